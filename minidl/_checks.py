@@ -1,0 +1,61 @@
+"""Checks of arguments that several modules share, and the words in which they fail."""
+
+import math
+import numbers
+from typing import Any
+
+
+def number(
+    owner: str,
+    name: str,
+    value: Any,
+    low: float = 0.0,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> float:
+    """A finite number in [low, high] as a float; `above` and `below` leave the ends out."""
+    left = f"{'>' if above else '≥'} {low:g}" if low > -math.inf else ""
+    right = f"{'<' if below else '≤'} {high:g}" if high < math.inf else ""
+    allowed = " and ".join(filter(None, (left, right)))
+    expected = f"a finite number {allowed}".rstrip()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(
+            f"{owner}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
+        )
+    try:
+        x = float(value) + 0.0  # −0 becomes 0
+    except OverflowError:  # a whole number beyond the floats
+        x = math.inf
+    inside = (x > low if above else x >= low) and (x < high if below else x <= high)
+    if not (inside and math.isfinite(x)):
+        raise ValueError(f"{owner}: {name} must be {expected}, got {value!r}")
+    return x
+
+
+def count(owner: str, name: str, value: Any, low: int = 1) -> int:
+    """A whole number of at least `low` as an int."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(
+            f"{owner}: {name} must be a whole number ≥ {low}, got {value!r} "
+            f"({type(value).__name__})"
+        )
+    if value < low:
+        raise ValueError(f"{owner}: {name} must be a whole number ≥ {low}, got {value!r}")
+    return int(value)
+
+
+def flag(owner: str, name: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{owner}: {name} must be True or False, got {value!r}")
+    return value
+
+
+def choice(owner: str, name: str, value: Any, allowed: Any) -> Any:
+    """One of the allowed words."""
+    if not isinstance(value, str) or value not in allowed:
+        words = ", ".join(map(repr, allowed))
+        raise ValueError(f"{owner}: {name} must be one of {words}, got {value!r}")
+    return value

@@ -1,0 +1,205 @@
+"""The update rules: one typed loop each, in place, in the letters of the papers.
+
+w is a parameter, g the gradient of the loss by it, and what follows is the rule's state, all
+flat and of one length. Constants arrive as float64 and are rounded once to the arrays' type. An
+entry depends on nothing but itself: the bits do not depend on the number of threads.
+"""
+
+from cython cimport floating
+from cython.parallel cimport prange
+from libc.math cimport fabs, pow, sqrt, sqrtf
+
+cdef enum:
+    THREADED = 32768  # entries; below this, starting the threads costs more than they save
+
+
+cdef inline floating descent(floating g, floating w, floating sign, floating decay) noexcept nogil:
+    """The direction to descend: the gradient, flipped to maximize, with L2 weight decay added."""
+    return sign * g + decay * w
+
+
+cdef inline floating root(floating x) noexcept nogil:
+    if floating is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
+
+
+cdef inline floating damped_root(floating x, floating eps, bint eps_inside) noexcept nogil:
+    """√(x + ε), or √x + ε."""
+    return root(x + eps) if eps_inside else root(x) + eps
+
+
+cdef int same_length(Py_ssize_t w, Py_ssize_t g, Py_ssize_t a=-1, Py_ssize_t b=-1) except -1:
+    """Raise unless the gradient and the (up to two) states given are as long as the parameter."""
+    if g != w or (a != w and a != -1) or (b != w and b != -1):
+        raise ValueError(f"w has {w} entries, but g has {g} and the states {a} and {b}")
+    return 0
+
+
+def sgd(floating[::1] w not None, const floating[::1] g not None, floating[::1] b, bint first,
+        double lr, double momentum, double dampening, bint nesterov,
+        double weight_decay, bint maximize):
+    """b ← μb + (1 − τ)g (b ← g at first);  d = g + μb if nesterov else b;  w ← w − ηd.
+
+    Without momentum b is None and d = g.
+    """
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating eta = <floating> lr, mu = <floating> momentum, fresh = <floating> (1 - dampening)
+    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, d
+    if momentum == 0:
+        same_length(n, g.shape[0])
+        for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+            w[i] = w[i] - eta * descent(g[i], w[i], sign, decay)
+        return
+    same_length(n, g.shape[0], 0 if b is None else b.shape[0])
+    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        b[i] = d if first else mu * b[i] + fresh * d
+        w[i] = w[i] - eta * (d + mu * b[i] if nesterov else b[i])
+
+
+def momentum(floating[::1] w not None, const floating[::1] g not None, floating[::1] v not None,
+             double lr, double beta, double weight_decay, bint maximize):
+    """v ← βv + (1 − β)g;  w ← w − ηv."""
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating eta = <floating> lr, keep = <floating> beta, fresh = <floating> (1 - beta)
+    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
+    same_length(n, g.shape[0], v.shape[0])
+    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+        v[i] = keep * v[i] + fresh * descent(g[i], w[i], sign, decay)
+        w[i] = w[i] - eta * v[i]
+
+
+def nag(floating[::1] w not None, const floating[::1] g not None, floating[::1] v not None,
+        double lr, double beta, double weight_decay, bint maximize):
+    """v ← βv + (1 − β)g;  w ← w − η(βv + (1 − β)g)."""
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating eta = <floating> lr, keep = <floating> beta, fresh = <floating> (1 - beta)
+    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, push
+    same_length(n, g.shape[0], v.shape[0])
+    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+        push = fresh * descent(g[i], w[i], sign, decay)
+        v[i] = keep * v[i] + push
+        w[i] = w[i] - eta * (keep * v[i] + push)
+
+
+def adagrad(floating[::1] w not None, const floating[::1] g not None, floating[::1] G not None,
+            double lr, double eps, bint eps_inside_sqrt, double weight_decay, bint maximize):
+    """G ← G + g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε)."""
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating eta = <floating> lr, e = <floating> eps
+    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, d
+    same_length(n, g.shape[0], G.shape[0])
+    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        G[i] = G[i] + d * d
+        w[i] = w[i] - eta * d / damped_root(G[i], e, eps_inside_sqrt)
+
+
+def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[::1] G not None,
+            floating[::1] g_mean, floating[::1] b,
+            double lr, double alpha, double eps, double momentum, bint centered,
+            bint eps_inside_sqrt, double weight_decay, bint maximize):
+    """G ← αG + (1 − α)g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
+
+    Centered: ḡ ← αḡ + (1 − α)g, and G − ḡ² stands for G under the root.
+    With momentum: b ← μb + g/denominator;  w ← w − ηb.
+    """
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating eta = <floating> lr, keep = <floating> alpha, fresh = <floating> (1 - alpha)
+    cdef floating e = <floating> eps, mu = <floating> momentum, d, s
+    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
+    same_length(n, g.shape[0], G.shape[0])
+    same_length(n, n, (0 if g_mean is None else g_mean.shape[0]) if centered else -1,
+                (0 if b is None else b.shape[0]) if momentum else -1)
+    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        G[i] = keep * G[i] + fresh * (d * d)
+        s = G[i]
+        if centered:
+            g_mean[i] = keep * g_mean[i] + fresh * d
+            s = s - g_mean[i] * g_mean[i]
+            s = s if s > 0 else 0  # a variance, but for rounding
+        d = d / damped_root(s, e, eps_inside_sqrt)
+        if mu != 0:
+            b[i] = mu * b[i] + d
+            d = b[i]
+        w[i] = w[i] - eta * d
+
+
+def adam(floating[::1] w not None, const floating[::1] g not None,
+         floating[::1] m not None, floating[::1] v not None, floating[::1] v_max,
+         double lr, double beta1, double beta2, double correction1, double correction2,
+         double eps, bint amsgrad, double weight_decay, bint decoupled, bint maximize):
+    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (m/c₁) / (√(v/c₂) + ε).
+
+    The corrections are c₁ = 1 − β₁ᵗ and c₂ = 1 − β₂ᵗ. With amsgrad, v_max ← max(v_max, v) stands
+    for v in the update. Decoupled weight decay: w ← (1 − ηλ)w first, and g is left alone.
+    """
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
+    cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
+    cdef floating eta = <floating> (lr / correction1), scale2 = <floating> (1 / correction2)
+    cdef floating e = <floating> eps, sign = -1 if maximize else 1, d, s
+    cdef floating decay = 0 if decoupled else <floating> weight_decay
+    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
+    same_length(n, g.shape[0], m.shape[0], v.shape[0])
+    same_length(n, n, (0 if v_max is None else v_max.shape[0]) if amsgrad else -1)
+    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        m[i] = keep1 * m[i] + fresh1 * d
+        v[i] = keep2 * v[i] + fresh2 * (d * d)
+        s = v[i]
+        if amsgrad:
+            s = v_max[i] if v_max[i] > s else s
+            v_max[i] = s
+        w[i] = shrink * w[i] - eta * m[i] / (root(s * scale2) + e)
+
+
+def adadelta(floating[::1] w not None, const floating[::1] g not None,
+             floating[::1] E not None, floating[::1] D not None,
+             double lr, double rho, double eps, double weight_decay, bint maximize):
+    """E ← ρE + (1 − ρ)g²;  Δ = g √(D + ε)/√(E + ε);  D ← ρD + (1 − ρ)Δ²;  w ← w − ηΔ."""
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating eta = <floating> lr, keep = <floating> rho, fresh = <floating> (1 - rho)
+    cdef floating e = <floating> eps, d
+    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
+    same_length(n, g.shape[0], E.shape[0], D.shape[0])
+    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        E[i] = keep * E[i] + fresh * (d * d)
+        d = d * root(D[i] + e) / root(E[i] + e)
+        D[i] = keep * D[i] + fresh * (d * d)
+        w[i] = w[i] - eta * d
+
+
+def ftrl(floating[::1] w not None, const floating[::1] g not None,
+         floating[::1] z not None, floating[::1] n not None,
+         double lr, double beta, double l1, double l2, double lr_power,
+         double weight_decay, bint maximize):
+    """σ = n'^−p − n^−p with n' = n + g²;  z ← z + αg − σw;  n ← n';
+    w = 0 where |z| ≤ αλ₁, else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂).
+
+    This z is α times the paper's, so that α may change from step to step, or be 0. An entry with
+    g = 0 has nothing to learn and is left alone, to the bit.
+    """
+    cdef Py_ssize_t i, size = w.shape[0]
+    cdef floating alpha = <floating> lr, threshold = <floating> (lr * l1)
+    cdef floating ridge = <floating> (beta + lr * l2), d, before, after, excess
+    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
+    cdef bint square_root = lr_power == -0.5
+    same_length(size, g.shape[0], z.shape[0], n.shape[0])
+    for i in prange(size, nogil=True, use_threads_if=size >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        if d == 0:
+            continue
+        before = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
+        n[i] = n[i] + d * d
+        after = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
+        z[i] = z[i] + alpha * d - (after - before) * w[i]
+        excess = <floating> fabs(z[i]) - threshold
+        if excess <= 0:
+            w[i] = 0
+        else:
+            w[i] = (-excess if z[i] > 0 else excess) / (ridge + after)

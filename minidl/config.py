@@ -1,0 +1,45 @@
+"""What minidl was built with, and how many threads its kernels use."""
+
+import importlib.metadata
+import sys
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks
+from minidl._kernels import system
+
+
+def get_num_threads() -> int:
+    """How many threads a kernel uses on arrays that are large enough."""
+    return system.get_num_threads()
+
+
+def set_num_threads(threads: int) -> None:
+    """Let kernels called from this thread use so many threads; at start OMP_NUM_THREADS, or all.
+
+    ValueError for more than one where the kernels were built without OpenMP.
+    """
+    threads = _checks.count("set_num_threads", "threads", threads)
+    if threads > 1 and not system.openmp:
+        raise ValueError(
+            f"set_num_threads: got {threads}, but this build has no OpenMP, so kernels have one "
+            "thread; install a compiler with OpenMP and reinstall minidl"
+        )
+    system.set_num_threads(threads)
+
+
+def show_config() -> None:
+    """Print version, compiler, OpenMP, threads, and NumPy with its BLAS."""
+    configuration: Any = np.show_config(mode="dicts")
+    blas = configuration["Build Dependencies"]["blas"]
+    openmp = f"yes ({system.openmp})" if system.openmp else "no: the kernels use one thread"
+    print(
+        f"minidl   {importlib.metadata.version('minidl')}\n"
+        f"Python   {sys.version.split()[0]}\n"
+        f"compiler {system.compiler}\n"
+        f"OpenMP   {openmp}\n"
+        f"threads  {get_num_threads()}\n"
+        f"NumPy    {np.__version__}\n"
+        f"BLAS     {blas.get('name', 'unknown')} {blas.get('version', '')}".rstrip()
+    )

@@ -1,0 +1,170 @@
+"""Losses: the prediction first, then the target; a scalar unless the reduction is "none"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks, ops, tensor
+from minidl.tensor import Tensor
+
+REDUCTIONS = ("mean", "sum", "none")
+
+_squared_error = tensor.differentiable(ops.squared_error)
+_logistic_error = tensor.differentiable(ops.logistic_error)
+_softmax_error = tensor.differentiable(ops.softmax_error)
+
+
+def mse(prediction: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """The squared error (p − t)², averaged over all entries ("mean"), summed, or as it is ("none").
+
+    prediction, target  of one shape; a target that is no tensor takes the prediction's dtype
+
+    ValueError for shapes that differ (they are never broadcast), or for a mean of no entries.
+
+    >>> dl.losses.mse([1.0, 4.0], [1.0, 2.0])
+    Tensor(2., dtype=float32)
+    """
+    return _squared_error(*_alike("mse", prediction, target, reduction), reduction)
+
+
+def binary_cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """ln(1 + eˣ) − t x: the cross-entropy of the probability σ(x) against t, from logits x.
+
+    logits, target  of one shape; targets are probabilities in [0, 1], or labels 0 and 1
+
+    ValueError for shapes that differ, targets outside [0, 1], or a mean of no entries.
+
+    >>> dl.losses.binary_cross_entropy([0.0, 1000.0], [1, 1])
+    Tensor(0.3466, dtype=float32)
+    """
+    x, t = _alike("binary_cross_entropy", logits, target, reduction)
+    if t.size and not (t.data.min() >= 0 and t.data.max() <= 1):
+        raise ValueError(
+            "binary_cross_entropy: targets must lie in [0, 1], got values from "
+            f"{t.data.min():g} to {t.data.max():g}"
+        )
+    return _logistic_error(x, t, reduction)
+
+
+def cross_entropy(
+    logits: Any, target: Any, reduction: str = "mean", *, label_smoothing: float = 0.0
+) -> Tensor:
+    """−Σₖ tₖ ln softmax(x)ₖ for each row of logits x, by a numerically stable fused kernel.
+
+    logits           (N, C), raw scores rather than probabilities; (…, C) works alike
+    target           integer labels (N,) in 0 … C−1, or floating probabilities (N, C)
+    reduction        "mean" over the rows, "sum", or "none" for one loss a row
+    label_smoothing  s in [0, 1]: the target becomes (1 − s) t + s / C
+
+    IndexError for a label out of range, naming its row; TypeError for targets that are neither;
+    ValueError for shapes that don't fit, or a mean of no rows.
+
+    >>> dl.losses.cross_entropy([[1000.0, 0.0]], [1])
+    Tensor(1000., dtype=float32)
+    """
+    x = logits if isinstance(logits, Tensor) else Tensor(logits)
+    t = _plain(target)
+    _checks.number("cross_entropy", "label_smoothing", label_smoothing, high=1)
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ValueError(f"cross_entropy: logits must have classes (…, C), got shape {x.shape}")
+    if t.dtype.kind in "iu":
+        if t.shape != x.shape[:-1]:
+            raise ValueError(
+                f"cross_entropy: labels for logits of shape {x.shape} must have shape "
+                f"{x.shape[:-1]}, got {t.shape}"
+                + ("; drop the last axis: labels.reshape(-1)" if t.shape[-1:] == (1,) else "")
+            )
+    elif t.dtype.kind != "f" or t.shape != x.shape:
+        raise TypeError(
+            f"cross_entropy: the target must be integer labels of shape {x.shape[:-1]} or floating "
+            f"probabilities of shape {x.shape}, got {t.dtype} of shape {t.shape}"
+            + ("; labels.astype(int) if these are labels" if t.shape == x.shape[:-1] else "")
+        )
+    _check_reduction("cross_entropy", reduction, t.size)
+    return _softmax_error(x, t, label_smoothing, reduction)
+
+
+def _alike(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
+    """Both as tensors of one shape."""
+    p = prediction if isinstance(prediction, Tensor) else Tensor(prediction)
+    t = target if isinstance(target, Tensor) else Tensor(target, dtype=p.dtype)
+    if p.shape != t.shape:
+        advice = "reshape one to the shape of the other"
+        if p.size == t.size:
+            advice = f"target.reshape({', '.join(map(str, p.shape))}) makes them alike"
+        raise ValueError(
+            f"{name}: prediction has shape {p.shape} but target has {t.shape}. They are not "
+            f"broadcast, which would compare each with every other: {advice}."
+        )
+    _check_reduction(name, reduction, p.size)
+    return p, t
+
+
+def _check_reduction(name: str, reduction: str, size: int) -> None:
+    _checks.choice(name, "reduction", reduction, REDUCTIONS)
+    if reduction == "mean" and size == 0:
+        raise ValueError(f"{name}: the mean over no samples is undefined; the arrays are empty")
+
+
+def _plain(target: Any) -> np.ndarray:
+    """A target that no gradient flows to."""
+    if isinstance(target, Tensor):
+        if target.requires_grad:
+            raise TypeError(
+                "cross_entropy has no gradient by its target, but the target requires one: pass "
+                "target.detach()"
+            )
+        return target.data
+    return np.asarray(target)
+
+
+class _Loss:
+    """A loss as an object: it holds the options and is called with prediction and target."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        self.reduction = _checks.choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({options})"
+
+
+class MSE(_Loss):
+    """`mse` as an object.
+
+    >>> dl.losses.MSE("sum")([1.0, 4.0], [1.0, 2.0])
+    Tensor(4., dtype=float32)
+    """
+
+    def __call__(self, prediction: Any, target: Any) -> Tensor:
+        return mse(prediction, target, self.reduction)
+
+
+class BinaryCrossEntropy(_Loss):
+    """`binary_cross_entropy` as an object.
+
+    >>> dl.losses.BinaryCrossEntropy()([0.0], [1])
+    Tensor(0.6931, dtype=float32)
+    """
+
+    def __call__(self, logits: Any, target: Any) -> Tensor:
+        return binary_cross_entropy(logits, target, self.reduction)
+
+
+class CrossEntropy(_Loss):
+    """`cross_entropy` as an object.
+
+    >>> dl.losses.CrossEntropy(label_smoothing=0.1)([[0.0, 0.0]], [1])
+    Tensor(0.6931, dtype=float32)
+    """
+
+    def __init__(self, reduction: str = "mean", *, label_smoothing: float = 0.0) -> None:
+        super().__init__(reduction)
+        self.label_smoothing = _checks.number(
+            "CrossEntropy", "label_smoothing", label_smoothing, high=1
+        )
+
+    def __call__(self, logits: Any, target: Any) -> Tensor:
+        return cross_entropy(logits, target, self.reduction, label_smoothing=self.label_smoothing)

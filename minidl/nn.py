@@ -1,0 +1,446 @@
+"""Networks: modules that hold parameters, and the layers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks, tensor
+from minidl.tensor import Tensor
+
+
+class Module:
+    """Something with parameters: a layer, a network, your own class with a `forward` method.
+
+    Its parameters are the tensors in its attributes, in the modules there, and in lists, tuples
+    and dicts of either; their names are the paths to them. A parameter whose `requires_grad` is
+    set to False is frozen: optimizers leave it alone.
+
+    >>> class Line(dl.nn.Module):
+    ...     def __init__(self):
+    ...         self.slope = dl.Tensor(2.0, requires_grad=True)
+    ...     def forward(self, x):
+    ...         return self.slope * x
+    >>> Line()(3.0)
+    Tensor(6., dtype=float32, requires_grad=True)
+    """
+
+    training = True
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        return self.forward(*inputs)
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """The value for the inputs; what a subclass defines."""
+        raise TypeError(f"{type(self).__name__} has no forward method: define forward(self, x)")
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """(path, parameter) pairs, each parameter once; the path becomes its name."""
+        for path, value in _walk(self, "", {id(self)}):
+            if isinstance(value, Tensor):
+                value.name = path
+                yield path, value
+
+    def parameters(self) -> Iterator[Tensor]:
+        """The parameters, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all that it is made of, each once."""
+        yield self
+        for _, value in _walk(self, "", {id(self)}):
+            if isinstance(value, Module):
+                yield value
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.zero_grad()
+
+    def train(self) -> Module:
+        """Switch to training (dropout drops); returns the module."""
+        return self._switch(True)
+
+    def eval(self) -> Module:
+        """Switch to evaluation (dropout lets everything pass); returns the module."""
+        return self._switch(False)
+
+    def _switch(self, training: bool) -> Module:
+        for module in self.modules():
+            module.training = training
+        return self
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of every parameter's data, by name."""
+        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over values saved by `state_dict`, converted to each parameter's dtype.
+
+        ValueError for a name that is missing or unknown, or for another shape; nothing has been
+        changed then.
+        """
+        own = dict(self.named_parameters())
+        if missing := own.keys() - state.keys():
+            raise ValueError(f"the state lacks {', '.join(sorted(missing))}")
+        if unknown := state.keys() - own.keys():
+            raise ValueError(
+                f"the state has {', '.join(sorted(unknown))}, but the parameters of "
+                f"{type(self).__name__} are {', '.join(own)}"
+            )
+        arrays = {name: tensor.as_array(state[name], own[name].dtype) for name in own}
+        for name, array in arrays.items():
+            if array.shape != own[name].shape:
+                raise ValueError(
+                    f"{name} has shape {own[name].shape}, but the state's has {array.shape}"
+                )
+        for name, array in arrays.items():
+            own[name].data = array
+
+    def __repr__(self) -> str:
+        members = dict(_members(vars(self)))
+        if not members:
+            return f"{type(self).__name__}({self._details()})"
+        width = max(map(len, members)) + 1
+        lines = [
+            f"  {path + ':':{width}} "
+            + (repr(m).replace("\n", "\n  ") if isinstance(m, Module) else f"parameter {m.shape}")
+            for path, m in members.items()
+        ]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")" + self._count()])
+
+    def _details(self) -> str:
+        """What stands in the brackets of a layer's repr."""
+        options = {k: v for k, v in vars(self).items() if isinstance(v, int | float | str)}
+        options.pop("training", None)
+        return ", ".join(f"{name}={value!r}" for name, value in options.items())
+
+    def _count(self) -> str:
+        """What stands behind the brackets of a repr."""
+        parameters = list(self.parameters())
+        dtypes = sorted({str(parameter.dtype) for parameter in parameters})
+        total = sum(parameter.size for parameter in parameters)
+        if not dtypes:
+            return ""
+        return f"  # {total:,} parameter{'s' * (total != 1)}, {' and '.join(dtypes)}"
+
+
+def _members(values: dict | list | tuple, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, tensor or module) for what the values hold, directly or in lists, tuples, dicts."""
+    items = values.items() if isinstance(values, dict) else enumerate(values)
+    for key, value in items:
+        if isinstance(value, Tensor | Module):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, dict | list | tuple):
+            yield from _members(value, f"{prefix}{key}.")
+
+
+def _walk(module: Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """(path, tensor or module) for all that a module is made of, at any depth, each once."""
+    for name, value in _members(vars(module), prefix):
+        if id(value) not in seen:
+            seen.add(id(value))
+            yield name, value
+            if isinstance(value, Module):
+                yield from _walk(value, f"{name}.", seen)
+
+
+# --- initial weights ----------------------------------------------------------------------------
+
+Initializer = Callable[[tuple[int, int], np.random.Generator], Any]
+
+
+def _scaled(kind: str, fan: Callable[[int, int], float]) -> Initializer:
+    """Weights of variance 1/fan, where fan is a function of (in, out)."""
+
+    def draw(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        deviation = fan(*shape) ** -0.5
+        if kind == "normal":
+            return rng.normal(0.0, deviation, shape)
+        return rng.uniform(-(3**0.5) * deviation, 3**0.5 * deviation, shape)
+
+    return draw
+
+
+INITIALIZERS: dict[str, Initializer] = {
+    # Glorot & Bengio 2010: variance 2 / (in + out); He et al. 2015: variance 2 / in
+    "glorot_uniform": _scaled("uniform", lambda fan_in, fan_out: (fan_in + fan_out) / 2),
+    "glorot_normal": _scaled("normal", lambda fan_in, fan_out: (fan_in + fan_out) / 2),
+    "he_uniform": _scaled("uniform", lambda fan_in, fan_out: fan_in / 2),
+    "he_normal": _scaled("normal", lambda fan_in, fan_out: fan_in / 2),
+    "zeros": lambda shape, rng: np.zeros(shape),
+}
+
+
+# --- layers -------------------------------------------------------------------------------------
+
+
+class Dense(Module):
+    """A fully connected layer: y = x W + b, with x (…, in), W (in, out), b (out,), y (…, out).
+
+    in_features, out_features  whole numbers ≥ 1
+    bias                       whether there is b, 0 at first
+    init                       "glorot_uniform", "glorot_normal", "he_uniform", "he_normal",
+                               "zeros", or a function (shape, rng) → array of that shape
+    rng                        None, a seed or a numpy.random.Generator
+
+    The parameters have the default dtype of the moment; a plain array is cast to it.
+
+    >>> layer = dl.nn.Dense(2, 3, rng=0)
+    >>> layer
+    Dense(2 → 3)  # 9 parameters, float32
+    >>> layer(np.ones((5, 2))).shape
+    (5, 3)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        init: str | Initializer = "glorot_uniform",
+        rng: Any = None,
+    ) -> None:
+        shape = (
+            _checks.count("Dense", "in_features", in_features),
+            _checks.count("Dense", "out_features", out_features),
+        )
+        _checks.flag("Dense", "bias", bias)
+        draw = init
+        if not callable(draw):
+            draw = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS)]
+        dtype = tensor.get_default_dtype()
+        values = tensor.as_array(draw(shape, np.random.default_rng(rng)), dtype)
+        if values.shape != shape:
+            raise ValueError(f"Dense: init gave weights of shape {values.shape}, not {shape}")
+        self.weight = Tensor(values, requires_grad=True, name="weight")
+        self.bias = (
+            Tensor(np.zeros(shape[1], dtype), requires_grad=True, name="bias") if bias else None
+        )
+
+    def forward(self, x: Any) -> Tensor:
+        """y = x W + b."""
+        if not isinstance(x, Tensor):
+            x = tensor.as_array(x, self.weight.dtype)
+        features = self.weight.shape[0]
+        if x.ndim == 0 or x.shape[-1] != features:
+            raise ValueError(
+                f"{self._title()} expects input of shape (…, {features}), got {x.shape}"
+                + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+            )
+        if self.bias is None:
+            return tensor.matmul(x, self.weight)
+        return tensor.dense(x, self.weight, self.bias)
+
+    def _title(self) -> str:
+        name = (self.weight.name or "").rpartition(".")[0]
+        return (f"{name}, a " if name else "") + f"Dense({self._details()})"
+
+    def _details(self) -> str:
+        bias = "" if self.bias is not None else ", bias=False"
+        return " → ".join(map(str, self.weight.shape)) + bias
+
+    def __repr__(self) -> str:
+        return f"Dense({self._details()}){self._count()}"
+
+
+class ReLU(Module):
+    """y = max(x, 0).
+
+    >>> dl.nn.ReLU()([-1.0, 2.0])
+    Tensor([0., 2.], dtype=float32)
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """y = max(x, 0)."""
+        return tensor.relu(x)
+
+
+class LeakyReLU(Module):
+    """y = x where x > 0, else slope · x."""
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = _checks.number("LeakyReLU", "slope", slope)
+
+    def forward(self, x: Any) -> Tensor:
+        """y = x where x > 0, else slope · x."""
+        return tensor.leaky_relu(x, self.slope)
+
+
+class ELU(Module):
+    """y = x where x > 0, else α (eˣ − 1)."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = _checks.number("ELU", "alpha", alpha)
+
+    def forward(self, x: Any) -> Tensor:
+        """y = x where x > 0, else α (eˣ − 1)."""
+        return tensor.elu(x, self.alpha)
+
+
+class GELU(Module):
+    """y = x Φ(x), Φ the normal distribution function."""
+
+    def forward(self, x: Any) -> Tensor:
+        """y = x Φ(x)."""
+        return tensor.gelu(x)
+
+
+class SiLU(Module):
+    """y = x / (1 + e⁻ˣ)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """y = x / (1 + e⁻ˣ)."""
+        return tensor.silu(x)
+
+
+class Sigmoid(Module):
+    """y = 1 / (1 + e⁻ˣ)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """y = 1 / (1 + e⁻ˣ)."""
+        return tensor.sigmoid(x)
+
+
+class Tanh(Module):
+    """y = tanh x."""
+
+    def forward(self, x: Any) -> Tensor:
+        """y = tanh x."""
+        return tensor.tanh(x)
+
+
+class Softplus(Module):
+    """y = ln(1 + eˣ)."""
+
+    def forward(self, x: Any) -> Tensor:
+        """y = ln(1 + eˣ)."""
+        return tensor.softplus(x)
+
+
+class Softmax(Module):
+    """y = eˣ / Σ eˣ along an axis. Not before `cross_entropy`, which takes logits."""
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Any) -> Tensor:
+        """y = eˣ / Σ eˣ along the axis."""
+        return tensor.softmax(x, self.axis)
+
+
+class Dropout(Module):
+    """In training each entry is 0 with probability p, and else divided by 1 − p.
+
+    p    the share to drop, 0 ≤ p < 1
+    rng  None, a seed or a numpy.random.Generator
+
+    In evaluation, after `model.eval()`, the input passes unchanged. Srivastava et al. 2014.
+
+    >>> dl.nn.Dropout(0.5, rng=0)(np.ones(4))
+    Tensor([2., 0., 0., 0.])
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
+        self.p = _checks.number("Dropout", "p", p, high=1, below=True)
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Any) -> Tensor:
+        """x times a fresh random mask of 0 and 1 / (1 − p), or x itself in evaluation."""
+        x = x if isinstance(x, Tensor) else Tensor(x)
+        if not self.training or self.p == 0:
+            return x
+        keep = self.rng.random(x.shape) >= self.p
+        return x * (keep / x.dtype.type(1 - self.p)).astype(x.dtype)
+
+
+class Sequential(Module):
+    """Modules one after the other, named by their kind and place among it: dense1, relu1, dense2.
+
+    >>> dl.nn.Sequential(dl.nn.Dense(2, 3, rng=0), dl.nn.Tanh(), dl.nn.Dense(3, 1, rng=1))
+    Sequential(
+      dense1: Dense(2 → 3)  # 9 parameters, float32
+      tanh1:  Tanh()
+      dense2: Dense(3 → 1)  # 4 parameters, float32
+    )  # 13 parameters, float32
+    """
+
+    def __init__(self, *modules: Module) -> None:
+        if not modules:
+            raise ValueError("Sequential needs at least one module")
+        kinds: dict[str, int] = {}
+        for module in modules:
+            if not isinstance(module, Module):
+                raise TypeError(
+                    f"Sequential takes modules, got {module!r}"
+                    + ("; write Sequential(*layers)" if isinstance(module, list) else "")
+                )
+            kind = type(module).__name__.lower()
+            kinds[kind] = kinds.get(kind, 0) + 1
+            setattr(self, f"{kind}{kinds[kind]}", module)
+
+    def __iter__(self) -> Iterator[Module]:
+        return (module for module in vars(self).values() if isinstance(module, Module))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, index: int) -> Module:
+        return list(iter(self))[index]
+
+    def forward(self, x: Any) -> Tensor:
+        """Each module on what the one before it gave."""
+        for module in self:
+            x = module(x)
+        return x
+
+
+ACTIVATIONS: dict[str, type[Module]] = {
+    "relu": ReLU,
+    "leaky_relu": LeakyReLU,
+    "elu": ELU,
+    "gelu": GELU,
+    "silu": SiLU,
+    "sigmoid": Sigmoid,
+    "tanh": Tanh,
+    "softplus": Softplus,
+}
+
+
+class MLP(Sequential):
+    """A multi-layer perceptron: Dense layers with an activation between each two.
+
+    sizes       [in, hidden, …, out], whole numbers ≥ 1, at least two
+    activation  "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh" or "softplus"
+    rng         None, a seed or a numpy.random.Generator
+
+    Hidden layers under a rectifier start as "he_uniform", all others as "glorot_uniform".
+
+    >>> dl.nn.MLP([2, 16, 16, 1], "tanh", rng=0)
+    MLP(
+      dense1: Dense(2 → 16)  # 48 parameters, float32
+      tanh1:  Tanh()
+      dense2: Dense(16 → 16)  # 272 parameters, float32
+      tanh2:  Tanh()
+      dense3: Dense(16 → 1)  # 17 parameters, float32
+    )  # 337 parameters, float32
+    """
+
+    def __init__(self, sizes: Any, activation: str = "relu", *, rng: Any = None) -> None:
+        if not isinstance(sizes, list | tuple) or len(sizes) < 2:
+            raise ValueError(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}")
+        _checks.choice("MLP", "activation", activation, ACTIVATIONS)
+        rng = np.random.default_rng(rng)
+        rectifies = activation not in ("sigmoid", "tanh", "softplus")
+        layers: list[Module] = []
+        for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes), start=2):
+            hidden = i < len(sizes)
+            init = "he_uniform" if hidden and rectifies else "glorot_uniform"
+            layers.append(Dense(fan_in, fan_out, init=init, rng=rng))
+            if hidden:
+                layers.append(ACTIVATIONS[activation]())
+        super().__init__(*layers)

@@ -1,0 +1,546 @@
+"""Every differentiable function: its value, its derivative and its formula in one place.
+
+An op is a function on NumPy arrays that returns its value and one vector-Jacobian product (VJP)
+per input. A VJP takes g, the gradient of the loss by the op's value, and returns the gradient by
+that input (written ∂x below). Nothing here knows of tensors or graphs: `minidl.tensor` wraps each
+op, undoes broadcasting, skips the products that nobody needs and accumulates the rest.
+
+Three rules keep an op safe. A VJP holds arrays, never a tensor. It returns g itself, a view, or
+an array that nobody else holds. And neither half of the op changes its inputs.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl._kernels import loss as loss_kernels
+from minidl._kernels import special as special_kernels
+
+
+def op(formula: str, *derivatives: str, variadic: bool = False) -> Callable[[Callable], Callable]:
+    """Mark a function as an op: attach its formula and one derivative per differentiable input.
+
+    The number of derivatives is the number of inputs; a variadic op takes tensors alone, any
+    number of them, under one derivative. Both are put into the docstring, below its first line.
+    """
+
+    def mark(function: Any) -> Any:
+        function.formula, function.derivatives = formula, derivatives
+        function.inputs = None if variadic else len(derivatives)
+        lines = "\n        ".join((formula, *derivatives))
+        first, _, rest = (function.__doc__ or "").partition("\n")
+        function.__doc__ = f"{first}\n\n        {lines}\n{rest}"
+        return function
+
+    return mark
+
+
+# exp(−1000) is 0: the tail of a softmax or sigmoid may vanish whatever np.errstate the caller set
+tails_may_vanish = np.errstate(under="ignore")
+
+
+# --- arithmetic ---------------------------------------------------------------------------------
+
+
+@op("y = a + b", "∂a = g", "∂b = g")
+def add(a, b, /):
+    """The sum, entry by entry, of two arrays that broadcast."""
+    return a + b, lambda g: g, lambda g: g
+
+
+@op("y = a − b", "∂a = g", "∂b = −g")
+def subtract(a, b, /):
+    """The difference, entry by entry, of two arrays that broadcast."""
+    return a - b, lambda g: g, lambda g: -g
+
+
+@op("y = a b", "∂a = g b", "∂b = g a")
+def multiply(a, b, /):
+    """The product, entry by entry, of two arrays that broadcast."""
+    return a * b, lambda g: g * b, lambda g: g * a
+
+
+@op("y = a / b", "∂a = g / b", "∂b = −g y / b")
+def divide(a, b, /):
+    """The quotient, entry by entry, of two arrays that broadcast."""
+    y = a / b
+    return y, lambda g: g / b, lambda g: -g * y / b
+
+
+@op("y = −x", "∂x = −g")
+def negative(x, /):
+    """The negative of each entry."""
+    return -x, lambda g: -g
+
+
+@op("y = aᵇ", "∂a = g b aᵇ⁻¹  (0 where b = 0)", "∂b = g y ln a  (0 where a = 0)")
+def power(a, b, /):
+    """a to the power of b, entry by entry, of two arrays that broadcast."""
+    y = a**b
+
+    def vjp_a(g):
+        return g * b * a ** (b - 1 if np.all(b) else np.where(b == 0, 1, b - 1))
+
+    return y, vjp_a, lambda g: g * y * np.log(np.where(a == 0, 1, a))
+
+
+@op("y = a @ b", "∂a = g @ bᵀ", "∂b = aᵀ @ g")
+def matmul(a, b, /):
+    """The matrix product as NumPy's `@`: (…, n, k) @ (…, k, m) → (…, n, m); vectors are (k,)."""
+    y = a @ b
+    rows = a if a.ndim > 1 else a[None, :]
+    columns = b if b.ndim > 1 else b[:, None]
+
+    def full(g):  # the axes that a vector lacks
+        g = g if a.ndim > 1 else np.expand_dims(g, -1 if b.ndim == 1 else -2)
+        return g if b.ndim > 1 else np.expand_dims(g, -1)
+
+    def vjp_b(g):
+        product = rows.swapaxes(-1, -2) @ full(g)
+        return product if b.ndim > 1 else product[..., 0]
+
+    return y, lambda g: full(g) @ columns.swapaxes(-1, -2), vjp_b
+
+
+@op("y = x W + b", "∂x = g Wᵀ", "∂W = xᵀ g", "∂b = Σ g")
+def dense(x, w, b, /):
+    """A fully connected layer: x (…, in), W (in, out), b (out,) → y (…, out)."""
+    y = x @ w
+    y = np.add(y, b, out=y) if y.dtype == b.dtype else y + b
+    rows = (-1, w.shape[0]), (-1, w.shape[1])  # all leading axes of x are samples
+    return (
+        y,
+        lambda g: g @ w.T,
+        lambda g: x.reshape(rows[0]).T @ g.reshape(rows[1]),
+        lambda g: g,
+    )
+
+
+# --- functions of one array, entry by entry -----------------------------------------------------
+
+
+@op("y = eˣ", "∂x = g y")
+def exp(x, /):
+    """The exponential of each entry.
+
+    >>> dl.exp([0.0, 1.0])
+    Tensor([1.    , 2.7183], dtype=float32)
+    """
+    y = np.exp(x)
+    return y, lambda g: g * y
+
+
+@op("y = ln x", "∂x = g / x")
+def log(x, /):
+    """The natural logarithm of each entry.
+
+    >>> dl.log([1.0, 2.0])
+    Tensor([0.    , 0.6931], dtype=float32)
+    """
+    return np.log(x), lambda g: g / x
+
+
+@op("y = √x", "∂x = g / (2 y)  (+∞ at 0)")
+def sqrt(x, /):
+    """The square root of each entry.
+
+    >>> dl.sqrt([4.0, 9.0])
+    Tensor([2., 3.], dtype=float32)
+    """
+    y = np.sqrt(x)
+
+    @np.errstate(divide="ignore")
+    def vjp(g):
+        return g * (0.5 / y)
+
+    return y, vjp
+
+
+@op("y = |x|", "∂x = g sgn x  (0 at 0)")
+def abs(x, /):
+    """The absolute value of each entry.
+
+    >>> dl.abs([-2.0, 3.0])
+    Tensor([2., 3.], dtype=float32)
+    """
+    return np.abs(x), lambda g: g * np.sign(x)
+
+
+@op("y = tanh x", "∂x = g (1 − y²)")
+def tanh(x, /):
+    """The hyperbolic tangent of each entry, in (−1, 1).
+
+    >>> dl.tanh([0.0, 1.0])
+    Tensor([0.    , 0.7616], dtype=float32)
+    """
+    y = np.tanh(x)
+    return y, lambda g: g * (1 - y * y)
+
+
+@tails_may_vanish
+def _sigmoid(x):
+    decay = np.exp(-np.abs(x))  # never overflows, and exact in both tails
+    return np.where(x >= 0, 1, decay).astype(decay.dtype, copy=False) / (1 + decay)
+
+
+@op("y = 1 / (1 + e⁻ˣ)", "∂x = g y (1 − y)")
+def sigmoid(x, /):
+    """The logistic function of each entry, in (0, 1); exact far into both tails.
+
+    >>> dl.sigmoid([-1000.0, 0.0, 1000.0])
+    Tensor([0. , 0.5, 1. ], dtype=float32)
+    """
+    y = _sigmoid(x)
+    return y, lambda g: g * y * (1 - y)
+
+
+@op("y = max(x, 0)", "∂x = g [x > 0]")
+def relu(x, /):
+    """The rectified linear unit of each entry; its derivative at 0 is 0, and NaN stays NaN.
+
+    >>> dl.relu([-1.0, 2.0])
+    Tensor([0., 2.], dtype=float32)
+    """
+    y = np.maximum(x, 0)
+    return y, lambda g: g * (y > 0)
+
+
+@op("y = x if x > 0 else slope · x", "∂x = g if x > 0 else slope · g")
+def leaky_relu(x, /, slope=0.01):
+    """A rectified linear unit that lets `slope` of the negative side through.
+
+    >>> dl.leaky_relu([-1.0, 2.0], slope=0.1)
+    Tensor([-0.1,  2. ], dtype=float32)
+    """
+    return np.where(x > 0, x, slope * x), lambda g: np.where(x > 0, g, slope * g)
+
+
+@op("y = x if x > 0 else α (eˣ − 1)", "∂x = g if x > 0 else g α eˣ")
+@tails_may_vanish
+def elu(x, /, alpha=1.0):
+    """The exponential linear unit of each entry (Clevert et al. 2016).
+
+    >>> dl.elu([-1.0, 2.0])
+    Tensor([-0.6321,  2.    ], dtype=float32)
+    """
+    below = alpha * np.expm1(np.minimum(x, 0))
+    return np.where(x > 0, x, below), lambda g: np.where(x > 0, g, g * (below + alpha))
+
+
+@op("y = x Φ(x)", "∂x = g (Φ(x) + x φ(x))")
+@tails_may_vanish
+def gelu(x, /):
+    """x times the normal distribution function Φ, exactly (Hendrycks & Gimpel 2016).
+
+    >>> dl.gelu([-1.0, 2.0])
+    Tensor([-0.1587,  1.9545 ], dtype=float32)
+    """
+    cdf = np.empty(x.shape, x.dtype)
+    special_kernels.normal_cdf(np.ravel(x), cdf.reshape(-1))
+    density = np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi, dtype=x.dtype)
+    return x * cdf, lambda g: g * (cdf + x * density)
+
+
+@op("y = x σ(x)", "∂x = g (σ + y (1 − σ)),  σ = 1 / (1 + e⁻ˣ)")
+def silu(x, /):
+    """x times its own sigmoid, also called swish (Elfwing et al. 2018).
+
+    >>> dl.silu([-1.0, 0.0])
+    Tensor([-0.2689,  0.    ], dtype=float32)
+    """
+    s = _sigmoid(x)
+    y = x * s
+    return y, lambda g: g * (s + y * (1 - s))
+
+
+@tails_may_vanish
+def _softplus(x):
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+@op("y = ln(1 + eˣ)", "∂x = g / (1 + e⁻ˣ)")
+def softplus(x, /):
+    """A smooth rectifier; exact far into both tails.
+
+    >>> dl.softplus([-1000.0, 0.0])
+    Tensor([0.    , 0.6931], dtype=float32)
+    """
+    return _softplus(x), lambda g: g * _sigmoid(x)
+
+
+# --- the larger, the smaller, one of two --------------------------------------------------------
+
+
+def _share(a, b):
+    """1 where a wins, ½ at a tie, 0 elsewhere."""
+    return np.where(a == b, 0.5, a > b).astype(np.result_type(a, b), copy=False)
+
+
+@op("y = max(a, b)", "∂a = g [a > b]  (½ g at a tie)", "∂b = g [b > a]  (½ g at a tie)")
+def maximum(a, b, /):
+    """The larger of two entries, of two arrays that broadcast; a tie shares the gradient.
+
+    >>> dl.maximum([1.0, 5.0], 3.0)
+    Tensor([3., 5.], dtype=float32)
+    """
+    return np.maximum(a, b), lambda g: g * _share(a, b), lambda g: g * _share(b, a)
+
+
+@op("y = min(a, b)", "∂a = g [a < b]  (½ g at a tie)", "∂b = g [b < a]  (½ g at a tie)")
+def minimum(a, b, /):
+    """The smaller of two entries, of two arrays that broadcast; a tie shares the gradient.
+
+    >>> dl.minimum([1.0, 5.0], 3.0)
+    Tensor([1., 3.], dtype=float32)
+    """
+    return np.minimum(a, b), lambda g: g * _share(b, a), lambda g: g * _share(a, b)
+
+
+@op("y = a if c else b", "∂a = g if c else 0", "∂b = 0 if c else g")
+def where(a, b, /, condition):
+    """a where the condition holds, b elsewhere; neither branch's NaN reaches the other."""
+    return (
+        np.where(condition, a, b),
+        lambda g: np.where(condition, g, 0),
+        lambda g: np.where(condition, 0, g),
+    )
+
+
+# --- reductions ---------------------------------------------------------------------------------
+
+
+def _expand(y, shape, axis):
+    """A reduction's result, or its gradient, with the reduced axes back in place as 1."""
+    axes = range(len(shape)) if axis is None else np.atleast_1d(axis) % len(shape)
+    return np.reshape(y, [1 if i in axes else n for i, n in enumerate(shape)])
+
+
+@op("y = Σ x", "∂x = g")
+def sum(x, /, axis=None, keepdims=False):
+    """The sum over all entries, or over one axis or a tuple of them.
+
+    >>> dl.sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    Tensor([4., 6.], dtype=float32)
+    """
+    y = np.sum(x, axis=axis, keepdims=keepdims)
+    return y, lambda g: np.broadcast_to(_expand(g, x.shape, axis), x.shape)
+
+
+@op("y = Σ x / n", "∂x = g / n")
+def mean(x, /, axis=None, keepdims=False):
+    """The mean over all entries, or over one axis or a tuple of them; ValueError if there are none.
+
+    >>> dl.mean([[1.0, 2.0], [3.0, 4.0]])
+    Tensor(2.5, dtype=float32)
+    """
+    y = np.sum(x, axis=axis, keepdims=keepdims)
+    n = x.size if axis is None else int(np.prod(np.take(x.shape, axis)))
+    if n == 0:
+        raise ValueError("the mean of no entries is undefined")
+    return y / n, lambda g: np.broadcast_to(_expand(g / n, x.shape, axis), x.shape)
+
+
+def _extremum(y, x, axis):
+    """The VJP of max and min: g shared among the entries that equal y (NaN equals NaN here)."""
+
+    def vjp(g):
+        hit = (x == _expand(y, x.shape, axis)) | np.isnan(x)
+        return _expand(g, x.shape, axis) * hit / hit.sum(axis=axis, keepdims=True, dtype=x.dtype)
+
+    return vjp
+
+
+@op("y = max x", "∂x = g [x = y] / (number of ties)")
+def max(x, /, axis=None, keepdims=False):
+    """The largest entry of all, or along axes; ties share the gradient equally.
+
+    >>> dl.max([[1.0, 5.0], [3.0, 4.0]], axis=1)
+    Tensor([5., 4.], dtype=float32)
+    """
+    y = np.max(x, axis=axis, keepdims=keepdims)
+    return y, _extremum(y, x, axis)
+
+
+@op("y = min x", "∂x = g [x = y] / (number of ties)")
+def min(x, /, axis=None, keepdims=False):
+    """The smallest entry of all, or along axes; ties share the gradient equally.
+
+    >>> dl.min([[1.0, 5.0], [3.0, 4.0]], axis=1)
+    Tensor([1., 3.], dtype=float32)
+    """
+    y = np.min(x, axis=axis, keepdims=keepdims)
+    return y, _extremum(y, x, axis)
+
+
+@op("y = √(Σ x²)", "∂x = g x / y  (0 where y = 0)")
+def norm(x, /, axis=None, keepdims=False):
+    """The Euclidean norm over all entries, or along axes.
+
+    >>> dl.norm([3.0, 4.0])
+    Tensor(5., dtype=float32)
+    """
+    y = np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+
+    def vjp(g):
+        length = _expand(y, x.shape, axis)
+        return _expand(g, x.shape, axis) * x / np.where(length == 0, 1, length).astype(x.dtype)
+
+    return y, vjp
+
+
+@tails_may_vanish
+def _shifted_exp(x, axis):
+    """The shift, eˣ⁻ˢʰⁱᶠᵗ and its sum; the shift is the maximum, or 0 where that is infinite."""
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0).astype(x.dtype, copy=False)
+    e = np.exp(x - top)
+    return top, e, np.sum(e, axis=axis, keepdims=True)
+
+
+def _log(total):
+    with np.errstate(divide="ignore"):  # ln 0 = −∞ is the limit for a row of −∞
+        return np.log(total)
+
+
+@op("y = ln Σ eˣ", "∂x = g softmax(x)")
+def logsumexp(x, /, axis=-1, keepdims=False):
+    """The logarithm of the sum of exponentials along an axis, shifted so that it can't overflow.
+
+    >>> dl.logsumexp([1000.0, 1000.0])
+    Tensor(1000.693, dtype=float32)
+    """
+    top, e, total = _shifted_exp(x, axis)
+    y = _log(total) + top
+    y = y if keepdims else np.squeeze(y, axis)
+    return y, lambda g: _expand(g, x.shape, axis) * (e / total)
+
+
+@op("y = eˣ / Σ eˣ", "∂x = y (g − Σ g y)")
+def softmax(x, /, axis=-1):
+    """Probabilities from logits: positive, with sum 1 along the axis.
+
+    >>> dl.softmax([0.0, 0.0, 1000.0])
+    Tensor([0., 0., 1.], dtype=float32)
+    """
+    _, e, total = _shifted_exp(x, axis)
+    y = e / total
+    return y, lambda g: y * (g - np.sum(g * y, axis=axis, keepdims=True))
+
+
+@op("y = x − ln Σ eˣ", "∂x = g − softmax(x) Σ g")
+def log_softmax(x, /, axis=-1):
+    """The logarithm of softmax, exact where softmax itself would round to 0.
+
+    >>> dl.log_softmax([0.0, 1000.0])
+    Tensor([-1000.,     0.], dtype=float32)
+    """
+    top, e, total = _shifted_exp(x, axis)
+    y = (x - top) - _log(total)
+    return y, lambda g: g - e / total * np.sum(g, axis=axis, keepdims=True)
+
+
+# --- shape --------------------------------------------------------------------------------------
+
+
+@op("y = x in another shape", "∂x = g in the shape of x")
+def reshape(x, /, shape):
+    """The same entries, in C order, in another shape; one length may be −1.
+
+    >>> dl.reshape([1.0, 2.0, 3.0, 4.0], (2, 2))
+    Tensor([[1., 2.],
+            [3., 4.]], dtype=float32)
+    """
+    return np.reshape(x, shape), lambda g: np.reshape(g, x.shape)
+
+
+@op("y = x with its axes permuted", "∂x = g with its axes put back")
+def transpose(x, /, axes=None):
+    """The axes in another order; reversed if none is given.
+
+    >>> dl.transpose([[1.0, 2.0]]).shape
+    (2, 1)
+    """
+    inverse = None if axes is None else np.argsort(np.asarray(axes) % x.ndim)
+    return np.transpose(x, axes), lambda g: np.transpose(g, inverse)
+
+
+@op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both")
+def getitem(x, /, key):
+    """Part of an array, by NumPy's indexing rules."""
+
+    def vjp(g):
+        whole = np.zeros(x.shape, g.dtype)
+        np.add.at(whole, key, g)
+        return whole
+
+    return x[key], vjp
+
+
+def _slice_of(start, stop, axis):
+    return lambda g: np.moveaxis(np.moveaxis(g, axis, 0)[start:stop], 0, axis)
+
+
+@op("y = the arrays one after the other", "∂xᵢ = the slice of g that xᵢ became", variadic=True)
+def concatenate(*arrays, axis=0):
+    """Arrays joined along an existing axis."""
+    ends = np.cumsum([0] + [np.shape(x)[axis] for x in arrays])
+    vjps = [_slice_of(a, b, axis) for a, b in itertools.pairwise(ends)]
+    return np.concatenate(arrays, axis), *vjps
+
+
+@op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", variadic=True)
+def stack(*arrays, axis=0):
+    """Arrays of one shape joined along a new axis."""
+
+    def vjp_of(i):
+        return lambda g: np.moveaxis(g, axis, 0)[i]
+
+    return np.stack(arrays, axis), *map(vjp_of, range(len(arrays)))
+
+
+# --- losses -------------------------------------------------------------------------------------
+
+
+def _reduce(losses, reduction):
+    """The loss as asked for, and what each VJP multiplies g by."""
+    if reduction == "none":
+        return losses, 1
+    scale = 1 / losses.size if reduction == "mean" else 1
+    return losses.sum() * scale, scale
+
+
+@op("L = (p − t)²", "∂p = 2 g (p − t)", "∂t = −2 g (p − t)")
+def squared_error(p, t, /, reduction):
+    """The squared error of predictions p and targets t of one shape, then its mean or sum."""
+    error = p - t
+    loss, scale = _reduce(error * error, reduction)
+    return loss, lambda g: (2 * scale * g) * error, lambda g: (-2 * scale * g) * error
+
+
+@op("L = ln(1 + eˣ) − t x", "∂x = g (σ(x) − t)", "∂t = −g x")
+@tails_may_vanish
+def logistic_error(x, t, /, reduction):
+    """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum."""
+    losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+    loss, scale = _reduce(losses, reduction)
+    return loss, lambda g: (scale * g) * (_sigmoid(x) - t), lambda g: (-scale * g) * x
+
+
+@op("L = −Σ tₖ ln softmax(x)ₖ", "∂x = g (softmax(x) Σ t − t)")
+def softmax_error(x, /, target, smoothing, reduction):
+    """The cross-entropy of rows of logits against labels or rows of probabilities.
+
+    One pass of a compiled kernel over the logits makes the losses and the gradient together.
+    """
+    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+    losses, gradient = np.empty(len(rows), x.dtype), np.empty(rows.shape, x.dtype)
+    if target.dtype.kind == "f":
+        target = np.ascontiguousarray(target, x.dtype).reshape(rows.shape)
+        loss_kernels.soft_cross_entropy(rows, target, smoothing, losses, gradient)
+    else:
+        labels = np.ascontiguousarray(target, np.int64).reshape(-1)
+        loss_kernels.cross_entropy(rows, labels, smoothing, losses, gradient)
+    loss, scale = _reduce(losses.reshape(x.shape[:-1]), reduction)
+    return loss, lambda g: np.expand_dims(scale * g, -1) * gradient.reshape(x.shape)

@@ -1,0 +1,745 @@
+"""Update rules: one class each, whose docstring is the paper's equation and whose loop is a kernel.
+
+θ is a parameter, g the gradient of the loss by it (flipped by `maximize`, with weight_decay · θ
+added, unless a rule says "decoupled"), η the rate, t the number of the update, from 1. All is
+entry by entry. `lr` is a number or a schedule; the first update uses schedule(0).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks
+from minidl._kernels import optim as kernels
+from minidl.schedulers import Schedule
+
+# How each option is checked: by a function of (rule, option's name, value).
+
+
+def _positive(rule: str, name: str, value: Any) -> float:
+    return _checks.number(rule, name, value, above=True)
+
+
+def _up_to_one(rule: str, name: str, value: Any) -> float:
+    return _checks.number(rule, name, value, high=1)
+
+
+def _not_positive(rule: str, name: str, value: Any) -> float:
+    return _checks.number(rule, name, value, low=-math.inf, high=0)
+
+
+def _share(rule: str, name: str, value: Any) -> float:
+    return _checks.number(rule, name, value, high=1, below=True)
+
+
+def _betas(rule: str, name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{rule}: {name} must be two numbers (β₁, β₂), got {value!r}")
+    return _share(rule, f"{name}[0]", value[0]), _share(rule, f"{name}[1]", value[1])
+
+
+def _rate(rule: str, name: str, value: Any) -> float | Schedule:
+    return value if isinstance(value, Schedule) else _checks.number(rule, name, value)
+
+
+class Group(dict):
+    """Parameters that share options: a dict whose entries can be read as attributes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"the group has no {name!r}, only {', '.join(self)}") from None
+
+
+class Optimizer:
+    """What all rules share: parameters and their groups, the rate, the state, the step.
+
+    params  tensors, (name, tensor) pairs, a Module, or a list of dicts {"params": …, "lr": …, …},
+            one a group, whose options override the rule's. A tensor given twice counts once
+
+    A rule names its state (`slots`: for each array the option that switches it on, or None), how
+    its options are checked (`checks`), and its kernel call (`update`).
+
+    TypeError for params of the wrong kind and options of the wrong type; ValueError for options
+    out of range, no parameters, or a parameter in two groups.
+    """
+
+    slots: dict[str, str | None] = {}
+    checks: dict[str, Any] = {}
+    # update(group, lr, t, w, g, *slots): update one parameter w, flat, in place; absent slots are
+    # None, and t is the number of this parameter's updates, from 1
+    update: Callable[..., None]
+
+    def __init__(self, params: Any, lr: Any, **options: Any) -> None:
+        rule = type(self).__name__
+        defaults = {"lr": lr, **options}
+        self.t = 0
+        self.groups: list[Group] = []
+        self.state: dict[Any, dict[str, Any]] = {}
+        for given in _split(rule, params):
+            if unknown := given.keys() - defaults.keys() - {"params"}:
+                raise TypeError(
+                    f"{rule}: a group has the unknown option {', '.join(sorted(unknown))}; "
+                    f"known are {', '.join(defaults)}"
+                )
+            if "params" not in given:
+                raise ValueError(f'{rule}: a group needs "params", got only {", ".join(given)}')
+            tensors = _tensors(rule, given["params"])
+            for p in tensors:
+                if p in self.state:
+                    raise ValueError(f"{rule}: {_describe(p)} is in two groups; it may be in one")
+                self.state[p] = {}
+            chosen = {name: given.get(name, value) for name, value in defaults.items()}
+            self.groups.append(Group(params=tensors, **self._checked(chosen)))
+        if not any(p.requires_grad for p in self.state):
+            raise ValueError(
+                f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
+                "them with Tensor(…, requires_grad=True)."
+            )
+        for group in self.groups:
+            for p in group.params:
+                used = [slot for slot, switch in self.slots.items() if not switch or group[switch]]
+                self.state[p] = {"t": 0, **{slot: np.zeros_like(p.data) for slot in used}}
+
+    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options as they will be used; TypeError or ValueError for one that can't be."""
+        checks = {
+            "lr": _rate,
+            "weight_decay": _checks.number,
+            "maximize": _checks.flag,
+            **self.checks,
+        }
+        rule = type(self).__name__
+        return {name: checks[name](rule, name, value) for name, value in options.items()}
+
+    def step(self) -> None:
+        """Apply the rule once to every parameter that has a gradient.
+
+        Everything is checked first: after an error (no gradient at all; one of another shape or
+        dtype; data that is read-only) nothing has changed.
+        """
+        work = []
+        for group in self.groups:
+            lr = self._rate_of(group)
+            for p in group.params:
+                if p.grad is not None:
+                    self._check_step(p)
+                    work.append((group, lr, p))
+        if not work:
+            raise RuntimeError(
+                f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
+                "first, on a loss that depends on these parameters."
+            )
+        self.t += 1
+        for group, lr, p in work:
+            state = self.state[p]
+            state["t"] += 1
+            slots = (state[slot].reshape(-1) if slot in state else None for slot in self.slots)
+            self.update(group, lr, state["t"], p.data.reshape(-1), p.grad.reshape(-1), *slots)
+            p.version += 1
+
+    def _check_step(self, p: Any) -> None:
+        rule, w, g = type(self).__name__, p.data, p.grad
+        if not isinstance(g, np.ndarray) or g.dtype != w.dtype:
+            came = g.dtype if isinstance(g, np.ndarray) else type(g).__name__
+            raise TypeError(
+                f"{rule}.step: the gradient of {_describe(p)} must be a NumPy array of its dtype, "
+                f"{w.dtype}, got {came}"
+            )
+        if g.shape != w.shape:
+            raise ValueError(
+                f"{rule}.step: the gradient of {_describe(p)} has shape {g.shape}; it must have "
+                "the parameter's"
+            )
+        if not (w.flags.writeable and w.flags.c_contiguous):
+            raise ValueError(
+                f"{rule}.step: the data of {_describe(p)} is read-only or not contiguous, so it "
+                "can't be updated in place. Assign a copy: p.data = p.data.copy()."
+            )
+
+    def _rate_of(self, group: Group) -> float:
+        lr = group["lr"](self.t) if isinstance(group["lr"], Schedule) else group["lr"]
+        return _checks.number(type(self).__name__, f"lr of step {self.t}", lr)
+
+    @property
+    def lr(self) -> float:
+        """The rate of the next step (of the first group); assigning sets it in every group."""
+        return self._rate_of(self.groups[0])
+
+    @lr.setter
+    def lr(self, value: Any) -> None:
+        value = _rate(type(self).__name__, "lr", value)
+        for group in self.groups:
+            group["lr"] = value
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.state:
+            p.grad = None
+
+    def _named(self) -> dict[str, Any]:
+        """The parameters by name; by position where names are missing or not unique."""
+        names = [p.name for p in self.state]
+        if None in names or len(set(names)) < len(names):
+            names = [str(i) for i in range(len(names))]
+        return dict(zip(names, self.state, strict=True))
+
+    def state_dict(self) -> dict[str, Any]:
+        """A deep copy of rule, step count, groups' options and state, keyed by parameter name.
+
+        Where a parameter has no name, or two have the same, positions stand for names.
+        """
+        names = {p: name for name, p in self._named().items()}
+        return copy.deepcopy(
+            {
+                "rule": type(self).__name__,
+                "t": self.t,
+                "groups": [{**g, "params": [names[p] for p in g.params]} for g in self.groups],
+                "state": {names[p]: state for p, state in self.state.items()},
+            }
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state: step count, options and slots, matched by parameter name.
+
+        ValueError for another rule, other names, groups, shapes or dtypes; nothing has been
+        changed then.
+        """
+        rule, named = type(self).__name__, self._named()
+        if state.get("rule") != rule:
+            raise ValueError(f"{rule}: the state is of the rule {state.get('rule')!r}")
+        own_groups = [{name for name, p in named.items() if p in g.params} for g in self.groups]
+        if [set(group["params"]) for group in state["groups"]] != own_groups:
+            raise ValueError(
+                f"{rule}: the state's groups hold {[g['params'] for g in state['groups']]}, the "
+                f"optimizer's {[sorted(names) for names in own_groups]}"
+            )
+        for name, p in named.items():
+            saved = {k: np.shape(v) for k, v in state["state"][name].items()}
+            if saved != {k: np.shape(v) for k, v in self.state[p].items()}:
+                raise ValueError(f"{rule}: the state of {_describe(p)} has other slots: {saved}")
+            for slot in saved.keys() - {"t"}:
+                if state["state"][name][slot].dtype != p.dtype:
+                    raise ValueError(
+                        f"{rule}: the state of {_describe(p)} is "
+                        f"{state['state'][name][slot].dtype}, the parameter {p.dtype}"
+                    )
+        t = _checks.count(rule, "t", state["t"], low=0)
+        options = [
+            self._checked({k: v for k, v in group.items() if k != "params"})
+            for group in copy.deepcopy(state["groups"])
+        ]
+        self.t = t
+        for group, chosen in zip(self.groups, options, strict=True):
+            group.update(chosen)
+        for name, p in named.items():
+            self.state[p] = copy.deepcopy(state["state"][name])
+
+    def __repr__(self) -> str:
+        lines = []
+        for group in self.groups:
+            options = ", ".join(f"{k}={v!r}" for k, v in group.items() if k != "params")
+            size = sum(p.size for p in group.params)
+            lines.append(f"{options})  # {size:,} parameters")
+        return "\n".join(f"{type(self).__name__}({line}, step {self.t}" for line in lines)
+
+
+# --- what may stand for parameters --------------------------------------------------------------
+
+
+def _is_tensor(thing: Any) -> bool:
+    return hasattr(thing, "grad") and hasattr(thing, "requires_grad")
+
+
+def _describe(p: Any) -> str:
+    return f"{p.name or 'an unnamed parameter'} of shape {p.shape}"
+
+
+def _items(rule: str, params: Any) -> list[Any]:
+    if hasattr(params, "named_parameters"):
+        params = params.named_parameters()
+    if _is_tensor(params):
+        raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
+    if isinstance(params, str | bytes | dict | np.ndarray) or not isinstance(params, Iterable):
+        raise TypeError(
+            f"{rule}: params must be a list of tensors, (name, tensor) pairs or groups, or a "
+            f"Module, got {type(params).__name__}"
+        )
+    items = list(params)
+    if not items:
+        raise ValueError(
+            f"{rule}: there are no parameters. An empty list, a module without parameters, or a "
+            "generator that was consumed before? model.parameters() makes a fresh one."
+        )
+    return items
+
+
+def _split(rule: str, params: Any) -> list[dict[str, Any]]:
+    """The groups as they were given; tensors alone are one group."""
+    items = _items(rule, params)
+    kinds = {isinstance(item, dict) for item in items}
+    if kinds == {True, False}:
+        raise TypeError(f"{rule}: params mixes groups (dicts) with tensors; use one kind")
+    return items if kinds == {True} else [{"params": items}]
+
+
+def _tensors(rule: str, params: Any) -> list[Any]:
+    """The tensors of one group, each once, named where names came along."""
+    tensors: dict[Any, None] = {}
+    for item in _items(rule, params):
+        name = None
+        if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+            name, item = item
+        if not _is_tensor(item):
+            raise TypeError(
+                f"{rule}: params holds {item!r} ({type(item).__name__}), which is no tensor; make "
+                "it one: Tensor(…, requires_grad=True)"
+            )
+        if not item.is_leaf:
+            raise ValueError(
+                f"{rule}: {_describe(item)} was computed from other tensors; give those that "
+                "were not"
+            )
+        if item.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{rule}: {_describe(item)} is {item.dtype}, not float32 or float64")
+        if name is not None:
+            item.name = name
+        tensors[item] = None
+    return list(tensors)
+
+
+# --- the rules ----------------------------------------------------------------------------------
+
+
+class SGD(Optimizer):
+    """Gradient descent: θ ← θ − ηg; with momentum in PyTorch's form.
+
+        b ← μb + (1 − τ)g   (b ← g at the first update)
+        d = g + μb with nesterov, else b
+        θ ← θ − ηd
+
+    momentum μ ≥ 0; dampening τ in [0, 1]; nesterov needs momentum and no dampening.
+    Whether it is batch, stochastic or mini-batch gradient descent is up to the data's batch_size.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.SGD([w], lr=0.1).step()
+    >>> w.data
+    array([0.8], dtype=float32)
+    """
+
+    slots = {"b": "momentum"}
+    checks = {
+        "momentum": _checks.number,
+        "dampening": _up_to_one,
+        "nesterov": _checks.flag,
+    }
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-2,
+        *,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            momentum=momentum,
+            dampening=dampening,
+            nesterov=nesterov,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
+        options = super()._checked(options)
+        if options["nesterov"] and not (options["momentum"] > 0 and options["dampening"] == 0):
+            raise ValueError(
+                "SGD: nesterov needs momentum > 0 and dampening = 0, got "
+                f"momentum={options['momentum']}, dampening={options['dampening']}"
+            )
+        return options
+
+    def update(self, group, lr, t, w, g, b):
+        """b ← μb + (1 − τ)g;  θ ← θ − η(g + μb or b)."""
+        kernels.sgd(
+            w, g, b, t == 1, lr, group.momentum, group.dampening, group.nesterov,
+            group.weight_decay, group.maximize,
+        )  # fmt: skip
+
+
+class Momentum(Optimizer):
+    """Descent along an exponential moving average of the gradients (Polyak 1964).
+
+        v ← βv + (1 − β)g,  v₀ = 0
+        θ ← θ − ηv
+
+    β in [0, 1). PyTorch's momentum is SGD(momentum=β), whose sum is 1/(1 − β) times as long.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.Momentum([w], lr=0.1, beta=0.5).step()
+    >>> w.data
+    array([0.9], dtype=float32)
+    """
+
+    slots = {"v": None}
+    checks = {"beta": _share}
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-2,
+        *,
+        beta: float = 0.9,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, beta=beta, weight_decay=weight_decay, maximize=maximize)
+
+    def update(self, group, lr, t, w, g, v):
+        """v ← βv + (1 − β)g;  θ ← θ − ηv."""
+        kernels.momentum(w, g, v, lr, group.beta, group.weight_decay, group.maximize)
+
+
+class NAG(Momentum):
+    """Nesterov's accelerated gradient: momentum with the gradient at the look-ahead point.
+
+        v ← βv + (1 − β)g
+        θ ← θ − η(βv + (1 − β)g)
+
+    This θ is the look-ahead point itself, φ = ϑ − ηβv with ϑ ← ϑ − ηv: the network always holds
+    the weights at which the gradient is taken (Nesterov 1983; Sutskever et al. 2013).
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.NAG([w], lr=0.1, beta=0.5).step()
+    >>> w.data
+    array([0.85], dtype=float32)
+    """
+
+    def update(self, group, lr, t, w, g, v):
+        """v ← βv + (1 − β)g;  θ ← θ − η(βv + (1 − β)g)."""
+        kernels.nag(w, g, v, lr, group.beta, group.weight_decay, group.maximize)
+
+
+class Adagrad(Optimizer):
+    """A rate for each weight that falls with the gradients it has seen (Duchi et al. 2011).
+
+        G ← G + g²
+        θ ← θ − η_t g / √(G + ε)       η_t = η / (1 + (t − 1) lr_decay)
+
+    eps > 0: `eps_inside_sqrt=False` gives PyTorch's √G + ε. G starts at initial_accumulator ≥ 0.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.Adagrad([w], lr=0.1).step()
+    >>> w.data
+    array([0.9], dtype=float32)
+    """
+
+    slots = {"G": None}
+    checks = {
+        "eps": _positive,
+        "initial_accumulator": _checks.number,
+        "lr_decay": _checks.number,
+        "eps_inside_sqrt": _checks.flag,
+    }
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-2,
+        *,
+        eps: float = 1e-10,
+        initial_accumulator: float = 0.0,
+        lr_decay: float = 0.0,
+        eps_inside_sqrt: bool = True,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            eps=eps,
+            initial_accumulator=initial_accumulator,
+            lr_decay=lr_decay,
+            eps_inside_sqrt=eps_inside_sqrt,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+    def update(self, group, lr, t, w, g, G):
+        """G ← G + g²;  θ ← θ − η_t g / √(G + ε)."""
+        if t == 1:
+            G.fill(group.initial_accumulator)
+        kernels.adagrad(
+            w, g, G, lr / (1 + (t - 1) * group.lr_decay), group.eps, group.eps_inside_sqrt,
+            group.weight_decay, group.maximize,
+        )  # fmt: skip
+
+
+class RMSprop(Optimizer):
+    """A rate for each weight from a moving average of its squared gradients (Hinton 2012).
+
+        G ← αG + (1 − α)g²
+        θ ← θ − ηg / √(G + ε)
+
+    centered  G − ḡ² stands for G under the root, ḡ ← αḡ + (1 − α)g (Graves 2013)
+    momentum  μ ≥ 0: b ← μb + g / √(G + ε), θ ← θ − ηb
+
+    α in [0, 1), eps > 0: `eps_inside_sqrt=False` gives PyTorch's √G + ε.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.RMSprop([w], lr=0.1, alpha=0.75).step()
+    >>> w.data
+    array([0.8], dtype=float32)
+    """
+
+    slots = {"G": None, "g_mean": "centered", "b": "momentum"}
+    checks = {
+        "alpha": _share,
+        "eps": _positive,
+        "momentum": _checks.number,
+        "centered": _checks.flag,
+        "eps_inside_sqrt": _checks.flag,
+    }
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-2,
+        *,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
+        centered: bool = False,
+        eps_inside_sqrt: bool = True,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            alpha=alpha,
+            eps=eps,
+            momentum=momentum,
+            centered=centered,
+            eps_inside_sqrt=eps_inside_sqrt,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+    def update(self, group, lr, t, w, g, G, g_mean, b):
+        """G ← αG + (1 − α)g²;  θ ← θ − ηg / √(G + ε)."""
+        kernels.rmsprop(
+            w, g, G, g_mean, b, lr, group.alpha, group.eps, group.momentum, group.centered,
+            group.eps_inside_sqrt, group.weight_decay, group.maximize,
+        )  # fmt: skip
+
+
+class Adam(Optimizer):
+    """Momentum and RMSprop with their bias at the start corrected (Kingma & Ba 2015).
+
+        m ← β₁m + (1 − β₁)g      m̂ = m / (1 − β₁ᵗ)
+        v ← β₂v + (1 − β₂)g²     v̂ = v / (1 − β₂ᵗ)
+        θ ← θ − η m̂ / (√v̂ + ε)
+
+    betas in [0, 1), eps > 0. amsgrad: the largest v so far in place of v (Reddi et al. 2018).
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.Adam([w], lr=0.1).step()
+    >>> w.data
+    array([0.9], dtype=float32)
+    """
+
+    slots = {"m": None, "v": None, "v_max": "amsgrad"}
+    checks = {"betas": _betas, "eps": _positive, "amsgrad": _checks.flag}
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        amsgrad: bool = False,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas=betas,
+            eps=eps,
+            amsgrad=amsgrad,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+    def update(self, group, lr, t, w, g, m, v, v_max):
+        """θ ← θ − η m̂ / (√v̂ + ε); the corrections are formed in float64."""
+        beta1, beta2 = group.betas
+        kernels.adam(
+            w, g, m, v, v_max, lr, beta1, beta2, 1 - beta1**t, 1 - beta2**t, group.eps, group.amsgrad,
+            group.weight_decay, self.decoupled, group.maximize,
+        )  # fmt: skip
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: θ ← (1 − ηλ)θ, then Adam with the raw gradient.
+
+    λ is weight_decay, 0.01 by default; all else is Adam's (Loshchilov & Hutter 2019).
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.AdamW([w], lr=0.1, weight_decay=0.5).step()
+    >>> w.data
+    array([0.8500], dtype=float32)
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1e-3,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        amsgrad: bool = False,
+        weight_decay: float = 1e-2,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas=betas,
+            eps=eps,
+            amsgrad=amsgrad,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+
+class Adadelta(Optimizer):
+    """Steps in the units of the weights, from moving averages alone (Zeiler 2012).
+
+        E ← ρE + (1 − ρ)g²
+        Δ = g √(D + ε) / √(E + ε)
+        D ← ρD + (1 − ρ)Δ²
+        θ ← θ − ηΔ
+
+    ρ in [0, 1), eps > 0; η is 1 in the paper.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.Adadelta([w], rho=0.75, eps=1.0).step()
+    >>> w.data
+    array([-0.41421354], dtype=float32)
+    """
+
+    slots = {"E": None, "D": None}
+    checks = {"rho": _share, "eps": _positive}
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 1.0,
+        *,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize)
+
+    def update(self, group, lr, t, w, g, E, D):
+        """Δ = g √(D + ε) / √(E + ε);  θ ← θ − ηΔ."""
+        kernels.adadelta(w, g, E, D, lr, group.rho, group.eps, group.weight_decay, group.maximize)
+
+
+class FTRL(Optimizer):
+    """Follow the regularised leader, with weights that become exactly 0 (McMahan et al. 2013).
+
+        σ = (√(n + g²) − √n) / α;   z ← z + g − σθ;   n ← n + g²
+        θ = 0 where |z| ≤ λ₁, else −(z − sgn(z) λ₁) / ((β + √n) / α + λ₂)
+
+    lr                   α; the state z is kept as αz, so that α may follow a schedule, even to 0
+    beta, l1, l2         β, λ₁, λ₂ ≥ 0 (λ₂ as McMahan writes it)
+    lr_power             p ≤ 0: n^(−p) stands for √n
+    initial_accumulator  n₀ ≥ 0
+    warm_start           start z so that the first θ is the initial weight, not 0 as in the paper,
+                         which would undo a layer's random initial weights
+
+    A weight whose gradient is 0 stays as it is.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.FTRL([w], lr=1.5).step()
+    >>> w.data
+    array([0.], dtype=float32)
+    """
+
+    slots = {"z": None, "n": None}
+    checks = {
+        "beta": _checks.number,
+        "l1": _checks.number,
+        "l2": _checks.number,
+        "lr_power": _not_positive,
+        "initial_accumulator": _checks.number,
+        "warm_start": _checks.flag,
+    }
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float | Schedule = 0.1,
+        *,
+        beta: float = 1.0,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        lr_power: float = -0.5,
+        initial_accumulator: float = 0.0,
+        warm_start: bool = True,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            beta=beta,
+            l1=l1,
+            l2=l2,
+            lr_power=lr_power,
+            initial_accumulator=initial_accumulator,
+            warm_start=warm_start,
+            weight_decay=weight_decay,
+            maximize=maximize,
+        )
+
+    def update(self, group, lr, t, w, g, z, n):
+        """z ← z + g − σθ;  n ← n + g²;  θ from z and n; at first z₀ from θ₀."""
+        if t == 1:
+            n.fill(group.initial_accumulator)
+            if group.warm_start:
+                ridge = group.beta + group.initial_accumulator**-group.lr_power + lr * group.l2
+                z[:] = -w * ridge - np.sign(w) * (lr * group.l1)
+        kernels.ftrl(
+            w, g, z, n, lr, group.beta, group.l1, group.l2, group.lr_power,
+            group.weight_decay, group.maximize,
+        )  # fmt: skip

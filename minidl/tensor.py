@@ -1,0 +1,541 @@
+"""Tensor, the graph that ops leave behind it, and backward.
+
+An op on a tensor that requires a gradient makes a Node: the op's vector-Jacobian products and the
+nodes of its inputs. Nodes are numbered as they are made, so a node is always younger than its
+inputs: `Tensor.backward` takes the youngest node that a gradient has reached, passes the gradient
+on to its inputs, and repeats; when a node's turn comes, all that used it have had theirs. There
+is no recursion, and no reference cycle to collect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import heapq
+import itertools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from minidl import ops
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_default_dtype = np.dtype(np.float32)
+_numbers = itertools.count(0, -1)  # downwards: heapq gives the smallest, backward wants the latest
+_PYTHON_NUMBERS = (float, int, bool)
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without recording a graph, as a context manager or as a decorator.
+
+    >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with dl.no_grad():
+    ...     (2 * w).requires_grad
+    False
+    """
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def set_default_dtype(dtype: Any) -> None:
+    """The dtype that numbers, lists, integers and new layers get: "float32" or "float64".
+
+    Raises TypeError for anything else.
+    """
+    global _default_dtype
+    try:
+        wanted = np.dtype(dtype) if dtype is not None else None
+    except TypeError:
+        wanted = None
+    if wanted not in (np.float32, np.float64):
+        raise TypeError(f'the default dtype must be "float32" or "float64", not {dtype!r}')
+    _default_dtype = wanted
+
+
+def get_default_dtype() -> np.dtype:
+    """The dtype that numbers, lists, integers and new layers get; float32 at start."""
+    return _default_dtype
+
+
+@contextlib.contextmanager
+def default_dtype(dtype: Any) -> Iterator[None]:
+    """Another default dtype for a while.
+
+    >>> with dl.default_dtype("float64"):
+    ...     dl.Tensor([1, 2])
+    Tensor([1., 2.])
+    """
+    before = _default_dtype
+    set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        set_default_dtype(before)
+
+
+def as_array(data: Any, dtype: Any = None) -> np.ndarray:
+    """An array from anything array-like, copied only if it must be converted.
+
+    Floating NumPy arrays keep their dtype, everything else gets the default dtype, unless `dtype`
+    says otherwise. TypeError for what is no real number.
+    """
+    if isinstance(data, Tensor):
+        data = data.data
+    try:
+        array = np.asarray(data)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"no array can be made of {data!r}: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"expected real numbers, got {type(data).__name__} with dtype {array.dtype}"
+        )
+    if dtype is None:
+        keep = isinstance(data, np.ndarray | np.generic) and array.dtype.kind == "f"
+        dtype = array.dtype.newbyteorder("=") if keep else _default_dtype
+    return array.astype(dtype, copy=False)
+
+
+# --- the graph ----------------------------------------------------------------------------------
+
+
+Edge = tuple[Any, int, Callable]  # the input's node or the leaf itself, its version, its VJP
+
+
+class Node:
+    """One recorded op, with an edge to each input that requires a gradient."""
+
+    __slots__ = ("dtype", "edges", "name", "number", "shape")
+    version = 0  # only leaves change
+
+    def __init__(self, name: str, value: np.ndarray, edges: list[Edge]) -> None:
+        self.name, self.shape, self.dtype = name, value.shape, value.dtype
+        self.edges: list[Edge] | None = edges
+        self.number = next(_numbers)
+
+
+def describe(tensor: Any) -> str:
+    """How error messages name a tensor or a plain value."""
+    name = getattr(tensor, "name", None)
+    return f"{name or 'an unnamed tensor'} of shape {np.shape(getattr(tensor, 'data', tensor))}"
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """The gradient of a value of `shape` that was broadcast: g summed over what was repeated."""
+    if g.shape == shape:
+        return g
+    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    repeated = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
+    return g.sum(axis=repeated, keepdims=True)
+
+
+def differentiable(function: Any) -> Callable[..., Tensor]:
+    """Let an op take tensors, or whatever becomes one, and record what it did."""
+    name, inputs = function.__name__, function.inputs
+    convert = _operand if inputs == 2 else as_array
+
+    @functools.wraps(function)
+    def apply(*args: Any, **options: Any) -> Tensor:
+        tensors, extra = (args, ()) if inputs is None else (args[:inputs], args[inputs:])
+        arrays = [t._data if type(t) is Tensor else convert(t) for t in tensors]
+        if type(arrays[0]) in _PYTHON_NUMBERS and type(arrays[-1]) in _PYTHON_NUMBERS:
+            arrays[0] = as_array(arrays[0])
+        try:
+            value, *vjps = function(*arrays, *extra, **options)
+        except ValueError as error:
+            shapes = " and ".join(str(np.shape(a)) for a in arrays)
+            raise ValueError(f"{name} of shape {shapes}: {error}") from None
+        result = Tensor.__new__(Tensor)
+        result._data = value if type(value) is np.ndarray else np.asarray(value)
+        result.grad = result.name = result._node = None
+        result.version, result.requires_grad = 0, False
+        if _recording.get():
+            edges = [
+                (t._node or t, t.version, vjp)
+                for t, vjp in zip(tensors, vjps, strict=True)
+                if type(t) is Tensor and t.requires_grad
+            ]
+            if edges:
+                result.requires_grad = True
+                result._node = Node(name, result._data, edges)
+        return result
+
+    return apply
+
+
+def _operand(x: Any) -> Any:
+    """A plain operand: beside an array a Python number takes the array's dtype, as in NumPy."""
+    return x if type(x) in _PYTHON_NUMBERS else as_array(x)
+
+
+# --- the functions ------------------------------------------------------------------------------
+
+add = differentiable(ops.add)
+subtract = differentiable(ops.subtract)
+multiply = differentiable(ops.multiply)
+divide = differentiable(ops.divide)
+negative = differentiable(ops.negative)
+power = differentiable(ops.power)
+matmul = differentiable(ops.matmul)
+dense = differentiable(ops.dense)
+exp = differentiable(ops.exp)
+log = differentiable(ops.log)
+sqrt = differentiable(ops.sqrt)
+abs = differentiable(ops.abs)
+tanh = differentiable(ops.tanh)
+sigmoid = differentiable(ops.sigmoid)
+relu = differentiable(ops.relu)
+leaky_relu = differentiable(ops.leaky_relu)
+elu = differentiable(ops.elu)
+gelu = differentiable(ops.gelu)
+silu = differentiable(ops.silu)
+softplus = differentiable(ops.softplus)
+maximum = differentiable(ops.maximum)
+minimum = differentiable(ops.minimum)
+sum = differentiable(ops.sum)
+mean = differentiable(ops.mean)
+max = differentiable(ops.max)
+min = differentiable(ops.min)
+norm = differentiable(ops.norm)
+logsumexp = differentiable(ops.logsumexp)
+softmax = differentiable(ops.softmax)
+log_softmax = differentiable(ops.log_softmax)
+reshape = differentiable(ops.reshape)
+transpose = differentiable(ops.transpose)
+_where = differentiable(ops.where)
+_getitem = differentiable(ops.getitem)
+_concatenate = differentiable(ops.concatenate)
+_stack = differentiable(ops.stack)
+
+
+def where(condition: Any, a: Any, b: Any) -> Tensor:
+    """a where the condition holds, b elsewhere; all three broadcast.
+
+        y = a if c else b
+        ∂a = g if c else 0
+        ∂b = 0 if c else g
+
+    The condition is a boolean array, or a tensor or array that counts as true where it isn't 0.
+
+    >>> dl.where([True, False], 1.0, [5.0, 6.0])
+    Tensor([1., 6.], dtype=float32)
+    """
+    condition = condition.data if isinstance(condition, Tensor) else condition
+    return _where(a, b, np.asarray(condition).astype(bool, copy=False))
+
+
+def concatenate(tensors: Any, axis: int = 0) -> Tensor:
+    """A list of tensors joined along an existing axis; each gets its slice of the gradient.
+
+    >>> dl.concatenate([[1.0, 2.0], [3.0]])
+    Tensor([1., 2., 3.], dtype=float32)
+    """
+    return _concatenate(*_several("concatenate", tensors), axis=axis)
+
+
+def stack(tensors: Any, axis: int = 0) -> Tensor:
+    """A list of tensors of one shape joined along a new axis; each gets its slice of the gradient.
+
+    >>> dl.stack([[1.0, 2.0], [3.0, 4.0]])
+    Tensor([[1., 2.],
+            [3., 4.]], dtype=float32)
+    """
+    return _stack(*_several("stack", tensors), axis=axis)
+
+
+def _several(name: str, tensors: Any) -> list[Any]:
+    tensors = list(tensors)
+    if not tensors:
+        raise ValueError(f"{name} needs at least one tensor, got an empty list")
+    return tensors
+
+
+# --- the tensor ---------------------------------------------------------------------------------
+
+
+class Tensor:
+    """An array that remembers how it was computed.
+
+    data           an array or anything array-like. Floating NumPy arrays keep their dtype; Python
+                   numbers, lists, integers and booleans get the default dtype (or `dtype`)
+    requires_grad  whether backward stores the gradient of this tensor in .grad. Such a tensor
+                   holds a copy of `data`, since optimizers update it in place; any other tensor
+                   shares memory with a floating array that it is given
+    name           what error messages call it
+
+    TypeError for what is no real number, and for integers that are asked for a gradient.
+
+    >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> w.grad
+    array([2., 4.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_data", "_node", "grad", "name", "requires_grad", "version")
+    __array_ufunc__ = None  # array + tensor is a tensor
+
+    _node: Node | None
+    grad: np.ndarray | None
+    version: int  # how often the data was replaced or updated in place
+
+    def __init__(
+        self,
+        data: Any,
+        requires_grad: bool = False,
+        *,
+        dtype: Any = None,
+        name: str | None = None,
+    ) -> None:
+        self._data = as_array(data, dtype)
+        given = data if dtype is None and isinstance(data, np.ndarray | np.generic) else self._data
+        if requires_grad:
+            if given.dtype.kind != "f":
+                raise TypeError(
+                    f"requires_grad=True needs floating-point data, got {given.dtype}: integers "
+                    "have no gradient. Convert them first, as in data.astype('float64')."
+                )
+            self._data = np.array(self._data, order="C")
+        self.requires_grad, self.name = bool(requires_grad), name
+        self.grad = self._node = None
+        self.version = 0
+
+    @property
+    def data(self) -> np.ndarray:
+        """The values, not a copy. Changes made inside the array are not seen by the graph."""
+        return self._data
+
+    @data.setter
+    def data(self, values: Any) -> None:
+        array = as_array(values, self._data.dtype)
+        if self._node is not None:
+            raise RuntimeError(
+                f"{describe(self)} is the result of {self._node.name}: its data can't be replaced "
+                "without losing how it was computed. Assign to y = x.detach() instead."
+            )
+        if array.shape != self._data.shape:
+            raise ValueError(
+                f"the data of {describe(self)} can't be replaced by values of shape {array.shape}"
+            )
+        self._data = np.array(array, order="C")
+        self.version += 1
+
+    shape = property(lambda self: self._data.shape, doc="The length of each axis.")
+    ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
+    size = property(lambda self: self._data.size, doc="The number of entries.")
+    dtype = property(lambda self: self._data.dtype, doc="The type of the entries.")
+    is_leaf = property(
+        lambda self: self._node is None, doc="Whether it was made by a user, not by an op."
+    )
+    T = property(lambda self: transpose(self), doc="The tensor with its axes reversed.")
+
+    def numpy(self) -> np.ndarray:
+        """The values as an array that shares this tensor's memory."""
+        return self._data
+
+    def item(self) -> float:
+        """The value of a tensor with one entry, as a Python number; ValueError for any other."""
+        if self._data.size != 1:
+            raise ValueError(f"item() needs a tensor with one entry; {describe(self)} has more")
+        return self._data.item()
+
+    def detach(self) -> Tensor:
+        """The same values, in the same memory, as a constant without a history."""
+        return Tensor(self._data, dtype=self._data.dtype, name=self.name)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    def backward(self, grad: Any = None, *, retain_graph: bool = False) -> None:
+        """Add to .grad of every leaf the gradient of this tensor by that leaf.
+
+        grad          the gradient that arrives here, of this tensor's shape; 1 if it has one entry
+        retain_graph  keep the graph for another backward, instead of freeing it on the way
+
+        RuntimeError if no leaf requires a gradient, the graph was freed, or a leaf changed since
+        the forward pass; ValueError for a `grad` that is missing or of another shape. After an
+        error every .grad is as it was.
+
+        >>> x = dl.Tensor(3.0, requires_grad=True)
+        >>> (x**2).backward()
+        >>> x.grad
+        array(6., dtype=float32)
+        """
+        g = self._seed(grad)
+        gradients: dict[Any, Any] = {}  # what has reached each node, until it is its turn
+        leaves: dict[Tensor, np.ndarray] = {}
+        queue: list[tuple[int, Node]] = []
+        if self._node is None:
+            leaves[self] = g.copy()
+        else:
+            gradients[self._node] = g
+            queue.append((self._node.number, self._node))
+        while queue:
+            _, node = heapq.heappop(queue)
+            g = gradients.pop(node)
+            if node.edges is None:
+                raise RuntimeError(
+                    f"backward reached {node.name}, whose graph was freed by an earlier backward. "
+                    "Run the forward pass again, or keep the graph: backward(retain_graph=True)."
+                )
+            for target, version, vjp in node.edges:
+                if target.version != version:
+                    raise RuntimeError(
+                        f"{describe(target)} was changed (by an optimizer step, a load or an "
+                        f"assignment to .data) after {node.name} had used it: its gradient would "
+                        "be wrong. Run the forward pass again after a change."
+                    )
+                product = unbroadcast(vjp(g), target.shape)
+                if product.dtype != target.dtype:
+                    product = product.astype(target.dtype)
+                if type(target) is Tensor:
+                    if target in leaves:
+                        leaves[target] += product
+                    elif product is g or product.base is not None:
+                        leaves[target] = np.array(product)  # .grad is nobody else's array
+                    else:
+                        leaves[target] = np.asarray(product)
+                elif target in gradients:
+                    gradients[target] = gradients[target] + product
+                else:
+                    gradients[target] = product
+                    heapq.heappush(queue, (target.number, target))
+            if not retain_graph:
+                node.edges = None
+        for leaf, g in leaves.items():
+            leaf.grad = g if leaf.grad is None else leaf.grad + g
+
+    def _seed(self, grad: Any) -> np.ndarray:
+        """The gradient that backward starts from."""
+        if not self.requires_grad:
+            raise RuntimeError(
+                f"backward needs a result that depends on a tensor with requires_grad=True; "
+                f"{describe(self)} does not (or it was computed under no_grad)"
+            )
+        if grad is None:
+            if self._data.size != 1:
+                raise ValueError(
+                    f"backward without a gradient needs a result with one entry, such as a loss; "
+                    f"{describe(self)} has {self._data.size}. Reduce it with .sum() or .mean(), or "
+                    "pass the gradient of that shape: y.backward(grad)."
+                )
+            return np.ones_like(self._data)
+        g = as_array(grad, self._data.dtype)
+        if g.shape != self._data.shape:
+            raise ValueError(
+                f"the gradient passed to backward has shape {g.shape}, expected "
+                f"{self._data.shape}, the shape of the tensor it is called on"
+            )
+        return g
+
+    # operators and methods: the functions above
+
+    __add__ = add
+    __sub__ = subtract
+    __mul__ = multiply
+    __truediv__ = divide
+    __pow__ = power
+    __matmul__ = matmul
+    __neg__ = negative
+    __getitem__ = _getitem
+
+    def __radd__(self, other: Any) -> Tensor:
+        return add(other, self)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return subtract(other, self)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return multiply(other, self)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return divide(other, self)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return power(other, self)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return matmul(other, self)
+
+    sum = sum
+    mean = mean
+    max = max
+    min = min
+    exp = exp
+    log = log
+    sqrt = sqrt
+    abs = abs
+    tanh = tanh
+    sigmoid = sigmoid
+    relu = relu
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same entries in another shape: t.reshape(2, −1) or t.reshape((2, −1))."""
+        return reshape(self, *shape) if len(shape) == 1 else reshape(self, shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """The axes in another order, t.transpose(1, 0) or t.transpose((1, 0)); reversed if none."""
+        return transpose(self, *axes) if len(axes) <= 1 else transpose(self, axes)
+
+    # comparisons give plain boolean arrays: no gradient flows through them
+
+    def __lt__(self, other: Any) -> np.ndarray:
+        return self._data < _operand(other)
+
+    def __le__(self, other: Any) -> np.ndarray:
+        return self._data <= _operand(other)
+
+    def __gt__(self, other: Any) -> np.ndarray:
+        return self._data > _operand(other)
+
+    def __ge__(self, other: Any) -> np.ndarray:
+        return self._data >= _operand(other)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.requires_grad:
+            raise TypeError(
+                "NumPy was given a tensor that requires a gradient, and would lose track of it. "
+                "Use minidl's function of that name, or pass t.numpy() if that is meant."
+            )
+        return np.array(self._data, dtype, copy=copy)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._node is not None:
+            raise RuntimeError(
+                f"{describe(self)} is the result of {self._node.name}; a graph can't be copied or "
+                "pickled. Copy t.detach() instead."
+            )
+        return _restore, (self._data, self.requires_grad, self.name, self.grad)
+
+    def __repr__(self) -> str:
+        text = repr(self._data).removeprefix("array")
+        body = text.replace("\n", "\n ")[1:-1]
+        grad = ", requires_grad=True" if self.requires_grad else ""
+        return f"Tensor({body}{grad})"
+
+
+def _restore(data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    """A copied or unpickled leaf."""
+    tensor = Tensor(data, requires_grad, dtype=data.dtype, name=name)
+    tensor.grad = grad
+    return tensor

@@ -1,0 +1,97 @@
+"""Check a gradient against central differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks
+from minidl.tensor import Tensor, describe, no_grad
+
+
+class GradientError(AssertionError, ValueError):
+    """backward and central differences disagree."""
+
+
+def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) -> bool:
+    """Whether backward through f agrees with central differences; True, or GradientError.
+
+        ∂L/∂xᵢ ≈ (8 (L(xᵢ + h) − L(xᵢ − h)) − (L(xᵢ + 2h) − L(xᵢ − 2h))) / 12h,  L = Σ r f(x)
+
+    f        a function of the tensors, the same at each call, smooth around them
+    tensors  float64, at least one with requires_grad
+    rtol     what may differ, relative to the larger of the two values and of all entries' mean
+
+    r is a fixed random array, so an output of any shape is checked at once. The error names the
+    worst entry. TypeError for what is no float64 tensor; the tensors come back unchanged.
+
+    >>> with dl.default_dtype("float64"):
+    ...     dl.gradcheck(dl.tanh, dl.Tensor([0.1, 2.0], requires_grad=True))
+    True
+    """
+    _checks.number("gradcheck", "rtol", rtol, above=True)
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor) or x.dtype != np.float64:
+            raise TypeError(
+                f"gradcheck: argument {i} must be a float64 Tensor, since differences of float32 "
+                f"values are too coarse; got {x.dtype if isinstance(x, Tensor) else type(x)}"
+            )
+    if not any(x.requires_grad for x in tensors):
+        raise ValueError("gradcheck: no tensor requires a gradient, so there is nothing to check")
+    saved = [x.grad for x in tensors]
+    try:
+        for x in tensors:
+            x.grad = None
+        y = f(*tensors)
+        weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
+        y.backward(weights)
+        found = [x.grad for x in tensors]
+    finally:
+        for x, grad in zip(tensors, saved, strict=True):
+            x.grad = grad
+
+    @no_grad()
+    def scalar() -> float:
+        return float(np.sum(weights * f(*tensors).data))
+
+    if scalar() != float(np.sum(weights * y.data)):
+        raise ValueError("gradcheck: f gave two values for the same tensors; it must be fixed")
+    worst: tuple[float, str] = (0.0, "")
+    for i, (x, grad) in enumerate(zip(tensors, found, strict=True)):
+        if x.requires_grad:
+            grad = np.zeros(x.shape) if grad is None else grad
+            worst = max(worst, _compare(scalar, i, x, grad, rtol))
+    if worst[0] > 1:
+        raise GradientError(worst[1])
+    return True
+
+
+def _compare(scalar: Any, i: int, x: Tensor, grad: np.ndarray, rtol: float) -> tuple[float, str]:
+    """The worst entry of one tensor: its difference as a multiple of what is allowed, in words."""
+    numeric, noise = np.empty(x.shape), np.empty(x.shape)
+    for at in np.ndindex(x.shape):
+        middle = x.data[at]
+        h = 1e-3 * max(1.0, abs(middle))
+        values: dict[int, float] = {}
+        try:
+            for k in (-2, -1, 1, 2):
+                x.data[at] = middle + k * h
+                values[k] = scalar()
+        finally:
+            x.data[at] = middle
+        numeric[at] = (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
+        noise[at] = 1e-15 * max(abs(value) for value in values.values()) / h
+    if not x.size:
+        return 0.0, ""
+    scale = np.maximum(np.abs(grad), np.abs(numeric))
+    allowed = rtol * np.maximum(scale, scale.mean()) + noise
+    excess = np.abs(grad - numeric) / np.where(allowed > 0, allowed, 1)
+    excess = np.where(np.isnan(excess), np.inf, excess)
+    at = np.unravel_index(np.argmax(excess), x.shape)
+    entry = ", ".join(str(int(k)) for k in at)
+    return float(excess[at]), (
+        f"gradcheck: argument {i}, {describe(x)}, entry ({entry}): backward gives {grad[at]:.12g}, "
+        f"central differences {numeric[at]:.12g}, {excess[at]:.3g} times what rtol={rtol:g} allows"
+    )

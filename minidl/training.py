@@ -1,0 +1,225 @@
+"""The training loop: forward, loss, backward, step, over batches and epochs."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from minidl import _checks, nn, tensor
+from minidl.data import DataLoader
+
+
+@dataclass
+class History:
+    """What a training recorded.
+
+    loss         the mean loss of each finished epoch, weighted by the batches' sizes
+    step_loss    the loss of each step, before its update
+    lr           the rate of each step
+    validation   the validation loss after each finished epoch, where there is a validation set
+    interrupted  whether Ctrl-C ended the training
+    """
+
+    loss: list[float] = field(default_factory=list)
+    step_loss: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+    def plot(self) -> Any:
+        """Draw losses and rate over the steps; returns the Matplotlib axes."""
+        from minidl.viz import plot_history
+
+        return plot_history(self)
+
+    def __repr__(self) -> str:
+        validation = f", validation {self.validation[-1]:.6g}" if self.validation else ""
+        losses = f", loss {self.loss[0]:.6g} → {self.loss[-1]:.6g}" if self.loss else ""
+        interrupted = ", interrupted" if self.interrupted else ""
+        return (
+            f"History({len(self.loss)} epochs, {len(self.step_loss)} steps"
+            f"{losses}{validation}{interrupted})"
+        )
+
+
+class DivergenceError(FloatingPointError, ValueError):
+    """The loss became NaN or infinite. `.history` holds what was recorded until then."""
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
+
+
+def fit(
+    model: Callable[[Any], tensor.Tensor],
+    loss: Callable[[tensor.Tensor, Any], tensor.Tensor],
+    optimizer: Any,
+    data: Any,
+    *,
+    epochs: int,
+    validation: Any = None,
+    callbacks: Iterable[Callable[[int, History], Any]] = (),
+    progress: bool = True,
+) -> History:
+    """Train a model: for each batch forward, loss, backward, step.
+
+    model       a Module, or any function from a batch x to a prediction
+    loss        a function (prediction, y) → scalar tensor, such as dl.losses.mse
+    optimizer   the update rule, made with the model's parameters
+    data        a DataLoader, or (x, y) for the whole set as one batch
+    epochs      how many times to go through the data, ≥ 1
+    validation  (x, y) or a DataLoader whose loss is recorded after each epoch
+    callbacks   functions (epoch, history), called after each epoch, which counts from 1; one that
+                returns True ends the training
+    progress    a bar with loss and rate; it needs tqdm, the extra minidl[progress]
+
+    Ctrl-C ends the training after the running step, and what was learned so far is returned; a
+    second one interrupts at once. DivergenceError (a ValueError) when the loss becomes NaN or
+    infinite, before that loss changes any parameter.
+
+    >>> x = np.linspace(0.0, 1.0, 20).reshape(-1, 1)
+    >>> model = dl.nn.Dense(1, 1, rng=0)
+    >>> optimizer = dl.optim.SGD(model, lr=0.5)
+    >>> history = dl.fit(model, dl.losses.mse, optimizer, (x, 2 * x), epochs=200, progress=False)
+    >>> history.loss[-1] < 1e-3
+    True
+    """
+    epochs = _checks.count("fit", "epochs", epochs)
+    loader, validation = _loader("data", data), _loader("validation", validation)
+    history = History()
+    with (
+        _mode(model, training=True),
+        _progress_bar(progress, epochs * len(loader)) as advance,
+        _interrupts() as interrupted,
+    ):
+        try:
+            for epoch in range(1, epochs + 1):
+                total, samples = 0.0, 0
+                for x, y in loader:
+                    history.lr.append(optimizer.lr)
+                    value = _step(model, loss, optimizer, x, y, epoch, history)
+                    total, samples = total + value * len(x), samples + len(x)
+                    advance(epoch, value, history.lr[-1])
+                    if interrupted():
+                        raise KeyboardInterrupt
+                history.loss.append(total / samples)
+                if validation is not None:
+                    history.validation.append(evaluate(model, loss, validation))
+                verdicts = [callback(epoch, history) for callback in callbacks]
+                if any(verdict is True for verdict in verdicts):
+                    break
+        except KeyboardInterrupt:
+            history.interrupted = True
+    return history
+
+
+def evaluate(model: Any, loss: Any, data: Any) -> float:
+    """The mean loss over the data, weighted by the batches' sizes, in evaluation mode.
+
+    >>> dl.training.evaluate(lambda x: x, dl.losses.mse, ([1.0, 4.0], [1.0, 2.0]))
+    2.0
+    """
+    total, samples = 0.0, 0
+    with _mode(model, training=False), tensor.no_grad():
+        for x, y in _loader("data", data):
+            total, samples = total + loss(model(x), y).item() * len(x), samples + len(x)
+    return total / samples
+
+
+def _step(
+    model: Any, loss: Any, optimizer: Any, x: Any, y: Any, epoch: int, history: History
+) -> float:
+    """Forward, loss, backward, step; the loss before the step."""
+    optimizer.zero_grad()
+    result = loss(model(x), y)
+    value = result.item()
+    history.step_loss.append(value)
+    if not math.isfinite(value):
+        recent = ", ".join(f"{v:.4g}" for v in history.step_loss[-5:])
+        raise DivergenceError(
+            f"the loss became {value} at epoch {epoch}, step {len(history.step_loss)} (the last "
+            f"losses: {recent}). The rate there was {history.lr[-1]:g}: most likely it is too "
+            "large and the weights exploded. Try a tenth of it, a warm-up (schedulers.WarmUp), "
+            "inputs scaled to mean 0 and deviation 1, and look for NaN in the data.",
+            history,
+        )
+    result.backward()
+    optimizer.step()
+    return value
+
+
+def _loader(name: str, data: Any) -> Any:
+    if data is None or isinstance(data, DataLoader):
+        return data
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return DataLoader(*data)
+    raise TypeError(f"fit: {name} must be a DataLoader or a pair (x, y), got {type(data).__name__}")
+
+
+@contextlib.contextmanager
+def _mode(model: Any, training: bool) -> Iterator[None]:
+    """The model in training or evaluation mode, and each module back in its own afterwards."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    before = [module.training for module in modules]
+    for module in modules:
+        module.training = training
+    try:
+        yield
+    finally:
+        for module, was in zip(modules, before, strict=True):
+            module.training = was
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Hold the first Ctrl-C back, so that no step is left half done; gives a function to ask."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    seen = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def hold(number: int, frame: Any) -> None:
+        seen.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the second one is not held
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _progress_bar(wanted: bool, steps: int) -> Iterator[Callable[[int, float, float], None]]:
+    """A function to call after each step with epoch, loss and rate."""
+    if not wanted:
+        yield lambda epoch, loss, lr: None
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ModuleNotFoundError:
+        warnings.warn(
+            "dl.fit trains without a progress bar, which needs tqdm: "
+            "pip install 'minidl[progress]', or pass progress=False",
+            stacklevel=4,
+        )
+        yield lambda epoch, loss, lr: None
+        return
+    with tqdm(total=steps, unit="step") as bar:
+        last = ""
+
+        def advance(epoch: int, loss: float, lr: float) -> None:
+            nonlocal last
+            last = f"epoch {epoch}, loss {loss:.4g}, lr {lr:.3g}"
+            if bar.update():  # it was drawn: have the next drawing show the news
+                bar.set_postfix_str(last, refresh=False)
+
+        yield advance
+        bar.set_postfix_str(last)

@@ -1,0 +1,58 @@
+"""Pictures. They need Matplotlib: pip install 'minidl[viz]'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+try:
+    import matplotlib.pyplot as plt
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
+    ) from error
+
+# Okabe & Ito 2008: told apart by colour-blind readers too
+COLOURS = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple": "#CC79A7"}
+
+
+def plot_schedule(schedule: Any, steps: int) -> Any:
+    """The rate of a schedule over the first steps; returns the axes."""
+    t = np.arange(steps)
+    _, axes = plt.subplots(layout="constrained")
+    axes.plot(t, schedule(t), color=COLOURS["blue"])
+    axes.set(xlabel="step t", ylabel="learning rate", title=_wrapped(repr(schedule)))
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def plot_history(history: Any) -> Any:
+    """Losses over the steps of a training, with the rate below; returns the two axes."""
+    if not history.step_loss:
+        raise ValueError("the history holds no step yet: there is nothing to plot")
+    _, (top, bottom) = plt.subplots(2, sharex=True, height_ratios=(3, 1), layout="constrained")
+    steps = np.arange(1, len(history.step_loss) + 1)
+    top.plot(steps, history.step_loss, color=COLOURS["blue"], alpha=0.35, label="each step")
+    if history.loss:
+        ends = np.arange(1, len(history.loss) + 1) * (len(steps) // len(history.loss))
+        top.plot(ends, history.loss, color=COLOURS["blue"], label="mean of the epoch")
+        if history.validation:
+            top.plot(ends, history.validation, color=COLOURS["orange"], label="validation")
+    bottom.plot(steps, history.lr, color=COLOURS["green"])
+    if min(history.step_loss) > 0:
+        top.set_yscale("log")
+    top.set(ylabel="loss")
+    top.legend(frameon=False)
+    bottom.set(xlabel="step", ylabel="learning rate")
+    bottom.set_ylim(bottom=0)
+    for axes in (top, bottom):
+        axes.spines[["top", "right"]].set_visible(False)
+    return top, bottom
+
+
+def _wrapped(text: str) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, 60))

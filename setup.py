@@ -1,0 +1,77 @@
+"""The extension modules and how to compile them; everything else is in pyproject.toml."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+}
+# No -ffast-math: results depend neither on the instruction set nor on the number of threads.
+FLAGS = {
+    "unix": ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"],
+    "msvc": ["/O2", "/fp:precise"],
+}
+# How each kind of compiler is asked for OpenMP: (compile, link), the first that works is used.
+OPENMP = {
+    "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
+    "msvc": [(["/openmp"], [])],
+}
+PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+
+
+class BuildKernels(build_ext):
+    """Compile with the flags of the compiler at hand, and with OpenMP where it has it."""
+
+    def build_extensions(self):
+        kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        compile_openmp, link_openmp = self.find_openmp(OPENMP[kind])
+        for extension in self.extensions:
+            extension.extra_compile_args = FLAGS[kind] + compile_openmp
+            extension.extra_link_args = link_openmp
+        super().build_extensions()
+
+    def find_openmp(self, candidates):
+        """The first flags with which a small OpenMP program compiles and links, or none."""
+        for compile_flags, link_flags in candidates:
+            with tempfile.TemporaryDirectory() as folder:
+                source = Path(folder, "probe.c")
+                source.write_text(PROBE)
+                try:
+                    objects = self.compiler.compile(
+                        [str(source)], output_dir=folder, extra_postargs=compile_flags
+                    )
+                    self.compiler.link_executable(
+                        objects, str(Path(folder, "probe")), extra_postargs=link_flags
+                    )
+                except Exception:  # each compiler class raises its own kind
+                    continue
+            return compile_flags, link_flags
+        print("minidl: no OpenMP found; the kernels will use one thread", file=sys.stderr)
+        return [], []
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"minidl._kernels.{name}",
+                [f"minidl/_kernels/{name}.pyx"],
+                define_macros=[("Py_LIMITED_API", "0x030B0000")],
+                py_limited_api=True,
+            )
+            for name in ("loss", "optim", "special", "system")
+        ],
+        compiler_directives=DIRECTIVES,
+    ),
+    cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)
