@@ -8,6 +8,8 @@ entry by entry. `lr` is a number or a schedule; the first update uses schedule(0
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -18,23 +20,11 @@ from minidl import _checks
 from minidl._kernels import optim as kernels
 from minidl.schedulers import Schedule
 
-# How each option is checked: by a function of (rule, option's name, value).
+Check = Callable[[str, str, Any], Any]  # (rule, option's name, value) → the value to use, or raises
 
 
-def _positive(rule: str, name: str, value: Any) -> float:
-    return _checks.number(rule, name, value, above=True)
-
-
-def _up_to_one(rule: str, name: str, value: Any) -> float:
-    return _checks.number(rule, name, value, high=1)
-
-
-def _not_positive(rule: str, name: str, value: Any) -> float:
-    return _checks.number(rule, name, value, low=-math.inf, high=0)
-
-
-def _share(rule: str, name: str, value: Any) -> float:
-    return _checks.number(rule, name, value, high=1, below=True)
+def _within(**bounds: Any) -> Check:
+    return functools.partial(_checks.number, **bounds)
 
 
 def _betas(rule: str, name: str, value: Any) -> tuple[float, float]:
@@ -45,6 +35,10 @@ def _betas(rule: str, name: str, value: Any) -> tuple[float, float]:
 
 def _rate(rule: str, name: str, value: Any) -> float | Schedule:
     return value if isinstance(value, Schedule) else _checks.number(rule, name, value)
+
+
+_flag, _number, _positive = _checks.flag, _checks.number, _within(above=True)
+_share = _within(high=1, below=True)  # in [0, 1)
 
 
 class Group(dict):
@@ -58,65 +52,87 @@ class Group(dict):
 
 
 class Optimizer:
-    """What all rules share: parameters and their groups, the rate, the state, the step.
+    """What all rules share: parameters in groups, options, the rate, the state, the step.
 
-    params  tensors, (name, tensor) pairs, a Module, or a list of dicts {"params": …, "lr": …, …},
-            one a group, whose options override the rule's. A tensor given twice counts once
+    params        tensors, (name, tensor) pairs, a Module, or a list of dicts {"params": …,
+                  "lr": …, …}, one a group, whose options override the rule's. A tensor given
+                  twice counts once
+    lr            the rate η ≥ 0, a number or a schedule
+    weight_decay  λ ≥ 0: g ← g + λθ
+    maximize      go up the gradient: g ← −g
 
-    A rule names its state (`slots`: for each array the option that switches it on, or None), how
-    its options are checked (`checks`), and its kernel call (`update`).
+    A rule is its `options`, for each the default and the check; its `slots`, the names of its
+    state arrays, for each the option that switches it on, or None; and its `update`, a kernel call.
 
-    TypeError for params of the wrong kind and options of the wrong type; ValueError for options
-    out of range, no parameters, or a parameter in two groups.
+    TypeError for params of the wrong kind and options that are unknown or of the wrong type;
+    ValueError for options out of range, no parameters, or a parameter in two groups.
     """
 
+    options: dict[str, tuple[Any, Check]] = {
+        "weight_decay": (0.0, _number),
+        "maximize": (False, _flag),
+    }
     slots: dict[str, str | None] = {}
-    checks: dict[str, Any] = {}
     # update(group, lr, t, w, g, *slots): update one parameter w, flat, in place; absent slots are
     # None, and t is the number of this parameter's updates, from 1
     update: Callable[..., None]
 
-    def __init__(self, params: Any, lr: Any, **options: Any) -> None:
-        rule = type(self).__name__
-        defaults = {"lr": lr, **options}
+    def __init_subclass__(cls) -> None:
+        """Complete the options with those of the rule above, and show them as the signature."""
+        cls.options = {**cls.__mro__[1].options, **vars(cls).get("options", {})}
+        parameter, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
+        cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [
+                parameter("params", parameter.POSITIONAL_OR_KEYWORD),
+                parameter("lr", parameter.POSITIONAL_OR_KEYWORD, default=cls.options["lr"][0]),
+            ]
+            + [
+                parameter(name, keyword, default=default)
+                for name, (default, _) in cls.options.items()
+                if name != "lr"
+            ]
+        )
+
+    def __init__(self, params: Any, lr: Any = None, **options: Any) -> None:
         self.t = 0
         self.groups: list[Group] = []
         self.state: dict[Any, dict[str, Any]] = {}
-        for given in _split(rule, params):
-            if unknown := given.keys() - defaults.keys() - {"params"}:
-                raise TypeError(
-                    f"{rule}: a group has the unknown option {', '.join(sorted(unknown))}; "
-                    f"known are {', '.join(defaults)}"
-                )
-            if "params" not in given:
-                raise ValueError(f'{rule}: a group needs "params", got only {", ".join(given)}')
-            tensors = _tensors(rule, given["params"])
-            for p in tensors:
-                if p in self.state:
-                    raise ValueError(f"{rule}: {_describe(p)} is in two groups; it may be in one")
-                self.state[p] = {}
-            chosen = {name: given.get(name, value) for name, value in defaults.items()}
-            self.groups.append(Group(params=tensors, **self._checked(chosen)))
+        given = options if lr is None else {"lr": lr, **options}
+        for group in _split(type(self).__name__, params):
+            self._add(given, group)
         if not any(p.requires_grad for p in self.state):
             raise ValueError(
-                f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
-                "them with Tensor(…, requires_grad=True)."
+                f"{type(self).__name__}: no parameter requires a gradient, so nothing would be "
+                "learned. Make them with Tensor(…, requires_grad=True)."
             )
-        for group in self.groups:
-            for p in group.params:
-                used = [slot for slot, switch in self.slots.items() if not switch or group[switch]]
-                self.state[p] = {"t": 0, **{slot: np.zeros_like(p.data) for slot in used}}
 
-    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options as they will be used; TypeError or ValueError for one that can't be."""
-        checks = {
-            "lr": _rate,
-            "weight_decay": _checks.number,
-            "maximize": _checks.flag,
-            **self.checks,
-        }
+    def _add(self, given: dict[str, Any], group: dict[str, Any]) -> None:
+        """Add one group: its parameters, its options checked, and its slots, all 0."""
         rule = type(self).__name__
-        return {name: checks[name](rule, name, value) for name, value in options.items()}
+        if "params" not in group:
+            raise ValueError(f'{rule}: a group needs "params", got only {", ".join(group)}')
+        tensors = _tensors(rule, group["params"])
+        own = {name: value for name, value in group.items() if name != "params"}
+        chosen = self._checked({**given, **own})
+        for p in tensors:
+            if p in self.state:
+                raise ValueError(f"{rule}: {_describe(p)} is in two groups; it may be in one")
+            used = [slot for slot, switch in self.slots.items() if not switch or chosen[switch]]
+            self.state[p] = {"t": 0, **{slot: np.zeros_like(p.data) for slot in used}}
+        self.groups.append(Group(params=tensors, **chosen))
+
+    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
+        """All options as they will be used; TypeError or ValueError for one that can't be."""
+        rule = type(self).__name__
+        if unknown := given.keys() - self.options.keys():
+            raise TypeError(
+                f"{rule}: unknown option {', '.join(sorted(unknown))}; there are "
+                f"{', '.join(self.options)}"
+            )
+        return {
+            name: check(rule, name, given.get(name, default))
+            for name, (default, check) in self.options.items()
+        }
 
     def step(self) -> None:
         """Apply the rule once to every parameter that has a gradient.
@@ -208,38 +224,23 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state: step count, options and slots, matched by parameter name.
 
-        ValueError for another rule, other names, groups, shapes or dtypes; nothing has been
-        changed then.
+        ValueError for another rule, other names, groups, slots, shapes or dtypes; nothing has
+        been changed then.
         """
-        rule, named = type(self).__name__, self._named()
-        if state.get("rule") != rule:
-            raise ValueError(f"{rule}: the state is of the rule {state.get('rule')!r}")
-        own_groups = [{name for name, p in named.items() if p in g.params} for g in self.groups]
-        if [set(group["params"]) for group in state["groups"]] != own_groups:
-            raise ValueError(
-                f"{rule}: the state's groups hold {[g['params'] for g in state['groups']]}, the "
-                f"optimizer's {[sorted(names) for names in own_groups]}"
-            )
-        for name, p in named.items():
-            saved = {k: np.shape(v) for k, v in state["state"][name].items()}
-            if saved != {k: np.shape(v) for k, v in self.state[p].items()}:
-                raise ValueError(f"{rule}: the state of {_describe(p)} has other slots: {saved}")
-            for slot in saved.keys() - {"t"}:
-                if state["state"][name][slot].dtype != p.dtype:
-                    raise ValueError(
-                        f"{rule}: the state of {_describe(p)} is "
-                        f"{state['state'][name][slot].dtype}, the parameter {p.dtype}"
-                    )
-        t = _checks.count(rule, "t", state["t"], low=0)
-        options = [
-            self._checked({k: v for k, v in group.items() if k != "params"})
-            for group in copy.deepcopy(state["groups"])
-        ]
-        self.t = t
-        for group, chosen in zip(self.groups, options, strict=True):
+        rule, own, new = type(self).__name__, _outline(self.state_dict()), _outline(state)
+        for thing in own | new:
+            if own.get(thing) != new.get(thing):
+                raise ValueError(
+                    f"{rule}: the {thing} of the state is {new.get(thing, 'missing')}, but the "
+                    f"optimizer's is {own.get(thing, 'missing')}"
+                )
+        state = copy.deepcopy(state)
+        options = [{k: v for k, v in g.items() if k != "params"} for g in state["groups"]]
+        checked = [self._checked(chosen) for chosen in options]
+        self.t = _checks.count(rule, "t", state["t"], low=0)
+        for group, chosen in zip(self.groups, checked, strict=True):
             group.update(chosen)
-        for name, p in named.items():
-            self.state[p] = copy.deepcopy(state["state"][name])
+        self.state = {p: state["state"][name] for name, p in self._named().items()}
 
     def __repr__(self) -> str:
         lines = []
@@ -248,6 +249,18 @@ class Optimizer:
             size = sum(p.size for p in group.params)
             lines.append(f"{options})  # {size:,} parameters")
         return "\n".join(f"{type(self).__name__}({line}, step {self.t}" for line in lines)
+
+
+def _outline(state: dict[str, Any]) -> dict[str, Any]:
+    """What of a state dict must agree with the optimizer that loads it."""
+    outline = {"rule": state["rule"], "number of groups": len(state["groups"])}
+    for i, group in enumerate(state["groups"]):
+        outline[f"group {i}"] = sorted(group["params"])
+    for name, slots in state["state"].items():
+        for slot, value in slots.items():
+            kind = (value.shape, str(value.dtype)) if isinstance(value, np.ndarray) else "a count"
+            outline[f"slot {slot} of {name}"] = kind
+    return outline
 
 
 # --- what may stand for parameters --------------------------------------------------------------
@@ -334,49 +347,26 @@ class SGD(Optimizer):
     array([0.8], dtype=float32)
     """
 
-    slots = {"b": "momentum"}
-    checks = {
-        "momentum": _checks.number,
-        "dampening": _up_to_one,
-        "nesterov": _checks.flag,
+    options = {
+        "lr": (1e-2, _rate),
+        "momentum": (0.0, _number),
+        "dampening": (0.0, _within(high=1)),
+        "nesterov": (False, _flag),
     }
+    slots = {"b": "momentum"}
 
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Schedule = 1e-2,
-        *,
-        momentum: float = 0.0,
-        dampening: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            momentum=momentum,
-            dampening=dampening,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
-
-    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
-        options = super()._checked(options)
-        if options["nesterov"] and not (options["momentum"] > 0 and options["dampening"] == 0):
+    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
+        chosen = super()._checked(given)
+        if chosen["nesterov"] and not (chosen["momentum"] > 0 and chosen["dampening"] == 0):
             raise ValueError(
                 "SGD: nesterov needs momentum > 0 and dampening = 0, got "
-                f"momentum={options['momentum']}, dampening={options['dampening']}"
+                f"momentum={chosen['momentum']}, dampening={chosen['dampening']}"
             )
-        return options
+        return chosen
 
     def update(self, group, lr, t, w, g, b):
-        """b ← μb + (1 − τ)g;  θ ← θ − η(g + μb or b)."""
-        kernels.sgd(
-            w, g, b, t == 1, lr, group.momentum, group.dampening, group.nesterov,
-            group.weight_decay, group.maximize,
-        )  # fmt: skip
+        momentum = group.momentum, group.dampening, group.nesterov
+        kernels.sgd(w, g, b, t == 1, lr, *momentum, group.weight_decay, group.maximize)
 
 
 class Momentum(Optimizer):
@@ -394,22 +384,10 @@ class Momentum(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    options = {"lr": (1e-2, _rate), "beta": (0.9, _share)}
     slots = {"v": None}
-    checks = {"beta": _share}
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Schedule = 1e-2,
-        *,
-        beta: float = 0.9,
-        weight_decay: float = 0.0,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(params, lr, beta=beta, weight_decay=weight_decay, maximize=maximize)
 
     def update(self, group, lr, t, w, g, v):
-        """v ← βv + (1 − β)g;  θ ← θ − ηv."""
         kernels.momentum(w, g, v, lr, group.beta, group.weight_decay, group.maximize)
 
 
@@ -430,7 +408,6 @@ class NAG(Momentum):
     """
 
     def update(self, group, lr, t, w, g, v):
-        """v ← βv + (1 − β)g;  θ ← θ − η(βv + (1 − β)g)."""
         kernels.nag(w, g, v, lr, group.beta, group.weight_decay, group.maximize)
 
 
@@ -449,45 +426,21 @@ class Adagrad(Optimizer):
     array([0.9], dtype=float32)
     """
 
-    slots = {"G": None}
-    checks = {
-        "eps": _positive,
-        "initial_accumulator": _checks.number,
-        "lr_decay": _checks.number,
-        "eps_inside_sqrt": _checks.flag,
+    options = {
+        "lr": (1e-2, _rate),
+        "eps": (1e-10, _positive),
+        "initial_accumulator": (0.0, _number),
+        "lr_decay": (0.0, _number),
+        "eps_inside_sqrt": (True, _flag),
     }
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Schedule = 1e-2,
-        *,
-        eps: float = 1e-10,
-        initial_accumulator: float = 0.0,
-        lr_decay: float = 0.0,
-        eps_inside_sqrt: bool = True,
-        weight_decay: float = 0.0,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            eps=eps,
-            initial_accumulator=initial_accumulator,
-            lr_decay=lr_decay,
-            eps_inside_sqrt=eps_inside_sqrt,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+    slots = {"G": None}
 
     def update(self, group, lr, t, w, g, G):
-        """G ← G + g²;  θ ← θ − η_t g / √(G + ε)."""
         if t == 1:
             G.fill(group.initial_accumulator)
-        kernels.adagrad(
-            w, g, G, lr / (1 + (t - 1) * group.lr_decay), group.eps, group.eps_inside_sqrt,
-            group.weight_decay, group.maximize,
-        )  # fmt: skip
+        lr /= 1 + (t - 1) * group.lr_decay
+        epsilon = group.eps, group.eps_inside_sqrt
+        kernels.adagrad(w, g, G, lr, *epsilon, group.weight_decay, group.maximize)
 
 
 class RMSprop(Optimizer):
@@ -508,46 +461,20 @@ class RMSprop(Optimizer):
     array([0.8], dtype=float32)
     """
 
-    slots = {"G": None, "g_mean": "centered", "b": "momentum"}
-    checks = {
-        "alpha": _share,
-        "eps": _positive,
-        "momentum": _checks.number,
-        "centered": _checks.flag,
-        "eps_inside_sqrt": _checks.flag,
+    options = {
+        "lr": (1e-2, _rate),
+        "alpha": (0.99, _share),
+        "eps": (1e-8, _positive),
+        "momentum": (0.0, _number),
+        "centered": (False, _flag),
+        "eps_inside_sqrt": (True, _flag),
     }
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Schedule = 1e-2,
-        *,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        momentum: float = 0.0,
-        centered: bool = False,
-        eps_inside_sqrt: bool = True,
-        weight_decay: float = 0.0,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            alpha=alpha,
-            eps=eps,
-            momentum=momentum,
-            centered=centered,
-            eps_inside_sqrt=eps_inside_sqrt,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+    slots = {"G": None, "g_mean": "centered", "b": "momentum"}
 
     def update(self, group, lr, t, w, g, G, g_mean, b):
-        """G ← αG + (1 − α)g²;  θ ← θ − ηg / √(G + ε)."""
-        kernels.rmsprop(
-            w, g, G, g_mean, b, lr, group.alpha, group.eps, group.momentum, group.centered,
-            group.eps_inside_sqrt, group.weight_decay, group.maximize,
-        )  # fmt: skip
+        form = group.momentum, group.centered, group.eps_inside_sqrt
+        decay = group.weight_decay, group.maximize
+        kernels.rmsprop(w, g, G, g_mean, b, lr, group.alpha, group.eps, *form, *decay)
 
 
 class Adam(Optimizer):
@@ -566,38 +493,21 @@ class Adam(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    options = {
+        "lr": (1e-3, _rate),
+        "betas": ((0.9, 0.999), _betas),
+        "eps": (1e-8, _positive),
+        "amsgrad": (False, _flag),
+    }
     slots = {"m": None, "v": None, "v_max": "amsgrad"}
-    checks = {"betas": _betas, "eps": _positive, "amsgrad": _checks.flag}
     decoupled = False
 
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Schedule = 1e-3,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        amsgrad: bool = False,
-        weight_decay: float = 0.0,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas=betas,
-            eps=eps,
-            amsgrad=amsgrad,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
-
     def update(self, group, lr, t, w, g, m, v, v_max):
-        """θ ← θ − η m̂ / (√v̂ + ε); the corrections are formed in float64."""
         beta1, beta2 = group.betas
-        kernels.adam(
-            w, g, m, v, v_max, lr, beta1, beta2, 1 - beta1**t, 1 - beta2**t, group.eps, group.amsgrad,
-            group.weight_decay, self.decoupled, group.maximize,
-        )  # fmt: skip
+        corrections = 1 - beta1**t, 1 - beta2**t  # in float64: in float32 the fifth digit is wrong
+        form = group.eps, group.amsgrad
+        decay = group.weight_decay, self.decoupled, group.maximize
+        kernels.adam(w, g, m, v, v_max, lr, beta1, beta2, *corrections, *form, *decay)
 
 
 class AdamW(Adam):
@@ -612,28 +522,8 @@ class AdamW(Adam):
     array([0.8500], dtype=float32)
     """
 
+    options = {"weight_decay": (1e-2, _number)}
     decoupled = True
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Schedule = 1e-3,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        amsgrad: bool = False,
-        weight_decay: float = 1e-2,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas=betas,
-            eps=eps,
-            amsgrad=amsgrad,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
 
 
 class Adadelta(Optimizer):
@@ -650,27 +540,15 @@ class Adadelta(Optimizer):
     >>> (w * w).sum().backward()
     >>> dl.optim.Adadelta([w], rho=0.75, eps=1.0).step()
     >>> w.data
-    array([-0.41421354], dtype=float32)
+    array([-0.4142], dtype=float32)
     """
 
+    options = {"lr": (1.0, _rate), "rho": (0.9, _share), "eps": (1e-6, _positive)}
     slots = {"E": None, "D": None}
-    checks = {"rho": _share, "eps": _positive}
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Schedule = 1.0,
-        *,
-        rho: float = 0.9,
-        eps: float = 1e-6,
-        weight_decay: float = 0.0,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(params, lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize)
 
     def update(self, group, lr, t, w, g, E, D):
-        """Δ = g √(D + ε) / √(E + ε);  θ ← θ − ηΔ."""
-        kernels.adadelta(w, g, E, D, lr, group.rho, group.eps, group.weight_decay, group.maximize)
+        decay = group.weight_decay, group.maximize
+        kernels.adadelta(w, g, E, D, lr, group.rho, group.eps, *decay)
 
 
 class FTRL(Optimizer):
@@ -695,51 +573,22 @@ class FTRL(Optimizer):
     array([0.], dtype=float32)
     """
 
-    slots = {"z": None, "n": None}
-    checks = {
-        "beta": _checks.number,
-        "l1": _checks.number,
-        "l2": _checks.number,
-        "lr_power": _not_positive,
-        "initial_accumulator": _checks.number,
-        "warm_start": _checks.flag,
+    options = {
+        "lr": (0.1, _rate),
+        "beta": (1.0, _number),
+        "l1": (0.0, _number),
+        "l2": (0.0, _number),
+        "lr_power": (-0.5, _within(low=-math.inf, high=0)),
+        "initial_accumulator": (0.0, _number),
+        "warm_start": (True, _flag),
     }
-
-    def __init__(
-        self,
-        params: Any,
-        lr: float | Schedule = 0.1,
-        *,
-        beta: float = 1.0,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        lr_power: float = -0.5,
-        initial_accumulator: float = 0.0,
-        warm_start: bool = True,
-        weight_decay: float = 0.0,
-        maximize: bool = False,
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            beta=beta,
-            l1=l1,
-            l2=l2,
-            lr_power=lr_power,
-            initial_accumulator=initial_accumulator,
-            warm_start=warm_start,
-            weight_decay=weight_decay,
-            maximize=maximize,
-        )
+    slots = {"z": None, "n": None}
 
     def update(self, group, lr, t, w, g, z, n):
-        """z ← z + g − σθ;  n ← n + g²;  θ from z and n; at first z₀ from θ₀."""
         if t == 1:
             n.fill(group.initial_accumulator)
             if group.warm_start:
-                ridge = group.beta + group.initial_accumulator**-group.lr_power + lr * group.l2
-                z[:] = -w * ridge - np.sign(w) * (lr * group.l1)
-        kernels.ftrl(
-            w, g, z, n, lr, group.beta, group.l1, group.l2, group.lr_power,
-            group.weight_decay, group.maximize,
-        )  # fmt: skip
+                root_n = group.initial_accumulator**-group.lr_power
+                z[:] = -w * (group.beta + root_n + lr * group.l2) - np.sign(w) * lr * group.l1
+        form = group.beta, group.l1, group.l2, group.lr_power
+        kernels.ftrl(w, g, z, n, lr, *form, group.weight_decay, group.maximize)
