@@ -79,7 +79,8 @@ class Optimizer:
 
     def __init_subclass__(cls) -> None:
         """Complete the options with those of the rule above, and show them as the signature."""
-        cls.options = {**cls.__mro__[1].options, **vars(cls).get("options", {})}
+        above = super(cls, cls).options  # type: ignore[misc]
+        cls.options = {**above, **vars(cls).get("options", {})}
         parameter, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
         cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
