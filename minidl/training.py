@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from minidl import _checks, nn, tensor
 from minidl.data import DataLoader
 
@@ -97,6 +99,7 @@ def fit(
         _mode(model, training=True),
         _progress_bar(progress, epochs * len(loader)) as advance,
         _interrupts() as interrupted,
+        np.errstate(over="ignore", invalid="ignore"),  # a loss that is not finite is an error here
     ):
         try:
             for epoch in range(1, epochs + 1):
