@@ -43,7 +43,7 @@ x_train, y_train, x_test, y_test = x[held_out:], y[held_out:], x[:held_out], y[:
 # ## The network and how it learns
 #
 # 64 pixels, 128 hidden units, 10 scores, one for each digit: softmax turns scores into
-# probabilities, and cross-entropy measures how little the right digit got. With its labels smoothed,
+# probabilities, and cross-entropy measures how little the right digit got. With smoothed labels
 # the network is asked to be 91 % sure rather than 100 %, which keeps it from learning by heart.
 # Adam's rate warms up over the first two epochs, so that the first, badly informed steps are small,
 # and then falls along a cosine, so that the last ones settle.
@@ -89,9 +89,10 @@ for digit, row in enumerate(confusion):
     print(f"{digit:4d}" + "".join(f"{count or '·':>4}" for count in row))
 
 # %% [markdown]
-# ## A few mistakes
+# ## The hardest ten
 #
-# Most of them would puzzle a person, too.
+# First the mistakes, then the right answers that the network was least sure of. Most of them
+# would puzzle a person, too.
 
 # %%
 try:
@@ -105,20 +106,24 @@ top, bottom = left.subplots(2, sharex=True, height_ratios=(2, 1))
 epochs = np.arange(1, len(history.loss) + 1)
 top.plot(epochs, history.loss, color="#0072B2", label="training")
 top.plot(epochs, history.validation, color="#D55E00", label="unseen digits")
-top.set(yscale="log", ylabel="cross-entropy", title="The loss and the rate")
+top.set(ylabel="cross-entropy (smoothed labels)", title="The loss and the rate")
 top.legend(frameon=False)
 bottom.plot(np.arange(1, steps + 1) / len(data), history.lr, color="#009E73")
 bottom.set(xlabel="epoch", ylabel="rate", ylim=(0, None))
 for axes in (top, bottom):
     axes.spines[["top", "right"]].set_visible(False)
 
-right.suptitle(f"{len(wrong)} mistakes among {held_out} unseen digits")
-grid = right.subplots(2, 5)
-for axes in grid.flat:
-    axes.set_axis_off()
-for axes, i in zip(grid.flat, wrong, strict=False):
+sure = probabilities.max(axis=1)
+hardest = sorted(range(held_out), key=lambda i: (guesses[i] == y_test[i], sure[i]))[:10]
+escapes = max(0, 10 - len(wrong))
+right.suptitle(f"{len(wrong)} mistakes among {held_out} unseen digits, {escapes} narrow escapes")
+for axes, i in zip(right.subplots(2, 5).flat, hardest, strict=True):
+    mistaken = guesses[i] != y_test[i]
     axes.imshow(x_test[i].reshape(8, 8), cmap="gray_r")
-    sure = f"{probabilities[i].max():.0%} sure"
-    axes.set_title(f"a {y_test[i]}, taken for {guesses[i]}\n{sure}", size=10)
+    axes.set_axis_off()
+    verdict = f"a {y_test[i]}, taken for {guesses[i]}" if mistaken else f"a {y_test[i]}"
+    axes.set_title(
+        f"{verdict}\n{sure[i]:.0%} sure", size=10, color="#D55E00" if mistaken else "black"
+    )
 figure.savefig(arguments.figure, dpi=120)
 print(f"\nThe picture is in {arguments.figure}")
