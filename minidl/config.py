@@ -1,6 +1,7 @@
 """What minidl was built with, and how many threads its kernels use."""
 
 import importlib.metadata
+import os
 import sys
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 
 from minidl import _checks
 from minidl._kernels import system
+
+if hasattr(os, "register_at_fork"):  # OpenMP's threads don't survive a fork: a child waits for ever
+    os.register_at_fork(after_in_child=lambda: system.set_num_threads(1))
 
 
 def get_num_threads() -> int:
@@ -17,6 +21,8 @@ def get_num_threads() -> int:
 
 def set_num_threads(threads: int) -> None:
     """Let kernels called from this thread use so many threads; at start OMP_NUM_THREADS, or all.
+
+    A forked process starts with one, since the threads don't follow it.
 
     ValueError for more than one where the kernels were built without OpenMP.
     """

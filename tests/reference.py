@@ -1,0 +1,134 @@
+"""The update rules once more, in plain float64 NumPy: what the classes and kernels must compute.
+
+Each rule maps θ₀, the gradients g₁, g₂, … and the rate η (a number, or a function of t − 1) to
+θ₁, θ₂, …. Its equations are those of the paper, in its symbols and order; in `s` it keeps what it
+remembers from one update to the next, where everything is 0 at first.
+"""
+
+import functools
+from types import SimpleNamespace
+
+import numpy as np
+
+
+class Memory(SimpleNamespace):
+    def __getattr__(self, name):
+        return 0.0
+
+
+def rule(equations, *, decoupled=False, weight_decay=0.0):
+    """The trajectory under the equations; what weight_decay and maximize mean is said here."""
+    decay = weight_decay
+
+    @functools.wraps(equations)
+    def trajectory(theta, gradients, lr, *, weight_decay=decay, maximize=False, **options):
+        theta, s, path = np.array(theta, np.float64), Memory(), []
+        for t, g in enumerate(gradients, 1):
+            eta = lr(t - 1) if callable(lr) else lr
+            g = np.array(-g if maximize else g, np.float64)
+            if decoupled:
+                theta = theta - eta * weight_decay * theta
+            else:
+                g = g + weight_decay * theta
+            theta = equations(theta, g, eta, t, s, **options)
+            path.append(theta)
+        return path
+
+    return trajectory
+
+
+@rule
+def sgd(theta, g, eta, t, s, *, momentum=0.0, dampening=0.0, nesterov=False):
+    s.b = g if t == 1 or momentum == 0 else momentum * s.b + (1 - dampening) * g
+    return theta - eta * (g + momentum * s.b if nesterov else s.b)
+
+
+@rule
+def momentum(theta, g, eta, t, s, *, beta=0.9):
+    s.v = beta * s.v + (1 - beta) * g
+    return theta - eta * s.v
+
+
+@rule
+def nag(theta, g, eta, t, s, *, beta=0.9):
+    s.v = beta * s.v + (1 - beta) * g
+    return theta - eta * (beta * s.v + (1 - beta) * g)
+
+
+def damped_root(x, eps, inside):
+    return np.sqrt(x + eps) if inside else np.sqrt(x) + eps
+
+
+@rule
+def adagrad(
+    theta, g, eta, t, s, *, eps=1e-10, initial_accumulator=0.0, lr_decay=0.0, eps_inside_sqrt=True
+):
+    s.sum = s.sum + g**2
+    eta_t = eta / (1 + (t - 1) * lr_decay)
+    return theta - eta_t * g / damped_root(initial_accumulator + s.sum, eps, eps_inside_sqrt)
+
+
+@rule
+def rmsprop(
+    theta, g, eta, t, s, *, alpha=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside_sqrt=True
+):
+    s.G = alpha * s.G + (1 - alpha) * g**2
+    s.mean = alpha * s.mean + (1 - alpha) * g
+    variance = s.G - s.mean**2 if centered else s.G
+    s.b = momentum * s.b + g / damped_root(variance, eps, eps_inside_sqrt)
+    return theta - eta * s.b
+
+
+def adam_equations(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False):
+    beta1, beta2 = betas
+    s.m = beta1 * s.m + (1 - beta1) * g
+    s.v = beta2 * s.v + (1 - beta2) * g**2
+    s.v_max = np.maximum(s.v_max, s.v)
+    m_hat = s.m / (1 - beta1**t)
+    v_hat = (s.v_max if amsgrad else s.v) / (1 - beta2**t)
+    return theta - eta * m_hat / (np.sqrt(v_hat) + eps)
+
+
+adam = rule(adam_equations)
+adamw = rule(adam_equations, decoupled=True, weight_decay=0.01)
+
+
+@rule
+def adadelta(theta, g, eta, t, s, *, rho=0.9, eps=1e-6):
+    s.E = rho * s.E + (1 - rho) * g**2
+    delta = g * np.sqrt(s.D + eps) / np.sqrt(s.E + eps)
+    s.D = rho * s.D + (1 - rho) * delta**2
+    return theta - eta * delta
+
+
+@rule
+def ftrl(
+    theta,
+    g,
+    alpha,
+    t,
+    s,
+    *,
+    beta=1.0,
+    l1=0.0,
+    l2=0.0,
+    lr_power=-0.5,
+    initial_accumulator=0.0,
+    warm_start=True,
+):
+    """With one rate α for all updates, as in the paper."""
+
+    def root(n):
+        return n**-lr_power
+
+    if t == 1:
+        s.n = np.full_like(theta, initial_accumulator)
+        if warm_start:
+            s.z = -theta * ((beta + root(s.n)) / alpha + l2) - np.sign(theta) * l1
+    sigma = (root(s.n + g**2) - root(s.n)) / alpha
+    s.z = s.z + g - sigma * theta
+    s.n = s.n + g**2
+    s.seen = (s.seen != 0) | (g != 0)
+    with np.errstate(invalid="ignore"):  # 0/0 where no gradient was seen
+        leader = -(s.z - np.sign(s.z) * l1) / ((beta + root(s.n)) / alpha + l2)
+    return np.where(s.seen, np.where(abs(s.z) <= l1, 0.0, leader), theta)
