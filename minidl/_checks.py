@@ -59,3 +59,8 @@ def choice(owner: str, name: str, value: Any, allowed: Any) -> Any:
         words = ", ".join(map(repr, allowed))
         raise ValueError(f"{owner}: {name} must be one of {words}, got {value!r}")
     return value
+
+
+def describe(tensor: Any) -> str:
+    """How messages name a tensor."""
+    return f"{tensor.name or 'an unnamed tensor'} of shape {tensor.shape}"

@@ -256,7 +256,6 @@ class ReLU(Module):
     """
 
     def forward(self, x: Any) -> Tensor:
-        """y = max(x, 0)."""
         return tensor.relu(x)
 
 
@@ -267,7 +266,6 @@ class LeakyReLU(Module):
         self.slope = _checks.number("LeakyReLU", "slope", slope)
 
     def forward(self, x: Any) -> Tensor:
-        """y = x where x > 0, else slope · x."""
         return tensor.leaky_relu(x, self.slope)
 
 
@@ -278,7 +276,6 @@ class ELU(Module):
         self.alpha = _checks.number("ELU", "alpha", alpha)
 
     def forward(self, x: Any) -> Tensor:
-        """y = x where x > 0, else α (eˣ − 1)."""
         return tensor.elu(x, self.alpha)
 
 
@@ -286,7 +283,6 @@ class GELU(Module):
     """y = x Φ(x), Φ the normal distribution function."""
 
     def forward(self, x: Any) -> Tensor:
-        """y = x Φ(x)."""
         return tensor.gelu(x)
 
 
@@ -294,7 +290,6 @@ class SiLU(Module):
     """y = x / (1 + e⁻ˣ)."""
 
     def forward(self, x: Any) -> Tensor:
-        """y = x / (1 + e⁻ˣ)."""
         return tensor.silu(x)
 
 
@@ -302,7 +297,6 @@ class Sigmoid(Module):
     """y = 1 / (1 + e⁻ˣ)."""
 
     def forward(self, x: Any) -> Tensor:
-        """y = 1 / (1 + e⁻ˣ)."""
         return tensor.sigmoid(x)
 
 
@@ -310,7 +304,6 @@ class Tanh(Module):
     """y = tanh x."""
 
     def forward(self, x: Any) -> Tensor:
-        """y = tanh x."""
         return tensor.tanh(x)
 
 
@@ -318,7 +311,6 @@ class Softplus(Module):
     """y = ln(1 + eˣ)."""
 
     def forward(self, x: Any) -> Tensor:
-        """y = ln(1 + eˣ)."""
         return tensor.softplus(x)
 
 
@@ -329,7 +321,6 @@ class Softmax(Module):
         self.axis = axis
 
     def forward(self, x: Any) -> Tensor:
-        """y = eˣ / Σ eˣ along the axis."""
         return tensor.softmax(x, self.axis)
 
 

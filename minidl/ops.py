@@ -41,6 +41,11 @@ def op(formula: str, *derivatives: str, variadic: bool = False) -> Callable[[Cal
 tails_may_vanish = np.errstate(under="ignore")
 
 
+def _kernel_dtype(x):
+    """What a kernel computes x in: float32, or float64 where that holds more of x."""
+    return np.dtype(np.float32 if x.dtype.itemsize <= 4 else np.float64)
+
+
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
@@ -89,6 +94,8 @@ def power(a, b, /):
 @op("y = a @ b", "∂a = g @ bᵀ", "∂b = aᵀ @ g")
 def matmul(a, b, /):
     """The matrix product as NumPy's `@`: (…, n, k) @ (…, k, m) → (…, n, m); vectors are (k,)."""
+    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
+        raise ValueError("the last axis of the first must be as long as the rows of the second")
     y = a @ b
     rows = a if a.ndim > 1 else a[None, :]
     columns = b if b.ndim > 1 else b[:, None]
@@ -237,8 +244,9 @@ def gelu(x, /):
     >>> dl.gelu([-1.0, 2.0])
     Tensor([-0.1587,  1.9545 ], dtype=float32)
     """
-    cdf = np.empty(x.shape, x.dtype)
-    special_kernels.normal_cdf(np.ravel(x), cdf.reshape(-1))
+    cdf = np.empty(x.shape, _kernel_dtype(x))
+    special_kernels.normal_cdf(np.ravel(x).astype(cdf.dtype, copy=False), cdf.reshape(-1))
+    cdf = cdf.astype(x.dtype, copy=False)
     density = np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi, dtype=x.dtype)
     return x * cdf, lambda g: g * (cdf + x * density)
 
@@ -485,9 +493,9 @@ def _slice_of(start, stop, axis):
 @op("y = the arrays one after the other", "∂xᵢ = the slice of g that xᵢ became", variadic=True)
 def concatenate(*arrays, axis=0):
     """Arrays joined along an existing axis."""
-    ends = np.cumsum([0] + [np.shape(x)[axis] for x in arrays])
-    vjps = [_slice_of(a, b, axis) for a, b in itertools.pairwise(ends)]
-    return np.concatenate(arrays, axis), *vjps
+    y = np.concatenate(arrays, axis)
+    ends = np.cumsum([0] + [x.shape[axis] for x in arrays])
+    return y, *(_slice_of(start, stop, axis) for start, stop in itertools.pairwise(ends))
 
 
 @op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", variadic=True)
@@ -534,10 +542,10 @@ def softmax_error(x, /, target, smoothing, reduction):
 
     One pass of a compiled kernel over the logits makes the losses and the gradient together.
     """
-    rows = np.ascontiguousarray(x).reshape(-1, x.shape[-1])
-    losses, gradient = np.empty(len(rows), x.dtype), np.empty(rows.shape, x.dtype)
+    rows = np.ascontiguousarray(x, _kernel_dtype(x)).reshape(-1, x.shape[-1])
+    losses, gradient = np.empty(len(rows), rows.dtype), np.empty_like(rows)
     if target.dtype.kind == "f":
-        target = np.ascontiguousarray(target, x.dtype).reshape(rows.shape)
+        target = np.ascontiguousarray(target, rows.dtype).reshape(rows.shape)
         loss_kernels.soft_cross_entropy(rows, target, smoothing, losses, gradient)
     else:
         labels = np.ascontiguousarray(target, np.int64).reshape(-1)

@@ -11,12 +11,13 @@ import copy
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from minidl import _checks
+from minidl import _checks, _parameters
+from minidl._checks import describe
 from minidl._kernels import optim as kernels
 from minidl.schedulers import Schedule
 
@@ -80,7 +81,8 @@ class Optimizer:
     def __init_subclass__(cls) -> None:
         """Complete the options with those of the rule above, and show them as the signature."""
         above = super(cls, cls).options  # type: ignore[misc]
-        cls.options = {**above, **vars(cls).get("options", {})}
+        own = vars(cls).get("options", {})
+        cls.options = own | {name: option for name, option in above.items() if name not in own}
         parameter, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
         cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
@@ -94,12 +96,14 @@ class Optimizer:
             ]
         )
 
-    def __init__(self, params: Any, lr: Any = None, **options: Any) -> None:
+    def __init__(self, params: Any, lr: Any = inspect.Parameter.empty, **options: Any) -> None:
+        if not hasattr(self, "update"):
+            raise TypeError("Optimizer is what the rules share: take one of them, such as Adam")
         self.t = 0
         self.groups: list[Group] = []
         self.state: dict[Any, dict[str, Any]] = {}
-        given = options if lr is None else {"lr": lr, **options}
-        for group in _split(type(self).__name__, params):
+        given = options if lr is inspect.Parameter.empty else {"lr": lr, **options}
+        for group in _parameters.groups(type(self).__name__, params):
             self._add(given, group)
         if not any(p.requires_grad for p in self.state):
             raise ValueError(
@@ -112,12 +116,12 @@ class Optimizer:
         rule = type(self).__name__
         if "params" not in group:
             raise ValueError(f'{rule}: a group needs "params", got only {", ".join(group)}')
-        tensors = _tensors(rule, group["params"])
+        tensors = _parameters.tensors(rule, group["params"])
         own = {name: value for name, value in group.items() if name != "params"}
         chosen = self._checked({**given, **own})
         for p in tensors:
             if p in self.state:
-                raise ValueError(f"{rule}: {_describe(p)} is in two groups; it may be in one")
+                raise ValueError(f"{rule}: {describe(p)} is in two groups; it may be in one")
             used = [slot for slot, switch in self.slots.items() if not switch or chosen[switch]]
             self.state[p] = {"t": 0, **{slot: np.zeros_like(p.data) for slot in used}}
         self.groups.append(Group(params=tensors, **chosen))
@@ -166,17 +170,17 @@ class Optimizer:
         if not isinstance(g, np.ndarray) or g.dtype != w.dtype:
             came = g.dtype if isinstance(g, np.ndarray) else type(g).__name__
             raise TypeError(
-                f"{rule}.step: the gradient of {_describe(p)} must be a NumPy array of its dtype, "
+                f"{rule}.step: the gradient of {describe(p)} must be a NumPy array of its dtype, "
                 f"{w.dtype}, got {came}"
             )
         if g.shape != w.shape:
             raise ValueError(
-                f"{rule}.step: the gradient of {_describe(p)} has shape {g.shape}; it must have "
+                f"{rule}.step: the gradient of {describe(p)} has shape {g.shape}; it must have "
                 "the parameter's"
             )
         if not (w.flags.writeable and w.flags.c_contiguous):
             raise ValueError(
-                f"{rule}.step: the data of {_describe(p)} is read-only or not contiguous, so it "
+                f"{rule}.step: the data of {describe(p)} is read-only or not contiguous, so it "
                 "can't be updated in place. Assign a copy: p.data = p.data.copy()."
             )
 
@@ -228,7 +232,11 @@ class Optimizer:
         ValueError for another rule, other names, groups, slots, shapes or dtypes; nothing has
         been changed then.
         """
-        rule, own, new = type(self).__name__, _outline(self.state_dict()), _outline(state)
+        rule, own = type(self).__name__, _outline(self.state_dict())
+        try:
+            new = _outline(state)
+        except (AttributeError, KeyError, TypeError):
+            raise ValueError(f"{rule}: this is no state_dict of an optimizer: {state!r}") from None
         for thing in own | new:
             if own.get(thing) != new.get(thing):
                 raise ValueError(
@@ -248,7 +256,7 @@ class Optimizer:
         for group in self.groups:
             options = ", ".join(f"{k}={v!r}" for k, v in group.items() if k != "params")
             size = sum(p.size for p in group.params)
-            lines.append(f"{options})  # {size:,} parameters")
+            lines.append(f"{options})  # {size:,} parameter{'s' * (size != 1)}")
         return "\n".join(f"{type(self).__name__}({line}, step {self.t}" for line in lines)
 
 
@@ -262,70 +270,6 @@ def _outline(state: dict[str, Any]) -> dict[str, Any]:
             kind = (value.shape, str(value.dtype)) if isinstance(value, np.ndarray) else "a count"
             outline[f"slot {slot} of {name}"] = kind
     return outline
-
-
-# --- what may stand for parameters --------------------------------------------------------------
-
-
-def _is_tensor(thing: Any) -> bool:
-    return hasattr(thing, "grad") and hasattr(thing, "requires_grad")
-
-
-def _describe(p: Any) -> str:
-    return f"{p.name or 'an unnamed parameter'} of shape {p.shape}"
-
-
-def _items(rule: str, params: Any) -> list[Any]:
-    if hasattr(params, "named_parameters"):
-        params = params.named_parameters()
-    if _is_tensor(params):
-        raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
-    if isinstance(params, str | bytes | dict | np.ndarray) or not isinstance(params, Iterable):
-        raise TypeError(
-            f"{rule}: params must be a list of tensors, (name, tensor) pairs or groups, or a "
-            f"Module, got {type(params).__name__}"
-        )
-    items = list(params)
-    if not items:
-        raise ValueError(
-            f"{rule}: there are no parameters. An empty list, a module without parameters, or a "
-            "generator that was consumed before? model.parameters() makes a fresh one."
-        )
-    return items
-
-
-def _split(rule: str, params: Any) -> list[dict[str, Any]]:
-    """The groups as they were given; tensors alone are one group."""
-    items = _items(rule, params)
-    kinds = {isinstance(item, dict) for item in items}
-    if kinds == {True, False}:
-        raise TypeError(f"{rule}: params mixes groups (dicts) with tensors; use one kind")
-    return items if kinds == {True} else [{"params": items}]
-
-
-def _tensors(rule: str, params: Any) -> list[Any]:
-    """The tensors of one group, each once, named where names came along."""
-    tensors: dict[Any, None] = {}
-    for item in _items(rule, params):
-        name = None
-        if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
-            name, item = item
-        if not _is_tensor(item):
-            raise TypeError(
-                f"{rule}: params holds {item!r} ({type(item).__name__}), which is no tensor; make "
-                "it one: Tensor(…, requires_grad=True)"
-            )
-        if not item.is_leaf:
-            raise ValueError(
-                f"{rule}: {_describe(item)} was computed from other tensors; give those that "
-                "were not"
-            )
-        if item.dtype not in (np.float32, np.float64):
-            raise TypeError(f"{rule}: {_describe(item)} is {item.dtype}, not float32 or float64")
-        if name is not None:
-            item.name = name
-        tensors[item] = None
-    return list(tensors)
 
 
 # --- the rules ----------------------------------------------------------------------------------

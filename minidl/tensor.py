@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from minidl import ops
+from minidl._checks import describe
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype = np.dtype(np.float32)
@@ -120,12 +121,6 @@ class Node:
         self.name, self.shape, self.dtype = name, value.shape, value.dtype
         self.edges: list[Edge] | None = edges
         self.number = next(_numbers)
-
-
-def describe(tensor: Any) -> str:
-    """How error messages name a tensor or a plain value."""
-    name = getattr(tensor, "name", None)
-    return f"{name or 'an unnamed tensor'} of shape {np.shape(getattr(tensor, 'data', tensor))}"
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -486,6 +481,14 @@ class Tensor:
         return transpose(self, *axes) if len(axes) <= 1 else transpose(self, axes)
 
     # comparisons give plain boolean arrays: no gradient flows through them
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: Any) -> np.ndarray:  # type: ignore[override]
+        return self._data == _operand(other)
+
+    def __ne__(self, other: Any) -> np.ndarray:  # type: ignore[override]
+        return self._data != _operand(other)
 
     def __lt__(self, other: Any) -> np.ndarray:
         return self._data < _operand(other)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks
-from minidl.tensor import Tensor, describe, no_grad
+from minidl._checks import describe
+from minidl.tensor import Tensor, no_grad
 
 
 class GradientError(AssertionError, ValueError):

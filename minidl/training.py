@@ -93,6 +93,11 @@ def fit(
     True
     """
     epochs = _checks.count("fit", "epochs", epochs)
+    for name, function in (("model", model), ("loss", loss)):
+        if not callable(function):
+            raise TypeError(
+                f"fit: {name} must be a function or an object to call, got {function!r}"
+            )
     loader, validation = _loader("data", data), _loader("validation", validation)
     history = History()
     with (
@@ -141,6 +146,11 @@ def _step(
     """Forward, loss, backward, step; the loss before the step."""
     optimizer.zero_grad()
     result = loss(model(x), y)
+    if result.size != 1:
+        raise ValueError(
+            f"fit: the loss of a batch must be one number, got shape {result.shape}; use the "
+            'reduction "mean" or "sum"'
+        )
     value = result.item()
     history.step_loss.append(value)
     if not math.isfinite(value):

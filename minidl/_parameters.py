@@ -1,0 +1,69 @@
+"""What may stand for the parameters of an optimizer, and what can't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minidl._checks import describe
+
+
+def groups(rule: str, params: Any) -> list[dict[str, Any]]:
+    """The groups as they were given; parameters alone are one group."""
+    items = _items(rule, params)
+    kinds = {isinstance(item, dict) for item in items}
+    if kinds == {True, False}:
+        raise TypeError(f"{rule}: params mixes groups (dicts) with tensors; use one kind")
+    return items if kinds == {True} else [{"params": items}]
+
+
+def tensors(rule: str, params: Any) -> list[Any]:
+    """The tensors of one group, each once, named where names came along."""
+    found: dict[Any, str | None] = {}
+    for item in _items(rule, params):
+        name = None
+        if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
+            name, item = item
+        if not _is_tensor(item):
+            advice = "make it one: Tensor(…, requires_grad=True)"
+            if hasattr(item, "named_parameters"):
+                advice = f"give the module itself, {rule}(model), or model.parameters()"
+            raise TypeError(
+                f"{rule}: params holds a {type(item).__name__}, which is no tensor; {advice}"
+            )
+        if not item.is_leaf:
+            raise ValueError(
+                f"{rule}: {describe(item)} was computed from other tensors; give those that were "
+                "not"
+            )
+        if item.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{rule}: {describe(item)} is {item.dtype}, not float32 or float64")
+        found.setdefault(item, name)
+    for item, name in found.items():
+        item.name = item.name if name is None else name
+    return list(found)
+
+
+def _items(rule: str, params: Any) -> list[Any]:
+    if hasattr(params, "named_parameters"):
+        params = params.named_parameters()
+    if _is_tensor(params):
+        raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
+    if isinstance(params, str | bytes | dict | np.ndarray) or not isinstance(params, Iterable):
+        raise TypeError(
+            f"{rule}: params must be a list of tensors, (name, tensor) pairs or groups, or a "
+            f"Module, got {type(params).__name__}"
+        )
+    items = list(params)
+    if not items:
+        raise ValueError(
+            f"{rule}: there are no parameters. An empty list, a module without parameters, or a "
+            "generator that was consumed before? model.parameters() makes a fresh one."
+        )
+    return items
+
+
+def _is_tensor(thing: Any) -> bool:
+    return hasattr(thing, "grad") and hasattr(thing, "requires_grad")
