@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import ops
+from minidl import _checks, ops
 from minidl._checks import describe
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -95,13 +95,15 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
         array = np.asarray(data)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"no array can be made of {data!r}: {error}") from None
+    if dtype is None:
+        keep = isinstance(data, np.ndarray | np.generic) and array.dtype.kind == "f"
+        dtype = array.dtype.newbyteorder("=") if keep else _default_dtype
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"expected real numbers, got {type(data).__name__} with dtype {array.dtype}"
         )
-    if dtype is None:
-        keep = isinstance(data, np.ndarray | np.generic) and array.dtype.kind == "f"
-        dtype = array.dtype.newbyteorder("=") if keep else _default_dtype
+    if np.dtype(dtype).kind not in "fiub":
+        raise TypeError(f"dtype must be floating, integer or boolean, got {dtype!r}")
     return array.astype(dtype, copy=False)
 
 
@@ -289,6 +291,7 @@ class Tensor:
         dtype: Any = None,
         name: str | None = None,
     ) -> None:
+        _checks.flag("Tensor", "requires_grad", requires_grad)
         self._data = as_array(data, dtype)
         given = data if dtype is None and isinstance(data, np.ndarray | np.generic) else self._data
         if requires_grad:
@@ -298,7 +301,7 @@ class Tensor:
                     "have no gradient. Convert them first, as in data.astype('float64')."
                 )
             self._data = np.array(self._data, order="C")
-        self.requires_grad, self.name = bool(requires_grad), name
+        self.requires_grad, self.name = requires_grad, name
         self.grad = self._node = None
         self.version = 0
 
@@ -406,7 +409,7 @@ class Tensor:
             if not retain_graph:
                 node.edges = None
         for leaf, g in leaves.items():
-            leaf.grad = g if leaf.grad is None else leaf.grad + g
+            leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
 
     def _seed(self, grad: Any) -> np.ndarray:
         """The gradient that backward starts from."""
