@@ -17,7 +17,7 @@ DIRECTIVES = {
 }
 # No -ffast-math: results depend neither on the instruction set nor on the number of threads.
 FLAGS = {
-    "unix": ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"],
+    "unix": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"],
     "msvc": ["/O2", "/fp:precise"],
 }
 # How each kind of compiler is asked for OpenMP: (compile, link), the first that works is used.
