@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -100,6 +101,7 @@ class Module:
         for name, array in arrays.items():
             own[name].data = array
 
+    @reprlib.recursive_repr("…")
     def __repr__(self) -> str:
         members = dict(_members(vars(self)))
         if not members:
@@ -120,7 +122,7 @@ class Module:
 
     def _count(self) -> str:
         """What stands behind the brackets of a repr."""
-        parameters = list(self.parameters())
+        parameters = [p for _, p in _walk(self, "", {id(self)}) if isinstance(p, Tensor)]
         dtypes = sorted({str(parameter.dtype) for parameter in parameters})
         total = sum(parameter.size for parameter in parameters)
         if not dtypes:

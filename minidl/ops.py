@@ -94,7 +94,7 @@ def power(a, b, /):
 @op("y = a @ b", "∂a = g @ bᵀ", "∂b = aᵀ @ g")
 def matmul(a, b, /):
     """The matrix product as NumPy's `@`: (…, n, k) @ (…, k, m) → (…, n, m); vectors are (k,)."""
-    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
+    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError("the last axis of the first must be as long as the rows of the second")
     y = a @ b
     rows = a if a.ndim > 1 else a[None, :]

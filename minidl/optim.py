@@ -149,7 +149,7 @@ class Optimizer:
         for group in self.groups:
             lr = self._rate_of(group)
             for p in group.params:
-                if p.grad is not None:
+                if p.grad is not None and p.requires_grad:
                     self._check_step(p)
                     work.append((group, lr, p))
         if not work:

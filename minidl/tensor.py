@@ -368,6 +368,13 @@ class Tensor:
         array(6., dtype=float32)
         """
         g = self._seed(grad)
+        with np.errstate(under="ignore"):  # what vanishes is 0, whatever np.errstate the caller set
+            leaves = self._propagate(g, retain_graph)
+        for leaf, g in leaves.items():
+            leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
+
+    def _propagate(self, g: np.ndarray, retain_graph: bool) -> dict[Tensor, np.ndarray]:
+        """The gradient of each leaf, in an array that nothing else holds."""
         gradients: dict[Any, Any] = {}  # what has reached each node, until it is its turn
         leaves: dict[Tensor, np.ndarray] = {}
         queue: list[tuple[int, Node]] = []
@@ -408,8 +415,7 @@ class Tensor:
                     heapq.heappush(queue, (target.number, target))
             if not retain_graph:
                 node.edges = None
-        for leaf, g in leaves.items():
-            leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
+        return leaves
 
     def _seed(self, grad: Any) -> np.ndarray:
         """The gradient that backward starts from."""

@@ -25,6 +25,7 @@ class History:
     step_loss    the loss of each step, before its update
     lr           the rate of each step
     validation   the validation loss after each finished epoch, where there is a validation set
+    epoch_ends   how many steps had been taken when each epoch finished
     interrupted  whether Ctrl-C ended the training
     """
 
@@ -32,6 +33,7 @@ class History:
     step_loss: list[float] = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
     validation: list[float] = field(default_factory=list)
+    epoch_ends: list[int] = field(default_factory=list)
     interrupted: bool = False
 
     def plot(self) -> Any:
@@ -56,6 +58,9 @@ class DivergenceError(FloatingPointError, ValueError):
     def __init__(self, message: str, history: History) -> None:
         super().__init__(message)
         self.history = history
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.history)
 
 
 def fit(
@@ -98,7 +103,15 @@ def fit(
             raise TypeError(
                 f"fit: {name} must be a function or an object to call, got {function!r}"
             )
-    loader, validation = _loader("data", data), _loader("validation", validation)
+    callbacks = tuple(callbacks)
+    for callback in callbacks:
+        if not callable(callback):
+            raise TypeError(
+                f"fit: a callback must be a function (epoch, history), got {callback!r}"
+            )
+    loader = _loader("data", data)
+    if validation is not None:
+        validation = _loader("validation", validation)
     history = History()
     with (
         _mode(model, training=True),
@@ -110,16 +123,18 @@ def fit(
             for epoch in range(1, epochs + 1):
                 total, samples = 0.0, 0
                 for x, y in loader:
-                    history.lr.append(optimizer.lr)
                     value = _step(model, loss, optimizer, x, y, epoch, history)
                     total, samples = total + value * len(x), samples + len(x)
                     advance(epoch, value, history.lr[-1])
                     if interrupted():
                         raise KeyboardInterrupt
                 history.loss.append(total / samples)
+                history.epoch_ends.append(len(history.step_loss))
                 if validation is not None:
                     history.validation.append(evaluate(model, loss, validation))
                 verdicts = [callback(epoch, history) for callback in callbacks]
+                if interrupted():
+                    raise KeyboardInterrupt
                 if any(verdict is True for verdict in verdicts):
                     break
         except KeyboardInterrupt:
@@ -153,6 +168,7 @@ def _step(
         )
     value = result.item()
     history.step_loss.append(value)
+    history.lr.append(optimizer.lr)
     if not math.isfinite(value):
         recent = ", ".join(f"{v:.4g}" for v in history.step_loss[-5:])
         raise DivergenceError(
@@ -168,7 +184,7 @@ def _step(
 
 
 def _loader(name: str, data: Any) -> Any:
-    if data is None or isinstance(data, DataLoader):
+    if isinstance(data, DataLoader):
         return data
     if isinstance(data, tuple | list) and len(data) == 2:
         return DataLoader(*data)

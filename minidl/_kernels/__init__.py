@@ -5,13 +5,11 @@ There is no pure-Python stand-in: where the kernels are missing, importing minid
 
 try:
     from minidl._kernels import loss, optim, special, system
-except ModuleNotFoundError as error:
-    if not (error.name or "").startswith(__name__):
-        raise
+except ImportError as error:
     raise ImportError(
-        f"minidl's compiled kernels are missing ({error.name}). This is the source tree, or a "
-        "broken build: run `python -m pip install -e .` in the folder that holds pyproject.toml "
-        "(it needs a C compiler)."
-    ) from None
+        "minidl's compiled kernels are missing or broken. If this is the source tree, run "
+        "`python -m pip install -e .` in the folder that holds pyproject.toml (it needs a C "
+        "compiler); if it is an installation, reinstall it."
+    ) from error
 
 __all__ = ["loss", "optim", "special", "system"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def plot_schedule(schedule: Any, steps: int) -> Any:
     t = np.arange(steps)
     _, axes = plt.subplots(layout="constrained")
     axes.plot(t, schedule(t), color=COLOURS["blue"])
-    axes.set(xlabel="step t", ylabel="learning rate", title=_wrapped(repr(schedule)))
+    axes.set(xlabel="step t", ylabel="learning rate", title=textwrap.fill(repr(schedule), 60))
     axes.set_ylim(bottom=0)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
@@ -36,9 +37,10 @@ def plot_history(history: Any) -> Any:
     steps = np.arange(1, len(history.step_loss) + 1)
     top.plot(steps, history.step_loss, color=COLOURS["blue"], alpha=0.35, label="each step")
     if history.loss:
-        ends = np.arange(1, len(history.loss) + 1) * (len(steps) // len(history.loss))
+        ends = history.epoch_ends
         top.plot(ends, history.loss, color=COLOURS["blue"], label="mean of the epoch")
         if history.validation:
+            ends = ends[: len(history.validation)]
             top.plot(ends, history.validation, color=COLOURS["orange"], label="validation")
     bottom.plot(steps, history.lr, color=COLOURS["green"])
     if min(history.step_loss) > 0:
@@ -50,9 +52,3 @@ def plot_history(history: Any) -> Any:
     for axes in (top, bottom):
         axes.spines[["top", "right"]].set_visible(False)
     return top, bottom
-
-
-def _wrapped(text: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, 60))

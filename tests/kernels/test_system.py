@@ -1,0 +1,44 @@
+"""What the kernels say about themselves."""
+
+import re
+import threading
+
+import pytest
+
+from minidl._kernels import system
+
+
+@pytest.fixture(autouse=True)
+def unchanged_threads():
+    before = system.get_num_threads()
+    yield
+    system.set_num_threads(before)
+
+
+def test_the_compiler_is_named_with_its_version():
+    assert re.search(r"(GCC|clang|MSVC) .*\d", system.compiler, re.IGNORECASE)
+
+
+def test_openmp_is_the_date_of_its_standard_or_0():
+    assert isinstance(system.openmp, int)
+    assert system.openmp == 0 or re.fullmatch(r"(199|20\d)\d(0[1-9]|1[0-2])", str(system.openmp))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_number_of_threads_is_kept_where_there_is_openmp(threads):
+    system.set_num_threads(threads)
+    assert system.get_num_threads() == (threads if system.openmp else 1)
+
+
+def test_the_number_of_threads_belongs_to_the_thread_that_sets_it():
+    before = system.get_num_threads()
+    other = threading.Thread(target=system.set_num_threads, args=[before + 1])
+    other.start()
+    other.join()
+    assert system.get_num_threads() == before
+
+
+@pytest.mark.parametrize("threads", ["2", None])
+def test_the_number_of_threads_is_a_whole_number(threads):
+    with pytest.raises(TypeError):
+        system.set_num_threads(threads)

@@ -1,0 +1,122 @@
+"""The checks of arguments: what they accept, as what, and the words in which they refuse."""
+
+import math
+import re
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from minidl import _checks
+
+NUMBERS = [0, 3, 0.25, Fraction(1, 4), 2**1000]
+NUMBERS += [kind(2) for kind in (np.float16, np.float32, np.float64, np.int8, np.uint64)]
+NOT_NUMBERS = [None, True, False, np.True_, "1", b"1", 1j, [1.0], (1.0,), {}, np.ones(1)]
+NOT_NUMBERS += [np.array(1.0), Decimal(1), object, np.complex64(1)]
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=lambda value: repr(value)[:20])
+def test_number_accepts_any_real_number_and_returns_a_float(value):
+    x = _checks.number("Rule", "lr", value)
+    assert type(x) is float
+    assert x == value
+
+
+@pytest.mark.parametrize("zero", [-0.0, np.float32(-0.0), np.float64(-0.0)], ids=repr)
+def test_number_turns_minus_zero_into_zero(zero):
+    assert math.copysign(1, _checks.number("Rule", "lr", zero)) == 1
+
+
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=lambda value: repr(value)[:20])
+def test_number_refuses_what_is_no_real_number(value):
+    message = f"Rule: lr must be a finite number ≥ 0, got {value!r} ({type(value).__name__})"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        _checks.number("Rule", "lr", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.nan, math.inf, -math.inf, np.float32("nan"), -1, -1e-300, 10**400, -(10**400)],
+    ids=lambda value: repr(value)[:20],
+)
+def test_number_refuses_what_is_negative_or_not_finite(value):
+    message = f"Rule: lr must be a finite number ≥ 0, got {value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        _checks.number("Rule", "lr", value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, -(10**400)])
+def test_number_without_bounds_must_still_be_finite(value):
+    with pytest.raises(ValueError, match=r"^Rule: p must be a finite number, got"):
+        _checks.number("Rule", "p", value, -math.inf)
+
+
+INTERVALS = [
+    ({"above": True}, "> 0", [5e-324, 1e308], [0, -0.0, -1]),
+    ({"high": 1}, "≥ 0 and ≤ 1", [0, 0.5, 1], [-1e-9, 1.0000001]),
+    ({"high": 1, "below": True}, "≥ 0 and < 1", [0, 0.9999999], [1, 2, -1]),
+    ({"low": -math.inf, "high": 0}, "≤ 0", [-1e308, 0], [1e-300, 1]),
+    ({"low": -2, "high": 3, "above": True, "below": True}, "> -2 and < 3", [-1.9, 2.9], [-2, 3]),
+]
+
+
+@pytest.mark.parametrize(("bounds", "words", "inside", "outside"), INTERVALS)
+def test_number_stays_inside_its_bounds(bounds, words, inside, outside):
+    assert [_checks.number("Rule", "x", value, **bounds) for value in inside] == inside
+    for value in outside:
+        message = f"Rule: x must be a finite number {words}, got {value!r}"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            _checks.number("Rule", "x", value, **bounds)
+
+
+@pytest.mark.parametrize("value", [1, 7, 10**400, np.int8(5), np.uint64(2**64 - 1)])
+def test_count_accepts_any_whole_number_and_returns_an_int(value):
+    n = _checks.count("Rule", "steps", value)
+    assert type(n) is int
+    assert n == value
+
+
+@pytest.mark.parametrize("value", [1.0, 2.5, np.float64(3), math.nan, Fraction(3), *NOT_NUMBERS])
+def test_count_refuses_what_is_no_whole_number(value):
+    message = f"Rule: steps must be a whole number ≥ 1, got {value!r} ({type(value).__name__})"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        _checks.count("Rule", "steps", value)
+
+
+@pytest.mark.parametrize(
+    ("value", "low"), [(0, 1), (-3, 1), (-1, 0), (np.int64(1), 2), (-(10**400), 0)]
+)
+def test_count_refuses_what_is_too_small(value, low):
+    message = f"Rule: steps must be a whole number ≥ {low}, got {value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        _checks.count("Rule", "steps", value, low)
+
+
+def test_count_accepts_its_lowest_value():
+    assert [_checks.count("Rule", "t", low, low) for low in (0, 1, 5)] == [0, 1, 5]
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_flag_returns_true_and_false(value):
+    assert _checks.flag("Rule", "nesterov", value) is value
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.0, None, "True", "", [], np.int64(1), np.ones(1)])
+def test_flag_refuses_what_merely_counts_as_true_or_false(value):
+    message = f"Rule: nesterov must be True or False, got {value!r}"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        _checks.flag("Rule", "nesterov", value)
+
+
+@pytest.mark.parametrize("word", ["linear", "cosine", np.str_("cosine")])
+@pytest.mark.parametrize("allowed", [("linear", "cosine"), {"linear": 1, "cosine": 2}])
+def test_choice_returns_an_allowed_word(word, allowed):
+    assert _checks.choice("Rule", "shape", word, allowed) == word
+
+
+@pytest.mark.parametrize("value", ["Linear", "", "lin", None, 1, True, ["linear"], b"linear"])
+def test_choice_refuses_anything_else_and_says_what_there_is(value):
+    message = f"Rule: shape must be one of 'linear', 'cosine', got {value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        _checks.choice("Rule", "shape", value, ("linear", "cosine"))

@@ -1,0 +1,76 @@
+"""What minidl says about its build, and the number of threads."""
+
+import platform
+import re
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl._kernels import system
+
+
+@pytest.fixture(autouse=True)
+def threads_put_back():
+    before = dl.get_num_threads()
+    yield
+    dl.set_num_threads(before)
+
+
+def shown(capsys):
+    """What show_config prints, by the first word of each line."""
+    dl.show_config()
+    lines = capsys.readouterr().out.splitlines()
+    return dict(line.split(maxsplit=1) for line in lines)
+
+
+def test_show_config_names_version_compiler_threads_and_numpy(capsys):
+    assert dl.show_config() is None
+    config = shown(capsys)
+    assert config["minidl"] == dl.__version__
+    assert config["Python"] == platform.python_version()
+    assert config["compiler"] == system.compiler
+    assert config["threads"] == str(dl.get_num_threads())
+    assert config["NumPy"] == np.__version__
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    assert config["BLAS"].startswith(blas["name"])
+
+
+@pytest.mark.parametrize(("openmp", "words"), [(201511, "yes"), (0, "no: .* one thread")])
+def test_show_config_says_whether_there_is_openmp(openmp, words, capsys, monkeypatch):
+    monkeypatch.setattr(system, "openmp", openmp)
+    assert re.match(words, shown(capsys)["OpenMP"])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, np.int64(2)] if system.openmp else [1])
+def test_the_number_of_threads_is_kept_and_shown(threads, capsys):
+    assert dl.set_num_threads(threads) is None
+    assert dl.get_num_threads() == threads
+    assert shown(capsys)["threads"] == str(threads)
+
+
+@pytest.mark.parametrize(
+    ("threads", "error"),
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (2.5, TypeError),
+        (2.0, TypeError),
+        (True, TypeError),
+        ("2", TypeError),
+        (None, TypeError),
+    ],
+)
+def test_a_bad_number_of_threads_is_named_and_changes_nothing(threads, error):
+    before = dl.get_num_threads()
+    with pytest.raises(error, match=r"set_num_threads: threads must be a whole number ≥ 1, got"):
+        dl.set_num_threads(threads)
+    assert dl.get_num_threads() == before
+
+
+def test_without_openmp_only_one_thread_can_be_asked_for(monkeypatch):
+    monkeypatch.setattr(system, "openmp", 0)
+    with pytest.raises(ValueError, match="got 2, but this build has no OpenMP"):
+        dl.set_num_threads(2)
+    dl.set_num_threads(1)
+    assert dl.get_num_threads() == 1

@@ -1,0 +1,236 @@
+"""Batches: every sample once, in a seeded order, without a copy where none is needed."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import minidl as dl
+from minidl.data import DataLoader
+
+
+def labels(loader):
+    """One epoch: the batches' y as lists."""
+    return [y.tolist() for _, y in loader]
+
+
+def flat(loader):
+    return [label for batch in labels(loader) for label in batch]
+
+
+sizes = st.integers(1, 40)
+
+
+@given(n=sizes, batch_size=st.none() | sizes, shuffle=st.booleans(), seed=st.integers(0, 99))
+def test_an_epoch_covers_every_sample_exactly_once(n, batch_size, shuffle, seed):
+    x, y = np.arange(2 * n).reshape(n, 2), np.arange(n)
+    loader = DataLoader(x, y, batch_size, shuffle=shuffle, rng=seed)
+    size = n if batch_size is None else min(batch_size, n)
+    for _ in range(2):
+        batches = list(loader)
+        assert len(batches) == len(loader) == -(-n // size)
+        assert [len(b) for _, b in batches] == [size] * (n // size) + [n % size] * (n % size > 0)
+        assert sorted(label for _, b in batches for label in b) == list(range(n))
+        for a, b in batches:
+            assert np.array_equal(a, x[b])
+
+
+@given(n=sizes, batch_size=sizes, shuffle=st.booleans())
+def test_drop_last_leaves_out_what_fills_no_batch(n, batch_size, shuffle):
+    if batch_size > n:
+        with pytest.raises(ValueError, match=f"drop_last leaves no batch, for {n} samples"):
+            DataLoader(range(n), range(n), batch_size, drop_last=True)
+        return
+    loader = DataLoader(range(n), range(n), batch_size, shuffle=shuffle, drop_last=True, rng=0)
+    batches = labels(loader)
+    assert [len(b) for b in batches] == [batch_size] * (n // batch_size)
+    assert len(loader) == n // batch_size
+    assert len({label for batch in batches for label in batch}) == len(loader) * batch_size
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "batches"),
+    [
+        (None, [[0, 1, 2, 3, 4]]),
+        (1, [[0], [1], [2], [3], [4]]),
+        (2, [[0, 1], [2, 3], [4]]),
+        (np.int64(3), [[0, 1, 2], [3, 4]]),
+        (5, [[0, 1, 2, 3, 4]]),
+        (99, [[0, 1, 2, 3, 4]]),
+    ],
+)
+def test_the_batches_of_each_size(batch_size, batches):
+    loader = DataLoader(np.arange(5), np.arange(5), batch_size, shuffle=False)
+    assert labels(loader) == labels(loader) == batches
+    assert len(loader) == len(batches)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_orders_differ_between_epochs_and_are_seeded(batch_size):
+    def loader(rng):
+        return DataLoader(np.arange(50), np.arange(50), batch_size, rng=rng)
+
+    first = loader(3)
+    epochs = [flat(first) for _ in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    assert list(range(50)) not in epochs
+    for rng in 3, np.random.default_rng(3):
+        again = loader(rng)
+        assert [flat(again) for _ in range(3)] == epochs
+    assert flat(loader(4)) != epochs[0]
+    assert flat(loader(None)) != flat(loader(None))
+
+
+def test_shuffling_is_the_default_and_the_whole_set_keeps_its_order():
+    y = np.arange(50)
+    assert flat(DataLoader(y, y, 1, rng=0)) != y.tolist()
+    for batch_size in None, 50, 99:
+        assert labels(DataLoader(y, y, batch_size, rng=0)) == [y.tolist()]
+
+
+def test_every_order_is_equally_likely():
+    loader = DataLoader(range(3), range(3), 1, rng=0)
+    orders = [tuple(flat(loader)) for _ in range(3000)]
+    counts = [orders.count(order) for order in sorted(set(orders))]
+    assert len(counts) == 6
+    assert all(abs(count - 500) < 5 * np.sqrt(500 * 5 / 6) for count in counts)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_size": 99}, {"batch_size": 3, "shuffle": False}], ids=repr
+)
+def test_nothing_is_copied_where_no_copy_is_needed(options):
+    x, y = np.ones((8, 2)), np.arange(8)
+    for a, b in DataLoader(x, y, **options):
+        assert np.shares_memory(a, x)
+        assert np.shares_memory(b, y)
+
+
+def test_shuffled_batches_are_copies_and_the_arrays_stay_as_they_are():
+    x, y = np.arange(8.0), np.arange(8)
+    for a, b in DataLoader(x, y, 3, rng=0):
+        a[:] = b[:] = -1
+    assert x.tolist() == y.tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 3}, {"batch_size": 3, "shuffle": False}])
+def test_read_only_arrays_work(options):
+    x, y = np.arange(8.0), np.arange(8)
+    x.flags.writeable = y.flags.writeable = False
+    assert sorted(flat(DataLoader(x, y, **options))) == list(range(8))
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_memory_mapped_arrays_work(tmp_path, shuffle):
+    np.save(tmp_path / "x.npy", np.arange(20.0).reshape(10, 2))
+    x = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert isinstance(x, np.memmap)
+    loader = DataLoader(x, np.arange(10), 4, shuffle=shuffle, rng=0)
+    for a, b in loader:
+        assert np.array_equal(a, np.arange(20.0).reshape(10, 2)[b])
+        assert np.shares_memory(a, x) != shuffle
+
+
+@pytest.mark.parametrize(
+    ("x", "dtype"),
+    [
+        ([[1, 2], [3, 4]], int),
+        (([1.0, 2.0], [3.0, 4.0]), float),
+        (np.ones((2, 2), np.float32), np.float32),
+        (np.ones((2, 2), bool), bool),
+        (np.ones((2, 2), np.uint8), np.uint8),
+        (dl.Tensor([[1.0, 2.0], [3.0, 4.0]]), np.float32),
+        (dl.Tensor(np.ones((2, 2)), requires_grad=True), float),
+    ],
+)
+def test_lists_arrays_and_tensors_become_arrays_of_their_dtype(x, dtype):
+    ((a, b),) = DataLoader(x, [0, 1])
+    assert type(a) is type(b) is np.ndarray
+    assert (a.shape, a.dtype) == ((2, 2), dtype)
+    if isinstance(x, dl.Tensor):
+        assert np.shares_memory(a, x.data)
+
+
+def test_two_iterations_at_once_do_not_disturb_each_other():
+    loader = DataLoader(np.arange(30), np.arange(30), 4, rng=0)
+    pairs = list(zip(loader, loader, strict=True))
+    first = [label for (_, y), _ in pairs for label in y]
+    second = [label for _, (_, y) in pairs for label in y]
+    assert sorted(first) == sorted(second) == list(range(30))
+    assert first != second
+
+
+def test_an_iteration_left_early_leaves_the_next_whole():
+    loader = DataLoader(np.arange(10), np.arange(10), 3, rng=0)
+    next(iter(loader))
+    assert sorted(flat(loader)) == list(range(10))
+
+
+def test_numpys_global_random_state_is_never_touched():
+    def state():
+        return pickle.dumps(np.random.get_state())  # noqa: NPY002
+
+    before = state()
+    for rng in None, 0:
+        flat(DataLoader(np.arange(9), np.arange(9), 2, rng=rng))
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "error"),
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (2.5, TypeError),
+        (2.0, TypeError),
+        (True, TypeError),
+        ("8", TypeError),
+        ([8], TypeError),
+    ],
+)
+def test_a_bad_batch_size_is_named(batch_size, error):
+    with pytest.raises(error, match=r"DataLoader: batch_size must be a whole number ≥ 1, got"):
+        DataLoader(np.ones(4), np.ones(4), batch_size)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "error", "message"),
+    [
+        (np.ones((3, 2)), np.ones(4), ValueError, "x has 3 samples but y has 4"),
+        (np.ones((2, 3)), np.ones(3), ValueError, "x has 2 samples but y has 3"),
+        ([], [], ValueError, "no samples"),
+        (np.ones((0, 2)), np.ones(0), ValueError, "no samples"),
+        (1.0, [1.0], ValueError, "x must hold samples along its first axis"),
+        ([1.0], 1.0, ValueError, "y must hold samples along its first axis"),
+        (["a", "b"], [1, 2], TypeError, "x must hold numbers"),
+        ("ab", [1, 2], TypeError, "x must hold numbers"),
+        ([1, 2], None, TypeError, "y must hold numbers"),
+        ([1, 2], [None, 1], TypeError, "y must hold numbers"),
+        ([1, 2], [1j, 1], TypeError, "y must hold numbers"),
+        ([[1], [2, 3]], [1, 2], ValueError, "x can't be made an array"),
+    ],
+)
+def test_data_that_is_none_is_named(x, y, error, message):
+    with pytest.raises(error, match=f"DataLoader: .*{message}"):
+        DataLoader(x, y)
+
+
+@pytest.mark.parametrize("name", ["shuffle", "drop_last"])
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_switches_are_true_or_false(name, value):
+    with pytest.raises(TypeError, match=f"DataLoader: {name} must be True or False"):
+        DataLoader([1], [1], **{name: value})
+
+
+def test_options_are_keyword_only():
+    with pytest.raises(TypeError, match="positional"):
+        DataLoader([1], [1], 1, False)
+
+
+def test_repr_shows_shapes_and_options():
+    loader = DataLoader(np.ones((5, 2)), np.ones(5), 2, shuffle=False)
+    assert repr(loader) == (
+        "DataLoader(x (5, 2), y (5,), batch_size=2, shuffle=False)  # 3 batches an epoch"
+    )

@@ -1,0 +1,354 @@
+"""The package as a whole: what it imports, what it offers, how its parts depend on each other."""
+
+import ast
+import graphlib
+import importlib
+import inspect
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidl as dl
+from minidl import _kernels
+
+PACKAGE = Path(dl.__file__).parent
+SOURCES = {p.relative_to(PACKAGE).as_posix(): p for p in sorted(PACKAGE.rglob("*.py"))}
+OPTIONAL = {"matplotlib", "tqdm", "PIL", "sklearn", "safetensors", "mpi4py"}
+
+
+def python(code, folder):
+    """Run code in a fresh interpreter, in a folder."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+# --- import minidl ------------------------------------------------------------------------------
+
+
+def test_importing_minidl_needs_numpy_alone():
+    code = (
+        "import sys; before = set(sys.modules); import minidl; "
+        "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
+    )
+    run = python(code, PACKAGE.parent)
+    assert run.returncode == 0, run.stderr
+    imported = {name for name in run.stdout.split() if not name.startswith(("_cython", "cython"))}
+    assert imported - sys.stdlib_module_names == {"minidl", "numpy"}
+
+
+def test_importing_minidl_prints_nothing_and_leaves_random_numbers_and_warnings_alone():
+    code = (
+        "import pickle, warnings, numpy as np; "
+        "state = lambda: (pickle.dumps(np.random.get_state()), np.geterr(), warnings.filters[:]); "
+        "before = state(); import minidl; assert state() == before"
+    )
+    run = python(code, PACKAGE.parent)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_missing_kernels_say_how_to_build_them(tmp_path):
+    shutil.copytree(
+        PACKAGE, tmp_path / "minidl", ignore=shutil.ignore_patterns("*.so", "*.pyd", "*.c")
+    )
+    run = python("import minidl", tmp_path)
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: minidl's compiled kernels are missing")
+    assert "python -m pip install -e ." in last
+    assert "C compiler" in last
+
+
+# --- the public names ---------------------------------------------------------------------------
+
+NAMES = {
+    "": """
+        Tensor exp log sqrt abs tanh sigmoid relu softplus leaky_relu elu gelu silu maximum minimum
+        where sum mean max min reshape transpose matmul concatenate stack norm softmax log_softmax
+        logsumexp no_grad set_default_dtype get_default_dtype default_dtype gradcheck nn losses
+        optim schedulers data training testing fit History DivergenceError GradientError
+        show_config set_num_threads get_num_threads""",
+    "nn": """
+        Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
+        MLP""",
+    "losses": "mse cross_entropy binary_cross_entropy MSE CrossEntropy BinaryCrossEntropy",
+    "optim": "Optimizer SGD Momentum NAG Adagrad RMSprop Adam AdamW Adadelta FTRL",
+    "schedulers": """
+        Constant StepDecay ExponentialDecay InverseTimeDecay LinearDecay CosineDecay WarmUp CoolDown
+        warmup_stable_decay""",
+    "data": "DataLoader",
+    "training": "fit History",
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_every_promised_name_is_there_and_documented(module):
+    room = importlib.import_module(f"minidl.{module}".rstrip("."))
+    for name in NAMES[module].split():
+        assert (getattr(room, name).__doc__ or "").strip(), name
+
+
+def test_all_lists_every_public_name_sorted_and_once():
+    assert set(NAMES[""].split()) <= set(dl.__all__)
+    assert dl.__all__ == sorted(set(dl.__all__))
+    assert all(hasattr(dl, name) for name in dl.__all__)
+    rooms = {path.removesuffix("/__init__.py").removesuffix(".py") for path in SOURCES}
+    public = {name for name in vars(dl) if not name.startswith("_")}
+    assert public - (rooms - set(dl.__all__)) == set(dl.__all__)
+
+
+def test_the_version_is_one_of_pep_440():
+    parts = dl.__version__.split(".")
+    assert len(parts) == 3
+    assert all(part.isdigit() for part in parts)
+
+
+SIGNATURES = {
+    "Tensor": "data, requires_grad=False, *, dtype=None, name=None",
+    "Tensor.backward": "self, grad=None, *, retain_graph=False",
+    "Tensor.sum": "self, axis=None, keepdims=False",
+    "Tensor.mean": "self, axis=None, keepdims=False",
+    "Tensor.max": "self, axis=None, keepdims=False",
+    "Tensor.min": "self, axis=None, keepdims=False",
+    "softmax": "x, axis=-1",
+    "log_softmax": "x, axis=-1",
+    "logsumexp": "x, axis=-1, keepdims=False",
+    "gradcheck": "f, *tensors, rtol=1e-6",
+    "nn.Dense": ("in_features, out_features, *, bias=True, init='glorot_uniform', rng=None"),
+    "nn.LeakyReLU": "slope=0.01",
+    "nn.ELU": "alpha=1.0",
+    "nn.Softmax": "axis=-1",
+    "nn.Dropout": "p=0.5, *, rng=None",
+    "nn.Sequential": "*modules",
+    "nn.MLP": "sizes, activation='relu', *, rng=None",
+    "losses.mse": "prediction, target, reduction='mean'",
+    "losses.cross_entropy": "logits, target, reduction='mean', *, label_smoothing=0.0",
+    "losses.binary_cross_entropy": "logits, target, reduction='mean'",
+    "optim.SGD": "params, lr=1e-2, *, momentum=0.0, dampening=0.0, nesterov=False",
+    "optim.Momentum": "params, lr=1e-2, *, beta=0.9",
+    "optim.NAG": "params, lr=1e-2, *, beta=0.9",
+    "optim.Adagrad": (
+        "params, lr=1e-2, *, eps=1e-10, initial_accumulator=0.0, lr_decay=0.0, eps_inside_sqrt=True"
+    ),
+    "optim.RMSprop": (
+        "params, lr=1e-2, *, alpha=0.99, eps=1e-8, momentum=0.0, centered=False, "
+        "eps_inside_sqrt=True"
+    ),
+    "optim.Adam": "params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False",
+    "optim.AdamW": (
+        "params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False, weight_decay=1e-2"
+    ),
+    "optim.Adadelta": "params, lr=1.0, *, rho=0.9, eps=1e-6",
+    "optim.FTRL": (
+        "params, lr=0.1, *, beta=1.0, l1=0.0, l2=0.0, lr_power=-0.5, initial_accumulator=0.0, "
+        "warm_start=True"
+    ),
+    "schedulers.Constant": "lr",
+    "schedulers.StepDecay": "lr, every, factor",
+    "schedulers.ExponentialDecay": "lr, rate, steps=1, staircase=False",
+    "schedulers.InverseTimeDecay": "lr, rate, steps=1, staircase=False",
+    "schedulers.LinearDecay": "lr, steps, end=0",
+    "schedulers.CosineDecay": "lr, steps, end=0",
+    "schedulers.WarmUp": "schedule, steps, start=0.0, shape='linear'",
+    "schedulers.CoolDown": "schedule, at, steps, end=0.0, shape='linear'",
+    "schedulers.warmup_stable_decay": "peak, warmup, stable, cooldown, end=0, shape='linear'",
+    "data.DataLoader": "x, y, batch_size=None, *, shuffle=True, drop_last=False, rng=None",
+    "fit": (
+        "model, loss, optimizer, data, *, epochs, validation=None, callbacks=(), progress=True"
+    ),
+}
+
+
+def resolve(path):
+    thing = dl
+    for part in path.split("."):
+        thing = getattr(thing, part)
+    return thing
+
+
+def split(signature):
+    """(name, default) of what may be given by position, in order; the same by keyword only."""
+    kinds = inspect.Parameter
+    parameters = [p for p in signature.parameters.values() if p.kind is not kinds.VAR_KEYWORD]
+    keyword = {p.name: p.default for p in parameters if p.kind is kinds.KEYWORD_ONLY}
+    return [(p.name, p.default) for p in parameters if p.name not in keyword], keyword
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_signature_is_the_promised_one(name):
+    promised, own = (
+        split(inspect.signature(f)) for f in (eval(f"lambda {SIGNATURES[name]}: 0"), resolve(name))
+    )
+    if name.startswith("Tensor."):
+        promised[0].pop(0)
+        own[0].pop(0)
+    assert own[0][: len(promised[0])] == promised[0]
+    assert promised[1].items() <= own[1].items()
+    if name.startswith("optim."):
+        assert own[1].items() >= {"weight_decay": 0.0, "maximize": False, **promised[1]}.items()
+
+
+def test_a_tensor_has_every_promised_attribute():
+    x = dl.Tensor([[1.0, 2.0]], requires_grad=True)
+    names = """
+        data grad requires_grad shape ndim size dtype name T backward zero_grad detach numpy item
+        sum mean max min reshape transpose exp log sqrt abs tanh sigmoid relu"""
+    assert [name for name in names.split() if not hasattr(x, name)] == []
+
+
+# --- types --------------------------------------------------------------------------------------
+
+
+def stub(name):
+    path = PACKAGE / "_kernels" / f"{name}.pyi"
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def test_the_package_is_marked_as_typed():
+    assert (PACKAGE / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", _kernels.__all__)
+def test_the_stub_of_a_kernel_names_the_same_functions_and_parameters(name):
+    kernels = importlib.import_module(f"minidl._kernels.{name}")
+    assert not kernels.__file__.endswith(".py")
+    stubs = {
+        node.name: [argument.arg for argument in node.args.args]
+        for node in stub(name).body
+        if isinstance(node, ast.FunctionDef)
+    }
+    own = {
+        key: list(inspect.signature(value).parameters)
+        for key, value in vars(kernels).items()
+        if callable(value) and not key.startswith("_")
+    }
+    assert stubs == own
+    assert all((vars(kernels)[key].__doc__ or "").strip() for key in own)
+
+
+@pytest.mark.parametrize("name", _kernels.__all__)
+def test_the_stub_of_a_kernel_tells_the_types_of_its_constants(name):
+    kernels = importlib.import_module(f"minidl._kernels.{name}")
+    constants = {
+        node.target.id: node.annotation.id
+        for node in stub(name).body
+        if isinstance(node, ast.AnnAssign)
+    }
+    own = {
+        key: type(value).__name__
+        for key, value in vars(kernels).items()
+        if not key.startswith("_") and isinstance(value, str | int)
+    }
+    assert constants == own
+
+
+# --- the sources --------------------------------------------------------------------------------
+
+
+def imports(path):
+    """(module, whether inside a function) of each import, minidl's rooms as minidl.room."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nested = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            modules = [node.module]
+            if node.module == "minidl":
+                modules = [f"minidl.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for module in modules:
+            yield (
+                ".".join(module.split(".")[: 2 if module.startswith("minidl") else 1]),
+                (id(node) in nested),
+            )
+
+
+ROOMS = {
+    name.removesuffix("/__init__.py").removesuffix(".py"): path
+    for name, path in SOURCES.items()
+    if name != "__init__.py"
+}
+AT_THE_TOP = {
+    room: {module for module, nested in imports(path) if not nested} for room, path in ROOMS.items()
+}
+
+
+def rooms_used_by(room):
+    """The rooms that this one imports at its top."""
+    return {m.removeprefix("minidl.") for m in AT_THE_TOP[room] if m.startswith("minidl.")} - {room}
+
+
+def rooms_reached_by(room):
+    """The same, and the rooms that those import, and so on."""
+    reached, found = set(), {room}
+    while found:
+        reached |= found
+        found = set().union(*map(rooms_used_by, found & ROOMS.keys())) - reached
+    return reached - {room}
+
+
+def test_imports_have_no_cycle():
+    graph = {room: rooms_used_by(room) for room in ROOMS}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert order.index("ops") < order.index("tensor") < order.index("nn") < order.index("training")
+    assert order.index("_kernels") < order.index("optim")
+
+
+@pytest.mark.parametrize(
+    ("room", "allowed"),
+    [
+        ("_kernels", ""),
+        ("ops", ""),
+        ("tensor", "ops"),
+        ("nn", "ops tensor"),
+        ("losses", "ops tensor"),
+        ("schedulers", ""),
+        ("optim", "schedulers"),
+        ("data", ""),
+        ("config", ""),
+    ],
+)
+def test_imports_point_one_way(room, allowed):
+    public = {name for name in rooms_reached_by(room) if not name.startswith("_")}
+    assert public <= set(allowed.split())
+
+
+@pytest.mark.parametrize(("room", "used"), [("schedulers", {"_checks"}), ("_checks", set())])
+def test_schedules_need_nothing_but_the_checks_and_these_nothing(room, used):
+    assert rooms_used_by(room) == used
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_nothing_imports_pictures_or_optional_dependencies_at_the_top(room):
+    if room.startswith("viz"):
+        return
+    assert not AT_THE_TOP[room] & {"minidl.viz", *OPTIONAL}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_imports_inside_functions_are_of_optional_dependencies_alone(name):
+    inside = {module for module, nested in imports(SOURCES[name]) if nested}
+    assert inside <= {"minidl.viz", *OPTIONAL}
+
+
+@pytest.mark.parametrize("pattern", ["*.py", "*.pyx", "*.pyi"])
+def test_no_line_is_longer_than_100_characters(pattern):
+    files = sorted(PACKAGE.rglob(pattern))
+    assert files
+    long = [
+        f"{path.name}:{number}"
+        for path in files
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > 100
+    ]
+    assert long == []

@@ -1,0 +1,867 @@
+"""Tensors, the graph and backward: closed forms, ownership, memory, errors, PyTorch's values."""
+
+import copy
+import gc
+import json
+import math
+import operator
+import pathlib
+import pickle
+import sys
+import threading
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+
+import minidl as dl
+from minidl import ops, tensor
+
+DTYPES = (np.float32, np.float64)
+both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def leaf(values, dtype=np.float64, name=None):
+    return dl.Tensor(np.array(values, dtype), requires_grad=True, name=name)
+
+
+def same(actual, expected):
+    """Equal in value, shape and dtype."""
+    np.testing.assert_array_equal(actual, expected, strict=True)
+
+
+# --- making tensors -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (np.ones(2, np.float32), np.float32),
+        (np.ones(2, np.float64), np.float64),
+        (np.float64(1), np.float64),
+        (np.float32(1), np.float32),
+        (np.ones(2, ">f8"), np.float64),
+        (dl.Tensor(np.ones(2)), np.float64),
+        (1.0, None),
+        (True, None),
+        (7, None),
+        ([1.0, 2.0], None),
+        ([[1, 2], [3, 4]], None),
+        ((1, 2.5), None),
+        ([], None),
+        (range(3), None),
+        (np.arange(3), None),
+        (np.int8(3), None),
+        (np.array([True, False]), None),
+        (np.arange(3, dtype=np.uint8), None),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("default", DTYPES)
+def test_floating_arrays_keep_their_dtype_and_all_else_gets_the_default(data, dtype, default):
+    with dl.default_dtype(default):
+        t = dl.Tensor(data)
+    assert t.dtype == (dtype or default)
+    plain = data.data if isinstance(data, dl.Tensor) else data
+    same(t.data, np.asarray(plain, t.dtype))
+    assert (t.grad, t.name, t.requires_grad) == (None, None, False)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", np.float64, np.dtype(np.float32)])
+@pytest.mark.parametrize("data", [[1, 2], np.arange(2), np.ones(2, np.float32), np.ones(2)])
+def test_an_explicit_dtype_is_obeyed(data, dtype):
+    assert dl.Tensor(data, dtype=dtype).dtype == dtype
+    assert dl.Tensor(data, requires_grad=True, dtype=dtype).dtype == dtype
+
+
+@pytest.mark.parametrize("data", [np.arange(3), np.int64(1), np.array([True]), np.ones(2, "u1")])
+def test_a_gradient_of_numpy_integers_is_a_type_error(data):
+    with pytest.raises(TypeError, match=rf"floating-point data, got {data.dtype}.*astype"):
+        dl.Tensor(data, requires_grad=True)
+
+
+@pytest.mark.parametrize("data", ["abc", None, 1j, [1j], {}, object(), [None], ["1.0"], b"x"])
+def test_what_is_no_real_number_is_a_type_error(data):
+    with pytest.raises(TypeError, match="expected real numbers"):
+        dl.Tensor(data)
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "U3", object, "nonsense", "M8[s]"])
+def test_a_dtype_of_no_real_numbers_is_a_type_error(dtype):
+    with pytest.raises(TypeError):
+        dl.Tensor([1.0], dtype=dtype)
+
+
+def test_rows_of_different_lengths_are_a_value_error():
+    with pytest.raises(ValueError, match=r"no array can be made of \[\[1, 2\], \[3\]\]"):
+        dl.Tensor([[1, 2], [3]])
+
+
+def test_a_constant_shares_memory_and_a_parameter_does_not():
+    array = np.ones(3)
+    assert np.shares_memory(dl.Tensor(array).data, array)
+    assert not np.shares_memory(dl.Tensor(array, requires_grad=True).data, array)
+
+
+def test_a_parameter_from_a_read_only_or_strided_array_can_be_updated():
+    array = np.ones((4, 6))[::2, ::3].T
+    array.flags.writeable = False
+    data = dl.Tensor(array, requires_grad=True).data
+    assert data.flags.writeable
+    assert data.flags.c_contiguous
+
+
+def test_shape_ndim_size_dtype_and_transpose_are_those_of_the_array():
+    t = dl.Tensor(np.arange(6.0).reshape(1, 2, 3))
+    assert (t.shape, t.ndim, t.size, t.dtype) == ((1, 2, 3), 3, 6, np.float64)
+    same(t.T.data, t.data.T)
+    assert t.numpy() is t.data
+
+
+# --- the default dtype --------------------------------------------------------------------------
+
+
+def test_the_default_dtype_is_float32_and_can_be_set():
+    assert dl.get_default_dtype() == np.float32
+    try:
+        dl.set_default_dtype("float64")
+        assert dl.Tensor(1).dtype == dl.nn.Dense(1, 1).weight.dtype == np.float64
+    finally:
+        dl.set_default_dtype("float32")
+    assert dl.Tensor(1).dtype == np.float32
+
+
+def test_the_default_dtype_comes_back_after_the_block_and_after_an_error():
+    with dl.default_dtype("float64"):
+        with dl.default_dtype("float32"):
+            assert dl.get_default_dtype() == np.float32
+        assert dl.get_default_dtype() == np.float64
+        with pytest.raises(ZeroDivisionError), dl.default_dtype("float32"):
+            raise ZeroDivisionError
+        assert dl.get_default_dtype() == np.float64
+    assert dl.get_default_dtype() == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float16", "complex64", "nonsense", None, 3, [1]])
+def test_another_default_dtype_is_a_type_error_and_changes_nothing(dtype):
+    with pytest.raises(TypeError, match='must be "float32" or "float64"'):
+        dl.set_default_dtype(dtype)
+    with pytest.raises(TypeError, match='must be "float32" or "float64"'), dl.default_dtype(dtype):
+        pass
+    assert dl.get_default_dtype() == np.float32
+
+
+# --- operators ----------------------------------------------------------------------------------
+
+OPERATORS = [
+    *(operator.add, operator.sub, operator.mul, operator.truediv, operator.pow, operator.matmul)
+]
+COMPARISONS = [getattr(operator, name) for name in ("lt", "le", "gt", "ge", "eq", "ne")]
+PARTNERS = [2, 2.5, True, np.float64(2.5), np.float32(2.5), np.int64(2), np.array([1.5, 3.0])]
+
+
+@pytest.mark.parametrize("partner", [*PARTNERS, np.array([2, 3]), np.float32([[1.5, 3], [2, 1]])])
+@pytest.mark.parametrize("act", OPERATORS + COMPARISONS)
+@both_dtypes
+def test_operators_agree_with_numpy_on_both_sides(act, partner, dtype):
+    if act is operator.matmul and np.ndim(partner) == 0:
+        partner = np.full(2, partner, float)
+    array = np.array([1.5, 2.0], dtype)
+    integer = getattr(partner, "dtype", np.dtype(float)).kind == "i"
+    plain = np.asarray(partner, np.float32) if integer else partner
+    for got, want in [
+        (act(dl.Tensor(array), partner), act(array, plain)),
+        (act(partner, dl.Tensor(array)), act(plain, array)),
+        (act(dl.Tensor(array), dl.Tensor(partner, dtype=dtype)), act(array, dtype(partner))),
+    ]:
+        assert isinstance(got, np.ndarray if act in COMPARISONS else dl.Tensor)
+        got = got if act in COMPARISONS else got.data
+        np.testing.assert_allclose(got, np.asarray(want), rtol=1e-15, strict=True)
+
+
+@pytest.mark.parametrize("act", [operator.add, operator.sub, operator.mul, operator.truediv])
+def test_a_list_is_an_operand_on_either_side(act):
+    x = dl.Tensor([1.0, 2.0])
+    same(act(x, [3, 4]).data, act(x.data, np.float32([3, 4])))
+    same(act([3, 4], x).data, act(np.float32([3, 4]), x.data))
+
+
+@pytest.mark.parametrize("number", [0.1, 1e-8, 3])
+def test_a_python_number_takes_the_dtype_of_its_partner_at_full_precision(number):
+    x = np.array([1.0, 3.0])
+    same((dl.Tensor(x) * number).data, x * number)
+    same((number - dl.Tensor(x)).data, number - x)
+    same(dl.maximum(dl.Tensor(x), number).data, np.maximum(x, number))
+    same(dl.where([True, False], dl.Tensor(x), number).data, np.where([True, False], x, number))
+    assert (dl.Tensor(np.float32(x)) * number).dtype == np.float32
+
+
+def test_float32_with_float64_promotes():
+    assert (dl.Tensor(np.float32([1])) + dl.Tensor(np.float64([1]))).dtype == np.float64
+
+
+@pytest.mark.parametrize("other", ["a", None, 1j, object()])
+@pytest.mark.parametrize("act", [operator.add, operator.lt])
+def test_an_operand_that_is_no_number_is_a_type_error(act, other):
+    with pytest.raises(TypeError):
+        act(dl.Tensor([1.0]), other)
+
+
+def test_negation_and_the_reflected_operators_carry_gradients():
+    x = leaf([2.0, 4.0])
+    y = (1 - x) / 2 + 8 / x + 2**x + np.array([3.0, 1.0]) * x - (-x) + np.ones((2, 2)) @ x
+    y.backward([1.0, 1.0])
+    expected = -0.5 - 8 / x.data**2 + math.log(2) * 2**x.data + [3, 1] + 1 + 2
+    np.testing.assert_allclose(x.grad, expected, rtol=1e-15)
+
+
+def test_augmented_assignment_makes_a_new_tensor():
+    x = y = leaf([1.0, 2.0])
+    y += 1
+    y *= x
+    y.sum().backward()
+    same(x.data, np.array([1.0, 2.0]))
+    same(x.grad, 2 * x.data + 1)
+
+
+# --- methods ------------------------------------------------------------------------------------
+
+METHODS = ["sum", "mean", "max", "min", "exp", "log", "sqrt", "abs", "tanh", "sigmoid", "relu"]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_the_function_of_its_name(name):
+    x = dl.Tensor([[1.0, 2.0], [3.0, 5.0]])
+    for options in [{}, {"axis": 1, "keepdims": True}][: 1 + (name in METHODS[:4])]:
+        same(getattr(x, name)(**options).data, getattr(dl, name)(x, **options).data)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (-1,), (6,), (2, -1, 1)])
+def test_reshape_takes_numbers_or_a_tuple(shape):
+    x = dl.Tensor(np.arange(6.0).reshape(2, 3))
+    for y in (x.reshape(*shape), x.reshape(shape), x.reshape(list(shape)), dl.reshape(x, shape)):
+        same(y.data, x.data.reshape(shape))
+
+
+def test_transpose_takes_numbers_a_tuple_or_nothing():
+    x = dl.Tensor(np.arange(24.0).reshape(2, 3, 4))
+    axes = (1, -1, 0)
+    for y in (x.transpose(*axes), x.transpose(axes), dl.transpose(x, axes)):
+        same(y.data, x.data.transpose(axes))
+    for y in (x.transpose(), x.T, dl.transpose(x)):
+        same(y.data, x.data.T)
+
+
+def test_indexing_and_iteration_agree_with_numpy_and_carry_gradients():
+    x = leaf([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    same(x[1:, ::-1].data, x.data[1:, ::-1])
+    same(x[x > 2].data, x.data[x.data > 2])
+    rows = list(x)
+    assert len(rows) == len(x) == 3
+    (rows[0] * rows[2]).sum().backward()
+    same(x.grad, np.array([[5.0, 6.0], [0.0, 0.0], [1.0, 2.0]]))
+    with pytest.raises(IndexError, match="out of bounds"):
+        x[3]
+
+
+def test_item_float_and_bool_need_one_entry():
+    one, two = dl.Tensor([[1.5]]), dl.Tensor([1.0, 2.0], name="two")
+    assert one.item() == float(one) == 1.5
+    assert type(one.item()) is float
+    assert bool(one)
+    assert not bool(dl.Tensor(0.0))
+    for read in (dl.Tensor.item, float):
+        with pytest.raises(ValueError, match=r"one entry.*two of shape \(2,\)"):
+            read(two)
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(two)
+    for read in (len, iter):
+        with pytest.raises(TypeError):
+            read(dl.Tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    ("t", "text"),
+    [
+        (dl.Tensor(3.0), "Tensor(3., dtype=float32)"),
+        (dl.Tensor(np.array([1.0, 2.5])), "Tensor([1. , 2.5])"),
+        (dl.Tensor([1.0], requires_grad=True), "Tensor([1.], dtype=float32, requires_grad=True)"),
+        (dl.Tensor(np.eye(2)), "Tensor([[1., 0.],\n        [0., 1.]])"),
+        (dl.Tensor(np.empty((0, 3))), "Tensor([], shape=(0, 3))"),
+    ],
+)
+def test_repr_shows_values_dtype_and_whether_there_is_a_gradient(t, text):
+    expected = text if t.size else repr(t.data).replace("array", "Tensor")
+    assert repr(t) == expected
+
+
+def test_tensors_are_told_apart_by_identity_in_sets_and_dicts():
+    a, b = dl.Tensor(1.0), dl.Tensor(1.0)
+    assert len({a, b, a}) == 2
+    assert {a: 1, b: 2}[b] == 2
+
+
+# --- beside NumPy -------------------------------------------------------------------------------
+
+
+def test_numpy_reads_a_constant():
+    x = dl.Tensor([1.0, 2.0])
+    same(np.asarray(x), np.float32([1, 2]))
+    same(np.array(x, np.float64), np.array([1.0, 2.0]))
+    same(np.concatenate([x, x]), np.float32([1, 2, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [np.asarray, np.array, np.exp, lambda x: np.concatenate([x, x])],
+    ids=["asarray", "array", "exp", "concatenate"],
+)
+def test_numpy_on_what_requires_a_gradient_is_a_type_error_that_teaches(call):
+    with pytest.raises(TypeError, match=r"minidl's function.*\.numpy\(\)"):
+        call(leaf([1.0, 2.0]) * 2)
+
+
+# --- broadcasting undone ------------------------------------------------------------------------
+
+
+@given(shapes=hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, min_side=0))
+def test_unbroadcast_sums_over_what_was_repeated(shapes):
+    """It is the adjoint of broadcasting: ⟨unbroadcast(g), x⟩ = ⟨g, broadcast(x)⟩ for any x."""
+    rng = np.random.default_rng(0)
+    g = np.asarray(rng.normal(size=shapes.result_shape))
+    x = np.asarray(rng.normal(size=shapes.input_shapes[0]))
+    found = tensor.unbroadcast(g, x.shape)
+    assert found.shape == x.shape
+    expected = np.vdot(g, np.broadcast_to(x, g.shape))
+    np.testing.assert_allclose(np.vdot(found, x), expected, rtol=1e-10, atol=1e-12)
+
+
+# --- accumulation and ownership -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 3), (0,)])
+@both_dtypes
+def test_gradients_add_up_within_and_over_backward_calls(shape, dtype):
+    values = np.random.default_rng(0).uniform(1, 2, shape)
+    x = leaf(values, dtype)
+    for times in (1, 2, 3):
+        (x * x + x).sum().backward()
+        assert isinstance(x.grad, np.ndarray)
+        assert (x.grad.dtype, x.grad.shape) == (dtype, shape)
+        np.testing.assert_allclose(x.grad, times * (2 * x.data + 1), rtol=1e-6)
+    x.zero_grad()
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_an_optimizer_can_use_a_gradient_of_two_backward_calls(shape):
+    x = leaf(np.ones(shape))
+    for _ in range(2):
+        (3 * x).sum().backward()
+    dl.optim.SGD([x], lr=0.5).step()
+    same(x.data, np.full(shape, 1 - 0.5 * 6))
+
+
+def test_backward_on_a_leaf_is_the_identity():
+    x, g = leaf([1.0, 2.0]), np.array([3.0, 4.0])
+    x.backward(g)
+    same(x.grad, g)
+    assert not np.shares_memory(x.grad, g)
+
+
+PASSING = {
+    "a leaf": lambda x, z: x,
+    "add": lambda x, z: x + z,
+    "subtract": lambda x, z: x - z,
+    "twice": lambda x, z: x + x,
+    "reshape": lambda x, z: x.reshape(4).reshape(2, 2) + z,
+    "transpose": lambda x, z: x.T + z.T,
+    "concatenate": lambda x, z: dl.concatenate([x, z])[:2],
+    "stack": lambda x, z: dl.stack([x, z])[0] + z,
+    "where": lambda x, z: dl.where(True, x, z),
+    "multiply": lambda x, z: x * z,
+    "detach": lambda x, z: x + z.detach(),
+    "float32": lambda x, z: x + dl.Tensor(np.ones((2, 2), np.float32)),
+}
+
+
+@pytest.mark.parametrize("f", PASSING.values(), ids=PASSING)
+def test_a_gradient_is_an_array_that_nobody_else_holds(f):
+    x, z, g = leaf(np.eye(2)), leaf(np.ones((2, 2))), np.array([[1.0, 2.0], [3.0, 4.0]])
+    kept = g.copy()
+    arrays = [g, x.data, z.data]
+    for _ in range(2):
+        f(x, z).backward(g)
+        arrays += [t.grad for t in (x, z) if t.grad is not None]
+    x.grad *= 2
+    same(g, kept)
+    owned = {id(a): a for a in arrays}.values()
+    for i, a in enumerate(owned):
+        assert not any(np.shares_memory(a, b) for j, b in enumerate(owned) if i != j)
+
+
+def test_a_sum_gives_a_gradient_that_can_be_written_to():
+    x = leaf(np.ones((2, 3)))
+    x.sum().backward()
+    x.grad += 1
+    same(x.grad, np.full((2, 3), 2.0))
+
+
+@pytest.mark.parametrize("act", [operator.add, operator.mul, operator.matmul, dl.maximum])
+def test_a_gradient_has_the_dtype_of_its_tensor(act):
+    a, b = leaf([[1.0, 2.0]] * 2, np.float32), leaf([[3.0, 4.0]] * 2, np.float64)
+    y = act(a, b)
+    y.sum().backward()
+    assert (y.dtype, a.grad.dtype, b.grad.dtype) == (np.float64, np.float32, np.float64)
+
+
+def test_gradients_reach_leaves_alone():
+    x = leaf(2.0)
+    y = x * 3
+    (y * y).backward()
+    assert y.grad is None
+    assert not y.is_leaf
+    assert x.is_leaf
+    assert x.grad == 36
+
+
+def test_shared_subgraphs_are_visited_once():
+    x = leaf(1.0)
+    y = x
+    for _ in range(60):
+        y = y + y  # 2⁶⁰ paths
+    (y * y).backward()
+    assert x.grad == 2.0**121
+
+
+def test_a_node_waits_for_all_that_used_it():
+    x = leaf(3.0)
+    y = x * x
+    z = y.exp().log() + y * x + y
+    z.backward()
+    np.testing.assert_allclose(x.grad, 2 * 3 + 3 * 9 + 2 * 3, rtol=1e-14)
+
+
+def test_a_detached_tensor_is_a_constant_that_shares_memory():
+    x = leaf([2.0, 3.0], name="x")
+    y = x.detach()
+    assert np.shares_memory(x.data, y.data)
+    assert (y.requires_grad, y.name, y.dtype) == (False, "x", np.float64)
+    (x * y).sum().backward()
+    same(x.grad, x.data)
+
+
+def test_products_that_nobody_needs_are_never_computed():
+    calls = []
+
+    @ops.op("y = a + b + c", "∂a = g", "∂b = g", "∂c = g")
+    def add_three(a, b, c, /):
+        """A sum of three."""
+        return a + b + c, *(lambda g, i=i: calls.append(i) or g for i in range(3))
+
+    three, w = tensor.differentiable(add_three), leaf([1.0, 2.0])
+    for unneeded in (np.ones(2), [1.0, 1.0], dl.Tensor(np.ones(2)), w.detach(), 1.0):
+        three(unneeded, w, unneeded).sum().backward()
+    assert calls == [1] * 5
+
+
+# --- the graph's life ---------------------------------------------------------------------------
+
+
+def test_backward_frees_the_graph_on_its_way():
+    x = leaf(np.ones(3))
+    y = x.exp()
+    inner = weakref.ref(y.data)
+    z = (y * y).sum()
+    del y
+    assert inner() is not None
+    z.backward()
+    assert inner() is None
+    assert z.item() > 0
+
+
+def test_a_second_backward_is_an_error_that_says_how_to_keep_the_graph():
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"freed by an earlier backward.*retain_graph=True"):
+        y.backward()
+    same(x.grad, np.array([2.0, 4.0]))
+
+
+def test_a_second_loss_on_a_freed_part_is_an_error_too():
+    x = leaf([1.0, 2.0])
+    shared = x * x
+    shared.sum().backward()
+    with pytest.raises(RuntimeError, match="multiply, whose graph was freed"):
+        (shared + x).sum().backward()
+    same(x.grad, np.array([2.0, 4.0]))
+
+
+def test_retain_graph_keeps_the_graph():
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    for times in (1, 2, 3):
+        y.backward(retain_graph=times < 3)
+        same(x.grad, times * np.array([2.0, 4.0]))
+    with pytest.raises(RuntimeError, match="freed"):
+        y.backward()
+
+
+@pytest.mark.parametrize("shape", [(2,), (0,), (2, 1)])
+def test_a_root_of_several_entries_needs_a_gradient(shape):
+    y = leaf(np.ones(shape)) * 2
+    with pytest.raises(ValueError, match=r"one entry.*\.sum\(\) or \.mean\(\).*y\.backward\(grad"):
+        y.backward()
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_a_root_of_one_entry_starts_from_one(shape):
+    x = leaf(np.full(shape, 3.0))
+    (x * x).backward()
+    same(x.grad, np.full(shape, 6.0))
+
+
+@pytest.mark.parametrize("grad", [1.0, np.ones(3), np.ones((2, 1)), np.ones((1, 2))])
+def test_a_gradient_of_another_shape_is_a_value_error(grad):
+    x = leaf([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"gradient .* has shape .*, expected \(2,\)"):
+        (x * x).backward(grad)
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("grad", ["a", [None, None], [1j, 1j]])
+def test_a_gradient_of_no_numbers_is_a_type_error(grad):
+    with pytest.raises(TypeError, match="expected real numbers"):
+        (leaf([1.0, 2.0]) * 2).backward(grad)
+
+
+def test_a_root_that_depends_on_no_parameter_is_an_error():
+    with pytest.raises(RuntimeError, match="requires_grad=True"):
+        (dl.Tensor(1.0) * 2).backward()
+    with dl.no_grad():
+        y = leaf(1.0) * 2
+    with pytest.raises(RuntimeError, match="no_grad"):
+        y.backward()
+
+
+def fail_late(x, other):
+    """A graph whose backward reaches x, then breaks."""
+
+    @ops.op("y = x", "∂x = g")
+    def broken(x, /):
+        """An op whose derivative can't be computed."""
+
+        def vjp(g):
+            raise ArithmeticError("no derivative")
+
+        return x, vjp
+
+    return tensor.differentiable(broken)(other * 1) + x
+
+
+def fail_freed(x, other):
+    """A graph of which a part was freed; what that left in .grad is undone."""
+    shared, before = other * other, other.grad
+    shared.backward(np.ones(2))
+    other.grad = before
+    return shared + x
+
+
+def fail_changed(x, other):
+    """A graph that used a parameter before it was changed."""
+    y = other * 1 + x
+    other.data = [9.0, 9.0]
+    return y
+
+
+@pytest.mark.parametrize("build", [fail_late, fail_freed, fail_changed])
+def test_after_a_failing_backward_every_gradient_is_unchanged(build):
+    x, other = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    x.grad, other.grad = np.array([5.0, 6.0]), np.array([7.0, 8.0])
+    y = build(x, other)
+    with pytest.raises((ArithmeticError, RuntimeError)):
+        y.backward(np.ones(2))
+    same(x.grad, np.array([5.0, 6.0]))
+    same(other.grad, np.array([7.0, 8.0]))
+
+
+# --- changed parameters are caught --------------------------------------------------------------
+
+
+def by_step(model):
+    optimizer = dl.optim.SGD(model, lr=0.1)
+    for p in model.parameters():
+        p.grad = np.ones_like(p.data)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def by_load(model):
+    model.load_state_dict(model.state_dict())
+
+
+def by_assignment(model):
+    model[0].weight.data = 2 * model[0].weight.data
+
+
+@pytest.mark.parametrize("change", [by_step, by_load, by_assignment])
+def test_a_parameter_changed_between_forward_and_backward_is_named(change):
+    model = dl.nn.MLP([2, 3, 1], "tanh", rng=0)
+    list(model.named_parameters())
+    loss = model(np.ones((4, 2))).sum()
+    change(model)
+    with pytest.raises(RuntimeError, match=r"dense\d\.\w+ of shape .* was changed .*optimizer"):
+        loss.backward()
+    assert all(p.grad is None for p in model.parameters())
+    model(np.ones((4, 2))).sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_change_before_the_forward_pass_or_after_backward_is_fine():
+    x = leaf([1.0, 2.0])
+    x.data = [3.0, 4.0]
+    (x * x).sum().backward()
+    same(x.grad, np.array([6.0, 8.0]))
+    x.data = [5.0, 6.0]
+    (x * x).sum().backward()
+    same(x.grad, np.array([16.0, 20.0]))
+
+
+def test_assigned_data_is_a_copy_in_the_same_dtype():
+    x, values = leaf([1.0, 2.0], np.float32), np.array([0.1, 0.2])
+    x.data = values
+    values[:] = 9
+    same(x.data, np.float32([0.1, 0.2]))
+    x.data = y = dl.Tensor([3.0, 4.0])
+    assert not np.shares_memory(x.data, y.data)
+
+
+@pytest.mark.parametrize(
+    ("values", "error"), [(np.ones(3), ValueError), (1.0, ValueError), (None, TypeError)]
+)
+def test_assigned_data_that_does_not_fit_is_an_error_and_changes_nothing(values, error):
+    x = leaf([1.0, 2.0], name="slope")
+    y = (x * x).sum()
+    with pytest.raises(error, match=r"slope of shape|expected real numbers"):
+        x.data = values
+    same(x.data, np.array([1.0, 2.0]))
+    y.backward()
+    same(x.grad, np.array([2.0, 4.0]))
+
+
+def test_the_data_of_a_computed_tensor_cannot_be_replaced():
+    y = leaf([1.0, 2.0]) * 2
+    with pytest.raises(RuntimeError, match=r"result of multiply.*detach\(\)"):
+        y.data = [0.0, 0.0]
+
+
+# --- no_grad ------------------------------------------------------------------------------------
+
+
+def test_no_grad_records_nothing_in_a_block_or_a_function():
+    x = leaf([1.0, 2.0])
+
+    @dl.no_grad()
+    def double(x, depth=1):
+        return double(x, depth - 1) if depth else x * 2
+
+    for _ in range(2):
+        assert not double(x).requires_grad
+        assert (x * 2).requires_grad
+    with dl.no_grad():
+        y = x * 2
+        assert leaf(1.0).requires_grad
+    assert (y.requires_grad, y.is_leaf) == (False, True)
+    assert double.__name__ == "double"
+
+
+def test_no_grad_nests_and_is_left_by_an_error():
+    x = leaf(1.0)
+    with dl.no_grad():
+        with dl.no_grad():
+            pass
+        assert not (x * 2).requires_grad
+        with pytest.raises(ZeroDivisionError), dl.no_grad():
+            raise ZeroDivisionError
+        assert not (x * 2).requires_grad
+    with pytest.raises(ZeroDivisionError), dl.no_grad():
+        raise ZeroDivisionError
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_is_a_matter_of_its_own_thread():
+    x, seen, entered, leave = leaf(1.0), [], threading.Event(), threading.Event()
+
+    def other():
+        seen.append((x * 2).requires_grad)
+        with dl.no_grad():
+            entered.set()
+            leave.wait(10)
+
+    with dl.no_grad():
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert entered.wait(10)
+    seen.append((x * 2).requires_grad)
+    leave.set()
+    thread.join()
+    assert seen == [True, True]
+
+
+# --- copies -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("requires_grad", [True, False])
+@both_dtypes
+def test_a_copy_of_a_leaf_has_its_values_gradient_and_name(clone, requires_grad, dtype):
+    x = dl.Tensor(np.array([1.0, 2.0], dtype), requires_grad, name="slope")
+    x.grad = np.array([3.0, 4.0], dtype) if requires_grad else None
+    y = clone(x)
+    same(y.data, x.data)
+    assert (y.name, y.requires_grad) == ("slope", requires_grad)
+    assert not np.shares_memory(x.data, y.data)
+    if requires_grad:
+        same(y.grad, x.grad)
+        assert not np.shares_memory(x.grad, y.grad)
+        (y * y).sum().backward()
+        same(x.grad, np.array([3.0, 4.0], dtype))
+
+
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_graph_refuses_to_be_copied(clone):
+    with pytest.raises(RuntimeError, match=r"result of exp.*detach\(\)"):
+        clone(leaf([1.0]).exp())
+
+
+# --- depth and memory ---------------------------------------------------------------------------
+
+MILLION = 1_000_000
+
+
+@pytest.fixture
+def reference_counting_alone():
+    """The usual recursion limit, and no collector that would help with a long chain."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    gc.disable()
+    yield
+    gc.enable()
+    sys.setrecursionlimit(limit)
+
+
+@pytest.mark.usefixtures("reference_counting_alone")
+@pytest.mark.parametrize("backward", [True, False])
+def test_a_chain_of_a_million_ops_runs_and_is_freed(backward):
+    x = leaf([2.0])
+    y = x.exp()
+    first = weakref.ref(y.data)
+    for _ in range(MILLION):
+        y = -y
+    assert first() is not None
+    if backward:
+        y.backward()
+        assert first() is None
+        same(x.grad, np.exp(x.data))
+    del y
+    assert first() is None
+
+
+def test_training_leaves_no_garbage_and_needs_no_more_memory():
+    rng = np.random.default_rng(0)
+    x, target = rng.normal(size=(8, 3)).astype("f4"), rng.normal(size=(8, 1)).astype("f4")
+    model = dl.nn.Sequential(dl.nn.Dense(3, 4, rng=0), dl.nn.Tanh(), dl.nn.Dense(4, 1, rng=1))
+    optimizer = dl.optim.Adam(model)
+
+    def train(steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            dl.losses.mse(model(x), target).backward()
+            optimizer.step()
+
+    train(10)
+    gc.collect()
+    gc.disable()
+    try:
+        train(8000)
+        tracemalloc.start()
+        train(200)
+        early, _ = tracemalloc.get_traced_memory()
+        train(1800)
+        late, peak = tracemalloc.get_traced_memory()
+        garbage = gc.collect()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert garbage == 0
+    assert late - early < 1800 * 4  # not even four bytes a step
+    assert peak < early + 50_000
+
+
+# --- PyTorch's values ---------------------------------------------------------------------------
+
+GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden" / "expressions.json").read_text())
+LABELS, KEY = np.array(GOLDEN["labels"]), GOLDEN["key"]
+
+
+def mlp(activation):
+    def f(x, w, b, v, c):
+        return ((activation(tensor.dense(x, w, b)) @ v + c) ** 2).mean()
+
+    return f
+
+
+EXPRESSIONS = {
+    **{
+        f"mlp {name}": mlp(getattr(dl, name))
+        for name in ["relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus"]
+    },
+    "cross_entropy": lambda x, w, b: dl.losses.cross_entropy(x @ w + b, LABELS),
+    "smoothed cross_entropy": lambda x, w, b: dl.losses.cross_entropy(
+        x @ w + b, LABELS, label_smoothing=0.1
+    ),
+    "soft cross_entropy": lambda x, w, p: dl.losses.cross_entropy(x @ w, dl.softmax(p.detach())),
+    "binary_cross_entropy": lambda x, w, p: dl.losses.binary_cross_entropy(x @ w, dl.sigmoid(p)),
+    "mse": lambda x, w, p: dl.losses.mse(x @ w, p, "sum"),
+    "norms": lambda x, w: dl.norm(x @ w, axis=1).sum() * dl.norm(w),
+    "softmax and logs": lambda x, w, p: (
+        (dl.log_softmax(x @ w, axis=0) * dl.softmax(p)).sum() + dl.logsumexp(x).mean()
+    ),
+    "batched matmul": lambda q, w, v: dl.tanh(q @ w @ v) / (1 + (q @ w).exp().sum()),
+    "indexing": lambda x, p: x[KEY, 1:3].exp() * p[::2, :1].sum() + x[:, ::-1][-1, :2],
+    "max and min": lambda x, w: (x @ w).max(axis=1) - x.min() * (w**3).max(axis=(0, 1)),
+    "broadcasting": lambda x, b, c: (
+        dl.abs(x.T[:, None, :, None] / (2 + c**2) - b[:, None, None]) ** 1.5
+    ),
+    "shapes": lambda q, p: dl.stack(
+        [
+            dl.concatenate([q.reshape(-1, 3), p]).T.sum(1)[:3],
+            q.transpose(1, 0, 2).mean(axis=(1, 2)).sqrt(),
+        ]
+    ),
+}
+
+
+def test_every_stored_expression_is_computed():
+    assert EXPRESSIONS.keys() == GOLDEN["expressions"].keys()
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_value_and_gradients_are_those_of_pytorch(name):
+    golden = GOLDEN["expressions"][name]
+    leaves = {n: leaf(GOLDEN["inputs"][n], name=n) for n in golden["gradients"]}
+    y = EXPRESSIONS[name](*leaves.values())
+    y.backward(np.array(golden["weights"]))
+    compared = {"value": (y.data, golden["value"])}
+    for n, gradient in golden["gradients"].items():
+        assert (gradient is None) == (leaves[n].grad is None)
+        if gradient is not None:
+            compared[n] = leaves[n].grad, gradient
+    for what, (got, want) in compared.items():
+        np.testing.assert_allclose(
+            got, np.array(want), rtol=1e-12, atol=1e-14, strict=True, err_msg=f"{name}: {what}"
+        )
