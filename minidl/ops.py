@@ -19,16 +19,16 @@ from minidl._kernels import loss as loss_kernels
 from minidl._kernels import special as special_kernels
 
 
-def op(formula: str, *derivatives: str, variadic: bool = False) -> Callable[[Callable], Callable]:
+def op(formula: str, *derivatives: str, several: bool = False) -> Callable[[Callable], Callable]:
     """Mark a function as an op: attach its formula and one derivative per differentiable input.
 
-    The number of derivatives is the number of inputs; a variadic op takes tensors alone, any
-    number of them, under one derivative. Both are put into the docstring, below its first line.
+    The number of derivatives is the number of inputs; an op of `several` takes a list of them,
+    under one derivative. Both are put into the docstring, below its first line.
     """
 
     def mark(function: Any) -> Any:
         function.formula, function.derivatives = formula, derivatives
-        function.inputs = None if variadic else len(derivatives)
+        function.inputs = None if several else len(derivatives)
         lines = "\n        ".join((formula, *derivatives))
         first, _, rest = (function.__doc__ or "").partition("\n")
         function.__doc__ = f"{first}\n\n        {lines}\n{rest}"
@@ -94,7 +94,7 @@ def power(a, b, /):
 @op("y = a @ b", "∂a = g @ bᵀ", "∂b = aᵀ @ g")
 def matmul(a, b, /):
     """The matrix product as NumPy's `@`: (…, n, k) @ (…, k, m) → (…, n, m); vectors are (k,)."""
-    if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+    if not (np.ndim(a) and np.ndim(b)) or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError("the last axis of the first must be as long as the rows of the second")
     y = a @ b
     rows = a if a.ndim > 1 else a[None, :]
@@ -188,8 +188,10 @@ def tanh(x, /):
 
 @tails_may_vanish
 def _sigmoid(x):
-    decay = np.exp(-np.abs(x))  # never overflows, and exact in both tails
-    return np.where(x >= 0, 1, decay).astype(decay.dtype, copy=False) / (1 + decay)
+    """σ(x) and 1 − σ(x) = σ(−x), both exact far into the tails, where 1 − y would round."""
+    decay = np.exp(-np.abs(x))
+    large, small = 1 / (1 + decay), decay / (1 + decay)
+    return np.where(x >= 0, large, small), np.where(x >= 0, small, large)
 
 
 @op("y = 1 / (1 + e⁻ˣ)", "∂x = g y (1 − y)")
@@ -199,8 +201,8 @@ def sigmoid(x, /):
     >>> dl.sigmoid([-1000.0, 0.0, 1000.0])
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
-    y = _sigmoid(x)
-    return y, lambda g: g * y * (1 - y)
+    y, rest = _sigmoid(x)
+    return y, lambda g: g * (y * rest)
 
 
 @op("y = max(x, 0)", "∂x = g [x > 0]")
@@ -211,7 +213,7 @@ def relu(x, /):
     Tensor([0., 2.], dtype=float32)
     """
     y = np.maximum(x, 0)
-    return y, lambda g: g * (y > 0)
+    return y, lambda g: np.where(y > 0, g, 0)
 
 
 @op("y = x if x > 0 else slope · x", "∂x = g if x > 0 else slope · g")
@@ -252,15 +254,16 @@ def gelu(x, /):
 
 
 @op("y = x σ(x)", "∂x = g (σ + y (1 − σ)),  σ = 1 / (1 + e⁻ˣ)")
+@tails_may_vanish
 def silu(x, /):
     """x times its own sigmoid, also called swish (Elfwing et al. 2018).
 
     >>> dl.silu([-1.0, 0.0])
     Tensor([-0.2689,  0.    ], dtype=float32)
     """
-    s = _sigmoid(x)
+    s, rest = _sigmoid(x)
     y = x * s
-    return y, lambda g: g * (s + y * (1 - s))
+    return y, lambda g: g * (s + y * rest)
 
 
 @tails_may_vanish
@@ -275,7 +278,7 @@ def softplus(x, /):
     >>> dl.softplus([-1000.0, 0.0])
     Tensor([0.    , 0.6931], dtype=float32)
     """
-    return _softplus(x), lambda g: g * _sigmoid(x)
+    return _softplus(x), lambda g: g * _sigmoid(x)[0]
 
 
 # --- the larger, the smaller, one of two --------------------------------------------------------
@@ -321,7 +324,8 @@ def where(a, b, /, condition):
 
 def _expand(y, shape, axis):
     """A reduction's result, or its gradient, with the reduced axes back in place as 1."""
-    axes = range(len(shape)) if axis is None else np.atleast_1d(axis) % len(shape)
+    everything = axis is None or not shape  # NumPy grants a single number the axes 0 and −1
+    axes = range(len(shape)) if everything else np.atleast_1d(axis) % len(shape)
     return np.reshape(y, [1 if i in axes else n for i, n in enumerate(shape)])
 
 
@@ -344,7 +348,7 @@ def mean(x, /, axis=None, keepdims=False):
     Tensor(2.5, dtype=float32)
     """
     y = np.sum(x, axis=axis, keepdims=keepdims)
-    n = x.size if axis is None else int(np.prod(np.take(x.shape, axis)))
+    n = x.size if axis is None or not x.shape else int(np.prod(np.take(x.shape, axis)))
     if n == 0:
         raise ValueError("the mean of no entries is undefined")
     return y / n, lambda g: np.broadcast_to(_expand(g / n, x.shape, axis), x.shape)
@@ -490,17 +494,26 @@ def _slice_of(start, stop, axis):
     return lambda g: np.moveaxis(np.moveaxis(g, axis, 0)[start:stop], 0, axis)
 
 
-@op("y = the arrays one after the other", "∂xᵢ = the slice of g that xᵢ became", variadic=True)
-def concatenate(*arrays, axis=0):
-    """Arrays joined along an existing axis."""
+@op("y = the arrays one after the other", "∂xᵢ = the slice of g that xᵢ became", several=True)
+def concatenate(arrays, /, axis=0):
+    """A list of arrays joined along an existing axis.
+
+    >>> dl.concatenate([[1.0, 2.0], [3.0]])
+    Tensor([1., 2., 3.], dtype=float32)
+    """
     y = np.concatenate(arrays, axis)
     ends = np.cumsum([0] + [x.shape[axis] for x in arrays])
     return y, *(_slice_of(start, stop, axis) for start, stop in itertools.pairwise(ends))
 
 
-@op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", variadic=True)
-def stack(*arrays, axis=0):
-    """Arrays of one shape joined along a new axis."""
+@op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", several=True)
+def stack(arrays, /, axis=0):
+    """A list of arrays of one shape joined along a new axis.
+
+    >>> dl.stack([[1.0, 2.0], [3.0, 4.0]])
+    Tensor([[1., 2.],
+            [3., 4.]], dtype=float32)
+    """
 
     def vjp_of(i):
         return lambda g: np.moveaxis(g, axis, 0)[i]
@@ -533,7 +546,12 @@ def logistic_error(x, t, /, reduction):
     """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum."""
     losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
     loss, scale = _reduce(losses, reduction)
-    return loss, lambda g: (scale * g) * (_sigmoid(x) - t), lambda g: (-scale * g) * x
+
+    def vjp_x(g):
+        s, rest = _sigmoid(x)
+        return (scale * g) * ((1 - t) * s - t * rest)  # σ(x) − t without its rounding
+
+    return loss, vjp_x, lambda g: (-scale * g) * x
 
 
 @op("L = −Σ tₖ ln softmax(x)ₖ", "∂x = g (softmax(x) Σ t − t)")

@@ -11,6 +11,7 @@ import copy
 import functools
 import inspect
 import math
+from collections import UserDict
 from collections.abc import Callable
 from typing import Any
 
@@ -42,14 +43,30 @@ _flag, _number, _positive = _checks.flag, _checks.number, _within(above=True)
 _share = _within(high=1, below=True)  # in [0, 1)
 
 
-class Group(dict):
-    """Parameters that share options: a dict whose entries can be read as attributes too."""
+class Group(UserDict):
+    """Parameters that share options: a dict whose entries can be read as attributes too.
+
+    An option may be changed later, group["lr"] = 0.01, and is checked like any other.
+    """
+
+    def __init__(self, rule: type[Optimizer], entries: dict[str, Any]) -> None:
+        self.rule, self.data = rule, entries
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"the group has no {name!r}, only {', '.join(self)}") from None
+        entries = vars(self).get("data", {})  # none yet while it is being unpickled
+        if name not in entries:
+            raise AttributeError(f"the group has no {name!r}, only {', '.join(entries)}")
+        return entries[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        options = {key: old for key, old in self.items() if key != "params"}
+        options = self.rule._checked({**options, name: value})
+        if name in self.rule.slots.values() and bool(options[name]) != bool(self[name]):
+            raise ValueError(
+                f"{self.rule.__name__}: {name} decides which state is kept, so it can't go from "
+                f"{self[name]} to {value} in a group that exists; make a new optimizer"
+            )
+        self.data.update(options)
 
 
 class Optimizer:
@@ -124,19 +141,20 @@ class Optimizer:
                 raise ValueError(f"{rule}: {describe(p)} is in two groups; it may be in one")
             used = [slot for slot, switch in self.slots.items() if not switch or chosen[switch]]
             self.state[p] = {"t": 0, **{slot: np.zeros_like(p.data) for slot in used}}
-        self.groups.append(Group(params=tensors, **chosen))
+        self.groups.append(Group(type(self), {"params": tensors, **chosen}))
 
-    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _checked(cls, given: dict[str, Any]) -> dict[str, Any]:
         """All options as they will be used; TypeError or ValueError for one that can't be."""
-        rule = type(self).__name__
-        if unknown := given.keys() - self.options.keys():
+        rule = cls.__name__
+        if unknown := given.keys() - cls.options.keys():
             raise TypeError(
                 f"{rule}: unknown option {', '.join(sorted(unknown))}; there are "
-                f"{', '.join(self.options)}"
+                f"{', '.join(cls.options)}"
             )
         return {
             name: check(rule, name, given.get(name, default))
-            for name, (default, check) in self.options.items()
+            for name, (default, check) in cls.options.items()
         }
 
     def step(self) -> None:
@@ -161,8 +179,8 @@ class Optimizer:
         for group, lr, p in work:
             state = self.state[p]
             state["t"] += 1
-            slots = (state[slot].reshape(-1) if slot in state else None for slot in self.slots)
-            self.update(group, lr, state["t"], p.data.reshape(-1), p.grad.reshape(-1), *slots)
+            slots = (state[slot].ravel() if slot in state else None for slot in self.slots)
+            self.update(group, lr, state["t"], p.data.ravel(), p.grad.ravel(), *slots)
             p.version += 1
 
     def _check_step(self, p: Any) -> None:
@@ -235,8 +253,8 @@ class Optimizer:
         rule, own = type(self).__name__, _outline(self.state_dict())
         try:
             new = _outline(state)
-        except (AttributeError, KeyError, TypeError):
-            raise ValueError(f"{rule}: this is no state_dict of an optimizer: {state!r}") from None
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{rule}: this is no state_dict of an optimizer: {error!r}") from None
         for thing in own | new:
             if own.get(thing) != new.get(thing):
                 raise ValueError(
@@ -246,9 +264,9 @@ class Optimizer:
         state = copy.deepcopy(state)
         options = [{k: v for k, v in g.items() if k != "params"} for g in state["groups"]]
         checked = [self._checked(chosen) for chosen in options]
-        self.t = _checks.count(rule, "t", state["t"], low=0)
+        self.t = state["t"]
         for group, chosen in zip(self.groups, checked, strict=True):
-            group.update(chosen)
+            group.data.update(chosen)
         self.state = {p: state["state"][name] for name, p in self._named().items()}
 
     def __repr__(self) -> str:
@@ -262,13 +280,15 @@ class Optimizer:
 
 def _outline(state: dict[str, Any]) -> dict[str, Any]:
     """What of a state dict must agree with the optimizer that loads it."""
-    outline = {"rule": state["rule"], "number of groups": len(state["groups"])}
+    rule = state["rule"]
+    outline = {"rule": rule, "number of groups": len(state["groups"])}
+    _checks.count(rule, "t", state["t"], low=0)
     for i, group in enumerate(state["groups"]):
         outline[f"group {i}"] = sorted(group["params"])
     for name, slots in state["state"].items():
-        for slot, value in slots.items():
-            kind = (value.shape, str(value.dtype)) if isinstance(value, np.ndarray) else "a count"
-            outline[f"slot {slot} of {name}"] = kind
+        _checks.count(rule, f"t of {name}", slots["t"], low=0)
+        for slot in slots.keys() - {"t"}:
+            outline[f"slot {slot} of {name}"] = slots[slot].shape, str(slots[slot].dtype)
     return outline
 
 
@@ -300,7 +320,8 @@ class SGD(Optimizer):
     }
     slots = {"b": "momentum"}
 
-    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
+    @classmethod
+    def _checked(cls, given: dict[str, Any]) -> dict[str, Any]:
         chosen = super()._checked(given)
         if chosen["nesterov"] and not (chosen["momentum"] > 0 and chosen["dampening"] == 0):
             raise ValueError(

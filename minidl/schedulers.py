@@ -231,10 +231,11 @@ class CoolDown(Schedule):
 
     def __post_init__(self) -> None:
         self._check(schedule=SCHEDULE, at=(_checks.count, 0), steps=COUNT, end=NUMBER, shape=SHAPE)
-        if isinstance(self.schedule, WarmUp) and self.at < self.schedule.steps:
+        warm = _warm_up_end(self.schedule)
+        if self.at < warm:
             raise ValueError(
-                f"CoolDown: at={self.at} lies inside the warm-up, which takes "
-                f"{self.schedule.steps} steps; begin at or after its end"
+                f"CoolDown: at={self.at} lies inside the warm-up, which takes {warm} steps; begin "
+                "at or after its end"
             )
 
     def formula(self, t: int) -> float:
@@ -244,6 +245,13 @@ class CoolDown(Schedule):
             return self.end
         top = self.schedule.formula(self.at)
         return top + (self.end - top) * SHAPES[self.shape]((t - self.at) / self.steps)
+
+
+def _warm_up_end(schedule: Any) -> int:
+    """The step at which the warm-ups that a schedule begins with are over."""
+    if isinstance(schedule, WarmUp):
+        return schedule.steps + _warm_up_end(schedule.schedule)
+    return _warm_up_end(schedule.schedule) if isinstance(schedule, CoolDown) else 0
 
 
 def warmup_stable_decay(

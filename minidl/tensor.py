@@ -25,7 +25,7 @@ from minidl._checks import describe
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype = np.dtype(np.float32)
 _numbers = itertools.count(0, -1)  # downwards: heapq gives the smallest, backward wants the latest
-_PYTHON_NUMBERS = (float, int, bool)
+_PYTHON_NUMBERS = {float, int, bool}
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -137,16 +137,21 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 def differentiable(function: Any) -> Callable[..., Tensor]:
     """Let an op take tensors, or whatever becomes one, and record what it did."""
     name, inputs = function.__name__, function.inputs
+    several = inputs is None
     convert = _operand if inputs == 2 else as_array
 
     @functools.wraps(function)
     def apply(*args: Any, **options: Any) -> Tensor:
-        tensors, extra = (args, ()) if inputs is None else (args[:inputs], args[inputs:])
-        arrays = [t._data if type(t) is Tensor else convert(t) for t in tensors]
-        if type(arrays[0]) in _PYTHON_NUMBERS and type(arrays[-1]) in _PYTHON_NUMBERS:
+        tensors, extra = args[:inputs], args[inputs:]
+        if several:
+            tensors, extra = tuple(args[0]), args[1:]
+            if not tensors:
+                raise ValueError(f"{name} needs at least one tensor, got none")
+        arrays: list[Any] = [t._data if type(t) is Tensor else convert(t) for t in tensors]
+        if inputs == 2 and {type(arrays[0]), type(arrays[1])} <= _PYTHON_NUMBERS:
             arrays[0] = as_array(arrays[0])
         try:
-            value, *vjps = function(*arrays, *extra, **options)
+            value, *vjps = function(*([arrays] if several else arrays), *extra, **options)
         except ValueError as error:
             shapes = " and ".join(str(np.shape(a)) for a in arrays)
             raise ValueError(f"{name} of shape {shapes}: {error}") from None
@@ -207,10 +212,10 @@ softmax = differentiable(ops.softmax)
 log_softmax = differentiable(ops.log_softmax)
 reshape = differentiable(ops.reshape)
 transpose = differentiable(ops.transpose)
+concatenate = differentiable(ops.concatenate)
+stack = differentiable(ops.stack)
 _where = differentiable(ops.where)
 _getitem = differentiable(ops.getitem)
-_concatenate = differentiable(ops.concatenate)
-_stack = differentiable(ops.stack)
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -227,32 +232,6 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     """
     condition = condition.data if isinstance(condition, Tensor) else condition
     return _where(a, b, np.asarray(condition).astype(bool, copy=False))
-
-
-def concatenate(tensors: Any, axis: int = 0) -> Tensor:
-    """A list of tensors joined along an existing axis; each gets its slice of the gradient.
-
-    >>> dl.concatenate([[1.0, 2.0], [3.0]])
-    Tensor([1., 2., 3.], dtype=float32)
-    """
-    return _concatenate(*_several("concatenate", tensors), axis=axis)
-
-
-def stack(tensors: Any, axis: int = 0) -> Tensor:
-    """A list of tensors of one shape joined along a new axis; each gets its slice of the gradient.
-
-    >>> dl.stack([[1.0, 2.0], [3.0, 4.0]])
-    Tensor([[1., 2.],
-            [3., 4.]], dtype=float32)
-    """
-    return _stack(*_several("stack", tensors), axis=axis)
-
-
-def _several(name: str, tensors: Any) -> list[Any]:
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError(f"{name} needs at least one tensor, got an empty list")
-    return tensors
 
 
 # --- the tensor ---------------------------------------------------------------------------------
@@ -277,8 +256,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "_data", "_node", "grad", "name", "requires_grad", "version")
-    __array_ufunc__ = None  # array + tensor is a tensor
-
     _node: Node | None
     grad: np.ndarray | None
     version: int  # how often the data was replaced or updated in place
@@ -494,10 +471,10 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __eq__(self, other: Any) -> np.ndarray:  # type: ignore[override]
-        return self._data == _operand(other)
+        return self._data == _plain(other)
 
     def __ne__(self, other: Any) -> np.ndarray:  # type: ignore[override]
-        return self._data != _operand(other)
+        return self._data != _plain(other)
 
     def __lt__(self, other: Any) -> np.ndarray:
         return self._data < _operand(other)
@@ -523,6 +500,17 @@ class Tensor:
     def __float__(self) -> float:
         return float(self.item())
 
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        """NumPy's function of a tensor is minidl's: array * tensor, np.exp(tensor)."""
+        if method == "__call__" and not options and ufunc in _COMPARISONS:
+            return ufunc(*map(_plain, inputs))
+        if method == "__call__" and not options and ufunc in _FROM_NUMPY:
+            return _FROM_NUMPY[ufunc](*inputs)
+        raise TypeError(
+            f"minidl has no np.{ufunc.__name__} for tensors in this form; if no gradient is meant "
+            "to flow through it, pass t.numpy()"
+        )
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if self.requires_grad:
             raise TypeError(
@@ -544,6 +532,18 @@ class Tensor:
         body = text.replace("\n", "\n ")[1:-1]
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({body}{grad})"
+
+
+def _plain(x: Any) -> Any:
+    return x._data if isinstance(x, Tensor) else x
+
+
+_COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
+_MATHEMATICS = (exp, log, sqrt, abs, tanh, maximum, minimum)
+_FROM_NUMPY = {
+    getattr(np, f.__name__): f
+    for f in (add, subtract, multiply, divide, negative, power, matmul, *_MATHEMATICS)
+}
 
 
 def _restore(data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:

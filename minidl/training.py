@@ -103,12 +103,11 @@ def fit(
             raise TypeError(
                 f"fit: {name} must be a function or an object to call, got {function!r}"
             )
-    callbacks = tuple(callbacks)
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(
-                f"fit: a callback must be a function (epoch, history), got {callback!r}"
-            )
+    functions = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
+    if not all(map(callable, functions)):
+        raise TypeError(
+            f"fit: callbacks must be a list of functions (epoch, history), got {callbacks!r}"
+        )
     loader = _loader("data", data)
     if validation is not None:
         validation = _loader("validation", validation)
@@ -132,7 +131,7 @@ def fit(
                 history.epoch_ends.append(len(history.step_loss))
                 if validation is not None:
                     history.validation.append(evaluate(model, loss, validation))
-                verdicts = [callback(epoch, history) for callback in callbacks]
+                verdicts = [callback(epoch, history) for callback in functions]
                 if interrupted():
                     raise KeyboardInterrupt
                 if any(verdict is True for verdict in verdicts):

@@ -75,8 +75,9 @@ def check(name, reference, *arrays, **options):
 
 def check_rules(function, inputs, g, options):
     """One VJP per input, which gives g, a view of it or an array of its own, in g's dtype."""
-    value, *vjps = function(*inputs, **options)
-    assert len(vjps) == (len(inputs) if function.inputs is None else len(function.derivatives))
+    of_a_list = function.inputs is None
+    value, *vjps = function(*([inputs] if of_a_list else inputs), **options)
+    assert len(vjps) == (len(inputs) if of_a_list else len(function.derivatives))
     assert value.dtype == g.dtype
     np.asarray(value).flags.writeable = False
     held = [*inputs, value]
@@ -470,11 +471,17 @@ def test_ties_share_the_gradient_of_maximum_and_minimum_equally(f, sign, dtype):
     np.testing.assert_array_equal(other.grad, [1, 0.5, 0])
 
 
-@pytest.mark.parametrize("name", ["max", "min", "maximum", "minimum"])
-def test_nan_is_the_largest_and_the_smallest(name):
-    x = np.array([1.0, np.nan, 3.0])
-    y = getattr(dl, name)(x, 2.0) if "imum" in name else getattr(dl, name)(x)
-    np.testing.assert_array_equal(y.data, getattr(np, name)(*([x, 2] if "imum" in name else [x])))
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_nan_is_the_largest_and_the_smallest_and_takes_the_gradient(name):
+    value, gradient = run(getattr(dl, name), [1.0, np.nan, 3.0, np.nan])
+    np.testing.assert_array_equal(value, np.nan)
+    np.testing.assert_array_equal(gradient, [0, 0.5, 0, 0.5])
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_maximum_and_minimum_hand_nan_on(name):
+    x = [1.0, np.nan, 3.0]
+    np.testing.assert_array_equal(getattr(dl, name)(x, 2.0).data, getattr(np, name)(x, 2.0))
 
 
 @both_dtypes
@@ -672,8 +679,8 @@ def test_a_public_function_shows_the_formula_of_its_op(name):
         (lambda x: dl.concatenate([x, np.ones((3, 1))]), "concatenate of shape"),
         (lambda x: dl.concatenate([x, x], axis=1), "concatenate of shape.*axis 1"),
         (lambda x: dl.concatenate([1.0, 2.0]), "concatenate of shape.*zero-dimensional"),
-        (lambda x: dl.concatenate([]), "concatenate needs at least one"),
-        (lambda x: dl.stack([]), "stack needs at least one"),
+        (lambda x: dl.concatenate([]), "concatenate.*at least one"),
+        (lambda x: dl.stack([]), "stack.*at least one"),
     ],
 )
 def test_shapes_that_do_not_fit_are_a_value_error_that_names_them(call, words):

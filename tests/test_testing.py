@@ -109,6 +109,11 @@ def test_an_influence_that_backward_misses_is_caught(f):
         dl.gradcheck(f, leaf([0.5, 1.0, 2.0]))
 
 
+def test_a_tensor_that_backward_never_reaches_is_caught():
+    with pytest.raises(dl.GradientError, match=r"argument 1, .* backward gives 0, central"):
+        dl.gradcheck(lambda x, y: x + y.detach(), leaf([1.0]), leaf([2.0]))
+
+
 def test_the_worst_entry_is_the_one_named():
     with pytest.raises(dl.GradientError, match=r"argument 0, .* entry \(1\)"):
         dl.gradcheck(undefined, leaf([5.0, 1.0, 5.0]))

@@ -7,6 +7,7 @@ entry depends on nothing but itself: the bits do not depend on the number of thr
 
 from cython cimport floating
 from cython.parallel cimport prange
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport fabs, pow, sqrt, sqrtf
 
 cdef enum:
@@ -28,6 +29,12 @@ cdef inline floating root(floating x) noexcept nogil:
 cdef inline floating damped_root(floating x, floating eps, bint eps_inside) noexcept nogil:
     """√(x + ε), or √x + ε."""
     return root(x + eps) if eps_inside else root(x) + eps
+
+
+cdef inline floating square_sum(floating n, floating d) noexcept nogil:
+    """n + d², or the largest number where that overflows."""
+    cdef floating total = n + d * d, largest = FLT_MAX if floating is float else DBL_MAX
+    return largest if total > largest else total
 
 
 cdef int same_length(Py_ssize_t w, Py_ssize_t g, Py_ssize_t a=-1, Py_ssize_t b=-1) except -1:
@@ -182,7 +189,7 @@ def ftrl(floating[::1] w not None, const floating[::1] g not None,
     w = 0 where |z| ≤ αλ₁, else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂).
 
     This z is α times the paper's, so that α may change from step to step, or be 0. An entry with
-    g = 0 has nothing to learn and is left alone, to the bit.
+    g² = 0 has nothing to learn and is left alone, to the bit.
     """
     cdef Py_ssize_t i, size = w.shape[0]
     cdef floating alpha = <floating> lr, threshold = <floating> (lr * l1)
@@ -192,10 +199,10 @@ def ftrl(floating[::1] w not None, const floating[::1] g not None,
     same_length(size, g.shape[0], z.shape[0], n.shape[0])
     for i in prange(size, nogil=True, use_threads_if=size >= THREADED):
         d = descent(g[i], w[i], sign, decay)
-        if d == 0:
+        if d * d == 0:
             continue
         before = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
-        n[i] = n[i] + d * d
+        n[i] = square_sum(n[i], d)
         after = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
         z[i] = z[i] + alpha * d - (after - before) * w[i]
         excess = <floating> fabs(z[i]) - threshold

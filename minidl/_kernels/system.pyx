@@ -4,10 +4,13 @@ cdef extern from *:
     """
     #ifdef _OPENMP
     #include <omp.h>
+    #define OPENMP _OPENMP
+    static int get_threads(void) { return omp_get_max_threads(); }
+    static void set_threads(int n) { omp_set_num_threads(n); }
     #else
-    #define omp_get_max_threads() 1
-    #define omp_set_num_threads(n) ((void)(n))
-    #define _OPENMP 0
+    #define OPENMP 0
+    static int get_threads(void) { return 1; }
+    static void set_threads(int n) { (void)n; }
     #endif
     #if defined(_MSC_VER)
     #define STRINGIZE(x) #x
@@ -20,19 +23,19 @@ cdef extern from *:
     #endif
     """
     const char *COMPILER
-    int _OPENMP
-    int omp_get_max_threads()
-    void omp_set_num_threads(int n)
+    int OPENMP
+    int get_threads()
+    void set_threads(int n)
 
 compiler = COMPILER.decode()
-openmp = _OPENMP  # the OpenMP standard's date as yyyymm, 0 without OpenMP
+openmp = OPENMP  # the OpenMP standard's date as yyyymm, 0 without OpenMP
 
 
 def get_num_threads():
     """How many threads a kernel that is large enough uses."""
-    return omp_get_max_threads()
+    return get_threads()
 
 
 def set_num_threads(int n):
     """From now on, kernels called from this thread use n threads."""
-    omp_set_num_threads(n)
+    set_threads(n)
