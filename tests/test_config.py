@@ -2,6 +2,8 @@
 
 import platform
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -74,3 +76,28 @@ def test_without_openmp_only_one_thread_can_be_asked_for(monkeypatch):
         dl.set_num_threads(2)
     dl.set_num_threads(1)
     assert dl.get_num_threads() == 1
+
+
+FORK = """
+import os
+import numpy as np
+import minidl as dl
+
+w = dl.Tensor(np.zeros(200_000), requires_grad=True)
+w.grad = np.ones(200_000)
+optimizer = dl.optim.SGD([w], lr=0.5)
+optimizer.step()
+child = os.fork() if hasattr(os, "fork") else 0
+if child == 0:
+    optimizer.step()
+    print(dl.get_num_threads(), w.data[-1], flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_forked_process_does_not_wait_for_threads_that_it_lacks():
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, timeout=60
+    )
+    assert result.stdout.split() == ["1", "-1.0"], result.stderr

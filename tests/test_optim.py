@@ -707,7 +707,7 @@ def test_a_schedule_that_goes_wrong_stops_the_step_before_it_begins(bad):
         (TypeError, ValueError), match=r"Adam: lr of step 2 must be a finite number"
     ):
         optimizer.step()
-    np.testing.assert_equal(snapshot([a, b], optimizer), before)
+    assert repr(snapshot([a, b], optimizer)) == repr(before)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import reference
 
-import minidl as dl
 from minidl._kernels import optim as kernels
+from minidl._kernels import system
 
 STEPS, LR = 3, 0.1
 
@@ -112,13 +112,13 @@ def test_kernel_equals_its_twin(name, states, options, size, dtype, rtol, weight
 @EVERY_CASE
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_kernel_has_the_same_bits_with_one_and_two_threads(name, states, options, dtype):
-    before, paths = dl.get_num_threads(), []
+    before, paths = system.get_num_threads(), []
     try:
         for threads in (1, 2):
-            dl.set_num_threads(threads)
+            system.set_num_threads(threads)
             paths.append(descend(name, states, options, 100_003, dtype, weight_decay=0.1))
     finally:
-        dl.set_num_threads(before)
+        system.set_num_threads(before)
     assert np.array(paths[0]).tobytes() == np.array(paths[1]).tobytes()
 
 
