@@ -1,5 +1,6 @@
 """What minidl was built with, and how many threads its kernels use."""
 
+import contextlib
 import importlib.metadata
 import os
 import sys
@@ -9,6 +10,10 @@ import numpy as np
 
 from minidl import _checks
 from minidl._kernels import system
+
+# One thread, unless asked for more: waiting OpenMP threads keep the cores that NumPy's BLAS needs.
+with contextlib.suppress(ValueError):
+    system.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
 
 if hasattr(os, "register_at_fork"):  # OpenMP's threads don't survive a fork: a child waits for ever
     os.register_at_fork(after_in_child=lambda: system.set_num_threads(1))
@@ -20,9 +25,11 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(threads: int) -> None:
-    """Let kernels called from this thread use so many threads; at start OMP_NUM_THREADS, or all.
+    """Let kernels use so many threads; at the start OMP_NUM_THREADS if that is set, else one.
 
-    A forked process starts with one, since the threads don't follow it.
+    Only arrays of some ten thousand entries and more are shared among threads. More than one may
+    slow a network down, since they wait on the cores that NumPy's BLAS needs: measure. A forked
+    process starts with one, since the threads don't follow it.
 
     ValueError for more than one where the kernels were built without OpenMP.
     """

@@ -1,5 +1,6 @@
 """What minidl says about its build, and the number of threads."""
 
+import os
 import platform
 import re
 import subprocess
@@ -78,11 +79,23 @@ def test_without_openmp_only_one_thread_can_be_asked_for(monkeypatch):
     assert dl.get_num_threads() == 1
 
 
+@pytest.mark.parametrize(("variable", "threads"), [(None, 1), ("2", 2), ("0", 1), ("2,1", 1)])
+def test_kernels_start_with_one_thread_unless_openmps_variable_says_more(variable, threads):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    if variable is not None:
+        environment["OMP_NUM_THREADS"] = variable
+    code = "import minidl; print(minidl.get_num_threads())"
+    shown = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert int(shown) == (threads if system.openmp else 1)
+
+
 FORK = """
 import os
 import numpy as np
 import minidl as dl
+from minidl._kernels import system
 
+system.set_num_threads(2)
 w = dl.Tensor(np.zeros(200_000), requires_grad=True)
 w.grad = np.ones(200_000)
 optimizer = dl.optim.SGD([w], lr=0.5)

@@ -13,6 +13,8 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, exp, log
 
+from minidl._kernels.system cimport threads
+
 cdef enum:
     THREADED = 16384  # logits; below this, starting the threads costs more than they save
 
@@ -71,7 +73,8 @@ def cross_entropy(const floating[:, ::1] x not None, const long long[::1] labels
                 f"cross_entropy: the label of row {i} is {labels[i]}, but with {classes} classes "
                 f"labels run from 0 to {classes - 1}"
             )
-    for i in prange(rows, nogil=True, use_threads_if=rows * classes >= THREADED):
+    for i in prange(rows, nogil=True, num_threads=threads(),
+                    use_threads_if=rows * classes >= THREADED):
         losses[i] = <floating> _row(x, i, x, labels[i], smoothing, gradient)
 
 
@@ -83,5 +86,6 @@ def soft_cross_entropy(const floating[:, ::1] x not None, const floating[:, ::1]
     if not (target.shape[0] == losses.shape[0] == gradient.shape[0] == rows
             and target.shape[1] == gradient.shape[1] == classes):
         raise ValueError("x, target, losses and gradient differ in length")
-    for i in prange(rows, nogil=True, use_threads_if=rows * classes >= THREADED):
+    for i in prange(rows, nogil=True, num_threads=threads(),
+                    use_threads_if=rows * classes >= THREADED):
         losses[i] = <floating> _row(x, i, target, -1, smoothing, gradient)

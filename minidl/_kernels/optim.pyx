@@ -10,6 +10,8 @@ from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport fabs, pow, sqrt, sqrtf
 
+from minidl._kernels.system cimport threads
+
 cdef enum:
     THREADED = 32768  # entries; below this, starting the threads costs more than they save
 
@@ -56,11 +58,11 @@ def sgd(floating[::1] w not None, const floating[::1] g not None, floating[::1] 
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, d
     if momentum == 0:
         same_length(n, g.shape[0])
-        for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+        for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
             w[i] = w[i] - eta * descent(g[i], w[i], sign, decay)
         return
     same_length(n, g.shape[0], 0 if b is None else b.shape[0])
-    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         b[i] = d if first else mu * b[i] + fresh * d
         w[i] = w[i] - eta * (d + mu * b[i] if nesterov else b[i])
@@ -73,7 +75,7 @@ def momentum(floating[::1] w not None, const floating[::1] g not None, floating[
     cdef floating eta = <floating> lr, keep = <floating> beta, fresh = <floating> (1 - beta)
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
     same_length(n, g.shape[0], v.shape[0])
-    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         v[i] = keep * v[i] + fresh * descent(g[i], w[i], sign, decay)
         w[i] = w[i] - eta * v[i]
 
@@ -85,7 +87,7 @@ def nag(floating[::1] w not None, const floating[::1] g not None, floating[::1] 
     cdef floating eta = <floating> lr, keep = <floating> beta, fresh = <floating> (1 - beta)
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, push
     same_length(n, g.shape[0], v.shape[0])
-    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         push = fresh * descent(g[i], w[i], sign, decay)
         v[i] = keep * v[i] + push
         w[i] = w[i] - eta * (keep * v[i] + push)
@@ -98,7 +100,7 @@ def adagrad(floating[::1] w not None, const floating[::1] g not None, floating[:
     cdef floating eta = <floating> lr, e = <floating> eps
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, d
     same_length(n, g.shape[0], G.shape[0])
-    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         G[i] = G[i] + d * d
         w[i] = w[i] - eta * d / damped_root(G[i], e, eps_inside_sqrt)
@@ -120,7 +122,7 @@ def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[:
     same_length(n, g.shape[0], G.shape[0])
     same_length(n, n, (0 if g_mean is None else g_mean.shape[0]) if centered else -1,
                 (0 if b is None else b.shape[0]) if momentum else -1)
-    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         G[i] = keep * G[i] + fresh * (d * d)
         s = G[i]
@@ -153,7 +155,7 @@ def adam(floating[::1] w not None, const floating[::1] g not None,
     cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
     same_length(n, g.shape[0], m.shape[0], v.shape[0])
     same_length(n, n, (0 if v_max is None else v_max.shape[0]) if amsgrad else -1)
-    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         m[i] = keep1 * m[i] + fresh1 * d
         v[i] = keep2 * v[i] + fresh2 * (d * d)
@@ -173,7 +175,7 @@ def adadelta(floating[::1] w not None, const floating[::1] g not None,
     cdef floating e = <floating> eps, d
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
     same_length(n, g.shape[0], E.shape[0], D.shape[0])
-    for i in prange(n, nogil=True, use_threads_if=n >= THREADED):
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         E[i] = keep * E[i] + fresh * (d * d)
         d = d * root(D[i] + e) / root(E[i] + e)
@@ -197,7 +199,7 @@ def ftrl(floating[::1] w not None, const floating[::1] g not None,
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
     cdef bint square_root = lr_power == -0.5
     same_length(size, g.shape[0], z.shape[0], n.shape[0])
-    for i in prange(size, nogil=True, use_threads_if=size >= THREADED):
+    for i in prange(size, nogil=True, num_threads=threads(), use_threads_if=size >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         if d * d == 0:
             continue

@@ -3,14 +3,9 @@
 cdef extern from *:
     """
     #ifdef _OPENMP
-    #include <omp.h>
     #define OPENMP _OPENMP
-    static int get_threads(void) { return omp_get_max_threads(); }
-    static void set_threads(int n) { omp_set_num_threads(n); }
     #else
     #define OPENMP 0
-    static int get_threads(void) { return 1; }
-    static void set_threads(int n) { (void)n; }
     #endif
     #if defined(_MSC_VER)
     #define STRINGIZE(x) #x
@@ -24,18 +19,23 @@ cdef extern from *:
     """
     const char *COMPILER
     int OPENMP
-    int get_threads()
-    void set_threads(int n)
 
 compiler = COMPILER.decode()
 openmp = OPENMP  # the OpenMP standard's date as yyyymm, 0 without OpenMP
 
+cdef int number_of_threads = 1
+
+
+cdef int threads() noexcept nogil:
+    return number_of_threads
+
 
 def get_num_threads():
-    """How many threads a kernel that is large enough uses."""
-    return get_threads()
+    """How many threads a kernel uses on arrays that are large enough."""
+    return number_of_threads
 
 
 def set_num_threads(int n):
-    """From now on, kernels called from this thread use n threads."""
-    set_threads(n)
+    """From now on, kernels use n threads; one where there is no OpenMP."""
+    global number_of_threads
+    number_of_threads = n if OPENMP else 1
