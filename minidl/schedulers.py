@@ -95,45 +95,41 @@ class StepDecay(Schedule):
 
 
 @dataclass(frozen=True)
-class ExponentialDecay(Schedule):
+class _DecayByRate(Schedule):
+    """A decay by a rate each `steps` steps: smoothly, or all at once with staircase."""
+
+    lr: float
+    rate: float
+    steps: int = 1
+    staircase: bool = False
+
+    def __post_init__(self) -> None:
+        self._check(lr=NUMBER, rate=NUMBER, steps=COUNT, staircase=FLAG)
+
+    def _periods(self, t: int) -> float:
+        return t // self.steps if self.staircase else t / self.steps
+
+
+class ExponentialDecay(_DecayByRate):
     """lr(t) = lr · rate^(t / steps); with staircase the exponent is rounded down.
 
     >>> dl.schedulers.ExponentialDecay(0.8, rate=0.5, steps=10)(20)
     0.2
     """
 
-    lr: float
-    rate: float
-    steps: int = 1
-    staircase: bool = False
-
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, rate=NUMBER, steps=COUNT, staircase=FLAG)
-
     def formula(self, t: int) -> float:
-        periods = t // self.steps if self.staircase else t / self.steps
-        return self.lr * self.rate**periods
+        return self.lr * self.rate ** self._periods(t)
 
 
-@dataclass(frozen=True)
-class InverseTimeDecay(Schedule):
+class InverseTimeDecay(_DecayByRate):
     """lr(t) = lr / (1 + rate · t / steps); with staircase t / steps is rounded down.
 
     >>> dl.schedulers.InverseTimeDecay(0.8, rate=1.0, steps=10)(30)
     0.2
     """
 
-    lr: float
-    rate: float
-    steps: int = 1
-    staircase: bool = False
-
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, rate=NUMBER, steps=COUNT, staircase=FLAG)
-
     def formula(self, t: int) -> float:
-        periods = t // self.steps if self.staircase else t / self.steps
-        return self.lr / (1 + self.rate * periods)
+        return self.lr / (1 + self.rate * self._periods(t))
 
 
 @dataclass(frozen=True)

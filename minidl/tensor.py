@@ -180,42 +180,29 @@ def _operand(x: Any) -> Any:
 
 # --- the functions ------------------------------------------------------------------------------
 
-add = differentiable(ops.add)
-subtract = differentiable(ops.subtract)
-multiply = differentiable(ops.multiply)
-divide = differentiable(ops.divide)
-negative = differentiable(ops.negative)
-power = differentiable(ops.power)
-matmul = differentiable(ops.matmul)
-dense = differentiable(ops.dense)
-exp = differentiable(ops.exp)
-log = differentiable(ops.log)
-sqrt = differentiable(ops.sqrt)
-abs = differentiable(ops.abs)
-tanh = differentiable(ops.tanh)
-sigmoid = differentiable(ops.sigmoid)
-relu = differentiable(ops.relu)
-leaky_relu = differentiable(ops.leaky_relu)
-elu = differentiable(ops.elu)
-gelu = differentiable(ops.gelu)
-silu = differentiable(ops.silu)
-softplus = differentiable(ops.softplus)
-maximum = differentiable(ops.maximum)
-minimum = differentiable(ops.minimum)
-sum = differentiable(ops.sum)
-mean = differentiable(ops.mean)
-max = differentiable(ops.max)
-min = differentiable(ops.min)
-norm = differentiable(ops.norm)
-logsumexp = differentiable(ops.logsumexp)
-softmax = differentiable(ops.softmax)
-log_softmax = differentiable(ops.log_softmax)
-reshape = differentiable(ops.reshape)
-transpose = differentiable(ops.transpose)
-concatenate = differentiable(ops.concatenate)
-stack = differentiable(ops.stack)
-_where = differentiable(ops.where)
-_getitem = differentiable(ops.getitem)
+add, subtract, multiply, divide, negative, power, matmul, dense = map(
+    differentiable,
+    (
+        ops.add,
+        ops.subtract,
+        ops.multiply,
+        ops.divide,
+        ops.negative,
+        ops.power,
+        ops.matmul,
+        ops.dense,
+    ),
+)
+exp, log, sqrt, abs = map(differentiable, (ops.exp, ops.log, ops.sqrt, ops.abs))
+tanh, sigmoid, relu, leaky_relu, elu, gelu, silu, softplus = map(
+    differentiable,
+    (ops.tanh, ops.sigmoid, ops.relu, ops.leaky_relu, ops.elu, ops.gelu, ops.silu, ops.softplus),
+)
+maximum, minimum, _where = map(differentiable, (ops.maximum, ops.minimum, ops.where))
+sum, mean, max, min, norm = map(differentiable, (ops.sum, ops.mean, ops.max, ops.min, ops.norm))
+softmax, log_softmax, logsumexp = map(differentiable, (ops.softmax, ops.log_softmax, ops.logsumexp))
+reshape, transpose, _getitem = map(differentiable, (ops.reshape, ops.transpose, ops.getitem))
+concatenate, stack = map(differentiable, (ops.concatenate, ops.stack))
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -235,6 +222,18 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 
 # --- the tensor ---------------------------------------------------------------------------------
+
+
+def _swapped(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda self, other: function(other, self)
+
+
+def _compared(comparison: Any) -> Callable[..., np.ndarray]:
+    return lambda self, other: comparison(self._data, _plain(other))
+
+
+def _plain(x: Any) -> Any:
+    return x._data if isinstance(x, Tensor) else x
 
 
 class Tensor:
@@ -261,12 +260,7 @@ class Tensor:
     version: int  # how often the data was replaced or updated in place
 
     def __init__(
-        self,
-        data: Any,
-        requires_grad: bool = False,
-        *,
-        dtype: Any = None,
-        name: str | None = None,
+        self, data: Any, requires_grad: bool = False, *, dtype: Any = None, name: str | None = None
     ) -> None:
         _checks.flag("Tensor", "requires_grad", requires_grad)
         self._data = as_array(data, dtype)
@@ -428,23 +422,8 @@ class Tensor:
     __neg__ = negative
     __getitem__ = _getitem
 
-    def __radd__(self, other: Any) -> Tensor:
-        return add(other, self)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return subtract(other, self)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return multiply(other, self)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return divide(other, self)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return power(other, self)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return matmul(other, self)
+    __radd__, __rsub__, __rmul__ = map(_swapped, (add, subtract, multiply))
+    __rtruediv__, __rpow__, __rmatmul__ = map(_swapped, (divide, power, matmul))
 
     sum = sum
     mean = mean
@@ -469,24 +448,9 @@ class Tensor:
     # comparisons give plain boolean arrays: no gradient flows through them
 
     __hash__ = object.__hash__
-
-    def __eq__(self, other: Any) -> np.ndarray:  # type: ignore[override]
-        return self._data == _plain(other)
-
-    def __ne__(self, other: Any) -> np.ndarray:  # type: ignore[override]
-        return self._data != _plain(other)
-
-    def __lt__(self, other: Any) -> np.ndarray:
-        return self._data < _operand(other)
-
-    def __le__(self, other: Any) -> np.ndarray:
-        return self._data <= _operand(other)
-
-    def __gt__(self, other: Any) -> np.ndarray:
-        return self._data > _operand(other)
-
-    def __ge__(self, other: Any) -> np.ndarray:
-        return self._data >= _operand(other)
+    __eq__, __ne__ = map(_compared, (np.equal, np.not_equal))  # type: ignore[assignment]
+    __lt__, __le__ = map(_compared, (np.less, np.less_equal))
+    __gt__, __ge__ = map(_compared, (np.greater, np.greater_equal))
 
     def __len__(self) -> int:
         return len(self._data)
@@ -532,10 +496,6 @@ class Tensor:
         body = text.replace("\n", "\n ")[1:-1]
         grad = ", requires_grad=True" if self.requires_grad else ""
         return f"Tensor({body}{grad})"
-
-
-def _plain(x: Any) -> Any:
-    return x._data if isinstance(x, Tensor) else x
 
 
 _COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
