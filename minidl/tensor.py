@@ -464,6 +464,9 @@ class Tensor:
     def __float__(self) -> float:
         return float(self.item())
 
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else repr(self)
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """NumPy's function of a tensor is minidl's: array * tensor, np.exp(tensor)."""
         if method == "__call__" and not options and ufunc in _COMPARISONS:

@@ -335,6 +335,13 @@ def test_numpy_on_what_requires_a_gradient_is_a_type_error_that_teaches(call):
         call(leaf([1.0, 2.0]) * 2)
 
 
+def test_a_tensor_with_one_entry_formats_like_a_number():
+    assert f"{leaf([[2.0]]):.3f}" == "2.000"
+    assert f"{dl.Tensor([1.0])}" == repr(dl.Tensor([1.0]))
+    with pytest.raises(ValueError, match="one entry"):
+        format(dl.Tensor([1.0, 2.0]), ".3f")
+
+
 def test_numpys_function_of_a_tensor_is_minidls_where_there_is_one():
     x = leaf([0.25, 2.0])
     np.exp(x).sum().backward()
