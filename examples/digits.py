@@ -13,6 +13,7 @@ Run it with `python examples/digits.py`, or cell by cell in an editor that knows
 import argparse
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +26,10 @@ parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s
 parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
 parser.add_argument("--figure", default="digits.png", help="default: %(default)s")
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
+if arguments.epochs < 1 or arguments.seed < 0:
+    parser.error("--epochs must be at least 1 and --seed at least 0")
+if not Path(arguments.figure).parent.is_dir():
+    parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
 
 try:
     from sklearn.datasets import load_digits

@@ -13,6 +13,7 @@ Run it with `python examples/regression.py`, or cell by cell in an editor that k
 # %%
 import argparse
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +25,8 @@ parser = argparse.ArgumentParser(
 parser.add_argument("--figure", default="regression.png", help="the picture (default: %(default)s)")
 parser.add_argument("--seeds", type=int, default=5, help="runs of Adam (default: %(default)s)")
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
+if not Path(arguments.figure).parent.is_dir():
+    parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
 
 random = np.random.RandomState(0)
 x = random.rand(100, 1) * 10

@@ -19,8 +19,8 @@ def groups(rule: str, params: Any) -> list[dict[str, Any]]:
     return items if kinds == {True} else [{"params": items}]
 
 
-def tensors(rule: str, params: Any) -> list[Any]:
-    """The tensors of one group, each once, named where names came along."""
+def tensors(rule: str, params: Any) -> dict[Any, str | None]:
+    """The tensors of one group, each once, with the first name that came along."""
     found: dict[Any, str | None] = {}
     for item in _items(rule, params):
         name = None
@@ -31,7 +31,8 @@ def tensors(rule: str, params: Any) -> list[Any]:
             if hasattr(item, "named_parameters"):
                 advice = f"give the module itself, {rule}(model), or model.parameters()"
             raise TypeError(
-                f"{rule}: params holds a {type(item).__name__}, which is no tensor; {advice}"
+                f"{rule}: params holds a {type(item).__name__}, which is no tensor of minidl; "
+                f"{advice}"
             )
         if not item.is_leaf:
             raise ValueError(
@@ -41,17 +42,17 @@ def tensors(rule: str, params: Any) -> list[Any]:
         if item.dtype not in (np.float32, np.float64):
             raise TypeError(f"{rule}: {describe(item)} is {item.dtype}, not float32 or float64")
         found.setdefault(item, name)
-    for item, name in found.items():
-        item.name = item.name if name is None else name
-    return list(found)
+    return found
 
 
 def _items(rule: str, params: Any) -> list[Any]:
+    if isinstance(params, type):
+        raise TypeError(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")
     if hasattr(params, "named_parameters"):
         params = params.named_parameters()
     if _is_tensor(params):
         raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
-    if isinstance(params, str | bytes | dict | np.ndarray) or not isinstance(params, Iterable):
+    if isinstance(params, str | dict | set | np.ndarray) or not isinstance(params, Iterable):
         raise TypeError(
             f"{rule}: params must be a list of tensors, (name, tensor) pairs or groups, or a "
             f"Module, got {type(params).__name__}"
@@ -66,4 +67,4 @@ def _items(rule: str, params: Any) -> list[Any]:
 
 
 def _is_tensor(thing: Any) -> bool:
-    return hasattr(thing, "grad") and hasattr(thing, "requires_grad")
+    return hasattr(thing, "requires_grad") and isinstance(thing.data, np.ndarray)

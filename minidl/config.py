@@ -11,12 +11,23 @@ import numpy as np
 from minidl import _checks
 from minidl._kernels import system
 
+MOST_THREADS = 1024
+_forked = False  # OpenMP's threads don't survive a fork: a child that uses them waits for ever
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+    system.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 # One thread, unless asked for more: waiting OpenMP threads keep the cores that NumPy's BLAS needs.
 with contextlib.suppress(ValueError):
-    system.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-
-if hasattr(os, "register_at_fork"):  # OpenMP's threads don't survive a fork: a child waits for ever
-    os.register_at_fork(after_in_child=lambda: system.set_num_threads(1))
+    _wanted = int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
+    system.set_num_threads(min(max(_wanted, 1), MOST_THREADS))
 
 
 def get_num_threads() -> int:
@@ -28,12 +39,19 @@ def set_num_threads(threads: int) -> None:
     """Let kernels use so many threads; at the start OMP_NUM_THREADS if that is set, else one.
 
     Only arrays of some ten thousand entries and more are shared among threads. More than one may
-    slow a network down, since they wait on the cores that NumPy's BLAS needs: measure. A forked
-    process starts with one, since the threads don't follow it.
+    slow a network down, since they wait on the cores that NumPy's BLAS needs: measure.
 
-    ValueError for more than one where the kernels were built without OpenMP.
+    ValueError for more than 1024, or for more than one where the kernels were built without
+    OpenMP; RuntimeError for more than one in a forked process, where OpenMP's threads are missing.
     """
     threads = _checks.count("set_num_threads", "threads", threads)
+    if threads > MOST_THREADS:
+        raise ValueError(f"set_num_threads: threads must be ≤ {MOST_THREADS}, got {threads}")
+    if threads > 1 and _forked and system.openmp:
+        raise RuntimeError(
+            f"set_num_threads: got {threads}, but this process was forked and OpenMP's threads did "
+            'not follow it; start processes by "spawn" to use more than one'
+        )
     if threads > 1 and not system.openmp:
         raise ValueError(
             f"set_num_threads: got {threads}, but this build has no OpenMP, so kernels have one "

@@ -10,9 +10,10 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import itertools
 import math
-from collections import UserDict
-from collections.abc import Callable
+import numbers
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,37 +37,66 @@ def _betas(rule: str, name: str, value: Any) -> tuple[float, float]:
 
 
 def _rate(rule: str, name: str, value: Any) -> float | Schedule:
-    return value if isinstance(value, Schedule) else _checks.number(rule, name, value)
+    if isinstance(value, Schedule):
+        return value
+    if isinstance(value, type) or not isinstance(value, numbers.Real | str):
+        raise TypeError(
+            f"{rule}: {name} must be a finite number ≥ 0 or a schedule, such as "
+            f"schedulers.CosineDecay(0.1, 1000), got {value!r}"
+        )
+    return _checks.number(rule, name, value)
 
 
 _flag, _number, _positive = _checks.flag, _checks.number, _within(above=True)
 _share = _within(high=1, below=True)  # in [0, 1)
 
 
-class Group(UserDict):
+class Group(Mapping):
     """Parameters that share options: a dict whose entries can be read as attributes too.
 
     An option may be changed later, group["lr"] = 0.01, and is checked like any other.
     """
 
+    __slots__ = ("_entries", "_rule")
+
     def __init__(self, rule: type[Optimizer], entries: dict[str, Any]) -> None:
-        self.rule, self.data = rule, entries
+        self._rule, self._entries = rule, entries
+
+    def __getitem__(self, name: str) -> Any:
+        return self._entries[name]
 
     def __getattr__(self, name: str) -> Any:
-        entries = vars(self).get("data", {})  # none yet while it is being unpickled
-        if name not in entries:
-            raise AttributeError(f"the group has no {name!r}, only {', '.join(entries)}")
-        return entries[name]
+        if name.startswith("_") or name not in self._entries:
+            raise AttributeError(f"a group has no {name!r}")
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"Group({self._entries})"
 
     def __setitem__(self, name: str, value: Any) -> None:
-        options = {key: old for key, old in self.items() if key != "params"}
-        options = self.rule._checked({**options, name: value})
-        if name in self.rule.slots.values() and bool(options[name]) != bool(self[name]):
-            raise ValueError(
-                f"{self.rule.__name__}: {name} decides which state is kept, so it can't go from "
-                f"{self[name]} to {value} in a group that exists; make a new optimizer"
-            )
-        self.data.update(options)
+        self.update({name: value})
+
+    def update(self, changes: dict[str, Any]) -> None:
+        """Change options, all or, after an error, none."""
+        self._entries.update(self._accepted(changes))
+
+    def _accepted(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """The options as they would be after the changes; TypeError or ValueError for a bad one."""
+        old = {name: value for name, value in self.items() if name != "params"}
+        new = self._rule._checked({**old, **changes}, self.params)
+        for name in self._rule.slots.values():
+            if name and bool(new[name]) != bool(old[name]):
+                raise ValueError(
+                    f"{self._rule.__name__}: {name} decides which state is kept, so a group that "
+                    f"exists can't change it from {old[name]} to {new[name]}; make a new optimizer"
+                )
+        return new
 
 
 class Optimizer:
@@ -80,17 +110,20 @@ class Optimizer:
     maximize      go up the gradient: g ← −g
 
     A rule is its `options`, for each the default and the check; its `slots`, the names of its
-    state arrays, for each the option that switches it on, or None; and its `update`, a kernel call.
+    state arrays, for each the option that switches it on, or None; its `start`, the options that
+    slots start from, if not from 0; and its `update`, a kernel call.
 
     TypeError for params of the wrong kind and options that are unknown or of the wrong type;
     ValueError for options out of range, no parameters, or a parameter in two groups.
     """
 
     options: dict[str, tuple[Any, Check]] = {
+        "lr": (1e-2, _rate),
         "weight_decay": (0.0, _number),
         "maximize": (False, _flag),
     }
     slots: dict[str, str | None] = {}
+    start: dict[str, str] = {}
     # update(group, lr, t, w, g, *slots): update one parameter w, flat, in place; absent slots are
     # None, and t is the number of this parameter's updates, from 1
     update: Callable[..., None]
@@ -119,6 +152,7 @@ class Optimizer:
         self.t = 0
         self.groups: list[Group] = []
         self.state: dict[Any, dict[str, Any]] = {}
+        self._names: dict[Any, str] = {}
         given = options if lr is inspect.Parameter.empty else {"lr": lr, **options}
         for group in _parameters.groups(type(self).__name__, params):
             self._add(given, group)
@@ -135,16 +169,22 @@ class Optimizer:
             raise ValueError(f'{rule}: a group needs "params", got only {", ".join(group)}')
         tensors = _parameters.tensors(rule, group["params"])
         own = {name: value for name, value in group.items() if name != "params"}
-        chosen = self._checked({**given, **own})
-        for p in tensors:
+        chosen = self._checked({**given, **own}, tensors)
+        for p, name in tensors.items():
             if p in self.state:
                 raise ValueError(f"{rule}: {describe(p)} is in two groups; it may be in one")
-            used = [slot for slot, switch in self.slots.items() if not switch or chosen[switch]]
-            self.state[p] = {"t": 0, **{slot: np.zeros_like(p.data) for slot in used}}
-        self.groups.append(Group(type(self), {"params": tensors, **chosen}))
+            if name is not None:
+                self._names[p] = name
+                p.name = p.name or name
+            self.state[p] = {"t": 0}
+            for slot, switch in self.slots.items():
+                if not switch or chosen[switch]:
+                    start = chosen[self.start[slot]] if slot in self.start else 0
+                    self.state[p][slot] = np.full(p.shape, start, p.dtype)
+        self.groups.append(Group(type(self), {"params": list(tensors), **chosen}))
 
     @classmethod
-    def _checked(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _checked(cls, given: dict[str, Any], params: Any) -> dict[str, Any]:
         """All options as they will be used; TypeError or ValueError for one that can't be."""
         rule = cls.__name__
         if unknown := given.keys() - cls.options.keys():
@@ -152,10 +192,20 @@ class Optimizer:
                 f"{rule}: unknown option {', '.join(sorted(unknown))}; there are "
                 f"{', '.join(cls.options)}"
             )
-        return {
+        chosen = {
             name: check(rule, name, given.get(name, default))
             for name, (default, check) in cls.options.items()
         }
+        for name, p in itertools.product(chosen, params):
+            if isinstance(chosen[name], float):
+                with np.errstate(all="ignore"):
+                    rounded = p.dtype.type(chosen[name])
+                if np.isinf(rounded) or (name == "eps" and rounded == 0):
+                    raise ValueError(
+                        f"{rule}: {name}={chosen[name]} would be {rounded} in {p.dtype}, the dtype "
+                        f"of {describe(p)}"
+                    )
+        return chosen
 
     def step(self) -> None:
         """Apply the rule once to every parameter that has a gradient.
@@ -186,7 +236,7 @@ class Optimizer:
     def _check_step(self, p: Any) -> None:
         rule, w, g = type(self).__name__, p.data, p.grad
         if not isinstance(g, np.ndarray) or g.dtype != w.dtype:
-            came = g.dtype if isinstance(g, np.ndarray) else type(g).__name__
+            came = f"{'' if isinstance(g, np.ndarray) else 'a '}{getattr(g, 'dtype', None)}"
             raise TypeError(
                 f"{rule}.step: the gradient of {describe(p)} must be a NumPy array of its dtype, "
                 f"{w.dtype}, got {came}"
@@ -213,7 +263,6 @@ class Optimizer:
 
     @lr.setter
     def lr(self, value: Any) -> None:
-        value = _rate(type(self).__name__, "lr", value)
         for group in self.groups:
             group["lr"] = value
 
@@ -224,7 +273,7 @@ class Optimizer:
 
     def _named(self) -> dict[str, Any]:
         """The parameters by name; by position where names are missing or not unique."""
-        names = [p.name for p in self.state]
+        names = [self._names.get(p, p.name) for p in self.state]
         if None in names or len(set(names)) < len(names):
             names = [str(i) for i in range(len(names))]
         return dict(zip(names, self.state, strict=True))
@@ -261,13 +310,16 @@ class Optimizer:
                     f"{rule}: the {thing} of the state is {new.get(thing, 'missing')}, but the "
                     f"optimizer's is {own.get(thing, 'missing')}"
                 )
-        state = copy.deepcopy(state)
-        options = [{k: v for k, v in g.items() if k != "params"} for g in state["groups"]]
-        checked = [self._checked(chosen) for chosen in options]
+        groups = [{k: v for k, v in g.items() if k != "params"} for g in state["groups"]]
+        groups = copy.deepcopy(groups)
+        for group, options in zip(self.groups, groups, strict=True):
+            group._accepted(options)
         self.t = state["t"]
-        for group, chosen in zip(self.groups, checked, strict=True):
-            group.data.update(chosen)
-        self.state = {p: state["state"][name] for name, p in self._named().items()}
+        for group, options in zip(self.groups, groups, strict=True):
+            group.update(options)
+        for name, p in self._named().items():
+            saved = state["state"][name].items()
+            self.state[p] = {k: np.array(v, order="C") if k in self.slots else v for k, v in saved}
 
     def __repr__(self) -> str:
         lines = []
@@ -285,6 +337,7 @@ def _outline(state: dict[str, Any]) -> dict[str, Any]:
     _checks.count(rule, "t", state["t"], low=0)
     for i, group in enumerate(state["groups"]):
         outline[f"group {i}"] = sorted(group["params"])
+        outline[f"options of group {i}"] = sorted(group)
     for name, slots in state["state"].items():
         _checks.count(rule, f"t of {name}", slots["t"], low=0)
         for slot in slots.keys() - {"t"}:
@@ -313,7 +366,6 @@ class SGD(Optimizer):
     """
 
     options = {
-        "lr": (1e-2, _rate),
         "momentum": (0.0, _number),
         "dampening": (0.0, _within(high=1)),
         "nesterov": (False, _flag),
@@ -321,8 +373,8 @@ class SGD(Optimizer):
     slots = {"b": "momentum"}
 
     @classmethod
-    def _checked(cls, given: dict[str, Any]) -> dict[str, Any]:
-        chosen = super()._checked(given)
+    def _checked(cls, given: dict[str, Any], params: Any) -> dict[str, Any]:
+        chosen = super()._checked(given, params)
         if chosen["nesterov"] and not (chosen["momentum"] > 0 and chosen["dampening"] == 0):
             raise ValueError(
                 "SGD: nesterov needs momentum > 0 and dampening = 0, got "
@@ -350,7 +402,7 @@ class Momentum(Optimizer):
     array([0.9], dtype=float32)
     """
 
-    options = {"lr": (1e-2, _rate), "beta": (0.9, _share)}
+    options = {"beta": (0.9, _share)}
     slots = {"v": None}
 
     def update(self, group, lr, t, w, g, v):
@@ -393,17 +445,15 @@ class Adagrad(Optimizer):
     """
 
     options = {
-        "lr": (1e-2, _rate),
         "eps": (1e-10, _positive),
         "initial_accumulator": (0.0, _number),
         "lr_decay": (0.0, _number),
         "eps_inside_sqrt": (True, _flag),
     }
     slots = {"G": None}
+    start = {"G": "initial_accumulator"}
 
     def update(self, group, lr, t, w, g, G):
-        if t == 1:
-            G.fill(group.initial_accumulator)
         lr /= 1 + (t - 1) * group.lr_decay
         epsilon = group.eps, group.eps_inside_sqrt
         kernels.adagrad(w, g, G, lr, *epsilon, group.weight_decay, group.maximize)
@@ -428,7 +478,6 @@ class RMSprop(Optimizer):
     """
 
     options = {
-        "lr": (1e-2, _rate),
         "alpha": (0.99, _share),
         "eps": (1e-8, _positive),
         "momentum": (0.0, _number),
@@ -549,12 +598,12 @@ class FTRL(Optimizer):
         "warm_start": (True, _flag),
     }
     slots = {"z": None, "n": None}
+    start = {"n": "initial_accumulator"}
 
+    @np.errstate(all="ignore")
     def update(self, group, lr, t, w, g, z, n):
-        if t == 1:
-            n.fill(group.initial_accumulator)
-            if group.warm_start:
-                root_n = group.initial_accumulator**-group.lr_power
-                z[:] = -w * (group.beta + root_n + lr * group.l2) - np.sign(w) * lr * group.l1
+        if t == 1 and group.warm_start:
+            root_n = group.initial_accumulator**-group.lr_power
+            z[:] = -w * (group.beta + root_n + lr * group.l2) - np.sign(w) * lr * group.l1
         form = group.beta, group.l1, group.l2, group.lr_power
         kernels.ftrl(w, g, z, n, lr, *form, group.weight_decay, group.maximize)

@@ -30,7 +30,10 @@ class Schedule:
         """The rate at step t ≥ 0, a float; for an array of steps an array of rates."""
         if isinstance(t, np.ndarray):
             return np.array([self(step) for step in t.ravel().tolist()], float).reshape(t.shape)
-        return self.formula(_checks.count(type(self).__name__, "t", t, low=0))
+        try:
+            return self.formula(_checks.count(type(self).__name__, "t", t, low=0))
+        except OverflowError:
+            raise ValueError(f"{self!r} is beyond the floats at t = {t}") from None
 
     def formula(self, t: int) -> float:
         """The rate at one step t ≥ 0; what a subclass defines."""

@@ -65,7 +65,9 @@ def test_regression_compares_every_rule_every_batch_size_and_three_rates(regress
 
 
 def _is_rule(optim, thing):
-    return isinstance(thing, type) and issubclass(thing, optim.Optimizer) and "lr" in thing.options
+    return (
+        isinstance(thing, type) and issubclass(thing, optim.Optimizer) and hasattr(thing, "update")
+    )
 
 
 def test_regression_draws_one_figure_and_names_it(regression):
@@ -102,3 +104,6 @@ def test_an_example_has_help_and_refuses_what_it_does_not_know(name, tmp_path):
     result = run(name, "--epocs", "3", cwd=tmp_path)
     assert result.returncode == 2
     assert "unrecognized arguments: --epocs" in result.stderr
+    result = run(name, "--figure", "no/such/folder/x.png", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "there is no folder" in result.stderr

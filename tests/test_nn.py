@@ -11,16 +11,6 @@ import minidl as dl
 from minidl import nn
 
 
-@pytest.fixture
-def untouched_global_state():
-    def state():
-        return pickle.dumps(np.random.get_state())  # noqa: NPY002
-
-    before = state()
-    yield
-    assert state() == before
-
-
 class Net(nn.Module):
     """A module with parameters wherever they may be."""
 
@@ -422,12 +412,16 @@ def test_float32_and_float64_layers_of_one_seed_agree_to_rounding(init):
     assert np.array_equal(single, double.astype(np.float32))
 
 
-@pytest.mark.usefixtures("untouched_global_state")
 def test_numpys_global_random_state_is_never_touched():
+    def state():
+        return pickle.dumps(np.random.get_state())  # noqa: NPY002
+
+    before = state()
     for init in INITS:
         nn.Dense(3, 2, init=init)
     net = nn.Sequential(nn.MLP([2, 4, 2]), nn.Dropout(0.5))
     net(np.ones((3, 2))).sum().backward()
+    assert state() == before
 
 
 def test_a_function_may_give_the_weights():

@@ -808,12 +808,12 @@ def test_loading_copies_the_state():
     optimizer = dl.optim.Adam(model)
     train(model, optimizer, 2)
     state = optimizer.state_dict()
+    before = copy.deepcopy(state)
     optimizer.load_state_dict(state)
     train(model, optimizer, 2)
-    again = copy.deepcopy(state)
-    optimizer.load_state_dict(again)
-    np.testing.assert_equal(again, state)
-    np.testing.assert_equal(optimizer.state_dict(), state)
+    np.testing.assert_equal(state, before)
+    optimizer.load_state_dict(state)
+    np.testing.assert_equal(optimizer.state_dict(), before)
 
 
 def test_parameters_without_names_are_matched_by_position(rng):
@@ -875,6 +875,8 @@ def test_parameters_that_changed_groups_are_refused():
         (lambda state: state["state"]["b"].update(t="one"), "t of b"),
         (lambda state: state["groups"][0].update(lr=math.nan), "lr must be"),
         (lambda state: state["groups"][0].update(betas=(0.9, 1.0)), r"betas\[1\] must be"),
+        (lambda state: state["groups"][0].pop("lr"), "options of group 0"),
+        (lambda state: state["groups"][0].update(amsgrad=True), "amsgrad decides"),
         (lambda state: state["state"]["b"].pop("v"), "slot v of b"),
         (lambda state: state["state"]["b"].update(v=np.zeros(3)), "slot v of b"),
     ],
@@ -883,8 +885,10 @@ def test_a_spoiled_state_is_refused_and_nothing_changes(spoil, words):
     params = pair()
     optimizer = dl.optim.Adam(params, lr=0.1)
     descend(optimizer, params[0], [[1.0, 2.0]] * 3)
-    before, state = snapshot(params, optimizer), optimizer.state_dict()
+    state = optimizer.state_dict()
     spoil(state)
+    descend(optimizer, params[0], [[1.0, 2.0]])
+    before = snapshot(params, optimizer)
     with pytest.raises(ValueError, match=f"^Adam: .*{words}"):
         optimizer.load_state_dict(state)
     np.testing.assert_equal(snapshot(params, optimizer), before)
@@ -1071,3 +1075,179 @@ def test_nesterov_needs_momentum_without_dampening(options):
 def test_options_at_the_ends_of_their_ranges_are_accepted(rule, options):
     w = weights([1.0])
     assert np.isfinite(descend(make(rule, [w], **options), w, [[1.0], [2.0]])).all()
+
+
+# --- corners ------------------------------------------------------------------------------------
+
+
+def test_state_is_kept_in_c_order_whatever_the_order_of_the_data():
+    w = dl.Tensor(np.asfortranarray(np.ones((2, 3))))
+    w.requires_grad, w.grad = True, np.ones((2, 3))
+    optimizer = dl.optim.Adam([w])
+    before = snapshot([w], optimizer)
+    with pytest.raises(ValueError, match=r"not contiguous.*p\.data = p\.data\.copy\(\)"):
+        optimizer.step()
+    assert repr(snapshot([w], optimizer)) == repr(before)
+    w.data = w.data.copy()
+    state = optimizer.state_dict()
+    for slot in "mv":
+        state["state"]["0"][slot] = np.asfortranarray(state["state"]["0"][slot])
+    optimizer.load_state_dict(state)
+    optimizer.step()
+    np.testing.assert_allclose(optimizer.state[w]["m"], np.full((2, 3), 0.1))
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "words"),
+    [
+        ("Adam", {"eps": 1e-50}, "eps=1e-50 would be 0.0 in float32"),
+        ("SGD", {"lr": 1e39}, "lr=1e.39 would be inf in float32"),
+        ("Adagrad", {"initial_accumulator": 1e39}, "initial_accumulator=1e.39 would be inf"),
+    ],
+)
+def test_an_option_that_float32_cannot_hold_is_refused_where_float64_takes_it(rule, options, words):
+    make_one = getattr(dl.optim, rule)
+    with pytest.raises(ValueError, match=words):
+        make_one([weights([1.0], "float32")], **options)
+    assert make_one([weights([1.0])], **options).t == 0
+
+
+def test_a_group_changes_by_checked_options_alone():
+    optimizer = dl.optim.Adam([weights([1.0])])
+    (group,) = optimizer.groups
+    group["lr"] = 0.5
+    group.update({"eps": 1e-4, "weight_decay": 0.1})
+    assert (optimizer.lr, group.eps, group["weight_decay"]) == (0.5, 1e-4, 0.1)
+    before = dict(group)
+    with pytest.raises(AttributeError):
+        group.lr = 5
+    for change in ({"lr": 1.0, "eps": -1.0}, {"amsgrad": True}, {"params": []}, {"beta": 0.9}):
+        with pytest.raises((TypeError, ValueError), match=r"eps|amsgrad|params|beta"):
+            group.update(change)
+    with pytest.raises((AttributeError, TypeError)):
+        del group["eps"]
+    assert dict(group) == before
+
+
+@pytest.mark.parametrize("lr", [lambda t: 0.1, CosineDecay, None, [0.1]])
+def test_a_rate_of_the_wrong_type_is_told_that_schedules_exist(lr):
+    with pytest.raises(TypeError, match=r"finite number ≥ 0 or a schedule, such as schedulers"):
+        dl.optim.SGD([weights([1.0])], lr=lr)
+
+
+def test_a_name_given_to_one_optimizer_is_not_changed_by_another():
+    w = weights([1.0])
+    first = dl.optim.Adam([("a", w), ("later name", w)])
+    state = first.state_dict()
+    dl.optim.SGD([("b", w)])
+    first.load_state_dict(state)
+    assert list(state["state"]) == ["a"]
+    assert w.name == "a"
+
+
+def test_parameters_that_share_a_name_are_kept_apart_by_position():
+    optimizer = dl.optim.Adam([weights([1.0], name="w"), weights([1.0, 2.0], name="w")])
+    assert list(optimizer.state_dict()["state"]) == ["0", "1"]
+
+
+def test_zero_grad_forgets_the_gradient_of_a_frozen_parameter_too():
+    a, b = weights([1.0]), weights([1.0])
+    optimizer = dl.optim.SGD([a, b])
+    b.grad, b.requires_grad = np.ones(1), False
+    optimizer.zero_grad()
+    assert b.grad is None
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (dl.nn.Dense, r"params is a class; make an object of it: Dense\(…\)"),
+        ({weights([1.0])}, "must be a list of tensors"),
+        ([dl.nn.Dense(1, 1, rng=0)], r"give the module itself, SGD\(model\)"),
+    ],
+)
+def test_what_only_looks_like_parameters_is_named(params, words):
+    with pytest.raises(TypeError, match=words):
+        dl.optim.SGD(params)
+
+
+def test_a_rule_of_ones_own_gets_the_common_options_by_default():
+    class Signed(dl.optim.Optimizer):
+        def update(self, group, lr, t, w, g):
+            w -= lr * np.sign(g)
+
+    w = weights([1.0])
+    w.grad = np.full(1, -3.0)
+    Signed([w], lr=0.25).step()
+    assert w.data == 1.25
+    with pytest.raises(TypeError, match="take one of them, such as Adam"):
+        dl.optim.Optimizer([w])
+
+
+# --- the table "to match Keras" -----------------------------------------------------------------
+#
+# Keras's update_step of each optimizer, transcribed to NumPy from its documentation.
+
+
+def keras_adam(w, g, state, t, lr=0.001, b1=0.9, b2=0.999, eps=1e-7):
+    state["m"] = state.get("m", 0) + (g - state.get("m", 0)) * (1 - b1)
+    state["v"] = state.get("v", 0) + (g * g - state.get("v", 0)) * (1 - b2)
+    return w - state["m"] * lr * np.sqrt(1 - b2**t) / (1 - b1**t) / (np.sqrt(state["v"]) + eps)
+
+
+def keras_adagrad(w, g, state, t, lr=0.001, eps=1e-7):
+    state["G"] = state.get("G", 0.1) + g * g
+    return w - lr * g / np.sqrt(state["G"] + eps)
+
+
+def keras_rmsprop(w, g, state, t, lr=0.001, rho=0.9, eps=1e-7):
+    state["v"] = rho * state.get("v", 0) + (1 - rho) * g * g
+    return w - lr * g / np.sqrt(state["v"] + eps)
+
+
+def keras_ftrl(w, g, state, t, lr=0.01, l1=0.001, l2=0.002):
+    n, z = state.get("n", 0.1), state.get("z", 0)
+    state["n"] = n + g * g
+    state["z"] = z = z + g - (np.sqrt(state["n"]) - np.sqrt(n)) / lr * w
+    return (np.clip(z, -l1, l1) - z) / (np.sqrt(state["n"]) / lr + 2 * l2)
+
+
+KERAS = {
+    "Adam": (keras_adam, {"eps": 1e-7}),
+    "Adagrad": (keras_adagrad, {"lr": 0.001, "eps": 1e-7, "initial_accumulator": 0.1}),
+    "RMSprop": (keras_rmsprop, {"lr": 0.001, "alpha": 0.9, "eps": 1e-7}),
+    "FTRL": (
+        keras_ftrl,
+        {
+            "lr": 0.01,
+            "beta": 0.0,
+            "l1": 0.001,
+            "l2": 0.004,
+            "initial_accumulator": 0.1,
+            "warm_start": False,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", KERAS)
+def test_a_row_of_the_table_to_match_keras_holds(rule, rng):
+    step, options = KERAS[rule]
+    gradients = 1e3 * rng.normal(
+        size=(50, 20)
+    )  # beside which it can't be seen where Adam's ε stands
+    w = weights(rng.normal(size=20))
+    path, theta, state = [], w.data, {}
+    for t, g in enumerate(gradients, 1):
+        theta = step(theta, g, state, t)
+        path.append(theta)
+    found = descend(getattr(dl.optim, rule)([w], **options), w, gradients)
+    np.testing.assert_allclose(found, path, rtol=1e-9, atol=1e-9)
+
+
+def test_momentum_is_pytorchs_at_a_rate_scaled_by_one_minus_beta(rng):
+    gradients = rng.normal(size=(50, 5))
+    ours, theirs = weights(np.ones(5)), weights(np.ones(5))
+    found = descend(dl.optim.Momentum([ours], lr=0.1, beta=0.8), ours, gradients)
+    expected = descend(dl.optim.SGD([theirs], lr=0.1 * (1 - 0.8), momentum=0.8), theirs, gradients)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

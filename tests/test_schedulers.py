@@ -400,3 +400,11 @@ def test_every_rule_takes_the_rates_of_every_schedule(rule, schedule):
             o.step()
         assert scheduled.data.tobytes() == by_hand.data.tobytes()
     assert seen == [schedule(t) for t in range(25)]
+
+
+@pytest.mark.parametrize(
+    "schedule", [dl.schedulers.ExponentialDecay(0.1, 2.0), dl.schedulers.StepDecay(0.1, 1, 2.0)]
+)
+def test_a_rate_that_grows_beyond_the_floats_names_schedule_and_step(schedule):
+    with pytest.raises(ValueError, match=r"Decay\(lr=0\.1.* is beyond the floats at t = 100000"):
+        schedule(100_000)
