@@ -83,7 +83,7 @@ with dl.no_grad():
 guesses = probabilities.argmax(axis=1)
 wrong = np.flatnonzero(guesses != y_test)
 print(
-    f"\n{steps} steps in {seconds:.1f} s; of {held_out} unseen digits "
+    f"\n{len(history.lr)} steps in {seconds:.1f} s; of {held_out} unseen digits "
     f"{100 * (1 - len(wrong) / held_out):.1f} % are right, {len(wrong)} wrong"
 )
 
@@ -113,7 +113,7 @@ top.plot(epochs, history.loss, color="#0072B2", label="training")
 top.plot(epochs, history.validation, color="#D55E00", label="unseen digits")
 top.set(ylabel="cross-entropy (smoothed labels)", title="The loss and the rate")
 top.legend(frameon=False)
-bottom.plot(np.arange(1, steps + 1) / len(data), history.lr, color="#009E73")
+bottom.plot(np.arange(1, len(history.lr) + 1) / len(data), history.lr, color="#009E73")
 bottom.set(xlabel="epoch", ylabel="rate", ylim=(0, None))
 for axes in (top, bottom):
     axes.spines[["top", "right"]].set_visible(False)

@@ -97,7 +97,7 @@ print(f"                     they differ by {difference:.1e}")
 print(f"\nAdam, rate 0.001, batches of 32, 1000 epochs, from {arguments.seeds} random starts")
 for seed in range(arguments.seeds):
     model = line(rng=seed)
-    adam_history = train(model, dl.optim.Adam(model, eps=1e-7), 1000, batch_size=32, rng=seed)
+    train(model, dl.optim.Adam(model, eps=1e-7), 1000, batch_size=32, rng=seed)
     weights = model.weight.item(), model.bias.item()
     print(f"  seed {seed}             slope {weights[0]:.5f}     intercept {weights[1]:.5f}")
 

@@ -49,7 +49,8 @@ def _items(rule: str, params: Any) -> list[Any]:
     if isinstance(params, type):
         raise TypeError(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")
     if hasattr(params, "named_parameters"):
-        params = params.named_parameters()
+        named = params.named_parameters()
+        params = [(name, p) for name, p in named if p.requires_grad or p.dtype.kind == "f"]
     if _is_tensor(params):
         raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
     if isinstance(params, str | dict | set | np.ndarray) or not isinstance(params, Iterable):

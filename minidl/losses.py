@@ -82,14 +82,19 @@ def cross_entropy(
             f"probabilities of shape {x.shape}, got {t.dtype} of shape {t.shape}"
             + ("; labels.astype(int) if these are labels" if t.shape == x.shape[:-1] else "")
         )
+    elif t.size and not t.min() >= 0:
+        raise ValueError(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}")
     _check_reduction("cross_entropy", reduction, t.size)
     return _softmax_error(x, t, label_smoothing, reduction)
 
 
 def _alike(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
     """Both as tensors of one shape."""
-    p = prediction if isinstance(prediction, Tensor) else Tensor(prediction)
-    t = target if isinstance(target, Tensor) else Tensor(target, dtype=p.dtype)
+    try:
+        p = prediction if isinstance(prediction, Tensor) else Tensor(prediction)
+        t = target if isinstance(target, Tensor) else Tensor(target, dtype=p.dtype)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name}: prediction and target must be numbers; {error}") from None
     if p.shape != t.shape:
         advice = "reshape one to the shape of the other"
         if p.size == t.size:

@@ -16,9 +16,9 @@ from minidl.tensor import Tensor
 class Module:
     """Something with parameters: a layer, a network, your own class with a `forward` method.
 
-    Its parameters are the tensors in its attributes, in the modules there, and in lists, tuples
-    and dicts of either; their names are the paths to them. A parameter whose `requires_grad` is
-    set to False is frozen: optimizers leave it alone.
+    Its parameters are the tensors (not computed ones) in its attributes, in the modules there, and
+    in lists, tuples and dicts of either; their names are the paths to them. A parameter whose
+    `requires_grad` is set to False is frozen: optimizers leave it alone.
 
     >>> class Line(dl.nn.Module):
     ...     def __init__(self):
@@ -31,10 +31,10 @@ class Module:
 
     training = True
 
-    def __call__(self, *inputs: Any) -> Tensor:
-        return self.forward(*inputs)
+    def __call__(self, *inputs: Any, **options: Any) -> Tensor:
+        return self.forward(*inputs, **options)
 
-    def forward(self, *inputs: Any) -> Tensor:
+    def forward(self, *inputs: Any, **options: Any) -> Tensor:
         """The value for the inputs; what a subclass defines."""
         raise TypeError(f"{type(self).__name__} has no forward method: define forward(self, x)")
 
@@ -134,7 +134,7 @@ def _members(values: dict | list | tuple, prefix: str = "") -> Iterator[tuple[st
     """(path, tensor or module) for what the values hold, directly or in lists, tuples, dicts."""
     items = values.items() if isinstance(values, dict) else enumerate(values)
     for key, value in items:
-        if isinstance(value, Tensor | Module):
+        if isinstance(value, Module) or (isinstance(value, Tensor) and value.is_leaf):
             yield f"{prefix}{key}", value
         elif isinstance(value, dict | list | tuple):
             yield from _members(value, f"{prefix}{key}.")
@@ -374,6 +374,8 @@ class Sequential(Module):
                 )
             kind = type(module).__name__.lower()
             kinds[kind] = kinds.get(kind, 0) + 1
+            while hasattr(self, f"{kind}{kinds[kind]}"):  # a Block1 made the name of a Block
+                kinds[kind] += 1
             setattr(self, f"{kind}{kinds[kind]}", module)
 
     def __iter__(self) -> Iterator[Module]:
@@ -424,7 +426,7 @@ class MLP(Sequential):
     """
 
     def __init__(self, sizes: Any, activation: str = "relu", *, rng: Any = None) -> None:
-        if not isinstance(sizes, list | tuple) or len(sizes) < 2:
+        if not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
             raise ValueError(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}")
         _checks.choice("MLP", "activation", activation, ACTIVATIONS)
         rng = np.random.default_rng(rng)

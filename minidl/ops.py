@@ -160,7 +160,7 @@ def sqrt(x, /):
 
     @np.errstate(divide="ignore")
     def vjp(g):
-        return g * (0.5 / y)
+        return g / (2 * y)
 
     return y, vjp
 
@@ -189,9 +189,8 @@ def tanh(x, /):
 @tails_may_vanish
 def _sigmoid(x):
     """σ(x) and 1 − σ(x) = σ(−x), both exact far into the tails, where 1 − y would round."""
-    decay = np.exp(-np.abs(x))
-    large, small = 1 / (1 + decay), decay / (1 + decay)
-    return np.where(x >= 0, large, small), np.where(x >= 0, small, large)
+    total = 1 + np.exp(-np.abs(x))
+    return np.exp(np.minimum(x, 0)) / total, np.exp(-np.maximum(x, 0)) / total
 
 
 @op("y = 1 / (1 + e⁻ˣ)", "∂x = g y (1 − y)")
@@ -234,8 +233,9 @@ def elu(x, /, alpha=1.0):
     >>> dl.elu([-1.0, 2.0])
     Tensor([-0.6321,  2.    ], dtype=float32)
     """
-    below = alpha * np.expm1(np.minimum(x, 0))
-    return np.where(x > 0, x, below), lambda g: np.where(x > 0, g, g * (below + alpha))
+    below = np.minimum(x, 0)
+    y = np.where(x > 0, x, alpha * np.expm1(below))
+    return y, lambda g: np.where(x > 0, g, g * (alpha * np.exp(below)))
 
 
 @op("y = x Φ(x)", "∂x = g (Φ(x) + x φ(x))")
@@ -397,7 +397,7 @@ def norm(x, /, axis=None, keepdims=False):
 
     def vjp(g):
         length = _expand(y, x.shape, axis)
-        return _expand(g, x.shape, axis) * x / np.where(length == 0, 1, length).astype(x.dtype)
+        return _expand(g, x.shape, axis) * x / np.where(length == 0, 1, length)
 
     return y, vjp
 
@@ -406,7 +406,7 @@ def norm(x, /, axis=None, keepdims=False):
 def _shifted_exp(x, axis):
     """The shift, eˣ⁻ˢʰⁱᶠᵗ and its sum; the shift is the maximum, or 0 where that is infinite."""
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    top = np.where(np.isfinite(top), top, 0).astype(x.dtype, copy=False)
+    top = np.where(np.isfinite(top), top, 0)
     e = np.exp(x - top)
     return top, e, np.sum(e, axis=axis, keepdims=True)
 
@@ -481,10 +481,17 @@ def transpose(x, /, axes=None):
 @op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both")
 def getitem(x, /, key):
     """Part of an array, by NumPy's indexing rules."""
+    parts = key if isinstance(key, tuple) else (key,)
+    lists = any(isinstance(part, np.ndarray | list) for part in parts)
+    if lists:  # a copy, since whoever made it may change it; entries may be taken twice
+        key = tuple(np.array(p) if isinstance(p, np.ndarray | list) else p for p in parts)
 
     def vjp(g):
         whole = np.zeros(x.shape, g.dtype)
-        np.add.at(whole, key, g)
+        if lists:
+            np.add.at(whole, key, g)
+        else:
+            whole[key] = g
         return whole
 
     return x[key], vjp

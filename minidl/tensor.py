@@ -24,6 +24,7 @@ from minidl._checks import describe
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype = np.dtype(np.float32)
+_dtype_here: ContextVar[np.dtype | None] = ContextVar("dtype", default=None)
 _numbers = itertools.count(0, -1)  # downwards: heapq gives the smallest, backward wants the latest
 _PYTHON_NUMBERS = {float, int, bool}
 
@@ -53,34 +54,37 @@ def set_default_dtype(dtype: Any) -> None:
     Raises TypeError for anything else.
     """
     global _default_dtype
+    _default_dtype = _single_or_double(dtype)
+
+
+def _single_or_double(dtype: Any) -> np.dtype:
     try:
         wanted = np.dtype(dtype) if dtype is not None else None
     except TypeError:
         wanted = None
     if wanted not in (np.float32, np.float64):
         raise TypeError(f'the default dtype must be "float32" or "float64", not {dtype!r}')
-    _default_dtype = wanted
+    return wanted
 
 
 def get_default_dtype() -> np.dtype:
     """The dtype that numbers, lists, integers and new layers get; float32 at start."""
-    return _default_dtype
+    return _dtype_here.get() or _default_dtype
 
 
 @contextlib.contextmanager
 def default_dtype(dtype: Any) -> Iterator[None]:
-    """Another default dtype for a while.
+    """Another default dtype for a while, in this thread.
 
     >>> with dl.default_dtype("float64"):
     ...     dl.Tensor([1, 2])
     Tensor([1., 2.])
     """
-    before = _default_dtype
-    set_default_dtype(dtype)
+    token = _dtype_here.set(_single_or_double(dtype))
     try:
         yield
     finally:
-        set_default_dtype(before)
+        _dtype_here.reset(token)
 
 
 def as_array(data: Any, dtype: Any = None) -> np.ndarray:
@@ -97,7 +101,7 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
         raise ValueError(f"no array can be made of {data!r}: {error}") from None
     if dtype is None:
         keep = isinstance(data, np.ndarray | np.generic) and array.dtype.kind == "f"
-        dtype = array.dtype.newbyteorder("=") if keep else _default_dtype
+        dtype = array.dtype.newbyteorder("=") if keep else get_default_dtype()
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"expected real numbers, got {type(data).__name__} with dtype {array.dtype}"
@@ -110,11 +114,12 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
 # --- the graph ----------------------------------------------------------------------------------
 
 
-Edge = tuple[Any, int, Callable]  # the input's node or the leaf itself, its version, its VJP
+# the input's node or the leaf itself, its version, and its VJP, None for a constant
+Edge = tuple[Any, int, Callable | None]
 
 
 class Node:
-    """One recorded op, with an edge to each input that requires a gradient."""
+    """One recorded op, with an edge to each input that is a tensor."""
 
     __slots__ = ("dtype", "edges", "name", "number", "shape")
     version = 0  # only leaves change
@@ -129,9 +134,9 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """The gradient of a value of `shape` that was broadcast: g summed over what was repeated."""
     if g.shape == shape:
         return g
-    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
-    repeated = tuple(i for i, n in enumerate(shape) if n == 1 and g.shape[i] != 1)
-    return g.sum(axis=repeated, keepdims=True)
+    extra = g.ndim - len(shape)
+    repeated = (extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
+    return g.sum(axis=(*range(extra), *repeated)).reshape(shape)
 
 
 def differentiable(function: Any) -> Callable[..., Tensor]:
@@ -142,12 +147,17 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
 
     @functools.wraps(function)
     def apply(*args: Any, **options: Any) -> Tensor:
+        if len(args) < (inputs or 1):
+            raise TypeError(f"{name} takes {inputs or 'a list of'} tensors, got {len(args)}")
         tensors, extra = args[:inputs], args[inputs:]
         if several:
             tensors, extra = tuple(args[0]), args[1:]
             if not tensors:
                 raise ValueError(f"{name} needs at least one tensor, got none")
-        arrays: list[Any] = [t._data if type(t) is Tensor else convert(t) for t in tensors]
+        arrays: list[Any] = [
+            t._data if type(t) is Tensor and t._data.dtype.kind == "f" else convert(t)
+            for t in tensors
+        ]
         if inputs == 2 and {type(arrays[0]), type(arrays[1])} <= _PYTHON_NUMBERS:
             arrays[0] = as_array(arrays[0])
         try:
@@ -158,15 +168,14 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
         result = Tensor.__new__(Tensor)
         result._data = value if type(value) is np.ndarray else np.asarray(value)
         result.grad = result.name = result._node = None
-        result.version, result.requires_grad = 0, False
+        result.version, result._requires_grad = 0, False
         if _recording.get():
-            edges = [
-                (t._node or t, t.version, vjp)
-                for t, vjp in zip(tensors, vjps, strict=True)
-                if type(t) is Tensor and t.requires_grad
-            ]
-            if edges:
-                result.requires_grad = True
+            edges: list[Edge] = []
+            for t, vjp in zip(tensors, vjps, strict=True):
+                if type(t) is Tensor:
+                    edges.append((t._node or t, t.version, vjp if t._requires_grad else None))
+                    result._requires_grad |= t._requires_grad
+            if result._requires_grad:
                 result._node = Node(name, result._data, edges)
         return result
 
@@ -218,7 +227,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     Tensor([1., 6.], dtype=float32)
     """
     condition = condition.data if isinstance(condition, Tensor) else condition
-    return _where(a, b, np.asarray(condition).astype(bool, copy=False))
+    return _where(a, b, np.array(condition, bool))
 
 
 # --- the tensor ---------------------------------------------------------------------------------
@@ -226,6 +235,23 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 
 def _swapped(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda self, other: function(other, self)
+
+
+def _in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
+    """w −= …: for a parameter an update of its data, under no_grad; a new tensor for any other."""
+
+    def act(self: Tensor, other: Any) -> Any:
+        if not (self.requires_grad and self.is_leaf):
+            return NotImplemented
+        if _recording.get():
+            raise RuntimeError(
+                f"{describe(self)} is a parameter, and an update of it must not become part of the "
+                "graph. Put it under dl.no_grad():  with dl.no_grad(): w -= 0.1 * w.grad"
+            )
+        self.data = function(self, other).data
+        return self
+
+    return act
 
 
 def _compared(comparison: Any) -> Callable[..., np.ndarray]:
@@ -254,7 +280,7 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_data", "_node", "grad", "name", "requires_grad", "version")
+    __slots__ = ("__weakref__", "_data", "_node", "_requires_grad", "grad", "name", "version")
     _node: Node | None
     grad: np.ndarray | None
     version: int  # how often the data was replaced or updated in place
@@ -262,19 +288,40 @@ class Tensor:
     def __init__(
         self, data: Any, requires_grad: bool = False, *, dtype: Any = None, name: str | None = None
     ) -> None:
-        _checks.flag("Tensor", "requires_grad", requires_grad)
+        if isinstance(data, Tensor) and data.requires_grad:
+            raise TypeError(
+                f"Tensor(t) would forget how t, {describe(data)}, was computed; use t itself, or "
+                "t.detach() if that is meant"
+            )
         self._data = as_array(data, dtype)
-        given = data if dtype is None and isinstance(data, np.ndarray | np.generic) else self._data
-        if requires_grad:
-            if given.dtype.kind != "f":
-                raise TypeError(
-                    f"requires_grad=True needs floating-point data, got {given.dtype}: integers "
-                    "have no gradient. Convert them first, as in data.astype('float64')."
-                )
-            self._data = np.array(self._data, order="C")
-        self.requires_grad, self.name = requires_grad, name
         self.grad = self._node = None
-        self.version = 0
+        self.name, self.version, self._requires_grad = name, 0, False
+        given = data if dtype is None and isinstance(data, np.ndarray | np.generic) else self._data
+        if requires_grad is not False:
+            self._require_grad(requires_grad, given.dtype)
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError("Tensor can't be subclassed; write functions of tensors, or an nn.Module")
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward stores the gradient of this tensor; set it to False to freeze it."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self._require_grad(value, self._data.dtype)
+
+    def _require_grad(self, value: bool, dtype: np.dtype) -> None:
+        _checks.flag("Tensor", "requires_grad", value)
+        if value and dtype.kind != "f":
+            raise TypeError(
+                f"requires_grad=True needs floating-point data, got {dtype}: integers have no "
+                "gradient. Convert them first, as in data.astype('float64')."
+            )
+        if value and not self._requires_grad:
+            self._data = np.array(self._data, order="C")  # optimizers write to it
+        self._requires_grad = value
 
     @property
     def data(self) -> np.ndarray:
@@ -312,12 +359,13 @@ class Tensor:
     def item(self) -> float:
         """The value of a tensor with one entry, as a Python number; ValueError for any other."""
         if self._data.size != 1:
-            raise ValueError(f"item() needs a tensor with one entry; {describe(self)} has more")
+            raise ValueError(f"item() needs one entry; {describe(self)} has {self._data.size}")
         return self._data.item()
 
     def detach(self) -> Tensor:
-        """The same values, in the same memory, as a constant without a history."""
-        return Tensor(self._data, dtype=self._data.dtype, name=self.name)
+        """The same values as a constant without a history; a copy where they may be updated."""
+        data = self._data.copy() if self.is_leaf else self._data
+        return Tensor(data, dtype=data.dtype, name=self.name)
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -342,6 +390,12 @@ class Tensor:
         with np.errstate(under="ignore"):  # what vanishes is 0, whatever np.errstate the caller set
             leaves = self._propagate(g, retain_graph)
         for leaf, g in leaves.items():
+            if leaf.grad is not None and np.shape(leaf.grad) != g.shape:
+                raise ValueError(
+                    f"the .grad that {describe(leaf)} had before has shape {np.shape(leaf.grad)}; "
+                    "call zero_grad() first"
+                )
+        for leaf, g in leaves.items():
             leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
 
     def _propagate(self, g: np.ndarray, retain_graph: bool) -> dict[Tensor, np.ndarray]:
@@ -359,8 +413,9 @@ class Tensor:
             g = gradients.pop(node)
             if node.edges is None:
                 raise RuntimeError(
-                    f"backward reached {node.name}, whose graph was freed by an earlier backward. "
-                    "Run the forward pass again, or keep the graph: backward(retain_graph=True)."
+                    f"backward reached {node.name}, whose graph was freed by an earlier backward "
+                    "(or one that failed). Run the forward pass again, or keep the graph: "
+                    "backward(retain_graph=True)."
                 )
             for target, version, vjp in node.edges:
                 if target.version != version:
@@ -369,6 +424,8 @@ class Tensor:
                         f"assignment to .data) after {node.name} had used it: its gradient would "
                         "be wrong. Run the forward pass again after a change."
                     )
+                if vjp is None:
+                    continue
                 product = unbroadcast(vjp(g), target.shape)
                 if product.dtype != target.dtype:
                     product = product.astype(target.dtype)
@@ -444,6 +501,9 @@ class Tensor:
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, t.transpose(1, 0) or t.transpose((1, 0)); reversed if none."""
         return transpose(self, *axes) if len(axes) <= 1 else transpose(self, axes)
+
+    __iadd__, __isub__ = map(_in_place, (add, subtract))
+    __imul__, __itruediv__ = map(_in_place, (multiply, divide))
 
     # comparisons give plain boolean arrays: no gradient flows through them
 

@@ -63,6 +63,10 @@ class DivergenceError(FloatingPointError, ValueError):
         return type(self), (str(self), self.history)
 
 
+class _Stop(Exception):  # noqa: N818
+    """Ctrl-C was pressed, and the running step is done."""
+
+
 def fit(
     model: Callable[[Any], tensor.Tensor],
     loss: Callable[[tensor.Tensor, Any], tensor.Tensor],
@@ -87,8 +91,8 @@ def fit(
     progress    a bar with loss and rate; it needs tqdm, the extra minidl[progress]
 
     Ctrl-C ends the training after the running step, and what was learned so far is returned; a
-    second one interrupts at once. DivergenceError (a ValueError) when the loss becomes NaN or
-    infinite, before that loss changes any parameter.
+    second one raises KeyboardInterrupt at once, perhaps in the middle of a step. DivergenceError (a
+    ValueError) when the loss becomes NaN or infinite, before that loss changes any parameter.
 
     >>> x = np.linspace(0.0, 1.0, 20).reshape(-1, 1)
     >>> model = dl.nn.Dense(1, 1, rng=0)
@@ -99,10 +103,14 @@ def fit(
     """
     epochs = _checks.count("fit", "epochs", epochs)
     for name, function in (("model", model), ("loss", loss)):
-        if not callable(function):
+        if not callable(function) or isinstance(function, type):
             raise TypeError(
-                f"fit: {name} must be a function or an object to call, got {function!r}"
+                f"fit: {name} must be a function or an object to call, such as losses.mse or "
+                f"losses.MSE(), got {function!r}"
             )
+    if not hasattr(optimizer, "step") or isinstance(optimizer, type):
+        raise TypeError(f"fit: optimizer must be one, such as optim.Adam(model), got {optimizer!r}")
+    _checks.flag("fit", "progress", progress)
     functions = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
     if not all(map(callable, functions)):
         raise TypeError(
@@ -113,7 +121,6 @@ def fit(
         validation = _loader("validation", validation)
     history = History()
     with (
-        _mode(model, training=True),
         _progress_bar(progress, epochs * len(loader)) as advance,
         _interrupts() as interrupted,
         np.errstate(over="ignore", invalid="ignore"),  # a loss that is not finite is an error here
@@ -121,23 +128,26 @@ def fit(
         try:
             for epoch in range(1, epochs + 1):
                 total, samples = 0.0, 0
-                for x, y in loader:
-                    value = _step(model, loss, optimizer, x, y, epoch, history)
-                    total, samples = total + value * len(x), samples + len(x)
-                    advance(epoch, value, history.lr[-1])
-                    if interrupted():
-                        raise KeyboardInterrupt
+                with _mode(model, training=True):
+                    for x, y in loader:
+                        value = _step(model, loss, optimizer, x, y, epoch, history)
+                        total, samples = total + value * len(x), samples + len(x)
+                        advance(epoch, value, history.lr[-1])
+                        if interrupted():
+                            raise _Stop
                 history.loss.append(total / samples)
                 history.epoch_ends.append(len(history.step_loss))
                 if validation is not None:
                     history.validation.append(evaluate(model, loss, validation))
                 verdicts = [callback(epoch, history) for callback in functions]
                 if interrupted():
-                    raise KeyboardInterrupt
+                    raise _Stop
                 if any(verdict is True for verdict in verdicts):
                     break
-        except KeyboardInterrupt:
+        except (_Stop, KeyboardInterrupt) as error:
             history.interrupted = True
+            if interrupted() and not isinstance(error, _Stop):  # the second one
+                raise
     return history
 
 
@@ -160,6 +170,8 @@ def _step(
     """Forward, loss, backward, step; the loss before the step."""
     optimizer.zero_grad()
     result = loss(model(x), y)
+    if not isinstance(result, tensor.Tensor):
+        raise TypeError(f"fit: the loss must give a Tensor, got {result!r}")
     if result.size != 1:
         raise ValueError(
             f"fit: the loss of a batch must be one number, got shape {result.shape}; use the "
@@ -169,14 +181,18 @@ def _step(
     history.step_loss.append(value)
     history.lr.append(optimizer.lr)
     if not math.isfinite(value):
+        where = f"the loss became {value} at epoch {epoch}, step {len(history.step_loss)}"
         recent = ", ".join(f"{v:.4g}" for v in history.step_loss[-5:])
-        raise DivergenceError(
-            f"the loss became {value} at epoch {epoch}, step {len(history.step_loss)} (the last "
-            f"losses: {recent}). The rate there was {history.lr[-1]:g}: most likely it is too "
-            "large and the weights exploded. Try a tenth of it, a warm-up (schedulers.WarmUp), "
-            "inputs scaled to mean 0 and deviation 1, and look for NaN in the data.",
-            history,
-        )
+        rate = f"The rate there was {history.lr[-1]:g}"
+        if len(history.step_loss) == 1:
+            advice = "No update had been made, so look for NaN or huge numbers in the data first."
+        else:
+            advice = (
+                "Most likely it is too large and the weights exploded: try a tenth of it, a "
+                "warm-up (schedulers.WarmUp), inputs scaled to mean 0 and deviation 1, and look "
+                "for NaN in the data."
+            )
+        raise DivergenceError(f"{where} (the last losses: {recent}). {rate}. {advice}", history)
     result.backward()
     optimizer.step()
     return value
@@ -207,11 +223,12 @@ def _mode(model: Any, training: bool) -> Iterator[None]:
 @contextlib.contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
     """Hold the first Ctrl-C back, so that no step is left half done; gives a function to ask."""
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or before in (None, signal.SIG_IGN):  # not ours to handle, or to be ignored
         yield lambda: False
         return
     seen = []
-    before = signal.getsignal(signal.SIGINT)
 
     def hold(number: int, frame: Any) -> None:
         seen.append(number)

@@ -432,3 +432,17 @@ def test_the_class_of_cross_entropy_keeps_its_smoothing(rng):
 def test_a_class_refuses_a_bad_reduction_when_it_is_made(name):
     with pytest.raises(ValueError, match=f"{CLASSES[name].__name__}: reduction must be one of"):
         CLASSES[name]("average")
+
+
+@pytest.mark.parametrize(("logit", "label"), [(40.0, 1.0), (-40.0, 0.0)])
+def test_the_gradient_of_binary_cross_entropy_keeps_its_tail(logit, label):
+    x = dl.Tensor(np.array([logit]), requires_grad=True)
+    dl.losses.binary_cross_entropy(x, np.array([label])).backward()
+    np.testing.assert_allclose(np.abs(x.grad), np.exp(-40.0), rtol=1e-12)
+
+
+def test_probabilities_below_zero_and_targets_that_are_no_numbers_are_named():
+    with pytest.raises(ValueError, match="probabilities must be ≥ 0, got -1"):
+        dl.losses.cross_entropy([[0.0, 1.0]], np.array([[-1.0, 2.0]]))
+    with pytest.raises(TypeError, match="mse: prediction and target must be numbers"):
+        dl.losses.mse([1.0], None)

@@ -719,3 +719,46 @@ def test_repr_names_every_dtype():
     with dl.default_dtype("float64"):
         wide = nn.Dense(1, 1)
     assert repr(nn.Sequential(nn.Dense(1, 1), wide)).endswith("4 parameters, float32 and float64")
+
+
+def test_dropout_draws_for_each_entry_of_each_sample():
+    mask = nn.Dropout(0.5, rng=0)(np.ones((200, 3))).data
+    assert 0.3 < np.mean(mask[1:] == mask[:-1]) < 0.7
+    assert not (mask == mask[:1]).all(axis=0).any()
+
+
+def test_what_forward_keeps_is_no_parameter():
+    class Keeps(nn.Module):
+        def __init__(self):
+            self.layer = nn.Dense(2, 1, rng=0)
+            self.labels = dl.Tensor([1, 2], dtype="int64")
+
+        def forward(self, x):
+            self.hidden = self.layer(x)
+            return self.hidden
+
+    model = Keeps()
+    before = model.state_dict()
+    model(np.ones((3, 2)))
+    model.load_state_dict(before)
+    assert list(before) == ["layer.weight", "layer.bias", "labels"]
+    assert len(dl.optim.SGD(model).groups[0].params) == 2
+
+
+def test_names_that_a_class_ends_in_a_digit_do_not_collide():
+    class Block(nn.ReLU):
+        pass
+
+    class Block1(nn.ReLU):
+        pass
+
+    assert len(nn.Sequential(Block1(), *(Block() for _ in range(11)))) == 12
+
+
+def test_forward_may_take_options_and_sizes_may_be_an_array():
+    class Scaled(nn.Module):
+        def forward(self, x, *, scale=1.0):
+            return dl.Tensor(x) * scale
+
+    assert Scaled()([2.0], scale=3.0).item() == 6.0
+    assert len(nn.MLP(np.array([2, 3, 1]), rng=0)) == 3

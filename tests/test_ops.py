@@ -686,3 +686,19 @@ def test_a_public_function_shows_the_formula_of_its_op(name):
 def test_shapes_that_do_not_fit_are_a_value_error_that_names_them(call, words):
     with pytest.raises(ValueError, match=words):
         call(dl.Tensor([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize("x", [-40.0, 40.0])
+def test_the_derivatives_of_sigmoid_and_elu_keep_their_tails(x):
+    leaf = dl.Tensor(np.array(x), requires_grad=True)
+    leaf.sigmoid().backward()
+    np.testing.assert_allclose(leaf.grad, np.exp(-40.0), rtol=1e-12)
+    leaf = dl.Tensor(np.array(-40.0), requires_grad=True)
+    dl.elu(leaf).backward()
+    np.testing.assert_allclose(leaf.grad, np.exp(-40.0), rtol=1e-12)
+
+
+def test_an_infinite_gradient_does_not_pass_where_relu_or_where_is_closed():
+    x = dl.Tensor(np.array([-1.0, 4.0]), requires_grad=True)
+    dl.relu(x).sqrt().sum().backward()
+    np.testing.assert_array_equal(x.grad, [0.0, 0.25])

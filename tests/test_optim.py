@@ -1081,8 +1081,8 @@ def test_options_at_the_ends_of_their_ranges_are_accepted(rule, options):
 
 
 def test_state_is_kept_in_c_order_whatever_the_order_of_the_data():
-    w = dl.Tensor(np.asfortranarray(np.ones((2, 3))))
-    w.requires_grad, w.grad = True, np.ones((2, 3))
+    w = weights(np.ones((2, 3)))
+    w._data, w.grad = np.asfortranarray(w.data), np.ones((2, 3))
     optimizer = dl.optim.Adam([w])
     before = snapshot([w], optimizer)
     with pytest.raises(ValueError, match=r"not contiguous.*p\.data = p\.data\.copy\(\)"):

@@ -230,8 +230,9 @@ def test_negation_and_the_reflected_operators_carry_gradients():
 
 
 def test_augmented_assignment_makes_a_new_tensor():
-    x = y = leaf([1.0, 2.0])
-    y += 1
+    x = leaf([1.0, 2.0])
+    y = x + 0.5
+    y += 0.5
     y *= x
     y.sum().backward()
     same(x.data, np.array([1.0, 2.0]))
@@ -473,10 +474,98 @@ def test_a_node_waits_for_all_that_used_it():
     np.testing.assert_allclose(x.grad, 2 * 3 + 3 * 9 + 2 * 3, rtol=1e-14)
 
 
-def test_a_detached_tensor_is_a_constant_that_shares_memory():
+def test_augmented_assignment_updates_a_parameter_under_no_grad_alone():
+    w = same_w = leaf([1.0, 2.0], name="w")
+    with pytest.raises(RuntimeError, match=r"^w of shape .*with dl.no_grad\(\): w -= 0.1"):
+        w -= 0.5
+    with dl.no_grad():
+        w -= 0.5
+        w *= 2
+    assert w is same_w
+    same(w.data, np.array([1.0, 3.0]))
+    assert (w.requires_grad, w.is_leaf, w.version) == (True, True, 2)
+
+
+def test_a_constant_that_changed_before_backward_is_named():
+    w, v = leaf([1.0, 2.0], name="w"), leaf([1.0, 1.0], name="v")
+    w.requires_grad = False
+    loss = (w * v).sum()
+    w.data = [3.0, 4.0]
+    with pytest.raises(RuntimeError, match=r"^w of shape .* was changed"):
+        loss.backward()
+    assert v.grad is None
+
+
+def test_a_detached_parameter_keeps_its_values_when_the_parameter_moves_on():
+    w, v = leaf([1.0, 2.0]), leaf([1.0, 1.0])
+    loss = (w.detach() * v).sum()
+    w.grad = np.ones(2)
+    dl.optim.SGD([w], lr=1.0).step()
+    loss.backward()
+    same(v.grad, np.array([1.0, 2.0]))
+
+
+def test_a_gradient_of_another_shape_left_behind_stops_backward_before_it_changes_any():
+    a, b = leaf([1.0, 2.0], name="a"), leaf([3.0, 4.0], name="b")
+    b.grad = np.zeros((2, 2))
+    with pytest.raises(
+        ValueError, match=r"\.grad that b of shape \(2,\) had before has shape \(2, 2\)"
+    ):
+        (a * b).sum().backward()
+    assert a.grad is None
+
+
+def test_requires_grad_is_checked_when_it_is_set_and_keeps_the_users_array_apart():
+    array = np.ones(2)
+    x = dl.Tensor(array)
+    x.requires_grad = True
+    assert not np.shares_memory(x.data, array)
+    for values, value in (([1.0], "no"), (np.array([1, 2]), True)):
+        with pytest.raises(TypeError, match=r"requires_grad"):
+            dl.Tensor(values, dtype=None if value == "no" else "int64").requires_grad = value
+
+
+def test_wrapping_or_subclassing_a_tensor_is_refused_where_the_graph_would_be_lost():
+    with pytest.raises(TypeError, match=r"would forget how t, w of shape"):
+        dl.Tensor(leaf([1.0], name="w"))
+    with pytest.raises(TypeError, match="can't be subclassed"):
+        type("Mine", (dl.Tensor,), {})
+
+
+def test_too_few_tensors_are_a_type_error():
+    with pytest.raises(TypeError, match="maximum takes 2 tensors, got 1"):
+        dl.maximum(leaf([1.0]))
+    with pytest.raises(TypeError, match="stack takes a list of tensors, got 0"):
+        dl.stack()
+
+
+def test_integer_tensors_become_the_default_dtype_in_any_function():
+    labels = dl.Tensor([0, 1], dtype="int64")
+    assert dl.softmax(labels).dtype == dl.exp(labels).dtype == np.float32
+    assert dl.maximum(1.0, 2.0).dtype == np.float32
+
+
+def test_an_index_or_condition_that_changes_later_changes_nothing():
+    x, key, condition = leaf([1.0, 2.0, 3.0]), np.array([0, 1]), np.array([True, False, False])
+    loss = x[key].sum() + dl.where(condition, x, 0.0).sum()
+    key[:], condition[:] = 2, False
+    loss.backward()
+    same(x.grad, np.array([2.0, 1.0, 0.0]))
+
+
+def test_the_default_dtype_of_one_thread_is_not_anothers():
+    seen = []
+    with dl.default_dtype("float64"):
+        other = threading.Thread(target=lambda: seen.append(dl.Tensor([1.0]).dtype))
+        other.start()
+        other.join()
+        assert dl.Tensor([1.0]).dtype == np.float64
+    assert seen == [np.float32]
+
+
+def test_a_detached_tensor_is_a_constant():
     x = leaf([2.0, 3.0], name="x")
     y = x.detach()
-    assert np.shares_memory(x.data, y.data)
     assert (y.requires_grad, y.name, y.dtype) == (False, "x", np.float64)
     (x * y).sum().backward()
     same(x.grad, x.data)

@@ -11,7 +11,7 @@ number of threads.
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.math cimport INFINITY, exp, log
+from libc.math cimport INFINITY, exp, expf, log
 
 from minidl._kernels.system cimport threads
 
@@ -26,10 +26,10 @@ cdef double _exponentials(const floating[:, ::1] x, Py_ssize_t i, floating[:, ::
     cdef double total = 0, e
     top[0] = -INFINITY
     for k in range(classes):
-        if x[i, k] > top[0] or x[i, k] != x[i, k]:
+        if x[i, k] > top[0]:
             top[0] = x[i, k]
     for k in range(classes):
-        e = exp(x[i, k] - top[0])
+        e = expf(<float> (x[i, k] - top[0])) if floating is float else exp(x[i, k] - top[0])
         gradient[i, k] = <floating> e
         total += e
     return total
