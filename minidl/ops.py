@@ -46,6 +46,14 @@ def _kernel_dtype(x):
     return np.dtype(np.float32 if x.dtype.itemsize <= 4 else np.float64)
 
 
+def _entrywise(kernel, *arrays):
+    """What a kernel makes of flat arrays of one shape and dtype, in that shape and dtype."""
+    first, dtype = arrays[0], _kernel_dtype(arrays[0])
+    out = np.empty(first.shape, dtype)
+    kernel(*(np.ravel(a).astype(dtype, copy=False) for a in arrays), out.reshape(-1))
+    return out.astype(first.dtype, copy=False)
+
+
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
@@ -212,7 +220,7 @@ def relu(x, /):
     Tensor([0., 2.], dtype=float32)
     """
     y = np.maximum(x, 0)
-    return y, lambda g: np.where(y > 0, g, 0)
+    return y, lambda g: _entrywise(special_kernels.gate, g, y)
 
 
 @op("y = x if x > 0 else slope · x", "∂x = g if x > 0 else slope · g")
@@ -246,9 +254,7 @@ def gelu(x, /):
     >>> dl.gelu([-1.0, 2.0])
     Tensor([-0.1587,  1.9545 ], dtype=float32)
     """
-    cdf = np.empty(x.shape, _kernel_dtype(x))
-    special_kernels.normal_cdf(np.ravel(x).astype(cdf.dtype, copy=False), cdf.reshape(-1))
-    cdf = cdf.astype(x.dtype, copy=False)
+    cdf = _entrywise(special_kernels.normal_cdf, x)
     density = np.exp(-0.5 * x * x) / np.sqrt(2 * np.pi, dtype=x.dtype)
     return x * cdf, lambda g: g * (cdf + x * density)
 

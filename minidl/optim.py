@@ -163,7 +163,7 @@ class Optimizer:
             )
 
     def _add(self, given: dict[str, Any], group: dict[str, Any]) -> None:
-        """Add one group: its parameters, its options checked, and its slots, all 0."""
+        """Add one group: its parameters, its options checked, and its slots at their start."""
         rule = type(self).__name__
         if "params" not in group:
             raise ValueError(f'{rule}: a group needs "params", got only {", ".join(group)}')
@@ -236,7 +236,7 @@ class Optimizer:
     def _check_step(self, p: Any) -> None:
         rule, w, g = type(self).__name__, p.data, p.grad
         if not isinstance(g, np.ndarray) or g.dtype != w.dtype:
-            came = f"{'' if isinstance(g, np.ndarray) else 'a '}{getattr(g, 'dtype', None)}"
+            came = g.dtype if isinstance(g, np.ndarray) else f"a {type(g).__name__}"
             raise TypeError(
                 f"{rule}.step: the gradient of {describe(p)} must be a NumPy array of its dtype, "
                 f"{w.dtype}, got {came}"

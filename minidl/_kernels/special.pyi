@@ -1,5 +1,6 @@
 from typing import Any
 
-# x and out are flat, C-contiguous, of one length and dtype, float32 or float64.
+# All arrays are flat, C-contiguous, of one length and dtype, float32 or float64; out is written.
 
 def normal_cdf(x: Any, out: Any) -> None: ...
+def gate(g: Any, y: Any, out: Any) -> None: ...
