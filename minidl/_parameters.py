@@ -1,8 +1,8 @@
-"""What may stand for the parameters of an optimizer, and what can't."""
+"""The parameters of an optimizer: what may stand for them, and the groups they come in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,3 +69,51 @@ def _items(rule: str, params: Any) -> list[Any]:
 
 def _is_tensor(thing: Any) -> bool:
     return hasattr(thing, "requires_grad") and isinstance(thing.data, np.ndarray)
+
+
+class Group(Mapping):
+    """Parameters that share options: a dict whose entries can be read as attributes too.
+
+    An option may be changed later, group["lr"] = 0.01, and is checked like any other.
+    """
+
+    __slots__ = ("_entries", "_rule")
+
+    def __init__(self, rule: Any, entries: dict[str, Any]) -> None:
+        self._rule, self._entries = rule, entries
+
+    def __getitem__(self, name: str) -> Any:
+        return self._entries[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name not in self._entries:
+            raise AttributeError(f"a group has no {name!r}")
+        return self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"Group({self._entries})"
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.update({name: value})
+
+    def update(self, changes: dict[str, Any]) -> None:
+        """Change options, all or, after an error, none."""
+        self._entries.update(self._accepted(changes))
+
+    def _accepted(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """The options as they would be after the changes; TypeError or ValueError for a bad one."""
+        old = {name: value for name, value in self.items() if name != "params"}
+        new = self._rule._checked({**old, **changes}, self.params)
+        for name in self._rule.slots.values():
+            if name and bool(new[name]) != bool(old[name]):
+                raise ValueError(
+                    f"{self._rule.__name__}: {name} decides which state is kept, so a group that "
+                    f"exists can't change it from {old[name]} to {new[name]}; make a new optimizer"
+                )
+        return new

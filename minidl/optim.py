@@ -13,7 +13,7 @@ import inspect
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import numpy as np
 from minidl import _checks, _parameters
 from minidl._checks import describe
 from minidl._kernels import optim as kernels
+from minidl._parameters import Group
 from minidl.schedulers import Schedule
 
 Check = Callable[[str, str, Any], Any]  # (rule, option's name, value) → the value to use, or raises
@@ -49,54 +50,6 @@ def _rate(rule: str, name: str, value: Any) -> float | Schedule:
 
 _flag, _number, _positive = _checks.flag, _checks.number, _within(above=True)
 _share = _within(high=1, below=True)  # in [0, 1)
-
-
-class Group(Mapping):
-    """Parameters that share options: a dict whose entries can be read as attributes too.
-
-    An option may be changed later, group["lr"] = 0.01, and is checked like any other.
-    """
-
-    __slots__ = ("_entries", "_rule")
-
-    def __init__(self, rule: type[Optimizer], entries: dict[str, Any]) -> None:
-        self._rule, self._entries = rule, entries
-
-    def __getitem__(self, name: str) -> Any:
-        return self._entries[name]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._entries:
-            raise AttributeError(f"a group has no {name!r}")
-        return self._entries[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __repr__(self) -> str:
-        return f"Group({self._entries})"
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self.update({name: value})
-
-    def update(self, changes: dict[str, Any]) -> None:
-        """Change options, all or, after an error, none."""
-        self._entries.update(self._accepted(changes))
-
-    def _accepted(self, changes: dict[str, Any]) -> dict[str, Any]:
-        """The options as they would be after the changes; TypeError or ValueError for a bad one."""
-        old = {name: value for name, value in self.items() if name != "params"}
-        new = self._rule._checked({**old, **changes}, self.params)
-        for name in self._rule.slots.values():
-            if name and bool(new[name]) != bool(old[name]):
-                raise ValueError(
-                    f"{self._rule.__name__}: {name} decides which state is kept, so a group that "
-                    f"exists can't change it from {old[name]} to {new[name]}; make a new optimizer"
-                )
-        return new
 
 
 class Optimizer:
