@@ -65,7 +65,7 @@ def cross_entropy(
     Tensor(1000., dtype=float32)
     """
     x = logits if isinstance(logits, Tensor) else Tensor(logits)
-    t = _plain(target)
+    t = _constant(target)
     _checks.number("cross_entropy", "label_smoothing", label_smoothing, high=1)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"cross_entropy: logits must have classes (…, C), got shape {x.shape}")
@@ -113,7 +113,7 @@ def _check_reduction(name: str, reduction: str, size: int) -> None:
         raise ValueError(f"{name}: the mean over no samples is undefined; the arrays are empty")
 
 
-def _plain(target: Any) -> np.ndarray:
+def _constant(target: Any) -> np.ndarray:
     """A target that no gradient flows to."""
     if isinstance(target, Tensor):
         if target.requires_grad:

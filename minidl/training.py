@@ -119,7 +119,7 @@ def fit(
     loader = _loader("data", data)
     if validation is not None:
         validation = _loader("validation", validation)
-    history = History()
+    history, modules = History(), _modules(model)
     with (
         _progress_bar(progress, epochs * len(loader)) as advance,
         _interrupts() as interrupted,
@@ -128,7 +128,7 @@ def fit(
         try:
             for epoch in range(1, epochs + 1):
                 total, samples = 0.0, 0
-                with _mode(model, training=True):
+                with _mode(modules, training=True):
                     for x, y in loader:
                         value = _step(model, loss, optimizer, x, y, epoch, history)
                         total, samples = total + value * len(x), samples + len(x)
@@ -158,7 +158,7 @@ def evaluate(model: Any, loss: Any, data: Any) -> float:
     2.0
     """
     total, samples = 0.0, 0
-    with _mode(model, training=False), tensor.no_grad():
+    with _mode(_modules(model), training=False), tensor.no_grad():
         for x, y in _loader("data", data):
             total, samples = total + loss(model(x), y).item() * len(x), samples + len(x)
     return total / samples
@@ -206,10 +206,13 @@ def _loader(name: str, data: Any) -> Any:
     raise TypeError(f"fit: {name} must be a DataLoader or a pair (x, y), got {type(data).__name__}")
 
 
+def _modules(model: Any) -> list[nn.Module]:
+    return list(model.modules()) if isinstance(model, nn.Module) else []
+
+
 @contextlib.contextmanager
-def _mode(model: Any, training: bool) -> Iterator[None]:
-    """The model in training or evaluation mode, and each module back in its own afterwards."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+def _mode(modules: list[nn.Module], training: bool) -> Iterator[None]:
+    """The modules in training or evaluation mode, and each back in its own afterwards."""
     before = [module.training for module in modules]
     for module in modules:
         module.training = training

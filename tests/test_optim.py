@@ -19,7 +19,8 @@ import minidl as dl
 from minidl.schedulers import Constant, CosineDecay, LinearDecay, Schedule, StepDecay, WarmUp
 
 GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("trajectories.json").read_text())
-RULES = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "AdamW", "Adadelta", "FTRL"]
+RULES = [name for name, thing in vars(dl.optim).items() if hasattr(thing, "slots")]
+RULES.remove("Optimizer")
 EVERY_RULE = pytest.mark.parametrize("rule", RULES)
 
 # Options that give a rule all the state it can have.
