@@ -45,6 +45,15 @@ def tensors(rule: str, params: Any) -> dict[Any, str | None]:
     return found
 
 
+def names(found: dict[Any, str | None]) -> dict[Any, str]:
+    """A name for each tensor: those found with it or its own, else, where any is missing or not
+    unique, the positions of all."""
+    chosen = [name or p.name for p, name in found.items()]
+    if None in chosen or len(set(chosen)) < len(chosen):
+        chosen = [str(i) for i in range(len(chosen))]
+    return dict(zip(found, chosen, strict=True))
+
+
 def _items(rule: str, params: Any) -> list[Any]:
     if isinstance(params, type):
         raise TypeError(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import itertools
 import math
 import numbers
 from collections.abc import Callable
@@ -19,16 +18,20 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks, _parameters
+from minidl._averaging import average as average
 from minidl._checks import describe
+from minidl._clipping import clip_grad_norm as clip_grad_norm
+from minidl._clipping import clip_grad_value as clip_grad_value
 from minidl._kernels import optim as kernels
 from minidl._parameters import Group
-from minidl.schedulers import Schedule
+from minidl.schedulers import Schedule, resumed
 
+LARGEST = 1e18  # of any option: the product of two of them is finite in float32
 Check = Callable[[str, str, Any], Any]  # (rule, option's name, value) → the value to use, or raises
 
 
-def _within(**bounds: Any) -> Check:
-    return functools.partial(_checks.number, **bounds)
+def _within(high: float = LARGEST, **bounds: Any) -> Check:
+    return functools.partial(_checks.number, high=high, **bounds)
 
 
 def _betas(rule: str, name: str, value: Any) -> tuple[float, float]:
@@ -45,10 +48,10 @@ def _rate(rule: str, name: str, value: Any) -> float | Schedule:
             f"{rule}: {name} must be a finite number ≥ 0 or a schedule, such as "
             f"schedulers.CosineDecay(0.1, 1000), got {value!r}"
         )
-    return _checks.number(rule, name, value)
+    return _number(rule, name, value)
 
 
-_flag, _number, _positive = _checks.flag, _checks.number, _within(above=True)
+_flag, _number, _positive = _checks.flag, _within(), _within(above=True)
 _share = _within(high=1, below=True)  # in [0, 1)
 
 
@@ -64,7 +67,8 @@ class Optimizer:
 
     A rule is its `options`, for each the default and the check; its `slots`, the names of its
     state arrays, for each the option that switches it on, or None; its `start`, the options that
-    slots start from, if not from 0; and its `update`, a kernel call.
+    slots start from, if not from 0; its `scalars`, state that is one float64 for a parameter,
+    and what each starts from; and its `update`, a kernel call.
 
     TypeError for params of the wrong kind and options that are unknown or of the wrong type;
     ValueError for options out of range, no parameters, or a parameter in two groups.
@@ -77,8 +81,9 @@ class Optimizer:
     }
     slots: dict[str, str | None] = {}
     start: dict[str, str] = {}
-    # update(group, lr, t, w, g, *slots): update one parameter w, flat, in place; absent slots are
-    # None, and t is the number of this parameter's updates, from 1
+    scalars: dict[str, float] = {}
+    # update(group, lr, t, w, g, *slots, *scalars): update one parameter w, flat, in place; absent
+    # slots are None, and t is the number of this parameter's updates, from 1
     update: Callable[..., None]
 
     def __init_subclass__(cls) -> None:
@@ -134,6 +139,7 @@ class Optimizer:
                 if not switch or chosen[switch]:
                     start = chosen[self.start[slot]] if slot in self.start else 0
                     self.state[p][slot] = np.full(p.shape, start, p.dtype)
+            self.state[p] |= {name: np.array([start]) for name, start in self.scalars.items()}
         self.groups.append(Group(type(self), {"params": list(tensors), **chosen}))
 
     @classmethod
@@ -149,14 +155,12 @@ class Optimizer:
             name: check(rule, name, given.get(name, default))
             for name, (default, check) in cls.options.items()
         }
-        for name, p in itertools.product(chosen, params):
-            if isinstance(chosen[name], float):
-                with np.errstate(all="ignore"):
-                    rounded = p.dtype.type(chosen[name])
-                if np.isinf(rounded) or (name == "eps" and rounded == 0):
+        with np.errstate(under="ignore"):
+            for p in params if "eps" in chosen else ():
+                if p.dtype.type(chosen["eps"]) == 0:
                     raise ValueError(
-                        f"{rule}: {name}={chosen[name]} would be {rounded} in {p.dtype}, the dtype "
-                        f"of {describe(p)}"
+                        f"{rule}: eps={chosen['eps']} would be 0 in {p.dtype}, the dtype of "
+                        f"{describe(p)}"
                     )
         return chosen
 
@@ -171,7 +175,7 @@ class Optimizer:
             lr = self._rate_of(group)
             for p in group.params:
                 if p.grad is not None and p.requires_grad:
-                    self._check_step(p)
+                    self._check_step(p, p.grad, p.shape)
                     work.append((group, lr, p))
         if not work:
             raise RuntimeError(
@@ -180,24 +184,29 @@ class Optimizer:
             )
         self.t += 1
         for group, lr, p in work:
-            state = self.state[p]
-            state["t"] += 1
-            slots = (state[slot].ravel() if slot in state else None for slot in self.slots)
-            self.update(group, lr, state["t"], p.data.ravel(), p.grad.ravel(), *slots)
-            p.version += 1
+            self._apply(group, lr, p, p.grad)
 
-    def _check_step(self, p: Any) -> None:
-        rule, w, g = type(self).__name__, p.data, p.grad
+    def _apply(self, group: Group, lr: float, p: Any, g: np.ndarray, **how: Any) -> None:
+        """Update one parameter, all of which has been checked."""
+        state = self.state[p]
+        state["t"] += 1
+        names = (*self.slots, *self.scalars)
+        slots = (state[name].ravel() if name in state else None for name in names)
+        self.update(group, lr, state["t"], p.data.ravel(), g.ravel(), *slots, **how)
+        p.version += 1
+
+    def _check_step(self, p: Any, g: Any, shape: tuple[int, ...]) -> None:
+        rule, w = type(self).__name__, p.data
         if not isinstance(g, np.ndarray) or g.dtype != w.dtype:
             came = g.dtype if isinstance(g, np.ndarray) else f"a {type(g).__name__}"
             raise TypeError(
                 f"{rule}.step: the gradient of {describe(p)} must be a NumPy array of its dtype, "
                 f"{w.dtype}, got {came}"
             )
-        if g.shape != w.shape:
+        if g.shape != shape:
             raise ValueError(
                 f"{rule}.step: the gradient of {describe(p)} has shape {g.shape}; it must have "
-                "the parameter's"
+                f"{shape}"
             )
         if not (w.flags.writeable and w.flags.c_contiguous):
             raise ValueError(
@@ -207,7 +216,7 @@ class Optimizer:
 
     def _rate_of(self, group: Group) -> float:
         lr = group["lr"](self.t) if isinstance(group["lr"], Schedule) else group["lr"]
-        return _checks.number(type(self).__name__, f"lr of step {self.t}", lr)
+        return _number(type(self).__name__, f"lr of step {self.t}", lr)
 
     @property
     def lr(self) -> float:
@@ -224,19 +233,12 @@ class Optimizer:
         for p in self.state:
             p.grad = None
 
-    def _named(self) -> dict[str, Any]:
-        """The parameters by name; by position where names are missing or not unique."""
-        names = [self._names.get(p, p.name) for p in self.state]
-        if None in names or len(set(names)) < len(names):
-            names = [str(i) for i in range(len(names))]
-        return dict(zip(names, self.state, strict=True))
-
     def state_dict(self) -> dict[str, Any]:
         """A deep copy of rule, step count, groups' options and state, keyed by parameter name.
 
         Where a parameter has no name, or two have the same, positions stand for names.
         """
-        names = {p: name for name, p in self._named().items()}
+        names = _parameters.names({p: self._names.get(p) for p in self.state})
         return copy.deepcopy(
             {
                 "rule": type(self).__name__,
@@ -249,6 +251,7 @@ class Optimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved state: step count, options and slots, matched by parameter name.
 
+        A ReduceOnPlateau that the optimizer already has takes over the memory of the saved one.
         ValueError for another rule, other names, groups, slots, shapes or dtypes; nothing has
         been changed then.
         """
@@ -269,10 +272,10 @@ class Optimizer:
             group._accepted(options)
         self.t = state["t"]
         for group, options in zip(self.groups, groups, strict=True):
-            group.update(options)
-        for name, p in self._named().items():
+            group.update({**options, "lr": resumed(group["lr"], options["lr"])})
+        for p, name in _parameters.names({p: self._names.get(p) for p in self.state}).items():
             saved = state["state"][name].items()
-            self.state[p] = {k: np.array(v, order="C") if k in self.slots else v for k, v in saved}
+            self.state[p] = {k: v if k == "t" else np.array(v, order="C") for k, v in saved}
 
     def __repr__(self) -> str:
         lines = []
@@ -301,6 +304,9 @@ def _outline(state: dict[str, Any]) -> dict[str, Any]:
 # --- the rules ----------------------------------------------------------------------------------
 
 
+_MOMENTS: dict[str, Any] = {"betas": ((0.9, 0.999), _betas), "eps": (1e-8, _positive)}
+
+
 class SGD(Optimizer):
     """Gradient descent: θ ← θ − ηg; with momentum in PyTorch's form.
 
@@ -308,7 +314,7 @@ class SGD(Optimizer):
         d = g + μb with nesterov, else b
         θ ← θ − ηd
 
-    momentum μ ≥ 0; dampening τ in [0, 1]; nesterov needs momentum and no dampening.
+    momentum μ and dampening τ in [0, 1]; nesterov needs momentum and no dampening.
     Whether it is batch, stochastic or mini-batch gradient descent is up to the data's batch_size.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
@@ -319,7 +325,7 @@ class SGD(Optimizer):
     """
 
     options = {
-        "momentum": (0.0, _number),
+        "momentum": (0.0, _within(high=1)),
         "dampening": (0.0, _within(high=1)),
         "nesterov": (False, _flag),
     }
@@ -419,7 +425,7 @@ class RMSprop(Optimizer):
         θ ← θ − ηg / √(G + ε)
 
     centered  G − ḡ² stands for G under the root, ḡ ← αḡ + (1 − α)g (Graves 2013)
-    momentum  μ ≥ 0: b ← μb + g / √(G + ε), θ ← θ − ηb
+    momentum  μ in [0, 1]: b ← μb + g / √(G + ε), θ ← θ − ηb
 
     α in [0, 1), eps > 0: `eps_inside_sqrt=False` gives PyTorch's √G + ε.
 
@@ -433,7 +439,7 @@ class RMSprop(Optimizer):
     options = {
         "alpha": (0.99, _share),
         "eps": (1e-8, _positive),
-        "momentum": (0.0, _number),
+        "momentum": (0.0, _within(high=1)),
         "centered": (False, _flag),
         "eps_inside_sqrt": (True, _flag),
     }
@@ -461,12 +467,7 @@ class Adam(Optimizer):
     array([0.9], dtype=float32)
     """
 
-    options = {
-        "lr": (1e-3, _rate),
-        "betas": ((0.9, 0.999), _betas),
-        "eps": (1e-8, _positive),
-        "amsgrad": (False, _flag),
-    }
+    options = {"lr": (1e-3, _rate), **_MOMENTS, "amsgrad": (False, _flag)}
     slots = {"m": None, "v": None, "v_max": "amsgrad"}
     decoupled = False
 
@@ -492,6 +493,101 @@ class AdamW(Adam):
 
     options = {"weight_decay": (1e-2, _number)}
     decoupled = True
+
+
+class Nadam(Optimizer):
+    """Adam with Nesterov's look-ahead, under a momentum that grows with t (Dozat 2016).
+
+        μ_t = β₁(1 − ½ · 0.96^(tψ))
+        m, v as in Adam
+        θ ← θ − η ((1 − μ_t) g / (1 − Πμ_t) + μ_{t+1} m / (1 − Πμ_{t+1})) / (√v̂ + ε)
+
+    betas in [0, 1), eps > 0; momentum_decay ψ ≥ 0. Πμ_t is the product μ₁ ⋯ μ_t.
+    decoupled_weight_decay: weight_decay as in AdamW.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.Nadam([w], lr=0.1, betas=(0.0, 0.999)).step()
+    >>> w.data
+    array([0.9], dtype=float32)
+    """
+
+    options = {
+        "lr": (2e-3, _rate),
+        **_MOMENTS,
+        "momentum_decay": (4e-3, _number),
+        "decoupled_weight_decay": (False, _flag),
+    }
+    slots = {"m": None, "v": None}
+    scalars = {"mu_product": 1.0}
+
+    def update(self, group, lr, t, w, g, m, v, mu_product):
+        beta1, beta2 = group.betas
+        mu, mu_next = (beta1 * (1 - 0.96 ** (s * group.momentum_decay) / 2) for s in (t, t + 1))
+        mu_product *= mu
+        product = mu_product.item()
+        shares = (1 - mu) / (1 - product), mu_next / (1 - product * mu_next)
+        decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
+        kernels.nadam(w, g, m, v, lr, beta1, beta2, *shares, 1 - beta2**t, group.eps, *decay)
+
+
+class Adamax(Optimizer):
+    """Adam with the largest recent gradient in place of the root (Kingma & Ba 2015, section 7).
+
+        m ← β₁m + (1 − β₁)g
+        u ← max(β₂u, |g| + ε)
+        θ ← θ − η m / ((1 − β₁ᵗ) u)
+
+    betas in [0, 1), eps > 0.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.Adamax([w], lr=0.1).step()
+    >>> w.data
+    array([0.9], dtype=float32)
+    """
+
+    options = {"lr": (2e-3, _rate), **_MOMENTS}
+    slots = {"m": None, "u": None}
+
+    def update(self, group, lr, t, w, g, m, u):
+        beta1, beta2 = group.betas
+        decay = group.weight_decay, group.maximize
+        kernels.adamax(w, g, m, u, lr, beta1, beta2, 1 - beta1**t, group.eps, *decay)
+
+
+class RAdam(Optimizer):
+    """Adam that waits until the variance of its rates can be rectified (Liu et al. 2020).
+
+        m, v, m̂ as in Adam
+        ρ∞ = 2 / (1 − β₂) − 1                  ρ_t = ρ∞ − 2tβ₂ᵗ / (1 − β₂ᵗ)
+        r = √((ρ_t − 4)(ρ_t − 2) ρ∞ / ((ρ∞ − 4)(ρ∞ − 2) ρ_t))
+        θ ← θ − η m̂ r √(1 − β₂ᵗ) / (√v + ε)    once ρ_t > 5;   until then θ ← θ − η m̂
+
+    betas in [0, 1), eps > 0. decoupled_weight_decay: weight_decay as in AdamW.
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.RAdam([w], lr=0.1).step()
+    >>> w.data
+    array([0.8], dtype=float32)
+    """
+
+    options = {"lr": (1e-3, _rate), **_MOMENTS, "decoupled_weight_decay": (False, _flag)}
+    slots = {"m": None, "v": None}
+
+    def update(self, group, lr, t, w, g, m, v):
+        beta1, beta2 = group.betas
+        correction1, correction2 = 1 - beta1**t, 1 - beta2**t
+        rho_max = 2 / (1 - beta2) - 1
+        rho = rho_max - 2 * t * beta2**t / correction2
+        rectification = 0.0
+        if rho > 5:
+            shrunk, full = (rho - 4) * (rho - 2) / rho, (rho_max - 4) * (rho_max - 2) / rho_max
+            rectification = math.sqrt(shrunk / full * correction2)
+        decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
+        form = correction1, rectification, group.eps
+        kernels.radam(w, g, m, v, lr, beta1, beta2, *form, *decay)
 
 
 class Adadelta(Optimizer):
@@ -527,7 +623,7 @@ class FTRL(Optimizer):
 
     lr                   α; the state z is kept as αz, so that α may follow a schedule, even to 0
     beta, l1, l2         β, λ₁, λ₂ ≥ 0 (λ₂ as McMahan writes it)
-    lr_power             p ≤ 0: n^(−p) stands for √n
+    lr_power             p in [−1, 0]: n^(−p) stands for √n
     initial_accumulator  n₀ ≥ 0
     warm_start           start z so that the first θ is the initial weight, not 0 as in the paper,
                          which would undo a layer's random initial weights
@@ -546,7 +642,7 @@ class FTRL(Optimizer):
         "beta": (1.0, _number),
         "l1": (0.0, _number),
         "l2": (0.0, _number),
-        "lr_power": (-0.5, _within(low=-math.inf, high=0)),
+        "lr_power": (-0.5, _within(low=-1, high=0)),
         "initial_accumulator": (0.0, _number),
         "warm_start": (True, _flag),
     }
@@ -554,9 +650,64 @@ class FTRL(Optimizer):
     start = {"n": "initial_accumulator"}
 
     @np.errstate(all="ignore")
-    def update(self, group, lr, t, w, g, z, n):
+    def update(self, group, lr, t, w, g, z, n, indices=None):
         if t == 1 and group.warm_start:
             root_n = group.initial_accumulator**-group.lr_power
             z[:] = -w * (group.beta + root_n + lr * group.l2) - np.sign(w) * lr * group.l1
         form = group.beta, group.l1, group.l2, group.lr_power
-        kernels.ftrl(w, g, z, n, lr, *form, group.weight_decay, group.maximize)
+        kernels.ftrl(w, g, z, n, lr, *form, group.weight_decay, group.maximize, indices)
+
+    def sparse_step(self, parameter: Any, indices: Any, gradient: np.ndarray) -> None:
+        """A step of one parameter whose gradient is 0 but at a few entries, at the cost of these.
+
+        indices   whole numbers that rise, into the flattened parameter
+        gradient  the gradient at these, in the parameter's dtype
+
+        The weights are those of `step()` with the whole gradient. ValueError, TypeError or
+        IndexError for what doesn't fit, and with weight_decay, which has a gradient everywhere
+        (use l2); nothing has been changed then.
+
+        >>> w = dl.Tensor(np.zeros(1_000_000), requires_grad=True)
+        >>> dl.optim.FTRL([w], lr=0.5).sparse_step(w, [7, 42], np.array([1.0, -3.0]))
+        >>> w.data[[7, 8, 42]]
+        array([-0.25 ,  0.   ,  0.375])
+        """
+        group = next((g for g in self.groups if any(p is parameter for p in g.params)), None)
+        if group is None:
+            raise ValueError("FTRL.sparse_step: the parameter is none of this optimizer's")
+        if group.weight_decay:
+            raise ValueError(
+                f"FTRL.sparse_step: weight_decay={group.weight_decay} gives every entry a "
+                "gradient; use l2 instead"
+            )
+        indices = np.asarray(indices)
+        if indices.dtype.kind not in "iu" and indices.size:
+            raise TypeError(f"FTRL.sparse_step: indices must be whole numbers, got {indices.dtype}")
+        indices = np.ascontiguousarray(indices, np.intp)
+        self._check_step(parameter, gradient, indices.shape)
+        lr = self._rate_of(group)
+        kernels.check_indices(indices, parameter.size)
+        self.t += 1
+        self._apply(group, lr, parameter, gradient, indices=indices)
+
+
+class Lion(Optimizer):
+    """Steps of one size, in the direction that two averages of the gradient agree on.
+
+        θ ← (1 − ηλ)θ − η sgn(β₁m + (1 − β₁)g)
+        m ← β₂m + (1 − β₂)g
+
+    betas in [0, 1). λ is weight_decay, decoupled; sgn(0) = 0 (Chen et al. 2023).
+
+    >>> w = dl.Tensor([1.0], requires_grad=True)
+    >>> (w * w).sum().backward()
+    >>> dl.optim.Lion([w], lr=0.1).step()
+    >>> w.data
+    array([0.9], dtype=float32)
+    """
+
+    options = {"lr": (1e-4, _rate), "betas": ((0.9, 0.99), _betas)}
+    slots = {"m": None}
+
+    def update(self, group, lr, t, w, g, m):
+        kernels.lion(w, g, m, lr, *group.betas, group.weight_decay, group.maximize)

@@ -63,6 +63,50 @@ def adam(
     decoupled: bool,
     maximize: bool,
 ) -> None: ...
+def nadam(
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    now: float,
+    ahead: float,
+    correction2: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None: ...
+def adamax(
+    w: Any,
+    g: Any,
+    m: Any,
+    u: Any,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    correction1: float,
+    eps: float,
+    weight_decay: float,
+    maximize: bool,
+) -> None: ...
+def radam(
+    w: Any,
+    g: Any,
+    m: Any,
+    v: Any,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    correction1: float,
+    rectification: float,
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+) -> None: ...
 def adadelta(
     w: Any,
     g: Any,
@@ -86,4 +130,17 @@ def ftrl(
     lr_power: float,
     weight_decay: float,
     maximize: bool,
+    indices: Any | None = None,
 ) -> None: ...
+def lion(
+    w: Any,
+    g: Any,
+    m: Any,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    weight_decay: float,
+    maximize: bool,
+) -> None: ...
+def check_indices(indices: Any, size: int) -> int: ...
+def squared_norm(g: Any) -> float: ...

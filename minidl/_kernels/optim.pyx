@@ -46,6 +46,21 @@ cdef int same_length(Py_ssize_t w, Py_ssize_t g, Py_ssize_t a=-1, Py_ssize_t b=-
     return 0
 
 
+cpdef int check_indices(const Py_ssize_t[::1] indices, Py_ssize_t size) except -1:
+    """Raise unless the indices rise and lie in 0 … size − 1."""
+    cdef Py_ssize_t k, last = -1
+    for k in range(indices.shape[0]):
+        if indices[k] < 0 or indices[k] >= size:
+            raise IndexError(f"index {indices[k]} is outside of 0 … {size - 1}")
+        if indices[k] <= last:
+            raise ValueError(
+                f"indices must rise, but {indices[k]} comes after {last}; sort them, and add up "
+                "the gradients of equal ones"
+            )
+        last = indices[k]
+    return 0
+
+
 def sgd(floating[::1] w not None, const floating[::1] g not None, floating[::1] b, bint first,
         double lr, double momentum, double dampening, bint nesterov,
         double weight_decay, bint maximize):
@@ -103,7 +118,7 @@ def adagrad(floating[::1] w not None, const floating[::1] g not None, floating[:
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         G[i] = G[i] + d * d
-        w[i] = w[i] - eta * d / damped_root(G[i], e, eps_inside_sqrt)
+        w[i] = w[i] - eta * (d / damped_root(G[i], e, eps_inside_sqrt))
 
 
 def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[::1] G not None,
@@ -117,7 +132,7 @@ def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[:
     """
     cdef Py_ssize_t i, n = w.shape[0]
     cdef floating eta = <floating> lr, keep = <floating> alpha, fresh = <floating> (1 - alpha)
-    cdef floating e = <floating> eps, mu = <floating> momentum, d, s
+    cdef floating e = <floating> eps, mu = <floating> momentum, d, s, spread
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
     same_length(n, g.shape[0], G.shape[0])
     same_length(n, n, (0 if g_mean is None else g_mean.shape[0]) if centered else -1,
@@ -128,8 +143,9 @@ def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[:
         s = G[i]
         if centered:
             g_mean[i] = keep * g_mean[i] + fresh * d
-            s = s - g_mean[i] * g_mean[i]
-            s = s if s > 0 else 0  # a variance, but for rounding
+            spread = s - g_mean[i] * g_mean[i]
+            # a variance is ≥ 0, but for rounding; where both have overflowed it stays infinite
+            s = spread if spread > 0 else (0 if spread <= 0 else s)
         d = d / damped_root(s, e, eps_inside_sqrt)
         if mu != 0:
             b[i] = mu * b[i] + d
@@ -163,7 +179,74 @@ def adam(floating[::1] w not None, const floating[::1] g not None,
         if amsgrad:
             s = v_max[i] if v_max[i] > s else s
             v_max[i] = s
-        w[i] = shrink * w[i] - eta * m[i] / (root(s * scale2) + e)
+        w[i] = shrink * w[i] - eta * (m[i] / (root(s * scale2) + e))
+
+
+def nadam(floating[::1] w not None, const floating[::1] g not None,
+          floating[::1] m not None, floating[::1] v not None,
+          double lr, double beta1, double beta2, double now, double ahead, double correction2,
+          double eps, double weight_decay, bint decoupled, bint maximize):
+    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (a g + b m) / (√(v/c₂) + ε).
+
+    a (now) is (1 − μ_t) / (1 − Πμ_t), b (ahead) is μ_{t+1} / (1 − Πμ_{t+1}), and c₂ = 1 − β₂ᵗ.
+    """
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
+    cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
+    cdef floating eta = <floating> lr, scale2 = <floating> (1 / correction2)
+    cdef floating a = <floating> now, b = <floating> ahead
+    cdef floating e = <floating> eps, sign = -1 if maximize else 1, d
+    cdef floating decay = 0 if decoupled else <floating> weight_decay
+    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
+    same_length(n, g.shape[0], m.shape[0], v.shape[0])
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        m[i] = keep1 * m[i] + fresh1 * d
+        v[i] = keep2 * v[i] + fresh2 * (d * d)
+        w[i] = shrink * w[i] - eta * ((a * d + b * m[i]) / (root(v[i] * scale2) + e))
+
+
+def adamax(floating[::1] w not None, const floating[::1] g not None,
+           floating[::1] m not None, floating[::1] u not None,
+           double lr, double beta1, double beta2, double correction1,
+           double eps, double weight_decay, bint maximize):
+    """m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  w ← w − (η/c₁) m/u with c₁ = 1 − β₁ᵗ."""
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
+    cdef floating keep2 = <floating> beta2, eta = <floating> (lr / correction1)
+    cdef floating e = <floating> eps, d, faded, size
+    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
+    same_length(n, g.shape[0], m.shape[0], u.shape[0])
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        m[i] = keep1 * m[i] + fresh1 * d
+        faded, size = keep2 * u[i], <floating> fabs(d) + e
+        u[i] = faded if faded > size else size
+        w[i] = w[i] - eta * (m[i] / u[i])
+
+
+def radam(floating[::1] w not None, const floating[::1] g not None,
+          floating[::1] m not None, floating[::1] v not None,
+          double lr, double beta1, double beta2, double correction1, double rectification,
+          double eps, double weight_decay, bint decoupled, bint maximize):
+    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − (η/c₁) m · r√c₂/(√v + ε).
+
+    The rectification is r√c₂ with c₂ = 1 − β₂ᵗ; as long as it is 0, w ← w − (η/c₁) m. c₁ = 1 − β₁ᵗ.
+    """
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
+    cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
+    cdef floating eta = <floating> (lr / correction1), rectified = <floating> rectification
+    cdef floating e = <floating> eps, sign = -1 if maximize else 1, d
+    cdef floating decay = 0 if decoupled else <floating> weight_decay
+    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
+    same_length(n, g.shape[0], m.shape[0], v.shape[0])
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        m[i] = keep1 * m[i] + fresh1 * d
+        v[i] = keep2 * v[i] + fresh2 * (d * d)
+        d = m[i] / (root(v[i]) + e) * rectified if rectified else m[i]
+        w[i] = shrink * w[i] - eta * d
 
 
 def adadelta(floating[::1] w not None, const floating[::1] g not None,
@@ -178,7 +261,7 @@ def adadelta(floating[::1] w not None, const floating[::1] g not None,
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         E[i] = keep * E[i] + fresh * (d * d)
-        d = d * root(D[i] + e) / root(E[i] + e)
+        d = d * (root(D[i] + e) / root(E[i] + e))
         D[i] = keep * D[i] + fresh * (d * d)
         w[i] = w[i] - eta * d
 
@@ -186,21 +269,26 @@ def adadelta(floating[::1] w not None, const floating[::1] g not None,
 def ftrl(floating[::1] w not None, const floating[::1] g not None,
          floating[::1] z not None, floating[::1] n not None,
          double lr, double beta, double l1, double l2, double lr_power,
-         double weight_decay, bint maximize):
+         double weight_decay, bint maximize, const Py_ssize_t[::1] indices=None):
     """σ = n'^−p − n^−p with n' = n + g²;  z ← z + αg − σw;  n ← n';
     w = 0 where |z| ≤ αλ₁, else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂).
 
     This z is α times the paper's, so that α may change from step to step, or be 0. An entry with
-    g² = 0 has nothing to learn and is left alone, to the bit.
+    g² = 0 has nothing to learn and is left alone, to the bit. With indices, which rise, g holds
+    the gradients of these entries alone, and no other entry is read or written.
     """
-    cdef Py_ssize_t i, size = w.shape[0]
+    cdef Py_ssize_t i, k, size = w.shape[0], touched = g.shape[0]
     cdef floating alpha = <floating> lr, threshold = <floating> (lr * l1)
     cdef floating ridge = <floating> (beta + lr * l2), d, before, after, excess
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
-    cdef bint square_root = lr_power == -0.5
-    same_length(size, g.shape[0], z.shape[0], n.shape[0])
-    for i in prange(size, nogil=True, num_threads=threads(), use_threads_if=size >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
+    cdef bint square_root = lr_power == -0.5, everywhere = indices is None
+    same_length(size, touched if everywhere else size, z.shape[0], n.shape[0])
+    if not everywhere:
+        same_length(touched, indices.shape[0])
+        check_indices(indices, size)
+    for k in prange(touched, nogil=True, num_threads=threads(), use_threads_if=touched >= THREADED):
+        i = k if everywhere else indices[k]
+        d = descent(g[k], w[i], sign, decay)
         if d * d == 0:
             continue
         before = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
@@ -212,3 +300,30 @@ def ftrl(floating[::1] w not None, const floating[::1] g not None,
             w[i] = 0
         else:
             w[i] = (-excess if z[i] > 0 else excess) / (ridge + after)
+
+
+def lion(floating[::1] w not None, const floating[::1] g not None, floating[::1] m not None,
+         double lr, double beta1, double beta2, double weight_decay, bint maximize):
+    """w ← (1 − ηλ)w − η sgn(β₁m + (1 − β₁)g);  m ← β₂m + (1 − β₂)g."""
+    cdef Py_ssize_t i, n = w.shape[0]
+    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
+    cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
+    cdef floating eta = <floating> lr, shrink = <floating> (1 - lr * weight_decay)
+    cdef floating sign = -1 if maximize else 1, d, c
+    same_length(n, g.shape[0], m.shape[0])
+    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = sign * g[i]
+        c = keep1 * m[i] + fresh1 * d
+        c = 1 if c > 0 else (-1 if c < 0 else c)  # the sign; of 0 it is 0, of NaN NaN
+        w[i] = shrink * w[i] - eta * c
+        m[i] = keep2 * m[i] + fresh2 * d
+
+
+def squared_norm(const floating[::1] g not None):
+    """Σ g² in float64, added up in the same order on every machine."""
+    cdef Py_ssize_t i
+    cdef double[8] sums = [0, 0, 0, 0, 0, 0, 0, 0]
+    with nogil:
+        for i in range(g.shape[0]):
+            sums[i % 8] += <double> g[i] * <double> g[i]
+    return sum(sums)

@@ -1,18 +1,15 @@
-"""Make trajectories.json: what PyTorch's optimizers do in 200 steps, under a grid of options.
+"""Make trajectories.json: what PyTorch's optimizers do in 200 steps, under many options.
 
     python tests/golden/make_trajectories.py
 
-It writes the same bytes each time. The gradient is curvature · (θ − target) + noise_t, entry by
-entry; the last entry has no curvature and every other gradient of it is 0.
+needs PyTorch 2.13 (CPU) and writes the same bytes each time.
 """
 
 import functools
 import itertools
-import json
-import platform
 from pathlib import Path
 
-import numpy as np
+import shared
 import torch
 
 SEED = 20260101
@@ -61,22 +58,124 @@ GRIDS = {
         "weight_decay": [0.0, 0.1],
         "maximize": [False, True],
     },
+    "Nadam": {
+        "lr": [0.01],
+        "betas": [[0.9, 0.999], [0.5, 0.8]],
+        "eps": [1e-8, 0.1],
+        "momentum_decay": [0.004, 0.1],
+        "weight_decay": [0.0, 0.1],
+        "decoupled_weight_decay": [False, True],
+        "maximize": [False, True],
+    },
+    "Adamax": {
+        "lr": [0.01],
+        "betas": [[0.9, 0.999], [0.5, 0.8]],
+        "eps": [1e-8, 0.1],
+        "weight_decay": [0.0, 0.1],
+        "maximize": [False, True],
+    },
+    "RAdam": {
+        "lr": [0.01],
+        "betas": [[0.9, 0.999], [0.5, 0.8], [0.9, 0.5]],  # the last is never rectified
+        "eps": [1e-8, 0.1],
+        "weight_decay": [0.0, 0.1],
+        "decoupled_weight_decay": [False, True],
+        "maximize": [False, True],
+    },
 }
 GRIDS["AdamW"] = GRIDS["Adam"]
+
+# The options with which PyTorch tests its optimizers: the optim_inputs_func_* of
+# torch/testing/_internal/common_optimizers.py, without what only chooses an implementation. The
+# rate is spelt out; the other defaults are PyTorch's and minidl's.
+TESTED = {
+    "SGD": [
+        {"lr": 0.001},
+        {"lr": 0.01},
+        {"lr": 0.001, "weight_decay": 0.5},
+        {"lr": 0.001, "momentum": 0.9},
+        {"lr": 0.001, "weight_decay": 0.1, "maximize": True},
+        {"lr": 0.001, "momentum": 0.9, "dampening": 0.5},
+        {"lr": 0.001, "momentum": 0.9, "weight_decay": 0.1},
+        {"lr": 0.001, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    ],
+    "Adagrad": [
+        {"lr": 0.01},
+        {"lr": 0.01, "weight_decay": 0.1},
+        {"lr": 0.01, "weight_decay": 0.1, "maximize": True},
+        {"lr": 0.1},
+        {"lr": 0.01, "initial_accumulator": 0.1, "weight_decay": 0.1},
+        {"lr": 0.1, "lr_decay": 0.5, "weight_decay": 0.1},
+        {"lr": 0.001},
+    ],
+    "RMSprop": [
+        {"lr": 0.01},
+        {"lr": 0.001},
+        {"lr": 0.01, "weight_decay": 0.1},
+        {"lr": 0.01, "maximize": True},
+        {"lr": 0.01, "weight_decay": 0.1, "centered": True},
+        {"lr": 0.01, "weight_decay": 0.1, "maximize": True},
+        {"lr": 0.01, "weight_decay": 0.1, "centered": True, "momentum": 0.1},
+        {"lr": 0.01, "weight_decay": 0.1, "centered": True, "momentum": 0.1, "maximize": True},
+    ],
+    "Adam": [
+        {"lr": 0.001},
+        {"lr": 0.01},
+        {"lr": 0.001, "weight_decay": 0.1},
+        {"lr": 0.001, "weight_decay": 0.1, "maximize": True},
+        {"lr": 0.001, "weight_decay": 0.1, "amsgrad": True},
+        {"lr": 0.001, "amsgrad": True},
+        {"lr": 0.001, "betas": [0.9, 0.99], "amsgrad": True},
+        {"lr": 0.001, "betas": [0.9, 0.99]},
+    ],
+    "Adadelta": [
+        {"lr": 1.0},
+        {"lr": 0.01},
+        {"lr": 1.0, "weight_decay": 0.1},
+        {"lr": 1.0, "maximize": True},
+        {"lr": 1.0, "weight_decay": 0.1, "maximize": True},
+        {"lr": 1.0, "rho": 0.95, "weight_decay": 0.9},
+        {"lr": 0.001},
+    ],
+    "Nadam": [
+        {"lr": 0.002},
+        {"lr": 0.001},
+        {"lr": 0.002, "momentum_decay": 0.006},
+        {"lr": 0.002, "weight_decay": 0.1},
+        {"lr": 0.002, "momentum_decay": 0.006, "weight_decay": 0.1},
+        *(
+            {**options, "momentum_decay": 0.006, "decoupled_weight_decay": True}
+            for options in (
+                {"lr": 0.002, "weight_decay": 0.1},
+                {"lr": 0.002, "weight_decay": 0.9},
+                {"lr": 0.001, "weight_decay": 0.9},
+            )
+        ),
+        {"lr": 0.002, "momentum_decay": 0.006, "weight_decay": 0.9},
+        {"lr": 0.002, "weight_decay": 0.1, "maximize": True},
+    ],
+    "Adamax": [
+        {"lr": 0.002},
+        {"lr": 0.1},
+        {"lr": 0.002, "weight_decay": 0.1},
+        {"lr": 0.002, "maximize": True},
+        {"lr": 0.002, "weight_decay": 0.1, "maximize": True},
+        {"lr": 0.002, "weight_decay": 0.9, "maximize": True},
+        {"lr": 0.002, "weight_decay": 0.9},
+        {"lr": 0.001, "weight_decay": 0.9},
+    ],
+    "RAdam": [
+        {"lr": 0.001},
+        {"lr": 0.002},
+        {"lr": 0.001, "eps": 1e-6},
+        {"lr": 0.001, "weight_decay": 0.1},
+        {"lr": 0.001, "weight_decay": 0.1, "decoupled_weight_decay": True},
+        {"lr": 0.001, "weight_decay": 0.1, "maximize": True},
+    ],
+}
+TESTED["AdamW"] = TESTED["Adam"]
+PYTORCH_RULES = {"Nadam": "NAdam"}
 PYTORCH_NAMES = {"initial_accumulator": "initial_accumulator_value"}
-
-
-def problem():
-    """The problem whose gradients the rules see, in numbers with few digits."""
-    rng = np.random.default_rng(SEED)
-    noise = rng.normal(size=(STEPS, 4)).round(3)
-    noise[::2, -1] = 0
-    return {
-        "start": [1.0, -2.0, 0.5, 3.0],
-        "target": [0.0, 1.0, -1.0, 0.0],
-        "curvature": [0.5, 0.1, 0.02, 0.0],
-        "noise": noise.tolist(),
-    }
 
 
 def trajectory(rule, options, start, target, curvature, noise):
@@ -85,7 +184,8 @@ def trajectory(rule, options, start, target, curvature, noise):
     target, curvature, noise = tensor(target), tensor(curvature), tensor(noise)
     theta = tensor(start, requires_grad=True)
     options = {PYTORCH_NAMES.get(name, name): value for name, value in options.items()}
-    optimizer = getattr(torch.optim, rule)([theta], foreach=False, **options)
+    optimizer = getattr(torch.optim, PYTORCH_RULES.get(rule, rule))
+    optimizer = optimizer([theta], foreach=False, **options)
     path = []
     for step in range(1, STEPS + 1):
         theta.grad = curvature * (theta.detach() - target) + noise[step - 1]
@@ -100,31 +200,28 @@ def combinations(rule):
     grid = GRIDS[rule]
     for values in itertools.product(*grid.values()):
         options = dict(zip(grid, values, strict=True))
-        if not options.get("nesterov") or (options["momentum"] and not options["dampening"]):
-            yield options
+        nesterov = options.get("nesterov")
+        decoupled = options.get("decoupled_weight_decay")
+        if nesterov and (options["dampening"] or not options["momentum"]):
+            continue  # PyTorch refuses it
+        if decoupled and not options["weight_decay"]:
+            continue  # changes nothing
+        yield options
+    yield from TESTED[rule]
 
 
 def main():
-    if not torch.__version__.startswith("2.13."):
-        raise SystemExit(f"this needs torch 2.13, found {torch.__version__}")
+    head = shared.about(__file__, SEED, torch="2.13")
     torch.set_num_threads(1)
-    given = problem()
+    torch.set_default_dtype(torch.float64)  # NAdam keeps its product of μ in the default dtype
+    problem = shared.problem(SEED, STEPS, [1.0, -2.0, 0.5, 3.0])
     runs = [
-        {"rule": rule, "options": options, "theta": trajectory(rule, options, **given)}
+        {"rule": rule, "options": options, "theta": trajectory(rule, options, **problem)}
         for rule in GRIDS
         for options in combinations(rule)
     ]
-    versions = {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-    }
-    about = {"made by": Path(__file__).name, "versions": versions, "seed": SEED}
-    head = json.dumps({**about, "kept": KEPT, "problem": given})
-    body = ",\n".join(map(json.dumps, runs))
-    text = f'{head[:-1]}, "runs": [\n{body}\n]}}\n'
-    Path(__file__).with_name("trajectories.json").write_text(text)
-    print(f"{len(runs)} trajectories")
+    head |= {"kept": KEPT, "problem": problem}
+    shared.write(Path(__file__).with_name("trajectories.json"), head, runs=runs)
 
 
 if __name__ == "__main__":

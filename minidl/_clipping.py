@@ -1,0 +1,79 @@
+"""Gradients made smaller before a step: by their common norm, or entry by entry."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks, _parameters
+from minidl._checks import describe
+from minidl._kernels import optim as kernels
+
+
+def clip_grad_norm(params: Any, max_norm: float) -> float:
+    """Scale all gradients together so that their norm is at most max_norm; the norm before.
+
+        norm = √Σ g² over the entries of all gradients;   g ← g · min(1, max_norm / norm)
+
+    params    tensors, (name, tensor) pairs or a Module; those without a gradient are left out
+    max_norm  a finite number ≥ 0
+
+    The sum is taken in float64 and in a fixed order, so it is the same on every machine. ValueError
+    for a gradient with NaN or infinity; nothing has been changed then (Pascanu et al. 2013).
+
+    >>> w = dl.Tensor([0.0, 0.0], requires_grad=True)
+    >>> w.grad = np.array([3.0, 4.0], np.float32)
+    >>> dl.optim.clip_grad_norm([w], 1.0), w.grad
+    (5.0, array([0.6, 0.8], dtype=float32))
+    """
+    max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
+    found = _with_gradients("clip_grad_norm", params)
+    norm = _norm([p.grad for p in found])
+    if norm > max_norm:
+        for p in found:
+            p.grad = p.grad * (max_norm / norm)
+    return norm
+
+
+def clip_grad_value(params: Any, limit: float) -> None:
+    """Bring every entry of the gradients into [−limit, limit].
+
+    params  tensors, (name, tensor) pairs or a Module; those without a gradient are left out
+    limit   a finite number ≥ 0
+
+    ValueError for a gradient with NaN or infinity; nothing has been changed then.
+
+    >>> w = dl.Tensor([0.0, 0.0], requires_grad=True)
+    >>> w.grad = np.array([3.0, -0.5], np.float32)
+    >>> dl.optim.clip_grad_value([w], 1.0)
+    >>> w.grad
+    array([ 1. , -0.5], dtype=float32)
+    """
+    limit = _checks.number("clip_grad_value", "limit", limit)
+    for p in _with_gradients("clip_grad_value", params):
+        p.grad = p.grad.clip(-limit, limit)
+
+
+def _with_gradients(owner: str, params: Any) -> list[Any]:
+    """The parameters that have a gradient; ValueError for one that is not finite."""
+    found = [p for p in _parameters.tensors(owner, params) if p.grad is not None]
+    for p in found:
+        if not np.isfinite(p.grad).all():
+            raise ValueError(
+                f"{owner}: the gradient of {describe(p)} holds NaN or infinity, which clipping "
+                "would hide. Find where it comes from, or leave this step out."
+            )
+    return found
+
+
+def _norm(gradients: list[np.ndarray]) -> float:
+    """√Σ g², also where g² is beyond the floats."""
+    total = sum(kernels.squared_norm(g.ravel()) for g in gradients)
+    if 1e-200 < total < math.inf:
+        return math.sqrt(total)
+    largest = max((float(abs(g).max(initial=0)) for g in gradients), default=0.0)
+    if largest == 0:
+        return 0.0
+    return largest * math.sqrt(sum(kernels.squared_norm((g / largest).ravel()) for g in gradients))
