@@ -107,7 +107,8 @@ for seed in range(arguments.seeds):
 # All start from zero, see the whole set at each step and take a thousand steps, at a rate that
 # suits the rule. (Rates of different rules don't compare: Adagrad divides by all the gradients it
 # has seen, Adadelta finds its own scale.) AdamW stops short of the exact answer on purpose: its
-# weight decay pulls every weight towards zero.
+# weight decay pulls every weight towards zero. Lion's steps all have the size of the rate, so in
+# the end it steps to and fro around the answer; a rate that falls (a schedule) would let it rest.
 
 # %%
 rates = {
@@ -118,8 +119,12 @@ rates = {
     "RMSprop": 0.01,
     "Adam": 0.1,
     "AdamW": 0.1,
+    "Nadam": 0.1,
+    "Adamax": 0.2,
+    "RAdam": 0.05,
     "Adadelta": 1.0,
     "FTRL": 1.0,
+    "Lion": 0.005,
 }
 print("\nrule      rate   updates    slope  intercept    loss  distance from the exact answer")
 histories = {}

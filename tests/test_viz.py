@@ -1,6 +1,7 @@
 """Pictures, by the data in them."""
 
 import importlib
+import itertools
 import sys
 
 import matplotlib as mpl
@@ -60,9 +61,45 @@ def test_a_schedule_is_drawn_step_by_step_under_its_repr(schedule):
     assert curves(axes) == [points(range(25), [schedule(t) for t in range(25)])]
     assert "".join(axes.get_title().split()) == "".join(repr(schedule).split())
     assert max(map(len, axes.get_title().splitlines())) <= 60
-    assert axes.get_ylim()[0] == 0
+    bottom, top = axes.get_ylim()
+    assert bottom == 0
+    assert top > 1.1 * max(schedule(t) for t in range(25))
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("step t", "learning rate")
     axes.figure.canvas.draw()
+
+
+PHASES = [
+    (schedulers.Constant(0.1), [("constant", 0, 24)]),
+    (
+        schedulers.warmup_stable_decay(0.4, warmup=5, stable=10, cooldown=5),
+        [("warm-up", 0, 5), ("constant", 5, 15), ("cool-down", 15, 20), ("end", 20, 24)],
+    ),
+    (
+        schedulers.Sequence([(schedulers.WarmUp(0.1, 3), 8), schedulers.LinearDecay(0.1, 100)]),
+        [("warm-up", 0, 3), ("constant", 3, 8), ("linear decay", 8, 24)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("schedule", "phases"), PHASES)
+def test_the_phases_of_a_schedule_are_shaded_one_by_one_and_named(schedule, phases):
+    axes = schedule.plot(25)
+    spans = [(span.get_x(), span.get_x() + span.get_width()) for span in axes.patches]
+    assert spans == [(start, end) for _, start, end in phases]
+    shades = [span.get_facecolor() for span in axes.patches]
+    assert all(one != other for one, other in itertools.pairwise(shades))
+    names = [(label.get_text(), label.get_position()[0]) for label in axes.texts]
+    assert names == [(name, (start + end) / 2) for name, start, end in phases]
+    axes.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in axes.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize(("steps", "error"), [(0, ValueError), (-1, ValueError), (2.5, TypeError)])
+def test_a_plot_of_no_steps_is_refused(steps, error):
+    with pytest.raises(error, match=r"^plot: steps must be a whole number ≥ 1"):
+        schedulers.Constant(0.1).plot(steps)
+    assert not pyplot.get_fignums()
 
 
 def test_a_history_is_drawn_with_steps_epochs_validation_and_rate():

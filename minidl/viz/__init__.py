@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minidl import _checks
+
 try:
     import matplotlib.pyplot as plt
 except ModuleNotFoundError as error:
@@ -19,12 +21,27 @@ COLOURS = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple":
 
 
 def plot_schedule(schedule: Any, steps: int) -> Any:
-    """The rate of a schedule over the first steps; returns the axes."""
-    t = np.arange(steps)
+    """The rate of a schedule over the first steps, its phases shaded; returns the axes."""
+    t = np.arange(_checks.count("plot", "steps", steps))
     _, axes = plt.subplots(layout="constrained")
     axes.plot(t, schedule(t), color=COLOURS["blue"])
+    phases = [(start, name) for start, name in schedule.phases() if start < steps]
+    ends = [*(start for start, _ in phases[1:]), steps - 1]
+    for i, ((start, name), end) in enumerate(zip(phases, ends, strict=True)):
+        axes.axvspan(start, end, color="0.5", alpha=(0.16, 0.06)[i % 2], linewidth=0)
+        upright = (end - start) / steps < 0.016 * len(name)
+        axes.text(
+            (start + end) / 2,
+            0.98,
+            name,
+            transform=axes.get_xaxis_transform(),
+            ha="center",
+            va="top",
+            rotation=90 if upright else 0,
+        )
     axes.set(xlabel="step t", ylabel="learning rate", title=textwrap.fill(repr(schedule), 60))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # with room for the names
+    axes.margins(x=0)
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
