@@ -1,0 +1,737 @@
+"""Break the code as a person would, one error at a time, and see that the tests notice each.
+
+    python -m tests.mutants                # all of them, two at a time: some twenty minutes
+    python -m tests.mutants --only Adam    # those with this word in their description
+    python -m tests.mutants --write docs/mutants.md
+
+Each mutant is made in a copy of the project, whose kernels are rebuilt where it concerns them, and
+the tests of the file that it breaks run until one fails. It is no part of the tests.
+"""
+
+import argparse
+import dataclasses
+import multiprocessing.pool
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tqdm import tqdm
+
+ROOT = Path(__file__).parents[1]
+KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim.py"
+SCHEDULES, CLIPPING, AVERAGING = (
+    f"minidl/{name}.py" for name in ("schedulers", "_clipping", "_averaging")
+)
+TESTS = {
+    KERNELS: ["tests/kernels/test_optim.py", "tests/test_optim.py"],
+    RULES: ["tests/test_optim.py"],
+    SCHEDULES: ["tests/test_schedulers.py"],
+    CLIPPING: ["tests/test_clipping.py"],
+    AVERAGING: ["tests/test_averaging.py"],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """In a function or class of a file, one piece of text in place of another."""
+
+    file: str
+    place: str
+    error: str
+    old: str
+    new: str
+
+    def applied_to(self, text: str) -> str:
+        """The file's text with the error in it; ValueError if it doesn't fit in just one way."""
+        begin = re.search(rf"^(?=[a-zA-Z]).*\b{self.place}[(:\[ ]", text, re.M)
+        if begin is None:
+            raise ValueError(f"{self.file} has no {self.place}")
+        following = re.compile(r"^[a-zA-Z@#]", re.M).search(text, begin.end())
+        end = following.start() if following else len(text)
+        scope = text[begin.start() : end]
+        if (times := scope.count(self.old)) != 1:
+            raise ValueError(f"{self.place}: {self.error}: there {times} times is {self.old!r}")
+        return text[: begin.start()] + scope.replace(self.old, self.new) + text[end:]
+
+
+# file → place → (what is wrong, the right text, the wrong text)
+ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
+    KERNELS: {
+        "descent": [
+            ("maximize ignored", "sign * g + decay * w", "g + decay * w"),
+            (
+                "maximize flips the weight decay too",
+                "sign * g + decay * w",
+                "sign * (g + decay * w)",
+            ),
+            (
+                "weight decay pushes weights away from 0",
+                "sign * g + decay * w",
+                "sign * g - decay * w",
+            ),
+        ],
+        "damped_root": [
+            (
+                "ε inside for outside the root, and the reverse",
+                "if eps_inside else",
+                "if not eps_inside else",
+            ),
+        ],
+        "square_sum": [
+            ("overflow not held back", "largest if total > largest else total", "total"),
+        ],
+        "same_length": [
+            ("length of the gradient not checked", "g != w or ", ""),
+        ],
+        "check_indices": [
+            ("a repeated index accepted", "indices[k] <= last", "indices[k] < last"),
+            ("an index one past the end accepted", ">= size", "> size"),
+            ("negative indices accepted", "indices[k] < 0 or ", ""),
+        ],
+        "sgd": [
+            ("up instead of down", "w[i] - eta * descent", "w[i] + eta * descent"),
+            (
+                "first gradient dampened",
+                "d if first else mu * b[i] + fresh * d",
+                "mu * b[i] + fresh * d",
+            ),
+            ("1 − τ dropped", "mu * b[i] + fresh * d", "mu * b[i] + d"),
+            ("1 − μ for 1 − τ", "(1 - dampening)", "(1 - momentum)"),
+            ("Nesterov: b for g", "d + mu * b[i] if", "b[i] + mu * b[i] if"),
+            ("Nesterov: μ dropped", "d + mu * b[i] if", "d + b[i] if"),
+            (
+                "Nesterov the wrong way round",
+                "(d + mu * b[i] if nesterov else b[i])",
+                "(b[i] if nesterov else d + mu * b[i])",
+            ),
+        ],
+        "momentum": [
+            ("1 − β dropped", "fresh * descent", "descent"),
+            (
+                "β and 1 − β swapped",
+                "keep * v[i] + fresh * descent",
+                "fresh * v[i] + keep * descent",
+            ),
+            ("the gradient applied in place of v", "eta * v[i]", "eta * g[i]"),
+        ],
+        "nag": [
+            ("no look-ahead", "eta * (keep * v[i] + push)", "eta * v[i]"),
+            (
+                "gradient left out of the look-ahead",
+                "eta * (keep * v[i] + push)",
+                "eta * (keep * v[i])",
+            ),
+            ("1 − β dropped", "fresh * descent", "descent"),
+        ],
+        "adagrad": [
+            ("the last square in place of the sum", "G[i] + d * d", "d * d"),
+            ("gradient summed without its weight decay", "G[i] + d * d", "G[i] + g[i] * g[i]"),
+            ("gradient not squared", "G[i] + d * d", "G[i] + d"),
+        ],
+        "rmsprop": [
+            ("1 − α dropped", "fresh * (d * d)", "(d * d)"),
+            (
+                "α and 1 − α swapped",
+                "keep * G[i] + fresh * (d * d)",
+                "fresh * G[i] + keep * (d * d)",
+            ),
+            ("centered: mean not squared", "g_mean[i] * g_mean[i]", "g_mean[i]"),
+            ("centered: mean of the squares", "fresh * d\n", "fresh * (d * d)\n"),
+            ("centered: a variance below 0 not held back", "(0 if spread <= 0 else s)", "spread"),
+            ("momentum as a moving average", "mu * b[i] + d", "mu * b[i] + (1 - mu) * d"),
+            ("momentum reads G", "mu * b[i] + d", "mu * G[i] + d"),
+        ],
+        "adam": [
+            ("β₁ and β₂ swapped in m", "keep1 * m[i] + fresh1 * d", "keep2 * m[i] + fresh2 * d"),
+            (
+                "β₁ and β₂ swapped in v",
+                "keep2 * v[i] + fresh2 * (d * d)",
+                "keep1 * v[i] + fresh1 * (d * d)",
+            ),
+            ("1 − β₁ dropped", "fresh1 * d", "d"),
+            ("1 − β₂ dropped", "fresh2 * (d * d)", "(d * d)"),
+            ("gradient not squared", "fresh2 * (d * d)", "fresh2 * d"),
+            ("ε inside the root", "root(s * scale2) + e", "root(s * scale2 + e)"),
+            (
+                "ε before the correction of v",
+                "root(s * scale2) + e",
+                "(root(s) + e) * root(scale2)",
+            ),
+            ("no ε", "root(s * scale2) + e", "root(s * scale2)"),
+            ("no root", "root(s * scale2) + e", "s * scale2 + e"),
+            ("m not corrected", "(lr / correction1)", "lr"),
+            ("v not corrected", "(1 / correction2)", "1"),
+            ("gradient applied in place of m", "eta * (m[i] /", "eta * (d /"),
+            ("AMSGrad: the smallest v", "v_max[i] > s", "v_max[i] < s"),
+            ("AMSGrad: the largest v not kept", "            v_max[i] = s\n", ""),
+            ("AMSGrad: the largest v written to v", "v_max[i] = s\n", "v[i] = s\n"),
+            (
+                "decoupled weight decay in the gradient too",
+                "decay = 0 if decoupled else <floating> weight_decay",
+                "decay = <floating> weight_decay",
+            ),
+            (
+                "decoupled weight decay without the rate",
+                "(1 - lr * weight_decay)",
+                "(1 - weight_decay)",
+            ),
+            (
+                "decoupled weight decay after the step",
+                "shrink * w[i] - eta * (m[i] / (root(s * scale2) + e))",
+                "shrink * (w[i] - eta * (m[i] / (root(s * scale2) + e)))",
+            ),
+        ],
+        "nadam": [
+            ("shares of g and m swapped", "a * d + b * m[i]", "b * d + a * m[i]"),
+            ("m in place of g", "a * d + b * m[i]", "a * m[i] + b * m[i]"),
+            ("v not corrected", "root(v[i] * scale2) + e", "root(v[i]) + e"),
+            ("ε inside the root", "root(v[i] * scale2) + e", "root(v[i] * scale2 + e)"),
+            ("1 − β₂ dropped", "fresh2 * (d * d)", "(d * d)"),
+            (
+                "decoupled weight decay in the gradient too",
+                "decay = 0 if decoupled else <floating> weight_decay",
+                "decay = <floating> weight_decay",
+            ),
+        ],
+        "adamax": [
+            ("sum in place of maximum", "faded if faded > size else size", "faded + size"),
+            ("minimum in place of maximum", "faded if faded > size", "faded if faded < size"),
+            ("no ε", "fabs(d) + e", "fabs(d)"),
+            ("sign of g kept in u", "<floating> fabs(d)", "d"),
+            ("β₁ for β₂ in u", "keep2 = <floating> beta2", "keep2 = <floating> beta1"),
+            ("m not corrected", "(lr / correction1)", "lr"),
+        ],
+        "radam": [
+            ("ε inside the root", "(root(v[i]) + e)", "root(v[i] + e)"),
+            ("no step before the rectification", "if rectified else m[i]", "if rectified else 0"),
+            ("rectification left out", "* rectified if", "if"),
+            ("m not corrected", "(lr / correction1)", "lr"),
+            ("β₁ for β₂ in v", "keep2 * v[i]", "keep1 * v[i]"),
+            (
+                "decoupled weight decay in the gradient too",
+                "decay = 0 if decoupled else <floating> weight_decay",
+                "decay = <floating> weight_decay",
+            ),
+        ],
+        "adadelta": [
+            (
+                "ε outside the roots",
+                "root(D[i] + e) / root(E[i] + e)",
+                "(root(D[i]) + e) / (root(E[i]) + e)",
+            ),
+            ("ε under one root alone", "root(E[i] + e)", "root(E[i])"),
+            (
+                "roots the wrong way round",
+                "root(D[i] + e) / root(E[i] + e)",
+                "root(E[i] + e) / root(D[i] + e)",
+            ),
+            ("√(D + ε) left out", "(root(D[i] + e) / root(E[i] + e))", "(1 / root(E[i] + e))"),
+            ("D reads E", "keep * D[i] + fresh * (d * d)", "keep * E[i] + fresh * (d * d)"),
+            ("rate ignored", "w[i] - eta * d", "w[i] - d"),
+        ],
+        "ftrl": [
+            ("σw added", "- (after - before) * w[i]", "+ (after - before) * w[i]"),
+            ("σw left out", " - (after - before) * w[i]", ""),
+            ("gradient without α", "z[i] + alpha * d", "z[i] + d"),
+            ("threshold λ₁ without α", "(lr * l1)", "l1"),
+            ("λ₂ without α", "(beta + lr * l2)", "(beta + l2)"),
+            ("λ₂ halved, as in Keras", "(beta + lr * l2)", "(beta + lr * l2 / 2)"),
+            ("√n from before the update in the weight", "ridge + after", "ridge + before"),
+            (
+                "sign of the weight",
+                "(-excess if z[i] > 0 else excess)",
+                "(excess if z[i] > 0 else -excess)",
+            ),
+            ("z not shrunk by λ₁", "(-excess if z[i] > 0 else excess)", "(-z[i])"),
+            ("weight with a gradient of 0 updated", "            continue\n", "            pass\n"),
+            (
+                "sign of the power",
+                "after = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)",
+                "after = root(n[i]) if square_root else <floating> pow(n[i], lr_power)",
+            ),
+            ("√ whatever the power", "lr_power == -0.5", "True"),
+            (
+                "the k-th weight in place of the one at the k-th index",
+                "i = k if everywhere else indices[k]",
+                "i = k",
+            ),
+        ],
+        "lion": [
+            (
+                "β₂ for β₁ in the direction",
+                "c = keep1 * m[i] + fresh1 * d",
+                "c = keep2 * m[i] + fresh2 * d",
+            ),
+            (
+                "β₁ for β₂ in m",
+                "m[i] = keep2 * m[i] + fresh2 * d",
+                "m[i] = keep1 * m[i] + fresh1 * d",
+            ),
+            ("sign of 0 is −1", "(-1 if c < 0 else c)", "-1"),
+            ("no sign", "c = 1 if c > 0 else (-1 if c < 0 else c)", "c = c"),
+            ("maximize ignored", "d = sign * g[i]", "d = g[i]"),
+            ("weight decay without the rate", "(1 - lr * weight_decay)", "(1 - weight_decay)"),
+            (
+                "weight decay into the gradient",
+                "d = sign * g[i]",
+                "d = sign * g[i] + <floating> weight_decay * w[i]",
+            ),
+        ],
+        "squared_norm": [
+            ("squared in float32", "<double> g[i] * <double> g[i]", "g[i] * g[i]"),
+            ("first entry left out", "range(g.shape[0])", "range(1, g.shape[0])"),
+        ],
+    },
+    RULES: {
+        "_betas": [
+            (
+                "β = 1 accepted",
+                '_share(rule, f"{name}[1]", value[1])',
+                '_number(rule, f"{name}[1]", value[1])',
+            ),
+        ],
+        "Optimizer": [
+            ("step count one too small", 'state["t"], p.data', 'state["t"] - 1, p.data'),
+            (
+                "one step count for all parameters",
+                'self.update(group, lr, state["t"],',
+                "self.update(group, lr, self.t,",
+            ),
+            ("the rate of the next step", 'group["lr"](self.t)', 'group["lr"](self.t + 1)'),
+            ("steps not counted", "        self.t += 1\n", ""),
+            ("changed weights not marked as changed", "        p.version += 1\n", ""),
+            (
+                "slots always start from 0",
+                "chosen[self.start[slot]] if slot in self.start else 0",
+                "0",
+            ),
+            ("options of a group ignored", "{**given, **own}", "{**own, **given}"),
+            ("frozen parameters updated", " and p.requires_grad:", ":"),
+            ("state_dict shares the state", "copy.deepcopy(\n", "dict(\n"),
+            ("step count not loaded", '        self.t = state["t"]\n', ""),
+            ("options not loaded", "group.update({**options, ", "group.update({"),
+            (
+                "slots not loaded",
+                "            self.state[p] = {k: v if",
+                "            _ = {k: v if",
+            ),
+            (
+                "a plateau's memory not loaded into the one in use",
+                'resumed(group["lr"], options["lr"])',
+                'options["lr"]',
+            ),
+            (
+                "rate set in the last group alone",
+                '        for group in self.groups:\n            group["lr"] = value',
+                '        self.groups[-1]["lr"] = value',
+            ),
+            ("gradients of another dtype accepted", " or g.dtype != w.dtype", ""),
+            (
+                "shape of the gradient not checked",
+                "if g.shape != shape:",
+                "if g.size != math.prod(shape):",
+            ),
+        ],
+        "SGD": [
+            ("first step at t = 0", "t == 1", "t == 0"),
+            ("Nesterov without momentum accepted", 'if chosen["nesterov"] and', "if False and"),
+        ],
+        "Adagrad": [
+            ("lr_decay one step early", "(t - 1) * group.lr_decay", "t * group.lr_decay"),
+            ("lr_decay multiplied", "lr /= 1", "lr *= 1"),
+        ],
+        "RMSprop": [
+            ("ε in place of α", "lr, group.alpha, group.eps", "lr, group.eps, group.alpha"),
+        ],
+        "Adam": [
+            ("β₁ and β₂ swapped", "beta1, beta2 = group.betas", "beta2, beta1 = group.betas"),
+            ("corrections swapped", "1 - beta1**t, 1 - beta2**t", "1 - beta2**t, 1 - beta1**t"),
+            (
+                "corrections of the first step for ever",
+                "1 - beta1**t, 1 - beta2**t",
+                "1 - beta1, 1 - beta2",
+            ),
+            (
+                "corrections one step late",
+                "1 - beta1**t, 1 - beta2**t",
+                "1 - beta1 ** (t + 1), 1 - beta2 ** (t + 1)",
+            ),
+            (
+                "corrections formed in float32",
+                "1 - beta1**t, 1 - beta2**t",
+                "(float(1 - np.float32(b) ** t) for b in group.betas)",
+            ),
+        ],
+        "AdamW": [
+            ("weight decay coupled", "decoupled = True", "decoupled = False"),
+            ("another default of the weight decay", "1e-2", "1e-1"),
+        ],
+        "Nadam": [
+            ("½ dropped", "** (s * group.momentum_decay) / 2", "** (s * group.momentum_decay)"),
+            ("μ of the step before", "(t, t + 1)", "(t - 1, t)"),
+            ("momentum_decay ignored", "s * group.momentum_decay", "s * 0.004"),
+            ("0.9 for 0.96", "0.96 **", "0.9 **"),
+            ("last μ in place of the product", "mu_product *= mu", "mu_product[:] = mu"),
+            ("product without μ_{t+1}", "1 - product * mu_next", "1 - product"),
+            ("v corrected one step late", "1 - beta2**t", "1 - beta2 ** (t + 1)"),
+        ],
+        "Adamax": [
+            ("m corrected by β₂", "1 - beta1**t", "1 - beta2**t"),
+        ],
+        "RAdam": [
+            ("rectified from ρ > 4", "rho > 5", "rho > 4"),
+            ("rectified from ρ > 6", "rho > 5", "rho > 6"),
+            ("2 dropped in ρ_t", "rho_max - 2 * t", "rho_max - t"),
+            ("1 dropped in ρ∞", "2 / (1 - beta2) - 1", "2 / (1 - beta2)"),
+            (
+                "r not rooted",
+                "math.sqrt(shrunk / full * correction2)",
+                "(shrunk / full) * math.sqrt(correction2)",
+            ),
+            ("v not corrected", "shrunk / full * correction2", "shrunk / full"),
+            ("r upside down", "shrunk / full", "full / shrunk"),
+        ],
+        "FTRL": [
+            ("warm start at each step", "t == 1 and group.warm_start", "group.warm_start"),
+            ("warm start though switched off", "t == 1 and group.warm_start", "t == 1"),
+            ("warm start: sign of λ₁", "- np.sign(w) * lr", "+ np.sign(w) * lr"),
+            ("warm start without λ₂", " + lr * group.l2", ""),
+            ("warm start without √n₀", "group.beta + root_n", "group.beta"),
+            ("sparse steps not counted", "        self.t += 1\n", ""),
+            ("sparse step with weight_decay accepted", "if group.weight_decay:", "if False:"),
+        ],
+        "Lion": [
+            ("β₁ and β₂ swapped", "*group.betas", "*group.betas[::-1]"),
+        ],
+    },
+    SCHEDULES: {
+        "SHAPES": [
+            ("cosine: ½ dropped", "(1 - math.cos(math.pi * u)) / 2", "1 - math.cos(math.pi * u)"),
+            ("one_minus_sqrt: square for root", "math.sqrt,", "lambda u: u * u,"),
+        ],
+        "StepDecay": [
+            ("one step early", "t // self.every", "(t + 1) // self.every"),
+            ("one step late", "t // self.every", "max(t - 1, 0) // self.every"),
+            ("one factor too many", "t // self.every)", "t // self.every + 1)"),
+        ],
+        "_DecayByRate": [
+            ("staircase the wrong way round", "if self.staircase", "if not self.staircase"),
+        ],
+        "ExponentialDecay": [
+            (
+                "a product for a power",
+                "self.rate ** self._periods(t)",
+                "self.rate * self._periods(t)",
+            ),
+        ],
+        "InverseTimeDecay": [
+            (
+                "1 dropped",
+                "(1 + self.rate * self._periods(t))",
+                "(self.rate * self._periods(t) or 1)",
+            ),
+        ],
+        "_DecayTo": [
+            ("not clamped at the end", "min(t, self.steps) / self.steps", "t / self.steps"),
+            (
+                "one step short",
+                "min(t, self.steps) / self.steps",
+                "min(t + 1, self.steps) / self.steps",
+            ),
+            ("end added on top", "(self.lr - self.end)", "self.lr"),
+        ],
+        "LinearDecay": [
+            ("rising", "return 1 - u", "return u"),
+        ],
+        "PolynomialDecay": [
+            ("power of the share done", "(1 - u) ** self.power", "1 - u**self.power"),
+            ("power ignored", "(1 - u) ** self.power", "1 - u"),
+        ],
+        "CosineDecay": [
+            ("half a period too long", "math.cos(math.pi * u)", "math.cos(2 * math.pi * u)"),
+            ("½ dropped", "(1 + math.cos(math.pi * u)) / 2", "1 + math.cos(math.pi * u)"),
+        ],
+        "CosineRestarts": [
+            ("restart one step late", "while t >= length", "while t > length"),
+            ("periods don't grow", "length * self.multiply", "length"),
+            (
+                "periods grow by a sum",
+                "length * self.multiply",
+                "length + self.steps * self.multiply",
+            ),
+            ("first period decayed", "self.decay**period", "self.decay ** (period + 1)"),
+            ("decay ignored", " * self.decay**period", ""),
+            ("period of the first length for ever", "t / length", "t / self.steps"),
+        ],
+        "InverseSqrtDecay": [
+            ("never flat", "max(t, self.steps))", "max(t, 1))"),
+            (
+                "no root",
+                "math.sqrt(self.steps / max(t, self.steps))",
+                "(self.steps / max(t, self.steps))",
+            ),
+        ],
+        "PiecewiseConstant": [
+            ("boundary to the right", "bisect.bisect_left", "bisect.bisect_right"),
+            ("equal boundaries accepted", "a >= b for", "a > b for"),
+            ("as many values as boundaries", "len(self.boundaries) + 1:", "len(self.boundaries):"),
+        ],
+        "Triangular": [
+            (
+                "a plateau at the top",
+                "min(u, 2 * self.half_period - u)",
+                "min(u, self.half_period)",
+            ),
+            (
+                "period of half the length",
+                "divmod(t, 2 * self.half_period)",
+                "divmod(t, self.half_period)",
+            ),
+            ("decay from the first period on", "self.decay**period", "self.decay ** (period + 1)"),
+            ("low left out", "return self.low + ", "return "),
+        ],
+        "OneCycle": [
+            (
+                "peak one step late",
+                "self.start_fraction * self.steps - 1",
+                "self.start_fraction * self.steps",
+            ),
+            (
+                "end one step late",
+                "top, last, t = self.start_fraction * self.steps - 1, self.steps - 1,",
+                "top, last, t = self.start_fraction * self.steps - 1, self.steps,",
+            ),
+            (
+                "final_factor of the peak",
+                "first / self.final_factor",
+                "self.peak / self.final_factor",
+            ),
+            ("not clamped at the end", "min(t, self.steps - 1)", "t"),
+            ("linear on the way up", 'SHAPES["cosine"](t / top', 'SHAPES["linear"](t / top'),
+        ],
+        "WarmUp": [
+            ("one step short", "shape](t / self.steps)", "shape]((t + 1) / self.steps)"),
+            ("one step long", "t >= self.steps", "t > self.steps"),
+            (
+                "schedule's clock not set back",
+                "self.schedule.formula(t - self.steps)",
+                "self.schedule.formula(t)",
+            ),
+            (
+                "towards another rate than the schedule's first",
+                "self.schedule.formula(0)",
+                "self.schedule.formula(self.steps)",
+            ),
+            ("start ignored", "return self.start + (top - self.start)", "return top"),
+            ("shape ignored", "SHAPES[self.shape](", 'SHAPES["linear"]('),
+        ],
+        "CoolDown": [
+            ("end counted from 0", "t >= self.at + self.steps", "t >= self.steps"),
+            (
+                "from the rate the schedule has meanwhile",
+                "self.schedule.formula(self.at)",
+                "self.schedule.formula(t)",
+            ),
+            ("one step short", "(t - self.at) / self.steps", "(t - self.at + 1) / self.steps"),
+            ("0 in place of the end", "            return self.end", "            return 0.0"),
+            ("one step early", "if t < self.at:", "if t < self.at - 1:"),
+            (
+                "inside a warm-up accepted",
+                "if cut := _cut_ramp(self.schedule, self.at):",
+                "if cut := None:",
+            ),
+        ],
+        "_cut_ramp": [
+            ("last step of a ramp not seen", "end > at", "end > at + 1"),
+            ("end of a ramp taken for its inside", "end > at", "end >= at"),
+        ],
+        "Hold": [
+            ("held before, running after", "min(t, self.at)", "max(t, self.at)"),
+            ("held one step late", "min(t, self.at)", "min(t, self.at + 1)"),
+        ],
+        "Sequence": [
+            ("a part one step long", "if t < steps:", "if t <= steps:"),
+            ("clock of the next part not set back", "            t -= steps\n", ""),
+            (
+                "a part that cuts a ramp accepted",
+                "if cut := _cut_ramp(schedule, steps):",
+                "if cut := None:",
+            ),
+        ],
+        "warmup_stable_decay": [
+            (
+                "cool-down begins too early",
+                "return CoolDown(WarmUp(peak, warmup), warmup + stable",
+                "return CoolDown(WarmUp(peak, warmup), stable",
+            ),
+        ],
+        "ReduceOnPlateau": [
+            ("threshold the wrong way round", "(1 - self.threshold)", "(1 + self.threshold)"),
+            ("equal counts as better", 'metric < m["best"]', 'metric <= m["best"]'),
+            ("maximum: the wrong way round", 'metric > m["best"]', 'metric < m["best"]'),
+            ("patience one too short", 'm["bad"] > self.patience', 'm["bad"] >= self.patience'),
+            ("last in place of the best", 'metric if better else m["best"]', "metric"),
+            (
+                "bad ones counted in all, not in a row",
+                '0 if better or m["forgiven"]',
+                '0 if m["forgiven"]',
+            ),
+            ("cooldown ignored", 'better or m["forgiven"] else', "better else"),
+            (
+                "cooldown one too long",
+                'max(m["forgiven"] - 1, 0)',
+                'max(m["forgiven"] - (m["bad"] > 0), 0)',
+            ),
+            (
+                "count goes on after a reduction",
+                'm["bad"], m["forgiven"] = 0, self.cooldown',
+                'm["forgiven"] = self.cooldown',
+            ),
+            (
+                "min_lr ignored",
+                'max(m["rate"] * self.factor, self.min_lr)',
+                'm["rate"] * self.factor',
+            ),
+            ("tiny reductions made", "> 1e-8", "> 0"),
+            (
+                "reduced from the first rate each time",
+                'm["rate"] * self.factor',
+                "self.lr * self.factor",
+            ),
+        ],
+        "resumed": [
+            ("memory not taken over", "mine.memory.update(theirs.memory)", "pass"),
+            ("another schedule's memory taken over", " or repr(own) != repr(saved)", ""),
+        ],
+    },
+    CLIPPING: {
+        "clip_grad_norm": [
+            ("norm of 1 in place of max_norm", "(max_norm / norm)", "(1 / norm)"),
+            ("small gradients scaled up", "if norm > max_norm:", "if norm > 0:"),
+            ("norm after clipping returned", "return norm", "return min(norm, max_norm)"),
+        ],
+        "clip_grad_value": [
+            ("lower limit 0", "clip(-limit, limit)", "clip(0, limit)"),
+        ],
+        "_with_gradients": [
+            ("NaN accepted", "np.isfinite(p.grad)", "~np.isinf(p.grad)"),
+        ],
+        "_norm": [
+            ("no root", "return math.sqrt(total)", "return total"),
+            ("overflow", "1e-200 < total < math.inf", "total > 1e-200"),
+        ],
+    },
+    AVERAGING: {
+        "average": [
+            (
+                "decay and 1 − decay swapped",
+                "(1 - self.decay) * (p.data - a)",
+                "self.decay * (p.data - a)",
+            ),
+            ("average in the weights' dtype", "astype(np.float64) for p", "copy() for p"),
+            ("own weights not given back", "            p.data = own\n", "            pass\n"),
+            (
+                "average lent by a second `with` too",
+                '        self._refuse_while_lent("a second `with`")\n',
+                "",
+            ),
+            ("state_dict shares the averages", "a.copy()", "a"),
+        ],
+    },
+}
+MUTANTS = [
+    Mutant(file, place, *error)
+    for file, places in ERRORS.items()
+    for place, errors in places.items()
+    for error in errors
+]
+
+
+def workshop(parent: str, number: int) -> Path:
+    """A copy of the project, with its kernels built, in which mutants can be made."""
+    folder = Path(parent, str(number))
+    ignored = shutil.ignore_patterns(".git", "build", "dist", "__pycache__", ".*_cache")
+    shutil.copytree(ROOT, folder, ignore=ignored)
+    build(folder)
+    return folder
+
+
+def build(folder: Path) -> None:
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"the kernels do not compile:\n{result.stdout}{result.stderr}")
+
+
+def verdict(mutant: Mutant, folder: Path) -> str:
+    """The first test that notices the mutant, or nothing."""
+    source = folder / mutant.file
+    right = source.read_text(encoding="utf-8")
+    try:
+        source.write_text(mutant.applied_to(right), encoding="utf-8")
+        if mutant.file == KERNELS:
+            build(folder)
+        command = [sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", "--tb=no"]
+        command += TESTS[mutant.file]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    finally:
+        source.write_text(right, encoding="utf-8")
+    if result.returncode == 0:
+        return ""
+    noticed = re.search(r"^(?:FAILED|ERROR) \S*?(\w+)\.py(?:::(\w+))?", result.stdout, re.M)
+    if noticed is None and result.returncode > 0:
+        raise RuntimeError(f"{mutant}:\n{result.stdout}{result.stderr}")
+    return noticed[2] or "the import of the tests" if noticed else "a crash"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", default="", help="mutants with this word in their description")
+    parser.add_argument("--workers", type=int, default=2, help="copies to work in at a time")
+    parser.add_argument("--write", type=Path, help="also write the list to this Markdown file")
+    arguments = parser.parse_args()
+    chosen = [m for m in MUTANTS if arguments.only in f"{m.file} {m.place}: {m.error}"]
+    for mutant in chosen:  # all fit, before the first is tried
+        mutant.applied_to((ROOT / mutant.file).read_text(encoding="utf-8"))
+
+    with tempfile.TemporaryDirectory() as parent:
+        folders: queue.Queue[Path] = queue.Queue()
+        for number in range(arguments.workers):
+            folders.put(workshop(parent, number))
+
+        def judged(mutant: Mutant) -> tuple[Mutant, str]:
+            folder = folders.get()
+            try:
+                return mutant, verdict(mutant, folder)
+            finally:
+                folders.put(folder)
+
+        with multiprocessing.pool.ThreadPool(arguments.workers) as pool:
+            results = list(tqdm(pool.imap(judged, chosen), total=len(chosen), unit="mutant"))
+
+    killed = sum(bool(test) for _, test in results)
+    report = f"{killed} of {len(results)} mutants were killed.\n\n"
+    report += "| in | error | noticed first by |\n|---|---|---|\n"
+    for mutant, test in results:
+        place = f"`{Path(mutant.file).name}` {mutant.place}"
+        report += f"| {place} | {mutant.error} | {test or '**nothing: it survived**'} |\n"
+    print(report)
+    if arguments.write:
+        arguments.write.write_text(f"{INTRODUCTION}\n{report}", encoding="utf-8")
+    if killed < len(results):
+        sys.exit(f"{len(results) - killed} survived")
+
+
+INTRODUCTION = """# Mutants
+
+What the tests are worth: each row is an error that a person could make. `python -m tests.mutants
+--write docs/mutants.md` puts them into a copy of the code, one at a time, runs the tests of that
+file, and wrote this list.
+"""
+
+if __name__ == "__main__":
+    main()
