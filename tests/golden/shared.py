@@ -28,7 +28,7 @@ def about(script, seed, **needed):
     """Where a file comes from; SystemExit unless each library's version begins as needed."""
     versions = {name: importlib.metadata.version(name) for name in ("numpy", *needed)}
     for name, start in needed.items():
-        if not versions[name].startswith(start + "."):
+        if not f"{versions[name]}.".startswith(f"{start}."):
             raise SystemExit(f"this needs {name} {start}, found {versions[name]}")
     versions = {"python": platform.python_version(), **versions}
     return {"made by": Path(script).name, "versions": versions, "seed": seed}
