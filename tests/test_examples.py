@@ -1,14 +1,22 @@
 """The examples run as scripts, and print and draw what they promise."""
 
+import contextlib
+import io
+import math
 import os
 import re
+import runpy
+import signal
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+QUICK = {"digits.py": ["--epochs", "1"], "online_ftrl.py": ["--rows", "1000"]}
 
 
 def run(name, *arguments, cwd, **environment):
@@ -92,7 +100,7 @@ def test_digits_reach_97_percent_and_draw_the_mistakes(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_without_matplotlib_an_example_says_what_to_install(name, tmp_path):
-    arguments = ["--epochs", "1"] if name == "digits.py" else ["--seeds", "1"]
+    arguments = QUICK.get(name, ["--seeds", "1"])
     result = run(name, *arguments, cwd=tmp_path, **without_matplotlib(tmp_path))
     assert "pip install 'minidl[viz]'" in result.stderr
     assert not list(tmp_path.glob("*.png"))
@@ -107,3 +115,166 @@ def test_an_example_has_help_and_refuses_what_it_does_not_know(name, tmp_path):
     result = run(name, "--figure", "no/such/folder/x.png", cwd=tmp_path)
     assert result.returncode == 2
     assert "there is no folder" in result.stderr
+
+
+# --- online_ftrl.py -----------------------------------------------------------------------------
+
+
+def run_online(folder, *arguments):
+    """Run online_ftrl.py in this process: the names it defines, and what it prints."""
+    figure = ["--figure", str(folder / "online_ftrl.png")]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setenv("MPLBACKEND", "Agg")
+        patch.setattr(sys, "argv", ["online_ftrl.py", *arguments, *figure])
+        names = runpy.run_path(str(EXAMPLES / "online_ftrl.py"))
+    return names, out.getvalue()
+
+
+def learned(stdout):
+    """The figures of what was learned, all but the times, and the table in them by its names."""
+    report = stdout.split("µs an update")[0]
+    rows = re.findall(r"^(\w.*?)  +(0\.\d+) +([\d.]+)%  ([\d.]+)(.*)", report, re.MULTILINE)
+    table = {
+        name: (
+            float(loss),
+            float(auc),
+            [float(x.strip("%").replace(",", "")) for x in rest.split()],
+        )
+        for name, loss, _, auc, rest in rows
+    }
+    return report, table
+
+
+@pytest.fixture(scope="module")
+def online(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("online")
+    return *run_online(folder, "--rows", "5000"), folder
+
+
+def test_online_ftrl_predicts_better_than_the_click_rate_and_never_than_the_truth(online):
+    _, table = learned(online[1])
+    base, _, _ = table.pop("click rate")
+    best, highest, _ = table.pop("the truth")
+    assert len(table) == 10
+    for name, (loss, auc, _) in table.items():
+        assert best < loss < base, name
+        assert 0.6 < auc < highest, name
+
+
+def test_online_ftrl_has_more_zeros_the_larger_l1_is_and_sgd_has_none(online):
+    _, table = learned(online[1])
+    kept, zeros = zip(*(rest for name, (_, _, rest) in table.items() if "λ₁" in name), strict=True)
+    assert list(zeros) == sorted(set(zeros))
+    assert list(kept) == sorted(set(kept), reverse=True)
+    assert zeros[0] == 0
+    assert zeros[3] > 90
+    (touched,) = re.findall(r"([\d,]+) of 262,144 weights touched", online[1])
+    for name, (_, _, rest) in table.items():
+        if name.startswith("SGD"):
+            assert rest == [float(touched.replace(",", "")), 0], name
+
+
+def test_online_ftrl_prints_the_same_figures_in_every_process_for_one_seed(online, tmp_path):
+    def figures(*arguments):
+        arguments = "--rows", "5000", *arguments
+        return learned(run("online_ftrl.py", *arguments, cwd=tmp_path, PYTHONHASHSEED="1").stdout)
+
+    assert figures() == learned(online[1])
+    assert figures("--seed", "1") != learned(online[1])
+
+
+def test_online_ftrl_shows_the_cost_by_weights_and_by_non_zeros_and_draws_it(online):
+    _, stdout, folder = online
+    rows = re.findall(r"^ *(\d+) of +([\d,]+) +([\d.]+) +([\d.]+)$", stdout, re.MULTILINE)
+    assert [(k, n) for k, n, _, _ in rows[:7]] == [("8", f"{4**i:,}") for i in range(5, 12)]
+    assert [(k, n) for k, n, _, _ in rows[7:]] == [(str(4**i), "1,048,576") for i in range(8)]
+    assert (folder / "online_ftrl.png").read_bytes().startswith(b"\x89PNG")
+
+
+def algorithm_1(rows, clicked, alpha, l1, beta=1.0):
+    """McMahan et al. 2013, Algorithm 1, in dictionaries: the scores, and the weights at the end."""
+    z, n, scores = defaultdict(float), defaultdict(float), []
+
+    def weight(i):
+        if abs(z[i]) <= l1:
+            return 0.0
+        return -(z[i] - math.copysign(l1, z[i])) / ((beta + math.sqrt(n[i])) / alpha)
+
+    for row, y in zip(rows, clicked, strict=True):
+        x = Counter(row)
+        w = {i: weight(i) for i in x}
+        scores.append(sum(x[i] * w[i] for i in x))
+        p = 1 / (1 + math.exp(-scores[-1]))
+        for i in x:
+            g = (p - y) * x[i]
+            sigma = (math.sqrt(n[i] + g * g) - math.sqrt(n[i])) / alpha
+            z[i] += g - sigma * w[i]
+            n[i] += g * g
+    return scores, {i: weight(i) for i in n}
+
+
+@pytest.mark.parametrize("bits", [3, 18])  # with 8 weights most rows have features that share one
+@pytest.mark.parametrize("l1", [0, 0.3, 3])
+def test_online_ftrl_learns_like_algorithm_1_with_dictionaries(online, l1, bits):
+    names, _, _ = online
+    ((hashes, clicked, _),) = names["stream"](300, seed=3)
+    rows = [[int(h) >> (64 - bits) for h in row] for row in hashes]
+    scores, weights = algorithm_1(rows, clicked, alpha=0.5, l1=l1)
+    learner = names["FTRL"](2**bits, l1, lr=0.5)
+    log_odds = learner.learn(names["sparse_rows"](hashes, bits), clicked.tolist())
+    np.testing.assert_allclose(log_odds, scores, rtol=1e-4, atol=1e-5)
+    expected = np.zeros(2**bits)
+    expected[list(weights)] = list(weights.values())
+    np.testing.assert_allclose(learner.weights.data, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(learner.weights.data == 0, expected == 0)
+
+
+def test_online_ftrl_streams_the_same_rows_however_many_are_asked_for(online):
+    names, _, _ = online
+    long, short = (
+        [np.concatenate(part) for part in zip(*names["stream"](n, seed=0), strict=True)]
+        for n in (20_000, 1500)
+    )
+    for whole, start in zip(long, short, strict=True):
+        np.testing.assert_array_equal(whole[:1500], start)
+    _, clicked, log_odds = long
+    assert clicked.mean() == pytest.approx(np.mean(1 / (1 + np.exp(-log_odds))), abs=0.01)
+    assert 0.05 < clicked.mean() < 0.2
+
+
+def test_online_ftrl_measures_log_loss_and_auc_as_scikit_learn_does(online, rng):
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    quality = online[0]["Quality"]()
+    clicked = rng.random(6000) < 0.2
+    log_odds = rng.normal(clicked - 2.0, 2)
+    for part in np.split(np.arange(6000), 3):
+        quality.add(log_odds[part], clicked[part])
+    probabilities = 1 / (1 + np.exp(-log_odds))
+    assert quality.log_loss() == pytest.approx(log_loss(clicked, probabilities), rel=1e-12)
+    assert quality.auc() == pytest.approx(roc_auc_score(clicked, log_odds), abs=1e-4)
+
+
+def test_online_ftrl_stopped_by_ctrl_c_prints_what_the_rows_so_far_taught(monkeypatch, tmp_path):
+    from tqdm.auto import tqdm
+
+    def update(bar, rows):
+        bar.n += rows
+        if bar.n == 2000:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(tqdm, "update", update)
+    usual = signal.getsignal(signal.SIGINT)
+    _, stopped = run_online(tmp_path, "--rows", "1000000")
+    assert signal.getsignal(signal.SIGINT) is usual
+    monkeypatch.undo()
+    _, whole = run_online(tmp_path, "--rows", "2000")
+    assert "2,000 rows (Ctrl-C)" in stopped
+    assert learned(stopped.replace(" (Ctrl-C)", "")) == learned(whole)
+
+
+@pytest.mark.parametrize("wrong", [("--rows", "999"), ("--bits", "25"), ("--seed", "-1")])
+def test_online_ftrl_refuses_what_it_cannot_stream(wrong, tmp_path):
+    result = run("online_ftrl.py", *wrong, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "--rows must be at least 1000" in result.stderr
