@@ -30,11 +30,12 @@ def clip_grad_norm(params: Any, max_norm: float) -> float:
     """
     max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
     found = _with_gradients("clip_grad_norm", params)
-    norm = _norm([p.grad for p in found])
-    if norm > max_norm:
+    unit, norm = _norm([p.grad for p in found])
+    if unit * norm > max_norm:
         for p in found:
-            p.grad = p.grad * (max_norm / norm)
-    return norm
+            scaled = p.grad.astype(np.float64) / unit * (max_norm / norm)
+            p.grad = np.asarray(scaled, p.dtype)
+    return unit * norm
 
 
 def clip_grad_value(params: Any, limit: float) -> None:
@@ -53,7 +54,7 @@ def clip_grad_value(params: Any, limit: float) -> None:
     """
     limit = _checks.number("clip_grad_value", "limit", limit)
     for p in _with_gradients("clip_grad_value", params):
-        p.grad = p.grad.clip(-limit, limit)
+        p.grad = np.asarray(p.grad.clip(-limit, limit))
 
 
 def _with_gradients(owner: str, params: Any) -> list[Any]:
@@ -68,12 +69,17 @@ def _with_gradients(owner: str, params: Any) -> list[Any]:
     return found
 
 
-def _norm(gradients: list[np.ndarray]) -> float:
-    """√Σ g², also where g² is beyond the floats."""
-    total = sum(kernels.squared_norm(g.ravel()) for g in gradients)
+def _norm(gradients: list[np.ndarray]) -> tuple[float, float]:
+    """√Σ g² as a multiple of a unit, which is 1 unless g² is beyond the floats."""
+    total = _sum_of_squares(gradients)
     if 1e-200 < total < math.inf:
-        return math.sqrt(total)
-    largest = max((float(abs(g).max(initial=0)) for g in gradients), default=0.0)
-    if largest == 0:
-        return 0.0
-    return largest * math.sqrt(sum(kernels.squared_norm((g / largest).ravel()) for g in gradients))
+        return 1.0, math.sqrt(total)
+    unit = max((float(abs(g).max(initial=0)) for g in gradients), default=0.0) or 1.0
+    return unit, math.sqrt(_sum_of_squares([g / unit for g in gradients]))
+
+
+def _sum_of_squares(gradients: list[np.ndarray]) -> float:
+    total = 0.0
+    for g in gradients:  # one by one: the built-in sum() rounds otherwise from Python 3.12 on
+        total += kernels.squared_norm(g.ravel())
+    return total

@@ -631,8 +631,12 @@ def test_an_mlp_alternates_dense_layers_and_activations(activation, kind):
     [
         ("relu", "he_uniform"),
         ("leaky_relu", "he_uniform"),
+        ("elu", "he_uniform"),
+        ("gelu", "he_uniform"),
+        ("silu", "he_uniform"),
         ("sigmoid", "glorot_uniform"),
         ("tanh", "glorot_uniform"),
+        ("softplus", "glorot_uniform"),
     ],
 )
 def test_an_mlp_chooses_the_initial_weights_by_its_activation(activation, init):

@@ -572,6 +572,23 @@ def test_saturating_functions_are_exact_in_both_tails(f, x, value, gradient, dty
         np.testing.assert_allclose(found[1], [gradient], rtol=precision)
 
 
+def test_gelu_in_float16_is_that_of_float64_within_its_rounding():
+    x = np.linspace(-8, 8, 1001).astype(np.float16)
+    for half, double in zip(run(dl.gelu, x, np.float16), run(dl.gelu, x), strict=True):
+        np.testing.assert_allclose(half, double, rtol=1.5e-3, atol=1.5e-3)
+        far_left = x < -4.5
+        np.testing.assert_allclose(half[far_left], double[far_left], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "far"), [(np.float16, 400), (np.float16, 6e4), (np.float32, 1e20), (float, 1e155)]
+)
+def test_gelu_far_out_is_the_identity_or_zero_without_overflow(dtype, far):
+    value, gradient = run(dl.gelu, [far, -far], dtype)
+    np.testing.assert_array_equal(value, np.array([far, 0], dtype))
+    np.testing.assert_array_equal(gradient, [1, 0])
+
+
 def beside_zeros(f, axis=-1):
     """The op on rows of a logit and a zero."""
     return lambda x: f(dl.stack([x, np.zeros(x.shape, x.dtype)], axis))

@@ -135,6 +135,50 @@ def test_rtol_tells_how_much_may_differ(error, passes):
             dl.gradcheck(f, x)
 
 
+@pytest.mark.parametrize("rtol", [1e-6, 1e-4, 0.01, 0.5])
+@pytest.mark.parametrize(("share", "passes"), [(0.99, True), (1.01, False)])
+@pytest.mark.parametrize("wrong_side", ["too large", "too small"])
+def test_rtol_is_the_limit_relative_to_the_larger_of_the_two_values(
+    rtol, share, passes, wrong_side
+):
+    error = share * rtol
+    slope = 1 - error if wrong_side == "too large" else 1 / (1 - error)  # backward says 1
+
+    def f(x):
+        return x + (slope - 1) * x.detach()
+
+    x = leaf(0.75)
+    if passes:
+        assert dl.gradcheck(f, x, rtol=rtol) is True
+    else:
+        with pytest.raises(dl.GradientError, match=rf"1\.01 times what rtol={rtol:g} allows"):
+            dl.gradcheck(f, x, rtol=rtol)
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.98, True), (1.02, False)])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_small_entry_may_differ_by_rtol_of_the_mean(share, passes, sign):
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, 2)
+    slopes, rtol = np.array([4.0, 1e-3]), 1e-4
+    error = sign * share * rtol * (weights * slopes).mean() * np.array([0, 1]) / weights
+
+    def f(x):
+        return slopes * x + error * x.detach()
+
+    x = leaf([0.5, 0.75])
+    if passes:
+        assert dl.gradcheck(f, x, rtol=rtol) is True
+    else:
+        with pytest.raises(dl.GradientError, match=r"entry \(1\)"):
+            dl.gradcheck(f, x, rtol=rtol)
+
+
+def test_rtol_is_a_millionth_by_default():
+    assert dl.gradcheck(lambda x: x + 0.99e-6 * x.detach(), leaf(1.0)) is True
+    with pytest.raises(dl.GradientError, match="rtol=1e-06"):
+        dl.gradcheck(lambda x: x + 1.01e-6 * x.detach(), leaf(1.0))
+
+
 # --- what can't be checked ----------------------------------------------------------------------
 
 

@@ -323,7 +323,10 @@ def squared_norm(const floating[::1] g not None):
     """Σ g² in float64, added up in the same order on every machine."""
     cdef Py_ssize_t i
     cdef double[8] sums = [0, 0, 0, 0, 0, 0, 0, 0]
+    cdef double total = 0
     with nogil:
         for i in range(g.shape[0]):
             sums[i % 8] += <double> g[i] * <double> g[i]
-    return sum(sums)
+        for i in range(8):
+            total += sums[i]
+    return total
