@@ -249,7 +249,7 @@ class CosineRestarts(Schedule):
         while t >= length:
             period, t, length = period + 1, t - length, length * self.multiply
         top = self.lr * self.decay**period
-        return self.end + (top - self.end) * (1 + math.cos(math.pi * t / length)) / 2
+        return self.end + (top - self.end) * ((1 + math.cos(math.pi * (t / length))) / 2)
 
 
 @dataclass(frozen=True)
@@ -372,13 +372,13 @@ class OneCycle(Schedule):
     def formula(self, t: int) -> float:
         top, last, t = self.start_fraction * self.steps - 1, self.steps - 1, min(t, self.steps - 1)
         first = self.peak / self.initial_factor
-        if t <= top:
+        if float(t) <= top:
             return first + (self.peak - first) * SHAPES["cosine"](t / top if top > 0 else 1)
         fall = SHAPES["cosine"]((t - top) / (last - top))
         return self.peak + (first / self.final_factor - self.peak) * fall
 
     def phases(self) -> list[tuple[int, str]]:
-        top = max(0, math.floor(self.start_fraction * self.steps))
+        top = math.floor(self.start_fraction * self.steps)
         up, down = [(0, "up")] * (top > 0), [(top, "down")] * (top < self.steps)
         return [*up, *down, (self.steps, "end")]
 
@@ -461,8 +461,8 @@ class CoolDown(Schedule):
 
 
 def _cut_ramp(schedule: Schedule, at: int) -> tuple[str, int] | None:
-    """The warm-up or cool-down of a schedule that is not over at a step, and its end."""
-    for (_, name), (end, _) in itertools.pairwise(schedule.phases()):
+    """The last warm-up or cool-down of a schedule that is not over at a step, and its end."""
+    for (_, name), (end, _) in reversed([*itertools.pairwise(schedule.phases())]):
         if name in ("warm-up", "cool-down") and end > at:
             return name, end
     return None
@@ -637,7 +637,10 @@ class ReduceOnPlateau(Schedule):
             raise TypeError(
                 f"ReduceOnPlateau: observe needs a number, such as loss.item(), got {metric!r}"
             )
-        metric, m = float(metric), self.memory
+        try:
+            metric, m = float(metric), self.memory
+        except OverflowError:
+            raise ValueError("ReduceOnPlateau: the metric is beyond the floats") from None
         if self.mode == "min":
             better = metric < m["best"] * (1 - self.threshold)
         else:
