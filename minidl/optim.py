@@ -26,7 +26,7 @@ from minidl._kernels import optim as kernels
 from minidl._parameters import Group
 from minidl.schedulers import Schedule, resumed
 
-LARGEST = 1e18  # of any option: the product of two of them is finite in float32
+LARGEST = 1e10  # of any option: products with each other and with weights are finite in float32
 Check = Callable[[str, str, Any], Any]  # (rule, option's name, value) → the value to use, or raises
 
 
@@ -290,6 +290,7 @@ def _outline(state: dict[str, Any]) -> dict[str, Any]:
     """What of a state dict must agree with the optimizer that loads it."""
     rule = state["rule"]
     outline = {"rule": rule, "number of groups": len(state["groups"])}
+    outline["parameters"] = sorted(state["state"])
     _checks.count(rule, "t", state["t"], low=0)
     for i, group in enumerate(state["groups"]):
         outline[f"group {i}"] = sorted(group["params"])

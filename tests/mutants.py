@@ -82,6 +82,12 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if not eps_inside else",
             ),
         ],
+        "stepped": [
+            ("0 · ∞", "w - eta * d if eta != 0 else w", "w - eta * d"),
+        ],
+        "forget": [
+            ("0 · ∞", "if keep == 0:", "if False:"),
+        ],
         "square_sum": [
             ("overflow not held back", "largest if total > largest else total", "total"),
         ],
@@ -94,7 +100,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("negative indices accepted", "indices[k] < 0 or ", ""),
         ],
         "sgd": [
-            ("up instead of down", "w[i] - eta * descent", "w[i] + eta * descent"),
+            ("up instead of down", "stepped(w[i], eta, descent", "stepped(w[i], -eta, descent"),
             (
                 "first gradient dampened",
                 "d if first else mu * b[i] + fresh * d",
@@ -106,8 +112,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("Nesterov: μ dropped", "d + mu * b[i] if", "d + b[i] if"),
             (
                 "Nesterov the wrong way round",
-                "(d + mu * b[i] if nesterov else b[i])",
-                "(b[i] if nesterov else d + mu * b[i])",
+                "eta, d + mu * b[i] if nesterov else b[i])",
+                "eta, b[i] if nesterov else d + mu * b[i])",
             ),
         ],
         "momentum": [
@@ -117,15 +123,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "keep * v[i] + fresh * descent",
                 "fresh * v[i] + keep * descent",
             ),
-            ("the gradient applied in place of v", "eta * v[i]", "eta * g[i]"),
+            ("the gradient applied in place of v", "eta, v[i]", "eta, g[i]"),
         ],
         "nag": [
-            ("no look-ahead", "eta * (keep * v[i] + push)", "eta * v[i]"),
-            (
-                "gradient left out of the look-ahead",
-                "eta * (keep * v[i] + push)",
-                "eta * (keep * v[i])",
-            ),
+            ("no look-ahead", "eta, keep * v[i] + push", "eta, v[i]"),
+            ("gradient left out of the look-ahead", "eta, keep * v[i] + push", "eta, keep * v[i]"),
             ("1 − β dropped", "fresh * descent", "descent"),
         ],
         "adagrad": [
@@ -143,6 +145,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("centered: mean not squared", "g_mean[i] * g_mean[i]", "g_mean[i]"),
             ("centered: mean of the squares", "fresh * d\n", "fresh * (d * d)\n"),
             ("centered: a variance below 0 not held back", "(0 if spread <= 0 else s)", "spread"),
+            (
+                "centered: a variance that has overflowed taken for 0",
+                "(0 if spread <= 0 else s)",
+                "0",
+            ),
             ("momentum as a moving average", "mu * b[i] + d", "mu * b[i] + (1 - mu) * d"),
             ("momentum reads G", "mu * b[i] + d", "mu * G[i] + d"),
         ],
@@ -166,7 +173,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("no root", "root(s * scale2) + e", "s * scale2 + e"),
             ("m not corrected", "(lr / correction1)", "lr"),
             ("v not corrected", "(1 / correction2)", "1"),
-            ("gradient applied in place of m", "eta * (m[i] /", "eta * (d /"),
+            ("gradient applied in place of m", "eta, m[i] /", "eta, d /"),
             ("AMSGrad: the smallest v", "v_max[i] > s", "v_max[i] < s"),
             ("AMSGrad: the largest v not kept", "            v_max[i] = s\n", ""),
             ("AMSGrad: the largest v written to v", "v_max[i] = s\n", "v[i] = s\n"),
@@ -182,12 +189,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             (
                 "decoupled weight decay after the step",
-                "shrink * w[i] - eta * (m[i] / (root(s * scale2) + e))",
-                "shrink * (w[i] - eta * (m[i] / (root(s * scale2) + e)))",
+                "stepped(shrink * w[i],",
+                "shrink * stepped(w[i],",
             ),
         ],
         "nadam": [
             ("shares of g and m swapped", "a * d + b * m[i]", "b * d + a * m[i]"),
+            ("the quarter not made up for", "(4 * lr)", "lr"),
             ("m in place of g", "a * d + b * m[i]", "a * m[i] + b * m[i]"),
             ("v not corrected", "root(v[i] * scale2) + e", "root(v[i]) + e"),
             ("ε inside the root", "root(v[i] * scale2) + e", "root(v[i] * scale2 + e)"),
@@ -232,9 +240,14 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("√(D + ε) left out", "(root(D[i] + e) / root(E[i] + e))", "(1 / root(E[i] + e))"),
             ("D reads E", "keep * D[i] + fresh * (d * d)", "keep * E[i] + fresh * (d * d)"),
-            ("rate ignored", "w[i] - eta * d", "w[i] - d"),
+            ("rate ignored", "stepped(w[i], eta, d)", "stepped(w[i], 1, d)"),
         ],
         "ftrl": [
+            (
+                "squares of huge gradients overflow",
+                "d = limit if d > limit else (-limit if d < -limit else d)",
+                "d = d",
+            ),
             ("σw added", "- (after - before) * w[i]", "+ (after - before) * w[i]"),
             ("σw left out", " - (after - before) * w[i]", ""),
             ("gradient without α", "z[i] + alpha * d", "z[i] + d"),
@@ -623,7 +636,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("lower limit 0", "clip(-limit, limit)", "clip(0, limit)"),
         ],
         "_with_gradients": [
-            ("NaN accepted", "np.isfinite(p.grad)", "~np.isinf(p.grad)"),
+            ("NaN accepted", "if not np.isfinite(p.grad).all():", "if np.isinf(p.grad).any():"),
         ],
         "_norm": [
             ("no root", "return 1.0, math.sqrt(total)", "return 1.0, total"),

@@ -6,6 +6,7 @@ remembers from one update to the next, where everything is 0 at first.
 """
 
 import functools
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,12 +22,21 @@ def rule(equations, *, decoupled=False, weight_decay=0.0):
     decay = weight_decay
 
     @functools.wraps(equations)
-    def trajectory(theta, gradients, lr, *, weight_decay=decay, maximize=False, **options):
+    def trajectory(
+        theta,
+        gradients,
+        lr,
+        *,
+        weight_decay=decay,
+        decoupled_weight_decay=decoupled,
+        maximize=False,
+        **options,
+    ):
         theta, s, path = np.array(theta, np.float64), Memory(), []
         for t, g in enumerate(gradients, 1):
             eta = lr(t - 1) if callable(lr) else lr
             g = np.array(-g if maximize else g, np.float64)
-            if decoupled:
+            if decoupled_weight_decay:
                 theta = theta - eta * weight_decay * theta
             else:
                 g = g + weight_decay * theta
@@ -93,6 +103,51 @@ adam = rule(adam_equations)
 adamw = rule(adam_equations, decoupled=True, weight_decay=0.01)
 
 
+def momentum_at(t, beta1, momentum_decay):
+    """μ_t of Nadam."""
+    return beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay))
+
+
+@rule
+def nadam(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8, momentum_decay=0.004):
+    beta1, beta2 = betas
+    mu = [momentum_at(i, beta1, momentum_decay) for i in range(1, t + 2)]  # up to μ_{t+1}
+    g_hat = g / (1 - math.prod(mu[:t]))
+    s.m = beta1 * s.m + (1 - beta1) * g
+    m_hat = s.m / (1 - math.prod(mu))
+    s.v = beta2 * s.v + (1 - beta2) * g**2
+    v_hat = s.v / (1 - beta2**t)
+    m_bar = (1 - mu[t - 1]) * g_hat + mu[t] * m_hat
+    return theta - eta * m_bar / (np.sqrt(v_hat) + eps)
+
+
+@rule
+def adamax(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    s.m = beta1 * s.m + (1 - beta1) * g
+    s.u = np.maximum(beta2 * s.u, abs(g) + eps)
+    return theta - eta / (1 - beta1**t) * s.m / s.u
+
+
+def rectification(t, beta2):
+    """r_t of RAdam, or 0 as long as the variance can't be rectified."""
+    rho_inf = 2 / (1 - beta2) - 1
+    rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
+    if rho <= 5:
+        return 0.0
+    return math.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+
+
+@rule
+def radam(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8):
+    beta1, beta2 = betas
+    s.m = beta1 * s.m + (1 - beta1) * g
+    s.v = beta2 * s.v + (1 - beta2) * g**2
+    m_hat, r = s.m / (1 - beta1**t), rectification(t, beta2)
+    adaptive_rate = np.sqrt(1 - beta2**t) / (np.sqrt(s.v) + eps)
+    return theta - eta * m_hat * (r * adaptive_rate if r else 1)
+
+
 @rule
 def adadelta(theta, g, eta, t, s, *, rho=0.9, eps=1e-6):
     s.E = rho * s.E + (1 - rho) * g**2
@@ -116,7 +171,7 @@ def ftrl(
     initial_accumulator=0.0,
     warm_start=True,
 ):
-    """With one rate α for all updates, as in the paper."""
+    """Another rate α takes αz over from the last: the pull of the past on θ is as it was."""
 
     def root(n):
         return n**-lr_power
@@ -125,10 +180,22 @@ def ftrl(
         s.n = np.full_like(theta, initial_accumulator)
         if warm_start:
             s.z = -theta * ((beta + root(s.n)) / alpha + l2) - np.sign(theta) * l1
+    else:
+        s.z = s.z * (s.alpha / alpha)
+    s.alpha = alpha
     sigma = (root(s.n + g**2) - root(s.n)) / alpha
     s.z = s.z + g - sigma * theta
     s.n = s.n + g**2
-    s.seen = (s.seen != 0) | (g != 0)
     with np.errstate(invalid="ignore"):  # 0/0 where no gradient was seen
         leader = -(s.z - np.sign(s.z) * l1) / ((beta + root(s.n)) / alpha + l2)
-    return np.where(s.seen, np.where(abs(s.z) <= l1, 0.0, leader), theta)
+    return np.where(g == 0, theta, np.where(abs(s.z) <= l1, 0.0, leader))
+
+
+def lion_equations(theta, g, eta, t, s, *, betas=(0.9, 0.99)):
+    beta1, beta2 = betas
+    direction = np.sign(beta1 * s.m + (1 - beta1) * g)
+    s.m = beta2 * s.m + (1 - beta2) * g
+    return theta - eta * direction
+
+
+lion = rule(lion_equations, decoupled=True)

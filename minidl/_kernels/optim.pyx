@@ -21,6 +21,20 @@ cdef inline floating descent(floating g, floating w, floating sign, floating dec
     return sign * g + decay * w
 
 
+cdef inline floating stepped(floating w, floating eta, floating d) noexcept nogil:
+    """w − ηd; just w where η = 0, even if d has overflowed."""
+    return w - eta * d if eta != 0 else w
+
+
+cdef int forget(floating[::1] v, floating keep) except -1:
+    """v ← 0 if nothing of it is to be kept, as 0 · v would be NaN where v has overflowed."""
+    cdef Py_ssize_t i
+    if keep == 0:
+        for i in range(v.shape[0]):
+            v[i] = 0
+    return 0
+
+
 cdef inline floating root(floating x) noexcept nogil:
     if floating is float:
         return sqrtf(x)
@@ -74,13 +88,13 @@ def sgd(floating[::1] w not None, const floating[::1] g not None, floating[::1] 
     if momentum == 0:
         same_length(n, g.shape[0])
         for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-            w[i] = w[i] - eta * descent(g[i], w[i], sign, decay)
+            w[i] = stepped(w[i], eta, descent(g[i], w[i], sign, decay))
         return
     same_length(n, g.shape[0], 0 if b is None else b.shape[0])
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         b[i] = d if first else mu * b[i] + fresh * d
-        w[i] = w[i] - eta * (d + mu * b[i] if nesterov else b[i])
+        w[i] = stepped(w[i], eta, d + mu * b[i] if nesterov else b[i])
 
 
 def momentum(floating[::1] w not None, const floating[::1] g not None, floating[::1] v not None,
@@ -92,7 +106,7 @@ def momentum(floating[::1] w not None, const floating[::1] g not None, floating[
     same_length(n, g.shape[0], v.shape[0])
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         v[i] = keep * v[i] + fresh * descent(g[i], w[i], sign, decay)
-        w[i] = w[i] - eta * v[i]
+        w[i] = stepped(w[i], eta, v[i])
 
 
 def nag(floating[::1] w not None, const floating[::1] g not None, floating[::1] v not None,
@@ -105,7 +119,7 @@ def nag(floating[::1] w not None, const floating[::1] g not None, floating[::1] 
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         push = fresh * descent(g[i], w[i], sign, decay)
         v[i] = keep * v[i] + push
-        w[i] = w[i] - eta * (keep * v[i] + push)
+        w[i] = stepped(w[i], eta, keep * v[i] + push)
 
 
 def adagrad(floating[::1] w not None, const floating[::1] g not None, floating[::1] G not None,
@@ -118,7 +132,7 @@ def adagrad(floating[::1] w not None, const floating[::1] g not None, floating[:
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         G[i] = G[i] + d * d
-        w[i] = w[i] - eta * (d / damped_root(G[i], e, eps_inside_sqrt))
+        w[i] = stepped(w[i], eta, d / damped_root(G[i], e, eps_inside_sqrt))
 
 
 def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[::1] G not None,
@@ -137,6 +151,7 @@ def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[:
     same_length(n, g.shape[0], G.shape[0])
     same_length(n, n, (0 if g_mean is None else g_mean.shape[0]) if centered else -1,
                 (0 if b is None else b.shape[0]) if momentum else -1)
+    forget(G, keep)
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         G[i] = keep * G[i] + fresh * (d * d)
@@ -150,7 +165,7 @@ def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[:
         if mu != 0:
             b[i] = mu * b[i] + d
             d = b[i]
-        w[i] = w[i] - eta * d
+        w[i] = stepped(w[i], eta, d)
 
 
 def adam(floating[::1] w not None, const floating[::1] g not None,
@@ -171,6 +186,7 @@ def adam(floating[::1] w not None, const floating[::1] g not None,
     cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
     same_length(n, g.shape[0], m.shape[0], v.shape[0])
     same_length(n, n, (0 if v_max is None else v_max.shape[0]) if amsgrad else -1)
+    forget(v, keep2)
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         m[i] = keep1 * m[i] + fresh1 * d
@@ -179,7 +195,7 @@ def adam(floating[::1] w not None, const floating[::1] g not None,
         if amsgrad:
             s = v_max[i] if v_max[i] > s else s
             v_max[i] = s
-        w[i] = shrink * w[i] - eta * (m[i] / (root(s * scale2) + e))
+        w[i] = stepped(shrink * w[i], eta, m[i] / (root(s * scale2) + e))
 
 
 def nadam(floating[::1] w not None, const floating[::1] g not None,
@@ -193,17 +209,19 @@ def nadam(floating[::1] w not None, const floating[::1] g not None,
     cdef Py_ssize_t i, n = w.shape[0]
     cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
     cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
-    cdef floating eta = <floating> lr, scale2 = <floating> (1 / correction2)
-    cdef floating a = <floating> now, b = <floating> ahead
+    cdef floating scale2 = <floating> (1 / correction2), eta = <floating> (4 * lr)
+    # a quarter of each, as the sum could overflow; η makes up for it
+    cdef floating a = <floating> (now / 4), b = <floating> (ahead / 4)
     cdef floating e = <floating> eps, sign = -1 if maximize else 1, d
     cdef floating decay = 0 if decoupled else <floating> weight_decay
     cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
     same_length(n, g.shape[0], m.shape[0], v.shape[0])
+    forget(v, keep2)
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         m[i] = keep1 * m[i] + fresh1 * d
         v[i] = keep2 * v[i] + fresh2 * (d * d)
-        w[i] = shrink * w[i] - eta * ((a * d + b * m[i]) / (root(v[i] * scale2) + e))
+        w[i] = stepped(shrink * w[i], eta, (a * d + b * m[i]) / (root(v[i] * scale2) + e))
 
 
 def adamax(floating[::1] w not None, const floating[::1] g not None,
@@ -222,7 +240,7 @@ def adamax(floating[::1] w not None, const floating[::1] g not None,
         m[i] = keep1 * m[i] + fresh1 * d
         faded, size = keep2 * u[i], <floating> fabs(d) + e
         u[i] = faded if faded > size else size
-        w[i] = w[i] - eta * (m[i] / u[i])
+        w[i] = stepped(w[i], eta, m[i] / u[i])
 
 
 def radam(floating[::1] w not None, const floating[::1] g not None,
@@ -241,12 +259,13 @@ def radam(floating[::1] w not None, const floating[::1] g not None,
     cdef floating decay = 0 if decoupled else <floating> weight_decay
     cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
     same_length(n, g.shape[0], m.shape[0], v.shape[0])
+    forget(v, keep2)
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         m[i] = keep1 * m[i] + fresh1 * d
         v[i] = keep2 * v[i] + fresh2 * (d * d)
         d = m[i] / (root(v[i]) + e) * rectified if rectified else m[i]
-        w[i] = shrink * w[i] - eta * d
+        w[i] = stepped(shrink * w[i], eta, d)
 
 
 def adadelta(floating[::1] w not None, const floating[::1] g not None,
@@ -258,12 +277,13 @@ def adadelta(floating[::1] w not None, const floating[::1] g not None,
     cdef floating e = <floating> eps, d
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
     same_length(n, g.shape[0], E.shape[0], D.shape[0])
+    forget(E, keep)
     for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
         d = descent(g[i], w[i], sign, decay)
         E[i] = keep * E[i] + fresh * (d * d)
         d = d * (root(D[i] + e) / root(E[i] + e))
         D[i] = keep * D[i] + fresh * (d * d)
-        w[i] = w[i] - eta * d
+        w[i] = stepped(w[i], eta, d)
 
 
 def ftrl(floating[::1] w not None, const floating[::1] g not None,
@@ -281,6 +301,7 @@ def ftrl(floating[::1] w not None, const floating[::1] g not None,
     cdef floating alpha = <floating> lr, threshold = <floating> (lr * l1)
     cdef floating ridge = <floating> (beta + lr * l2), d, before, after, excess
     cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
+    cdef floating limit = 1e19 if floating is float else 1e154  # beyond it d² would overflow
     cdef bint square_root = lr_power == -0.5, everywhere = indices is None
     same_length(size, touched if everywhere else size, z.shape[0], n.shape[0])
     if not everywhere:
@@ -289,6 +310,7 @@ def ftrl(floating[::1] w not None, const floating[::1] g not None,
     for k in prange(touched, nogil=True, num_threads=threads(), use_threads_if=touched >= THREADED):
         i = k if everywhere else indices[k]
         d = descent(g[k], w[i], sign, decay)
+        d = limit if d > limit else (-limit if d < -limit else d)
         if d * d == 0:
             continue
         before = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)

@@ -1,5 +1,7 @@
 """Each kernel against its twin in reference.py, and what it refuses."""
 
+import math
+
 import numpy as np
 import pytest
 import reference
@@ -7,7 +9,7 @@ import reference
 from minidl._kernels import optim as kernels
 from minidl._kernels import system
 
-STEPS, LR = 3, 0.1
+STEPS, LR = 7, 0.1
 
 DEFAULTS = {
     "sgd": {"momentum": 0.0, "dampening": 0.0, "nesterov": False},
@@ -23,8 +25,12 @@ DEFAULTS = {
     },
     "adam": {"betas": (0.9, 0.99), "eps": 0.1, "amsgrad": False},
     "adamw": {"betas": (0.9, 0.99), "eps": 0.1, "amsgrad": False},
+    "nadam": {"betas": (0.9, 0.99), "eps": 0.1, "momentum_decay": 0.5},
+    "adamax": {"betas": (0.9, 0.99), "eps": 0.1},
+    "radam": {"betas": (0.9, 0.999), "eps": 0.1},  # rectified from the sixth step on
     "adadelta": {"rho": 0.9, "eps": 0.1},
     "ftrl": {"beta": 1.0, "l1": 0.0, "l2": 0.0, "lr_power": -0.5},
+    "lion": {"betas": (0.9, 0.99)},
 }
 # Each kernel with its states and the options that differ; together they take every branch.
 CASES = [
@@ -43,10 +49,16 @@ CASES = [
     ("adam", "mv", {}),
     ("adam", "mvx", {"betas": (0.5, 0.6), "amsgrad": True}),
     ("adamw", "mv", {}),
+    ("nadam", "mv", {}),
+    ("nadam", "mv", {"decoupled_weight_decay": True}),
+    ("adamax", "mu", {"betas": (0.5, 0.6)}),
+    ("radam", "mv", {}),
+    ("radam", "mv", {"decoupled_weight_decay": True}),
     ("adadelta", "ED", {}),
     ("ftrl", "zn", {}),
     ("ftrl", "zn", {"beta": 0.5, "l1": 0.3, "l2": 0.2}),
     ("ftrl", "zn", {"l1": 0.1, "l2": 0.2, "lr_power": -0.7}),
+    ("lion", "m", {"betas": (0.5, 0.6)}),
 ]
 CASES = [(name, states, DEFAULTS[name] | options) for name, states, options in CASES]
 SLOTS = {"sgd": "b", "rmsprop": "Gmb", "adam": "mvx", "adamw": "mvx"}  # the others need all
@@ -56,7 +68,7 @@ EVERY_CASE = pytest.mark.parametrize(
 EVERY_KIND = pytest.mark.parametrize(
     ("weight_decay", "maximize"), [(0.0, False), (0.2, False), (0.2, True)]
 )
-EVERY_SIZE = pytest.mark.parametrize("size", [0, 1, 7, 1000, 100_003])
+EVERY_SIZE = pytest.mark.parametrize("size", [0, 1, 7, 1000, 40_003])
 
 
 def call(name, w, g, states, t=1, weight_decay=0.0, maximize=False, **options):
@@ -64,12 +76,32 @@ def call(name, w, g, states, t=1, weight_decay=0.0, maximize=False, **options):
     arrays = [states.get(letter) for letter in SLOTS.get(name, states)]
     if name == "sgd":
         options["first"] = t == 1
-    if name in ("adam", "adamw"):
-        beta1, beta2 = options.pop("betas")
-        options |= {"beta1": beta1, "beta2": beta2, "decoupled": name == "adamw"}
-        options |= {"correction1": 1 - beta1**t, "correction2": 1 - beta2**t}
+    if name in ("adamw", "lion"):
+        options["decoupled_weight_decay"] = True
     kernel = getattr(kernels, "adam" if name == "adamw" else name)
-    kernel(w, g, *arrays, lr=LR, weight_decay=weight_decay, maximize=maximize, **options)
+    kind = {"lr": LR, "weight_decay": weight_decay, "maximize": maximize}
+    kernel(w, g, *arrays, **kind, **constants(name, t, **options))
+
+
+def constants(name, t, betas=None, momentum_decay=None, decoupled_weight_decay=False, **options):
+    """What a kernel is given for the options of its rule at the t-th update."""
+    if name in ("adam", "adamw", "nadam", "radam"):
+        options["decoupled"] = decoupled_weight_decay
+    if betas is None:
+        return options
+    beta1, beta2 = betas
+    options |= {"beta1": beta1, "beta2": beta2}
+    if name in ("adam", "adamw", "adamax", "radam"):
+        options["correction1"] = 1 - beta1**t
+    if name in ("adam", "adamw", "nadam"):
+        options["correction2"] = 1 - beta2**t
+    if name == "nadam":
+        *mu, ahead = (reference.momentum_at(s, beta1, momentum_decay) for s in range(1, t + 2))
+        options["now"] = (1 - mu[-1]) / (1 - math.prod(mu))
+        options["ahead"] = ahead / (1 - math.prod([*mu, ahead]))
+    if name == "radam":
+        options["rectification"] = reference.rectification(t, beta2) * math.sqrt(1 - beta2**t)
+    return options
 
 
 def inputs(size, dtype, states):
@@ -116,7 +148,7 @@ def test_kernel_has_the_same_bits_with_one_and_two_threads(name, states, options
     try:
         for threads in (1, 2):
             system.set_num_threads(threads)
-            paths.append(descend(name, states, options, 100_003, dtype, weight_decay=0.1))
+            paths.append(descend(name, states, options, 40_003, dtype, weight_decay=0.1))
     finally:
         system.set_num_threads(before)
     assert np.array(paths[0]).tobytes() == np.array(paths[1]).tobytes()
@@ -194,3 +226,147 @@ def test_kernel_refuses_a_missing_state_and_changes_nothing(name, states, option
             call(name, w, g, {**arrays, letter: None}, **options)
         np.testing.assert_array_equal(w, before)
         assert not any(array.any() for array in arrays.values())
+
+
+# --- some entries of ftrl -------------------------------------------------------------------------
+
+EVERY_FTRL = pytest.mark.parametrize("options", [o for name, _, o in CASES if name == "ftrl"])
+EVERY_FLOAT = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@EVERY_FTRL
+@EVERY_FLOAT
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize(
+    ("size", "touched"), [(1, 1), (50, 0), (50, 7), (50, 50), (80_000, 40_000)]
+)
+def test_ftrl_with_indices_is_ftrl_with_zeros_elsewhere(
+    options, dtype, maximize, size, touched, rng
+):
+    def unread(array):
+        return np.where(np.isin(np.arange(size), indices), array, np.nan).astype(dtype)
+
+    indices = np.sort(rng.choice(size, touched, replace=False))
+    w, z, n, g = rng.normal(size=(4, size)).astype(dtype)
+    g[np.setdiff1d(np.arange(size), indices)] = 0
+    dense = {"w": w, "z": z, "n": abs(n)}
+    sparse = {letter: unread(array) for letter, array in dense.items()}
+    options = {"lr": LR, "weight_decay": 0.0, "maximize": maximize, **options}
+    kernels.ftrl(**sparse, g=g[indices], indices=indices, **options)
+    kernels.ftrl(**dense, g=g, **options)
+    for letter, array in dense.items():
+        assert sparse[letter][indices].tobytes() == array[indices].tobytes(), letter
+        np.testing.assert_array_equal(sparse[letter], unread(array), err_msg=letter)
+
+
+# Indices into 7 entries that are refused, and why.
+BAD_INDICES = {
+    "negative": ([-1, 2], IndexError, "index -1 is outside of 0 … 6"),
+    "beyond the end": ([2, 7], IndexError, "index 7 is outside of 0 … 6"),
+    "falling": ([3, 2], ValueError, "must rise, but 2 comes after 3"),
+    "falling later": ([0, 3, 4, 2], ValueError, "must rise, but 2 comes after 4"),
+    "twice the same": ([0, 5, 5], ValueError, "must rise, but 5 comes after 5"),
+    "twice the first": ([0, 0], ValueError, "must rise, but 0 comes after 0"),
+}
+EVERY_BAD_INDEX = pytest.mark.parametrize(
+    ("indices", "error", "words"), BAD_INDICES.values(), ids=BAD_INDICES
+)
+
+
+@EVERY_BAD_INDEX
+def test_bad_indices_are_refused_with_their_place(indices, error, words):
+    with pytest.raises(error, match=words):
+        kernels.check_indices(np.array(indices), 7)
+
+
+@pytest.mark.parametrize("indices", [[], [0], [6], [0, 1, 2, 3, 4, 5, 6], [0, 6]])
+def test_indices_that_rise_within_the_size_are_accepted(indices):
+    assert kernels.check_indices(read_only(np.array(indices, np.intp)), 7) == 0
+
+
+def test_no_index_lies_in_an_empty_array():
+    with pytest.raises(IndexError, match="index 0 is outside"):
+        kernels.check_indices(np.array([0]), 0)
+
+
+def refused_by_ftrl(error, words, indices, **spoiled):
+    """That ftrl raises, and leaves each of its arrays as it was."""
+    arrays = {letter: np.arange(1.0, 8) for letter in "wzn"} | {"g": np.ones(len(indices))}
+    arrays |= spoiled
+    before = {letter: array.copy() for letter, array in arrays.items()}
+    options = {"lr": LR, "weight_decay": 0.0, "maximize": False, **DEFAULTS["ftrl"]}
+    with pytest.raises(error, match=words):
+        kernels.ftrl(**arrays, indices=indices, **options)
+    for letter, array in arrays.items():
+        np.testing.assert_array_equal(array, before[letter], err_msg=letter)
+
+
+@EVERY_BAD_INDEX
+def test_ftrl_refuses_bad_indices_and_changes_nothing(indices, error, words):
+    refused_by_ftrl(error, words, np.array(indices))
+
+
+@pytest.mark.parametrize("spoiled", ["g", "z", "n"])
+@pytest.mark.parametrize("size", [0, 1, 3, 6, 8])
+def test_ftrl_with_indices_refuses_arrays_of_other_lengths(spoiled, size):
+    refused_by_ftrl(ValueError, "entries", np.array([1, 4]), **{spoiled: np.ones(size)})
+
+
+@pytest.mark.parametrize(
+    "indices", [np.array([1.0, 4.0]), np.array([1, 4], np.int32), np.array([[1, 4]]), [1, 4]]
+)
+def test_ftrl_refuses_what_are_no_indices(indices):
+    refused_by_ftrl((TypeError, ValueError), "mismatch|dimensions|bytes-like", indices)
+
+
+# --- the sum of squares ---------------------------------------------------------------------------
+
+
+@EVERY_FLOAT
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 1000, 40_003])
+def test_squared_norm_is_the_sum_of_the_squares(size, dtype, rng):
+    g = (rng.normal(size=size) * 10.0 ** rng.integers(-8, 8, size)).astype(dtype)
+    exact = math.fsum(x * x for x in g.tolist())
+    assert kernels.squared_norm(g) == pytest.approx(exact, rel=1e-13, abs=0)
+
+
+@EVERY_FLOAT
+@pytest.mark.parametrize("size", range(20))
+def test_squared_norm_counts_every_entry_once(size, dtype):
+    assert kernels.squared_norm(2.0 ** np.arange(size, dtype=dtype)) == (4**size - 1) // 3
+
+
+def test_squared_norm_adds_float32_up_in_float64():
+    assert kernels.squared_norm(np.array([1e30, 1.0], np.float32)) == float(np.float32(1e30)) ** 2
+    assert kernels.squared_norm(np.full(100_000, 0.1, np.float32)) == pytest.approx(
+        100_000 * float(np.float32(0.1)) ** 2, rel=1e-12
+    )
+    assert kernels.squared_norm(np.array([1e-30, 0.0], np.float32)) > 0
+
+
+@EVERY_FLOAT
+def test_squared_norm_has_the_same_bits_with_one_and_two_threads(dtype, rng):
+    before, g, found = system.get_num_threads(), rng.normal(size=100_003).astype(dtype), set()
+    try:
+        for threads in (1, 2):
+            system.set_num_threads(threads)
+            found.add(kernels.squared_norm(g))
+    finally:
+        system.set_num_threads(before)
+    assert len(found) == 1
+
+
+@EVERY_FLOAT
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("place", [0, 7, 8, 12])
+def test_squared_norm_does_not_hide_what_is_not_finite(dtype, bad, place):
+    g = np.ones(13, dtype)
+    g[place] = bad
+    np.testing.assert_equal(kernels.squared_norm(read_only(g)), bad)
+
+
+@pytest.mark.parametrize("spoiler", ["two-dimensional", "strided", "half", "integers", "a list"])
+def test_squared_norm_refuses_what_is_no_flat_gradient(spoiler):
+    spoil, _, error, words = SPOILERS[spoiler]
+    with pytest.raises(error, match=words):
+        kernels.squared_norm(spoil(np.ones(7)))
