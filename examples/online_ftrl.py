@@ -227,8 +227,8 @@ finally:
 # The log-loss is best compared with that of always predicting the average click rate (100 %) and
 # with that of the true probabilities, which nobody can beat. FTRL is ahead of SGD because each
 # weight has a rate of its own, α / (β + √n), which is still large when a rare category turns up at
-# last. λ₁ = 1 sets about nine in ten of the touched weights to exactly 0 and loses nothing by it:
-# what they had learned was noise. A larger λ₁ trades quality for size, the less the longer the
+# last. λ₁ = 1 sets more than nine in ten of the touched weights to exactly 0 and loses nothing by
+# it: what they had learned was noise. A larger λ₁ trades quality for size, the less the longer the
 # stream. SGD has small weights, but none that is 0. (Which of its rates is best is known afterwards
 # only; α = 0.5 was the best of 0.1, 0.2, 0.5 and 1 at λ₁ = 1 on the seeds 1 and 2.)
 

@@ -108,7 +108,7 @@ for seed in range(arguments.seeds):
 # suits the rule. (Rates of different rules don't compare: Adagrad divides by all the gradients it
 # has seen, Adadelta finds its own scale.) AdamW stops short of the exact answer on purpose: its
 # weight decay pulls every weight towards zero. Lion's steps all have the size of the rate, so in
-# the end it steps to and fro around the answer; a rate that falls (a schedule) would let it rest.
+# the end it steps back and forth around the answer; a falling rate (a schedule) would let it rest.
 
 # %%
 rates = {

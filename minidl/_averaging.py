@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,8 @@ class average:  # noqa: N801 (a verb, like no_grad)
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from saved averages; ValueError for other names or shapes, nothing changed then."""
         self._refuse_while_lent("load_state_dict")
+        if not isinstance(state, Mapping):
+            raise TypeError(f"average: a state is a dict of arrays by name, got {state!r}")
         own = {name: self._averages[p] for p, name in self._names.items()}
         new = {name: np.array(a, np.float64) for name, a in state.items()}
         if {n: a.shape for n, a in own.items()} != {n: a.shape for n, a in new.items()}:

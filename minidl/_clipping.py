@@ -18,17 +18,19 @@ def clip_grad_norm(params: Any, max_norm: float) -> float:
         norm = √Σ g² over the entries of all gradients;   g ← g · min(1, max_norm / norm)
 
     params    tensors, (name, tensor) pairs or a Module; those without a gradient are left out
-    max_norm  a finite number ≥ 0
+    max_norm  a number ≥ 0; math.inf only measures the norm
 
-    The sum is taken in float64 and in a fixed order, so it is the same on every machine. ValueError
-    for a gradient with NaN or infinity; nothing has been changed then (Pascanu et al. 2013).
+    It goes between backward and step. The sum is taken in float64 and in a fixed order, so it is
+    the same on every machine. ValueError for a gradient with NaN or infinity; nothing has been
+    changed then (Pascanu et al. 2013).
 
     >>> w = dl.Tensor([0.0, 0.0], requires_grad=True)
     >>> w.grad = np.array([3.0, 4.0], np.float32)
     >>> dl.optim.clip_grad_norm([w], 1.0), w.grad
     (5.0, array([0.6, 0.8], dtype=float32))
     """
-    max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
+    if max_norm != math.inf:
+        max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
     found = _with_gradients("clip_grad_norm", params)
     unit, norm = _norm([p.grad for p in found])
     if unit * norm > max_norm:
@@ -54,13 +56,19 @@ def clip_grad_value(params: Any, limit: float) -> None:
     """
     limit = _checks.number("clip_grad_value", "limit", limit)
     for p in _with_gradients("clip_grad_value", params):
-        p.grad = np.asarray(p.grad.clip(-limit, limit))
+        largest = min(limit, float(np.finfo(p.dtype).max))
+        p.grad = np.asarray(p.grad.clip(-largest, largest))
 
 
 def _with_gradients(owner: str, params: Any) -> list[Any]:
     """The parameters that have a gradient; ValueError for one that is not finite."""
     found = [p for p in _parameters.tensors(owner, params) if p.grad is not None]
     for p in found:
+        if not isinstance(p.grad, np.ndarray):
+            raise TypeError(
+                f"{owner}: the gradient of {describe(p)} must be a NumPy array, got a "
+                f"{type(p.grad).__name__}"
+            )
         if not np.isfinite(p.grad).all():
             raise ValueError(
                 f"{owner}: the gradient of {describe(p)} holds NaN or infinity, which clipping "

@@ -41,6 +41,8 @@ def tensors(rule: str, params: Any) -> dict[Any, str | None]:
             )
         if item.dtype not in (np.float32, np.float64):
             raise TypeError(f"{rule}: {describe(item)} is {item.dtype}, not float32 or float64")
+        if name is not None and item not in found and name in found.values():
+            raise ValueError(f"{rule}: two parameters are called {name!r}")
         found.setdefault(item, name)
     return found
 
@@ -81,39 +83,43 @@ def _is_tensor(thing: Any) -> bool:
 
 
 class Group(Mapping):
-    """Parameters that share options: a dict whose entries can be read as attributes too.
+    """Parameters that share options: a dict whose entries are attributes too.
 
-    An option may be changed later, group["lr"] = 0.01, and is checked like any other.
+    An option may be changed later, group.lr = 0.01 or group["lr"] = 0.01, and is checked like any
+    other.
     """
 
-    __slots__ = ("_entries", "_rule")
-
     def __init__(self, rule: Any, entries: dict[str, Any]) -> None:
-        self._rule, self._entries = rule, entries
+        vars(self).update(entries, _rule=rule)
 
     def __getitem__(self, name: str) -> Any:
-        return self._entries[name]
+        if name not in self:
+            raise KeyError(name)
+        return vars(self)[name]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._entries:
-            raise AttributeError(f"a group has no {name!r}")
-        return self._entries[name]
+        raise AttributeError(f"a group has no {name!r}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in vars(self) and name != "_rule"
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return (name for name in vars(self) if name != "_rule")
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(vars(self)) - 1
 
     def __repr__(self) -> str:
-        return f"Group({self._entries})"
+        return f"Group({dict(self)})"
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.update({name: value})
 
+    __setattr__ = __setitem__
+
     def update(self, changes: dict[str, Any]) -> None:
         """Change options, all or, after an error, none."""
-        self._entries.update(self._accepted(changes))
+        vars(self).update(self._accepted(changes))
 
     def _accepted(self, changes: dict[str, Any]) -> dict[str, Any]:
         """The options as they would be after the changes; TypeError or ValueError for a bad one."""

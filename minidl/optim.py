@@ -24,7 +24,7 @@ from minidl._clipping import clip_grad_norm as clip_grad_norm
 from minidl._clipping import clip_grad_value as clip_grad_value
 from minidl._kernels import optim as kernels
 from minidl._parameters import Group
-from minidl.schedulers import Schedule, resumed
+from minidl.schedulers import Schedule, check_resumable, resumed
 
 LARGEST = 1e10  # of any option: products with each other and with weights are finite in float32
 Check = Callable[[str, str, Any], Any]  # (rule, option's name, value) → the value to use, or raises
@@ -35,17 +35,20 @@ def _within(high: float = LARGEST, **bounds: Any) -> Check:
 
 
 def _betas(rule: str, name: str, value: Any) -> tuple[float, float]:
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise TypeError(f"{rule}: {name} must be two numbers (β₁, β₂), got {value!r}")
+    expected = f"{rule}: {name} must be two numbers (β₁, β₂), each ≥ 0 and < 1, got {value!r}"
+    if not isinstance(value, tuple | list):
+        raise TypeError(expected)
+    if len(value) != 2:
+        raise ValueError(expected)
     return _share(rule, f"{name}[0]", value[0]), _share(rule, f"{name}[1]", value[1])
 
 
 def _rate(rule: str, name: str, value: Any) -> float | Schedule:
     if isinstance(value, Schedule):
         return value
-    if isinstance(value, type) or not isinstance(value, numbers.Real | str):
+    if not isinstance(value, numbers.Real):
         raise TypeError(
-            f"{rule}: {name} must be a finite number ≥ 0 or a schedule, such as "
+            f"{rule}: {name} must be a finite number ≥ 0 and ≤ {LARGEST:g} or a schedule, such as "
             f"schedulers.CosineDecay(0.1, 1000), got {value!r}"
         )
     return _number(rule, name, value)
@@ -90,7 +93,7 @@ class Optimizer:
         """Complete the options with those of the rule above, and show them as the signature."""
         above = super(cls, cls).options  # type: ignore[misc]
         own = vars(cls).get("options", {})
-        cls.options = own | {name: option for name, option in above.items() if name not in own}
+        cls.options = {name: {**above, **own}[name] for name in ("lr", *own, *above)}
         parameter, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
         cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
@@ -104,9 +107,16 @@ class Optimizer:
             ]
         )
 
-    def __init__(self, params: Any, lr: Any = inspect.Parameter.empty, **options: Any) -> None:
+    def __init__(
+        self, params: Any, lr: Any = inspect.Parameter.empty, *more: Any, **options: Any
+    ) -> None:
         if not hasattr(self, "update"):
             raise TypeError("Optimizer is what the rules share: take one of them, such as Adam")
+        if more:
+            raise TypeError(
+                f"{type(self).__name__}: only params and lr are positional; give options by name, "
+                f"such as {list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+            )
         self.t = 0
         self.groups: list[Group] = []
         self.state: dict[Any, dict[str, Any]] = {}
@@ -195,22 +205,21 @@ class Optimizer:
         self.update(group, lr, state["t"], p.data.ravel(), g.ravel(), *slots, **how)
         p.version += 1
 
-    def _check_step(self, p: Any, g: Any, shape: tuple[int, ...]) -> None:
-        rule, w = type(self).__name__, p.data
+    def _check_step(self, p: Any, g: Any, shape: tuple[int, ...], method: str = "step") -> None:
+        call, w = f"{type(self).__name__}.{method}", p.data
         if not isinstance(g, np.ndarray) or g.dtype != w.dtype:
             came = g.dtype if isinstance(g, np.ndarray) else f"a {type(g).__name__}"
             raise TypeError(
-                f"{rule}.step: the gradient of {describe(p)} must be a NumPy array of its dtype, "
+                f"{call}: the gradient of {describe(p)} must be a NumPy array of its dtype, "
                 f"{w.dtype}, got {came}"
             )
         if g.shape != shape:
             raise ValueError(
-                f"{rule}.step: the gradient of {describe(p)} has shape {g.shape}; it must have "
-                f"{shape}"
+                f"{call}: the gradient of {describe(p)} has shape {g.shape}; it must have {shape}"
             )
         if not (w.flags.writeable and w.flags.c_contiguous):
             raise ValueError(
-                f"{rule}.step: the data of {describe(p)} is read-only or not contiguous, so it "
+                f"{call}: the data of {describe(p)} is read-only or not contiguous, so it "
                 "can't be updated in place. Assign a copy: p.data = p.data.copy()."
             )
 
@@ -252,8 +261,9 @@ class Optimizer:
         """Go on from a saved state: step count, options and slots, matched by parameter name.
 
         A ReduceOnPlateau that the optimizer already has takes over the memory of the saved one.
-        ValueError for another rule, other names, groups, slots, shapes or dtypes; nothing has
-        been changed then.
+        ValueError or TypeError for another rule, other names, groups, slots, shapes, dtypes or
+        options that can't be, or another schedule than one with a memory; nothing has been
+        changed then.
         """
         rule, own = type(self).__name__, _outline(self.state_dict())
         try:
@@ -270,6 +280,7 @@ class Optimizer:
         groups = copy.deepcopy(groups)
         for group, options in zip(self.groups, groups, strict=True):
             group._accepted(options)
+            check_resumable(rule, group.lr, options["lr"])
         self.t = state["t"]
         for group, options in zip(self.groups, groups, strict=True):
             group.update({**options, "lr": resumed(group["lr"], options["lr"])})
@@ -653,8 +664,8 @@ class FTRL(Optimizer):
     @np.errstate(all="ignore")
     def update(self, group, lr, t, w, g, z, n, indices=None):
         if t == 1 and group.warm_start:
-            root_n = group.initial_accumulator**-group.lr_power
-            z[:] = -w * (group.beta + root_n + lr * group.l2) - np.sign(w) * lr * group.l1
+            ridge = group.beta + n**-group.lr_power + lr * group.l2
+            z[:] = -w * ridge - np.sign(w) * lr * group.l1
         form = group.beta, group.l1, group.l2, group.lr_power
         kernels.ftrl(w, g, z, n, lr, *form, group.weight_decay, group.maximize, indices)
 
@@ -664,9 +675,10 @@ class FTRL(Optimizer):
         indices   whole numbers that rise, into the flattened parameter
         gradient  the gradient at these, in the parameter's dtype
 
-        The weights are those of `step()` with the whole gradient. ValueError, TypeError or
-        IndexError for what doesn't fit, and with weight_decay, which has a gradient everywhere
-        (use l2); nothing has been changed then.
+        The weights are those of `step()` with the whole gradient. Each call is a step of the
+        schedule. ValueError, TypeError or IndexError for what doesn't fit, for a frozen parameter,
+        and with weight_decay, which has a gradient everywhere (use l2); nothing has been changed
+        then.
 
         >>> w = dl.Tensor(np.zeros(1_000_000), requires_grad=True)
         >>> dl.optim.FTRL([w], lr=0.5).sparse_step(w, [7, 42], np.array([1.0, -3.0]))
@@ -676,6 +688,8 @@ class FTRL(Optimizer):
         group = next((g for g in self.groups if any(p is parameter for p in g.params)), None)
         if group is None:
             raise ValueError("FTRL.sparse_step: the parameter is none of this optimizer's")
+        if not parameter.requires_grad:
+            raise ValueError(f"FTRL.sparse_step: {describe(parameter)} is frozen")
         if group.weight_decay:
             raise ValueError(
                 f"FTRL.sparse_step: weight_decay={group.weight_decay} gives every entry a "
@@ -684,8 +698,12 @@ class FTRL(Optimizer):
         indices = np.asarray(indices)
         if indices.dtype.kind not in "iu" and indices.size:
             raise TypeError(f"FTRL.sparse_step: indices must be whole numbers, got {indices.dtype}")
+        if indices.ndim != 1:
+            raise ValueError(
+                f"FTRL.sparse_step: indices must be a list of numbers, got shape {indices.shape}"
+            )
         indices = np.ascontiguousarray(indices, np.intp)
-        self._check_step(parameter, gradient, indices.shape)
+        self._check_step(parameter, gradient, indices.shape, "sparse_step")
         lr = self._rate_of(group)
         kernels.check_indices(indices, parameter.size)
         self.t += 1

@@ -74,12 +74,16 @@ def as_schedule(owner: str, name: str, value: Any) -> Schedule:
     return Constant(_checks.number(owner, name, value))
 
 
-def _positive(owner: str, name: str, value: Any, high: float = math.inf) -> float:
-    return _checks.number(owner, name, value, high=high, above=True)
+def _positive(owner: str, name: str, value: Any) -> float:
+    return _checks.number(owner, name, value, above=True)
+
+
+def _below_one(owner: str, name: str, value: Any) -> float:
+    return _checks.number(owner, name, value, high=1, below=True)
 
 
 NUMBER, COUNT, FLAG, POSITIVE = (_checks.number,), (_checks.count,), (_checks.flag,), (_positive,)
-FROM_ZERO, SHARE = (_checks.count, 0), (_checks.number, 0.0, 1.0)
+FROM_ZERO, UP_TO_ONE = (_checks.count, 0), (_checks.number, 0.0, 1.0)
 SHAPE, SCHEDULE = (_checks.choice, SHAPES), (as_schedule,)
 
 
@@ -135,6 +139,7 @@ class _DecayByRate(Schedule):
         return t // self.steps if self.staircase else t / self.steps
 
 
+@dataclass(frozen=True)
 class ExponentialDecay(_DecayByRate):
     """lr(t) = lr · rate^(t / steps); with staircase the exponent is rounded down.
 
@@ -146,6 +151,7 @@ class ExponentialDecay(_DecayByRate):
         return self.lr * self.rate ** self._periods(t)
 
 
+@dataclass(frozen=True)
 class InverseTimeDecay(_DecayByRate):
     """lr(t) = lr / (1 + rate · t / steps); with staircase t / steps is rounded down.
 
@@ -179,6 +185,7 @@ class _DecayTo(Schedule):
         return [*super().phases(), (self.steps, "end")]
 
 
+@dataclass(frozen=True)
 class LinearDecay(_DecayTo):
     """lr(t) = end + (lr − end)(1 − min(t, steps) / steps).
 
@@ -208,6 +215,7 @@ class PolynomialDecay(_DecayTo):
         return (1 - u) ** self.power
 
 
+@dataclass(frozen=True)
 class CosineDecay(_DecayTo):
     """lr(t) = end + (lr − end)(1 + cos(π min(t, steps) / steps)) / 2, then end for ever.
 
@@ -366,7 +374,7 @@ class OneCycle(Schedule):
     final_factor: float = 1e4
 
     def __post_init__(self) -> None:
-        self._check(peak=NUMBER, steps=(_checks.count, 2), start_fraction=SHARE)
+        self._check(peak=NUMBER, steps=(_checks.count, 2), start_fraction=UP_TO_ONE)
         self._check(initial_factor=POSITIVE, final_factor=POSITIVE)
 
     def formula(self, t: int) -> float:
@@ -583,6 +591,8 @@ def warmup_stable_decay(
     _checks.count(name, "warmup", warmup)
     _checks.count(name, "stable", stable, 0)
     _checks.count(name, "cooldown", cooldown)
+    _checks.number(name, "end", end)
+    _checks.choice(name, "shape", shape, SHAPES)
     return CoolDown(WarmUp(peak, warmup), warmup + stable, cooldown, end, shape)
 
 
@@ -657,10 +667,6 @@ class ReduceOnPlateau(Schedule):
         return self.memory["rate"]
 
 
-def _below_one(owner: str, name: str, value: Any) -> float:
-    return _checks.number(owner, name, value, high=1, below=True)
-
-
 def _plateaus(part: Any) -> Iterator[ReduceOnPlateau]:
     """The schedules with a memory in a schedule, or in a part of one."""
     if isinstance(part, ReduceOnPlateau):
@@ -670,10 +676,19 @@ def _plateaus(part: Any) -> Iterator[ReduceOnPlateau]:
         yield from itertools.chain.from_iterable(map(_plateaus, inner))
 
 
+def check_resumable(owner: str, own: Any, saved: Any) -> None:
+    """ValueError if a saved rate would take the place of a schedule that observes a metric."""
+    if any(_plateaus(own)) and repr(own) != repr(saved):
+        raise ValueError(
+            f"{owner}: lr is {own!r}, which observes a metric, but {saved!r} was saved; make the "
+            "optimizer with the schedule that was saved"
+        )
+
+
 def resumed(own: Any, saved: Any) -> Any:
-    """The saved rate. If `own` differs from it in memory alone, then `own`, with that memory:
-    whoever observes metrics with it goes on doing so."""
-    if type(own) is not type(saved) or repr(own) != repr(saved):
+    """The saved rate; or `own`, if it is the same but for its memory, with the saved memory, so
+    that whoever observes metrics with it goes on doing so."""
+    if repr(own) != repr(saved):
         return saved
     for mine, theirs in zip(_plateaus(own), _plateaus(saved), strict=True):
         mine.memory.update(theirs.memory)

@@ -414,7 +414,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("warm start though switched off", "t == 1 and group.warm_start", "t == 1"),
             ("warm start: sign of λ₁", "- np.sign(w) * lr", "+ np.sign(w) * lr"),
             ("warm start without λ₂", " + lr * group.l2", ""),
-            ("warm start without √n₀", "group.beta + root_n", "group.beta"),
+            ("warm start without √n₀", "group.beta + n**-group.lr_power", "group.beta"),
             ("sparse steps not counted", "        self.t += 1\n", ""),
             ("sparse step with weight_decay accepted", "if group.weight_decay:", "if False:"),
         ],
@@ -617,9 +617,12 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "self.lr * self.factor",
             ),
         ],
+        "check_resumable": [
+            ("a plateau in use replaced", "if any(_plateaus(own)) and", "if False and"),
+        ],
         "resumed": [
             ("memory not taken over", "mine.memory.update(theirs.memory)", "pass"),
-            ("another schedule's memory taken over", " or repr(own) != repr(saved)", ""),
+            ("another schedule's memory taken over", "if repr(own) != repr(saved):", "if False:"),
         ],
     },
     CLIPPING: {
@@ -633,7 +636,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "clip_grad_value": [
-            ("lower limit 0", "clip(-limit, limit)", "clip(0, limit)"),
+            ("lower limit 0", "clip(-largest, largest)", "clip(0, largest)"),
         ],
         "_with_gradients": [
             ("NaN accepted", "if not np.isfinite(p.grad).all():", "if np.isinf(p.grad).any():"),

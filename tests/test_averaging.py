@@ -461,3 +461,9 @@ def test_a_senseless_decay_is_named_with_its_value(decay, error):
 def test_what_has_no_parameters_is_refused(model, error, words):
     with pytest.raises(error, match=rf"^average: .*{words}"):
         average(model, 0.9)
+
+
+def test_a_state_that_is_no_dict_is_refused():
+    averaged = dl.optim.average([dl.Tensor([1.0], True)], 0.5)
+    with pytest.raises(TypeError, match=r"^average: a state is a dict of arrays by name, got None"):
+        averaged.load_state_dict(None)

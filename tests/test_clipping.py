@@ -343,6 +343,8 @@ def test_a_gradient_that_is_not_finite_is_named_and_nothing_changes(
 def test_a_senseless_limit_is_named_with_its_value_and_nothing_changes(clip, name, value, error):
     (p,) = with_gradients([3.0, -4.0])
     before = p.grad
+    if clip is clip_grad_norm and value == math.inf:
+        value, error = "inf", TypeError  # ∞ itself only measures
     words = f"{clip.__name__}: {name} must be a finite number ≥ 0, got {value!r}"
     with pytest.raises(error, match=f"^{re.escape(words)}"):
         clip([p], value)
@@ -364,3 +366,26 @@ def test_a_senseless_limit_is_named_with_its_value_and_nothing_changes(clip, nam
 def test_what_are_no_parameters_is_refused(clip, params, error, words):
     with pytest.raises(error, match=rf"^{clip.__name__}: .*{words}"):
         clip(params, 1.0)
+
+
+def test_an_infinite_max_norm_only_measures():
+    (p,) = with_gradients([3.0, -4.0])
+    before = p.grad
+    assert clip_grad_norm([p], math.inf) == 5
+    assert p.grad is before
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
+def test_a_gradient_that_is_no_array_is_named(clip):
+    (p,) = with_gradients([3.0, -4.0])
+    p.grad = [3.0, -4.0]
+    with pytest.raises(TypeError, match=rf"^{clip.__name__}: .*must be a NumPy array, got a list"):
+        clip([p], 1.0)
+    assert p.grad == [3.0, -4.0]
+
+
+def test_a_limit_beyond_float32_clips_nothing():
+    (p,) = with_gradients([3e38, -4.0], dtype="float32")
+    before = p.grad.tobytes()
+    clip_grad_value([p], 1e300)
+    assert p.grad.tobytes() == before

@@ -632,13 +632,20 @@ BAD_SPARSE = {  # parameter, indices, gradient; the error and what it says
     "indices of floats": ([1.0], [1.0], {}, TypeError, "indices must be whole numbers, got float"),
     "a mask": ([True], [1.0], {}, TypeError, "indices must be whole numbers, got bool"),
     "words": (["1"], [1.0], {}, TypeError, "indices must be whole numbers, got <U1"),
-    "indices in two dimensions": ([[1]], [[1.0]], {}, ValueError, "dimensions"),
+    "indices in two dimensions": ([[1]], [[1.0]], {}, ValueError, r"got shape \(1, 1\)"),
     "a longer gradient": ([1], [1.0, 2.0], {}, ValueError, r"shape \(2,\); it must have \(1,\)"),
     "a shorter gradient": ([1, 2], [1.0], {}, ValueError, r"shape \(1,\); it must have \(2,\)"),
     "the whole gradient": ([1], [0.0, 1.0, 0.0], {}, ValueError, r"it must have \(1,\)"),
     "a float32 gradient": ([1], np.ones(1, np.float32), {}, TypeError, "float64, got float32"),
     "an integer gradient": ([1], np.ones(1, int), {}, TypeError, "float64, got int64"),
     "read-only weights": ([1], [1.0], {"lock": True}, ValueError, "read-only"),
+    "a frozen parameter": (
+        [1],
+        [1.0],
+        {"freeze": True},
+        ValueError,
+        r"w of shape \(3,\) is frozen",
+    ),
     "weight decay": ([1], [1.0], {"weight_decay": 0.1}, ValueError, "weight_decay=0.1 .* use l2"),
     "a rate gone wrong": ([1], [1.0], {"lr": np.nan}, ValueError, "at t = "),
 }
@@ -654,6 +661,7 @@ def test_a_sparse_step_that_fails_changes_nothing(case, steps_before):
         optimizer.sparse_step(w, [0, 2], np.array([1.0, -1.0]))
     optimizer.groups[0]["weight_decay"] = how.get("weight_decay", 0.0)
     w.data.flags.writeable = "lock" not in how
+    w.requires_grad = "freeze" not in how
     before = repr(snapshot([w], optimizer))
     indices = np.array(indices, how.get("dtype"))
     with pytest.raises(error, match=words):
@@ -1305,8 +1313,8 @@ def test_a_plateau_in_another_optimizer_resumes_under_the_users_own_handle(aroun
     assert (later.lr, optimizer.lr) == (0.2, 0.4)
 
 
-@pytest.mark.parametrize("own", [0.3, ReduceOnPlateau(0.8, factor=0.25), WarmUp(plateau(), 3)])
-def test_a_saved_plateau_takes_the_place_of_another_rate_whose_memory_stays(own):
+@pytest.mark.parametrize("own", [0.3, dl.schedulers.Constant(0.8), StepDecay(0.8, 5, 0.5)])
+def test_a_saved_plateau_takes_the_place_of_a_rate_without_memory(own):
     optimizer = dl.optim.SGD([weights([0.0])], lr=seen(plateau(), 2.0, 2.0))
     state, before = optimizer.state_dict(), copy.deepcopy(own)
     later = dl.optim.SGD([weights([0.0])], lr=own)
@@ -1314,6 +1322,19 @@ def test_a_saved_plateau_takes_the_place_of_another_rate_whose_memory_stays(own)
     assert (own, later.lr) == (before, 0.4)
     seen(later.groups[0]["lr"], 2.0)
     assert (later.lr, optimizer.lr, state["groups"][0]["lr"](0)) == (0.2, 0.4, 0.4)
+
+
+@pytest.mark.parametrize("own", [ReduceOnPlateau(0.8, factor=0.25), WarmUp(plateau(), 3)])
+@pytest.mark.parametrize("saved", [plateau(), 0.3, StepDecay(0.8, 5, 0.5)])
+def test_a_plateau_that_is_observed_is_never_replaced_by_another_rate(own, saved):
+    w = weights([0.0])
+    optimizer = dl.optim.SGD([w], lr=own)
+    before = snapshot([w], optimizer)
+    words = f"SGD: lr is {own!r}, which observes a metric, but {saved!r} was saved; make"
+    with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
+        optimizer.load_state_dict(dl.optim.SGD([weights([0.0])], lr=saved).state_dict())
+    assert optimizer.groups[0].lr is own
+    assert snapshot([w], optimizer) == before
 
 
 def two_groups(first, second):
@@ -1543,8 +1564,8 @@ def test_a_number_outside_of_its_range_is_named_beside_it(rule, option, interval
 def test_what_is_no_number_is_named_beside_the_range(rule, option, interval):
     for value in NO_NUMBERS:
         allowed = f"a finite number {interval}"
-        if option == "lr" and not isinstance(value, str | bool):
-            allowed = "a finite number ≥ 0 or a schedule, such as schedulers.CosineDecay(0.1, 1000)"
+        if option == "lr" and not isinstance(value, bool):
+            allowed += " or a schedule, such as schedulers.CosineDecay(0.1, 1000)"
         words = f"{rule}: {option} must be {allowed}, got {value!r}"
         assert_refused(TypeError, f"^{re.escape(words)}", rule, option, value)
 
@@ -1563,8 +1584,9 @@ def test_a_bad_beta_is_named_with_its_place(rule, place):
     "betas", [0.9, None, "ab", (0.9,), (0.9,) * 3, (), np.full(2, 0.9), {1, 0}]
 )
 def test_betas_must_be_a_pair(rule, betas):
-    words = f"{rule}: betas must be two numbers (β₁, β₂), got {betas!r}"
-    assert_refused(TypeError, f"^{re.escape(words)}$", rule, "betas", betas)
+    words = f"{rule}: betas must be two numbers (β₁, β₂), each ≥ 0 and < 1, got {betas!r}"
+    error = ValueError if isinstance(betas, tuple) else TypeError
+    assert_refused(error, f"^{re.escape(words)}$", rule, "betas", betas)
 
 
 @pytest.mark.parametrize(("rule", "option"), FLAGS)
@@ -1680,11 +1702,13 @@ def test_a_group_changes_by_checked_options_alone():
     optimizer = dl.optim.Adam([weights([1.0])])
     (group,) = optimizer.groups
     group["lr"] = 0.5
-    group.update({"eps": 1e-4, "weight_decay": 0.1})
-    assert (optimizer.lr, group.eps, group["weight_decay"]) == (0.5, 1e-4, 0.1)
+    group.update({"eps": 1e-4})
+    group.weight_decay = 0.1
+    assert (optimizer.lr, group["eps"], group.eps) == (0.5, 1e-4, 1e-4)
+    assert group["weight_decay"] == group.weight_decay == 0.1
     before = dict(group)
-    with pytest.raises(AttributeError):
-        group.lr = 5
+    with pytest.raises(ValueError, match=r"^Adam: lr must be"):
+        group.lr = -1
     for change in ({"lr": 1.0, "eps": -1.0}, {"amsgrad": True}, {"params": []}, {"beta": 0.9}):
         with pytest.raises((TypeError, ValueError), match=r"eps|amsgrad|params|beta"):
             group.update(change)
@@ -1695,7 +1719,7 @@ def test_a_group_changes_by_checked_options_alone():
 
 @pytest.mark.parametrize("lr", [lambda t: 0.1, CosineDecay, None, [0.1]])
 def test_a_rate_of_the_wrong_type_is_told_that_schedules_exist(lr):
-    with pytest.raises(TypeError, match=r"finite number ≥ 0 or a schedule, such as schedulers"):
+    with pytest.raises(TypeError, match=r"≥ 0 and ≤ 1e\+10 or a schedule, such as schedulers"):
         dl.optim.SGD([weights([1.0])], lr=lr)
 
 
@@ -1746,3 +1770,29 @@ def test_a_rule_of_ones_own_gets_the_common_options_by_default():
     assert w.data == 1.25
     with pytest.raises(TypeError, match="take one of them, such as Adam"):
         dl.optim.Optimizer([w])
+
+
+def test_options_are_positional_no_further_than_the_rate():
+    words = r"^Adam: only params and lr are positional; give options by name, such as betas=…, got"
+    with pytest.raises(TypeError, match=words):
+        dl.optim.Adam([weights([1.0])], 0.1, (0.9, 0.99))
+
+
+def test_two_parameters_given_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"^SGD: two parameters are called 'w'$"):
+        dl.optim.SGD([("w", weights([1.0])), ("w", weights([2.0]))])
+
+
+def test_the_warm_start_of_ftrl_follows_its_slot():
+    """An option changed after the slots were made from it doesn't move the weights."""
+    w = weights([1.0, -1.0])
+    optimizer = dl.optim.FTRL([w], initial_accumulator=0.1)
+    optimizer.groups[0].initial_accumulator = 100.0
+    descend(optimizer, w, [[1e-9, 1e-9]])
+    np.testing.assert_allclose(w.data, [1, -1], rtol=1e-8)
+
+
+def test_a_centered_variance_that_has_overflowed_freezes_the_weight():
+    w = weights([1.0], "float32")
+    descend(dl.optim.RMSprop([w], lr=0.1, centered=True, alpha=0.5), w, [[1e25]])
+    assert w.data[0] == 1

@@ -37,6 +37,7 @@ from minidl.schedulers import (
     StepDecay,
     Triangular,
     WarmUp,
+    check_resumable,
     resumed,
     warmup_stable_decay,
 )
@@ -1136,8 +1137,12 @@ def test_a_training_goes_on_with_what_its_plateau_had_seen(wrap):
 @EVERY_WRAP
 def test_a_saved_rate_that_is_unlike_the_own_one_takes_its_place(wrap):
     saved = wrap(observing(ReduceOnPlateau(0.8, patience=2), 3.0))
-    for own in (0.1, Constant(0.8), wrap(ReduceOnPlateau(0.8, patience=3)), WarmUp(saved, 3)):
+    for own in (wrap(ReduceOnPlateau(0.8, patience=3)), WarmUp(saved, 3)):
+        with pytest.raises(ValueError, match=r"^SGD: lr is .*, which observes a metric, but"):
+            check_resumable("SGD", own, saved)
+    for own in (0.1, Constant(0.8)):
         before = copy.deepcopy(own)
+        check_resumable("SGD", own, saved)
         assert resumed(own, saved) is saved
         assert own == before
         optimizer = dl.optim.SGD([a_weight()], lr=own)
@@ -1286,9 +1291,8 @@ def good(owner, **others):
     ids=[f"{owner}-{name}-{value!r:.20}" for owner, name, value, *_ in BAD],
 )
 def test_a_bad_argument_is_named_with_its_value_and_range(owner, name, value, allowed, error):
-    inner = owner == "warmup_stable_decay" and name in ("end", "shape")
     allowed = NUMBER if allowed is SCHEDULE and error is ValueError else allowed
-    said = f"{'CoolDown' if inner else owner}: {name} must be {allowed}, got {value!r}"
+    said = f"{owner}: {name} must be {allowed}, got {value!r}"
     with pytest.raises(error, match=rf"^{re.escape(said)}( \(\w+\))?$"):
         made(owner, good(owner, **{name: value}))
 

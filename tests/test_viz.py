@@ -95,6 +95,13 @@ def test_the_phases_of_a_schedule_are_shaded_one_by_one_and_named(schedule, phas
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
+def test_a_single_step_is_drawn_as_a_point_and_a_long_repr_is_cut_short():
+    axes = schedulers.PiecewiseConstant([*range(1, 60)], [0.1] * 60).plot(1)
+    assert axes.get_lines()[0].get_marker() == "o"
+    assert len(axes.get_title().splitlines()) <= 6
+    assert axes.get_title().endswith("…")
+
+
 @pytest.mark.parametrize(("steps", "error"), [(0, ValueError), (-1, ValueError), (2.5, TypeError)])
 def test_a_plot_of_no_steps_is_refused(steps, error):
     with pytest.raises(error, match=r"^plot: steps must be a whole number ≥ 1"):

@@ -65,11 +65,13 @@ cpdef int check_indices(const Py_ssize_t[::1] indices, Py_ssize_t size) except -
     cdef Py_ssize_t k, last = -1
     for k in range(indices.shape[0]):
         if indices[k] < 0 or indices[k] >= size:
-            raise IndexError(f"index {indices[k]} is outside of 0 … {size - 1}")
+            raise IndexError(
+                f"sparse_step: index {indices[k]} is outside of 0 … {size - 1}"
+            )
         if indices[k] <= last:
             raise ValueError(
-                f"indices must rise, but {indices[k]} comes after {last}; sort them, and add up "
-                "the gradients of equal ones"
+                f"sparse_step: indices must rise, but {indices[k]} comes after {last}; sort them, "
+                "and add up the gradients of equal ones"
             )
         last = indices[k]
     return 0

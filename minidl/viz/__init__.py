@@ -24,7 +24,7 @@ def plot_schedule(schedule: Any, steps: int) -> Any:
     """The rate of a schedule over the first steps, its phases shaded; returns the axes."""
     t = np.arange(_checks.count("plot", "steps", steps))
     _, axes = plt.subplots(layout="constrained")
-    axes.plot(t, schedule(t), color=COLOURS["blue"])
+    axes.plot(t, schedule(t), color=COLOURS["blue"], marker="o" if steps == 1 else "")
     phases = [(start, name) for start, name in schedule.phases() if start < steps]
     ends = [*(start for start, _ in phases[1:]), steps - 1]
     for i, ((start, name), end) in enumerate(zip(phases, ends, strict=True)):
@@ -39,7 +39,8 @@ def plot_schedule(schedule: Any, steps: int) -> Any:
             va="top",
             rotation=90 if upright else 0,
         )
-    axes.set(xlabel="step t", ylabel="learning rate", title=textwrap.fill(repr(schedule), 60))
+    title = textwrap.shorten(repr(schedule), 300, placeholder=" …")
+    axes.set(xlabel="step t", ylabel="learning rate", title=textwrap.fill(title, 60))
     axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # with room for the names
     axes.margins(x=0)
     axes.spines[["top", "right"]].set_visible(False)
