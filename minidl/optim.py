@@ -661,11 +661,11 @@ class FTRL(Optimizer):
     slots = {"z": None, "n": None}
     start = {"n": "initial_accumulator"}
 
-    @np.errstate(all="ignore")
     def update(self, group, lr, t, w, g, z, n, indices=None):
         if t == 1 and group.warm_start:
-            ridge = group.beta + n**-group.lr_power + lr * group.l2
-            z[:] = -w * ridge - np.sign(w) * lr * group.l1
+            with np.errstate(all="ignore"):
+                ridge = group.beta + n**-group.lr_power + lr * group.l2
+                z[:] = -w * ridge - np.sign(w) * lr * group.l1
         form = group.beta, group.l1, group.l2, group.lr_power
         kernels.ftrl(w, g, z, n, lr, *form, group.weight_decay, group.maximize, indices)
 

@@ -312,9 +312,9 @@ def ftrl(floating[::1] w not None, const floating[::1] g not None,
     for k in prange(touched, nogil=True, num_threads=threads(), use_threads_if=touched >= THREADED):
         i = k if everywhere else indices[k]
         d = descent(g[k], w[i], sign, decay)
-        d = limit if d > limit else (-limit if d < -limit else d)
         if d * d == 0:
             continue
+        d = limit if d > limit else (-limit if d < -limit else d)
         before = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
         n[i] = square_sum(n[i], d)
         after = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
