@@ -4,12 +4,14 @@ import ast
 import graphlib
 import importlib
 import inspect
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from mutants import MUTANTS
 
 import minidl as dl
 from minidl import _kernels
@@ -352,3 +354,16 @@ def test_no_line_is_longer_than_100_characters(pattern):
         if len(line) > 100
     ]
     assert long == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/mathematics.md", "docs/proof.md"])
+def test_what_a_page_links_to_is_there(page):
+    page = Path(__file__).parents[1] / page
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.place}: {m.error}")
+def test_a_mutant_fits_the_code_and_changes_it(mutant):
+    text = (PACKAGE.parent / mutant.file).read_text(encoding="utf-8")
+    assert mutant.applied_to(text) != text
