@@ -47,13 +47,18 @@ def tensors(rule: str, params: Any) -> dict[Any, str | None]:
     return found
 
 
-def names(found: dict[Any, str | None]) -> dict[Any, str]:
-    """A name for each tensor: those found with it or its own, else, where any is missing or not
-    unique, the positions of all."""
-    chosen = [name or p.name for p, name in found.items()]
-    if None in chosen or len(set(chosen)) < len(chosen):
-        chosen = [str(i) for i in range(len(chosen))]
-    return dict(zip(found, chosen, strict=True))
+def names(found: dict[Any, str | None], groups: Iterable[list[Any]] = ()) -> dict[Any, str]:
+    """A name for each tensor: the one found with it, or its own.
+
+    Where these are not unique, the number of the group goes before them; where that doesn't help,
+    or any has none, the names are positions.
+    """
+    own = {p: str(name or p.name) for p, name in found.items()}
+    numbered = {p: f"{i}.{own[p]}" for i, group in enumerate(groups) for p in group}
+    for chosen in (own, numbered):
+        if all(name or p.name for p, name in found.items()) and len({*chosen.values()}) == len(own):
+            return chosen
+    return {p: str(i) for i, p in enumerate(found)}
 
 
 def _items(rule: str, params: Any) -> list[Any]:

@@ -242,12 +242,17 @@ class Optimizer:
         for p in self.state:
             p.grad = None
 
+    def _named(self) -> dict[Any, str]:
+        found = {p: self._names.get(p) for p in self.state}
+        return _parameters.names(found, [group.params for group in self.groups])
+
     def state_dict(self) -> dict[str, Any]:
         """A deep copy of rule, step count, groups' options and state, keyed by parameter name.
 
-        Where a parameter has no name, or two have the same, positions stand for names.
+        Where names are not unique, the group's number goes before them ("0.dense1.weight"); where
+        there are none, positions stand for them.
         """
-        names = _parameters.names({p: self._names.get(p) for p in self.state})
+        names = self._named()
         return copy.deepcopy(
             {
                 "rule": type(self).__name__,
@@ -284,7 +289,7 @@ class Optimizer:
         self.t = state["t"]
         for group, options in zip(self.groups, groups, strict=True):
             group.update({**options, "lr": resumed(group["lr"], options["lr"])})
-        for p, name in _parameters.names({p: self._names.get(p) for p in self.state}).items():
+        for p, name in self._named().items():
             saved = state["state"][name].items()
             self.state[p] = {k: v if k == "t" else np.array(v, order="C") for k, v in saved}
 

@@ -1796,3 +1796,20 @@ def test_a_centered_variance_that_has_overflowed_freezes_the_weight():
     w = weights([1.0], "float32")
     descend(dl.optim.RMSprop([w], lr=0.1, centered=True, alpha=0.5), w, [[1e25]])
     assert w.data[0] == 1
+
+
+@EVERY_RULE
+def test_two_networks_in_one_optimizer_keep_their_names_whatever_the_order(rule):
+    first, second = network(seed=1), network(seed=2)
+    optimizer = make(rule, [{"params": first}, {"params": second, "lr": 0.2}], lr=0.1)
+    train(first, optimizer, 3)
+    train(second, optimizer, 2)
+    state = optimizer.state_dict()
+    assert [name.partition(".")[0] for name in state["state"]] == ["0"] * 4 + ["1"] * 4
+    assert {"0.dense1.weight", "1.dense2.bias"} <= set(state["state"])
+    copies = copy.deepcopy((first, second))
+    reordered = [{"params": list(copied.named_parameters())[::-1]} for copied in copies]
+    later = make(rule, reordered, lr=0.1)
+    later.load_state_dict(state)
+    assert train(copies[0], later, 2) == train(first, optimizer, 2)
+    assert train(copies[1], later, 2) == train(second, optimizer, 2)

@@ -51,6 +51,15 @@ def test_names_are_unique_and_there_is_one_for_each_tensor(case):
     assert [p.name for p in found] == [own for _, own in given]
 
 
+def test_names_that_two_groups_share_are_preceded_by_the_groups_number():
+    a, b, c = (dl.Tensor([1.0], True) for _ in range(3))
+    found = {a: "x", b: "y", c: "x"}
+    assert list(_parameters.names(found, [[a, b], [c]]).values()) == ["0.x", "0.y", "1.x"]
+    assert list(_parameters.names(found, [[a, b, c]]).values()) == ["0", "1", "2"]
+    assert list(_parameters.names(found | {b: None}, [[a, b], [c]]).values()) == ["0", "1", "2"]
+    assert list(_parameters.names({a: "x", b: "y"}, [[a], [b]]).values()) == ["x", "y"]
+
+
 def test_the_first_name_that_comes_along_with_a_tensor_is_kept():
     a, b = (dl.Tensor([1.0], True) for _ in range(2))
     found = _parameters.tensors("Rule", [a, ("first", a), ("b", b), ("second", b), b])
