@@ -27,20 +27,29 @@ def problem(name, batch):
     return sizes, x, rng.integers(sizes[-1], size=batch)
 
 
-def minidl_step(model, x, y, threads):
-    """A function that takes one step and returns the loss."""
-    optimizer = dl.optim.Adam(model)
-    loss_of = dl.losses.mse if y.ndim == 2 else dl.losses.cross_entropy
+def training_step(network, loss_of, optimizer, x, y):
+    """A function that takes one step and returns the loss; minidl's and PyTorch's read alike."""
 
     def step():
-        dl.set_num_threads(threads)
         optimizer.zero_grad()
-        loss = loss_of(model(x), y)
+        loss = loss_of(network(x), y)
         loss.backward()
         optimizer.step()
         return loss.item()
 
     return step
+
+
+def minidl_step(model, x, y, threads):
+    """A step of minidl, its kernels on so many threads."""
+    loss_of = dl.losses.mse if y.ndim == 2 else dl.losses.cross_entropy
+    step = training_step(model, loss_of, dl.optim.Adam(model), x, y)
+
+    def threaded():
+        dl.set_num_threads(threads)
+        return step()
+
+    return threaded
 
 
 def torch_step(torch, model, x, y):
@@ -57,16 +66,7 @@ def torch_step(torch, model, x, y):
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     functions = torch.nn.functional
     loss_of = functions.mse_loss if y.ndim == 2 else functions.cross_entropy
-    x, y = torch.tensor(x), torch.tensor(y)
-
-    def step():
-        optimizer.zero_grad()
-        loss = loss_of(network(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
+    return training_step(network, loss_of, optimizer, torch.tensor(x), torch.tensor(y))
 
 
 def main():

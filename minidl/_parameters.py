@@ -122,6 +122,9 @@ class Group(Mapping):
 
     __setattr__ = __setitem__
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name} can't be deleted from a group, only changed")
+
     def update(self, changes: dict[str, Any]) -> None:
         """Change options, all or, after an error, none."""
         vars(self).update(self._accepted(changes))

@@ -306,7 +306,7 @@ def _outline(state: dict[str, Any]) -> dict[str, Any]:
     """What of a state dict must agree with the optimizer that loads it."""
     rule = state["rule"]
     outline = {"rule": rule, "number of groups": len(state["groups"])}
-    outline["parameters"] = sorted(state["state"])
+    outline["list of parameters"] = sorted(state["state"])
     _checks.count(rule, "t", state["t"], low=0)
     for i, group in enumerate(state["groups"]):
         outline[f"group {i}"] = sorted(group["params"])

@@ -8,13 +8,14 @@ ReduceOnPlateau, which answers to a metric, remembers.
 from __future__ import annotations
 
 import bisect
+import functools
 import itertools
 import math
 import numbers
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -74,16 +75,10 @@ def as_schedule(owner: str, name: str, value: Any) -> Schedule:
     return Constant(_checks.number(owner, name, value))
 
 
-def _positive(owner: str, name: str, value: Any) -> float:
-    return _checks.number(owner, name, value, above=True)
-
-
-def _below_one(owner: str, name: str, value: Any) -> float:
-    return _checks.number(owner, name, value, high=1, below=True)
-
-
-NUMBER, COUNT, FLAG, POSITIVE = (_checks.number,), (_checks.count,), (_checks.flag,), (_positive,)
+NUMBER, COUNT, FLAG = (_checks.number,), (_checks.count,), (_checks.flag,)
 FROM_ZERO, UP_TO_ONE = (_checks.count, 0), (_checks.number, 0.0, 1.0)
+POSITIVE = (functools.partial(_checks.number, above=True),)
+BELOW_ONE = (functools.partial(_checks.number, high=1, below=True),)
 SHAPE, SCHEDULE = (_checks.choice, SHAPES), (as_schedule,)
 
 
@@ -170,16 +165,14 @@ class _DecayTo(Schedule):
     lr: float
     steps: int
     end: float = 0.0
+    # _left(u): what is left of the decay when the share u of its steps is done, from 1 to 0
+    _left: ClassVar[Callable[..., float]]
 
     def __post_init__(self) -> None:
         self._check(lr=NUMBER, steps=COUNT, end=NUMBER)
 
     def formula(self, t: int) -> float:
         return self.end + (self.lr - self.end) * self._left(min(t, self.steps) / self.steps)
-
-    def _left(self, u: float) -> float:
-        """What is left of the decay when the share u of its steps is done: from 1 to 0."""
-        raise NotImplementedError
 
     def phases(self) -> list[tuple[int, str]]:
         return [*super().phases(), (self.steps, "end")]
@@ -633,7 +626,7 @@ class ReduceOnPlateau(Schedule):
     memory: dict[str, Any] = field(init=False, repr=False, hash=False)
 
     def __post_init__(self) -> None:
-        self._check(lr=NUMBER, factor=(_below_one,), patience=FROM_ZERO, cooldown=FROM_ZERO)
+        self._check(lr=NUMBER, factor=BELOW_ONE, patience=FROM_ZERO, cooldown=FROM_ZERO)
         self._check(threshold=NUMBER, min_lr=NUMBER, mode=(_checks.choice, ("min", "max")))
         if self.min_lr > self.lr:
             raise ValueError(f"ReduceOnPlateau: min_lr={self.min_lr} must be ≤ lr={self.lr}")

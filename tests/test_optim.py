@@ -1714,6 +1714,8 @@ def test_a_group_changes_by_checked_options_alone():
             group.update(change)
     with pytest.raises((AttributeError, TypeError)):
         del group["eps"]
+    with pytest.raises(AttributeError, match="eps can't be deleted from a group, only changed"):
+        del group.eps
     assert dict(group) == before
 
 

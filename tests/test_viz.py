@@ -78,6 +78,10 @@ PHASES = [
         schedulers.Sequence([(schedulers.WarmUp(0.1, 3), 8), schedulers.LinearDecay(0.1, 100)]),
         [("warm-up", 0, 3), ("constant", 3, 8), ("linear decay", 8, 24)],
     ),
+    (  # names that only fit upright
+        schedulers.Sequence([(schedulers.CosineDecay(0.1, 2), 2)] * 3 + [0.1]),
+        [*(("cosine decay", start, start + 2) for start in (0, 2, 4)), ("constant", 6, 24)],
+    ),
 ]
 
 
