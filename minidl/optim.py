@@ -85,8 +85,9 @@ class Optimizer:
     slots: dict[str, str | None] = {}
     start: dict[str, str] = {}
     scalars: dict[str, float] = {}
-    # update(group, lr, t, w, g, *slots, *scalars): update one parameter w, flat, in place; absent
-    # slots are None, and t is the number of this parameter's updates, from 1
+    # update(group, lr, t, w, g, *slots, *scalars): update parameters in place. All but t are lists
+    # of arrays, None for a slot that is switched off; t is the number of these parameters' updates,
+    # from 1, and their scalars are equal
     update: Callable[..., None]
 
     def __init_subclass__(cls) -> None:
@@ -183,30 +184,44 @@ class Optimizer:
         work = []
         for group in self.groups:
             lr = self._rate_of(group)
+            alike: dict[Any, list[Any]] = {}
             for p in group.params:
-                if p.grad is not None and p.requires_grad:
-                    self._check_step(p, p.grad, p.shape)
-                    work.append((group, lr, p))
+                g = p.grad
+                if g is not None and p.requires_grad:
+                    self._check_step(p, g, p.data.shape)
+                    state = self.state[p]
+                    key = state["t"], *[state[name].item() for name in self.scalars]
+                    g = g if g.flags.c_contiguous else np.ascontiguousarray(g)
+                    alike.setdefault(key, []).append((p, p.data, g, state))
+            work += [(group, lr, members) for members in alike.values()]
         if not work:
             raise RuntimeError(
                 f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
                 "first, on a loss that depends on these parameters."
             )
         self.t += 1
-        for group, lr, p in work:
-            self._apply(group, lr, p, p.grad)
-
-    def _apply(self, group: Group, lr: float, p: Any, g: np.ndarray, **how: Any) -> None:
-        """Update one parameter, all of which has been checked."""
-        state = self.state[p]
-        state["t"] += 1
-        names = (*self.slots, *self.scalars)
-        slots = (state[name].ravel() if name in state else None for name in names)
-        self.update(group, lr, state["t"], p.data.ravel(), g.ravel(), *slots, **how)
-        p.version += 1
+        for group, lr, members in work:
+            params, w, g, states = map(list, zip(*members, strict=True))
+            t = states[0]["t"] + 1
+            arrays = [
+                [state[name] for state in states] if name in states[0] else None
+                for name in (*self.slots, *self.scalars)
+            ]
+            self.update(group, lr, t, w, g, *arrays)
+            for p, state in zip(params, states, strict=True):
+                state["t"] = t
+                p.version += 1
 
     def _check_step(self, p: Any, g: Any, shape: tuple[int, ...], method: str = "step") -> None:
-        call, w = f"{type(self).__name__}.{method}", p.data
+        w = p.data
+        if (
+            type(g) is np.ndarray
+            and g.dtype is w.dtype
+            and g.shape == shape
+            and w.flags.carray  # C-contiguous and writable
+        ):
+            return
+        call = f"{type(self).__name__}.{method}"
         if not isinstance(g, np.ndarray) or g.dtype != w.dtype:
             came = g.dtype if isinstance(g, np.ndarray) else f"a {type(g).__name__}"
             raise TypeError(
@@ -359,8 +374,9 @@ class SGD(Optimizer):
         return chosen
 
     def update(self, group, lr, t, w, g, b):
-        momentum = group.momentum, group.dampening, group.nesterov
-        kernels.sgd(w, g, b, t == 1, lr, *momentum, group.weight_decay, group.maximize)
+        momentum = group.momentum, group.dampening
+        decay = group.weight_decay, group.maximize
+        kernels.sgd((w, g, b), lr, *momentum, t == 1, group.nesterov, *decay)
 
 
 class Momentum(Optimizer):
@@ -382,7 +398,7 @@ class Momentum(Optimizer):
     slots = {"v": None}
 
     def update(self, group, lr, t, w, g, v):
-        kernels.momentum(w, g, v, lr, group.beta, group.weight_decay, group.maximize)
+        kernels.momentum((w, g, v), lr, group.beta, group.weight_decay, group.maximize)
 
 
 class NAG(Momentum):
@@ -402,7 +418,7 @@ class NAG(Momentum):
     """
 
     def update(self, group, lr, t, w, g, v):
-        kernels.nag(w, g, v, lr, group.beta, group.weight_decay, group.maximize)
+        kernels.nag((w, g, v), lr, group.beta, group.weight_decay, group.maximize)
 
 
 class Adagrad(Optimizer):
@@ -432,7 +448,7 @@ class Adagrad(Optimizer):
     def update(self, group, lr, t, w, g, G):
         lr /= 1 + (t - 1) * group.lr_decay
         epsilon = group.eps, group.eps_inside_sqrt
-        kernels.adagrad(w, g, G, lr, *epsilon, group.weight_decay, group.maximize)
+        kernels.adagrad((w, g, G), lr, *epsilon, group.weight_decay, group.maximize)
 
 
 class RMSprop(Optimizer):
@@ -463,9 +479,9 @@ class RMSprop(Optimizer):
     slots = {"G": None, "g_mean": "centered", "b": "momentum"}
 
     def update(self, group, lr, t, w, g, G, g_mean, b):
-        form = group.momentum, group.centered, group.eps_inside_sqrt
+        form = group.alpha, group.eps, group.momentum, group.eps_inside_sqrt
         decay = group.weight_decay, group.maximize
-        kernels.rmsprop(w, g, G, g_mean, b, lr, group.alpha, group.eps, *form, *decay)
+        kernels.rmsprop((w, g, G, g_mean, b), lr, *form, *decay)
 
 
 class Adam(Optimizer):
@@ -491,9 +507,8 @@ class Adam(Optimizer):
     def update(self, group, lr, t, w, g, m, v, v_max):
         beta1, beta2 = group.betas
         corrections = 1 - beta1**t, 1 - beta2**t  # in float64: in float32 the fifth digit is wrong
-        form = group.eps, group.amsgrad
         decay = group.weight_decay, self.decoupled, group.maximize
-        kernels.adam(w, g, m, v, v_max, lr, beta1, beta2, *corrections, *form, *decay)
+        kernels.adam((w, g, m, v, v_max), lr, beta1, beta2, *corrections, group.eps, *decay)
 
 
 class AdamW(Adam):
@@ -541,11 +556,12 @@ class Nadam(Optimizer):
     def update(self, group, lr, t, w, g, m, v, mu_product):
         beta1, beta2 = group.betas
         mu, mu_next = (beta1 * (1 - 0.96 ** (s * group.momentum_decay) / 2) for s in (t, t + 1))
-        mu_product *= mu
-        product = mu_product.item()
+        product = mu_product[0].item() * mu
+        for kept in mu_product:
+            kept[:] = product
         shares = (1 - mu) / (1 - product), mu_next / (1 - product * mu_next)
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
-        kernels.nadam(w, g, m, v, lr, beta1, beta2, *shares, 1 - beta2**t, group.eps, *decay)
+        kernels.nadam((w, g, m, v), lr, beta1, beta2, *shares, 1 - beta2**t, group.eps, *decay)
 
 
 class Adamax(Optimizer):
@@ -570,7 +586,7 @@ class Adamax(Optimizer):
     def update(self, group, lr, t, w, g, m, u):
         beta1, beta2 = group.betas
         decay = group.weight_decay, group.maximize
-        kernels.adamax(w, g, m, u, lr, beta1, beta2, 1 - beta1**t, group.eps, *decay)
+        kernels.adamax((w, g, m, u), lr, beta1, beta2, 1 - beta1**t, group.eps, *decay)
 
 
 class RAdam(Optimizer):
@@ -604,7 +620,7 @@ class RAdam(Optimizer):
             rectification = math.sqrt(shrunk / full * correction2)
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
         form = correction1, rectification, group.eps
-        kernels.radam(w, g, m, v, lr, beta1, beta2, *form, *decay)
+        kernels.radam((w, g, m, v), lr, beta1, beta2, *form, *decay)
 
 
 class Adadelta(Optimizer):
@@ -629,7 +645,7 @@ class Adadelta(Optimizer):
 
     def update(self, group, lr, t, w, g, E, D):
         decay = group.weight_decay, group.maximize
-        kernels.adadelta(w, g, E, D, lr, group.rho, group.eps, *decay)
+        kernels.adadelta((w, g, E, D), lr, group.rho, group.eps, *decay)
 
 
 class FTRL(Optimizer):
@@ -666,13 +682,19 @@ class FTRL(Optimizer):
     slots = {"z": None, "n": None}
     start = {"n": "initial_accumulator"}
 
-    def update(self, group, lr, t, w, g, z, n, indices=None):
+    def update(self, group, lr, t, w, g, z, n):
+        self._start(group, lr, t, w, z, n)
+        form = group.beta, group.l1, group.l2, group.lr_power
+        kernels.ftrl((w, g, z, n), lr, *form, group.weight_decay, group.maximize)
+
+    @staticmethod
+    def _start(group, lr, t, w, z, n):
+        """Before the first update, the z from which the rule gives back the initial weights."""
         if t == 1 and group.warm_start:
             with np.errstate(all="ignore"):
-                ridge = group.beta + n**-group.lr_power + lr * group.l2
-                z[:] = -w * ridge - np.sign(w) * lr * group.l1
-        form = group.beta, group.l1, group.l2, group.lr_power
-        kernels.ftrl(w, g, z, n, lr, *form, group.weight_decay, group.maximize, indices)
+                for w_0, z_0, n_0 in zip(w, z, n, strict=True):
+                    ridge = group.beta + n_0**-group.lr_power + lr * group.l2
+                    z_0[...] = -w_0 * ridge - np.sign(w_0) * lr * group.l1
 
     def sparse_step(self, parameter: Any, indices: Any, gradient: np.ndarray) -> None:
         """A step of one parameter whose gradient is 0 but at a few entries, at the cost of these.
@@ -709,10 +731,16 @@ class FTRL(Optimizer):
             )
         indices = np.ascontiguousarray(indices, np.intp)
         self._check_step(parameter, gradient, indices.shape, "sparse_step")
-        lr = self._rate_of(group)
+        lr, state = self._rate_of(group), self.state[parameter]
         kernels.check_indices(indices, parameter.size)
         self.t += 1
-        self._apply(group, lr, parameter, gradient, indices=indices)
+        state["t"] += 1
+        w, z, n = parameter.data, state["z"], state["n"]
+        self._start(group, lr, state["t"], [w], [z], [n])
+        form = group.beta, group.l1, group.l2, group.lr_power, group.maximize
+        flat = w.reshape(-1), np.ascontiguousarray(gradient), z.reshape(-1), n.reshape(-1)
+        kernels.ftrl_at(indices, *flat, lr, *form)
+        parameter.version += 1
 
 
 class Lion(Optimizer):
@@ -734,4 +762,4 @@ class Lion(Optimizer):
     slots = {"m": None}
 
     def update(self, group, lr, t, w, g, m):
-        kernels.lion(w, g, m, lr, *group.betas, group.weight_decay, group.maximize)
+        kernels.lion((w, g, m), lr, *group.betas, group.weight_decay, group.maximize)

@@ -1,19 +1,104 @@
 """The update rules: one typed loop each, in place, in the letters of the papers.
 
-w is a parameter, g the gradient of the loss by it, and what follows is the rule's state, all
-flat and of one length. Constants arrive as float64 and are rounded once to the arrays' type. An
-entry depends on nothing but itself: the bits do not depend on the number of threads.
+A rule is called with lists, the parameters w, the gradients g of the loss by them and its states,
+and with its constants; one call updates all parameters. Its loop runs over the n entries of one of
+them. Constants arrive as float64 and are rounded once to the arrays' type. An entry depends on
+nothing but itself: the bits do not depend on the number of threads.
 """
 
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+)
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport fabs, pow, sqrt, sqrtf
+from libc.stdlib cimport calloc, free
 
 from minidl._kernels.system cimport threads
 
 cdef enum:
     THREADED = 32768  # entries; below this, starting the threads costs more than they save
+    ARRAYS = 5  # of one parameter at most: itself, its gradient and three states
+    CONSTANTS = 10  # of one rule at most
+
+ctypedef void (*Loop)(void **a, Py_ssize_t n, const double *c) noexcept nogil
+
+
+cdef class Rule:
+    """A rule's loop, for float32 and float64, to be called with lists of arrays and constants."""
+
+    cdef Loop singles, doubles
+    cdef readonly tuple arrays, constants  # their names; one with a ? may be left out
+
+    def __call__(self, tuple lists, *constants):
+        """Update parameters: lists are w, g and the states, None for one that is left out.
+
+        TypeError or ValueError, and nothing is changed, unless all arrays are C-contiguous, those
+        of one parameter have one length and one type, float32 or float64, and all but g are
+        writable.
+        """
+        cdef Py_ssize_t width = len(self.arrays), count, i, k
+        cdef double c[CONSTANTS]
+        cdef void *arrays[ARRAYS]
+        cdef Py_buffer *views
+        cdef Py_buffer *w
+        if len(lists) != width or len(constants) != len(self.constants):
+            raise TypeError(f"expected {self.arrays} and {self.constants}")
+        for k in range(len(constants)):
+            c[k] = constants[k]
+        count = len(lists[0])
+        views = <Py_buffer *> calloc(width * count + 1, sizeof(Py_buffer))
+        if views == NULL:
+            raise MemoryError
+        try:
+            for k in range(width):
+                if lists[k] is not None or not self.arrays[k].endswith("?"):
+                    acquire(lists[k], self.arrays[k], views, k, width, count)
+            with nogil:
+                for i in range(count):
+                    w = &views[i * width]
+                    for k in range(width):
+                        arrays[k] = w[k].buf
+                    if w.itemsize == sizeof(float):
+                        self.singles(arrays, w.len // w.itemsize, c)
+                    else:
+                        self.doubles(arrays, w.len // w.itemsize, c)
+        finally:
+            for i in range(width * count):
+                PyBuffer_Release(&views[i])  # does nothing where none was taken
+            free(views)
+
+
+cdef int acquire(list arrays, str name, Py_buffer *views, Py_ssize_t k, Py_ssize_t width,
+                 Py_ssize_t count) except -1:
+    """Take the buffers of the k-th list, and check each against its parameter's."""
+    cdef int flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (0 if k == 1 else PyBUF_WRITABLE)
+    cdef Py_ssize_t i
+    cdef Py_buffer *w
+    cdef Py_buffer *array
+    if arrays is None or len(arrays) != count:
+        raise ValueError(f"{name} must hold {count} arrays, one for each parameter, got {arrays}")
+    for i in range(count):
+        w, array = &views[i * width], &views[i * width + k]
+        PyObject_GetBuffer(arrays[i], array, flags)
+        if array.format[0] != w.format[0] or (w.format[0] != c"f" and w.format[0] != c"d"):
+            raise ValueError(
+                f"dtype mismatch: w is of type {w.format.decode()}, {name} "
+                f"{array.format.decode()}; both must be f or both d"
+            )
+        if array.len != w.len:
+            raise ValueError(
+                f"w has {w.len // w.itemsize} entries, {name} {array.len // w.itemsize}"
+            )
+    return 0
+
+
+cdef Rule rule(str arrays, str constants, Loop singles, Loop doubles):
+    cdef Rule made = Rule()
+    made.arrays, made.constants = tuple(arrays.split()), tuple(constants.split())
+    made.singles, made.doubles = singles, doubles
+    return made
 
 
 cdef inline floating descent(floating g, floating w, floating sign, floating decay) noexcept nogil:
@@ -26,13 +111,12 @@ cdef inline floating stepped(floating w, floating eta, floating d) noexcept nogi
     return w - eta * d if eta != 0 else w
 
 
-cdef int forget(floating[::1] v, floating keep) except -1:
+cdef inline void forget(floating *v, Py_ssize_t n, floating keep) noexcept nogil:
     """v ← 0 if nothing of it is to be kept, as 0 · v would be NaN where v has overflowed."""
     cdef Py_ssize_t i
     if keep == 0:
-        for i in range(v.shape[0]):
+        for i in range(n):
             v[i] = 0
-    return 0
 
 
 cdef inline floating root(floating x) noexcept nogil:
@@ -53,11 +137,384 @@ cdef inline floating square_sum(floating n, floating d) noexcept nogil:
     return largest if total > largest else total
 
 
-cdef int same_length(Py_ssize_t w, Py_ssize_t g, Py_ssize_t a=-1, Py_ssize_t b=-1) except -1:
-    """Raise unless the gradient and the (up to two) states given are as long as the parameter."""
-    if g != w or (a != w and a != -1) or (b != w and b != -1):
-        raise ValueError(f"w has {w} entries, but g has {g} and the states {a} and {b}")
-    return 0
+cdef void sgd_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """b ← μb + (1 − τ)g (b ← g at first);  d = g + μb if nesterov else b;  w ← w − ηd.
+
+    Without momentum b is None and d = g.
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *b = a[2]
+    cdef floating eta = <floating> c[0], mu = <floating> c[1], fresh = <floating> (1 - c[2])
+    cdef bint first = c[3] != 0, nesterov = c[4] != 0
+    cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1, d
+    cdef Py_ssize_t i
+    if b == NULL:
+        for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+            w[i] = stepped(w[i], eta, descent(g[i], w[i], sign, decay))
+        return
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        b[i] = d if first else mu * b[i] + fresh * d
+        w[i] = stepped(w[i], eta, d + mu * b[i] if nesterov else b[i])
+
+
+sgd = rule(
+    "w g b?",
+    "lr momentum dampening first nesterov weight_decay maximize",
+    <Loop> sgd_loop[float], <Loop> sgd_loop[double],
+)
+
+
+cdef void momentum_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """v ← βv + (1 − β)g;  w ← w − ηv."""
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *v = a[2]
+    cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
+    cdef floating decay = <floating> c[2], sign = -1 if c[3] else 1
+    cdef Py_ssize_t i
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        v[i] = keep * v[i] + fresh * descent(g[i], w[i], sign, decay)
+        w[i] = stepped(w[i], eta, v[i])
+
+
+momentum = rule(
+    "w g v",
+    "lr beta weight_decay maximize",
+    <Loop> momentum_loop[float], <Loop> momentum_loop[double],
+)
+
+
+cdef void nag_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """v ← βv + (1 − β)g;  w ← w − η(βv + (1 − β)g)."""
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *v = a[2]
+    cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
+    cdef floating decay = <floating> c[2], sign = -1 if c[3] else 1, push
+    cdef Py_ssize_t i
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        push = fresh * descent(g[i], w[i], sign, decay)
+        v[i] = keep * v[i] + push
+        w[i] = stepped(w[i], eta, keep * v[i] + push)
+
+
+nag = rule(
+    "w g v",
+    "lr beta weight_decay maximize",
+    <Loop> nag_loop[float], <Loop> nag_loop[double],
+)
+
+
+cdef void adagrad_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """G ← G + g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *G = a[2]
+    cdef floating eta = <floating> c[0], e = <floating> c[1]
+    cdef bint eps_inside_sqrt = c[2] != 0
+    cdef floating decay = <floating> c[3], sign = -1 if c[4] else 1, d
+    cdef Py_ssize_t i
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        G[i] = G[i] + d * d
+        w[i] = stepped(w[i], eta, d / damped_root(G[i], e, eps_inside_sqrt))
+
+
+adagrad = rule(
+    "w g G",
+    "lr eps eps_inside_sqrt weight_decay maximize",
+    <Loop> adagrad_loop[float], <Loop> adagrad_loop[double],
+)
+
+
+cdef void rmsprop_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """G ← αG + (1 − α)g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
+
+    Centered, with ḡ: ḡ ← αḡ + (1 − α)g, and G − ḡ² stands for G under the root.
+    With momentum, and b: b ← μb + g/denominator;  w ← w − ηb.
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *G = a[2]
+    cdef floating *g_mean = a[3]
+    cdef floating *b = a[4]
+    cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
+    cdef floating e = <floating> c[2], mu = <floating> c[3], d, s, spread
+    cdef bint eps_inside_sqrt = c[4] != 0
+    cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
+    cdef Py_ssize_t i
+    forget(G, n, keep)
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        G[i] = keep * G[i] + fresh * (d * d)
+        s = G[i]
+        if g_mean != NULL:
+            g_mean[i] = keep * g_mean[i] + fresh * d
+            spread = s - g_mean[i] * g_mean[i]
+            # a variance is ≥ 0, but for rounding; where both have overflowed it stays infinite
+            s = spread if spread > 0 else (0 if spread <= 0 else s)
+        d = d / damped_root(s, e, eps_inside_sqrt)
+        if b != NULL:
+            b[i] = mu * b[i] + d
+            d = b[i]
+        w[i] = stepped(w[i], eta, d)
+
+
+rmsprop = rule(
+    "w g G g_mean? b?",
+    "lr alpha eps momentum eps_inside_sqrt weight_decay maximize",
+    <Loop> rmsprop_loop[float], <Loop> rmsprop_loop[double],
+)
+
+
+cdef void adam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (m/c₁) / (√(v/c₂) + ε).
+
+    The corrections are c₁ = 1 − β₁ᵗ and c₂ = 1 − β₂ᵗ. With v_max (AMSGrad), v_max ← max(v_max, v)
+    stands for v in the update. Decoupled weight decay: w ← (1 − ηλ)w first, and g is left alone.
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *m = a[2]
+    cdef floating *v = a[3]
+    cdef floating *v_max = a[4]
+    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1])
+    cdef floating keep2 = <floating> c[2], fresh2 = <floating> (1 - c[2])
+    cdef floating eta = <floating> (c[0] / c[3]), scale2 = <floating> (1 / c[4])
+    cdef floating e = <floating> c[5], decay = 0 if c[7] else <floating> c[6]
+    cdef floating shrink = <floating> (1 - c[0] * c[6]) if c[7] else 1
+    cdef floating sign = -1 if c[8] else 1, d, s
+    cdef Py_ssize_t i
+    forget(v, n, keep2)
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        m[i] = keep1 * m[i] + fresh1 * d
+        v[i] = keep2 * v[i] + fresh2 * (d * d)
+        s = v[i]
+        if v_max != NULL:
+            s = v_max[i] if v_max[i] > s else s
+            v_max[i] = s
+        w[i] = stepped(shrink * w[i], eta, m[i] / (root(s * scale2) + e))
+
+
+adam = rule(
+    "w g m v v_max?",
+    "lr beta1 beta2 correction1 correction2 eps weight_decay decoupled maximize",
+    <Loop> adam_loop[float], <Loop> adam_loop[double],
+)
+
+
+cdef void nadam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (p g + q m) / (√(v/c₂) + ε).
+
+    p is (1 − μ_t) / (1 − Πμ_t), q is μ_{t+1} / (1 − Πμ_{t+1}), and c₂ = 1 − β₂ᵗ.
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *m = a[2]
+    cdef floating *v = a[3]
+    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1])
+    cdef floating keep2 = <floating> c[2], fresh2 = <floating> (1 - c[2])
+    # a quarter of each share, as the sum could overflow; η makes up for it
+    cdef floating eta = <floating> (4 * c[0]), p = <floating> (c[3] / 4), q = <floating> (c[4] / 4)
+    cdef floating scale2 = <floating> (1 / c[5]), e = <floating> c[6]
+    cdef floating decay = 0 if c[8] else <floating> c[7]
+    cdef floating shrink = <floating> (1 - c[0] * c[7]) if c[8] else 1
+    cdef floating sign = -1 if c[9] else 1, d
+    cdef Py_ssize_t i
+    forget(v, n, keep2)
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        m[i] = keep1 * m[i] + fresh1 * d
+        v[i] = keep2 * v[i] + fresh2 * (d * d)
+        w[i] = stepped(shrink * w[i], eta, (p * d + q * m[i]) / (root(v[i] * scale2) + e))
+
+
+nadam = rule(
+    "w g m v",
+    "lr beta1 beta2 now ahead correction2 eps weight_decay decoupled maximize",
+    <Loop> nadam_loop[float], <Loop> nadam_loop[double],
+)
+
+
+cdef void adamax_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  w ← w − (η/c₁) m/u with c₁ = 1 − β₁ᵗ.
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *m = a[2]
+    cdef floating *u = a[3]
+    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1]), keep2 = <floating> c[2]
+    cdef floating eta = <floating> (c[0] / c[3]), e = <floating> c[4], d, faded, size
+    cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
+    cdef Py_ssize_t i
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        m[i] = keep1 * m[i] + fresh1 * d
+        faded, size = keep2 * u[i], <floating> fabs(d) + e
+        u[i] = faded if faded > size else size
+        w[i] = stepped(w[i], eta, m[i] / u[i])
+
+
+adamax = rule(
+    "w g m u",
+    "lr beta1 beta2 correction1 eps weight_decay maximize",
+    <Loop> adamax_loop[float], <Loop> adamax_loop[double],
+)
+
+
+cdef void radam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − (η/c₁) m · r√c₂/(√v + ε).
+
+    As long as the rectification r√c₂ is 0, w ← w − (η/c₁) m. c₁ = 1 − β₁ᵗ, c₂ = 1 − β₂ᵗ.
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *m = a[2]
+    cdef floating *v = a[3]
+    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1])
+    cdef floating keep2 = <floating> c[2], fresh2 = <floating> (1 - c[2])
+    cdef floating eta = <floating> (c[0] / c[3]), rectified = <floating> c[4]
+    cdef floating e = <floating> c[5], decay = 0 if c[7] else <floating> c[6]
+    cdef floating shrink = <floating> (1 - c[0] * c[6]) if c[7] else 1
+    cdef floating sign = -1 if c[8] else 1, d
+    cdef Py_ssize_t i
+    forget(v, n, keep2)
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        m[i] = keep1 * m[i] + fresh1 * d
+        v[i] = keep2 * v[i] + fresh2 * (d * d)
+        d = m[i] / (root(v[i]) + e) * rectified if rectified else m[i]
+        w[i] = stepped(shrink * w[i], eta, d)
+
+
+radam = rule(
+    "w g m v",
+    "lr beta1 beta2 correction1 rectification eps weight_decay decoupled maximize",
+    <Loop> radam_loop[float], <Loop> radam_loop[double],
+)
+
+
+cdef void adadelta_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """E ← ρE + (1 − ρ)g²;  Δ = g √(D + ε)/√(E + ε);  D ← ρD + (1 − ρ)Δ²;  w ← w − ηΔ.
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *E = a[2]
+    cdef floating *D = a[3]
+    cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
+    cdef floating e = <floating> c[2], decay = <floating> c[3], sign = -1 if c[4] else 1, d
+    cdef Py_ssize_t i
+    forget(E, n, keep)
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = descent(g[i], w[i], sign, decay)
+        E[i] = keep * E[i] + fresh * (d * d)
+        d = d * (root(D[i] + e) / root(E[i] + e))
+        D[i] = keep * D[i] + fresh * (d * d)
+        w[i] = stepped(w[i], eta, d)
+
+
+adadelta = rule(
+    "w g E D",
+    "lr rho eps weight_decay maximize",
+    <Loop> adadelta_loop[float], <Loop> adadelta_loop[double],
+)
+
+
+cdef inline void follow(floating g, floating *w, floating *z, floating *n, floating alpha,
+                        floating threshold, floating ridge, double power,
+                        bint square_root) noexcept nogil:
+    """σ = n'^−p − n^−p with n' = n + g²;  z ← z + αg − σw;  n ← n';
+    w = 0 where |z| ≤ αλ₁, else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂).
+
+    This z is α times the paper's, so that α may change from step to step, or be 0. An entry with
+    g² = 0 has nothing to learn and is left alone, to the bit.
+    """
+    cdef floating limit = 1e19 if floating is float else 1e154  # beyond it g² would overflow
+    cdef floating before, after, excess
+    if g * g == 0:
+        return
+    g = limit if g > limit else (-limit if g < -limit else g)
+    before = root(n[0]) if square_root else <floating> pow(n[0], power)
+    n[0] = square_sum(n[0], g)
+    after = root(n[0]) if square_root else <floating> pow(n[0], power)
+    z[0] = z[0] + alpha * g - (after - before) * w[0]
+    excess = <floating> fabs(z[0]) - threshold
+    if excess <= 0:
+        w[0] = 0
+    else:
+        w[0] = (-excess if z[0] > 0 else excess) / (ridge + after)
+
+
+cdef void ftrl_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *z = a[2]
+    cdef floating *m = a[3]
+    cdef floating alpha = <floating> c[0], threshold = <floating> (c[0] * c[2])
+    cdef floating ridge = <floating> (c[1] + c[0] * c[3])
+    cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
+    cdef double power = -c[4]
+    cdef Py_ssize_t i
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        follow(descent(g[i], w[i], sign, decay), &w[i], &z[i], &m[i], alpha, threshold, ridge,
+               power, power == 0.5)
+
+
+ftrl = rule(
+    "w g z n",
+    "lr beta l1 l2 lr_power weight_decay maximize",
+    <Loop> ftrl_loop[float], <Loop> ftrl_loop[double],
+)
+
+
+def ftrl_at(const Py_ssize_t[::1] indices not None, floating[::1] w not None,
+            const floating[::1] g not None, floating[::1] z not None, floating[::1] n not None,
+            double lr, double beta, double l1, double l2, double lr_power, bint maximize):
+    """`ftrl` on the entries at the indices, which rise; g holds the gradients of these alone."""
+    cdef floating alpha = <floating> lr, threshold = <floating> (lr * l1)
+    cdef floating ridge = <floating> (beta + lr * l2), sign = -1 if maximize else 1
+    cdef Py_ssize_t i, k, size = indices.shape[0]
+    if not (g.shape[0] == size and z.shape[0] == n.shape[0] == w.shape[0]):
+        raise ValueError(
+            f"there are {size} indices, {g.shape[0]} gradients; w has {w.shape[0]} entries, z "
+            f"{z.shape[0]} and n {n.shape[0]}"
+        )
+    check_indices(indices, w.shape[0])
+    for k in prange(size, nogil=True, num_threads=threads(), use_threads_if=size >= THREADED):
+        i = indices[k]
+        follow(sign * g[k], &w[i], &z[i], &n[i], alpha, threshold, ridge, -lr_power,
+               lr_power == -0.5)
+
+
+cdef void lion_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """w ← (1 − ηλ)w − η sgn(β₁m + (1 − β₁)g);  m ← β₂m + (1 − β₂)g.
+    """
+    cdef floating *w = a[0]
+    cdef floating *g = a[1]
+    cdef floating *m = a[2]
+    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1])
+    cdef floating keep2 = <floating> c[2], fresh2 = <floating> (1 - c[2])
+    cdef floating eta = <floating> c[0], shrink = <floating> (1 - c[0] * c[3])
+    cdef floating sign = -1 if c[4] else 1, d, direction
+    cdef Py_ssize_t i
+    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        d = sign * g[i]
+        direction = keep1 * m[i] + fresh1 * d
+        # the sign; of 0 it is 0, of NaN NaN
+        direction = 1 if direction > 0 else (-1 if direction < 0 else direction)
+        w[i] = shrink * w[i] - eta * direction
+        m[i] = keep2 * m[i] + fresh2 * d
+
+
+lion = rule(
+    "w g m",
+    "lr beta1 beta2 weight_decay maximize",
+    <Loop> lion_loop[float], <Loop> lion_loop[double],
+)
 
 
 cpdef int check_indices(const Py_ssize_t[::1] indices, Py_ssize_t size) except -1:
@@ -75,272 +532,6 @@ cpdef int check_indices(const Py_ssize_t[::1] indices, Py_ssize_t size) except -
             )
         last = indices[k]
     return 0
-
-
-def sgd(floating[::1] w not None, const floating[::1] g not None, floating[::1] b, bint first,
-        double lr, double momentum, double dampening, bint nesterov,
-        double weight_decay, bint maximize):
-    """b ← μb + (1 − τ)g (b ← g at first);  d = g + μb if nesterov else b;  w ← w − ηd.
-
-    Without momentum b is None and d = g.
-    """
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating eta = <floating> lr, mu = <floating> momentum, fresh = <floating> (1 - dampening)
-    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, d
-    if momentum == 0:
-        same_length(n, g.shape[0])
-        for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-            w[i] = stepped(w[i], eta, descent(g[i], w[i], sign, decay))
-        return
-    same_length(n, g.shape[0], 0 if b is None else b.shape[0])
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
-        b[i] = d if first else mu * b[i] + fresh * d
-        w[i] = stepped(w[i], eta, d + mu * b[i] if nesterov else b[i])
-
-
-def momentum(floating[::1] w not None, const floating[::1] g not None, floating[::1] v not None,
-             double lr, double beta, double weight_decay, bint maximize):
-    """v ← βv + (1 − β)g;  w ← w − ηv."""
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating eta = <floating> lr, keep = <floating> beta, fresh = <floating> (1 - beta)
-    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
-    same_length(n, g.shape[0], v.shape[0])
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        v[i] = keep * v[i] + fresh * descent(g[i], w[i], sign, decay)
-        w[i] = stepped(w[i], eta, v[i])
-
-
-def nag(floating[::1] w not None, const floating[::1] g not None, floating[::1] v not None,
-        double lr, double beta, double weight_decay, bint maximize):
-    """v ← βv + (1 − β)g;  w ← w − η(βv + (1 − β)g)."""
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating eta = <floating> lr, keep = <floating> beta, fresh = <floating> (1 - beta)
-    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, push
-    same_length(n, g.shape[0], v.shape[0])
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        push = fresh * descent(g[i], w[i], sign, decay)
-        v[i] = keep * v[i] + push
-        w[i] = stepped(w[i], eta, keep * v[i] + push)
-
-
-def adagrad(floating[::1] w not None, const floating[::1] g not None, floating[::1] G not None,
-            double lr, double eps, bint eps_inside_sqrt, double weight_decay, bint maximize):
-    """G ← G + g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε)."""
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating eta = <floating> lr, e = <floating> eps
-    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay, d
-    same_length(n, g.shape[0], G.shape[0])
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
-        G[i] = G[i] + d * d
-        w[i] = stepped(w[i], eta, d / damped_root(G[i], e, eps_inside_sqrt))
-
-
-def rmsprop(floating[::1] w not None, const floating[::1] g not None, floating[::1] G not None,
-            floating[::1] g_mean, floating[::1] b,
-            double lr, double alpha, double eps, double momentum, bint centered,
-            bint eps_inside_sqrt, double weight_decay, bint maximize):
-    """G ← αG + (1 − α)g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
-
-    Centered: ḡ ← αḡ + (1 − α)g, and G − ḡ² stands for G under the root.
-    With momentum: b ← μb + g/denominator;  w ← w − ηb.
-    """
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating eta = <floating> lr, keep = <floating> alpha, fresh = <floating> (1 - alpha)
-    cdef floating e = <floating> eps, mu = <floating> momentum, d, s, spread
-    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
-    same_length(n, g.shape[0], G.shape[0])
-    same_length(n, n, (0 if g_mean is None else g_mean.shape[0]) if centered else -1,
-                (0 if b is None else b.shape[0]) if momentum else -1)
-    forget(G, keep)
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
-        G[i] = keep * G[i] + fresh * (d * d)
-        s = G[i]
-        if centered:
-            g_mean[i] = keep * g_mean[i] + fresh * d
-            spread = s - g_mean[i] * g_mean[i]
-            # a variance is ≥ 0, but for rounding; where both have overflowed it stays infinite
-            s = spread if spread > 0 else (0 if spread <= 0 else s)
-        d = d / damped_root(s, e, eps_inside_sqrt)
-        if mu != 0:
-            b[i] = mu * b[i] + d
-            d = b[i]
-        w[i] = stepped(w[i], eta, d)
-
-
-def adam(floating[::1] w not None, const floating[::1] g not None,
-         floating[::1] m not None, floating[::1] v not None, floating[::1] v_max,
-         double lr, double beta1, double beta2, double correction1, double correction2,
-         double eps, bint amsgrad, double weight_decay, bint decoupled, bint maximize):
-    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (m/c₁) / (√(v/c₂) + ε).
-
-    The corrections are c₁ = 1 − β₁ᵗ and c₂ = 1 − β₂ᵗ. With amsgrad, v_max ← max(v_max, v) stands
-    for v in the update. Decoupled weight decay: w ← (1 − ηλ)w first, and g is left alone.
-    """
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
-    cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
-    cdef floating eta = <floating> (lr / correction1), scale2 = <floating> (1 / correction2)
-    cdef floating e = <floating> eps, sign = -1 if maximize else 1, d, s
-    cdef floating decay = 0 if decoupled else <floating> weight_decay
-    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
-    same_length(n, g.shape[0], m.shape[0], v.shape[0])
-    same_length(n, n, (0 if v_max is None else v_max.shape[0]) if amsgrad else -1)
-    forget(v, keep2)
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
-        m[i] = keep1 * m[i] + fresh1 * d
-        v[i] = keep2 * v[i] + fresh2 * (d * d)
-        s = v[i]
-        if amsgrad:
-            s = v_max[i] if v_max[i] > s else s
-            v_max[i] = s
-        w[i] = stepped(shrink * w[i], eta, m[i] / (root(s * scale2) + e))
-
-
-def nadam(floating[::1] w not None, const floating[::1] g not None,
-          floating[::1] m not None, floating[::1] v not None,
-          double lr, double beta1, double beta2, double now, double ahead, double correction2,
-          double eps, double weight_decay, bint decoupled, bint maximize):
-    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (a g + b m) / (√(v/c₂) + ε).
-
-    a (now) is (1 − μ_t) / (1 − Πμ_t), b (ahead) is μ_{t+1} / (1 − Πμ_{t+1}), and c₂ = 1 − β₂ᵗ.
-    """
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
-    cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
-    cdef floating scale2 = <floating> (1 / correction2), eta = <floating> (4 * lr)
-    # a quarter of each, as the sum could overflow; η makes up for it
-    cdef floating a = <floating> (now / 4), b = <floating> (ahead / 4)
-    cdef floating e = <floating> eps, sign = -1 if maximize else 1, d
-    cdef floating decay = 0 if decoupled else <floating> weight_decay
-    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
-    same_length(n, g.shape[0], m.shape[0], v.shape[0])
-    forget(v, keep2)
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
-        m[i] = keep1 * m[i] + fresh1 * d
-        v[i] = keep2 * v[i] + fresh2 * (d * d)
-        w[i] = stepped(shrink * w[i], eta, (a * d + b * m[i]) / (root(v[i] * scale2) + e))
-
-
-def adamax(floating[::1] w not None, const floating[::1] g not None,
-           floating[::1] m not None, floating[::1] u not None,
-           double lr, double beta1, double beta2, double correction1,
-           double eps, double weight_decay, bint maximize):
-    """m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  w ← w − (η/c₁) m/u with c₁ = 1 − β₁ᵗ."""
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
-    cdef floating keep2 = <floating> beta2, eta = <floating> (lr / correction1)
-    cdef floating e = <floating> eps, d, faded, size
-    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
-    same_length(n, g.shape[0], m.shape[0], u.shape[0])
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
-        m[i] = keep1 * m[i] + fresh1 * d
-        faded, size = keep2 * u[i], <floating> fabs(d) + e
-        u[i] = faded if faded > size else size
-        w[i] = stepped(w[i], eta, m[i] / u[i])
-
-
-def radam(floating[::1] w not None, const floating[::1] g not None,
-          floating[::1] m not None, floating[::1] v not None,
-          double lr, double beta1, double beta2, double correction1, double rectification,
-          double eps, double weight_decay, bint decoupled, bint maximize):
-    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − (η/c₁) m · r√c₂/(√v + ε).
-
-    The rectification is r√c₂ with c₂ = 1 − β₂ᵗ; as long as it is 0, w ← w − (η/c₁) m. c₁ = 1 − β₁ᵗ.
-    """
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
-    cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
-    cdef floating eta = <floating> (lr / correction1), rectified = <floating> rectification
-    cdef floating e = <floating> eps, sign = -1 if maximize else 1, d
-    cdef floating decay = 0 if decoupled else <floating> weight_decay
-    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
-    same_length(n, g.shape[0], m.shape[0], v.shape[0])
-    forget(v, keep2)
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
-        m[i] = keep1 * m[i] + fresh1 * d
-        v[i] = keep2 * v[i] + fresh2 * (d * d)
-        d = m[i] / (root(v[i]) + e) * rectified if rectified else m[i]
-        w[i] = stepped(shrink * w[i], eta, d)
-
-
-def adadelta(floating[::1] w not None, const floating[::1] g not None,
-             floating[::1] E not None, floating[::1] D not None,
-             double lr, double rho, double eps, double weight_decay, bint maximize):
-    """E ← ρE + (1 − ρ)g²;  Δ = g √(D + ε)/√(E + ε);  D ← ρD + (1 − ρ)Δ²;  w ← w − ηΔ."""
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating eta = <floating> lr, keep = <floating> rho, fresh = <floating> (1 - rho)
-    cdef floating e = <floating> eps, d
-    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
-    same_length(n, g.shape[0], E.shape[0], D.shape[0])
-    forget(E, keep)
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = descent(g[i], w[i], sign, decay)
-        E[i] = keep * E[i] + fresh * (d * d)
-        d = d * (root(D[i] + e) / root(E[i] + e))
-        D[i] = keep * D[i] + fresh * (d * d)
-        w[i] = stepped(w[i], eta, d)
-
-
-def ftrl(floating[::1] w not None, const floating[::1] g not None,
-         floating[::1] z not None, floating[::1] n not None,
-         double lr, double beta, double l1, double l2, double lr_power,
-         double weight_decay, bint maximize, const Py_ssize_t[::1] indices=None):
-    """σ = n'^−p − n^−p with n' = n + g²;  z ← z + αg − σw;  n ← n';
-    w = 0 where |z| ≤ αλ₁, else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂).
-
-    This z is α times the paper's, so that α may change from step to step, or be 0. An entry with
-    g² = 0 has nothing to learn and is left alone, to the bit. With indices, which rise, g holds
-    the gradients of these entries alone, and no other entry is read or written.
-    """
-    cdef Py_ssize_t i, k, size = w.shape[0], touched = g.shape[0]
-    cdef floating alpha = <floating> lr, threshold = <floating> (lr * l1)
-    cdef floating ridge = <floating> (beta + lr * l2), d, before, after, excess
-    cdef floating sign = -1 if maximize else 1, decay = <floating> weight_decay
-    cdef floating limit = 1e19 if floating is float else 1e154  # beyond it d² would overflow
-    cdef bint square_root = lr_power == -0.5, everywhere = indices is None
-    same_length(size, touched if everywhere else size, z.shape[0], n.shape[0])
-    if not everywhere:
-        same_length(touched, indices.shape[0])
-        check_indices(indices, size)
-    for k in prange(touched, nogil=True, num_threads=threads(), use_threads_if=touched >= THREADED):
-        i = k if everywhere else indices[k]
-        d = descent(g[k], w[i], sign, decay)
-        if d * d == 0:
-            continue
-        d = limit if d > limit else (-limit if d < -limit else d)
-        before = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
-        n[i] = square_sum(n[i], d)
-        after = root(n[i]) if square_root else <floating> pow(n[i], -lr_power)
-        z[i] = z[i] + alpha * d - (after - before) * w[i]
-        excess = <floating> fabs(z[i]) - threshold
-        if excess <= 0:
-            w[i] = 0
-        else:
-            w[i] = (-excess if z[i] > 0 else excess) / (ridge + after)
-
-
-def lion(floating[::1] w not None, const floating[::1] g not None, floating[::1] m not None,
-         double lr, double beta1, double beta2, double weight_decay, bint maximize):
-    """w ← (1 − ηλ)w − η sgn(β₁m + (1 − β₁)g);  m ← β₂m + (1 − β₂)g."""
-    cdef Py_ssize_t i, n = w.shape[0]
-    cdef floating keep1 = <floating> beta1, fresh1 = <floating> (1 - beta1)
-    cdef floating keep2 = <floating> beta2, fresh2 = <floating> (1 - beta2)
-    cdef floating eta = <floating> lr, shrink = <floating> (1 - lr * weight_decay)
-    cdef floating sign = -1 if maximize else 1, d, c
-    same_length(n, g.shape[0], m.shape[0])
-    for i in prange(n, nogil=True, num_threads=threads(), use_threads_if=n >= THREADED):
-        d = sign * g[i]
-        c = keep1 * m[i] + fresh1 * d
-        c = 1 if c > 0 else (-1 if c < 0 else c)  # the sign; of 0 it is 0, of NaN NaN
-        w[i] = shrink * w[i] - eta * c
-        m[i] = keep2 * m[i] + fresh2 * d
 
 
 def squared_norm(const floating[::1] g not None):
