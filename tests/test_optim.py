@@ -1764,7 +1764,8 @@ def test_what_only_looks_like_parameters_is_named(params, words):
 def test_a_rule_of_ones_own_gets_the_common_options_by_default():
     class Signed(dl.optim.Optimizer):
         def update(self, group, lr, t, w, g):
-            w -= lr * np.sign(g)
+            for weights, gradient in zip(w, g, strict=True):
+                weights -= lr * np.sign(gradient)
 
     w = weights([1.0])
     w.grad = np.full(1, -3.0)
