@@ -4,6 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -20,6 +21,9 @@ FLAGS = {
     "unix": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"],
     "msvc": ["/O2", "/fp:precise"],
 }
+# One build serves every CPython from 3.11 on, and every NumPy from 2.1 on.
+MACROS = [("Py_LIMITED_API", "0x030B0000")]
+MACROS += [(f"NPY_{name}", "NPY_2_1_API_VERSION") for name in ("TARGET_VERSION", "NO_DEPRECATED_API")]
 # How each kind of compiler is asked for OpenMP: (compile, link), the first that works is used.
 OPENMP = {
     "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
@@ -65,7 +69,8 @@ setup(
             Extension(
                 f"minidl._kernels.{name}",
                 [f"minidl/_kernels/{name}.pyx"],
-                define_macros=[("Py_LIMITED_API", "0x030B0000")],
+                define_macros=MACROS,
+                include_dirs=[numpy.get_include()],
                 py_limited_api=True,
             )
             for name in ("loss", "optim", "special", "system")

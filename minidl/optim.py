@@ -12,7 +12,7 @@ import functools
 import inspect
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,7 @@ class Optimizer:
     slots: dict[str, str | None] = {}
     start: dict[str, str] = {}
     scalars: dict[str, float] = {}
+    kept: tuple[str, ...] = ()  # the names of slots and scalars
     # update(group, lr, t, w, g, *slots, *scalars): update parameters in place. All but t are lists
     # of arrays, None for a slot that is switched off; t is the number of these parameters' updates,
     # from 1, and their scalars are equal
@@ -95,6 +96,7 @@ class Optimizer:
         above = super(cls, cls).options  # type: ignore[misc]
         own = vars(cls).get("options", {})
         cls.options = {name: {**above, **own}[name] for name in ("lr", *own, *above)}
+        cls.kept = (*cls.slots, *cls.scalars)
         parameter, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
         cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
@@ -120,12 +122,14 @@ class Optimizer:
             )
         self.t = 0
         self.groups: list[Group] = []
-        self.state: dict[Any, dict[str, Any]] = {}
+        # for each group a dict of lists, one entry a parameter: t, and what `slots` and `scalars`
+        # name. A kernel takes such a list.
+        self._columns: list[dict[str, list[Any]]] = []
         self._names: dict[Any, str] = {}
         given = options if lr is inspect.Parameter.empty else {"lr": lr, **options}
         for group in _parameters.groups(type(self).__name__, params):
             self._add(given, group)
-        if not any(p.requires_grad for p in self.state):
+        if not any(p.requires_grad for p in self._params()):
             raise ValueError(
                 f"{type(self).__name__}: no parameter requires a gradient, so nothing would be "
                 "learned. Make them with Tensor(…, requires_grad=True)."
@@ -139,19 +143,34 @@ class Optimizer:
         tensors = _parameters.tensors(rule, group["params"])
         own = {name: value for name, value in group.items() if name != "params"}
         chosen = self._checked({**given, **own}, tensors)
+        taken = set(self._params())
         for p, name in tensors.items():
-            if p in self.state:
+            if p in taken:
                 raise ValueError(f"{rule}: {describe(p)} is in two groups; it may be in one")
             if name is not None:
                 self._names[p] = name
                 p.name = p.name or name
-            self.state[p] = {"t": 0}
-            for slot, switch in self.slots.items():
-                if not switch or chosen[switch]:
-                    start = chosen[self.start[slot]] if slot in self.start else 0
-                    self.state[p][slot] = np.full(p.shape, start, p.dtype)
-            self.state[p] |= {name: np.array([start]) for name, start in self.scalars.items()}
+        columns: dict[str, list[Any]] = {"t": [0] * len(tensors)}
+        for slot, switch in self.slots.items():
+            if not switch or chosen[switch]:
+                start = chosen[self.start[slot]] if slot in self.start else 0
+                columns[slot] = [np.full(p.shape, start, p.dtype) for p in tensors]
+        for name, number in self.scalars.items():
+            columns[name] = [np.array([number]) for _ in tensors]
         self.groups.append(Group(type(self), {"params": list(tensors), **chosen}))
+        self._columns.append(columns)
+
+    def _params(self) -> Iterator[Any]:
+        return (p for group in self.groups for p in group.params)
+
+    @property
+    def state(self) -> dict[Any, dict[str, Any]]:
+        """For each parameter the number t of its updates and its state arrays, to look at."""
+        return {
+            p: {name: column[i] for name, column in columns.items()}
+            for group, columns in zip(self.groups, self._columns, strict=True)
+            for i, p in enumerate(group.params)
+        }
 
     @classmethod
     def _checked(cls, given: dict[str, Any], params: Any) -> dict[str, Any]:
@@ -182,46 +201,51 @@ class Optimizer:
         dtype; data that is read-only) nothing has changed.
         """
         work = []
-        for group in self.groups:
+        for group, columns in zip(self.groups, self._columns, strict=True):
             lr = self._rate_of(group)
-            alike: dict[Any, list[Any]] = {}
-            for p in group.params:
-                g = p.grad
-                if g is not None and p.requires_grad:
-                    self._check_step(p, g, p.data.shape)
-                    state = self.state[p]
-                    key = state["t"], *[state[name].item() for name in self.scalars]
-                    g = g if g.flags.c_contiguous else np.ascontiguousarray(g)
-                    alike.setdefault(key, []).append((p, p.data, g, state))
-            work += [(group, lr, members) for members in alike.values()]
+            for batch in self._batches(group.params, columns):
+                _, params, _ = batch
+                w, g = [p.data for p in params], [p.grad for p in params]
+                if not kernels.ready(w, g):
+                    g = [self._gradient(p) for p in params]
+                work.append((group, lr, columns, *batch, w, g))
         if not work:
             raise RuntimeError(
                 f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
                 "first, on a loss that depends on these parameters."
             )
         self.t += 1
-        for group, lr, members in work:
-            params, w, g, states = map(list, zip(*members, strict=True))
-            t = states[0]["t"] + 1
-            arrays = [
-                [state[name] for state in states] if name in states[0] else None
-                for name in (*self.slots, *self.scalars)
-            ]
-            self.update(group, lr, t, w, g, *arrays)
-            for p, state in zip(params, states, strict=True):
-                state["t"] = t
+        for group, lr, columns, numbers, params, state, w, g in work:
+            t = state["t"][0] + 1
+            self.update(group, lr, t, w, g, *map(state.get, self.kept))
+            for i, p in zip(numbers, params, strict=True):
+                columns["t"][i] = t
                 p.version += 1
 
+    def _batches(self, params: list[Any], columns: dict[str, list[Any]]) -> list[tuple]:
+        """(numbers, parameters, state) of those with a gradient; of one t and scalars at a time."""
+        ready = [i for i, p in enumerate(params) if p.grad is not None and p.requires_grad]
+        ages = columns["t"]
+        if self.scalars:
+            numbers = [[x.item() for x in columns[name]] for name in self.scalars]
+            ages = list(zip(ages, *numbers, strict=True))
+        if len(ready) == len(ages) == ages.count(ages[0]):  # as a rule
+            return [(ready, params, columns)]
+        batches = []
+        for age in dict.fromkeys(ages[i] for i in ready):
+            some = [i for i in ready if ages[i] == age]
+            state = {name: [column[i] for i in some] for name, column in columns.items()}
+            batches.append((some, [params[i] for i in some], state))
+        return batches
+
+    def _gradient(self, p: Any) -> np.ndarray:
+        """The gradient as a kernel takes it, after a check."""
+        self._check_step(p, p.grad, p.data.shape)
+        return np.ascontiguousarray(p.grad).reshape(p.data.shape)
+
     def _check_step(self, p: Any, g: Any, shape: tuple[int, ...], method: str = "step") -> None:
-        w = p.data
-        if (
-            type(g) is np.ndarray
-            and g.dtype is w.dtype
-            and g.shape == shape
-            and w.flags.carray  # C-contiguous and writable
-        ):
-            return
-        call = f"{type(self).__name__}.{method}"
+        """TypeError or ValueError unless g can update p in place."""
+        w, call = p.data, f"{type(self).__name__}.{method}"
         if not isinstance(g, np.ndarray) or g.dtype != w.dtype:
             came = g.dtype if isinstance(g, np.ndarray) else f"a {type(g).__name__}"
             raise TypeError(
@@ -239,8 +263,9 @@ class Optimizer:
             )
 
     def _rate_of(self, group: Group) -> float:
-        lr = group["lr"](self.t) if isinstance(group["lr"], Schedule) else group["lr"]
-        return _number(type(self).__name__, f"lr of step {self.t}", lr)
+        if not isinstance(group.lr, Schedule):
+            return group.lr
+        return _number(type(self).__name__, f"lr of step {self.t}", group.lr(self.t))
 
     @property
     def lr(self) -> float:
@@ -254,11 +279,12 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for p in self.state:
-            p.grad = None
+        for group in self.groups:
+            for p in group.params:
+                p.grad = None
 
     def _named(self) -> dict[Any, str]:
-        found = {p: self._names.get(p) for p in self.state}
+        found = {p: self._names.get(p) for p in self._params()}
         return _parameters.names(found, [group.params for group in self.groups])
 
     def state_dict(self) -> dict[str, Any]:
@@ -304,9 +330,12 @@ class Optimizer:
         self.t = state["t"]
         for group, options in zip(self.groups, groups, strict=True):
             group.update({**options, "lr": resumed(group["lr"], options["lr"])})
-        for p, name in self._named().items():
-            saved = state["state"][name].items()
-            self.state[p] = {k: v if k == "t" else np.array(v, order="C") for k, v in saved}
+        names = self._named()
+        for group, columns in zip(self.groups, self._columns, strict=True):
+            saved = [state["state"][names[p]] for p in group.params]
+            for name in columns:
+                values = [s[name] for s in saved]
+                columns[name] = values if name == "t" else [np.array(v, order="C") for v in values]
 
     def __repr__(self) -> str:
         lines = []
@@ -712,7 +741,13 @@ class FTRL(Optimizer):
         >>> w.data[[7, 8, 42]]
         array([-0.25 ,  0.   ,  0.375])
         """
-        group = next((g for g in self.groups if any(p is parameter for p in g.params)), None)
+        places = (
+            (group, columns, i)
+            for group, columns in zip(self.groups, self._columns, strict=True)
+            for i, p in enumerate(group.params)
+            if p is parameter
+        )
+        group, columns, i = next(places, (None, {}, 0))
         if group is None:
             raise ValueError("FTRL.sparse_step: the parameter is none of this optimizer's")
         if not parameter.requires_grad:
@@ -731,12 +766,12 @@ class FTRL(Optimizer):
             )
         indices = np.ascontiguousarray(indices, np.intp)
         self._check_step(parameter, gradient, indices.shape, "sparse_step")
-        lr, state = self._rate_of(group), self.state[parameter]
+        lr = self._rate_of(group)
         kernels.check_indices(indices, parameter.size)
         self.t += 1
-        state["t"] += 1
-        w, z, n = parameter.data, state["z"], state["n"]
-        self._start(group, lr, state["t"], [w], [z], [n])
+        columns["t"][i] += 1
+        w, z, n = parameter.data, columns["z"][i], columns["n"][i]
+        self._start(group, lr, columns["t"][i], [w], [z], [n])
         form = group.beta, group.l1, group.l2, group.lr_power, group.maximize
         flat = w.reshape(-1), np.ascontiguousarray(gradient), z.reshape(-1), n.reshape(-1)
         kernels.ftrl_at(indices, *flat, lr, *form)

@@ -1,26 +1,27 @@
 """The update rules: one typed loop each, in place, in the letters of the papers.
 
 A rule is called with lists, the parameters w, the gradients g of the loss by them and its states,
-and with its constants; one call updates all parameters. Its loop runs over the n entries of one of
+and with its constants; one call updates all parameters. Its loop runs over n entries of one of
 them. Constants arrive as float64 and are rounded once to the arrays' type. An entry depends on
 nothing but itself: the bits do not depend on the number of threads.
 """
 
-from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-)
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport fabs, pow, sqrt, sqrtf
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport free, malloc
 
-from minidl._kernels.system cimport threads
+from minidl._kernels.arrays cimport alike, data, import_numpy, itemsize, readable, size, writable
+from minidl._kernels.system cimport cloned, threads
+
+import_numpy()
 
 cdef enum:
     THREADED = 32768  # entries; below this, starting the threads costs more than they save
     ARRAYS = 5  # of one parameter at most: itself, its gradient and three states
     CONSTANTS = 10  # of one rule at most
+    LINE = 16  # threads share no cache line: their parts begin at multiples of so many entries
 
 ctypedef void (*Loop)(void **a, Py_ssize_t n, const double *c) noexcept nogil
 
@@ -34,64 +35,89 @@ cdef class Rule:
     def __call__(self, tuple lists, *constants):
         """Update parameters: lists are w, g and the states, None for one that is left out.
 
-        TypeError or ValueError, and nothing is changed, unless all arrays are C-contiguous, those
-        of one parameter have one length and one type, float32 or float64, and all but g are
-        writable.
+        ValueError, and nothing is changed, unless all arrays are C-contiguous, those of one
+        parameter have one shape and one dtype, float32 or float64, and all but g are writable.
         """
-        cdef Py_ssize_t width = len(self.arrays), count, i, k
+        cdef Py_ssize_t width = len(self.arrays), count, i, k, part, parts, total = 0
         cdef double c[CONSTANTS]
-        cdef void *arrays[ARRAYS]
-        cdef Py_buffer *views
-        cdef Py_buffer *w
+        cdef Parameter *all
+        cdef list w
         if len(lists) != width or len(constants) != len(self.constants):
             raise TypeError(f"expected {self.arrays} and {self.constants}")
         for k in range(len(constants)):
             c[k] = constants[k]
-        count = len(lists[0])
-        views = <Py_buffer *> calloc(width * count + 1, sizeof(Py_buffer))
-        if views == NULL:
+        w = lists[0]
+        count = len(w)
+        all = <Parameter *> malloc((count + 1) * sizeof(Parameter))
+        if all == NULL:
             raise MemoryError
         try:
             for k in range(width):
-                if lists[k] is not None or not self.arrays[k].endswith("?"):
-                    acquire(lists[k], self.arrays[k], views, k, width, count)
-            with nogil:
+                collect(lists[k], self.arrays[k], k, w, all)
+            for i in range(count):
+                total += all[i].n
+            parts = threads() if total >= THREADED else 1
+            for part in prange(parts, nogil=True, schedule="static", chunksize=1,
+                               num_threads=parts, use_threads_if=parts > 1):
                 for i in range(count):
-                    w = &views[i * width]
-                    for k in range(width):
-                        arrays[k] = w[k].buf
-                    if w.itemsize == sizeof(float):
-                        self.singles(arrays, w.len // w.itemsize, c)
-                    else:
-                        self.doubles(arrays, w.len // w.itemsize, c)
+                    update(&all[i], part, parts, self.singles, self.doubles, c)
         finally:
-            for i in range(width * count):
-                PyBuffer_Release(&views[i])  # does nothing where none was taken
-            free(views)
+            free(all)
 
 
-cdef int acquire(list arrays, str name, Py_buffer *views, Py_ssize_t k, Py_ssize_t width,
-                 Py_ssize_t count) except -1:
-    """Take the buffers of the k-th list, and check each against its parameter's."""
-    cdef int flags = PyBUF_FORMAT | PyBUF_C_CONTIGUOUS | (0 if k == 1 else PyBUF_WRITABLE)
+cdef struct Parameter:
+    char *a[ARRAYS]  # where its arrays begin, NULL for one that is left out
+    Py_ssize_t n  # entries in each
+    Py_ssize_t itemsize
+
+
+cdef int collect(list arrays, str name, Py_ssize_t k, list w, Parameter *all) except -1:
+    """Note where the k-th array of each parameter begins, after a check against the parameter."""
     cdef Py_ssize_t i
-    cdef Py_buffer *w
-    cdef Py_buffer *array
-    if arrays is None or len(arrays) != count:
-        raise ValueError(f"{name} must hold {count} arrays, one for each parameter, got {arrays}")
-    for i in range(count):
-        w, array = &views[i * width], &views[i * width + k]
-        PyObject_GetBuffer(arrays[i], array, flags)
-        if array.format[0] != w.format[0] or (w.format[0] != c"f" and w.format[0] != c"d"):
+    if arrays is None and name.endswith("?"):
+        for i in range(len(w)):
+            all[i].a[k] = NULL
+        return 0
+    if arrays is None or len(arrays) != len(w):
+        raise ValueError(f"{name} must hold {len(w)} arrays, one for each parameter, got {arrays}")
+    for i in range(len(w)):
+        if not fits(w[i], arrays[i], written=k != 1):
             raise ValueError(
-                f"dtype mismatch: w is of type {w.format.decode()}, {name} "
-                f"{array.format.decode()}; both must be f or both d"
+                f"{name}[{i}] must be a C-contiguous array of w's shape and dtype, float32 or "
+                f"float64, and writable unless it is g; got {arrays[i]!r:.200}"
             )
-        if array.len != w.len:
-            raise ValueError(
-                f"w has {w.len // w.itemsize} entries, {name} {array.len // w.itemsize}"
-            )
+        all[i].a[k] = data(arrays[i])
+        all[i].n, all[i].itemsize = size(w[i]), itemsize(w[i])
     return 0
+
+
+cdef void update(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop singles, Loop doubles,
+                 const double *c) noexcept nogil:
+    """Run a rule's loop over one part of so many of a parameter."""
+    cdef Py_ssize_t k, lines = p.n // LINE
+    cdef Py_ssize_t begin = lines * part // parts * LINE
+    cdef Py_ssize_t end = p.n if part == parts - 1 else lines * (part + 1) // parts * LINE
+    cdef void *a[ARRAYS]
+    for k in range(ARRAYS):
+        a[k] = p.a[k] + begin * p.itemsize if p.a[k] != NULL else NULL
+    if p.itemsize == sizeof(float):
+        singles(a, end - begin, c)
+    else:
+        doubles(a, end - begin, c)
+
+
+cdef inline bint fits(object w, object array, bint written) noexcept:
+    """Whether an array is as a rule asks, beside its parameter w."""
+    return readable(w) and readable(array) and alike(w, array) and (not written or writable(array))
+
+
+def ready(list w, list g):
+    """Whether a rule would take these parameters and their gradients."""
+    cdef Py_ssize_t i
+    for i in range(len(w)):
+        if not (fits(w[i], w[i], written=True) and fits(w[i], g[i], written=False)):
+            return False
+    return True
 
 
 cdef Rule rule(str arrays, str constants, Loop singles, Loop doubles):
@@ -137,7 +163,7 @@ cdef inline floating square_sum(floating n, floating d) noexcept nogil:
     return largest if total > largest else total
 
 
-cdef void sgd_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned sgd_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """b ← μb + (1 − τ)g (b ← g at first);  d = g + μb if nesterov else b;  w ← w − ηd.
 
     Without momentum b is None and d = g.
@@ -150,10 +176,10 @@ cdef void sgd_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1, d
     cdef Py_ssize_t i
     if b == NULL:
-        for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+        for i in range(n):
             w[i] = stepped(w[i], eta, descent(g[i], w[i], sign, decay))
         return
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = descent(g[i], w[i], sign, decay)
         b[i] = d if first else mu * b[i] + fresh * d
         w[i] = stepped(w[i], eta, d + mu * b[i] if nesterov else b[i])
@@ -166,7 +192,7 @@ sgd = rule(
 )
 
 
-cdef void momentum_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned momentum_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """v ← βv + (1 − β)g;  w ← w − ηv."""
     cdef floating *w = a[0]
     cdef floating *g = a[1]
@@ -174,7 +200,7 @@ cdef void momentum_loop(floating **a, Py_ssize_t n, const double *c) noexcept no
     cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
     cdef floating decay = <floating> c[2], sign = -1 if c[3] else 1
     cdef Py_ssize_t i
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         v[i] = keep * v[i] + fresh * descent(g[i], w[i], sign, decay)
         w[i] = stepped(w[i], eta, v[i])
 
@@ -186,7 +212,7 @@ momentum = rule(
 )
 
 
-cdef void nag_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned nag_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """v ← βv + (1 − β)g;  w ← w − η(βv + (1 − β)g)."""
     cdef floating *w = a[0]
     cdef floating *g = a[1]
@@ -194,7 +220,7 @@ cdef void nag_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
     cdef floating decay = <floating> c[2], sign = -1 if c[3] else 1, push
     cdef Py_ssize_t i
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         push = fresh * descent(g[i], w[i], sign, decay)
         v[i] = keep * v[i] + push
         w[i] = stepped(w[i], eta, keep * v[i] + push)
@@ -207,7 +233,7 @@ nag = rule(
 )
 
 
-cdef void adagrad_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned adagrad_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """G ← G + g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
     """
     cdef floating *w = a[0]
@@ -217,7 +243,7 @@ cdef void adagrad_loop(floating **a, Py_ssize_t n, const double *c) noexcept nog
     cdef bint eps_inside_sqrt = c[2] != 0
     cdef floating decay = <floating> c[3], sign = -1 if c[4] else 1, d
     cdef Py_ssize_t i
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = descent(g[i], w[i], sign, decay)
         G[i] = G[i] + d * d
         w[i] = stepped(w[i], eta, d / damped_root(G[i], e, eps_inside_sqrt))
@@ -230,12 +256,9 @@ adagrad = rule(
 )
 
 
-cdef void rmsprop_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """G ← αG + (1 − α)g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
-
-    Centered, with ḡ: ḡ ← αḡ + (1 − α)g, and G − ḡ² stands for G under the root.
-    With momentum, and b: b ← μb + g/denominator;  w ← w − ηb.
-    """
+cdef inline void scale_by_root(floating **a, Py_ssize_t n, const double *c, bint centered,
+                               bint averaged, bint eps_inside_sqrt) noexcept nogil:
+    """RMSprop in one of its forms; each gets a loop of its own, free of branches."""
     cdef floating *w = a[0]
     cdef floating *g = a[1]
     cdef floating *G = a[2]
@@ -243,24 +266,40 @@ cdef void rmsprop_loop(floating **a, Py_ssize_t n, const double *c) noexcept nog
     cdef floating *b = a[4]
     cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
     cdef floating e = <floating> c[2], mu = <floating> c[3], d, s, spread
-    cdef bint eps_inside_sqrt = c[4] != 0
     cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
     cdef Py_ssize_t i
-    forget(G, n, keep)
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = descent(g[i], w[i], sign, decay)
         G[i] = keep * G[i] + fresh * (d * d)
         s = G[i]
-        if g_mean != NULL:
+        if centered:
             g_mean[i] = keep * g_mean[i] + fresh * d
             spread = s - g_mean[i] * g_mean[i]
             # a variance is ≥ 0, but for rounding; where both have overflowed it stays infinite
             s = spread if spread > 0 else (0 if spread <= 0 else s)
         d = d / damped_root(s, e, eps_inside_sqrt)
-        if b != NULL:
+        if averaged:
             b[i] = mu * b[i] + d
             d = b[i]
         w[i] = stepped(w[i], eta, d)
+
+
+cdef cloned rmsprop_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+    """G ← αG + (1 − α)g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
+
+    Centered, with ḡ: ḡ ← αḡ + (1 − α)g, and G − ḡ² stands for G under the root.
+    With momentum, and b: b ← μb + g/denominator;  w ← w − ηb.
+    """
+    cdef bint eps_inside_sqrt = c[4] != 0
+    forget(a[2], n, <floating> c[1])
+    if a[3] == NULL and a[4] == NULL:
+        scale_by_root(a, n, c, False, False, eps_inside_sqrt)
+    elif a[3] == NULL:
+        scale_by_root(a, n, c, False, True, eps_inside_sqrt)
+    elif a[4] == NULL:
+        scale_by_root(a, n, c, True, False, eps_inside_sqrt)
+    else:
+        scale_by_root(a, n, c, True, True, eps_inside_sqrt)
 
 
 rmsprop = rule(
@@ -270,7 +309,7 @@ rmsprop = rule(
 )
 
 
-cdef void adam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned adam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (m/c₁) / (√(v/c₂) + ε).
 
     The corrections are c₁ = 1 − β₁ᵗ and c₂ = 1 − β₂ᵗ. With v_max (AMSGrad), v_max ← max(v_max, v)
@@ -289,7 +328,7 @@ cdef void adam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     cdef floating sign = -1 if c[8] else 1, d, s
     cdef Py_ssize_t i
     forget(v, n, keep2)
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = descent(g[i], w[i], sign, decay)
         m[i] = keep1 * m[i] + fresh1 * d
         v[i] = keep2 * v[i] + fresh2 * (d * d)
@@ -307,7 +346,7 @@ adam = rule(
 )
 
 
-cdef void nadam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned nadam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (p g + q m) / (√(v/c₂) + ε).
 
     p is (1 − μ_t) / (1 − Πμ_t), q is μ_{t+1} / (1 − Πμ_{t+1}), and c₂ = 1 − β₂ᵗ.
@@ -326,7 +365,7 @@ cdef void nadam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil
     cdef floating sign = -1 if c[9] else 1, d
     cdef Py_ssize_t i
     forget(v, n, keep2)
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = descent(g[i], w[i], sign, decay)
         m[i] = keep1 * m[i] + fresh1 * d
         v[i] = keep2 * v[i] + fresh2 * (d * d)
@@ -340,7 +379,7 @@ nadam = rule(
 )
 
 
-cdef void adamax_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned adamax_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  w ← w − (η/c₁) m/u with c₁ = 1 − β₁ᵗ.
     """
     cdef floating *w = a[0]
@@ -351,7 +390,7 @@ cdef void adamax_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogi
     cdef floating eta = <floating> (c[0] / c[3]), e = <floating> c[4], d, faded, size
     cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
     cdef Py_ssize_t i
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = descent(g[i], w[i], sign, decay)
         m[i] = keep1 * m[i] + fresh1 * d
         faded, size = keep2 * u[i], <floating> fabs(d) + e
@@ -366,7 +405,7 @@ adamax = rule(
 )
 
 
-cdef void radam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned radam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − (η/c₁) m · r√c₂/(√v + ε).
 
     As long as the rectification r√c₂ is 0, w ← w − (η/c₁) m. c₁ = 1 − β₁ᵗ, c₂ = 1 − β₂ᵗ.
@@ -383,7 +422,7 @@ cdef void radam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil
     cdef floating sign = -1 if c[8] else 1, d
     cdef Py_ssize_t i
     forget(v, n, keep2)
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = descent(g[i], w[i], sign, decay)
         m[i] = keep1 * m[i] + fresh1 * d
         v[i] = keep2 * v[i] + fresh2 * (d * d)
@@ -398,7 +437,7 @@ radam = rule(
 )
 
 
-cdef void adadelta_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned adadelta_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """E ← ρE + (1 − ρ)g²;  Δ = g √(D + ε)/√(E + ε);  D ← ρD + (1 − ρ)Δ²;  w ← w − ηΔ.
     """
     cdef floating *w = a[0]
@@ -409,7 +448,7 @@ cdef void adadelta_loop(floating **a, Py_ssize_t n, const double *c) noexcept no
     cdef floating e = <floating> c[2], decay = <floating> c[3], sign = -1 if c[4] else 1, d
     cdef Py_ssize_t i
     forget(E, n, keep)
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = descent(g[i], w[i], sign, decay)
         E[i] = keep * E[i] + fresh * (d * d)
         d = d * (root(D[i] + e) / root(E[i] + e))
@@ -434,22 +473,22 @@ cdef inline void follow(floating g, floating *w, floating *z, floating *n, float
     g² = 0 has nothing to learn and is left alone, to the bit.
     """
     cdef floating limit = 1e19 if floating is float else 1e154  # beyond it g² would overflow
-    cdef floating before, after, excess
-    if g * g == 0:
-        return
+    cdef floating before, after, grown, tilted, size, moved
+    cdef bint learns = g * g != 0  # no branch but selections below, so that the loop can be vectors
     g = limit if g > limit else (-limit if g < -limit else g)
     before = root(n[0]) if square_root else <floating> pow(n[0], power)
-    n[0] = square_sum(n[0], g)
-    after = root(n[0]) if square_root else <floating> pow(n[0], power)
-    z[0] = z[0] + alpha * g - (after - before) * w[0]
-    excess = <floating> fabs(z[0]) - threshold
-    if excess <= 0:
-        w[0] = 0
-    else:
-        w[0] = (-excess if z[0] > 0 else excess) / (ridge + after)
+    grown = square_sum(n[0], g)
+    after = root(grown) if square_root else <floating> pow(grown, power)
+    tilted = z[0] + alpha * g - (after - before) * w[0]
+    size = <floating> fabs(tilted) - threshold
+    moved = (-size if tilted > 0 else size) / (ridge + after)
+    moved = 0 if size <= 0 else moved
+    n[0] = grown if learns else n[0]
+    z[0] = tilted if learns else z[0]
+    w[0] = moved if learns else w[0]
 
 
-cdef void ftrl_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned ftrl_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     cdef floating *w = a[0]
     cdef floating *g = a[1]
     cdef floating *z = a[2]
@@ -459,9 +498,14 @@ cdef void ftrl_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
     cdef double power = -c[4]
     cdef Py_ssize_t i
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
-        follow(descent(g[i], w[i], sign, decay), &w[i], &z[i], &m[i], alpha, threshold, ridge,
-               power, power == 0.5)
+    if power == 0.5:
+        for i in range(n):
+            follow(descent(g[i], w[i], sign, decay), &w[i], &z[i], &m[i], alpha, threshold, ridge,
+                   power, True)
+    else:
+        for i in range(n):
+            follow(descent(g[i], w[i], sign, decay), &w[i], &z[i], &m[i], alpha, threshold, ridge,
+                   power, False)
 
 
 ftrl = rule(
@@ -490,7 +534,7 @@ def ftrl_at(const Py_ssize_t[::1] indices not None, floating[::1] w not None,
                lr_power == -0.5)
 
 
-cdef void lion_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
+cdef cloned lion_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     """w ← (1 − ηλ)w − η sgn(β₁m + (1 − β₁)g);  m ← β₂m + (1 − β₂)g.
     """
     cdef floating *w = a[0]
@@ -501,7 +545,7 @@ cdef void lion_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
     cdef floating eta = <floating> c[0], shrink = <floating> (1 - c[0] * c[3])
     cdef floating sign = -1 if c[4] else 1, d, direction
     cdef Py_ssize_t i
-    for i in prange(n, num_threads=threads(), use_threads_if=n >= THREADED):
+    for i in range(n):
         d = sign * g[i]
         direction = keep1 * m[i] + fresh1 * d
         # the sign; of 0 it is 0, of NaN NaN

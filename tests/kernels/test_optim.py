@@ -168,42 +168,34 @@ def read_only(array):
     return array
 
 
-# How to spoil one array, the arrays to which that happens, and what the error says.
+# How to spoil one array, and the arrays to which that happens: w, g, s for the states.
 SPOILERS = {
-    "shorter": (lambda a: a[:-1].copy(), "wgs", ValueError, "entries"),
-    "longer": (lambda a: np.append(a, a[:1]), "wgs", ValueError, "entries"),
-    "empty": (lambda a: a[:0].copy(), "wgs", ValueError, "entries"),
-    "strided": (lambda a: np.repeat(a, 2)[::2], "wgs", ValueError, "contiguous"),
-    "of another float": (lambda a: a.astype(np.float32), "wgs", ValueError, "dtype mismatch"),
-    "half": (
-        lambda a: a.astype(np.float16),
-        "wgs",
-        ValueError,
-        "dtype mismatch",
-    ),
-    "integers": (
-        lambda a: a.astype(int),
-        "wgs",
-        ValueError,
-        "dtype mismatch",
-    ),
-    "a list": (lambda a: a.tolist(), "wgs", TypeError, "bytes-like"),
-    "None": (lambda a: None, "wgs", TypeError, "bytes-like"),
-    "read-only": (read_only, "ws", ValueError, "read-only"),
+    "shorter": (lambda a: a[:-1].copy(), "wgs"),
+    "longer": (lambda a: np.append(a, a[:1]), "wgs"),
+    "empty": (lambda a: a[:0].copy(), "wgs"),
+    "of another shape": (lambda a: a[None], "wgs"),
+    "strided": (lambda a: np.repeat(a, 2)[::2], "wgs"),
+    "of another float": (lambda a: a.astype(np.float32), "wgs"),
+    "half": (lambda a: a.astype(np.float16), "wgs"),
+    "of another byte order": (lambda a: a.astype(a.dtype.newbyteorder()), "wgs"),
+    "integers": (lambda a: a.astype(int), "wgs"),
+    "a list": (lambda a: a.tolist(), "wgs"),
+    "None": (lambda a: None, "wgs"),
+    "read-only": (read_only, "ws"),
 }
 
 
 @EVERY_CASE
 @pytest.mark.parametrize("spoiler", SPOILERS)
 def test_kernel_refuses_bad_arrays_and_changes_nothing(name, states, options, spoiler):
-    spoil, where, error, words = SPOILERS[spoiler]
+    spoil, where = SPOILERS[spoiler]
     w, (g, *_), slots = inputs(7, np.float64, states)
     good = {"w": w, "g": g, **{f"s{letter}": array for letter, array in slots.items()}}
     for spoiled in (letter for letter in good if letter[0] in where):
         arrays = {letter: array.copy() for letter, array in good.items()}
         arrays[spoiled] = spoil(arrays[spoiled])
         before = {letter: np.array(array) for letter, array in arrays.items()}
-        with pytest.raises(error, match=words):
+        with pytest.raises(ValueError, match="must be a C-contiguous array of w's shape"):
             call(
                 name,
                 arrays["w"],

@@ -1,0 +1,48 @@
+"""What kernels read of a NumPy array, straight from its struct: a buffer costs ten times as much.
+
+A module that uses these calls `import_numpy()` once.
+"""
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct Array "PyArrayObject":
+        pass
+    int NPY_FLOAT, NPY_DOUBLE
+    int import_numpy "_import_array"() except -1
+    bint PyArray_Check(object)
+    bint PyArray_ISCARRAY(Array *)
+    bint PyArray_ISCARRAY_RO(Array *)
+    bint PyArray_SAMESHAPE(Array *, Array *)
+    int PyArray_TYPE(Array *)
+    char *PyArray_BYTES(Array *)
+    Py_ssize_t PyArray_SIZE(Array *)
+    Py_ssize_t PyArray_ITEMSIZE(Array *)
+
+
+cdef inline bint readable(object a) noexcept:
+    """Whether a is an array of float32 or float64 whose entries lie in C order in a row."""
+    if not PyArray_Check(a) or not PyArray_ISCARRAY_RO(<Array *> a):
+        return False
+    return PyArray_TYPE(<Array *> a) == NPY_FLOAT or PyArray_TYPE(<Array *> a) == NPY_DOUBLE
+
+
+cdef inline bint alike(object a, object b) noexcept:
+    """Whether two readable arrays have one dtype and one shape."""
+    if PyArray_TYPE(<Array *> a) != PyArray_TYPE(<Array *> b):
+        return False
+    return PyArray_SAMESHAPE(<Array *> a, <Array *> b)
+
+
+cdef inline bint writable(object a) noexcept:
+    return PyArray_ISCARRAY(<Array *> a)
+
+
+cdef inline char *data(object a) noexcept:
+    return PyArray_BYTES(<Array *> a)
+
+
+cdef inline Py_ssize_t size(object a) noexcept:
+    return PyArray_SIZE(<Array *> a)
+
+
+cdef inline Py_ssize_t itemsize(object a) noexcept:
+    return PyArray_ITEMSIZE(<Array *> a)
