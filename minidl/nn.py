@@ -224,19 +224,23 @@ class Dense(Module):
             Tensor(np.zeros(shape[1], dtype), requires_grad=True, name="bias") if bias else None
         )
 
-    def forward(self, x: Any) -> Tensor:
-        """y = x W + b."""
+    def forward(self, x: Any, *, rectify: bool = False) -> Tensor:
+        """y = x W + b; with `rectify` max(x W + b, 0), in one op."""
         if not isinstance(x, Tensor):
             x = tensor.as_array(x, self.weight.dtype)
-        features = self.weight.shape[0]
-        if x.ndim == 0 or x.shape[-1] != features:
+        shape, features = x.shape, self.weight.shape[0]
+        if not shape or shape[-1] != features:
             raise ValueError(
-                f"{self._title()} expects input of shape (…, {features}), got {x.shape}"
+                f"{self._title()} expects input of shape (…, {features}), got {shape}"
                 + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
             )
         if self.bias is None:
-            return tensor.matmul(x, self.weight)
-        return tensor.dense(x, self.weight, self.bias)
+            y = tensor.matmul(x, self.weight)
+            return tensor.relu(y) if rectify else y
+        if len(shape) == 2:
+            return tensor.dense(x, self.weight, self.bias, rectify)
+        y = tensor.dense(tensor.reshape(x, (-1, features)), self.weight, self.bias, rectify)
+        return tensor.reshape(y, (*shape[:-1], y.shape[1]))
 
     def _title(self) -> str:
         name = (self.weight.name or "").rpartition(".")[0]
@@ -388,9 +392,17 @@ class Sequential(Module):
         return list(iter(self))[index]
 
     def forward(self, x: Any) -> Tensor:
-        """Each module on what the one before it gave."""
-        for module in self:
-            x = module(x)
+        """Each module on what the one before it gave; a Dense and the ReLU after it in one op."""
+        modules = [module for module in vars(self).values() if isinstance(module, Module)]
+        done = False
+        for module, following in zip(modules, [*modules[1:], None], strict=True):
+            if done:
+                done = False
+            elif type(module) is Dense and type(following) is ReLU:
+                x = module.forward(x, rectify=True)
+                done = True
+            else:
+                x = module(x)
         return x
 
 

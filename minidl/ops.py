@@ -15,20 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from minidl._kernels import layer as layer_kernels
 from minidl._kernels import loss as loss_kernels
 from minidl._kernels import special as special_kernels
 
 
-def op(formula: str, *derivatives: str, several: bool = False) -> Callable[[Callable], Callable]:
+def op(
+    formula: str, *derivatives: str, several: bool = False, shared: bool = False
+) -> Callable[[Callable], Callable]:
     """Mark a function as an op: attach its formula and one derivative per differentiable input.
 
     The number of derivatives is the number of inputs; an op of `several` takes a list of them,
-    under one derivative. Both are put into the docstring, below its first line.
+    under one derivative. Both are put into the docstring, below its first line. A `shared` op
+    returns a function between its value and its VJPs: what that makes of g, they are given.
     """
 
     def mark(function: Any) -> Any:
         function.formula, function.derivatives = formula, derivatives
-        function.inputs = None if several else len(derivatives)
+        function.inputs, function.shared = None if several else len(derivatives), shared
         lines = "\n        ".join((formula, *derivatives))
         first, _, rest = (function.__doc__ or "").partition("\n")
         function.__doc__ = f"{first}\n\n        {lines}\n{rest}"
@@ -119,18 +123,46 @@ def matmul(a, b, /):
     return y, lambda g: full(g) @ columns.swapaxes(-1, -2), vjp_b
 
 
-@op("y = x W + b", "∂x = g Wᵀ", "∂W = xᵀ g", "∂b = Σ g")
-def dense(x, w, b, /):
-    """A fully connected layer: x (…, in), W (in, out), b (out,) → y (…, out)."""
-    y = x @ w
-    y = np.add(y, b, out=y) if y.dtype == b.dtype else y + b
-    rows = (-1, w.shape[0]), (-1, w.shape[1])  # all leading axes of x are samples
+def _product(a, b, turned_a=False, turned_b=False):
+    """a b of two matrices, either transposed first."""
+    product = layer_kernels.small_matmul(a, b, turned_a, turned_b)
+    if product is None:  # not small, not contiguous, or of other dtypes
+        product = np.dot(a.T if turned_a else a, b.T if turned_b else b)
+    return product
+
+
+def _plain(x):
+    """The array as kernels take it: in C order, and in float32 or float64."""
+    return np.asarray(x, _kernel_dtype(x), order="C")
+
+
+@op("y = f(x W + b)", "∂x = δ Wᵀ", "∂W = xᵀ δ", "∂b = Σ δ,  δ = g f′", shared=True)
+def dense(x, w, b, /, rectify=False):
+    """A fully connected layer: x (n, in), W (in, out), b (out,) → y (n, out).
+
+    f is the identity, or with `rectify` max(·, 0).
+    """
+    y = _product(x, w)
+    if y.dtype == b.dtype and b.dtype.itemsize >= 4:
+        layer_kernels.add_bias(y, b, rectify)
+    else:
+        y = y + b
+        y = np.maximum(y, 0, out=y) if rectify else y
+
     return (
         y,
-        lambda g: g @ w.T,
-        lambda g: x.reshape(rows[0]).T @ g.reshape(rows[1]),
-        lambda g: g,
+        lambda g: _gated(g, y) if rectify else g,
+        lambda d: _product(d, w, turned_b=True),
+        lambda d: _product(x, d, turned_a=True),
+        lambda d: layer_kernels.sum_rows(_plain(d)),
     )
+
+
+def _gated(g, y):
+    """g where y > 0, else 0."""
+    if g.dtype != y.dtype or g.dtype.itemsize < 4:
+        return np.where(y > 0, g, 0)
+    return layer_kernels.gate(np.asarray(g, order="C"), np.asarray(y, order="C"))
 
 
 # --- functions of one array, entry by entry -----------------------------------------------------
@@ -220,7 +252,7 @@ def relu(x, /):
     Tensor([0., 2.], dtype=float32)
     """
     y = np.maximum(x, 0)
-    return y, lambda g: _entrywise(special_kernels.gate, g, y)
+    return y, lambda g: _gated(g, y)
 
 
 @op("y = x if x > 0 else slope · x", "∂x = g if x > 0 else slope · g")

@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from minidl import _checks, ops
 from minidl._checks import describe
@@ -27,6 +28,7 @@ _default_dtype = np.dtype(np.float32)
 _dtype_here: ContextVar[np.dtype | None] = ContextVar("dtype", default=None)
 _numbers = itertools.count(0, -1)  # downwards: heapq gives the smallest, backward wants the latest
 _PYTHON_NUMBERS = {float, int, bool}
+_new = object.__new__
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -95,6 +97,8 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
     """
     if isinstance(data, Tensor):
         data = data.data
+    if type(data) is ndarray and data.dtype is dtype and dtype.kind == "f":
+        return data  # the usual case, without the words of an error
     try:
         array = np.asarray(data)
     except ValueError as error:  # rows of different lengths
@@ -114,26 +118,21 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
 # --- the graph ----------------------------------------------------------------------------------
 
 
-# the input's node or the leaf itself, its version, and its VJP, None for a constant
-Edge = tuple[Any, int, Callable | None]
-
-
 class Node:
-    """One recorded op, with an edge to each input that is a tensor."""
+    """One recorded op: the edges to its inputs, and a vector-Jacobian product (VJP) for each.
 
-    __slots__ = ("dtype", "edges", "name", "number", "shape")
-    version = 0  # only leaves change
+    An edge is the input's node. For a leaf it is the tensor, its version and whether it wants a
+    gradient, for an input that is no tensor None.
+    """
 
-    def __init__(self, name: str, value: np.ndarray, edges: list[Edge]) -> None:
-        self.name, self.shape, self.dtype = name, value.shape, value.dtype
-        self.edges: list[Edge] | None = edges
-        self.number = next(_numbers)
+    __slots__ = ("dtype", "edges", "name", "number", "shape", "shared", "vjps")
+    edges: list[Node | tuple[Tensor, int, bool | None] | None]
+    vjps: list[Callable] | None  # None once the graph is freed
+    shared: Callable | None  # makes of g what the VJPs take
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """The gradient of a value of `shape` that was broadcast: g summed over what was repeated."""
-    if g.shape == shape:
-        return g
     extra = g.ndim - len(shape)
     repeated = (extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
     return g.sum(axis=(*range(extra), *repeated)).reshape(shape)
@@ -141,45 +140,70 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 def differentiable(function: Any) -> Callable[..., Tensor]:
     """Let an op take tensors, or whatever becomes one, and record what it did."""
-    name, inputs = function.__name__, function.inputs
-    several = inputs is None
+    name, inputs, shared = function.__name__, function.inputs, function.shared
     convert = _operand if inputs == 2 else as_array
 
     @functools.wraps(function)
-    def apply(*args: Any, **options: Any) -> Tensor:
-        if len(args) < (inputs or 1):
-            raise TypeError(f"{name} takes {inputs or 'a list of'} tensors, got {len(args)}")
-        tensors, extra = args[:inputs], args[inputs:]
-        if several:
-            tensors, extra = tuple(args[0]), args[1:]
-            if not tensors:
-                raise ValueError(f"{name} needs at least one tensor, got none")
-        arrays: list[Any] = [
-            t._data if type(t) is Tensor and t._data.dtype.kind == "f" else convert(t)
-            for t in tensors
-        ]
-        if inputs == 2 and {type(arrays[0]), type(arrays[1])} <= _PYTHON_NUMBERS:
+    def apply(*tensors: Any, **options: Any) -> Tensor:
+        extra: Any = ()
+        if len(tensors) != inputs:
+            tensors, extra = _split(name, inputs, tensors)
+        arrays: list[Any] = []
+        edges: list[Any] = []
+        recorded = False
+        for t in tensors:
+            if type(t) is Tensor:
+                arrays.append(t._data if t._requires_grad is not None else convert(t))
+                if t._node is not None:
+                    edges.append(t._node)
+                    recorded = True
+                else:
+                    edges.append((t, t.version, t._requires_grad))
+                    recorded = recorded or t._requires_grad
+            else:
+                arrays.append(convert(t))
+                edges.append(None)
+        if inputs == 2 and type(arrays[0]) in _PYTHON_NUMBERS and type(arrays[1]) in _PYTHON_NUMBERS:
             arrays[0] = as_array(arrays[0])
         try:
-            value, *vjps = function(*([arrays] if several else arrays), *extra, **options)
+            if inputs is None:
+                value, *vjps = function(arrays, *extra, **options)
+            elif extra or options:
+                value, *vjps = function(*arrays, *extra, **options)
+            else:  # the usual call, at half the cost
+                value, *vjps = function(*arrays)
         except ValueError as error:
             shapes = " and ".join(str(np.shape(a)) for a in arrays)
             raise ValueError(f"{name} of shape {shapes}: {error}") from None
-        result = Tensor.__new__(Tensor)
-        result._data = value if type(value) is np.ndarray else np.asarray(value)
-        result.grad = result.name = result._node = None
-        result.version, result._requires_grad = 0, False
-        if _recording.get():
-            edges: list[Edge] = []
-            for t, vjp in zip(tensors, vjps, strict=True):
-                if type(t) is Tensor:
-                    edges.append((t._node or t, t.version, vjp if t._requires_grad else None))
-                    result._requires_grad |= t._requires_grad
-            if result._requires_grad:
-                result._node = Node(name, result._data, edges)
+        result = _new(Tensor)
+        result._data = value = value if type(value) is ndarray else np.asarray(value)
+        result.grad = result.name = None
+        result.version = 0
+        if recorded and _recording.get():
+            result._requires_grad = True
+            result._node = node = _new(Node)
+            node.name, node.shape, node.dtype = name, value.shape, value.dtype
+            node.number = next(_numbers)
+            node.shared = vjps.pop(0) if shared else None
+            node.edges, node.vjps = edges, vjps
+        else:
+            result._requires_grad = False
+            result._node = None
         return result
 
     return apply
+
+
+def _split(name: str, inputs: int | None, given: tuple[Any, ...]) -> tuple[tuple, tuple]:
+    """The tensors that an op takes, one by one or (inputs is None) in a list, and what follows."""
+    if len(given) < (inputs or 1):
+        raise TypeError(f"{name} takes {inputs or 'a list of'} tensors, got {len(given)}")
+    if inputs is not None:
+        return given[:inputs], given[inputs:]
+    tensors = tuple(given[0])
+    if not tensors:
+        raise ValueError(f"{name} needs at least one tensor, got none")
+    return tensors, given[1:]
 
 
 def _operand(x: Any) -> Any:
@@ -282,6 +306,7 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_data", "_node", "_requires_grad", "grad", "name", "version")
     _node: Node | None
+    _requires_grad: bool | None  # None for integers, which can have no gradient
     grad: np.ndarray | None
     version: int  # how often the data was replaced or updated in place
 
@@ -295,7 +320,8 @@ class Tensor:
             )
         self._data = as_array(data, dtype)
         self.grad = self._node = None
-        self.name, self.version, self._requires_grad = name, 0, False
+        self.name, self.version = name, 0
+        self._requires_grad = False if self._data.dtype.kind == "f" else None
         given = data if dtype is None and isinstance(data, np.ndarray | np.generic) else self._data
         if requires_grad is not False:
             self._require_grad(requires_grad, given.dtype)
@@ -306,7 +332,7 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether backward stores the gradient of this tensor; set it to False to freeze it."""
-        return self._requires_grad
+        return bool(self._requires_grad)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -321,7 +347,7 @@ class Tensor:
             )
         if value and not self._requires_grad:
             self._data = np.array(self._data, order="C")  # optimizers write to it
-        self._requires_grad = value
+        self._requires_grad = value if self._requires_grad is not None else None
 
     @property
     def data(self) -> np.ndarray:
@@ -400,49 +426,59 @@ class Tensor:
 
     def _propagate(self, g: np.ndarray, retain_graph: bool) -> dict[Tensor, np.ndarray]:
         """The gradient of each leaf, in an array that nothing else holds."""
-        gradients: dict[Any, Any] = {}  # what has reached each node, until it is its turn
         leaves: dict[Tensor, np.ndarray] = {}
-        queue: list[tuple[int, Node]] = []
+        reached: dict[int, tuple[Node, Any]] = {}  # nodes, and what has arrived there, by number
+        queue: list[int] = []  # their numbers, a heap
         if self._node is None:
             leaves[self] = g.copy()
         else:
-            gradients[self._node] = g
-            queue.append((self._node.number, self._node))
+            reached[self._node.number] = self._node, g
+            queue.append(self._node.number)
         while queue:
-            _, node = heapq.heappop(queue)
-            g = gradients.pop(node)
-            if node.edges is None:
+            node, g = reached.pop(heapq.heappop(queue))
+            if node.vjps is None:
                 raise RuntimeError(
                     f"backward reached {node.name}, whose graph was freed by an earlier backward "
                     "(or one that failed). Run the forward pass again, or keep the graph: "
                     "backward(retain_graph=True)."
                 )
-            for target, version, vjp in node.edges:
-                if target.version != version:
-                    raise RuntimeError(
-                        f"{describe(target)} was changed (by an optimizer step, a load or an "
-                        f"assignment to .data) after {node.name} had used it: its gradient would "
-                        "be wrong. Run the forward pass again after a change."
-                    )
-                if vjp is None:
+            if node.shared is not None:
+                g = node.shared(g)
+            for edge, vjp in zip(node.edges, node.vjps, strict=True):
+                if type(edge) is Node:
+                    target: Any = edge
+                elif edge is None:
                     continue
-                product = unbroadcast(vjp(g), target.shape)
-                if product.dtype != target.dtype:
-                    product = product.astype(target.dtype)
-                if type(target) is Tensor:
-                    if target in leaves:
-                        leaves[target] += product
-                    elif product is g or product.base is not None:
-                        leaves[target] = np.array(product)  # .grad is nobody else's array
-                    else:
-                        leaves[target] = np.asarray(product)
-                elif target in gradients:
-                    gradients[target] = gradients[target] + product
                 else:
-                    gradients[target] = product
-                    heapq.heappush(queue, (target.number, target))
+                    target, version, wanted = edge
+                    if target.version != version:
+                        raise RuntimeError(
+                            f"{describe(target)} was changed (by an optimizer step, a load or an "
+                            f"assignment to .data) after {node.name} had used it: its gradient "
+                            "would be wrong. Run the forward pass again after a change."
+                        )
+                    if not wanted:
+                        continue
+                product = vjp(g)
+                if product.shape != target.shape:
+                    product = unbroadcast(product, target.shape)
+                if product.dtype is not target.dtype:
+                    product = product.astype(target.dtype, copy=False)
+                if target is edge:
+                    number = target.number
+                    if number in reached:
+                        product = reached[number][1] + product
+                    else:
+                        heapq.heappush(queue, number)
+                    reached[number] = target, product
+                elif target in leaves:
+                    leaves[target] += product
+                elif product is g or product.base is not None:
+                    leaves[target] = np.array(product)  # .grad is nobody else's array
+                else:
+                    leaves[target] = np.asarray(product)
             if not retain_graph:
-                node.edges = None
+                node.edges, node.vjps, node.shared = [], None, None
         return leaves
 
     def _seed(self, grad: Any) -> np.ndarray:

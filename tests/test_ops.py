@@ -77,6 +77,9 @@ def check_rules(function, inputs, g, options):
     """One VJP per input, which gives g, a view of it or an array of its own, in g's dtype."""
     of_a_list = function.inputs is None
     value, *vjps = function(*([inputs] if of_a_list else inputs), **options)
+    if function.shared:
+        shared = vjps.pop(0)
+        vjps = [lambda g, vjp=vjp: vjp(shared(g)) for vjp in vjps]
     assert len(vjps) == (len(inputs) if of_a_list else len(function.derivatives))
     assert value.dtype == g.dtype
     np.asarray(value).flags.writeable = False
@@ -209,11 +212,15 @@ def test_matmul_takes_vectors_matrices_and_broadcast_batches(a, b):
     check("matmul", np.matmul, *uniform(0, a, b))
 
 
-@pytest.mark.parametrize("lead", [(), (0,), (1,), (4,), (2, 3)])
-@pytest.mark.parametrize("sizes", [(1, 1), (3, 2)])
-def test_dense_is_a_product_plus_a_bias(lead, sizes):
-    x, w, b = uniform(0, (*lead, sizes[0]), sizes, sizes[1:])
-    check("dense", lambda x, w, b: x @ w + b, x, w, b)
+@pytest.mark.parametrize("sizes", [(0, 3, 2), (1, 1, 1), (4, 3, 2), (5, 2, 17), (2, 9, 16)])
+@pytest.mark.parametrize("rectify", [False, True])
+def test_dense_is_a_product_plus_a_bias_and_may_be_rectified(sizes, rectify):
+    inputs = uniform(0, sizes[:2], sizes[1:], sizes[2:])
+
+    def plain(x, w, b):
+        return np.maximum(x @ w + b, 0) if rectify else x @ w + b
+
+    check("dense", plain, *inputs, rectify=rectify)
 
 
 @pytest.mark.parametrize(("x", "b"), [(np.float32, np.float64), (np.float64, np.float32)])

@@ -16,6 +16,10 @@ cdef extern from "numpy/arrayobject.h":
     char *PyArray_BYTES(Array *)
     Py_ssize_t PyArray_SIZE(Array *)
     Py_ssize_t PyArray_ITEMSIZE(Array *)
+    int PyArray_NDIM(Array *)
+    Py_ssize_t PyArray_DIM(Array *, int)
+    Py_ssize_t *PyArray_DIMS(Array *)
+    object PyArray_SimpleNew(int, Py_ssize_t *, int)
 
 
 cdef inline bint readable(object a) noexcept:
@@ -46,3 +50,32 @@ cdef inline Py_ssize_t size(object a) noexcept:
 
 cdef inline Py_ssize_t itemsize(object a) noexcept:
     return PyArray_ITEMSIZE(<Array *> a)
+
+
+cdef inline bint single(object a) noexcept:
+    """Whether a readable array is of float32, not float64."""
+    return PyArray_TYPE(<Array *> a) == NPY_FLOAT
+
+
+cdef inline object empty(int ndim, Py_ssize_t *shape, object a):
+    """A new array of a's dtype."""
+    return PyArray_SimpleNew(ndim, shape, PyArray_TYPE(<Array *> a))
+
+
+cdef inline object empty_like(object a):
+    return empty(PyArray_NDIM(<Array *> a), PyArray_DIMS(<Array *> a), a)
+
+
+cdef inline bint is_matrix(object a) noexcept:
+    return readable(a) and PyArray_NDIM(<Array *> a) == 2
+
+
+cdef inline Py_ssize_t rows(object a) noexcept:
+    """The number of rows of a matrix."""
+    return PyArray_DIM(<Array *> a, 0)
+
+
+cdef inline Py_ssize_t last(object a) noexcept:
+    """The length of the last axis, −1 where there is none."""
+    cdef int n = PyArray_NDIM(<Array *> a)
+    return PyArray_DIM(<Array *> a, n - 1) if n else -1

@@ -1,4 +1,4 @@
-"""Functions of each entry that NumPy lacks, or is slow at."""
+"""Functions of each entry that NumPy lacks."""
 
 from cython cimport floating
 from libc.math cimport erfc, sqrt
@@ -14,15 +14,3 @@ def normal_cdf(const floating[::1] x not None, floating[::1] out not None):
         for i in range(n):
             out[i] = <floating> (0.5 * erfc(-root_half * x[i]))
 
-
-def gate(const floating[::1] g not None, const floating[::1] y not None,
-         floating[::1] out not None):
-    """out ← g where y > 0, else 0, whatever g is there: no branch, where NumPy's where has one."""
-    cdef Py_ssize_t i, n = g.shape[0]
-    cdef floating passing
-    if not y.shape[0] == out.shape[0] == n:
-        raise ValueError(f"g has {n} entries, y {y.shape[0]} and out {out.shape[0]}")
-    with nogil:
-        for i in range(n):
-            passing = g[i]  # loaded in any case, so that the compiler can select rather than jump
-            out[i] = passing if y[i] > 0 else 0
