@@ -16,8 +16,8 @@ def number(
     below: bool = False,
 ) -> float:
     """A finite number in [low, high] as a float; `above` and `below` leave the ends out."""
-    if type(value) is float and low < value < high:
-        return value  # the usual case, without the words of an error
+    if type(value) is float and (low < value < high or (value == low == 0 and not above)):
+        return value + 0.0  # the usual case, without the words of an error; −0 becomes 0
     left = f"{'>' if above else '≥'} {low:g}" if low > -math.inf else ""
     right = f"{'<' if below else '≤'} {high:g}" if high < math.inf else ""
     allowed = " and ".join(filter(None, (left, right)))

@@ -40,10 +40,11 @@ def binary_cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> T
     Tensor(0.3466, dtype=float32)
     """
     x, t = _alike("binary_cross_entropy", logits, target, reduction)
-    if t.size and not (t.data.min() >= 0 and t.data.max() <= 1):
+    values = t.data if isinstance(t, Tensor) else t
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
         raise ValueError(
             "binary_cross_entropy: targets must lie in [0, 1], got values from "
-            f"{t.data.min():g} to {t.data.max():g}"
+            f"{values.min():g} to {values.max():g}"
         )
     return _logistic_error(x, t, reduction)
 
@@ -88,19 +89,20 @@ def cross_entropy(
     return _softmax_error(x, t, label_smoothing, reduction)
 
 
-def _alike(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Tensor, Tensor]:
-    """Both as tensors of one shape."""
+def _alike(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Tensor, Any]:
+    """Both, of one shape: a tensor, and a tensor or an array."""
     try:
         p = prediction if isinstance(prediction, Tensor) else Tensor(prediction)
-        t = target if isinstance(target, Tensor) else Tensor(target, dtype=p.dtype)
+        t = target if isinstance(target, Tensor) else tensor.as_array(target, p.dtype)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: prediction and target must be numbers; {error}") from None
-    if p.shape != t.shape:
+    shape = p.shape
+    if shape != t.shape:
         advice = "reshape one to the shape of the other"
         if p.size == t.size:
-            advice = f"target.reshape({', '.join(map(str, p.shape))}) makes them alike"
+            advice = f"target.reshape({', '.join(map(str, shape))}) makes them alike"
         raise ValueError(
-            f"{name}: prediction has shape {p.shape} but target has {t.shape}. They are not "
+            f"{name}: prediction has shape {shape} but target has {t.shape}. They are not "
             f"broadcast, which would compare each with every other: {advice}."
         )
     _check_reduction(name, reduction, p.size)

@@ -224,8 +224,8 @@ class Dense(Module):
             Tensor(np.zeros(shape[1], dtype), requires_grad=True, name="bias") if bias else None
         )
 
-    def forward(self, x: Any, *, rectify: bool = False) -> Tensor:
-        """y = x W + b; with `rectify` max(x W + b, 0), in one op."""
+    def forward(self, x: Any) -> Tensor:
+        """y = x W + b."""
         if not isinstance(x, Tensor):
             x = tensor.as_array(x, self.weight.dtype)
         shape, features = x.shape, self.weight.shape[0]
@@ -235,11 +235,10 @@ class Dense(Module):
                 + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
             )
         if self.bias is None:
-            y = tensor.matmul(x, self.weight)
-            return tensor.relu(y) if rectify else y
+            return tensor.matmul(x, self.weight)
         if len(shape) == 2:
-            return tensor.dense(x, self.weight, self.bias, rectify)
-        y = tensor.dense(tensor.reshape(x, (-1, features)), self.weight, self.bias, rectify)
+            return tensor.dense(x, self.weight, self.bias)
+        y = tensor.dense(tensor.reshape(x, (-1, features)), self.weight, self.bias)
         return tensor.reshape(y, (*shape[:-1], y.shape[1]))
 
     def _title(self) -> str:
@@ -392,18 +391,37 @@ class Sequential(Module):
         return list(iter(self))[index]
 
     def forward(self, x: Any) -> Tensor:
-        """Each module on what the one before it gave; a Dense and the ReLU after it in one op."""
-        modules = [module for module in vars(self).values() if isinstance(module, Module)]
-        done = False
-        for module, following in zip(modules, [*modules[1:], None], strict=True):
-            if done:
-                done = False
-            elif type(module) is Dense and type(following) is ReLU:
-                x = module.forward(x, rectify=True)
-                done = True
-            else:
-                x = module(x)
-        return x
+        """Each module on what the one before it gave; Dense layers and ReLUs in a row in one op."""
+        row: list[Module] = []
+        parameters: list[Any] = []
+        rectify: list[bool] = []
+        for module in vars(self).values():
+            kind = type(module)
+            if kind is Dense and module.bias is not None:
+                row.append(module)
+                parameters += (module.weight, module.bias)
+                rectify.append(False)
+            elif kind is ReLU and row and type(row[-1]) is Dense:
+                row.append(module)
+                rectify[-1] = True
+            elif isinstance(module, Module):
+                x = module(_through(row, parameters, rectify, x))
+                row, parameters, rectify = [], [], []
+        return _through(row, parameters, rectify, x)
+
+
+def _through(row: list[Module], parameters: list[Any], rectify: list[bool], x: Any) -> Any:
+    """What a row of Dense and ReLU makes of x, in one op where x is a matrix that fits."""
+    if parameters:
+        x = x if isinstance(x, Tensor) else tensor.as_array(x, parameters[0].dtype)
+        if x.ndim == 2:
+            try:
+                return tensor.perceptron([x, *parameters], rectify)
+            except ValueError:
+                pass  # the layer that x doesn't fit says so, below
+    for module in row:
+        x = module(x)
+    return x
 
 
 ACTIVATIONS: dict[str, type[Module]] = {

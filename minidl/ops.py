@@ -21,18 +21,18 @@ from minidl._kernels import special as special_kernels
 
 
 def op(
-    formula: str, *derivatives: str, several: bool = False, shared: bool = False
+    formula: str, *derivatives: str, several: bool = False, joint: bool = False
 ) -> Callable[[Callable], Callable]:
     """Mark a function as an op: attach its formula and one derivative per differentiable input.
 
     The number of derivatives is the number of inputs; an op of `several` takes a list of them,
-    under one derivative. Both are put into the docstring, below its first line. A `shared` op
-    returns a function between its value and its VJPs: what that makes of g, they are given.
+    under one derivative. Both are put into the docstring, below its first line. A `joint` op has
+    one VJP, of g and of which products are wanted, that returns those of all inputs.
     """
 
     def mark(function: Any) -> Any:
         function.formula, function.derivatives = formula, derivatives
-        function.inputs, function.shared = None if several else len(derivatives), shared
+        function.inputs, function.joint = None if several else len(derivatives), joint
         lines = "\n        ".join((formula, *derivatives))
         first, _, rest = (function.__doc__ or "").partition("\n")
         function.__doc__ = f"{first}\n\n        {lines}\n{rest}"
@@ -123,46 +123,62 @@ def matmul(a, b, /):
     return y, lambda g: full(g) @ columns.swapaxes(-1, -2), vjp_b
 
 
-def _product(a, b, turned_a=False, turned_b=False):
-    """a b of two matrices, either transposed first."""
-    product = layer_kernels.small_matmul(a, b, turned_a, turned_b)
-    if product is None:  # not small, not contiguous, or of other dtypes
-        product = np.dot(a.T if turned_a else a, b.T if turned_b else b)
-    return product
-
-
-def _plain(x):
-    """The array as kernels take it: in C order, and in float32 or float64."""
-    return np.asarray(x, _kernel_dtype(x), order="C")
-
-
-@op("y = f(x W + b)", "∂x = δ Wᵀ", "∂W = xᵀ δ", "∂b = Σ δ,  δ = g f′", shared=True)
+@op("y = f(x W + b)", "∂x = δ Wᵀ", "∂W = xᵀ δ", "∂b = Σ δ,  δ = g f′", joint=True)
 def dense(x, w, b, /, rectify=False):
     """A fully connected layer: x (n, in), W (in, out), b (out,) → y (n, out).
 
-    f is the identity, or with `rectify` max(·, 0).
+    f is the identity, or with `rectify` max(·, 0). Small products are a kernel's, as a call of
+    NumPy costs more than they do; the others are BLAS's.
     """
-    y = _product(x, w)
-    if y.dtype == b.dtype and b.dtype.itemsize >= 4:
-        layer_kernels.add_bias(y, b, rectify)
-    else:
-        y = y + b
-        y = np.maximum(y, 0, out=y) if rectify else y
+    y = layer_kernels.dense(x, w, b, rectify)
+    if y is None:
+        y = np.dot(x, w)
+        if not layer_kernels.add_bias(y, b, rectify):  # dtypes differ
+            y = np.maximum(y + b, 0) if rectify else y + b
 
-    return (
-        y,
-        lambda g: _gated(g, y) if rectify else g,
-        lambda d: _product(d, w, turned_b=True),
-        lambda d: _product(x, d, turned_a=True),
-        lambda d: layer_kernels.sum_rows(_plain(d)),
-    )
+    def vjp(g, wanted):
+        products = layer_kernels.dense_vjp(g, y if rectify else None, x, w, wanted[0])
+        if products is None:
+            d = _gated(g, y) if rectify else g
+            total = layer_kernels.sum_rows(d)
+            products = (
+                np.dot(d, w.T) if wanted[0] else None,
+                np.dot(x.T, d) if wanted[1] else None,
+                np.sum(d, axis=0) if total is None else total,
+            )
+        return products
+
+    return y, vjp
+
+
+@op(
+    "y = f(… f(x W₁ + b₁) … W + b)",
+    "∂ of each layer as for dense, from the last to the first",
+    several=True,
+    joint=True,
+)
+def perceptron(arrays, /, rectify):
+    """Layers one after the other: x, W₁, b₁, W₂, b₂, …, and for each whether it rectifies."""
+    y, *parameters = arrays
+    vjps = []
+    for w, b, rectifies in zip(parameters[::2], parameters[1::2], rectify, strict=True):
+        y, vjp = dense(y, w, b, rectifies)
+        vjps.append(vjp)
+
+    def vjp(g, wanted):
+        products = []
+        for i in range(len(vjps) - 1, -1, -1):
+            g, *of_parameters = vjps[i](g, (i > 0 or wanted[0], wanted[2 * i + 1]))
+            products = [*of_parameters, *products]
+        return [g, *products]
+
+    return y, vjp
 
 
 def _gated(g, y):
-    """g where y > 0, else 0."""
-    if g.dtype != y.dtype or g.dtype.itemsize < 4:
-        return np.where(y > 0, g, 0)
-    return layer_kernels.gate(np.asarray(g, order="C"), np.asarray(y, order="C"))
+    """g where y > 0, else 0, whatever g is there."""
+    gated = layer_kernels.gate(g, y)
+    return np.where(y > 0, g, 0) if gated is None else gated
 
 
 # --- functions of one array, entry by entry -----------------------------------------------------
@@ -578,9 +594,20 @@ def _reduce(losses, reduction):
     return losses.sum() * scale, scale
 
 
+def _times(g, gradient):
+    """g · gradient for a number g; a view where that is 1, as where backward starts at a loss."""
+    return gradient[...] if g.item() == 1 else g * gradient
+
+
 @op("L = (p − t)²", "∂p = 2 g (p − t)", "∂t = −2 g (p − t)")
 def squared_error(p, t, /, reduction):
     """The squared error of predictions p and targets t of one shape, then its mean or sum."""
+    scale = 1 / p.size if reduction == "mean" else 1.0
+    done = reduction != "none" and loss_kernels.squared_error(p, t, scale)
+    if done:
+        total, gradient = done
+        loss = np.array(total * scale, p.dtype)
+        return loss, lambda g: _times(g, gradient), lambda g: -_times(g, gradient)
     error = p - t
     loss, scale = _reduce(error * error, reduction)
     return loss, lambda g: (2 * scale * g) * error, lambda g: (-2 * scale * g) * error
@@ -606,13 +633,15 @@ def softmax_error(x, /, target, smoothing, reduction):
 
     One pass of a compiled kernel over the logits makes the losses and the gradient together.
     """
-    rows = np.ascontiguousarray(x, _kernel_dtype(x)).reshape(-1, x.shape[-1])
-    losses, gradient = np.empty(len(rows), rows.dtype), np.empty_like(rows)
+    rows = np.asarray(x, _kernel_dtype(x), order="C").reshape(-1, x.shape[-1])
     if target.dtype.kind == "f":
-        target = np.ascontiguousarray(target, rows.dtype).reshape(rows.shape)
-        loss_kernels.soft_cross_entropy(rows, target, smoothing, losses, gradient)
+        target = np.asarray(target, rows.dtype, order="C").reshape(rows.shape)
     else:
-        labels = np.ascontiguousarray(target, np.int64).reshape(-1)
-        loss_kernels.cross_entropy(rows, labels, smoothing, losses, gradient)
-    loss, scale = _reduce(losses.reshape(x.shape[:-1]), reduction)
-    return loss, lambda g: np.expand_dims(scale * g, -1) * gradient.reshape(x.shape)
+        target = np.asarray(target, np.int64, order="C").reshape(-1)
+    scale = 1 / len(rows) if reduction == "mean" else 1.0
+    losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
+    gradient = gradient.reshape(x.shape)
+    if reduction == "none":
+        losses = losses.reshape(x.shape[:-1]).astype(x.dtype)
+        return losses, lambda g: np.expand_dims(g, -1) * gradient
+    return np.array(total * scale, x.dtype), lambda g: _times(g, gradient)

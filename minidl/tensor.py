@@ -15,6 +15,7 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ _default_dtype = np.dtype(np.float32)
 _dtype_here: ContextVar[np.dtype | None] = ContextVar("dtype", default=None)
 _numbers = itertools.count(0, -1)  # downwards: heapq gives the smallest, backward wants the latest
 _PYTHON_NUMBERS = {float, int, bool}
+_NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
+_ONES = {dtype: np.ones((), dtype) for dtype in _NATIVE}
+for _one in _ONES.values():
+    _one.flags.writeable = False
 _new = object.__new__
 
 
@@ -97,7 +102,7 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
     """
     if isinstance(data, Tensor):
         data = data.data
-    if type(data) is ndarray and data.dtype is dtype and dtype.kind == "f":
+    if type(data) is ndarray and data.dtype in _NATIVE and (dtype is None or dtype is data.dtype):
         return data  # the usual case, without the words of an error
     try:
         array = np.asarray(data)
@@ -125,10 +130,10 @@ class Node:
     gradient, for an input that is no tensor None.
     """
 
-    __slots__ = ("dtype", "edges", "name", "number", "shape", "shared", "vjps")
-    edges: list[Node | tuple[Tensor, int, bool | None] | None]
+    __slots__ = ("dtype", "edges", "joint", "name", "number", "shape", "vjps")
+    edges: list[Node | tuple[Tensor, int, bool] | None]
     vjps: list[Callable] | None  # None once the graph is freed
-    shared: Callable | None  # makes of g what the VJPs take
+    joint: bool  # whether there is one VJP for all inputs
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -140,26 +145,34 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 def differentiable(function: Any) -> Callable[..., Tensor]:
     """Let an op take tensors, or whatever becomes one, and record what it did."""
-    name, inputs, shared = function.__name__, function.inputs, function.shared
+    name, inputs, joint = function.__name__, function.inputs, function.joint
     convert = _operand if inputs == 2 else as_array
 
     @functools.wraps(function)
     def apply(*tensors: Any, **options: Any) -> Tensor:
         extra: Any = ()
         if len(tensors) != inputs:
-            tensors, extra = _split(name, inputs, tensors)
+            if inputs is not None and len(tensors) > inputs:
+                tensors, extra = tensors[:inputs], tensors[inputs:]
+            else:
+                tensors, extra = _listed(name, inputs, tensors)
         arrays: list[Any] = []
         edges: list[Any] = []
         recorded = False
         for t in tensors:
             if type(t) is Tensor:
-                arrays.append(t._data if t._requires_grad is not None else convert(t))
-                if t._node is not None:
-                    edges.append(t._node)
+                node = t._node
+                if node is not None:
+                    arrays.append(t._data)
+                    edges.append(node)
+                    recorded = True
+                elif t._requires_grad:
+                    arrays.append(t._data)
+                    edges.append((t, t.version, True))
                     recorded = True
                 else:
-                    edges.append((t, t.version, t._requires_grad))
-                    recorded = recorded or t._requires_grad
+                    arrays.append(convert(t))
+                    edges.append((t, t.version, False))
             else:
                 arrays.append(convert(t))
                 edges.append(None)
@@ -183,8 +196,7 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
             result._requires_grad = True
             result._node = node = _new(Node)
             node.name, node.shape, node.dtype = name, value.shape, value.dtype
-            node.number = next(_numbers)
-            node.shared = vjps.pop(0) if shared else None
+            node.number, node.joint = next(_numbers), joint
             node.edges, node.vjps = edges, vjps
         else:
             result._requires_grad = False
@@ -194,12 +206,10 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
     return apply
 
 
-def _split(name: str, inputs: int | None, given: tuple[Any, ...]) -> tuple[tuple, tuple]:
-    """The tensors that an op takes, one by one or (inputs is None) in a list, and what follows."""
+def _listed(name: str, inputs: int | None, given: tuple[Any, ...]) -> tuple[tuple, tuple]:
+    """The tensors of an op that takes a list of them, and what follows the list."""
     if len(given) < (inputs or 1):
         raise TypeError(f"{name} takes {inputs or 'a list of'} tensors, got {len(given)}")
-    if inputs is not None:
-        return given[:inputs], given[inputs:]
     tensors = tuple(given[0])
     if not tensors:
         raise ValueError(f"{name} needs at least one tensor, got none")
@@ -235,7 +245,9 @@ maximum, minimum, _where = map(differentiable, (ops.maximum, ops.minimum, ops.wh
 sum, mean, max, min, norm = map(differentiable, (ops.sum, ops.mean, ops.max, ops.min, ops.norm))
 softmax, log_softmax, logsumexp = map(differentiable, (ops.softmax, ops.log_softmax, ops.logsumexp))
 reshape, transpose, _getitem = map(differentiable, (ops.reshape, ops.transpose, ops.getitem))
-concatenate, stack = map(differentiable, (ops.concatenate, ops.stack))
+concatenate, stack, perceptron = map(
+    differentiable, (ops.concatenate, ops.stack, ops.perceptron)
+)
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -306,7 +318,7 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_data", "_node", "_requires_grad", "grad", "name", "version")
     _node: Node | None
-    _requires_grad: bool | None  # None for integers, which can have no gradient
+    _requires_grad: bool
     grad: np.ndarray | None
     version: int  # how often the data was replaced or updated in place
 
@@ -320,23 +332,13 @@ class Tensor:
             )
         self._data = as_array(data, dtype)
         self.grad = self._node = None
-        self.name, self.version = name, 0
-        self._requires_grad = False if self._data.dtype.kind == "f" else None
+        self.name, self.version, self._requires_grad = name, 0, False
         given = data if dtype is None and isinstance(data, np.ndarray | np.generic) else self._data
         if requires_grad is not False:
             self._require_grad(requires_grad, given.dtype)
 
     def __init_subclass__(cls) -> None:
         raise TypeError("Tensor can't be subclassed; write functions of tensors, or an nn.Module")
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether backward stores the gradient of this tensor; set it to False to freeze it."""
-        return bool(self._requires_grad)
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        self._require_grad(value, self._data.dtype)
 
     def _require_grad(self, value: bool, dtype: np.dtype) -> None:
         _checks.flag("Tensor", "requires_grad", value)
@@ -347,15 +349,9 @@ class Tensor:
             )
         if value and not self._requires_grad:
             self._data = np.array(self._data, order="C")  # optimizers write to it
-        self._requires_grad = value if self._requires_grad is not None else None
+        self._requires_grad = value
 
-    @property
-    def data(self) -> np.ndarray:
-        """The values, not a copy. Changes made inside the array are not seen by the graph."""
-        return self._data
-
-    @data.setter
-    def data(self, values: Any) -> None:
+    def _set_data(self, values: Any) -> None:
         array = as_array(values, self._data.dtype)
         if self._node is not None:
             raise RuntimeError(
@@ -369,10 +365,20 @@ class Tensor:
         self._data = np.array(array, order="C")
         self.version += 1
 
-    shape = property(lambda self: self._data.shape, doc="The length of each axis.")
-    ndim = property(lambda self: self._data.ndim, doc="The number of axes.")
-    size = property(lambda self: self._data.size, doc="The number of entries.")
-    dtype = property(lambda self: self._data.dtype, doc="The type of the entries.")
+    requires_grad = property(
+        attrgetter("_requires_grad"),
+        lambda self, value: self._require_grad(value, self._data.dtype),
+        doc="Whether backward stores the gradient of this tensor; set it to False to freeze it.",
+    )
+    data = property(
+        attrgetter("_data"),
+        _set_data,
+        doc="The values, not a copy. Changes made inside the array are not seen by the graph.",
+    )
+    shape = property(attrgetter("_data.shape"), doc="The length of each axis.")
+    ndim = property(attrgetter("_data.ndim"), doc="The number of axes.")
+    size = property(attrgetter("_data.size"), doc="The number of entries.")
+    dtype = property(attrgetter("_data.dtype"), doc="The type of the entries.")
     is_leaf = property(
         lambda self: self._node is None, doc="Whether it was made by a user, not by an op."
     )
@@ -413,27 +419,29 @@ class Tensor:
         array(6., dtype=float32)
         """
         g = self._seed(grad)
-        with np.errstate(under="ignore"):  # what vanishes is 0, whatever np.errstate the caller set
+        if np.geterr()["under"] == "ignore":
             leaves = self._propagate(g, retain_graph)
-        for leaf, g in leaves.items():
+        else:  # what vanishes is 0, whatever np.errstate the caller set
+            with np.errstate(under="ignore"):
+                leaves = self._propagate(g, retain_graph)
+        for leaf, g in leaves:
             if leaf.grad is not None and np.shape(leaf.grad) != g.shape:
                 raise ValueError(
                     f"the .grad that {describe(leaf)} had before has shape {np.shape(leaf.grad)}; "
                     "call zero_grad() first"
                 )
-        for leaf, g in leaves.items():
+        for leaf, g in leaves:
             leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
 
-    def _propagate(self, g: np.ndarray, retain_graph: bool) -> dict[Tensor, np.ndarray]:
+    def _propagate(self, g: np.ndarray, retain_graph: bool) -> list[tuple[Tensor, np.ndarray]]:
         """The gradient of each leaf, in an array that nothing else holds."""
-        leaves: dict[Tensor, np.ndarray] = {}
-        reached: dict[int, tuple[Node, Any]] = {}  # nodes, and what has arrived there, by number
+        leaves: dict[int, tuple[Tensor, np.ndarray]] = {}  # by id
+        reached: dict[int, tuple[Node, np.ndarray]] = {}  # nodes, and what has arrived, by number
         queue: list[int] = []  # their numbers, a heap
         if self._node is None:
-            leaves[self] = g.copy()
-        else:
-            reached[self._node.number] = self._node, g
-            queue.append(self._node.number)
+            return [(self, g.copy())]
+        reached[self._node.number] = self._node, g
+        queue.append(self._node.number)
         while queue:
             node, g = reached.pop(heapq.heappop(queue))
             if node.vjps is None:
@@ -442,9 +450,11 @@ class Tensor:
                     "(or one that failed). Run the forward pass again, or keep the graph: "
                     "backward(retain_graph=True)."
                 )
-            if node.shared is not None:
-                g = node.shared(g)
-            for edge, vjp in zip(node.edges, node.vjps, strict=True):
+            products: Any = node.vjps
+            if node.joint:
+                wanted = [type(edge) is Node or (edge and edge[2]) for edge in node.edges]
+                products = node.vjps[0](g, wanted)
+            for edge, product in zip(node.edges, products, strict=True):
                 if type(edge) is Node:
                     target: Any = edge
                 elif edge is None:
@@ -459,11 +469,15 @@ class Tensor:
                         )
                     if not wanted:
                         continue
-                product = vjp(g)
-                if product.shape != target.shape:
-                    product = unbroadcast(product, target.shape)
-                if product.dtype is not target.dtype:
-                    product = product.astype(target.dtype, copy=False)
+                if not node.joint:
+                    product = product(g)
+                if type(product) is not ndarray:
+                    product = np.asarray(product)
+                value = edge if target is edge else target._data
+                if product.shape != value.shape:
+                    product = unbroadcast(product, value.shape)
+                if product.dtype is not value.dtype:
+                    product = product.astype(value.dtype, copy=False)
                 if target is edge:
                     number = target.number
                     if number in reached:
@@ -471,15 +485,16 @@ class Tensor:
                     else:
                         heapq.heappush(queue, number)
                     reached[number] = target, product
-                elif target in leaves:
-                    leaves[target] += product
+                elif id(target) in leaves:
+                    leaves[id(target)][1][...] += product
                 elif product is g or product.base is not None:
-                    leaves[target] = np.array(product)  # .grad is nobody else's array
+                    leaves[id(target)] = target, np.array(product)  # .grad is nobody else's array
                 else:
-                    leaves[target] = np.asarray(product)
+                    leaves[id(target)] = target, product
             if not retain_graph:
-                node.edges, node.vjps, node.shared = [], None, None
-        return leaves
+                node.vjps = None
+                node.edges = []
+        return list(leaves.values())
 
     def _seed(self, grad: Any) -> np.ndarray:
         """The gradient that backward starts from."""
@@ -495,7 +510,8 @@ class Tensor:
                     f"{describe(self)} has {self._data.size}. Reduce it with .sum() or .mean(), or "
                     "pass the gradient of that shape: y.backward(grad)."
                 )
-            return np.ones_like(self._data)
+            one = _ONES.get(self._data.dtype) if self._data.ndim == 0 else None
+            return np.ones(self._data.shape, self._data.dtype) if one is None else one
         g = as_array(grad, self._data.dtype)
         if g.shape != self._data.shape:
             raise ValueError(

@@ -77,9 +77,9 @@ def check_rules(function, inputs, g, options):
     """One VJP per input, which gives g, a view of it or an array of its own, in g's dtype."""
     of_a_list = function.inputs is None
     value, *vjps = function(*([inputs] if of_a_list else inputs), **options)
-    if function.shared:
-        shared = vjps.pop(0)
-        vjps = [lambda g, vjp=vjp: vjp(shared(g)) for vjp in vjps]
+    if function.joint:
+        everything = [True] * len(inputs)
+        vjps = [lambda g, i=i: joint(g, everything)[i] for joint in vjps for i in range(len(inputs))]
     assert len(vjps) == (len(inputs) if of_a_list else len(function.derivatives))
     assert value.dtype == g.dtype
     np.asarray(value).flags.writeable = False

@@ -62,6 +62,10 @@ cdef inline object empty(int ndim, Py_ssize_t *shape, object a):
     return PyArray_SimpleNew(ndim, shape, PyArray_TYPE(<Array *> a))
 
 
+cdef inline object new_doubles(Py_ssize_t n):
+    return PyArray_SimpleNew(1, &n, NPY_DOUBLE)
+
+
 cdef inline object empty_like(object a):
     return empty(PyArray_NDIM(<Array *> a), PyArray_DIMS(<Array *> a), a)
 

@@ -1,6 +1,7 @@
-"""What a layer does beside its matrix product: the bias, the rectifier, and their gradients.
+"""The parts of a layer and of its gradient, for small arrays, where a call of NumPy costs more.
 
-All arrays of a call are C-contiguous and of one type, float32 or float64.
+All arrays of a call must be C-contiguous and of one dtype, float32 or float64, and their shapes
+must fit: otherwise nothing is done, and None (or False) says so.
 """
 
 from cython cimport floating
@@ -17,7 +18,7 @@ cdef enum:
     TILE = 64  # columns that are added up at a time
     STRIP = 16  # columns of a product that are computed at a time
     LARGEST = 4096  # entries of b, packed into strips
-    PRODUCTS = 32768  # multiplications, from where on BLAS is faster
+    PRODUCTS = 131072  # multiplications, from where on BLAS is faster
 
 
 cdef cloned shift(floating *y, const floating *b, Py_ssize_t rows, Py_ssize_t n,
@@ -35,17 +36,15 @@ cdef cloned shift(floating *y, const floating *b, Py_ssize_t rows, Py_ssize_t n,
 
 
 def add_bias(y, b, bint rectify):
-    """y ← y + b for each row of y (m, n), with b (n,); or max(y + b, 0)."""
+    """y ← y + b for each row of y (m, n), with b (n,); or max(y + b, 0). Whether it was done."""
     if not (is_matrix(y) and readable(b) and single(y) == single(b) and last(y) == size(b)
             and writable(y)):
-        raise ValueError(
-            "expected C-contiguous arrays (m, n) and (n,) of one dtype, float32 or float64, got "
-            f"{y!r:.100} and {b!r:.100}"
-        )
+        return False
     if single(y):
         shift(<float *> data(y), <const float *> data(b), rows(y), size(b), rectify)
     else:
         shift(<double *> data(y), <const double *> data(b), rows(y), size(b), rectify)
+    return True
 
 
 cdef cloned add_rows(const floating *g, floating *out, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
@@ -66,7 +65,7 @@ cdef cloned add_rows(const floating *g, floating *out, Py_ssize_t rows, Py_ssize
 def sum_rows(g):
     """The sum of the rows of a matrix, added up in float64."""
     if not is_matrix(g):
-        raise ValueError(f"expected a C-contiguous matrix of float32 or float64, got {g!r:.100}")
+        return None
     cdef Py_ssize_t n = last(g)
     out = empty(1, &n, g)
     if single(g):
@@ -87,10 +86,7 @@ cdef cloned select(const floating *g, const floating *y, floating *out, Py_ssize
 def gate(g, y):
     """g where y > 0, else 0, whatever g is there."""
     if not (readable(g) and readable(y) and alike(g, y)):
-        raise ValueError(
-            "expected C-contiguous arrays of one shape and dtype, float32 or float64, got "
-            f"{g!r:.100} and {y!r:.100}"
-        )
+        return None
     out = empty_like(g)
     if single(g):
         select(<const float *> data(g), <const float *> data(y), <float *> data(out), size(g))
@@ -99,37 +95,49 @@ def gate(g, y):
     return out
 
 
-cdef inline void one_row(const floating *a, Py_ssize_t step, const floating *b, Py_ssize_t k,
-                         Py_ssize_t width, floating *out) noexcept nogil:
-    """A strip of one row of a product: out[q] ← Σ a[p step] b[p width + q]."""
+cdef inline void four_rows(const floating *a, Py_ssize_t row, Py_ssize_t step, const floating *b,
+                           Py_ssize_t k, Py_ssize_t width, floating *out,
+                           Py_ssize_t out_row) noexcept nogil:
+    """A strip of four rows of a product: out[r, q] ← Σ a[r row + p step] b[p width + q]."""
     cdef Py_ssize_t p, q
-    cdef floating x
-    cdef floating[STRIP] total
+    cdef floating x0, x1, x2, x3
+    cdef floating[STRIP] sum0, sum1, sum2, sum3
     for q in range(STRIP):
-        total[q] = 0
+        sum0[q] = sum1[q] = sum2[q] = sum3[q] = 0
     for p in range(k):
-        x = a[p * step]
+        x0, x1 = a[p * step], a[row + p * step]
+        x2, x3 = a[2 * row + p * step], a[3 * row + p * step]
         for q in range(STRIP):
-            total[q] += x * b[p * width + q]
+            sum0[q] += x0 * b[p * width + q]
+            sum1[q] += x1 * b[p * width + q]
+            sum2[q] += x2 * b[p * width + q]
+            sum3[q] += x3 * b[p * width + q]
     for q in range(STRIP):
-        out[q] = total[q]
+        out[q], out[out_row + q] = sum0[q], sum1[q]
+        out[2 * out_row + q], out[3 * out_row + q] = sum2[q], sum3[q]
 
 
 cdef cloned multiply(const floating *a, const floating *b, floating *out, Py_ssize_t m,
                      Py_ssize_t k, Py_ssize_t n, Py_ssize_t width, Py_ssize_t row,
                      Py_ssize_t step) noexcept nogil:
     """out (m, n) ← a b, where a's entry i, p lies at i row + p step, and b is packed."""
-    cdef Py_ssize_t i, q, start, strip
-    cdef floating[STRIP] rest
-    cdef floating *target
+    cdef Py_ssize_t block, i, q, r, strip, start, heads, columns
+    cdef floating[4 * STRIP] part
     for strip in range(width // STRIP):
         start = strip * STRIP
-        for i in range(m):
-            target = &out[i * n + start] if start + STRIP <= n else rest
-            one_row(&a[i * row], step, &b[start], k, width, target)
-            if start + STRIP > n:
-                for q in range(n - start):
-                    out[i * n + start + q] = rest[q]
+        columns = STRIP if start + STRIP <= n else n - start
+        for block in range((m + 3) // 4):
+            i = block * 4
+            heads = 4 if i + 4 <= m else m - i
+            if heads == 4 and columns == STRIP:
+                four_rows(&a[i * row], row, step, &b[start], k, width, &out[i * n + start], n)
+                continue
+            for r in range(heads):  # at an edge, one row at a time (four times the same)
+                if heads < 4 or r == 0:
+                    four_rows(&a[(i + r) * row], row if heads == 4 else 0, step, &b[start], k,
+                              width, part, STRIP)
+                for q in range(columns):
+                    out[(i + r) * n + start + q] = part[(r if heads == 4 else 0) * STRIP + q]
 
 
 cdef void pack(const floating *b, floating *packed, Py_ssize_t k, Py_ssize_t n, Py_ssize_t width,
@@ -158,17 +166,11 @@ cdef void product(const floating *a, const floating *b, floating *out, Py_ssize_
         multiply(a, b, out, m, k, n, width, k, 1)
 
 
-def small_matmul(a, b, bint turned_a=False, bint turned_b=False):
-    """a b of two matrices, either transposed first, or None: larger ones are for BLAS.
-
-    A call of NumPy costs as much as some ten thousand multiplications.
-    """
-    if not (is_matrix(a) and is_matrix(b) and single(a) == single(b)):
-        return None
-    cdef Py_ssize_t m = last(a) if turned_a else rows(a), k = rows(a) if turned_a else last(a)
-    cdef Py_ssize_t n = rows(b) if turned_b else last(b)
+cdef object matmul(object a, object b, Py_ssize_t m, Py_ssize_t k, Py_ssize_t n, bint turned_a,
+                   bint turned_b):
+    """a b of two matrices, either transposed first, as a new one (m, n); None for large ones."""
     cdef Py_ssize_t width = (n + STRIP - 1) // STRIP * STRIP
-    if m * k * width > PRODUCTS or k * width > LARGEST or k != (last(b) if turned_b else rows(b)):
+    if m * k * width > PRODUCTS or k * width > LARGEST:
         return None
     cdef Py_ssize_t[2] shape = [m, n]
     out = empty(2, shape, a)
@@ -179,3 +181,27 @@ def small_matmul(a, b, bint turned_a=False, bint turned_b=False):
         product(<const double *> data(a), <const double *> data(b), <double *> data(out), m, k, n,
                 width, turned_a, turned_b)
     return out
+
+
+def dense(x, w, b, bint rectify):
+    """x W + b, or max(x W + b, 0); None for products that are large enough for BLAS."""
+    if not (is_matrix(x) and is_matrix(w) and single(x) == single(w) and last(x) == rows(w)):
+        return None
+    y = matmul(x, w, rows(x), last(x), last(w), False, False)
+    return y if y is not None and add_bias(y, b, rectify) else None
+
+
+def dense_vjp(g, y, x, w, bint to_x):
+    """(d Wᵀ, xᵀ d, Σ d), the first only if asked for; d is g, or where y is given, g where y > 0.
+
+    None for products that are large enough for BLAS.
+    """
+    d = g if y is None else gate(g, y)
+    if not (is_matrix(d) and is_matrix(x) and is_matrix(w) and single(x) == single(w) == single(d)
+            and rows(x) == rows(d) and last(x) == rows(w) and last(w) == last(d)):
+        return None
+    of_x = matmul(d, w, rows(d), last(d), rows(w), False, True) if to_x else None
+    of_w = matmul(x, d, last(x), rows(x), last(d), True, False)
+    if of_w is None or (to_x and of_x is None):
+        return None
+    return of_x, of_w, sum_rows(d)

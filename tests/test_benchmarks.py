@@ -1,0 +1,241 @@
+"""The benchmarks compare the same computations, and their page and figure say what was measured."""
+
+import importlib
+import os
+import sys
+
+import numpy as np
+import pytest
+
+import benchmarks.__main__ as command
+from benchmarks import goals, growth, losses, measure, networks, optimizers, report, roofline, steps
+from benchmarks.measure import Row
+
+SMALL = "2-16-16-1, batch 32"
+
+
+def timed(contestant, value, part="steps", work=SMALL, threads=1, unit="s", note=""):
+    return Row(part, work, contestant, threads, value, unit, 0.05 * value, note)
+
+
+ROWS = [
+    timed("minidl", 30e-6, note="loss 0.6"),
+    timed("PyTorch", 210e-6),
+    timed("JAX", 60e-6),
+    Row("steps", "", "torch.compile", 1, None, "", None, "torch not installed"),
+]
+GROWTH = [
+    timed(who, 1e-6 * factor * x**0.5, "growth", f"{x:,} {curve}")
+    for who, factor in (("minidl", 1), ("JAX", 3))
+    for curve in growth.CURVES
+    for x in (1, 10, 100, 1000)
+]
+ROOFLINE = [
+    timed("in place", 4e10, "roofline", "the memory's speed", unit="B/s"),
+    timed("minidl", 0.016, "roofline", "Adam", note="560,000,000 B"),
+    timed("limit", 0.014, "roofline", "Adam"),
+]
+
+
+# --- the same computation ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "batch"), list(steps.NETWORKS.items())[:3])
+def test_first_loss_is_that_of_the_forward_pass_by_hand(name, batch):
+    problem = networks.Problem(name, batch)
+    x, y = problem.x.astype(np.float64), problem.y
+    for weight in problem.weights[:-1]:
+        x = np.maximum(x @ weight, 0)
+    x = x @ problem.weights[-1]
+    if problem.regression:
+        loss = np.mean((x - y) ** 2)
+    else:
+        loss = np.mean(np.log(np.exp(x).sum(axis=1)) - x[np.arange(batch), y])
+    assert networks.minidl_step(problem)() == pytest.approx(loss, rel=1e-5)
+
+
+def test_contestants_leave_the_problem_to_the_next_as_it_was():
+    problem = networks.Problem("4-8-3", 6)
+    before = [array.copy() for array in (problem.x, problem.y, *problem.weights)]
+    for make in (networks.minidl_step, networks.limit_step):
+        make(problem)()
+    after = problem.x, problem.y, *problem.weights
+    assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
+
+
+def test_losses_that_differ_are_an_error():
+    measure.agree("a network", {"minidl": 1.0, "JAX": 1.0005})
+    with pytest.raises(ValueError, match="a network: the losses disagree"):
+        measure.agree("a network", {"minidl": 1.0, "JAX": 1.002})
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [("SGD", 3), ("SGD, momentum 0.9", 5), ("Lion", 5), ("Adam", 7), ("Adam, amsgrad", 9)],
+)
+def test_rule_moves_the_numbers_that_it_reads_and_writes(name, numbers):
+    assert roofline.bytes_moved(*roofline.RULES[name]) == 4 * numbers
+
+
+@pytest.mark.parametrize("name", optimizers.SHAPES)
+def test_shapes_have_the_weights_that_their_name_says(name):
+    weights, tensors = (int(word.replace(",", "")) for word in name.split(" weights in "))
+    shapes = optimizers.SHAPES[name]
+    assert (sum(map(np.prod, shapes)), len(shapes)) == (weights, tensors)
+
+
+@pytest.mark.parametrize(
+    ("curve", "powers"), [("parameters", range(3, 9)), ("batch", range(5)), ("depth", range(6))]
+)
+def test_curve_grows_by_powers_of_ten(curve, powers, monkeypatch):
+    monkeypatch.setattr(growth, "fits", lambda parameters: True)
+    xs = [x for x, _ in growth.problems(curve, 1, quick=False)]
+    assert xs == pytest.approx([10**power for power in powers], rel=0.05)
+
+
+def test_deep_network_has_its_layers_and_wide_network_its_parameters():
+    for curve in ("parameters", "depth"):
+        x, make = list(growth.problems(curve, 1, quick=True))[1]
+        weights = make().weights
+        count = len(weights) if curve == "depth" else sum(w.size + w.shape[1] for w in weights)
+        assert count == x
+
+
+# --- processes and turns -------------------------------------------------------------------------
+
+
+def test_contestants_take_turns_and_are_called_equally_often(monkeypatch):
+    monkeypatch.setattr(measure, "PAUSE", 0)
+    calls = []
+    times = measure.take_turns({who: lambda w=who: calls.append(w) for who in "ab"}, 2, block=0, least=4)
+    assert [len(values) for values in times.values()] == [8, 8]
+    assert calls.count("a") == calls.count("b")
+    assert calls[-24:] == 2 * (6 * ["a"] + 6 * ["b"])
+
+
+def test_confined_sets_threads_drops_other_settings_and_restores_all(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    before, cores = dict(os.environ), measure.cores()
+    with measure.confined(1):
+        assert {os.environ[name] for name in measure.SET} == {"1"}
+        assert "OPENBLAS_CORETYPE" not in os.environ
+        assert measure.cores() == 1 or not hasattr(os, "sched_setaffinity")
+    assert (dict(os.environ), measure.cores()) == (before, cores)
+
+
+def test_child_is_confined():
+    assert measure.in_child(1, os.getenv, "OMP_NUM_THREADS") == "1"
+
+
+# --- goals, page, figure -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("contestant", "seconds", "met"),
+    [("PyTorch", 181e-6, True), ("PyTorch", 179e-6, False), ("JAX", 91e-6, True)],
+)
+def test_peer_must_take_the_goal_times_as_long(contestant, seconds, met):
+    row = timed(contestant, seconds)
+    assert goals.reached(goals.goal_of(row), row, timed("minidl", 30e-6)) == met
+
+
+@pytest.mark.parametrize(("seconds", "met"), [(1.11e-3, True), (1.13e-3, False)])
+def test_limit_may_be_exceeded_by_the_goal(seconds, met):
+    row = timed("limit", 1e-3)
+    assert goals.reached(goals.goal_of(row), row, timed("minidl", seconds)) == met
+
+
+def test_every_goal_is_about_something_that_is_measured():
+    works = {
+        "steps": [f"{name}, batch {batch}" for name, batch in steps.NETWORKS.items()],
+        "losses": [f"{n:,} × {classes:,}" for n, classes in losses.SHAPES],
+        "optimizers": [
+            f"{r}, {s}" for r in ("Adam", *optimizers.OTHERS) for s in optimizers.SHAPES
+        ],
+    }
+    for goal in goals.GOALS:
+        assert goal.part in report.PARTS
+        assert goal.work is None or goal.work in works.get(goal.part, [goal.work])
+
+
+def test_table_compares_marks_goals_and_names_the_missing():
+    text = report.table(ROWS)
+    assert (
+        f"| {SMALL} | 1 | 30 µs | 210 µs = 7.00× ✓ (≥ 6×) | 60 µs = 2.00× ✗ (≥ 3×) | 5% |" in text
+    )
+    assert "Left out: torch.compile (torch not installed)." in text
+    assert f"- {SMALL}, 1 thread: minidl loss 0.6" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (31.23e-6, "s", "31.2 µs"),
+        (0.0456, "s", "45.6 ms"),
+        (12.0, "s", "12 s"),
+        (1.5e-9, "s", "0.0015 µs"),
+        (4.83e10, "B/s", "48.3 GB/s"),
+        (7.51e8, "B", "751 MB"),
+        (1.2345e9, "B", "1,234 MB"),
+    ],
+)
+def test_amount_has_three_digits_and_a_common_unit(value, unit, text):
+    assert report.amount(value, unit) == text
+
+
+@pytest.mark.parametrize("exponent", [-1, 0, 0.5, 1, 2])
+def test_slope_of_a_power_law_is_its_exponent(exponent):
+    x = np.array([1.0, 10, 100, 1000])
+    assert growth.slope(x, 3 * x**exponent) == pytest.approx(exponent, abs=1e-12)
+
+
+def test_curves_are_read_from_rows():
+    x, y, slope = growth.curves(GROWTH)["depth"]["JAX"]
+    assert list(x) == [1, 10, 100, 1000]
+    np.testing.assert_allclose(y, 3e-6 * x**0.5)
+    assert slope == pytest.approx(0.5)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Parts that measure nothing; what they were asked for."""
+    asked = []
+    for part, rows in (("steps", ROWS), ("growth", GROWTH), ("roofline", ROOFLINE)):
+        module = importlib.import_module(f"benchmarks.{part}")
+
+        def pretend(repeats, quick, part=part, rows=rows):
+            asked.append((part, repeats, quick))
+            return rows
+
+        monkeypatch.setattr(module, "measure", pretend)
+    return asked
+
+
+def test_command_runs_the_parts_named_and_keeps_the_others(measured, tmp_path):
+    command.main(["steps", "--out", str(tmp_path)])
+    command.main(["growth", "roofline", "--quick", "--repeats", "4", "--out", str(tmp_path)])
+    assert measured == [("steps", 12, False), ("growth", 4, True), ("roofline", 2, True)]
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## steps",
+        "## roofline",
+        "## growth",
+    ]
+    assert "**goals**: 2 of 3 are reached" in page
+    assert (tmp_path / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
+    command.main(["--redraw", "--out", str(tmp_path)])
+    assert (tmp_path / "benchmarks.md").read_text() == page
+    assert len(measured) == 3
+
+
+def test_command_needs_no_matplotlib(measured, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    command.main(["steps", "--out", str(tmp_path)])
+    assert "The figure is left out" in capsys.readouterr().out
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md"}
+
+
+def test_unknown_part_is_named(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["stairs"])
+    assert "no such part: stairs; there are steps, " in capsys.readouterr().err
