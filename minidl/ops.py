@@ -152,8 +152,8 @@ def dense(x, w, b, /, rectify=False):
 
 
 @op(
-    "y = f(… f(x W₁ + b₁) … W + b)",
-    "∂ of each layer as for dense, from the last to the first",
+    "y = f(… f(x W₁ + b₁) … Wₙ + bₙ)",
+    "∂x = δ₁ W₁ᵀ,  ∂Wᵢ = xᵢᵀ δᵢ,  ∂bᵢ = Σ δᵢ,  δₙ = g f′,  δᵢ = δᵢ₊₁ Wᵢ₊₁ᵀ f′",
     several=True,
     joint=True,
 )
