@@ -73,7 +73,7 @@ setup(
                 include_dirs=[numpy.get_include()],
                 py_limited_api=True,
             )
-            for name in ("loss", "optim", "special", "system")
+            for name in ("layer", "loss", "optim", "special", "system")
         ],
         compiler_directives=DIRECTIVES,
     ),

@@ -66,22 +66,22 @@ def cross_entropy(
     Tensor(1000., dtype=float32)
     """
     x = logits if isinstance(logits, Tensor) else Tensor(logits)
-    t = _constant(target)
+    t, shape = _constant(target), x.shape
     _checks.number("cross_entropy", "label_smoothing", label_smoothing, high=1)
-    if x.ndim == 0 or x.shape[-1] == 0:
-        raise ValueError(f"cross_entropy: logits must have classes (…, C), got shape {x.shape}")
+    if not shape or shape[-1] == 0:
+        raise ValueError(f"cross_entropy: logits must have classes (…, C), got shape {shape}")
     if t.dtype.kind in "iu":
-        if t.shape != x.shape[:-1]:
+        if t.shape != shape[:-1]:
             raise ValueError(
-                f"cross_entropy: labels for logits of shape {x.shape} must have shape "
-                f"{x.shape[:-1]}, got {t.shape}"
+                f"cross_entropy: labels for logits of shape {shape} must have shape "
+                f"{shape[:-1]}, got {t.shape}"
                 + ("; drop the last axis: labels.reshape(-1)" if t.shape[-1:] == (1,) else "")
             )
-    elif t.dtype.kind != "f" or t.shape != x.shape:
+    elif t.dtype.kind != "f" or t.shape != shape:
         raise TypeError(
-            f"cross_entropy: the target must be integer labels of shape {x.shape[:-1]} or floating "
-            f"probabilities of shape {x.shape}, got {t.dtype} of shape {t.shape}"
-            + ("; labels.astype(int) if these are labels" if t.shape == x.shape[:-1] else "")
+            f"cross_entropy: the target must be integer labels of shape {shape[:-1]} or floating "
+            f"probabilities of shape {shape}, got {t.dtype} of shape {t.shape}"
+            + ("; labels.astype(int) if these are labels" if t.shape == shape[:-1] else "")
         )
     elif t.size and not t.min() >= 0:
         raise ValueError(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}")

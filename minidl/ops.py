@@ -45,9 +45,12 @@ def op(
 tails_may_vanish = np.errstate(under="ignore")
 
 
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+
+
 def _kernel_dtype(x):
     """What a kernel computes x in: float32, or float64 where that holds more of x."""
-    return np.dtype(np.float32 if x.dtype.itemsize <= 4 else np.float64)
+    return _SINGLE if x.dtype.itemsize <= 4 else _DOUBLE
 
 
 def _entrywise(kernel, *arrays):
@@ -633,14 +636,15 @@ def softmax_error(x, /, target, smoothing, reduction):
 
     One pass of a compiled kernel over the logits makes the losses and the gradient together.
     """
-    rows = np.asarray(x, _kernel_dtype(x), order="C").reshape(-1, x.shape[-1])
+    rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+    rows = np.asarray(rows, _kernel_dtype(x), order="C")
     if target.dtype.kind == "f":
         target = np.asarray(target, rows.dtype, order="C").reshape(rows.shape)
     else:
         target = np.asarray(target, np.int64, order="C").reshape(-1)
     scale = 1 / len(rows) if reduction == "mean" else 1.0
     losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
-    gradient = gradient.reshape(x.shape)
+    gradient = gradient if x.ndim == 2 else gradient.reshape(x.shape)
     if reduction == "none":
         losses = losses.reshape(x.shape[:-1]).astype(x.dtype)
         return losses, lambda g: np.expand_dims(g, -1) * gradient

@@ -203,39 +203,39 @@ class Optimizer:
         work = []
         for group, columns in zip(self.groups, self._columns, strict=True):
             lr = self._rate_of(group)
-            for batch in self._batches(group.params, columns):
-                _, params, _ = batch
-                w, g = [p.data for p in params], [p.grad for p in params]
+            for numbers, params, g, state in self._batches(group.params, columns):
+                w = [p.data for p in params]
                 if not kernels.ready(w, g):
                     g = [self._gradient(p) for p in params]
-                work.append((group, lr, columns, *batch, w, g))
+                work.append((group, lr, columns["t"], numbers, params, w, g, state))
         if not work:
             raise RuntimeError(
                 f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
                 "first, on a loss that depends on these parameters."
             )
         self.t += 1
-        for group, lr, columns, numbers, params, state, w, g in work:
-            t = state["t"][0] + 1
+        for group, lr, ages, numbers, params, w, g, state in work:
+            t = ages[numbers[0]] + 1
             self.update(group, lr, t, w, g, *map(state.get, self.kept))
             for i, p in zip(numbers, params, strict=True):
-                columns["t"][i] = t
+                ages[i] = t
                 p.version += 1
 
     def _batches(self, params: list[Any], columns: dict[str, list[Any]]) -> list[tuple]:
-        """(numbers, parameters, state) of those with a gradient; of one t and scalars at a time."""
-        ready = [i for i, p in enumerate(params) if p.grad is not None and p.requires_grad]
+        """(numbers, parameters, gradients, state), those of one t and equal scalars at a time."""
+        g = [p.grad if p.requires_grad else None for p in params]
+        ready = [i for i, gradient in enumerate(g) if gradient is not None]
         ages = columns["t"]
         if self.scalars:
             numbers = [[x.item() for x in columns[name]] for name in self.scalars]
             ages = list(zip(ages, *numbers, strict=True))
         if len(ready) == len(ages) == ages.count(ages[0]):  # as a rule
-            return [(ready, params, columns)]
+            return [(ready, params, g, columns)]
         batches = []
         for age in dict.fromkeys(ages[i] for i in ready):
             some = [i for i in ready if ages[i] == age]
             state = {name: [column[i] for i in some] for name, column in columns.items()}
-            batches.append((some, [params[i] for i in some], state))
+            batches.append((some, [params[i] for i in some], [g[i] for i in some], state))
         return batches
 
     def _gradient(self, p: Any) -> np.ndarray:

@@ -315,7 +315,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "Optimizer": [
-            ("step count one too small", 'state["t"][0] + 1', 'state["t"][0]'),
+            ("step count one too small", "ages[numbers[0]] + 1", "ages[numbers[0]]"),
             (
                 "one step count for all parameters",
                 "self.update(group, lr, t,",
@@ -335,7 +335,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "0",
             ),
             ("options of a group ignored", "{**given, **own}", "{**own, **given}"),
-            ("frozen parameters updated", " and p.requires_grad]", "]"),
+            (
+                "frozen parameters updated",
+                "p.grad if p.requires_grad else None for p",
+                "p.grad for p",
+            ),
             ("state_dict shares the state", "copy.deepcopy(\n", "dict(\n"),
             ("step count not loaded", '        self.t = state["t"]\n', ""),
             ("options not loaded", "group.update({**options, ", "group.update({"),

@@ -62,13 +62,14 @@ cdef inline floating largest(const floating *x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k, q
     cdef floating[LANES] top
     cdef floating most = <floating> -INFINITY
-    for q in range(LANES):
-        top[q] = most
-    for k in range(n // LANES):
+    if n >= LANES:
         for q in range(LANES):
-            top[q] = x[k * LANES + q] if x[k * LANES + q] > top[q] else top[q]
-    for q in range(LANES):
-        most = top[q] if top[q] > most else most
+            top[q] = most
+        for k in range(n // LANES):
+            for q in range(LANES):
+                top[q] = x[k * LANES + q] if x[k * LANES + q] > top[q] else top[q]
+        for q in range(LANES):
+            most = top[q] if top[q] > most else most
     for k in range(n // LANES * LANES, n):
         most = x[k] if x[k] > most else most
     return most
@@ -78,13 +79,14 @@ cdef inline double total(const floating *x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k, q
     cdef double[LANES] sums
     cdef double whole = 0
-    for q in range(LANES):
-        sums[q] = 0
-    for k in range(n // LANES):
+    if n >= LANES:
         for q in range(LANES):
-            sums[q] += x[k * LANES + q]
-    for q in range(LANES):
-        whole += sums[q]
+            sums[q] = 0
+        for k in range(n // LANES):
+            for q in range(LANES):
+                sums[q] += x[k * LANES + q]
+        for q in range(LANES):
+            whole += sums[q]
     for k in range(n // LANES * LANES, n):
         whole += x[k]
     return whole
@@ -149,9 +151,14 @@ cdef void all_rows(const floating *x, const floating *target, const long long *l
                    Py_ssize_t n, Py_ssize_t classes) noexcept nogil:
     cdef Py_ssize_t block = BLOCK // classes + 1  # rows at a time, so that they stay in the cache
     cdef Py_ssize_t part, parts = (n + block - 1) // block
-    for part in prange(parts, num_threads=threads(), use_threads_if=n * classes >= THREADED):
-        some_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
-                  n if part == parts - 1 else (part + 1) * block, classes)
+    if n * classes < THREADED or threads() == 1:
+        for part in range(parts):
+            some_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
+                      n if part == parts - 1 else (part + 1) * block, classes)
+    else:
+        for part in prange(parts, num_threads=threads()):
+            some_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
+                      n if part == parts - 1 else (part + 1) * block, classes)
 
 
 def cross_entropy(x, target, double smoothing, double scale):

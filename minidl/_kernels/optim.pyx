@@ -57,10 +57,15 @@ cdef class Rule:
             for i in range(count):
                 total += all[i].n
             parts = threads() if total >= THREADED else 1
-            for part in prange(parts, nogil=True, schedule="static", chunksize=1,
-                               num_threads=parts, use_threads_if=parts > 1):
-                for i in range(count):
-                    update(&all[i], part, parts, self.singles, self.doubles, c)
+            if parts == 1:
+                with nogil:
+                    for i in range(count):
+                        update(&all[i], 0, 1, self.singles, self.doubles, c)
+            else:
+                for part in prange(parts, nogil=True, schedule="static", chunksize=1,
+                                   num_threads=parts):
+                    for i in range(count):
+                        update(&all[i], part, parts, self.singles, self.doubles, c)
         finally:
             free(all)
 

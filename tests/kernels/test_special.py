@@ -115,23 +115,3 @@ def test_a_buffer_that_does_not_fit_is_an_error_and_nothing_is_written(x, out, e
     with pytest.raises(error, match=words):
         special.normal_cdf(x, out)
     assert out is None or not np.any(out)
-
-
-@pytest.mark.parametrize("size", [0, 1, 7, 1000, 100_003])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_gate_lets_the_gradient_pass_where_y_is_positive(size, dtype, rng):
-    g, y = rng.normal(size=(2, size)).astype(dtype)
-    y[::3], g[::5] = 0, np.inf
-    out = np.full(size, 99, dtype)
-    special.gate(g, y, out)
-    np.testing.assert_array_equal(out, np.where(y > 0, g, 0))
-
-
-def test_gate_closes_on_nan_and_refuses_other_lengths():
-    out = np.empty(3)
-    special.gate(np.full(3, np.nan), np.array([np.nan, -1.0, 1.0]), out)
-    np.testing.assert_array_equal(out, [0, 0, np.nan])
-    with pytest.raises(ValueError, match="g has 3 entries, y 2 and out 3"):
-        special.gate(np.ones(3), np.ones(2), out)
-    with pytest.raises(ValueError, match="g has 3 entries, y 3 and out 4"):
-        special.gate(np.ones(3), np.ones(3), np.ones(4))
