@@ -23,7 +23,8 @@ FLAGS = {
 }
 # One build serves every CPython from 3.11 on, and every NumPy from 2.1 on.
 MACROS = [("Py_LIMITED_API", "0x030B0000")]
-MACROS += [(f"NPY_{name}", "NPY_2_1_API_VERSION") for name in ("TARGET_VERSION", "NO_DEPRECATED_API")]
+NUMPY = "NPY_2_1_API_VERSION"
+MACROS += [("NPY_TARGET_VERSION", NUMPY), ("NPY_NO_DEPRECATED_API", NUMPY)]
 # How each kind of compiler is asked for OpenMP: (compile, link), the first that works is used.
 OPENMP = {
     "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],

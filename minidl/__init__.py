@@ -4,6 +4,7 @@ import minidl as dl
 """
 
 from minidl import data, losses, nn, optim, schedulers, testing, training
+from minidl.config import __version__ as __version__
 from minidl.config import get_num_threads, set_num_threads, show_config
 from minidl.tensor import (
     Tensor,
@@ -42,8 +43,6 @@ from minidl.tensor import (
 )
 from minidl.testing import GradientError, gradcheck
 from minidl.training import DivergenceError, History, fit
-
-__version__ = "0.1.0"
 
 __all__ = [
     "DivergenceError",

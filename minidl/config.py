@@ -1,7 +1,6 @@
 """What minidl was built with, and how many threads its kernels use."""
 
 import contextlib
-import importlib.metadata
 import os
 import sys
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from minidl import _checks
 from minidl._kernels import system
 
+__version__ = "0.1.0"
 MOST_THREADS = 1024
 _forked = False  # OpenMP's threads don't survive a fork: a child that uses them waits for ever
 
@@ -66,7 +66,7 @@ def show_config() -> None:
     blas = configuration["Build Dependencies"]["blas"]
     openmp = f"yes ({system.openmp})" if system.openmp else "no: the kernels use one thread"
     print(
-        f"minidl   {importlib.metadata.version('minidl')}\n"
+        f"minidl   {__version__}\n"
         f"Python   {sys.version.split()[0]}\n"
         f"compiler {system.compiler}\n"
         f"OpenMP   {openmp}\n"

@@ -152,7 +152,7 @@ def _walk(module: Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, An
 
 # --- initial weights ----------------------------------------------------------------------------
 
-Initializer = Callable[[tuple[int, int], np.random.Generator], Any]
+Initializer = Callable[[tuple[int, int], Any], Any]  # (shape, a numpy.random.Generator) → array
 
 
 def _scaled(kind: str, fan: Callable[[int, int], float]) -> Initializer:

@@ -203,32 +203,32 @@ class Optimizer:
         work = []
         for group, columns in zip(self.groups, self._columns, strict=True):
             lr = self._rate_of(group)
-            for numbers, params, g, state in self._batches(group.params, columns):
+            for places, params, g, state in self._batches(group.params, columns):
                 w = [p.data for p in params]
                 if not kernels.ready(w, g):
                     g = [self._gradient(p) for p in params]
-                work.append((group, lr, columns["t"], numbers, params, w, g, state))
+                work.append((group, lr, columns["t"], places, params, w, g, state))
         if not work:
             raise RuntimeError(
                 f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
                 "first, on a loss that depends on these parameters."
             )
         self.t += 1
-        for group, lr, ages, numbers, params, w, g, state in work:
-            t = ages[numbers[0]] + 1
+        for group, lr, ages, places, params, w, g, state in work:
+            t = ages[places[0]] + 1
             self.update(group, lr, t, w, g, *map(state.get, self.kept))
-            for i, p in zip(numbers, params, strict=True):
+            for i, p in zip(places, params, strict=True):
                 ages[i] = t
                 p.version += 1
 
     def _batches(self, params: list[Any], columns: dict[str, list[Any]]) -> list[tuple]:
-        """(numbers, parameters, gradients, state), those of one t and equal scalars at a time."""
+        """(places, parameters, gradients, state), those of one t and equal scalars at a time."""
         g = [p.grad if p.requires_grad else None for p in params]
         ready = [i for i, gradient in enumerate(g) if gradient is not None]
         ages = columns["t"]
         if self.scalars:
-            numbers = [[x.item() for x in columns[name]] for name in self.scalars]
-            ages = list(zip(ages, *numbers, strict=True))
+            kept = [[x.item() for x in columns[name]] for name in self.scalars]
+            ages = list(zip(ages, *kept, strict=True))
         if len(ready) == len(ages) == ages.count(ages[0]):  # as a rule
             return [(ready, params, g, columns)]
         batches = []

@@ -28,7 +28,7 @@ _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype = np.dtype(np.float32)
 _dtype_here: ContextVar[np.dtype | None] = ContextVar("dtype", default=None)
 _numbers = itertools.count(0, -1)  # downwards: heapq gives the smallest, backward wants the latest
-_PYTHON_NUMBERS = {float, int, bool}
+_NUMBERS = {float, int, bool}
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 _ONES = {dtype: np.ones((), dtype) for dtype in _NATIVE}
 for _one in _ONES.values():
@@ -131,7 +131,11 @@ class Node:
     """
 
     __slots__ = ("dtype", "edges", "joint", "name", "number", "shape", "vjps")
-    edges: list[Node | tuple[Tensor, int, bool] | None]
+    name: str  # the op's
+    number: int  # the younger, the smaller
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    edges: list[Any]
     vjps: list[Callable] | None  # None once the graph is freed
     joint: bool  # whether there is one VJP for all inputs
 
@@ -176,7 +180,7 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
             else:
                 arrays.append(convert(t))
                 edges.append(None)
-        if inputs == 2 and type(arrays[0]) in _PYTHON_NUMBERS and type(arrays[1]) in _PYTHON_NUMBERS:
+        if inputs == 2 and type(arrays[0]) in _NUMBERS and type(arrays[1]) in _NUMBERS:
             arrays[0] = as_array(arrays[0])
         try:
             if inputs is None:
@@ -218,7 +222,7 @@ def _listed(name: str, inputs: int | None, given: tuple[Any, ...]) -> tuple[tupl
 
 def _operand(x: Any) -> Any:
     """A plain operand: beside an array a Python number takes the array's dtype, as in NumPy."""
-    return x if type(x) in _PYTHON_NUMBERS else as_array(x)
+    return x if type(x) in _NUMBERS else as_array(x)
 
 
 # --- the functions ------------------------------------------------------------------------------
@@ -245,9 +249,7 @@ maximum, minimum, _where = map(differentiable, (ops.maximum, ops.minimum, ops.wh
 sum, mean, max, min, norm = map(differentiable, (ops.sum, ops.mean, ops.max, ops.min, ops.norm))
 softmax, log_softmax, logsumexp = map(differentiable, (ops.softmax, ops.log_softmax, ops.logsumexp))
 reshape, transpose, _getitem = map(differentiable, (ops.reshape, ops.transpose, ops.getitem))
-concatenate, stack, perceptron = map(
-    differentiable, (ops.concatenate, ops.stack, ops.perceptron)
-)
+concatenate, stack, perceptron = map(differentiable, (ops.concatenate, ops.stack, ops.perceptron))
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -452,8 +454,8 @@ class Tensor:
                 )
             products: Any = node.vjps
             if node.joint:
-                wanted = [type(edge) is Node or (edge and edge[2]) for edge in node.edges]
-                products = node.vjps[0](g, wanted)
+                asked = [type(edge) is Node or (edge and edge[2]) for edge in node.edges]
+                products = node.vjps[0](g, asked)
             for edge, product in zip(node.edges, products, strict=True):
                 if type(edge) is Node:
                     target: Any = edge

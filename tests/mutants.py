@@ -315,7 +315,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "Optimizer": [
-            ("step count one too small", "ages[numbers[0]] + 1", "ages[numbers[0]]"),
+            ("step count one too small", "ages[places[0]] + 1", "ages[places[0]]"),
             (
                 "one step count for all parameters",
                 "self.update(group, lr, t,",

@@ -44,7 +44,7 @@ cdef inline char *data(object a) noexcept:
     return PyArray_BYTES(<Array *> a)
 
 
-cdef inline Py_ssize_t size(object a) noexcept:
+cdef inline Py_ssize_t size_of(object a) noexcept:
     return PyArray_SIZE(<Array *> a)
 
 
@@ -74,12 +74,12 @@ cdef inline bint is_matrix(object a) noexcept:
     return readable(a) and PyArray_NDIM(<Array *> a) == 2
 
 
-cdef inline Py_ssize_t rows(object a) noexcept:
+cdef inline Py_ssize_t rows_of(object a) noexcept:
     """The number of rows of a matrix."""
     return PyArray_DIM(<Array *> a, 0)
 
 
-cdef inline Py_ssize_t last(object a) noexcept:
+cdef inline Py_ssize_t last_of(object a) noexcept:
     """The length of the last axis, −1 where there is none."""
     cdef int n = PyArray_NDIM(<Array *> a)
     return PyArray_DIM(<Array *> a, n - 1) if n else -1

@@ -7,8 +7,8 @@ must fit: otherwise nothing is done, and None (or False) says so.
 from cython cimport floating
 
 from minidl._kernels.arrays cimport (
-    alike, data, empty, empty_like, import_numpy, is_matrix, last, readable, rows, single, size,
-    writable
+    alike, data, empty, empty_like, import_numpy, is_matrix, last_of, readable, rows_of, single,
+    size_of, writable
 )
 from minidl._kernels.system cimport cloned
 
@@ -37,17 +37,18 @@ cdef cloned shift(floating *y, const floating *b, Py_ssize_t rows, Py_ssize_t n,
 
 def add_bias(y, b, bint rectify):
     """y ← y + b for each row of y (m, n), with b (n,); or max(y + b, 0). Whether it was done."""
-    if not (is_matrix(y) and readable(b) and single(y) == single(b) and last(y) == size(b)
+    if not (is_matrix(y) and readable(b) and single(y) == single(b) and last_of(y) == size_of(b)
             and writable(y)):
         return False
     if single(y):
-        shift(<float *> data(y), <const float *> data(b), rows(y), size(b), rectify)
+        shift(<float *> data(y), <const float *> data(b), rows_of(y), size_of(b), rectify)
     else:
-        shift(<double *> data(y), <const double *> data(b), rows(y), size(b), rectify)
+        shift(<double *> data(y), <const double *> data(b), rows_of(y), size_of(b), rectify)
     return True
 
 
-cdef cloned add_rows(const floating *g, floating *out, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+cdef cloned add_rows(const floating *g, floating *out, Py_ssize_t rows,
+                     Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i, k, tile, start, width
     cdef double[TILE] total
     for tile in range((n + TILE - 1) // TILE):
@@ -66,16 +67,17 @@ def sum_rows(g):
     """The sum of the rows of a matrix, added up in float64."""
     if not is_matrix(g):
         return None
-    cdef Py_ssize_t n = last(g)
+    cdef Py_ssize_t n = last_of(g)
     out = empty(1, &n, g)
     if single(g):
-        add_rows(<const float *> data(g), <float *> data(out), rows(g), n)
+        add_rows(<const float *> data(g), <float *> data(out), rows_of(g), n)
     else:
-        add_rows(<const double *> data(g), <double *> data(out), rows(g), n)
+        add_rows(<const double *> data(g), <double *> data(out), rows_of(g), n)
     return out
 
 
-cdef cloned select(const floating *g, const floating *y, floating *out, Py_ssize_t n) noexcept nogil:
+cdef cloned select(const floating *g, const floating *y, floating *out,
+                   Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef floating passing
     for i in range(n):
@@ -89,9 +91,9 @@ def gate(g, y):
         return None
     out = empty_like(g)
     if single(g):
-        select(<const float *> data(g), <const float *> data(y), <float *> data(out), size(g))
+        select(<const float *> data(g), <const float *> data(y), <float *> data(out), size_of(g))
     else:
-        select(<const double *> data(g), <const double *> data(y), <double *> data(out), size(g))
+        select(<const double *> data(g), <const double *> data(y), <double *> data(out), size_of(g))
     return out
 
 
@@ -185,9 +187,9 @@ cdef object matmul(object a, object b, Py_ssize_t m, Py_ssize_t k, Py_ssize_t n,
 
 def dense(x, w, b, bint rectify):
     """x W + b, or max(x W + b, 0); None for products that are large enough for BLAS."""
-    if not (is_matrix(x) and is_matrix(w) and single(x) == single(w) and last(x) == rows(w)):
+    if not (is_matrix(x) and is_matrix(w) and single(x) == single(w) and last_of(x) == rows_of(w)):
         return None
-    y = matmul(x, w, rows(x), last(x), last(w), False, False)
+    y = matmul(x, w, rows_of(x), last_of(x), last_of(w), False, False)
     return y if y is not None and add_bias(y, b, rectify) else None
 
 
@@ -198,10 +200,10 @@ def dense_vjp(g, y, x, w, bint to_x):
     """
     d = g if y is None else gate(g, y)
     if not (is_matrix(d) and is_matrix(x) and is_matrix(w) and single(x) == single(w) == single(d)
-            and rows(x) == rows(d) and last(x) == rows(w) and last(w) == last(d)):
+            and rows_of(x) == rows_of(d) and last_of(x) == rows_of(w) and last_of(w) == last_of(d)):
         return None
-    of_x = matmul(d, w, rows(d), last(d), rows(w), False, True) if to_x else None
-    of_w = matmul(x, d, last(x), rows(x), last(d), True, False)
+    of_x = matmul(d, w, rows_of(d), last_of(d), rows_of(w), False, True) if to_x else None
+    of_w = matmul(x, d, last_of(x), rows_of(x), last_of(d), True, False)
     if of_w is None or (to_x and of_x is None):
         return None
     return of_x, of_w, sum_rows(d)

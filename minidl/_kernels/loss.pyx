@@ -15,8 +15,8 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, exp, log
 
 from minidl._kernels.arrays cimport (
-    alike, data, empty_like, import_numpy, is_matrix, last, new_doubles, readable, rows, single,
-    size
+    alike, data, empty_like, import_numpy, is_matrix, last_of, new_doubles, readable, rows_of,
+    single, size_of
 )
 from minidl._kernels.system cimport cloned, threads
 
@@ -29,8 +29,8 @@ cdef enum:
 
 cdef extern from *:
     """
-    /* e^x in float32 for x <= 0, to a unit in the last place: x = n ln 2 + r, and the series of e^r.
-       Without a call or a branch, so that the compiler can make vectors of it. */
+    /* e^x in float32 for x <= 0, to a unit or two in the last place: x = n ln 2 + r, and the series
+       of e^r. Without a call or a branch, so that the compiler can make vectors of it. */
     static inline float minidl_power_of_two(int n) {
         union { int bits; float value; } it;
         it.bits = (n + 127) << 23;
@@ -164,10 +164,10 @@ cdef void all_rows(const floating *x, const floating *target, const long long *l
 def cross_entropy(x, target, double smoothing, double scale):
     """(losses, their sum, gradient) of the rows of logits x; the gradient is of scale · the sum.
 
-    Losses are float64. The target is an array of labels, of int64, or of probabilities like x. IndexError for a label
-    that is no class.
+    Losses are float64. The target is an array of labels, of int64, or of probabilities like x.
+    IndexError for a label that is no class.
     """
-    cdef Py_ssize_t i, n = rows(x), classes = last(x)
+    cdef Py_ssize_t i, n = rows_of(x), classes = last_of(x)
     cdef bint soft = readable(target)
     cdef const long long[::1] labels = None if soft else target
     cdef const long long *first = NULL
@@ -219,11 +219,10 @@ def squared_error(p, t, double scale):
         sums[q] = 0
     if single(p):
         differences(<const float *> data(p), <const float *> data(t), <float> (2 * scale),
-                    <float *> data(gradient), sums, size(p))
+                    <float *> data(gradient), sums, size_of(p))
     else:
         differences(<const double *> data(p), <const double *> data(t), 2 * scale,
-                    <double *> data(gradient), sums, size(p))
+                    <double *> data(gradient), sums, size_of(p))
     for q in range(LANES):
         whole += sums[q]
     return whole, gradient
-

@@ -18,6 +18,7 @@ adadelta: Rule
 ftrl: Rule
 lion: Rule
 
+def ready(w: list[Any], g: list[Any]) -> bool: ...
 def check_indices(indices: Any, size: int) -> int: ...
 def ftrl_at(
     indices: Any,

@@ -12,7 +12,9 @@ from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport fabs, pow, sqrt, sqrtf
 from libc.stdlib cimport free, malloc
 
-from minidl._kernels.arrays cimport alike, data, import_numpy, itemsize, readable, size, writable
+from minidl._kernels.arrays cimport (
+    alike, data, import_numpy, itemsize, readable, size_of, writable
+)
 from minidl._kernels.system cimport cloned, threads
 
 import_numpy()
@@ -92,7 +94,7 @@ cdef int collect(list arrays, str name, Py_ssize_t k, list w, Parameter *all) ex
                 f"float64, and writable unless it is g; got {arrays[i]!r:.200}"
             )
         all[i].a[k] = data(arrays[i])
-        all[i].n, all[i].itemsize = size(w[i]), itemsize(w[i])
+        all[i].n, all[i].itemsize = size_of(w[i]), itemsize(w[i])
     return 0
 
 

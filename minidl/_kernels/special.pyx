@@ -13,4 +13,3 @@ def normal_cdf(const floating[::1] x not None, floating[::1] out not None):
     with nogil:
         for i in range(n):
             out[i] = <floating> (0.5 * erfc(-root_half * x[i]))
-
