@@ -1,5 +1,6 @@
 """Each op against a formula of its own, and its derivatives against complex steps through it."""
 
+import itertools
 import math
 import operator
 
@@ -25,6 +26,7 @@ PUBLIC = {
     "negative": operator.neg,
     "power": operator.pow,
     "dense": tensor.dense,
+    "perceptron": lambda *arrays, rectify: tensor.perceptron(arrays, rectify),
     "getitem": lambda x, key: x[key],
     "where": lambda a, b, condition: dl.where(condition, a, b),
     "concatenate": lambda *xs, axis: dl.concatenate(xs, axis),
@@ -213,22 +215,90 @@ def test_matmul_takes_vectors_matrices_and_broadcast_batches(a, b):
     check("matmul", np.matmul, *uniform(0, a, b))
 
 
-@pytest.mark.parametrize("sizes", [(0, 3, 2), (1, 1, 1), (4, 3, 2), (5, 2, 17), (2, 9, 16)])
+DENSE_SIZES = [
+    *((0, 3, 2), (1, 1, 1), (4, 3, 2), (5, 2, 17), (2, 9, 16)),
+    *((2, 257, 3), (257, 2, 3)),  # too large for the kernel forwards, and backwards
+]
+
+
+def layers(x, *parameters, rectify):
+    """Layer after layer, in NumPy."""
+    for w, b, rectifies in zip(parameters[::2], parameters[1::2], rectify, strict=True):
+        x = np.maximum(x @ w + b, 0) if rectifies else x @ w + b
+    return x
+
+
+def layer_inputs(rows, *widths):
+    """x, W₁, b₁, W₂, b₂, …"""
+    shapes = [((k, n), (n,)) for k, n in itertools.pairwise(widths)]
+    return uniform(0, (rows, widths[0]), *itertools.chain(*shapes))
+
+
+@pytest.mark.parametrize("sizes", DENSE_SIZES)
 @pytest.mark.parametrize("rectify", [False, True])
 def test_dense_is_a_product_plus_a_bias_and_may_be_rectified(sizes, rectify):
-    inputs = uniform(0, sizes[:2], sizes[1:], sizes[2:])
+    check(
+        "dense",
+        lambda *arrays: layers(*arrays, rectify=[rectify]),
+        *layer_inputs(*sizes),
+        rectify=rectify,
+    )
 
-    def plain(x, w, b):
-        return np.maximum(x @ w + b, 0) if rectify else x @ w + b
 
-    check("dense", plain, *inputs, rectify=rectify)
+@pytest.mark.parametrize("widths", [(3, 2), (2, 17, 5), (1, 1, 1, 1), (4, 3, 2, 5), (2, 257, 3)])
+@pytest.mark.parametrize("rows", [0, 1, 5])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("others", [False, True])
+def test_perceptron_is_one_dense_layer_after_another(widths, rows, first, others):
+    rectify = [first, *[others] * (len(widths) - 2)]
+    check(
+        "perceptron",
+        lambda *arrays: layers(*arrays, rectify=rectify),
+        *layer_inputs(rows, *widths),
+        rectify=rectify,
+    )
 
 
-@pytest.mark.parametrize(("x", "b"), [(np.float32, np.float64), (np.float64, np.float32)])
-def test_dense_promotes_like_numpy(x, b):
-    inputs = np.ones((2, 3), x), np.full((3, 2), 0.1, x), np.full(2, 0.1, b)
-    value, *_ = ops.dense(*inputs)
-    np.testing.assert_allclose(value, inputs[0] @ inputs[1] + inputs[2], rtol=1e-15, strict=True)
+@pytest.mark.parametrize("sizes", [*DENSE_SIZES, (5, 4, 3, 2), (2, 257, 3, 2)])
+def test_products_that_nobody_wants_leave_the_others_as_they_are(sizes):
+    arrays = layer_inputs(*sizes)
+    y, vjp = ops.perceptron(arrays, [True] * (len(sizes) - 2))
+    g = np.ones(y.shape)
+    everything = vjp(g, [True] * len(arrays))
+    for wanted in itertools.product([False, True], repeat=len(arrays)):
+        products = vjp(g, wanted)
+        assert wanted[0] or products[0] is None
+        for want, product, expected in zip(wanted, products, everything, strict=True):
+            if want:
+                np.testing.assert_array_equal(product, expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "rectify"), [(3, []), (3, [True, False]), (2, [True]), (4, [True]), (5, [True])]
+)
+def test_perceptron_needs_a_bias_for_each_weight_and_a_word_for_each_layer(count, rectify):
+    with pytest.raises(ValueError, match=r"perceptron of shape \(2, 3\)"):
+        tensor.perceptron(layer_inputs(2, 3, 3, 3)[:count], rectify)
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 2), (257, 257, 2)])
+@pytest.mark.parametrize("dtypes", list(itertools.product(DTYPES, repeat=3)))
+def test_dense_promotes_like_numpy(dtypes, sizes):
+    inputs = [a.astype(dtype) for a, dtype in zip(layer_inputs(*sizes), dtypes, strict=True)]
+    leaves = [dl.Tensor(a, requires_grad=True) for a in inputs]
+    y = tensor.dense(*leaves)
+    y.backward(np.ones(y.shape))
+    x, w, b = inputs
+    ones, precision = np.ones(y.shape), 1e-4 if np.float32 in dtypes else 1e-11
+    expected = x @ w + b, ones @ w.T, x.T @ ones, ones.sum(axis=0)
+    for got, want, dtype in zip(
+        [y.data, *(leaf.grad for leaf in leaves)],
+        expected,
+        [np.result_type(*inputs), *dtypes],
+        strict=True,
+    ):
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, want, rtol=precision, atol=precision)
 
 
 # --- reductions ---------------------------------------------------------------------------------
@@ -647,7 +717,8 @@ def test_neither_branch_of_where_poisons_the_other():
 
 
 def test_every_op_is_checked_in_this_file():
-    others = ["where", "matmul", "dense", "concatenate", "stack", "reshape", "transpose", "getitem"]
+    others = ["where", "matmul", "dense", "perceptron", "concatenate", "stack"]
+    others += ["reshape", "transpose", "getitem"]
     losses = ["squared_error", "logistic_error", "softmax_error"]
     checked = {name for name, *_ in UNARY}
     assert set(OPS) == checked.union(BINARY, REDUCING, NORMALIZING, others, losses)

@@ -23,7 +23,7 @@ from minidl._kernels.system cimport cloned, threads
 import_numpy()
 
 cdef enum:
-    THREADED = 65536  # logits; below this, starting the threads costs more than they save
+    THREADED = 262144  # logits; below this, starting the threads costs more than they save
     BLOCK = 2048  # logits
     LANES = 16  # sums and maxima that run side by side
 

@@ -20,7 +20,7 @@ from minidl._kernels.system cimport cloned, threads
 import_numpy()
 
 cdef enum:
-    THREADED = 32768  # entries; below this, starting the threads costs more than they save
+    THREADED = 524288  # entries; below this, starting the threads costs more than they save
     ARRAYS = 5  # of one parameter at most: itself, its gradient and three states
     CONSTANTS = 10  # of one rule at most
     LINE = 16  # threads share no cache line: their parts begin at multiples of so many entries
