@@ -53,6 +53,12 @@ def _kernel_dtype(x):
     return _SINGLE if x.dtype.itemsize <= 4 else _DOUBLE
 
 
+def _in_a_row(x, dtype):
+    """x as a kernel takes it: of that dtype, in C order and aligned."""
+    x = np.asarray(x, dtype, order="C")
+    return x if x.flags.aligned else x.copy()
+
+
 def _entrywise(kernel, *arrays):
     """What a kernel makes of flat arrays of one shape and dtype, in that shape and dtype."""
     first, dtype = arrays[0], _kernel_dtype(arrays[0])
@@ -637,11 +643,11 @@ def softmax_error(x, /, target, smoothing, reduction):
     One pass of a compiled kernel over the logits makes the losses and the gradient together.
     """
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-    rows = np.asarray(rows, _kernel_dtype(x), order="C")
+    rows = _in_a_row(rows, _kernel_dtype(x))
     if target.dtype.kind == "f":
-        target = np.asarray(target, rows.dtype, order="C").reshape(rows.shape)
+        target = _in_a_row(target, rows.dtype).reshape(rows.shape)
     else:
-        target = np.asarray(target, np.int64, order="C").reshape(-1)
+        target = _in_a_row(target, np.int64).reshape(-1)
     scale = 1 / len(rows) if reduction == "mean" else 1.0
     losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
     gradient = gradient if x.ndim == 2 else gradient.reshape(x.shape)

@@ -241,7 +241,7 @@ class Optimizer:
     def _gradient(self, p: Any) -> np.ndarray:
         """The gradient as a kernel takes it, after a check."""
         self._check_step(p, p.grad, p.data.shape)
-        return np.ascontiguousarray(p.grad).reshape(p.data.shape)
+        return np.require(p.grad, requirements=["C", "ALIGNED"])
 
     def _check_step(self, p: Any, g: Any, shape: tuple[int, ...], method: str = "step") -> None:
         """TypeError or ValueError unless g can update p in place."""

@@ -6,7 +6,7 @@ A module that uses these calls `import_numpy()` once.
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct Array "PyArrayObject":
         pass
-    int NPY_FLOAT, NPY_DOUBLE
+    int NPY_FLOAT, NPY_DOUBLE, NPY_LONG, NPY_LONGLONG
     int import_numpy "_import_array"() except -1
     bint PyArray_Check(object)
     bint PyArray_ISCARRAY(Array *)
@@ -68,6 +68,19 @@ cdef inline object new_doubles(Py_ssize_t n):
 
 cdef inline object empty_like(object a):
     return empty(PyArray_NDIM(<Array *> a), PyArray_DIMS(<Array *> a), a)
+
+
+cdef inline bint is_vector(object a) noexcept:
+    return readable(a) and PyArray_NDIM(<Array *> a) == 1
+
+
+cdef inline bint is_labels(object a) noexcept:
+    """Whether a is a vector of int64 whose entries lie in a row."""
+    if not PyArray_Check(a) or not PyArray_ISCARRAY_RO(<Array *> a):
+        return False
+    cdef int kind = PyArray_TYPE(<Array *> a)
+    return (PyArray_NDIM(<Array *> a) == 1 and PyArray_ITEMSIZE(<Array *> a) == 8
+            and (kind == NPY_LONG or kind == NPY_LONGLONG))
 
 
 cdef inline bint is_matrix(object a) noexcept:

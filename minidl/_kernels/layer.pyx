@@ -7,8 +7,8 @@ must fit: otherwise nothing is done, and None (or False) says so.
 from cython cimport floating
 
 from minidl._kernels.arrays cimport (
-    alike, data, empty, empty_like, import_numpy, is_matrix, last_of, readable, rows_of, single,
-    size_of, writable
+    alike, data, empty, empty_like, import_numpy, is_matrix, is_vector, last_of, readable,
+    rows_of, single, size_of, writable
 )
 from minidl._kernels.system cimport cloned
 
@@ -37,7 +37,7 @@ cdef cloned shift(floating *y, const floating *b, Py_ssize_t rows, Py_ssize_t n,
 
 def add_bias(y, b, bint rectify):
     """y ← y + b for each row of y (m, n), with b (n,); or max(y + b, 0). Whether it was done."""
-    if not (is_matrix(y) and readable(b) and single(y) == single(b) and last_of(y) == size_of(b)
+    if not (is_matrix(y) and is_vector(b) and single(y) == single(b) and last_of(y) == size_of(b)
             and writable(y)):
         return False
     if single(y):

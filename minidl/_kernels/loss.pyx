@@ -15,8 +15,8 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, exp, log
 
 from minidl._kernels.arrays cimport (
-    alike, data, empty_like, import_numpy, is_matrix, last_of, new_doubles, readable, rows_of,
-    single, size_of
+    alike, data, empty_like, import_numpy, is_labels, is_matrix, last_of, new_doubles, readable,
+    rows_of, single, size_of
 )
 from minidl._kernels.system cimport cloned, threads
 
@@ -26,6 +26,8 @@ cdef enum:
     THREADED = 262144  # logits; below this, starting the threads costs more than they save
     BLOCK = 2048  # logits
     LANES = 16  # sums and maxima that run side by side
+
+threaded = THREADED
 
 cdef extern from *:
     """
@@ -167,14 +169,16 @@ def cross_entropy(x, target, double smoothing, double scale):
     Losses are float64. The target is an array of labels, of int64, or of probabilities like x.
     IndexError for a label that is no class.
     """
-    cdef Py_ssize_t i, n = rows_of(x), classes = last_of(x)
+    cdef Py_ssize_t i, n, classes
     cdef bint soft = readable(target)
-    cdef const long long[::1] labels = None if soft else target
-    cdef const long long *first = NULL
-    if not is_matrix(x) or (not alike(x, target) if soft else labels.shape[0] != n):
+    cdef const long long *labels = NULL
+    if not is_matrix(x) or last_of(x) == 0 or not (
+        alike(x, target) if soft else is_labels(target) and size_of(target) == rows_of(x)
+    ):
         raise ValueError(f"x and target don't fit: {x!r:.100} and {target!r:.100}")
-    if not soft and n:
-        first = &labels[0]
+    n, classes = rows_of(x), last_of(x)
+    if not soft:
+        labels = <const long long *> data(target)
         for i in range(n):
             if not 0 <= labels[i] < classes:
                 raise IndexError(
@@ -184,10 +188,10 @@ def cross_entropy(x, target, double smoothing, double scale):
     gradient = empty_like(x)
     losses = new_doubles(n)
     if single(x):
-        all_rows(<const float *> data(x), <const float *> data(target) if soft else NULL, first,
+        all_rows(<const float *> data(x), <const float *> data(target) if soft else NULL, labels,
                  smoothing, scale, <double *> data(losses), <float *> data(gradient), n, classes)
     else:
-        all_rows(<const double *> data(x), <const double *> data(target) if soft else NULL, first,
+        all_rows(<const double *> data(x), <const double *> data(target) if soft else NULL, labels,
                  smoothing, scale, <double *> data(losses), <double *> data(gradient), n, classes)
     return losses, total(<const double *> data(losses), n), gradient
 

@@ -5,6 +5,7 @@ class Rule:
     constants: tuple[str, ...]
     def __call__(self, lists: tuple[list[Any] | None, ...], *constants: float) -> None: ...
 
+threaded: int
 sgd: Rule
 momentum: Rule
 nag: Rule

@@ -20,10 +20,12 @@ from minidl._kernels.system cimport cloned, threads
 import_numpy()
 
 cdef enum:
-    THREADED = 524288  # entries; below this, starting the threads costs more than they save
+    THREADED = 2097152  # entries; below this, starting the threads costs more than they save
     ARRAYS = 5  # of one parameter at most: itself, its gradient and three states
     CONSTANTS = 10  # of one rule at most
     LINE = 16  # threads share no cache line: their parts begin at multiples of so many entries
+
+threaded = THREADED
 
 ctypedef void (*Loop)(void **a, Py_ssize_t n, const double *c) noexcept nogil
 
@@ -535,10 +537,11 @@ def ftrl_at(const Py_ssize_t[::1] indices not None, floating[::1] w not None,
             f"{z.shape[0]} and n {n.shape[0]}"
         )
     check_indices(indices, w.shape[0])
-    for k in prange(size, nogil=True, num_threads=threads(), use_threads_if=size >= THREADED):
-        i = indices[k]
-        follow(sign * g[k], &w[i], &z[i], &n[i], alpha, threshold, ridge, -lr_power,
-               lr_power == -0.5)
+    with nogil:
+        for k in range(size):
+            i = indices[k]
+            follow(sign * g[k], &w[i], &z[i], &n[i], alpha, threshold, ridge, -lr_power,
+                   lr_power == -0.5)
 
 
 cdef cloned lion_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:

@@ -71,15 +71,18 @@ EVERY_KIND = pytest.mark.parametrize(
 EVERY_SIZE = pytest.mark.parametrize("size", [0, 1, 7, 1000, 40_003])
 
 
-def call(name, w, g, states, t=1, weight_decay=0.0, maximize=False, **options):
-    """The kernel's t-th update of w and the states, a dict of the arrays by letter."""
+def call(name, w, g, states, t=1, weight_decay=0.0, maximize=False, times=1, **options):
+    """The kernel's t-th update of w and the states, a dict of the arrays by letter.
+
+    Several times in one call, if asked for, as if there were so many parameters.
+    """
     kernel = getattr(kernels, "adam" if name == "adamw" else name)
-    lists = [[states[s]] if s in states else None for s in SLOTS.get(name, states)]
+    lists = [[states[s]] * times if s in states else None for s in SLOTS.get(name, states)]
     if name in ("adamw", "lion"):
         options["decoupled_weight_decay"] = True
     given = constants(name, t, **options) | {"lr": LR, "first": t == 1}
     given |= {"weight_decay": weight_decay, "maximize": maximize}
-    kernel(([w], [g], *lists), *[given[constant] for constant in kernel.constants])
+    kernel(([w] * times, [g] * times, *lists), *[given[constant] for constant in kernel.constants])
 
 
 def constants(name, t, betas=None, momentum_decay=None, decoupled_weight_decay=False, **options):
@@ -147,7 +150,8 @@ def test_kernel_has_the_same_bits_with_one_and_two_threads(name, states, options
     try:
         for threads in (1, 2):
             system.set_num_threads(threads)
-            paths.append(descend(name, states, options, 40_003, dtype, weight_decay=0.1))
+            kind = {"weight_decay": 0.1, "times": kernels.threaded // 40_003 + 1}
+            paths.append(descend(name, states, options, 40_003, dtype, **kind))
     finally:
         system.set_num_threads(before)
     assert np.array(paths[0]).tobytes() == np.array(paths[1]).tobytes()
