@@ -27,7 +27,8 @@ def op(
 
     The number of derivatives is the number of inputs; an op of `several` takes a list of them,
     under one derivative. Both are put into the docstring, below its first line. A `joint` op has
-    one VJP, of g and of which products are wanted, that returns those of all inputs.
+    one VJP, of g and of which products are wanted, that returns those of all inputs, each in its
+    input's shape and dtype and in an array of its own.
     """
 
     def mark(function: Any) -> Any:
@@ -140,20 +141,22 @@ def dense(x, w, b, /, rectify=False):
     NumPy costs more than they do; the others are BLAS's.
     """
     y = layer_kernels.dense(x, w, b, rectify)
-    if y is None:
+    small = y is not None
+    if not small:
         y = np.dot(x, w)
         if not layer_kernels.add_bias(y, b, rectify):  # dtypes differ
             y = np.maximum(y + b, 0) if rectify else y + b
 
     def vjp(g, wanted):
-        products = layer_kernels.dense_vjp(g, y if rectify else None, x, w, wanted[0])
-        if products is None:
+        products = small and layer_kernels.dense_vjp(g, y if rectify else None, x, w, wanted[0])
+        if not products:
             d = _gated(g, y) if rectify else g
             total = layer_kernels.sum_rows(d)
+            total = d.sum(axis=0) if total is None else total
             products = (
-                np.dot(d, w.T) if wanted[0] else None,
-                np.dot(x.T, d) if wanted[1] else None,
-                np.sum(d, axis=0) if total is None else total,
+                np.dot(d, w.T).astype(x.dtype, copy=False) if wanted[0] else None,
+                np.dot(x.T, d).astype(w.dtype, copy=False) if wanted[1] else None,
+                total.astype(b.dtype, copy=False),
             )
         return products
 

@@ -473,13 +473,15 @@ class Tensor:
                         continue
                 if not node.joint:
                     product = product(g)
-                if type(product) is not ndarray:
-                    product = np.asarray(product)
-                value = edge if target is edge else target._data
-                if product.shape != value.shape:
-                    product = unbroadcast(product, value.shape)
-                if product.dtype is not value.dtype:
-                    product = product.astype(value.dtype, copy=False)
+                    value = edge if target is edge else target._data
+                    if type(product) is not ndarray:
+                        product = np.asarray(product)
+                    if product.shape != value.shape:
+                        product = unbroadcast(product, value.shape)
+                    if product.dtype is not value.dtype:
+                        product = product.astype(value.dtype, copy=False)
+                    if target is not edge and (product is g or product.base is not None):
+                        product = product.copy()  # .grad is nobody else's array
                 if target is edge:
                     number = target.number
                     if number in reached:
@@ -489,8 +491,6 @@ class Tensor:
                     reached[number] = target, product
                 elif id(target) in leaves:
                     leaves[id(target)][1][...] += product
-                elif product is g or product.base is not None:
-                    leaves[id(target)] = target, np.array(product)  # .grad is nobody else's array
                 else:
                     leaves[id(target)] = target, product
             if not retain_graph:
