@@ -24,11 +24,14 @@ from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim.py"
+LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "_clipping", "_averaging")
 )
 TESTS = {
     KERNELS: ["tests/kernels/test_optim.py", "tests/test_optim.py"],
+    LAYER: ["tests/kernels/test_layer.py"],
+    LOSS: ["tests/kernels/test_loss.py"],
     RULES: ["tests/test_optim.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
     CLIPPING: ["tests/test_clipping.py"],
@@ -101,6 +104,17 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "p.n if part == parts - 1 else ",
                 "",
             ),
+            (
+                "the entries before the first whole line left out",
+                "if head and part == 0:",
+                "if False:",
+            ),
+            (
+                "the entries before the first whole line updated by each thread",
+                "if head and part == 0:",
+                "if head:",
+            ),
+            ("parts that overlap", "lines * part // parts", "lines * part // (parts + 1)"),
         ],
         "check_indices": [
             ("a repeated index accepted", "indices[k] <= last", "indices[k] < last"),
@@ -304,6 +318,109 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "squared_norm": [
             ("squared in float32", "<double> g[i] * <double> g[i]", "g[i] * g[i]"),
             ("first entry left out", "range(g.shape[0])", "range(1, g.shape[0])"),
+        ],
+    },
+    LAYER: {
+        "shift": [
+            (
+                "rectified before the bias",
+                "s = y[i * n + k] + b[k]",
+                "s = (0 if y[i * n + k] <= 0 else y[i * n + k]) + b[k]",
+            ),
+            ("NaN becomes 0", "0 if s <= 0 else s", "s if s > 0 else 0"),
+            ("the first bias for all", "+= b[k]", "+= b[0]"),
+        ],
+        "add_rows": [
+            (
+                "added up in the arrays' type",
+                "cdef double[TILE] total",
+                "cdef floating[TILE] total",
+            ),
+            ("first row left out", "for i in range(rows):", "for i in range(1, rows):"),
+        ],
+        "select": [
+            ("open at 0", "y[i] > 0", "y[i] >= 0"),
+            (
+                "multiplied rather than selected",
+                "passing if y[i] > 0 else 0",
+                "passing * (y[i] > 0)",
+            ),
+        ],
+        "four_rows": [
+            ("first product left out", "for p in range(k):", "for p in range(1, k):"),
+            (
+                "a row twice",
+                "x0, x1 = a[p * step], a[row + p * step]",
+                "x0, x1 = a[p * step], a[p * step]",
+            ),
+        ],
+        "multiply": [
+            ("columns of the last strip left out", "else n - start", "else 0"),
+            ("last rows left out", "range((m + 3) // 4)", "range(m // 4)"),
+        ],
+        "pack": [
+            ("not filled up", "packed[p * width + q] = 0", "pass"),
+        ],
+        "matmul": [
+            ("products of any size", "m * k * width > PRODUCTS or ", ""),
+            ("one product too many", "m * k * width > PRODUCTS", "m * k * width > PRODUCTS + 1"),
+        ],
+        "dense_vjp": [
+            ("gate left out", "g if y is None else gate(g, y)", "g"),
+        ],
+    },
+    LOSS: {
+        "largest": [
+            (
+                "rest left out",
+                "for k in range(n // LANES * LANES, n):",
+                "for k in range(n // LANES * LANES, n - 1):",
+            ),
+            ("smallest", "if x[k] > most", "if x[k] < most"),
+        ],
+        "total": [
+            (
+                "rest left out",
+                "for k in range(n // LANES * LANES, n):",
+                "for k in range(n // LANES * LANES, n - 1):",
+            ),
+            ("in the arrays' type", "cdef double[LANES] sums", "cdef floating[LANES] sums"),
+        ],
+        "some_rows": [
+            ("not shifted", "out[k] = row[k] - top", "out[k] = row[k]"),
+            ("no 1 − smoothing at the label", "t += 1 - smoothing", "t += 1"),
+            (
+                "smoothing not shared among the classes",
+                "smoothing * mass / classes",
+                "smoothing * mass",
+            ),
+            ("mass of the target left out", "scale * mass / whole", "scale / whole"),
+            ("0 · ∞", "if t != 0:", "if True:"),
+            ("target not subtracted", "out[k] * spread - scale * t", "out[k] * spread"),
+            (
+                "label's share not subtracted",
+                "out[labels[i]] * spread - scale",
+                "out[labels[i]] * spread",
+            ),
+            ("gradient not scaled at the label", "* spread - scale\n", "* spread - 1\n"),
+            ("loss of the largest", "row[labels[i]] - top)", "row[0] - top)"),
+        ],
+        "all_rows": [
+            ("last rows left out", "(n + block - 1) // block", "n // block"),
+        ],
+        "cross_entropy": [
+            ("label one past the end", "< classes:", "<= classes:"),
+        ],
+        "differences": [
+            (
+                "error squared in the arrays' type",
+                "<double> error * error\n    for",
+                "error * error\n    for",
+            ),
+            ("slope left out", "gradient[k] = slope * error", "gradient[k] = error"),
+        ],
+        "squared_error": [
+            ("half the slope", "(2 * scale)", "(scale)"),
         ],
     },
     RULES: {
@@ -711,7 +828,7 @@ def verdict(mutant: Mutant, folder: Path) -> str:
     right = source.read_text(encoding="utf-8")
     try:
         source.write_text(mutant.applied_to(right), encoding="utf-8")
-        if mutant.file == KERNELS:
+        if mutant.file.endswith(".pyx"):
             build(folder)
         command = [sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", "--tb=no"]
         command += TESTS[mutant.file]

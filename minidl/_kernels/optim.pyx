@@ -23,7 +23,9 @@ cdef enum:
     THREADED = 2097152  # entries; below this, starting the threads costs more than they save
     ARRAYS = 5  # of one parameter at most: itself, its gradient and three states
     CONSTANTS = 10  # of one rule at most
-    LINE = 16  # threads share no cache line: their parts begin at multiples of so many entries
+    LONG = 4096  # entries, from which on it pays to begin at a cache line
+    BYTES = 64  # in a cache line, and
+    LINE = 16  # float32 entries
 
 threaded = THREADED
 
@@ -102,10 +104,25 @@ cdef int collect(list arrays, str name, Py_ssize_t k, list w, Parameter *all) ex
 
 cdef void update(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop singles, Loop doubles,
                  const double *c) noexcept nogil:
-    """Run a rule's loop over one part of so many of a parameter."""
-    cdef Py_ssize_t k, lines = p.n // LINE
-    cdef Py_ssize_t begin = lines * part // parts * LINE
-    cdef Py_ssize_t end = p.n if part == parts - 1 else lines * (part + 1) // parts * LINE
+    """Run a rule's loop over one part of so many of a parameter.
+
+    In long arrays parts begin where a cache line of w does, as those of g and the states do, too:
+    the system gives out large arrays at equal places in a page. Vectors across lines cost 15 %.
+    """
+    cdef Py_ssize_t head = 0, lines
+    if p.n >= LONG:
+        head = (-<Py_ssize_t> p.a[0] & (BYTES - 1)) // p.itemsize
+    lines = (p.n - head) // LINE
+    if head and part == 0:
+        run(p, 0, head, singles, doubles, c)
+    run(p, head + lines * part // parts * LINE,
+        p.n if part == parts - 1 else head + lines * (part + 1) // parts * LINE,
+        singles, doubles, c)
+
+
+cdef void run(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop singles, Loop doubles,
+              const double *c) noexcept nogil:
+    cdef Py_ssize_t k
     cdef void *a[ARRAYS]
     for k in range(ARRAYS):
         a[k] = p.a[k] + begin * p.itemsize if p.a[k] != NULL else NULL
