@@ -24,7 +24,7 @@ def _after_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
-# One thread, unless asked for more: waiting OpenMP threads keep the cores that NumPy's BLAS needs.
+# One thread, unless asked for more, as for any program that does not know what else runs.
 with contextlib.suppress(ValueError):
     _wanted = int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
     system.set_num_threads(min(max(_wanted, 1), MOST_THREADS))
@@ -38,8 +38,9 @@ def get_num_threads() -> int:
 def set_num_threads(threads: int) -> None:
     """Let kernels use so many threads; at the start OMP_NUM_THREADS if that is set, else one.
 
-    Only arrays of some ten thousand entries and more are shared among threads. More than one may
-    slow a network down, since they wait on the cores that NumPy's BLAS needs: measure.
+    Shared among threads are rules on two million weights and more, and cross-entropies of a
+    quarter of a million logits and more; below, waking a thread takes longer than the work. The
+    threads of NumPy's BLAS, which computes large matrix products, are its own.
 
     ValueError for more than 1024, or for more than one where the kernels were built without
     OpenMP; RuntimeError for more than one in a forked process, where OpenMP's threads are missing.

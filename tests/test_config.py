@@ -96,15 +96,30 @@ def test_kernels_start_with_one_thread_unless_openmps_variable_says_more(variabl
     assert int(shown) == (threads if system.openmp else 1)
 
 
+SETTINGS = """
+import os
+import minidl
+print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("OMP_WAIT_POLICY"))
+"""
+
+
+@pytest.mark.parametrize("given", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}])
+def test_importing_minidl_leaves_the_environment_as_it_was(given):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | given
+    shown = subprocess.check_output([sys.executable, "-c", SETTINGS], env=environment, text=True)
+    assert shown.split() == [given.get(name, "None") for name in names]
+
+
 FORK = """
 import os
 import numpy as np
 import minidl as dl
-from minidl._kernels import system
+from minidl._kernels import optim, system
 
 system.set_num_threads(2)
-w = dl.Tensor(np.zeros(200_000), requires_grad=True)
-w.grad = np.ones(200_000)
+w = dl.Tensor(np.zeros(optim.threaded), requires_grad=True)
+w.grad = np.ones(optim.threaded)
 optimizer = dl.optim.SGD([w], lr=0.5)
 optimizer.step()
 child = os.fork() if hasattr(os, "fork") else 0

@@ -590,6 +590,73 @@ def test_sequential_names_its_modules_by_kind_and_place():
     assert np.array_equal(net(x).data, expected)
 
 
+NETS = {
+    "mlp": lambda: nn.MLP([3, 16, 16, 2], rng=0),
+    "tanh": lambda: nn.MLP([3, 5, 2], "tanh", rng=0),
+    "wide": lambda: nn.MLP([3, 200, 300, 2], rng=0),
+    "one layer": lambda: nn.Sequential(nn.Dense(3, 2, rng=0)),
+    "no bias": lambda: nn.Sequential(
+        nn.Dense(3, 4, rng=0), nn.Dense(4, 4, bias=False, rng=1), nn.ReLU(), nn.Dense(4, 2, rng=2)
+    ),
+    "relu first and twice": lambda: nn.Sequential(
+        nn.ReLU(), nn.Dense(3, 4, rng=0), nn.ReLU(), nn.ReLU(), nn.Dense(4, 2, rng=1), nn.ReLU()
+    ),
+    "dropout between": lambda: nn.Sequential(
+        nn.Dense(3, 8, rng=0), nn.ReLU(), nn.Dropout(0.5, rng=1), nn.Dense(8, 2, rng=2)
+    ),
+    "nested": lambda: nn.Sequential(nn.MLP([3, 4, 4], rng=0), nn.ReLU(), nn.Dense(4, 2, rng=1)),
+}
+
+
+@pytest.mark.parametrize("shape", [(32, 3), (0, 3), (3,), (2, 5, 3)])
+@pytest.mark.parametrize("net", NETS)
+def test_sequential_gives_the_bits_that_its_modules_give_one_by_one(net, shape, rng):
+    """Though rows of Dense and ReLU are computed in one op."""
+    x, found = rng.normal(size=shape).astype(np.float32), []
+    for one_by_one in (False, True):
+        model, leaf = NETS[net](), dl.Tensor(x, requires_grad=True)
+        y = leaf
+        for module in model if one_by_one else [model]:
+            y = module(y)
+        (y * y).sum().backward()
+        grads = [p.grad for p in (leaf, *model.parameters())]
+        found.append([a.tobytes() for a in (y.data, *grads)])
+    assert found[0] == found[1]
+
+
+def test_a_frozen_layer_within_a_row_gets_no_gradient(rng):
+    model = nn.MLP([3, 4, 4, 2], rng=0)
+    model.dense2.weight.requires_grad = model.dense1.bias.requires_grad = False
+    model(rng.normal(size=(5, 3))).sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None]
+    assert without == ["dense1.bias", "dense2.weight"]
+
+
+def test_a_subclass_of_a_layer_has_its_own_say_within_a_row(rng):
+    class Doubled(nn.Dense):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    x = rng.normal(size=(5, 3)).astype(np.float32)
+    plain = nn.Sequential(nn.Dense(3, 2, rng=0), nn.Dense(2, 2, rng=1))
+    doubled = nn.Sequential(nn.Dense(3, 2, rng=0), Doubled(2, 2, rng=1))
+    np.testing.assert_array_equal(doubled(x).data, 2 * plain(x).data)
+
+
+def test_the_layer_that_an_input_does_not_fit_says_so_within_a_row():
+    model = nn.MLP([3, 4, 2], rng=0)
+    model.dense2 = nn.Dense(5, 2, rng=0)
+    list(model.named_parameters())
+    with pytest.raises(
+        ValueError, match=r"dense2, a Dense\(5 → 2\) expects input of shape \(…, 5\)"
+    ):
+        model(np.ones((7, 3)))
+    with pytest.raises(
+        ValueError, match=r"dense1, a Dense\(3 → 4\) expects input of shape \(…, 3\)"
+    ):
+        model(np.ones((7, 4)))
+
+
 def test_nested_sequentials_have_nested_names():
     net = nn.Sequential(nn.Sequential(nn.Dense(1, 1, bias=False)), nn.Tanh())
     assert list(net.state_dict()) == ["sequential1.dense1.weight"]
