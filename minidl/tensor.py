@@ -23,6 +23,7 @@ from numpy import ndarray
 
 from minidl import _checks, ops
 from minidl._checks import describe
+from minidl._kernels.system import untrack
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype = np.dtype(np.float32)
@@ -202,6 +203,7 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
             node.name, node.shape, node.dtype = name, value.shape, value.dtype
             node.number, node.joint = next(_numbers), joint
             node.edges, node.vjps = edges, vjps
+            untrack(node, edges, vjps)  # a graph has no cycles, so the collector need not look
         else:
             result._requires_grad = False
             result._node = None

@@ -1,5 +1,7 @@
 """What the kernels were built with, and how many threads they use."""
 
+from cpython.object cimport PyObject
+
 cdef extern from *:
     """
     #ifdef _OPENMP
@@ -23,7 +25,20 @@ cdef extern from *:
 compiler = COMPILER.decode()
 openmp = OPENMP  # the OpenMP standard's date as yyyymm, 0 without OpenMP
 
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(PyObject *)
+
 cdef int number_of_threads = 1
+
+
+def untrack(a, b, c):
+    """Keep the garbage collector from looking through three objects: none may be in a cycle.
+
+    The graph of a million ops would cost it longer than all the rest.
+    """
+    PyObject_GC_UnTrack(<PyObject *> a)
+    PyObject_GC_UnTrack(<PyObject *> b)
+    PyObject_GC_UnTrack(<PyObject *> c)
 
 
 cdef int threads() noexcept nogil:
