@@ -22,6 +22,7 @@ def groups(rule: str, params: Any) -> list[dict[str, Any]]:
 def tensors(rule: str, params: Any) -> dict[Any, str | None]:
     """The tensors of one group, each once, with the first name that came along."""
     found: dict[Any, str | None] = {}
+    taken: set[str] = set()
     for item in _items(rule, params):
         name = None
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
@@ -41,8 +42,10 @@ def tensors(rule: str, params: Any) -> dict[Any, str | None]:
             )
         if item.dtype not in (np.float32, np.float64):
             raise TypeError(f"{rule}: {describe(item)} is {item.dtype}, not float32 or float64")
-        if name is not None and item not in found and name in found.values():
-            raise ValueError(f"{rule}: two parameters are called {name!r}")
+        if name is not None and item not in found:
+            if name in taken:
+                raise ValueError(f"{rule}: two parameters are called {name!r}")
+            taken.add(name)
         found.setdefault(item, name)
     return found
 

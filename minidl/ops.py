@@ -9,6 +9,7 @@ Three rules keep an op safe. A VJP holds arrays, never a tensor. It returns g it
 an array that nobody else holds. And neither half of the op changes its inputs.
 """
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -606,9 +607,18 @@ def _reduce(losses, reduction):
     return losses.sum() * scale, scale
 
 
-def _times(g, gradient):
-    """g · gradient for a number g; a view where that is 1, as where backward starts at a loss."""
-    return gradient[...] if g.item() == 1 else g * gradient
+def _given_away(gradient, again):
+    """The VJP that scales a ready gradient by a number g: in its own array, which it gives away.
+
+    A second backward through the same graph computes it again.
+    """
+    kept = [gradient]
+
+    def vjp(g):
+        product = kept.pop() if kept else again()
+        return product if g.item() == 1 else np.multiply(product, g, out=product)
+
+    return vjp
 
 
 @op("L = (p − t)²", "∂p = 2 g (p − t)", "∂t = −2 g (p − t)")
@@ -618,8 +628,8 @@ def squared_error(p, t, /, reduction):
     done = reduction != "none" and loss_kernels.squared_error(p, t, scale)
     if done:
         total, gradient = done
-        loss = np.array(total * scale, p.dtype)
-        return loss, lambda g: _times(g, gradient), lambda g: -_times(g, gradient)
+        to_p = _given_away(gradient, lambda: loss_kernels.squared_error(p, t, scale)[1])
+        return np.array(total * scale, p.dtype), to_p, lambda g: (2 * scale * g) * (t - p)
     error = p - t
     loss, scale = _reduce(error * error, reduction)
     return loss, lambda g: (2 * scale * g) * error, lambda g: (-2 * scale * g) * error
@@ -652,9 +662,12 @@ def softmax_error(x, /, target, smoothing, reduction):
     else:
         target = _in_a_row(target, np.int64).reshape(-1)
     scale = 1 / len(rows) if reduction == "mean" else 1.0
-    losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
-    gradient = gradient if x.ndim == 2 else gradient.reshape(x.shape)
+    compute = functools.partial(loss_kernels.cross_entropy, rows, target, smoothing, scale)
+    losses, total, gradient = compute()
     if reduction == "none":
         losses = losses.reshape(x.shape[:-1]).astype(x.dtype)
-        return losses, lambda g: np.expand_dims(g, -1) * gradient
-    return np.array(total * scale, x.dtype), lambda g: _times(g, gradient)
+        return losses, lambda g: np.expand_dims(g, -1) * gradient.reshape(x.shape)
+    vjp = _given_away(gradient, lambda: compute()[2])
+    return np.array(total * scale, x.dtype), (
+        vjp if x.ndim == 2 else lambda g: vjp(g).reshape(x.shape)
+    )

@@ -1,0 +1,1 @@
+"""How fast minidl is, and how fast its peers are: python -m benchmarks --help"""

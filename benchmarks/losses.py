@@ -1,0 +1,92 @@
+"""Softmax cross-entropy, forward and backward, on float32 logits and integer labels."""
+
+import itertools
+
+import numpy as np
+
+import minidl as dl
+from benchmarks.measure import THREADS, agree, in_child, in_children, left_out, row, take_turns
+from benchmarks.networks import lacking, set_torch_threads
+
+SHAPES = [(64, 10), (1024, 1000), (64, 50_000)]
+
+
+def minidl_loss(logits, labels):
+    """As a user of minidl writes it."""
+    tensor = dl.Tensor(logits, requires_grad=True)
+
+    def step():
+        tensor.zero_grad()
+        loss = dl.losses.cross_entropy(tensor, labels)
+        loss.backward()
+        return loss.item()
+
+    return step
+
+
+def torch_loss(logits, labels):
+    """The same in PyTorch."""
+    import torch
+
+    tensor, labels = torch.tensor(logits, requires_grad=True), torch.tensor(labels)
+
+    def step():
+        tensor.grad = None
+        loss = torch.nn.functional.cross_entropy(tensor, labels)
+        loss.backward()
+        return loss.item()
+
+    return step
+
+
+def problem(examples, classes):
+    """Logits and labels."""
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((examples, classes), np.float32)
+    return logits, rng.integers(classes, size=examples)
+
+
+LOSSES = {"minidl": minidl_loss, "PyTorch": torch_loss}
+
+
+def present():
+    """The contestants that can take part."""
+    return [who for who in LOSSES if who not in lacking()]
+
+
+def alone(threads, who, shape, repeats, quick):
+    """The times of one contestant where no other has been."""
+    if who == "PyTorch":
+        set_torch_threads(threads)
+    return take_turns({who: LOSSES[who](*problem(*shape))}, repeats, quick)[who]
+
+
+def compare(threads, repeats, quick):
+    """The rows on so many threads, the contestants in one process."""
+    set_torch_threads(threads)
+    missing = {who: why for who, why in lacking().items() if who in LOSSES}
+    rows = left_out("losses", threads, missing)
+    for shape in SHAPES:
+        steps = {who: LOSSES[who](*problem(*shape)) for who in present()}
+        times = take_turns(steps, repeats, quick)
+        losses = {who: step() for who, step in steps.items()}
+        agree(name(shape), losses)
+        for who, values in times.items():
+            note = f"loss {losses[who]:.5f}"
+            rows.append(row("losses", name(shape), who, threads, values, note=note))
+    return rows
+
+
+def name(shape):
+    """What the tables call it."""
+    return "{:,} × {:,}".format(*shape)
+
+
+def measure(repeats, quick):
+    """The rows of the part: the contestants together, then each in processes of its own."""
+    counts = THREADS[:1] if quick else THREADS
+    rows = in_children(compare, repeats, quick, counts)
+    for threads, shape, who in itertools.product(counts, SHAPES, present()):
+        times = in_child(threads, alone, threads, who, shape, repeats, quick)
+        rows.append(row("losses", name(shape), f"{who} alone", threads, times))
+    return rows
