@@ -358,12 +358,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("columns of the last strip left out", "else n - start", "else 0"),
             ("last rows left out", "range((m + 3) // 4)", "range(m // 4)"),
         ],
-        "pack": [
-            ("not filled up", "packed[p * width + q] = 0", "pass"),
-        ],
         "matmul": [
             ("products of any size", "m * k * width > PRODUCTS or ", ""),
-            ("one product too many", "m * k * width > PRODUCTS", "m * k * width > PRODUCTS + 1"),
         ],
         "dense_vjp": [
             ("gate left out", "g if y is None else gate(g, y)", "g"),

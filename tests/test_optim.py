@@ -731,6 +731,24 @@ SIGNATURES = {
 
 
 @EVERY_RULE
+def test_parameters_of_one_group_that_have_missed_steps_have_a_count_of_their_own(rule, rng):
+    starts, gradients = rng.normal(size=(3, 4)), rng.normal(size=(5, 3, 4))
+    has_gradient = [(1, 1, 1), (1, 0, 1), (0, 1, 0), (1, 1, 1), (1, 1, 1)]
+    together, alone = ([weights(start) for start in starts] for _ in range(2))
+    optimizer = getattr(dl.optim, rule)(together, lr=0.1)
+    own = [getattr(dl.optim, rule)([w], lr=0.1) for w in alone]
+    for g, present in zip(gradients, has_gradient, strict=True):
+        optimizer.zero_grad()
+        for i in np.flatnonzero(present):
+            together[i].grad, alone[i].grad = g[i], g[i]
+            own[i].step()
+        optimizer.step()
+    for w, same, single in zip(together, alone, own, strict=True):
+        np.testing.assert_array_equal(w.data, same.data)
+        assert optimizer.state[w]["t"] == single.state[same]["t"] == w.version
+
+
+@EVERY_RULE
 def test_signature_has_these_names_and_defaults(rule):
     parameters = inspect.signature(getattr(dl.optim, rule)).parameters
     assert list(parameters)[:2] == ["params", "lr"]

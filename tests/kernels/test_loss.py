@@ -392,3 +392,11 @@ def test_logits_without_classes_are_refused(kind, shape):
 def test_no_rows_need_a_target_too():
     with pytest.raises((TypeError, ValueError)):
         cross_entropy(np.zeros((0, 3)), None, 0.0, 1.0)
+
+
+def test_many_small_exponentials_add_up_beside_a_large_one():
+    """In float32, 1 + e⁻¹⁸ is 1, however often e⁻¹⁸ is added."""
+    x = np.full((1, 100_001), -18, np.float32)
+    x[0, 0] = 0
+    losses, *_ = cross_entropy(x, np.zeros(1, np.int64), 0.0, 1.0)
+    np.testing.assert_allclose(losses, math.log1p(1e5 * math.exp(-18)), rtol=1e-5)
