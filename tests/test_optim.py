@@ -733,7 +733,7 @@ SIGNATURES = {
 @EVERY_RULE
 def test_parameters_of_one_group_that_have_missed_steps_have_a_count_of_their_own(rule, rng):
     starts, gradients = rng.normal(size=(3, 4)), rng.normal(size=(5, 3, 4))
-    has_gradient = [(1, 1, 1), (1, 0, 1), (0, 1, 0), (1, 1, 1), (1, 1, 1)]
+    has_gradient = [(1, 1, 1), (1, 0, 1), (1, 1, 1), (0, 1, 0), (1, 1, 1)]
     together, alone = ([weights(start) for start in starts] for _ in range(2))
     optimizer = getattr(dl.optim, rule)(together, lr=0.1)
     own = [getattr(dl.optim, rule)([w], lr=0.1) for w in alone]
