@@ -110,6 +110,8 @@ def _alike(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Ten
 
 
 def _check_reduction(name: str, reduction: str, size: int) -> None:
+    if reduction == "mean" and size:
+        return  # as a rule
     _checks.choice(name, "reduction", reduction, REDUCTIONS)
     if reduction == "mean" and size == 0:
         raise ValueError(f"{name}: the mean over no samples is undefined; the arrays are empty")

@@ -9,7 +9,6 @@ Three rules keep an op safe. A VJP holds arrays, never a tensor. It returns g it
 an array that nobody else holds. And neither half of the op changes its inputs.
 """
 
-import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -179,11 +178,12 @@ def perceptron(arrays, /, rectify):
         vjps.append(vjp)
 
     def vjp(g, wanted):
-        products = []
+        products = []  # from the last to the first
         for i in range(len(vjps) - 1, -1, -1):
-            g, *of_parameters = vjps[i](g, (i > 0 or wanted[0], wanted[2 * i + 1]))
-            products = [*of_parameters, *products]
-        return [g, *products]
+            g, of_w, of_b = vjps[i](g, (i > 0 or wanted[0], wanted[2 * i + 1]))
+            products += (of_b, of_w)
+        products.append(g)
+        return products[::-1]
 
     return y, vjp
 
@@ -656,18 +656,24 @@ def softmax_error(x, /, target, smoothing, reduction):
     One pass of a compiled kernel over the logits makes the losses and the gradient together.
     """
     rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-    rows = _in_a_row(rows, _kernel_dtype(x))
-    if target.dtype.kind == "f":
-        target = _in_a_row(target, rows.dtype).reshape(rows.shape)
-    else:
-        target = _in_a_row(target, np.int64).reshape(-1)
     scale = 1 / len(rows) if reduction == "mean" else 1.0
-    compute = functools.partial(loss_kernels.cross_entropy, rows, target, smoothing, scale)
-    losses, total, gradient = compute()
+    try:
+        losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
+    except ValueError:  # they are not as a kernel takes them
+        rows = _in_a_row(rows, _kernel_dtype(x))
+        if target.dtype.kind == "f":
+            target = _in_a_row(target, rows.dtype).reshape(rows.shape)
+        else:
+            target = _in_a_row(target, np.int64).reshape(-1)
+        losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
     if reduction == "none":
         losses = losses.reshape(x.shape[:-1]).astype(x.dtype)
         return losses, lambda g: np.expand_dims(g, -1) * gradient.reshape(x.shape)
-    vjp = _given_away(gradient, lambda: compute()[2])
+
+    def again():
+        return loss_kernels.cross_entropy(rows, target, smoothing, scale)[2]
+
+    vjp = _given_away(gradient, again)
     return np.array(total * scale, x.dtype), (
         vjp if x.ndim == 2 else lambda g: vjp(g).reshape(x.shape)
     )

@@ -217,8 +217,9 @@ class Optimizer:
         for group, lr, ages, places, params, w, g, state in work:
             t = ages[places[0]] + 1
             self.update(group, lr, t, w, g, *map(state.get, self.kept))
-            for i, p in zip(places, params, strict=True):
+            for i in places:
                 ages[i] = t
+            for p in params:
                 p.version += 1
 
     def _batches(self, params: list[Any], columns: dict[str, list[Any]]) -> list[tuple]:
