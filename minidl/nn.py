@@ -395,13 +395,21 @@ class Sequential(Module):
         row: list[Module] = []
         parameters: list[Any] = []
         rectify: list[bool] = []
+        learning = isinstance(x, Tensor) and x.requires_grad
         for module in vars(self).values():
             kind = type(module)
-            if kind is Dense and module.bias is not None:
+            if kind is Dense and module.bias is not None and "forward" not in module.__dict__:
+                if not learning and (module.weight.requires_grad or module.bias.requires_grad):
+                    learning = True
+                    if row:  # frozen: it is to leave no graph
+                        x = _through(row, parameters, rectify, x)
+                        row, parameters, rectify = [], [], []
                 row.append(module)
                 parameters += (module.weight, module.bias)
                 rectify.append(False)
-            elif kind is ReLU and row and type(row[-1]) is Dense:
+            elif (
+                kind is ReLU and row and type(row[-1]) is Dense and "forward" not in module.__dict__
+            ):
                 row.append(module)
                 rectify[-1] = True
             elif isinstance(module, Module):

@@ -143,6 +143,8 @@ def dense(x, w, b, /, rectify=False):
     y = layer_kernels.dense(x, w, b, rectify)
     small = y is not None
     if not small:
+        if b.shape != w.shape[1:]:
+            raise ValueError(f"the bias must have shape {w.shape[1:]}, got {b.shape}")
         y = np.dot(x, w)
         if not layer_kernels.add_bias(y, b, rectify):  # dtypes differ
             y = np.maximum(y + b, 0) if rectify else y + b

@@ -13,6 +13,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -164,10 +165,10 @@ class Optimizer:
         return (p for group in self.groups for p in group.params)
 
     @property
-    def state(self) -> dict[Any, dict[str, Any]]:
+    def state(self) -> dict[Any, MappingProxyType[str, Any]]:
         """For each parameter the number t of its updates and its state arrays, to look at."""
         return {
-            p: {name: column[i] for name, column in columns.items()}
+            p: MappingProxyType({name: column[i] for name, column in columns.items()})
             for group, columns in zip(self.groups, self._columns, strict=True)
             for i, p in enumerate(group.params)
         }
@@ -300,7 +301,7 @@ class Optimizer:
                 "rule": type(self).__name__,
                 "t": self.t,
                 "groups": [{**g, "params": [names[p] for p in g.params]} for g in self.groups],
-                "state": {names[p]: state for p, state in self.state.items()},
+                "state": {names[p]: dict(state) for p, state in self.state.items()},
             }
         )
 

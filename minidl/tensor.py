@@ -203,7 +203,7 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
             node.name, node.shape, node.dtype = name, value.shape, value.dtype
             node.number, node.joint = next(_numbers), joint
             node.edges, node.vjps = edges, vjps
-            untrack(node, edges, vjps)  # a graph has no cycles, so the collector need not look
+            untrack(node, edges, vjps)  # a graph makes no cycles, so the collector need not look
         else:
             result._requires_grad = False
             result._node = None

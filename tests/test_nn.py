@@ -632,6 +632,38 @@ def test_a_frozen_layer_within_a_row_gets_no_gradient(rng):
     assert without == ["dense1.bias", "dense2.weight"]
 
 
+def test_frozen_layers_at_the_beginning_of_a_row_leave_no_graph(rng):
+    model, x = nn.MLP([3, 4, 4, 2], rng=0), rng.normal(size=(5, 3))
+    for layer in (model.dense1, model.dense2):
+        layer.weight.requires_grad = layer.bias.requires_grad = False
+    y = model(x)
+    model.dense1.weight.data = 2 * model.dense1.weight.data  # nothing depends on it any more
+    y.sum().backward()
+    assert [p.grad is None for p in model.parameters()] == [True] * 4 + [False] * 2
+    leaf = dl.Tensor(x, requires_grad=True)
+    model(leaf).sum().backward()
+    assert np.abs(leaf.grad).max() > 0
+
+
+@pytest.mark.parametrize("name", ["dense1", "relu1", "dense2"])
+def test_a_layer_whose_forward_was_replaced_has_its_own_say_within_a_row(name, rng):
+    model, seen = nn.MLP([3, 4, 2], rng=0), []
+    layer, x = getattr(model, name), rng.normal(size=(5, 3))
+    plain, own = model(x).data, layer.forward
+    layer.forward = lambda x: seen.append(x) or own(x)
+    np.testing.assert_array_equal(model(x).data, plain)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("bias", [0.5, [0.5], [[0.5] * 3], [[0.5]] * 4])
+def test_a_bias_of_another_shape_is_refused(bias):
+    layer = nn.Dense(2, 3, rng=0)
+    layer.bias = dl.Tensor(bias, requires_grad=True)
+    for model in (layer, nn.Sequential(layer, nn.ReLU())):
+        with pytest.raises(ValueError, match=r"the bias must have shape \(3,\), got"):
+            model(np.ones((4, 2)))
+
+
 def test_a_subclass_of_a_layer_has_its_own_say_within_a_row(rng):
     class Doubled(nn.Dense):
         def forward(self, x):

@@ -730,6 +730,15 @@ SIGNATURES = {
 }
 
 
+def test_the_state_is_to_look_at():
+    w = weights([1.0])
+    optimizer = dl.optim.Adam([w])
+    with pytest.raises(TypeError, match="assignment"):
+        optimizer.state[w]["m"] = np.ones(1)
+    optimizer.state[w]["m"][:] = 5  # the arrays are the optimizer's own
+    assert optimizer.state_dict()["state"]["0"]["m"] == 5
+
+
 @EVERY_RULE
 def test_parameters_of_one_group_that_have_missed_steps_have_a_count_of_their_own(rule, rng):
     starts, gradients = rng.normal(size=(3, 4)), rng.normal(size=(5, 3, 4))

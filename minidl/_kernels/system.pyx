@@ -32,9 +32,10 @@ cdef int number_of_threads = 1
 
 
 def untrack(a, b, c):
-    """Keep the garbage collector from looking through three objects: none may be in a cycle.
+    """Keep the garbage collector from looking through three objects.
 
-    The graph of a million ops would cost it longer than all the rest.
+    The graph of a million ops would cost it longer than all the rest. A cycle through them, which
+    a result kept in its own leaf's .grad or .name would make, is never freed.
     """
     PyObject_GC_UnTrack(<PyObject *> a)
     PyObject_GC_UnTrack(<PyObject *> b)
