@@ -60,12 +60,11 @@ def _in_a_row(x, dtype):
     return x if x.flags.aligned else x.copy()
 
 
-def _entrywise(kernel, *arrays):
-    """What a kernel makes of flat arrays of one shape and dtype, in that shape and dtype."""
-    first, dtype = arrays[0], _kernel_dtype(arrays[0])
-    out = np.empty(first.shape, dtype)
-    kernel(*(np.ravel(a).astype(dtype, copy=False) for a in arrays), out.reshape(-1))
-    return out.astype(first.dtype, copy=False)
+def _entrywise(kernel, x):
+    """What a kernel of flat arrays makes of x, in its shape and dtype."""
+    out = np.empty(x.shape, _kernel_dtype(x))
+    kernel(_in_a_row(x, out.dtype).reshape(-1), out.reshape(-1))
+    return out.astype(x.dtype, copy=False)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------

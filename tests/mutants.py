@@ -358,8 +358,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("columns of the last strip left out", "else n - start", "else 0"),
             ("last rows left out", "range((m + 3) // 4)", "range(m // 4)"),
         ],
-        "matmul": [
-            ("products of any size", "m * k * width > PRODUCTS or ", ""),
+        "is_small": [
+            ("products of any size", "m * k * width <= PRODUCTS and ", ""),
         ],
         "dense_vjp": [
             ("gate left out", "g if y is None else gate(g, y)", "g"),

@@ -111,6 +111,17 @@ def test_importing_minidl_leaves_the_environment_as_it_was(given):
     assert shown.split() == [given.get(name, "None") for name in names]
 
 
+def test_idle_threads_of_gnu_openmp_sleep_unless_its_variables_say_otherwise():
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    command = [sys.executable, "-c", "import minidl"]
+    for given, shown in ({}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7"):
+        settings = environment | given | {"OMP_DISPLAY_ENV": "VERBOSE"}
+        told = subprocess.run(command, env=settings, capture_output=True, text=True, check=True)
+        if "GOMP_SPINCOUNT" in told.stderr:  # other makers' OpenMP has no such variable
+            assert f"GOMP_SPINCOUNT = '{shown}'" in told.stderr
+
+
 FORK = """
 import os
 import numpy as np

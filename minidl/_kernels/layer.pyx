@@ -168,12 +168,21 @@ cdef void product(const floating *a, const floating *b, floating *out, Py_ssize_
         multiply(a, b, out, m, k, n, width, k, 1)
 
 
+cdef inline Py_ssize_t filled_up(Py_ssize_t n) noexcept:
+    """n columns, as so many of whole strips."""
+    return (n + STRIP - 1) // STRIP * STRIP
+
+
+cdef inline bint is_small(Py_ssize_t m, Py_ssize_t k, Py_ssize_t n) noexcept:
+    """Whether the product of (m, k) and (k, n) is for `matmul`, not for BLAS."""
+    cdef Py_ssize_t width = filled_up(n)
+    return m * k * width <= PRODUCTS and k * width <= LARGEST
+
+
 cdef object matmul(object a, object b, Py_ssize_t m, Py_ssize_t k, Py_ssize_t n, bint turned_a,
                    bint turned_b):
-    """a b of two matrices, either transposed first, as a new one (m, n); None for large ones."""
-    cdef Py_ssize_t width = (n + STRIP - 1) // STRIP * STRIP
-    if m * k * width > PRODUCTS or k * width > LARGEST:
-        return None
+    """a b of two small matrices, either transposed first, as a new one (m, n)."""
+    cdef Py_ssize_t width = filled_up(n)
     cdef Py_ssize_t[2] shape = [m, n]
     out = empty(2, shape, a)
     if single(a):
@@ -187,10 +196,11 @@ cdef object matmul(object a, object b, Py_ssize_t m, Py_ssize_t k, Py_ssize_t n,
 
 def dense(x, w, b, bint rectify):
     """x W + b, or max(x W + b, 0); None for products that are large enough for BLAS."""
-    if not (is_matrix(x) and is_matrix(w) and single(x) == single(w) and last_of(x) == rows_of(w)):
+    if not (is_matrix(x) and is_matrix(w) and single(x) == single(w) and last_of(x) == rows_of(w)
+            and is_small(rows_of(x), last_of(x), last_of(w))):
         return None
     y = matmul(x, w, rows_of(x), last_of(x), last_of(w), False, False)
-    return y if y is not None and add_bias(y, b, rectify) else None
+    return y if add_bias(y, b, rectify) else None
 
 
 def dense_vjp(g, y, x, w, bint to_x):
@@ -198,12 +208,15 @@ def dense_vjp(g, y, x, w, bint to_x):
 
     None for products that are large enough for BLAS.
     """
+    cdef Py_ssize_t m, k, n
+    if not (is_matrix(g) and is_matrix(x) and is_matrix(w) and single(x) == single(w) == single(g)):
+        return None
+    m, k, n = rows_of(x), rows_of(w), last_of(w)
+    if rows_of(g) != m or last_of(x) != k or last_of(g) != n or not is_small(k, m, n) or (
+            to_x and not is_small(m, n, k)):
+        return None
     d = g if y is None else gate(g, y)
-    if not (is_matrix(d) and is_matrix(x) and is_matrix(w) and single(x) == single(w) == single(d)
-            and rows_of(x) == rows_of(d) and last_of(x) == rows_of(w) and last_of(w) == last_of(d)):
+    if d is None:
         return None
-    of_x = matmul(d, w, rows_of(d), last_of(d), rows_of(w), False, True) if to_x else None
-    of_w = matmul(x, d, last_of(x), rows_of(x), last_of(d), True, False)
-    if of_w is None or (to_x and of_x is None):
-        return None
-    return of_x, of_w, sum_rows(d)
+    of_x = matmul(d, w, m, n, k, False, True) if to_x else None
+    return of_x, matmul(x, d, k, m, n, True, False), sum_rows(d)

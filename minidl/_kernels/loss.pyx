@@ -187,12 +187,18 @@ def cross_entropy(x, target, double smoothing, double scale):
                 )
     gradient = empty_like(x)
     losses = new_doubles(n)
-    if single(x):
-        all_rows(<const float *> data(x), <const float *> data(target) if soft else NULL, labels,
-                 smoothing, scale, <double *> data(losses), <float *> data(gradient), n, classes)
-    else:
-        all_rows(<const double *> data(x), <const double *> data(target) if soft else NULL, labels,
-                 smoothing, scale, <double *> data(losses), <double *> data(gradient), n, classes)
+    cdef char *logits = data(x)
+    cdef char *shares = data(target) if soft else NULL
+    cdef char *slopes = data(gradient)
+    cdef double *each = <double *> data(losses)
+    cdef bint singles = single(x)
+    with nogil:
+        if singles:
+            all_rows(<const float *> logits, <const float *> shares, labels, smoothing, scale,
+                     each, <float *> slopes, n, classes)
+        else:
+            all_rows(<const double *> logits, <const double *> shares, labels, smoothing, scale,
+                     each, <double *> slopes, n, classes)
     return losses, total(<const double *> data(losses), n), gradient
 
 
