@@ -306,7 +306,7 @@ for k in (1, 4, 16, 64, 256, 1024, 4096, 16384):
 try:
     import matplotlib.pyplot as plt
 
-    from minidl.viz import COLOURS
+    from minidl.viz.plots import COLOURS
 except ModuleNotFoundError:
     sys.exit("\nFor the picture install Matplotlib: python -m pip install 'minidl[viz]'")
 

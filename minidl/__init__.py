@@ -42,6 +42,7 @@ from minidl.tensor import (
     where,
 )
 from minidl.testing import GradientError, gradcheck
+from minidl.trace import trace
 from minidl.training import DivergenceError, History, fit
 
 __all__ = [
@@ -90,6 +91,7 @@ __all__ = [
     "sum",
     "tanh",
     "testing",
+    "trace",
     "training",
     "transpose",
     "where",

@@ -21,19 +21,29 @@ from minidl._kernels import special as special_kernels
 
 
 def op(
-    formula: str, *derivatives: str, several: bool = False, joint: bool = False
+    formula: str,
+    *derivatives: str,
+    several: bool = False,
+    joint: bool = False,
+    moves: bool = False,
+    **letters: Callable,
 ) -> Callable[[Callable], Callable]:
     """Mark a function as an op: attach its formula and one derivative per differentiable input.
 
     The number of derivatives is the number of inputs; an op of `several` takes a list of them,
-    under one derivative. Both are put into the docstring, below its first line. A `joint` op has
-    one VJP, of g and of which products are wanted, that returns those of all inputs, each in its
-    input's shape and dtype and in an array of its own.
+    under one derivative. Both are put into the docstring, below its first line, and are what a
+    walkthrough shows and works out: `minidl._formulas` says how they are read. `letters` says what
+    stands in them and is neither an input nor an option, as a function of these; an op that only
+    `moves` entries to other places may say it in words.
+
+    A `joint` op has one VJP, of g and of which products are wanted, that returns those of all
+    inputs, each in its input's shape and dtype and in an array of its own.
     """
 
     def mark(function: Any) -> Any:
         function.formula, function.derivatives = formula, derivatives
         function.inputs, function.joint = None if several else len(derivatives), joint
+        function.moves, function.letters = moves, letters
         lines = "\n        ".join((formula, *derivatives))
         first, _, rest = (function.__doc__ or "").partition("\n")
         function.__doc__ = f"{first}\n\n        {lines}\n{rest}"
@@ -101,7 +111,7 @@ def negative(x, /):
     return -x, lambda g: -g
 
 
-@op("y = aᵇ", "∂a = g b aᵇ⁻¹  (0 where b = 0)", "∂b = g y ln a  (0 where a = 0)")
+@op("y = aᵇ", "∂a = g b aᵇ⁻¹ if b ≠ 0 else 0", "∂b = g y ln a if a ≠ 0 else 0")
 def power(a, b, /):
     """a to the power of b, entry by entry, of two arrays that broadcast."""
     y = a**b
@@ -132,12 +142,17 @@ def matmul(a, b, /):
     return y, lambda g: full(g) @ columns.swapaxes(-1, -2), vjp_b
 
 
-@op("y = f(x W + b)", "∂x = δ Wᵀ", "∂W = xᵀ δ", "∂b = Σ δ,  δ = g f′", joint=True)
-def dense(x, w, b, /, rectify=False):
-    """A fully connected layer: x (n, in), W (in, out), b (out,) → y (n, out).
+@op("y = x @ W + b", "∂x = g @ Wᵀ", "∂W = xᵀ @ g", "∂b = Σᵢ g", joint=True)
+def dense(x, w, b, /):
+    """A fully connected layer: x (n, in), W (in, out), b (out,) → y (n, out)."""
+    return _layer(x, w, b, rectify=False)
 
-    f is the identity, or with `rectify` max(·, 0). Small products are a kernel's, as a call of
-    NumPy costs more than they do; the others are BLAS's.
+
+def _layer(x, w, b, rectify):
+    """The value of f(x W + b), f the identity or max(·, 0), and its VJP.
+
+    Small products are a kernel's, as a call of NumPy costs more than they do; the others are
+    BLAS's.
     """
     y = layer_kernels.dense(x, w, b, rectify)
     small = y is not None
@@ -175,7 +190,7 @@ def perceptron(arrays, /, rectify):
     y, *parameters = arrays
     vjps = []
     for w, b, rectifies in zip(parameters[::2], parameters[1::2], rectify, strict=True):
-        y, vjp = dense(y, w, b, rectifies)
+        y, vjp = _layer(y, w, b, rectifies)
         vjps.append(vjp)
 
     def vjp(g, wanted):
@@ -295,7 +310,11 @@ def leaky_relu(x, /, slope=0.01):
     return np.where(x > 0, x, slope * x), lambda g: np.where(x > 0, g, slope * g)
 
 
-@op("y = x if x > 0 else α (eˣ − 1)", "∂x = g if x > 0 else g α eˣ")
+@op(
+    "y = x if x > 0 else α (eˣ − 1)",
+    "∂x = g if x > 0 else g α eˣ",
+    α=lambda x, alpha: alpha,
+)
 @tails_may_vanish
 def elu(x, /, alpha=1.0):
     """The exponential linear unit of each entry (Clevert et al. 2016).
@@ -322,7 +341,7 @@ def gelu(x, /):
     return x * cdf, lambda g: g * (cdf + x * density)
 
 
-@op("y = x σ(x)", "∂x = g (σ + y (1 − σ)),  σ = 1 / (1 + e⁻ˣ)")
+@op("y = x σ(x)", "∂x = g (σ(x) + y (1 − σ(x)))")
 @tails_may_vanish
 def silu(x, /):
     """x times its own sigmoid, also called swish (Elfwing et al. 2018).
@@ -340,7 +359,7 @@ def _softplus(x):
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
-@op("y = ln(1 + eˣ)", "∂x = g / (1 + e⁻ˣ)")
+@op("y = ln(1 + eˣ)", "∂x = g σ(x)")
 def softplus(x, /):
     """A smooth rectifier; exact far into both tails.
 
@@ -358,7 +377,7 @@ def _share(a, b):
     return np.where(a == b, 0.5, a > b).astype(np.result_type(a, b), copy=False)
 
 
-@op("y = max(a, b)", "∂a = g [a > b]  (½ g at a tie)", "∂b = g [b > a]  (½ g at a tie)")
+@op("y = max(a, b)", "∂a = g ([a > b] + ½ [a = b])", "∂b = g ([b > a] + ½ [a = b])")
 def maximum(a, b, /):
     """The larger of two entries, of two arrays that broadcast; a tie shares the gradient.
 
@@ -368,7 +387,7 @@ def maximum(a, b, /):
     return np.maximum(a, b), lambda g: g * _share(a, b), lambda g: g * _share(b, a)
 
 
-@op("y = min(a, b)", "∂a = g [a < b]  (½ g at a tie)", "∂b = g [b < a]  (½ g at a tie)")
+@op("y = min(a, b)", "∂a = g ([a < b] + ½ [a = b])", "∂b = g ([b < a] + ½ [a = b])")
 def minimum(a, b, /):
     """The smaller of two entries, of two arrays that broadcast; a tie shares the gradient.
 
@@ -378,7 +397,7 @@ def minimum(a, b, /):
     return np.minimum(a, b), lambda g: g * _share(b, a), lambda g: g * _share(a, b)
 
 
-@op("y = a if c else b", "∂a = g if c else 0", "∂b = 0 if c else g")
+@op("y = a if condition else b", "∂a = g if condition else 0", "∂b = 0 if condition else g")
 def where(a, b, /, condition):
     """a where the condition holds, b elsewhere; neither branch's NaN reaches the other."""
     return (
@@ -409,7 +428,7 @@ def sum(x, /, axis=None, keepdims=False):
     return y, lambda g: np.broadcast_to(_expand(g, x.shape, axis), x.shape)
 
 
-@op("y = Σ x / n", "∂x = g / n")
+@op("y = mean x", "∂x = g / n")
 def mean(x, /, axis=None, keepdims=False):
     """The mean over all entries, or over one axis or a tuple of them; ValueError if there are none.
 
@@ -433,7 +452,7 @@ def _extremum(y, x, axis):
     return vjp
 
 
-@op("y = max x", "∂x = g [x = y] / (number of ties)")
+@op("y = max x", "∂x = g [x = y] / Σ [x = y]")
 def max(x, /, axis=None, keepdims=False):
     """The largest entry of all, or along axes; ties share the gradient equally.
 
@@ -444,7 +463,7 @@ def max(x, /, axis=None, keepdims=False):
     return y, _extremum(y, x, axis)
 
 
-@op("y = min x", "∂x = g [x = y] / (number of ties)")
+@op("y = min x", "∂x = g [x = y] / Σ [x = y]")
 def min(x, /, axis=None, keepdims=False):
     """The smallest entry of all, or along axes; ties share the gradient equally.
 
@@ -455,7 +474,7 @@ def min(x, /, axis=None, keepdims=False):
     return y, _extremum(y, x, axis)
 
 
-@op("y = √(Σ x²)", "∂x = g x / y  (0 where y = 0)")
+@op("y = √(Σ x²)", "∂x = g x / y if y ≠ 0 else 0")
 def norm(x, /, axis=None, keepdims=False):
     """The Euclidean norm over all entries, or along axes.
 
@@ -525,7 +544,7 @@ def log_softmax(x, /, axis=-1):
 # --- shape --------------------------------------------------------------------------------------
 
 
-@op("y = x in another shape", "∂x = g in the shape of x")
+@op("y = x in another shape", "∂x = g in the shape of x", moves=True)
 def reshape(x, /, shape):
     """The same entries, in C order, in another shape; one length may be −1.
 
@@ -536,7 +555,7 @@ def reshape(x, /, shape):
     return np.reshape(x, shape), lambda g: np.reshape(g, x.shape)
 
 
-@op("y = x with its axes permuted", "∂x = g with its axes put back")
+@op("y = x with its axes permuted", "∂x = g with its axes put back", moves=True)
 def transpose(x, /, axes=None):
     """The axes in another order; reversed if none is given.
 
@@ -547,7 +566,7 @@ def transpose(x, /, axes=None):
     return np.transpose(x, axes), lambda g: np.transpose(g, inverse)
 
 
-@op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both")
+@op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both", moves=True)
 def getitem(x, /, key):
     """Part of an array, by NumPy's indexing rules."""
     parts = key if isinstance(key, tuple) else (key,)
@@ -570,7 +589,12 @@ def _slice_of(start, stop, axis):
     return lambda g: np.moveaxis(np.moveaxis(g, axis, 0)[start:stop], 0, axis)
 
 
-@op("y = the arrays one after the other", "∂xᵢ = the slice of g that xᵢ became", several=True)
+@op(
+    "y = the arrays one after the other",
+    "∂xᵢ = the slice of g that xᵢ became",
+    several=True,
+    moves=True,
+)
 def concatenate(arrays, /, axis=0):
     """A list of arrays joined along an existing axis.
 
@@ -582,7 +606,9 @@ def concatenate(arrays, /, axis=0):
     return y, *(_slice_of(start, stop, axis) for start, stop in itertools.pairwise(ends))
 
 
-@op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", several=True)
+@op(
+    "y = the arrays side by side", "∂xᵢ = g[i] along the new axis", several=True, moves=True
+)
 def stack(arrays, /, axis=0):
     """A list of arrays of one shape joined along a new axis.
 
@@ -622,7 +648,7 @@ def _given_away(gradient, again):
     return vjp
 
 
-@op("L = (p − t)²", "∂p = 2 g (p − t)", "∂t = −2 g (p − t)")
+@op("L = reduction((p − t)²)", "∂p = 2 g (p − t) / n", "∂t = −2 g (p − t) / n")
 def squared_error(p, t, /, reduction):
     """The squared error of predictions p and targets t of one shape, then its mean or sum."""
     scale = 1 / p.size if reduction == "mean" else 1.0
@@ -636,7 +662,7 @@ def squared_error(p, t, /, reduction):
     return loss, lambda g: (2 * scale * g) * error, lambda g: (-2 * scale * g) * error
 
 
-@op("L = ln(1 + eˣ) − t x", "∂x = g (σ(x) − t)", "∂t = −g x")
+@op("L = reduction(ln(1 + eˣ) − t x)", "∂x = g (σ(x) − t) / n", "∂t = −g x / n")
 @tails_may_vanish
 def logistic_error(x, t, /, reduction):
     """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum."""
@@ -650,7 +676,18 @@ def logistic_error(x, t, /, reduction):
     return loss, vjp_x, lambda g: (-scale * g) * x
 
 
-@op("L = −Σ tₖ ln softmax(x)ₖ", "∂x = g (softmax(x) Σ t − t)")
+def _as_probabilities(x, target, smoothing, reduction):
+    """Labels or probabilities as smoothed probabilities, in the shape of x."""
+    if target.dtype.kind != "f":
+        target = target[..., None] == np.arange(x.shape[-1])
+    return (1 - smoothing) * target + smoothing / x.shape[-1]
+
+
+@op(
+    "L = reduction(−Σₖ t ln softmax(x))",
+    "∂x = g (softmax(x) Σₖ t − t) / n",
+    t=_as_probabilities,
+)
 def softmax_error(x, /, target, smoothing, reduction):
     """The cross-entropy of rows of logits against labels or rows of probabilities.
 

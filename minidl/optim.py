@@ -1,8 +1,9 @@
-"""Update rules: one class each, whose docstring is the paper's equation and whose loop is a kernel.
+"""Update rules: one class each, which states the paper's equations and whose loop is a kernel.
 
-θ is a parameter, g the gradient of the loss by it (flipped by `maximize`, with weight_decay · θ
-added, unless a rule says "decoupled"), η the rate, t the number of the update, from 1. All is
-entry by entry. `lr` is a number or a schedule; the first update uses schedule(0).
+θ is a parameter, g the gradient of the loss by it, η the rate, t the number of the update, from 1.
+All is entry by entry. `lr` is a number or a schedule; the first update uses schedule(0). Before
+each rule's own equations come the common ones (`COMMON`). They are part of the docstrings, and a
+walkthrough puts the numbers in for the letters.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import inspect
 import math
 import numbers
+import textwrap
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +27,7 @@ from minidl._clipping import clip_grad_norm as clip_grad_norm
 from minidl._clipping import clip_grad_value as clip_grad_value
 from minidl._kernels import optim as kernels
 from minidl._parameters import Group
+from minidl._tracing import active
 from minidl.schedulers import Schedule, check_resumable, resumed
 
 LARGEST = 1e10  # of any option: products with each other and with weights are finite in float32
@@ -55,6 +58,17 @@ def _rate(rule: str, name: str, value: Any) -> float | Schedule:
     return _number(rule, name, value)
 
 
+COMMON = """
+    g ← −g              if maximize
+    g ← g + λθ          if λ > 0 and not decoupled
+    θ ← (1 − ηλ)θ       if λ > 0 and decoupled
+"""
+# what the letters of the equations stand for: options, and state with a longer name
+LETTERS = {
+    **{"η": "lr", "λ": "weight_decay", "ε": "eps", "β₁": "betas", "β₂": "betas", "β": "beta"},
+    **{"α": "alpha", "ρ": "rho", "μ": "momentum", "τ": "dampening", "ψ": "momentum_decay"},
+    **{"λ₁": "l1", "λ₂": "l2", "p": "lr_power", "ḡ": "g_mean", "Π": "mu_product"},
+}
 _flag, _number, _positive = _checks.flag, _within(), _within(above=True)
 _share = _within(high=1, below=True)  # in [0, 1)
 
@@ -69,7 +83,8 @@ class Optimizer:
     weight_decay  λ ≥ 0: g ← g + λθ
     maximize      go up the gradient: g ← −g
 
-    A rule is its `options`, for each the default and the check; its `slots`, the names of its
+    A rule is its `equations`, each with the condition under which it holds; its `options`, for each
+    the default and the check; its `slots`, the names of its
     state arrays, for each the option that switches it on, or None; its `start`, the options that
     slots start from, if not from 0; its `scalars`, state that is one float64 for a parameter,
     and what each starts from; and its `update`, a kernel call.
@@ -83,6 +98,9 @@ class Optimizer:
         "weight_decay": (0.0, _number),
         "maximize": (False, _flag),
     }
+    equations = ""
+    letters = LETTERS
+    decoupled = False  # whether weight decay shrinks θ instead of joining g
     slots: dict[str, str | None] = {}
     start: dict[str, str] = {}
     scalars: dict[str, float] = {}
@@ -93,11 +111,15 @@ class Optimizer:
     update: Callable[..., None]
 
     def __init_subclass__(cls) -> None:
-        """Complete the options with those of the rule above, and show them as the signature."""
+        """Complete the options with those of the rule above, show them and the equations."""
         above = super(cls, cls).options  # type: ignore[misc]
         own = vars(cls).get("options", {})
         cls.options = {name: {**above, **own}[name] for name in ("lr", *own, *above)}
         cls.kept = (*cls.slots, *cls.scalars)
+        if "equations" in vars(cls) and cls.__doc__:
+            first, _, rest = cls.__doc__.partition("\n")
+            lines = textwrap.indent(textwrap.dedent(cls.equations).strip("\n"), 8 * " ")
+            cls.__doc__ = f"{first}\n\n{lines}\n{rest}"
         parameter, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
         cls.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [
@@ -214,6 +236,9 @@ class Optimizer:
                 f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
                 "first, on a loss that depends on these parameters."
             )
+        watch = active.get()
+        if watch is not None:
+            watch.before(self)
         self.t += 1
         for group, lr, ages, places, params, w, g, state in work:
             t = ages[places[0]] + 1
@@ -222,6 +247,8 @@ class Optimizer:
                 ages[i] = t
             for p in params:
                 p.version += 1
+        if watch is not None:
+            watch.after(self)
 
     def _batches(self, params: list[Any], columns: dict[str, list[Any]]) -> list[tuple]:
         """(places, parameters, gradients, state), those of one t and equal scalars at a time."""
@@ -371,11 +398,7 @@ _MOMENTS: dict[str, Any] = {"betas": ((0.9, 0.999), _betas), "eps": (1e-8, _posi
 
 
 class SGD(Optimizer):
-    """Gradient descent: θ ← θ − ηg; with momentum in PyTorch's form.
-
-        b ← μb + (1 − τ)g   (b ← g at the first update)
-        d = g + μb with nesterov, else b
-        θ ← θ − ηd
+    """Gradient descent; with momentum in PyTorch's form.
 
     momentum μ and dampening τ in [0, 1]; nesterov needs momentum and no dampening.
     Whether it is batch, stochastic or mini-batch gradient descent is up to the data's batch_size.
@@ -387,6 +410,13 @@ class SGD(Optimizer):
     array([0.8], dtype=float32)
     """
 
+    equations = """
+        θ ← θ − ηg              if μ = 0
+        b ← g                   if μ > 0 and t = 1
+        b ← μb + (1 − τ)g       if μ > 0 and t > 1
+        θ ← θ − ηb              if μ > 0 and not nesterov
+        θ ← θ − η(g + μb)       if nesterov
+    """
     options = {
         "momentum": (0.0, _within(high=1)),
         "dampening": (0.0, _within(high=1)),
@@ -413,9 +443,6 @@ class SGD(Optimizer):
 class Momentum(Optimizer):
     """Descent along an exponential moving average of the gradients (Polyak 1964).
 
-        v ← βv + (1 − β)g,  v₀ = 0
-        θ ← θ − ηv
-
     β in [0, 1). PyTorch's momentum is SGD(momentum=β), whose sum is 1/(1 − β) times as long.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
@@ -425,6 +452,10 @@ class Momentum(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    equations = """
+        v ← βv + (1 − β)g
+        θ ← θ − ηv
+    """
     options = {"beta": (0.9, _share)}
     slots = {"v": None}
 
@@ -434,9 +465,6 @@ class Momentum(Optimizer):
 
 class NAG(Momentum):
     """Nesterov's accelerated gradient: momentum with the gradient at the look-ahead point.
-
-        v ← βv + (1 − β)g
-        θ ← θ − η(βv + (1 − β)g)
 
     This θ is the look-ahead point itself, φ = ϑ − ηβv with ϑ ← ϑ − ηv: the network always holds
     the weights at which the gradient is taken (Nesterov 1983; Sutskever et al. 2013).
@@ -448,15 +476,17 @@ class NAG(Momentum):
     array([0.85], dtype=float32)
     """
 
+    equations = """
+        v ← βv + (1 − β)g
+        θ ← θ − η(βv + (1 − β)g)
+    """
+
     def update(self, group, lr, t, w, g, v):
         kernels.nag((w, g, v), lr, group.beta, group.weight_decay, group.maximize)
 
 
 class Adagrad(Optimizer):
     """A rate for each weight that falls with the gradients it has seen (Duchi et al. 2011).
-
-        G ← G + g²
-        θ ← θ − η_t g / √(G + ε)       η_t = η / (1 + (t − 1) lr_decay)
 
     eps > 0: `eps_inside_sqrt=False` gives PyTorch's √G + ε. G starts at initial_accumulator ≥ 0.
 
@@ -467,6 +497,12 @@ class Adagrad(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    equations = """
+        G ← G + g²
+        η ← η / (1 + (t − 1) lr_decay)      if lr_decay > 0
+        θ ← θ − ηg / √(G + ε)               if eps_inside_sqrt
+        θ ← θ − ηg / (√G + ε)               if not eps_inside_sqrt
+    """
     options = {
         "eps": (1e-10, _positive),
         "initial_accumulator": (0.0, _number),
@@ -485,11 +521,8 @@ class Adagrad(Optimizer):
 class RMSprop(Optimizer):
     """A rate for each weight from a moving average of its squared gradients (Hinton 2012).
 
-        G ← αG + (1 − α)g²
-        θ ← θ − ηg / √(G + ε)
-
-    centered  G − ḡ² stands for G under the root, ḡ ← αḡ + (1 − α)g (Graves 2013)
-    momentum  μ in [0, 1]: b ← μb + g / √(G + ε), θ ← θ − ηb
+    centered  the variance stands for the mean square under the root (Graves 2013)
+    momentum  μ in [0, 1]
 
     α in [0, 1), eps > 0: `eps_inside_sqrt=False` gives PyTorch's √G + ε.
 
@@ -500,6 +533,17 @@ class RMSprop(Optimizer):
     array([0.8], dtype=float32)
     """
 
+    equations = """
+        G ← αG + (1 − α)g²
+        ḡ ← αḡ + (1 − α)g                   if centered
+        d = g / √(G + ε)                    if not centered and eps_inside_sqrt
+        d = g / (√G + ε)                    if not centered and not eps_inside_sqrt
+        d = g / √(max(G − ḡ², 0) + ε)       if centered and eps_inside_sqrt
+        d = g / (√max(G − ḡ², 0) + ε)       if centered and not eps_inside_sqrt
+        b ← μb + d                          if μ > 0
+        θ ← θ − ηb                          if μ > 0
+        θ ← θ − ηd                          if μ = 0
+    """
     options = {
         "alpha": (0.99, _share),
         "eps": (1e-8, _positive),
@@ -518,10 +562,6 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Momentum and RMSprop with their bias at the start corrected (Kingma & Ba 2015).
 
-        m ← β₁m + (1 − β₁)g      m̂ = m / (1 − β₁ᵗ)
-        v ← β₂v + (1 − β₂)g²     v̂ = v / (1 − β₂ᵗ)
-        θ ← θ − η m̂ / (√v̂ + ε)
-
     betas in [0, 1), eps > 0. amsgrad: the largest v so far in place of v (Reddi et al. 2018).
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
@@ -531,9 +571,17 @@ class Adam(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    equations = """
+        m ← β₁m + (1 − β₁)g
+        v ← β₂v + (1 − β₂)g²
+        v_max ← max(v_max, v)       if amsgrad
+        m̂ = m / (1 − β₁ᵗ)
+        v̂ = v / (1 − β₂ᵗ)           if not amsgrad
+        v̂ = v_max / (1 − β₂ᵗ)       if amsgrad
+        θ ← θ − η m̂ / (√v̂ + ε)
+    """
     options = {"lr": (1e-3, _rate), **_MOMENTS, "amsgrad": (False, _flag)}
     slots = {"m": None, "v": None, "v_max": "amsgrad"}
-    decoupled = False
 
     def update(self, group, lr, t, w, g, m, v, v_max):
         beta1, beta2 = group.betas
@@ -561,11 +609,7 @@ class AdamW(Adam):
 class Nadam(Optimizer):
     """Adam with Nesterov's look-ahead, under a momentum that grows with t (Dozat 2016).
 
-        μ_t = β₁(1 − ½ · 0.96^(tψ))
-        m, v as in Adam
-        θ ← θ − η ((1 − μ_t) g / (1 − Πμ_t) + μ_{t+1} m / (1 − Πμ_{t+1})) / (√v̂ + ε)
-
-    betas in [0, 1), eps > 0; momentum_decay ψ ≥ 0. Πμ_t is the product μ₁ ⋯ μ_t.
+    betas in [0, 1), eps > 0; momentum_decay ψ ≥ 0. Π is the product of all μ_t so far.
     decoupled_weight_decay: weight_decay as in AdamW.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
@@ -575,6 +619,15 @@ class Nadam(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    equations = """
+        m ← β₁m + (1 − β₁)g
+        v ← β₂v + (1 − β₂)g²
+        v̂ = v / (1 − β₂ᵗ)
+        μ_t = β₁(1 − ½ · 0.96^(tψ))
+        μ_next = β₁(1 − ½ · 0.96^((t + 1)ψ))
+        Π ← Πμ_t
+        θ ← θ − η((1 − μ_t)g / (1 − Π) + μ_next m / (1 − Πμ_next)) / (√v̂ + ε)
+    """
     options = {
         "lr": (2e-3, _rate),
         **_MOMENTS,
@@ -598,10 +651,6 @@ class Nadam(Optimizer):
 class Adamax(Optimizer):
     """Adam with the largest recent gradient in place of the root (Kingma & Ba 2015, section 7).
 
-        m ← β₁m + (1 − β₁)g
-        u ← max(β₂u, |g| + ε)
-        θ ← θ − η m / ((1 − β₁ᵗ) u)
-
     betas in [0, 1), eps > 0.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
@@ -611,6 +660,11 @@ class Adamax(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    equations = """
+        m ← β₁m + (1 − β₁)g
+        u ← max(β₂u, |g| + ε)
+        θ ← θ − ηm / ((1 − β₁ᵗ)u)
+    """
     options = {"lr": (2e-3, _rate), **_MOMENTS}
     slots = {"m": None, "u": None}
 
@@ -623,11 +677,6 @@ class Adamax(Optimizer):
 class RAdam(Optimizer):
     """Adam that waits until the variance of its rates can be rectified (Liu et al. 2020).
 
-        m, v, m̂ as in Adam
-        ρ∞ = 2 / (1 − β₂) − 1                  ρ_t = ρ∞ − 2tβ₂ᵗ / (1 − β₂ᵗ)
-        r = √((ρ_t − 4)(ρ_t − 2) ρ∞ / ((ρ∞ − 4)(ρ∞ − 2) ρ_t))
-        θ ← θ − η m̂ r √(1 − β₂ᵗ) / (√v + ε)    once ρ_t > 5;   until then θ ← θ − η m̂
-
     betas in [0, 1), eps > 0. decoupled_weight_decay: weight_decay as in AdamW.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
@@ -637,6 +686,16 @@ class RAdam(Optimizer):
     array([0.8], dtype=float32)
     """
 
+    equations = """
+        m ← β₁m + (1 − β₁)g
+        v ← β₂v + (1 − β₂)g²
+        m̂ = m / (1 − β₁ᵗ)
+        ρ∞ = 2 / (1 − β₂) − 1
+        ρ_t = ρ∞ − 2tβ₂ᵗ / (1 − β₂ᵗ)
+        r = √((ρ_t − 4)(ρ_t − 2)ρ∞ / ((ρ∞ − 4)(ρ∞ − 2)ρ_t))     if ρ_t > 5
+        θ ← θ − η m̂ r √(1 − β₂ᵗ) / (√v + ε)                     if ρ_t > 5
+        θ ← θ − η m̂                                             if ρ_t ≤ 5
+    """
     options = {"lr": (1e-3, _rate), **_MOMENTS, "decoupled_weight_decay": (False, _flag)}
     slots = {"m": None, "v": None}
 
@@ -657,11 +716,6 @@ class RAdam(Optimizer):
 class Adadelta(Optimizer):
     """Steps in the units of the weights, from moving averages alone (Zeiler 2012).
 
-        E ← ρE + (1 − ρ)g²
-        Δ = g √(D + ε) / √(E + ε)
-        D ← ρD + (1 − ρ)Δ²
-        θ ← θ − ηΔ
-
     ρ in [0, 1), eps > 0; η is 1 in the paper.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
@@ -671,6 +725,12 @@ class Adadelta(Optimizer):
     array([-0.4142], dtype=float32)
     """
 
+    equations = """
+        E ← ρE + (1 − ρ)g²
+        Δ = g √(D + ε) / √(E + ε)
+        D ← ρD + (1 − ρ)Δ²
+        θ ← θ − ηΔ
+    """
     options = {"lr": (1.0, _rate), "rho": (0.9, _share), "eps": (1e-6, _positive)}
     slots = {"E": None, "D": None}
 
@@ -682,12 +742,9 @@ class Adadelta(Optimizer):
 class FTRL(Optimizer):
     """Follow the regularised leader, with weights that become exactly 0 (McMahan et al. 2013).
 
-        σ = (√(n + g²) − √n) / α;   z ← z + g − σθ;   n ← n + g²
-        θ = 0 where |z| ≤ λ₁, else −(z − sgn(z) λ₁) / ((β + √n) / α + λ₂)
-
-    lr                   α; the state z is kept as αz, so that α may follow a schedule, even to 0
+    lr                   α; z is the paper's z times α, so that α may follow a schedule, even to 0
     beta, l1, l2         β, λ₁, λ₂ ≥ 0 (λ₂ as McMahan writes it)
-    lr_power             p in [−1, 0]: n^(−p) stands for √n
+    lr_power             p in [−1, 0]: −½ makes n^−p the paper's √n
     initial_accumulator  n₀ ≥ 0
     warm_start           start z so that the first θ is the initial weight, not 0 as in the paper,
                          which would undo a layer's random initial weights
@@ -701,6 +758,14 @@ class FTRL(Optimizer):
     array([0.], dtype=float32)
     """
 
+    equations = """
+        z ← −θ(β + n^−p + αλ₂) − sgn(θ)αλ₁      if t = 1 and warm_start
+        d = (n + g²)^−p − n^−p
+        z ← z + αg − dθ
+        n ← n + g²
+        θ ← θ if g = 0 else 0 if |z| ≤ αλ₁ else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂)
+    """
+    letters = {**LETTERS, "α": "lr"}
     options = {
         "lr": (0.1, _rate),
         "beta": (1.0, _number),
@@ -783,9 +848,6 @@ class FTRL(Optimizer):
 class Lion(Optimizer):
     """Steps of one size, in the direction that two averages of the gradient agree on.
 
-        θ ← (1 − ηλ)θ − η sgn(β₁m + (1 − β₁)g)
-        m ← β₂m + (1 − β₂)g
-
     betas in [0, 1). λ is weight_decay, decoupled; sgn(0) = 0 (Chen et al. 2023).
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
@@ -795,8 +857,13 @@ class Lion(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    equations = """
+        θ ← θ − η sgn(β₁m + (1 − β₁)g)
+        m ← β₂m + (1 − β₂)g
+    """
     options = {"lr": (1e-4, _rate), "betas": ((0.9, 0.99), _betas)}
     slots = {"m": None}
+    decoupled = True
 
     def update(self, group, lr, t, w, g, m):
         kernels.lion((w, g, m), lr, *group.betas, group.weight_decay, group.maximize)

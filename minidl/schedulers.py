@@ -55,7 +55,7 @@ class Schedule:
 
     def plot(self, steps: int) -> Any:
         """Draw the rate over the first steps, phase by phase; returns the Matplotlib axes."""
-        from minidl.viz import plot_schedule
+        from minidl.viz.plots import plot_schedule
 
         return plot_schedule(self, steps)
 

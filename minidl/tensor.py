@@ -24,6 +24,7 @@ from numpy import ndarray
 from minidl import _checks, ops
 from minidl._checks import describe
 from minidl._kernels.system import untrack
+from minidl._tracing import active
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype = np.dtype(np.float32)
@@ -207,6 +208,9 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
         else:
             result._requires_grad = False
             result._node = None
+        watch = active.get()
+        if watch is not None:
+            watch.op(function, tensors, arrays, extra, options, result)
         return result
 
     return apply
@@ -422,7 +426,7 @@ class Tensor:
         >>> x.grad
         array(6., dtype=float32)
         """
-        g = self._seed(grad)
+        g = seed = self._seed(grad)
         if np.geterr()["under"] == "ignore":
             leaves = self._propagate(g, retain_graph)
         else:  # what vanishes is 0, whatever np.errstate the caller set
@@ -434,6 +438,9 @@ class Tensor:
                     f"the .grad that {describe(leaf)} had before has shape {np.shape(leaf.grad)}; "
                     "call zero_grad() first"
                 )
+        watch = active.get()
+        if watch is not None:
+            watch.backward(self, seed, leaves)
         for leaf, g in leaves:
             leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
 

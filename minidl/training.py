@@ -38,7 +38,7 @@ class History:
 
     def plot(self) -> Any:
         """Draw losses and rate over the steps; returns the Matplotlib axes."""
-        from minidl.viz import plot_history
+        from minidl.viz.plots import plot_history
 
         return plot_history(self)
 

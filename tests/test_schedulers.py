@@ -460,7 +460,7 @@ def test_a_schedule_without_a_formula_says_what_to_define():
 
 
 def test_plot_hands_schedule_and_steps_to_the_drawing(monkeypatch):
-    monkeypatch.setattr("minidl.viz.plot_schedule", lambda *arguments: arguments)
+    monkeypatch.setattr("minidl.viz.plots.plot_schedule", lambda *arguments: arguments)
     assert Constant(0.1).plot(30) == (Constant(0.1), 30)
 
 

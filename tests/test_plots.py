@@ -169,14 +169,14 @@ def test_each_plot_is_a_figure_of_its_own():
     [
         lambda: schedulers.Constant(0.1).plot(3),
         lambda: history().plot(),
-        lambda: importlib.import_module("minidl.viz"),
+        lambda: importlib.import_module("minidl.viz.plots"),
     ],
     ids=["schedule", "history", "import"],
 )
 def test_without_matplotlib_the_error_says_what_to_install(draw, monkeypatch):
     for name in "matplotlib", "matplotlib.pyplot":
         monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "minidl.viz", raising=False)
+    monkeypatch.delitem(sys.modules, "minidl.viz.plots", raising=False)
     with pytest.raises(ImportError, match=r"Matplotlib: pip install 'minidl\[viz\]'"):
         draw()
     assert schedulers.Constant(0.1)(3) == 0.1

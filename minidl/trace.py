@@ -1,0 +1,612 @@
+"""The walkthrough: every number of a forward pass, a backward pass and an update, recorded.
+
+While a `trace` is open, each op reports what it took and made, and gets its vector-Jacobian products
+(VJPs) wrapped, so that backward reports the gradients it passes on; each optimizer reports the
+state before and after its step. That is all there is to a tape: a list of what was done, in order,
+with enough kept to do it again. `Walkthrough.check` does it again, for central differences.
+
+The record is made of `Value`s, the boxes of the graph, and of three kinds of events: an `Op`, a
+`Backward` pass with one `Flow` for each op that a gradient passed through, and the `Update` of a
+parameter. `minidl._story` tells them, `minidl.viz.page` makes a page of them.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import copy
+import difflib
+import functools
+import inspect
+import operator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl import _formulas, _story, nn, optim
+from minidl._formulas import Equation, Scope
+from minidl._tracing import active
+from minidl.tensor import Tensor, unbroadcast
+
+CHECKED = 20_000  # ops that a check may run again; it decides how many entries are checked
+
+
+# --- the record ---------------------------------------------------------------------------------
+
+
+class Value:
+    """A box of the graph: a parameter, an input, or what an op made."""
+
+    def __init__(self, kind: str, data: np.ndarray, number: int) -> None:
+        self.kind, self.data, self.key = kind, np.array(data), f"v{number}"
+        self.name = self.base = ""  # base: without the number of a second one of that name
+        self.made_by: Op | None = None
+        self.users: list[tuple[Op, int]] = []  # the ops that took it, and as which input
+
+
+class Op:
+    """One op as it ran: its inputs (numbers stand for themselves), options and value."""
+
+    kind = "op"
+
+    def __init__(
+        self, number: int, function: Any, inputs: list[Any], options: dict, value: Value
+    ) -> None:
+        self.number, self.function, self.inputs = number, function, inputs
+        self.options, self.value = options, value
+        self.path = ""  # of the module it ran in
+        self.flows: list[Flow] = []
+        value.made_by = self
+        for i, x in enumerate(inputs):
+            if isinstance(x, Value):
+                x.users.append((self, i))
+
+    @property
+    def letters(self) -> list[str]:
+        """What the formula calls the inputs."""
+        if self.function.inputs is None:
+            low = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+            return [f"x{str(i).translate(low)}" for i in range(1, len(self.inputs) + 1)]
+        return [line.partition(" ")[0][1:] for line in self.function.derivatives]
+
+    def run(self, arrays: list[Any]) -> Any:
+        """The op's value for other inputs."""
+        function = self.function
+        given = [arrays] if function.inputs is None else arrays
+        return np.asarray(function(*given, **self.options)[0])
+
+    def arrays(self) -> list[Any]:
+        return [x.data if isinstance(x, Value) else x for x in self.inputs]
+
+    @functools.cached_property
+    def equations(self) -> list[Equation]:
+        """The formula and the derivatives; nothing if they are words rather than formulas."""
+        if self.function.moves or self.function.inputs is None:
+            return []
+        lines = (self.function.formula, *self.function.derivatives)
+        form = self.options.get("reduction", "mean")
+        if form != "mean":  # then there is nothing to divide by
+            lines = tuple(line.removesuffix(" / n") for line in lines)
+        word = {"mean": "mean", "sum": "Σ ", "none": ""}[form]
+        return [_formulas.parse(line.replace("reduction", word)) for line in lines]
+
+    def scope(self, g: np.ndarray | None = None) -> Scope:
+        """What the letters of the equations stand for."""
+        arrays, forward = self.arrays(), self.equations[0]
+        values = {**self.options, **dict(zip(self.letters, arrays, strict=True))}
+        for letter, function in self.function.letters.items():
+            values[letter] = function(*arrays, **self.options)
+        if forward.tree[0] == "@":  # vectors as matrices of one row, one column
+            left, right = (part[1] for part in forward.tree[1:])
+            values[left] = np.atleast_2d(values[left])
+            if np.ndim(values[right]) == 1:
+                values[right] = values[right][:, None]
+        scope = Scope(values, self.options.get("axis"))
+        shape = np.shape(scope.value(forward.tree))  # with reduced axes of length 1
+        scope.values[forward.letter] = self.value.data.reshape(shape)
+        if g is not None:
+            scope.values["g"] = g.reshape(shape)
+        return scope
+
+    def sources(self) -> list[np.ndarray]:
+        """Of an op that moves entries, for each input where its entries went: flat, −1 for none."""
+        sizes = [np.size(x) for x in self.arrays()]
+        first = np.cumsum([0, *sizes])
+        places = [
+            np.arange(start, start + size).reshape(np.shape(x))
+            for start, size, x in zip(first, sizes, self.arrays(), strict=False)
+        ]
+        moved = self.run(places)
+        return [np.where((moved >= a) & (moved < a + n), moved - a, -1) for a, n in zip(first, sizes, strict=False)]
+
+
+class Flow:
+    """A gradient on its way through an op: g, what arrived, and a product for each input or None.
+
+    A product is as the op returned it; `summed` has the input's shape, broadcasting undone.
+    """
+
+    def __init__(self, op: Op, g: np.ndarray) -> None:
+        self.op, self.g = op, np.array(g)
+        self.products: list[np.ndarray | None] = [None] * len(op.inputs)
+
+    def summed(self, i: int) -> np.ndarray:
+        product, x = self.products[i], self.op.inputs[i].data
+        assert product is not None
+        return (unbroadcast(product, x.shape) if product.shape != x.shape else product).astype(
+            x.dtype
+        )
+
+
+class Leaf:
+    """A leaf that a backward pass reached: the gradient that came, and what .grad held before."""
+
+    def __init__(self, value: Value, gradient: np.ndarray, before: np.ndarray | None) -> None:
+        self.value, self.gradient = value, np.array(gradient)
+        self.before = None if before is None else np.array(before)
+
+
+class Backward:
+    """One backward pass: where it began, each op's flow in order, the leaves it ended in."""
+
+    kind = "backward"
+
+    def __init__(self, root: Value | None, seed: np.ndarray, flows: list[Flow]) -> None:
+        self.root, self.seed, self.flows = root, np.array(seed), flows
+        self.leaves: list[Leaf] = []
+
+    def arrivals(self, value: Value) -> list[tuple[Op, np.ndarray]]:
+        """What each use of a value sent back to it, in the order of arrival."""
+        return [
+            (flow.op, flow.summed(i))
+            for flow in self.flows
+            for i, x in enumerate(flow.op.inputs)
+            if x is value and flow.products[i] is not None
+        ]
+
+    def gradient(self, value: Value) -> np.ndarray | None:
+        """The gradient by a value."""
+        for leaf in self.leaves:
+            if leaf.value is value:
+                return leaf.gradient
+        for flow in self.flows:
+            if flow.op.value is value:
+                return flow.g
+        return None
+
+
+class Update:
+    """One parameter's update: the rule, its options, and all arrays before and after."""
+
+    kind = "update"
+
+    def __init__(self, rule: type, value: Value, group: dict, lr: float, state: dict, g: Any) -> None:
+        self.rule, self.value, self.options, self.lr = rule, value, group, lr
+        self.gradient, self.before, self.state = np.array(g), value.data, _copied(state)
+        self.after, self.state_after = self.before, self.state
+        self.t = state["t"] + 1
+
+    def finish(self, data: np.ndarray, state: dict) -> None:
+        self.after, self.state_after = np.array(data), _copied(state)
+
+    @functools.cached_property
+    def lines(self) -> list[tuple[Equation, Scope, np.ndarray]]:
+        """The equations that hold, what their letters stand for, and the value each gives.
+
+        The values are the kernel's own, for the parameter and its state; the others are computed.
+        """
+        rule: Any = self.rule
+        values: dict[str, Any] = {**self.options, **self.state, "θ": self.before, "t": self.t}
+        values |= {"g": self.gradient, "decoupled": rule.decoupled}
+        values["decoupled"] |= self.options.get("decoupled_weight_decay", False)
+        after = {"θ": self.after, **self.state_after}
+        for letter, name in rule.letters.items():
+            if name in self.options:
+                value = self.lr if name == "lr" else self.options[name]
+                values[letter] = value["₁₂".index(letter[-1])] if name == "betas" else value
+            elif name in self.state:
+                values[letter], after[letter] = self.state[name], self.state_after[name]
+        values = {k: v.astype(float) if isinstance(v, np.ndarray) else v for k, v in values.items()}
+        holding = []
+        for equation in rule_equations(rule):
+            scope = Scope(values)
+            if equation.condition is None or scope.value(equation.condition):
+                value = np.broadcast_to(scope.value(equation.tree), self.before.shape)
+                values = {**values, equation.letter: value}
+                holding.append([equation, scope, value])
+        for line in {line[0].letter: line for line in holding}.values():  # the last of each letter
+            if line[0].letter in after:
+                line[2] = np.broadcast_to(after[line[0].letter], self.before.shape)
+        return [tuple(line) for line in holding]
+
+
+def _copied(state: dict) -> dict:
+    return {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in state.items()}
+
+
+@functools.cache
+def rule_equations(rule: Any) -> list[Equation]:
+    """The common equations and the rule's own."""
+    lines = (optim.COMMON + rule.equations).splitlines()
+    return [_formulas.parse(line) for line in lines if line.strip()]
+
+
+# --- the recorder -------------------------------------------------------------------------------
+
+
+class trace:  # noqa: N801 (a verb, like no_grad)
+    """Record what happens in a `with` block, to walk through it number by number.
+
+    The block is to hold the forward pass and backward, and may hold the optimizer's step; all is
+    computed as ever, to the bit. An unnamed tensor is called as the variable that holds it where
+    the block stands. RuntimeError inside of another trace.
+
+    >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    >>> with dl.trace() as walk:
+    ...     loss = (w**2).sum()
+    ...     loss.backward()
+    >>> print(walk.explain("w", 1))
+    w[1] = 2
+    ∂a[1] = (g · b · a^(b − 1) if b ≠ 0 else 0) = 1 · 2 · 2¹ = 4
+    """
+
+    def __init__(self) -> None:
+        self.walk = Walkthrough()
+        self._open = False
+        self._stack: list[nn.Module] = []  # the modules whose forward is running
+        self._stacks: list[tuple[nn.Module, ...]] = []  # the same, for each op
+        self._known: dict[Any, Value] = {}  # by id and version
+        self._held: list[tuple[Any, Value]] = []  # what has these ids, kept alive
+        self._flows: dict[int, Flow] = {}  # of the backward pass that is running, by op
+        self._updates: list[tuple[Any, dict, int, Update]] = []
+
+    def __enter__(self) -> Walkthrough:
+        if active.get() is not None:
+            raise RuntimeError(
+                "trace: a trace is open already, and two can't watch at once; use that one, or "
+                "end its `with` block first"
+            )
+        self._token, self._open = active.set(self), True
+        return self.walk
+
+    def __exit__(self, *_: Any) -> None:
+        active.reset(self._token)
+        self._open = False
+        self._give_names(sys._getframe(1).f_locals)
+        self._known, self._held, self._stacks, self._updates = {}, [], [], []
+
+    # what ops, modules, backward and optimizers report
+
+    @contextlib.contextmanager
+    def inside(self, module: nn.Module) -> Iterator[None]:
+        self._stack.append(module)
+        try:
+            yield
+        finally:
+            self._stack.pop()
+
+    def op(
+        self, function: Any, given: Any, arrays: list, extra: Any, options: dict, result: Tensor
+    ) -> None:
+        inputs = [self._input(x, array) for x, array in zip(given, arrays, strict=True)]
+        first = [arrays] if function.inputs is None else arrays
+        bound = _signature(function).bind(*first, *extra, **options)
+        bound.apply_defaults()
+        chosen = dict(list(bound.arguments.items())[len(first) :])
+        value = self._add("op", result, result.data)
+        op = Op(len(self._stacks) + 1, function, inputs, copy.deepcopy(chosen), value)
+        self._stacks.append(tuple(self._stack))
+        self.walk.events.append(op)
+        node = result._node
+        if node is not None and node.vjps is not None:
+            if node.joint:
+                node.vjps = [self._watched_joint(op, *node.vjps)]
+            else:
+                node.vjps = [self._watched(op, i, vjp) for i, vjp in enumerate(node.vjps)]
+
+    def _watched(self, op: Op, i: int, vjp: Callable) -> Callable:
+        def product(g: np.ndarray) -> Any:
+            result = vjp(g)
+            if self._open:
+                self._flow(op, g).products[i] = np.array(result)
+            return result
+
+        return product
+
+    def _watched_joint(self, op: Op, vjp: Callable) -> Callable:
+        def products(g: np.ndarray, wanted: Any) -> Any:
+            results = vjp(g, wanted)
+            if self._open:
+                flow = self._flow(op, g)
+                asked = zip(results, wanted, strict=True)
+                flow.products = [np.array(p) if w else None for p, w in asked]
+            return results
+
+        return products
+
+    def _flow(self, op: Op, g: np.ndarray) -> Flow:
+        return self._flows.setdefault(op.number, Flow(op, g))
+
+    def backward(self, root: Tensor, seed: np.ndarray, leaves: list) -> None:
+        known = self._known.get((id(root), root.version))
+        found = Backward(known, seed, list(self._flows.values()))
+        self._flows = {}
+        for flow in found.flows:
+            flow.op.flows.append(flow)
+        for tensor, g in leaves:
+            found.leaves.append(Leaf(self._input(tensor, tensor.data), g, tensor.grad))
+        self.walk.events.append(found)
+
+    def before(self, optimizer: optim.Optimizer) -> None:
+        self._updates = []
+        for group, columns in zip(optimizer.groups, optimizer._columns, strict=True):
+            options = {name: value for name, value in group.items() if name != "params"}
+            lr = optimizer._rate_of(group)
+            for i, p in enumerate(group.params):
+                if not p.requires_grad:
+                    continue
+                value = self._input(p, p.data)
+                value.name = value.name or optimizer._names.get(p) or ""
+                if p.grad is None:
+                    self.walk.without_gradient.append(value)
+                    continue
+                state = {name: column[i] for name, column in columns.items()}
+                update = Update(type(optimizer), value, options, lr, state, p.grad)
+                self._updates.append((p, columns, i, update))
+
+    def after(self, optimizer: optim.Optimizer) -> None:
+        for p, columns, i, update in self._updates:
+            update.finish(p.data, {name: column[i] for name, column in columns.items()})
+            self.walk.events.append(update)
+
+    # the boxes
+
+    def _input(self, x: Any, array: Any) -> Any:
+        """The box of what an op took; a number stands for itself."""
+        if not isinstance(array, np.ndarray):
+            return array
+        tensor = isinstance(x, Tensor)
+        key = id(x), x.version if tensor else str(array.dtype)
+        known = self._known.get(key)
+        if known and (tensor or np.array_equal(known.data, array, equal_nan=True)):
+            return known
+        kind = "parameter" if tensor and x.requires_grad and x.is_leaf else "input"
+        return self._add(kind, x, array, key)
+
+    def _add(self, kind: str, x: Any, array: np.ndarray, key: Any = None) -> Value:
+        value = Value(kind, array, len(self.walk.values))
+        self.walk.values.append(value)
+        self._known[key or (id(x), x.version)] = value
+        self._held.append((x, value))
+        return value
+
+    # their names
+
+    def _give_names(self, variables: dict[str, Any]) -> None:
+        """A name for each box: a module's or parameter's path, a tensor's own, a variable's."""
+        paths: dict[int, str] = {}
+        for outermost in {id(stack[0]): stack[0] for stack in self._stacks if stack}.values():
+            paths[id(outermost)] = type(outermost).__name__.lower()
+            paths |= {id(member): path for path, member in nn._walk(outermost, "", set())}
+        for op, stack in zip(self.walk.ops, self._stacks, strict=True):
+            op.path = paths[id(stack[-1])] if stack else ""
+        ops_at = collections.Counter(op.path for op in self.walk.ops)
+        taken: collections.Counter[str] = collections.Counter()
+        for x, value in self._held:
+            own = x.name if isinstance(x, Tensor) else None
+            name = paths.get(id(x)) or own or value.name
+            if op := value.made_by:
+                kind = op.function.__name__
+                in_module = op.path if ops_at[op.path] == 1 else f"{op.path}.{kind}"
+                name = (in_module if op.path else own) or _variable(x, variables) or kind
+            elif not name:
+                letters = {user.letters[i] for user, i in value.users}
+                name = _variable(x, variables) or ("target" if letters == {"t"} else value.kind)
+            taken[name] += 1
+            value.base = name
+            value.name = f"{name} ({taken[name]})" if taken[name] > 1 else name
+
+
+@functools.cache
+def _signature(function: Any) -> inspect.Signature:
+    return inspect.signature(function)
+
+
+def _variable(x: Any, variables: dict[str, Any]) -> str:
+    """The variable that holds x, or an array of the same numbers."""
+    data = x.data if isinstance(x, Tensor) else x
+    named = [(name, v) for name, v in variables.items() if not name.startswith("_")]
+    same = [name for name, v in named if v is x]
+    same += [name for name, v in named if isinstance(v, np.ndarray) and _agree(v, data)]
+    return same[0] if same else ""
+
+
+def _agree(a: np.ndarray, b: Any) -> bool:
+    b = np.asarray(b)
+    return a.shape == b.shape and a.dtype.kind in "fiub" and np.array_equal(a.astype(b.dtype), b)
+
+
+# --- the result ---------------------------------------------------------------------------------
+
+
+class Checked(NamedTuple):
+    """An entry of a gradient beside the central difference there."""
+
+    value: Value
+    at: tuple[int, ...]
+    backward: Any
+    difference: float
+    relative: float
+
+
+class Walkthrough:
+    """What a trace recorded: to print, to save, to show in a notebook, to ask.
+
+    events  the ops, backward passes and updates, in the order in which they happened
+    values  the boxes of the graph: parameters, inputs, what the ops made
+    """
+
+    def __init__(self) -> None:
+        self.events: list[Op | Backward | Update] = []
+        self.values: list[Value] = []
+        self.without_gradient: list[Value] = []  # parameters that an optimizer passed over
+
+    @property
+    def ops(self) -> list[Op]:
+        return [event for event in self.events if isinstance(event, Op)]
+
+    @property
+    def backwards(self) -> list[Backward]:
+        return [event for event in self.events if isinstance(event, Backward)]
+
+    @property
+    def updates(self) -> list[Update]:
+        return [event for event in self.events if isinstance(event, Update)]
+
+    def run_again(
+        self, root: Value, changed: dict[Value, np.ndarray], dtype: Any = None
+    ) -> np.ndarray:
+        """The value of `root` that the recorded ops make when some values are others."""
+        made = dict(changed)
+        for op in self.ops:
+            if op.value in made or not any(x in made for x in op.inputs if isinstance(x, Value)):
+                continue
+            arrays = [made.get(x, x.data) if isinstance(x, Value) else x for x in op.inputs]
+            if dtype:
+                arrays = [a.astype(dtype) if isinstance(a, np.ndarray) else a for a in arrays]
+            with np.errstate(all="ignore"):
+                made[op.value] = op.run(arrays)
+            if op.value is root:
+                break
+        return made.get(root, root.data)
+
+    def check(self, passed: Backward) -> list[Checked]:
+        """Gradients of a backward pass beside central differences of the recorded ops, in float64.
+
+            ∂L/∂θ ≈ (L(θ + h) − L(θ − h)) / 2h,  h = 6·10⁻⁶ max(1, |θ|)
+
+        All entries, or where that would be too many the largest gradients of each leaf.
+        """
+        root = passed.root
+        leaves = [leaf for leaf in passed.leaves if leaf.value.users and leaf.gradient.size]
+        if root is None or not leaves:
+            return []
+        budget = max(CHECKED // (2 * len(leaves) * max(len(self.ops), 1)), 1)
+        found = []
+        for leaf in leaves[: max(CHECKED // (2 * len(self.ops)), 1)]:
+            order = np.argsort(-np.abs(leaf.gradient), axis=None, kind="stable")[:budget]
+            for flat in np.sort(order):
+                at = tuple(map(int, np.unravel_index(flat, leaf.gradient.shape)))
+                slope = self._central_difference(passed, leaf.value, at)
+                g = leaf.gradient[at]
+                size = max(abs(float(g)), abs(slope))
+                relative = abs(float(g) - slope) / size if size else 0.0
+                found.append(Checked(leaf.value, at, g, slope, relative))
+        return found
+
+    def _central_difference(self, passed: Backward, leaf: Value, at: tuple[int, ...]) -> float:
+        middle = leaf.data.astype(np.float64)
+        h = 6e-6 * max(1.0, abs(middle[at]))
+        sums = []
+        for step in (h, -h):
+            moved = middle.copy()
+            moved[at] += step
+            assert passed.root is not None
+            sums.append(np.sum(self.run_again(passed.root, {leaf: moved}, float) * passed.seed))
+        return float(sums[0] - sums[1]) / (2 * h)
+
+    def total_gradient(self, update: Update) -> np.ndarray | None:
+        """What .grad held after the last backward before an update; None if that wasn't seen."""
+        for passed in reversed(self.events[: self.events.index(update)]):
+            for leaf in passed.leaves if isinstance(passed, Backward) else ():
+                if leaf.value is update.value:
+                    before = 0 if leaf.before is None else leaf.before
+                    return np.asarray(before + leaf.gradient)
+        return None
+
+    def loss(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """The value that the last backward began from, and the same after the updates behind it."""
+        if not self.backwards or self.backwards[-1].root is None:
+            return None, None
+        root = self.backwards[-1].root
+        behind = self.events[self.events.index(self.backwards[-1]) :]
+        updates = {u.value: u.after for u in behind if isinstance(u, Update)}
+        return root.data, self.run_again(root, updates) if updates else None
+
+    def explain(self, name: str, index: Any = None) -> _story.Text:
+        """One entry of a parameter, an input or a layer's value: every term of it.
+
+        name   as in the walkthrough, such as "dense1.weight" or "tanh1"
+        index  an entry, such as 3 or (0, 2); may be left out where there is but one
+
+        ValueError for an unknown name, IndexError for an entry that isn't there.
+        """
+        known = {value.name: value for value in self.values}
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, 3) or list(known)[:8]
+            raise ValueError(
+                f"explain: nothing in this walkthrough is called {name!r}; there are "
+                f"{', '.join(map(repr, near))}"
+            )
+        value = known[name]
+        shape, at = value.data.shape, index
+        if index is None and value.data.size == 1:
+            at = (0,) * value.data.ndim
+        at = at if isinstance(at, tuple) else (at,)
+        try:
+            at = tuple(range(n)[operator.index(i)] for i, n in zip(at, shape, strict=True))
+        except (IndexError, TypeError, ValueError):
+            raise IndexError(
+                f"explain: {name} has shape {shape}; give an entry of it, such as "
+                f"{tuple(n - 1 for n in shape)}, not {index!r}"
+            ) from None
+        return _story.explain(self, value, at)
+
+    def save(self, path: Any) -> None:
+        """Write a page (.html), Markdown (.md), text (.txt) or the graph alone (.svg).
+
+        ValueError for another ending; OSError for a path that can't be written, where nothing has
+        been changed.
+        """
+        path = Path(path)
+        kinds = {
+            ".html": self._page,
+            ".md": lambda: _story.markdown(self),
+            ".txt": lambda: str(self),
+            ".svg": lambda: _story.graph(self),
+        }
+        if path.suffix not in kinds:
+            raise ValueError(
+                f"save: the name must end in {', '.join(kinds)}, which says what is written; got "
+                f"{str(path)!r}"
+            )
+        text = kinds[path.suffix]()
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise type(error)(
+                f"save: {str(path)!r} can't be written ({error.strerror}); give a name in a folder "
+                "that exists and is yours"
+            ) from None
+
+    def _page(self) -> str:
+        from minidl.viz.page import page
+
+        return page(self)
+
+    def __str__(self) -> str:
+        return _story.text(self)
+
+    def __repr__(self) -> str:
+        kinds = (self.ops, "op"), (self.backwards, "backward pass"), (self.updates, "update")
+        counts = (f"{len(them)} {word}" + ("es" if word[-1] == "s" else "s") * (len(them) != 1)
+                  for them, word in kinds)
+        return f"Walkthrough({', '.join(counts)}; print it, or .save('walk.html'))"
+
+    def _repr_html_(self) -> str:
+        from minidl.viz.page import frame
+
+        return frame(self)

@@ -1,0 +1,210 @@
+"""The walkthrough as a page: one HTML file that needs nothing else. It is made with Jinja2."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from typing import Any
+
+import numpy as np
+
+from minidl import _formulas, _story
+from minidl._formulas import number
+
+try:
+    import jinja2
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "minidl's pages need Jinja2: pip install 'minidl[viz]'"
+    ) from error
+
+LARGE = 64  # entries, above which an array is shown as a corner and a heat map
+CORNER = 6  # rows and columns of it
+HEAT = 48  # cells of a heat map, each way
+EMBEDDED = 2_000_000  # entries of large arrays that go into a page, all together
+
+
+def page(walk: Any) -> str:
+    """The page of a walkthrough."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("minidl", "viz"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    data = json.dumps(_Data(walk).whole(), ensure_ascii=False, separators=(",", ":"))
+    for mark in "<>&\u2028\u2029":  # which would end the script, or the line
+        data = data.replace(mark, f"\\u{ord(mark):04x}")
+    return environment.get_template("walkthrough.html.j2").render(
+        title=_title(walk),
+        graph=jinja2.utils.markupsafe.Markup(_story.graph(walk)),
+        data=jinja2.utils.markupsafe.Markup(data),
+        text=str(walk),
+    )
+
+
+def frame(walk: Any, height: int = 720) -> str:
+    """The page in a frame of its own, for a notebook."""
+    return (
+        f'<iframe srcdoc="{html.escape(page(walk))}" title="{html.escape(_title(walk))}" '
+        f'style="width:100%;height:{height}px;border:0"></iframe>'
+    )
+
+
+def _title(walk: Any) -> str:
+    root = walk.backwards[-1].root if walk.backwards else None
+    return f"Walkthrough of {root.name}" if root else "Walkthrough"
+
+
+class _Data:
+    """The JSON of the page; arrays are put in once and named by their number."""
+
+    def __init__(self, walk: Any) -> None:
+        self.walk, self.arrays = walk, []
+        self.numbers: dict[tuple[str, int], int] = {}
+        self.left = EMBEDDED
+        self.held: list[Any] = []  # keeps the ids in `numbers` those of these arrays
+
+    def whole(self) -> dict[str, Any]:
+        walk, story = self.walk, _story.steps(self.walk)
+        before, after = walk.loss()
+        steps = [self.step(step) for step in story]
+        return {
+            "title": _title(walk),
+            "left_out": _story.left_out(walk) or None,
+            "loss": {"before": _scalar(before), "after": _scalar(after)},
+            "nodes": self.nodes(story),
+            "steps": steps,
+            "arrays": self.arrays,
+        }
+
+    def nodes(self, story: list[Any]) -> dict[str, Any]:
+        walk = self.walk
+        places: dict[str, list[int]] = {}
+        for i, step in enumerate(story):
+            if step.key:
+                places.setdefault(step.key, []).append(i)
+        after = {update.value.key: update.after for update in walk.updates}
+        shown = _story.boxes(walk)
+        nodes = {}
+        for value in walk.values:
+            if value.key not in shown:
+                continue
+            found = [p.gradient(value) for p in walk.backwards]
+            gradient = next((g for g in reversed(found) if g is not None), None)
+            name = value.name
+            nodes[value.key] = {
+                "name": name,
+                "kind": value.kind,
+                "op": value.made_by.function.__name__ if value.made_by else None,
+                "shape": str(value.data.shape),
+                "value": self.array(name, value.data),
+                "gradient": self.maybe(f"gradient by {name}", gradient),
+                "after": self.maybe(f"{name} after the update", after.get(value.key)),
+                "steps": places.get(value.key, []),
+            }
+        return nodes
+
+    def step(self, step: _story.Step) -> dict[str, Any]:
+        table = step.table and {"head": step.table[0], "rows": step.table[1]}
+        keys = {value.name: value.key for value in self.walk.values}
+        return {
+            "phase": step.phase,
+            "node": step.key,
+            "title": step.title,
+            "words": step.words,
+            "parts": [self.part(part) for part in step.parts],
+            "notes": [{"title": note.title, "text": note.text} for note in step.notes],
+            "table": table or None,
+            "bars": [
+                {"label": label, "number": size, "share": share, "node": keys.get(label)}
+                for label, size, share in step.bars
+            ]
+            or None,
+        }
+
+    def part(self, part: _story.Part) -> dict[str, Any]:
+        formula = None
+        if part.equation:
+            formula = {"text": part.equation.text, "mathml": _formulas.mathml(part.equation)}
+        worked = {}
+        if part.worked and part.result:
+            places = np.ndindex(part.result.data.shape)
+            if part.result.data.size > LARGE:
+                places = _corner_places(part.result.data.shape)
+            worked = {_story.at_text(at): part.worked(at) for at in places}
+        return {
+            "heading": part.heading,
+            "formula": formula,
+            "words": part.words or None,
+            "operands": [self.operand(o) for o in part.operands],
+            "result": self.operand(part.result) if part.result else None,
+            "worked": worked,
+        }
+
+    def operand(self, o: _story.Operand) -> dict[str, Any]:
+        return {"letter": o.letter, "name": o.name, "array": self.array(o.name, o.data), "node": o.key}
+
+    def maybe(self, name: str, data: np.ndarray | None) -> int | None:
+        return None if data is None else self.array(name, data)
+
+    def array(self, name: str, data: np.ndarray) -> int:
+        """The number of an array on the page."""
+        key = name, id(data)
+        if key not in self.numbers:
+            self.held.append(data)
+            self.numbers[key] = len(self.arrays)
+            self.arrays.append(self.described(name, data))
+        return self.numbers[key]
+
+    def described(self, name: str, data: np.ndarray) -> dict[str, Any]:
+        flat = data.reshape(-1, data.shape[-1]) if data.ndim else data.reshape(1, 1)
+        whole = data.size <= LARGE
+        places = list(np.ndindex(data.shape)) if whole else list(_corner_places(data.shape))
+        columns = min(flat.shape[1], data.size if whole else CORNER) or 1
+        cells = [(_story.at_text(at), number(data[at])) for at in places]
+        rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
+        values = None
+        if not whole and data.size <= self.left:
+            self.left -= data.size
+            little = data.astype(data.dtype.newbyteorder("<"))
+            values = base64.b64encode(little.tobytes()).decode()
+        low, mean, high = (number(f(data)) if data.size else None for f in (np.min, np.mean, np.max))
+        return {
+            "name": name,
+            "shape": data.shape,
+            "dtype": str(data.dtype),
+            "min": low,
+            "mean": mean,
+            "max": high,
+            "whole": whole,
+            "index": [[at for at, _ in row] for row in rows],
+            "rows": [[shown for _, shown in row] for row in rows],
+            "values": values,
+            "heat": _heat(flat) if data.size > 1 else None,
+        }
+
+
+def _corner_places(shape: tuple[int, ...]) -> Any:
+    """The indices of the first rows and columns, in the first of the other axes."""
+    ends = [min(n, CORNER if i >= len(shape) - 2 else 1) for i, n in enumerate(shape)]
+    return np.ndindex(*ends)
+
+
+def _scalar(x: np.ndarray | None) -> Any:
+    return None if x is None or x.size != 1 else number(x.reshape(-1)[0])
+
+
+def _heat(flat: np.ndarray) -> list[list[int]]:
+    """Means of blocks as 0 … 255: 128 is 0 for data of both signs, else 0 is the smallest."""
+    flat = np.nan_to_num(flat.astype(float), posinf=0.0, neginf=0.0)
+    for axis in (0, 1):
+        n = flat.shape[axis]
+        starts = np.unique(np.arange(min(n, HEAT)) * n // min(n, HEAT))
+        counts = np.diff([*starts, n])
+        flat = np.add.reduceat(flat, starts, axis) / np.expand_dims(counts, 1 - axis)
+    low, high = flat.min(), flat.max()
+    if low < 0 < high:
+        size = max(-low, high)
+        shades = 128 + flat / size * 127
+    else:
+        shades = (flat - low) / ((high - low) or 1) * 255
+    return np.rint(shades).astype(int).tolist()
