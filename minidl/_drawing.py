@@ -8,7 +8,7 @@ boxes get layers, long arrows get waypoints, each layer gets an order, and then 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from itertools import accumulate, chain, pairwise
-from math import inf
+from math import ceil, inf
 from typing import NamedTuple
 
 MARGIN, PADDING, APART, PORT = 20, 16, 28, 18  # round the picture, in and between boxes, of heads
@@ -78,16 +78,14 @@ def draw(boxes, arrows, label):
 
     texts = [(_shorten(box.title, TITLE), _shorten(box.subtitle, SMALL)) for box in boxes]
     names = [_shorten(arrow.label, SMALL) for arrow in arrows]
-    sizes = [
-        (max(40, _width(title, TITLE), _width(small, SMALL)) + 2 * PADDING, 54 if small else 38)
-        for title, small in texts
-    ]
+    widths = [max(40, _width(title, TITLE), _width(small, SMALL)) for title, small in texts]
+    halves = defaultdict(lambda: 2, enumerate(PADDING + ceil(width / 2) for width in widths))
+    heights = [54 if box.subtitle else 38 for box in boxes]
     ranks = defaultdict(lambda: WAYPOINT, enumerate(RANKS[box.kind] for box in boxes))
-    halves = defaultdict(lambda: 2, enumerate(width / 2 for width, _ in sizes))
     x = _columns(rows, above, below, halves, ranks)
     asides = _asides(ends)
     ways = _ways(routes, asides, x, halves, ranks)
-    bands = _bands(rows, sizes, routes, depth, ways)
+    bands = _bands(rows, heights, routes, depth, ways)
     places = _places(names, routes, depth, asides, ways, bands)
 
     spans = [(x[i], halves[i]) for i in range(len(boxes))]
@@ -99,12 +97,14 @@ def draw(boxes, arrows, label):
 
     parts = []
     for arrow, (s, t), name, way, place in zip(arrows, ends, names, ways, places, strict=True):
-        start = sum(bands[depth[s]]) / 2 + sizes[s][1] / 2 - 12  # under the box, whatever its shape
-        end = sum(bands[depth[t]]) / 2 - sizes[t][1] / 2
+        start = sum(bands[depth[s]]) / 2 + heights[s] / 2 - 12  # under the box, whatever its shape
+        end = sum(bands[depth[t]]) / 2 - heights[t] / 2
         paths = _path([at - left for at in way], bands[depth[s] : depth[t] + 1], start, end)
         parts.append(_edge(arrow, *paths, name, place and (place[0] - left, place[1])))
     for i, box in enumerate(boxes):
-        parts.append(_node(box, *texts[i], *sizes[i], x[i] - left, sum(bands[depth[i]]) / 2))
+        parts.append(
+            _node(box, *texts[i], 2 * halves[i], heights[i], x[i] - left, sum(bands[depth[i]]) / 2)
+        )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="minidl-graph" viewBox="0 0 {w} {h}" '
         f'width="{w}" height="{h}" role="img" aria-label="{_escape(label)}">\n'
@@ -305,7 +305,7 @@ def _ways(routes, asides, x, halves, ranks):
     return ways
 
 
-def _bands(rows, sizes, routes, depth, ways):
+def _bands(rows, heights, routes, depth, ways):
     """Top and bottom of each row; rows stand further apart where arrows go far to a side."""
     sideways = defaultdict(int)
     for route, way in zip(routes, ways, strict=True):
@@ -313,7 +313,7 @@ def _bands(rows, sizes, routes, depth, ways):
             sideways[d] = max(sideways[d], abs(b - a))
     bands, top = [], MARGIN
     for d, row in enumerate(rows):
-        bottom = top + max(sizes[v][1] for v in row if isinstance(v, int))
+        bottom = top + max(heights[v] for v in row if isinstance(v, int))
         bands.append((top, bottom))
         top = bottom + 56 + min(64, sideways[d] // 10)
     return bands
@@ -343,7 +343,7 @@ def _places(names, routes, depth, asides, ways, bands):
     passing = [sorted(chain.from_iterable(curve.values())) for curve in curves]
     for name, route, aside, way in zip(names, routes, asides, ways, strict=True):
         half, found = _width(name, SMALL) / 2 + 4, []
-        for i in {len(way) - 2, 0} if name else ():
+        for i in dict.fromkeys((len(way) - 2, 0) if name else ()):
             d, bends = depth[route[0]] + i, (way[i], way[i + 1])
             for at, y in _points(bends, gaps[d], (0.5, 0.4, 0.6, 0.3, 0.7, 0.25, 0.75)):
                 at += ((aside > 0) - (aside < 0)) * (half + 3)  # those of twins stand outside

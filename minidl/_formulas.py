@@ -40,7 +40,7 @@ _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵃᵇᵖᵗˣ", "012345678
 _TOKEN = re.compile(
     r"""\s*(?: (?P<number> \d+(?:\.\d+)? | ½ )
     | (?P<raised> [⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵃᵇᵖᵗˣ]+ )
-    | (?P<name> (?: [A-Za-z]+(?:_[a-z]+)* | [Α-Ωα-ω] ) [\u0302\u0304]? [₀-₉ᵢₖ∞₊]* )
+    | (?P<name> (?: [A-Za-z]+(?:_[a-z]+)* | [Α-Ωα-ωḡ] (?:_[a-z]+)* ) [\u0302\u0304]? [₀-₉ᵢₖ∞₊]* )
     | (?P<sign> [-+−·/@^()\[\]|,<>=≤≥≠√ᵀ] ) )""",
     re.VERBOSE,
 )
@@ -337,8 +337,9 @@ class Scope:
             self.values["n"] = np.size(x[0]) // max(np.size(mean), 1)
             return mean
         if name == "softmax":
-            top = np.max(x[0], self.axis, keepdims=True)
-            return np.exp(x[0] - top) / np.exp(x[0] - top).sum(self.axis, keepdims=True)
+            axis = -1 if self.axis is None else self.axis
+            e = np.exp(x[0] - np.max(x[0], axis, keepdims=True))
+            return e / np.sum(e, axis, keepdims=True)
         if name in _EXTREMA:
             along, of_two = _EXTREMA[name]
             return of_two(*x) if len(x) == 2 else along(x[0], self.axis, keepdims=True)
@@ -568,7 +569,10 @@ def text(node: Tree, level: int = 0) -> str:
 
 def mathml(equation: Equation) -> str:
     """An equation as a MathML element."""
-    left = _identifier(equation.letter)
+    above, _, below = equation.letter.partition("/")
+    left = _identifier(above)
+    if below:  # a derivative
+        left = f"<mfrac>{left}{_identifier(below)}</mfrac>"
     body = f"{left}<mo>{equation.sign}</mo>{_ml(equation.tree)}"
     return f'<math display="block"><mrow>{body}</mrow></math>'
 

@@ -489,7 +489,7 @@ def boxes(walk: Any) -> set[str]:
 
 def _under(op: Any) -> str:
     """The line under an op's name in the graph."""
-    formula = op.function.formula.partition(" = ")[2]
+    formula = (op.equations[0].text if op.equations else op.function.formula).partition(" = ")[2]
     return formula if len(formula) <= 22 else op.function.__name__
 
 

@@ -680,7 +680,7 @@ def _as_probabilities(x, target, smoothing, reduction):
     """Labels or probabilities as smoothed probabilities, in the shape of x."""
     if target.dtype.kind != "f":
         target = target[..., None] == np.arange(x.shape[-1])
-    return (1 - smoothing) * target + smoothing / x.shape[-1]
+    return (1 - smoothing) * target + smoothing * np.mean(target, axis=-1, keepdims=True)
 
 
 @op(

@@ -196,31 +196,41 @@ class Update:
     def lines(self) -> list[tuple[Equation, Scope, np.ndarray]]:
         """The equations that hold, what their letters stand for, and the value each gives.
 
-        The values are the kernel's own, for the parameter and its state; the others are computed.
+        What a line leaves in the parameter or its state is the kernel's own number; what stands
+        between is computed from these, in float64.
         """
-        rule: Any = self.rule
-        values: dict[str, Any] = {**self.options, **self.state, "θ": self.before, "t": self.t}
-        values |= {"g": self.gradient, "decoupled": rule.decoupled}
-        values["decoupled"] |= self.options.get("decoupled_weight_decay", False)
-        after = {"θ": self.after, **self.state_after}
-        for letter, name in rule.letters.items():
-            if name in self.options:
-                value = self.lr if name == "lr" else self.options[name]
-                values[letter] = value["₁₂".index(letter[-1])] if name == "betas" else value
-            elif name in self.state:
-                values[letter], after[letter] = self.state[name], self.state_after[name]
-        values = {k: v.astype(float) if isinstance(v, np.ndarray) else v for k, v in values.items()}
+        values, after = self._letters()
         holding = []
-        for equation in rule_equations(rule):
+        for equation in rule_equations(self.rule):
             scope = Scope(values)
             if equation.condition is None or scope.value(equation.condition):
-                value = np.broadcast_to(scope.value(equation.tree), self.before.shape)
-                values = {**values, equation.letter: value}
-                holding.append([equation, scope, value])
-        for line in {line[0].letter: line for line in holding}.values():  # the last of each letter
-            if line[0].letter in after:
-                line[2] = np.broadcast_to(after[line[0].letter], self.before.shape)
-        return [tuple(line) for line in holding]
+                holding.append(equation)
+                values = {**values, equation.letter: scope.value(equation.tree)}
+        last = {equation.letter: i for i, equation in enumerate(holding)}
+        values, _ = self._letters()
+        lines = []
+        for i, equation in enumerate(holding):
+            scope, letter = Scope(values), equation.letter
+            final = letter in after and last[letter] == i
+            value = np.asarray(after[letter] if final else scope.value(equation.tree))
+            values = {**values, letter: value}
+            lines.append((equation, scope, value))
+        return lines
+
+    def _letters(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the letters stand for before the first line, and what the kernel left in them."""
+        rule: Any = self.rule
+        decoupled = rule.decoupled or self.options.get("decoupled_weight_decay", False)
+        named = {**self.options, **self.state, "lr": self.lr, "decoupled": decoupled}
+        values = {**named, "θ": self.before, "g": self.gradient}
+        after = {**self.state_after, "θ": self.after}
+        for letter, name in rule.letters.items():
+            if name in named:
+                value = named[name]
+                values[letter] = value["₁₂".index(letter[-1])] if name == "betas" else value
+            if name in self.state:
+                after[letter] = self.state_after[name]
+        return {**values, "t": self.t}, after
 
 
 def _copied(state: dict) -> dict:
