@@ -79,11 +79,15 @@ def draw(boxes, arrows, label):
     texts = [(_shorten(box.title, TITLE), _shorten(box.subtitle, SMALL)) for box in boxes]
     names = [_shorten(arrow.label, SMALL) for arrow in arrows]
     widths = [max(40, _width(title, TITLE), _width(small, SMALL)) for title, small in texts]
-    halves = defaultdict(lambda: 2, enumerate(PADDING + ceil(width / 2) for width in widths))
+    reached = Counter(t for _, t in ends)
+    widths = [max(w, min(WIDEST, PORT * reached[i])) for i, w in enumerate(widths)]
+    asides = _asides(ends)
+    halves = defaultdict(int, enumerate(PADDING + ceil(width / 2) for width in widths))
+    for route, aside in zip(routes, asides, strict=True):
+        halves |= {v: max(halves[v], 2 + abs(aside)) for v in route[1:-1]}
     heights = [54 if box.subtitle else 38 for box in boxes]
     ranks = defaultdict(lambda: WAYPOINT, enumerate(RANKS[box.kind] for box in boxes))
     x = _columns(rows, above, below, halves, ranks)
-    asides = _asides(ends)
     ways = _ways(routes, asides, x, halves, ranks)
     bands = _bands(rows, heights, routes, depth, ways)
     places = _places(names, routes, depth, asides, ways, bands)
@@ -284,24 +288,25 @@ def _ways(routes, asides, x, halves, ranks):
         leaving[route[0]][route[1], aside].append(i)  # those that share a waypoint share a start
         arriving[route[-1]].append([i])
 
-    def dock(box, groups, end, near, reach, apart):
+    def dock(box, groups, end, near, reach):
         """Give each group of arrows a port, in their order and as straight as may be."""
         groups = sorted(groups, key=lambda group: ways[group[0]][near])
         low, high, last = x[box] - reach, x[box] + reach, len(groups) - 1
         wanted = [min(max(ways[group[0]][near], low), high) for group in groups]
         weights = [ranks[routes[group[0]][near]] for group in groups]
+        first = weights.index(max(weights))  # the one to be straight, with room on both sides
+        sides = (wanted[first] - low, first), (high - wanted[first], last - first)
+        room = [side / others for side, others in sides if others]
+        apart = min(PORT, max(reach / last, min(room))) if room else 0
         ports = _spread(wanted, [0] * len(groups), weights, apart)
         for k, (group, port) in enumerate(zip(groups, ports, strict=True)):
             for i in group:
                 ways[i][end] = min(max(port, low + k * apart), high - (last - k) * apart)
 
     for box, groups in arriving.items():
-        reach, others = halves[box] - 10, len(groups) - 1
-        dock(box, groups, -1, -2, reach, min(PORT, 2 * reach / max(1, others)))
+        dock(box, groups, -1, -2, halves[box] - 10)
     for box, groups in leaving.items():
-        reach, others = halves[box] - 14, len(groups) - 1
-        apart = min(PORT, reach / max(1, others))
-        dock(box, groups.values(), 0, 1, others * apart, apart)
+        dock(box, groups.values(), 0, 1, min(halves[box] - 14, PORT * (len(groups) - 1)))
     return ways
 
 

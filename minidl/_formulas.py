@@ -7,7 +7,7 @@ such a line is parsed into a tree, evaluated on arrays, and worked out for one e
     a b, a · b     the product, of entries; a @ b of matrices, aᵀ transposed
     x², eˣ, a^(b)  a power
     ln x, √x       a function of what follows: a factor, or what stands in brackets
-    Σ a b          the sum of a product along the op's axis; Σᵢ over the rows, Σₖ along the last axis
+    Σ a b          the sum of a product along the op's axis; Σᵢ over rows, Σₖ along the last axis
     max x          of one array: the largest along the op's axis; max(a, b): entry by entry
     [a > b]        1 where that holds, else 0
     a if c else b  a choice, entry by entry
@@ -76,9 +76,7 @@ def parse(line: str) -> Equation:
     if not match:
         raise FormulaError(f"{line!r} is no equation such as 'y = a + b'")
     letter, sign, right = match.groups()
-    return Equation(
-        text.strip(), letter, sign, tree(right), tree(condition) if condition else None
-    )
+    return Equation(text.strip(), letter, sign, tree(right), tree(condition) if condition else None)
 
 
 def tree(text: str) -> Tree:
@@ -166,7 +164,7 @@ class _Parser:
 
     def _goes_on(self) -> bool:
         kind, token = self.tokens[0]
-        return kind in ("number", "name") and token not in _WORDS or token in ("(", "[", "√")
+        return (kind in ("number", "name") and token not in _WORDS) or token in ("(", "[", "√")
 
     def factor(self) -> Tree:
         token = self.peek()
@@ -366,11 +364,13 @@ class Scope:
             case "number":
                 return [parts[0]]
             case "name":
-                return ["e"] if parts[0] == "e" else [number(_entry(self.value((kind, *parts)), at))]
+                return (
+                    ["e"] if parts[0] == "e" else [number(_entry(self.value((kind, *parts)), at))]
+                )
             case "sum":
                 return self._sum(parts[1], self._axes(parts[0]), at)
             case "@":
-                return self._matrix_product(*parts, at)
+                return self._matrix_product(parts[0], parts[1], at)
             case "transposed":
                 return self.worked(parts[0], (*at[:-2], at[-1], at[-2]), 9)
             case "negative":
@@ -491,9 +491,7 @@ def _mixes(node: Tree) -> bool:
     """Whether a tree's entries depend on several entries of what is in it."""
     kind, *parts = node
     if kind == "call":
-        return parts[0] in ("mean", "softmax") or (
-            parts[0] in _EXTREMA and len(parts) == 2
-        )
+        return parts[0] in ("mean", "softmax") or (parts[0] in _EXTREMA and len(parts) == 2)
     return kind in ("@", "sum", "transposed")
 
 

@@ -109,8 +109,9 @@ def _softmax_twice(walk: Any) -> Iterator[Remark]:
             if made_by and made_by.function.__name__ == "softmax":
                 yield Remark(
                     "Softmax before cross-entropy",
-                    f"{made_by.value.name} already is a softmax, and cross_entropy applies another "
-                    "one to it: gradients become small and the loss can't reach 0. Pass the logits.",
+                    f"{made_by.value.name} already is a softmax, and cross_entropy applies one to "
+                    "it once more: gradients become small and the loss can't reach 0. Pass the "
+                    "logits.",
                     op,
                 )
 

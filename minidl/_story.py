@@ -1,4 +1,4 @@
-"""The walkthrough in words: a record told as steps, and these as text or Markdown.
+"""The walkthrough as a story: a record told in steps, and drawn as a graph.
 
 A `Step` is what one looks at at a time: an op forward, an op backward, a parameter's update. It is
 made of `Part`s: a formula, its operands and result, and a function that works the formula out for
@@ -7,7 +7,6 @@ one entry. Text and page show the same steps.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,20 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl import _drawing, _formulas
-from minidl._formulas import Equation, Number, Scope, Tokens, number, plain
+from minidl._formulas import Equation, Number, Scope, Tokens, number
 from minidl._remarks import Remark, norms, remarks
 
 ENDS = 25  # of a long walkthrough the first and the last so many ops are told
-WIDTH = 96
-SMALL = 8  # rows and columns of an array that are shown
-WORKED = 4  # entries that text works out, of small arrays
-
-
-class Text(str):
-    """Text that shows itself as it is, also where Python shows a repr."""
-
-    __slots__ = ()
-    __repr__ = str.__str__
 
 
 class Operand(NamedTuple):
@@ -73,7 +62,7 @@ def at_text(at: tuple[int, ...]) -> str:
     return ", ".join(map(str, at))
 
 
-def _entry_of(letter: str, at: tuple[int, ...]) -> str:
+def entry_of(letter: str, at: tuple[int, ...]) -> str:
     return f"{letter}[{at_text(at)}]" if at else letter
 
 
@@ -94,7 +83,7 @@ def _worker(equation: Equation, scope: Scope, letter: str, result: np.ndarray) -
     def worked(at: tuple[int, ...]) -> Tokens:
         value = number(result[at])
         line = scope.worked(equation.tree, _elsewhere(at, result.shape, kept))
-        beginning = f"{_entry_of(letter, at)} {equation.sign} "
+        beginning = f"{entry_of(letter, at)} {equation.sign} "
         if line in ([value], [value.shown]):
             return [beginning, value]
         return [beginning, *line, " = ", value]
@@ -105,7 +94,7 @@ def _worker(equation: Equation, scope: Scope, letter: str, result: np.ndarray) -
 # --- forward ------------------------------------------------------------------------------------
 
 
-def _shape(array: Any) -> str:
+def shape_of(array: Any) -> str:
     return str(tuple(np.shape(array)))
 
 
@@ -139,7 +128,7 @@ def _operands(op: Any, equation: Equation | None) -> list[Operand]:
     return [o for o in (*given, y, *extra, *numbers) if o.letter in used]
 
 
-def _forward_part(op: Any) -> Part:
+def forward_part(op: Any) -> Part:
     y = op.value
     letter = op.function.formula.partition(" ")[0]
     result = Operand(letter, y.name, y.data, y.key)
@@ -150,7 +139,7 @@ def _forward_part(op: Any) -> Part:
         for o in _operands(op, equation):
             if o.letter in meeting and o.data.shape != y.data.shape:
                 axes = _repeated(o.data, y.data.shape)
-                words.append(f"{o.letter} {_shape(o.data)} is repeated {axes} to {y.data.shape}.")
+                words.append(f"{o.letter} {shape_of(o.data)} is repeated {axes} to {y.data.shape}.")
         part = Part("", equation, " ".join(words), _operands(op, equation), result)
         part.worked = _worker(equation, scope, letter, y.data)
         return part
@@ -168,8 +157,8 @@ def _moved_worker(op: Any, letter: str) -> Callable:
             if source[at] >= 0:
                 place = tuple(map(int, np.unravel_index(source[at], np.shape(x))))
                 name = name.replace("ᵢ", "")
-                return [f"{_entry_of(letter, at)} = {_entry_of(name, place)} = ", number(y[at])]
-        return [f"{_entry_of(letter, at)} = ", number(y[at])]
+                return [f"{entry_of(letter, at)} = {entry_of(name, place)} = ", number(y[at])]
+        return [f"{entry_of(letter, at)} = ", number(y[at])]
 
     return worked
 
@@ -193,13 +182,13 @@ def _forward_step(op: Any, found: list[Remark]) -> Step:
     if op.path and op.path != op.value.name:
         words = f"In {op.path}, " + words
     notes = [r for r in found if r.about is op or r.about in op.inputs]
-    return Step("forward", op.value.name, words, op.value.key, [_forward_part(op)], notes)
+    return Step("forward", op.value.name, words, op.value.key, [forward_part(op)], notes)
 
 
 # --- backward -----------------------------------------------------------------------------------
 
 
-def _arrived_part(passed: Any, value: Any, total: np.ndarray) -> Part | None:
+def arrived_part(passed: Any, value: Any, total: np.ndarray) -> Part | None:
     """The sum of what several uses sent back; None for a single use."""
     arrivals = passed.arrivals(value)
     if len(arrivals) < 2:
@@ -212,7 +201,7 @@ def _arrived_part(passed: Any, value: Any, total: np.ndarray) -> Part | None:
             shown = number(o.data[at])
             negative = line and shown.shown.startswith("−")
             line += [" + ", "(", shown, ")"] if negative else [" + ", shown] if line else [shown]
-        return [f"{_entry_of('g', at)} = ", *line, " = ", number(total[at])]
+        return [f"{entry_of('g', at)} = ", *line, " = ", number(total[at])]
 
     return Part(
         f"{value.name} was used {len(arrivals)} times: what came back adds up",
@@ -239,17 +228,17 @@ def _backward_step(passed: Any, flow: Any, last_arrivals: dict[Any, Any], notes:
         )
     step = Step("backward", y.name, words, y.key, [], [r for r in notes if r.about is flow])
     upstream = Operand("g", f"gradient by {y.name}", flow.g, y.key)
-    arrived = _arrived_part(passed, y, flow.g) if y is not passed.root else None
+    arrived = arrived_part(passed, y, flow.g) if y is not passed.root else None
     step.parts.append(arrived or Part("What arrives: the upstream gradient", result=upstream))
     scope = op.scope(flow.g) if op.equations else None
     for i, x in enumerate(op.inputs):
         letter = op.letters[i]
         if flow.products[i] is None or not hasattr(x, "key"):
             continue
-        step.parts += _product_parts(op, flow, i, letter, x, scope)
+        step.parts += product_parts(op, flow, i, letter, x, scope)
         if last_arrivals.get(x) is flow and x.made_by is None:
             total = passed.gradient(x)
-            arrived = _arrived_part(passed, x, total) if total is not None else None
+            arrived = arrived_part(passed, x, total) if total is not None else None
             step.parts += [arrived] if arrived else []
     still = [
         f"∂{letter}"
@@ -262,7 +251,7 @@ def _backward_step(passed: Any, flow: Any, last_arrivals: dict[Any, Any], notes:
     return step
 
 
-def _product_parts(
+def product_parts(
     op: Any, flow: Any, i: int, letter: str, x: Any, scope: Scope | None
 ) -> Iterator[Part]:
     """The local derivative where there is one for each entry, the product, and its sum."""
@@ -303,12 +292,12 @@ def _product_parts(
 
     def worked(at: tuple[int, ...]) -> Tokens:
         terms = _formulas.sum_of(product, x.data.shape, at)
-        return [f"{_entry_of(name, at)} = ", *terms, " = ", number(summed[at])]
+        return [f"{entry_of(name, at)} = ", *terms, " = ", number(summed[at])]
 
     yield Part(
         f"{name}, summed",
         None,
-        f"{letter} {_shape(x.data)} was repeated {axes}, so its gradient is the sum there.",
+        f"{letter} {shape_of(x.data)} was repeated {axes}, so its gradient is the sum there.",
         [Operand(name, "before the sum", product)],
         Operand(name, by, summed, x.key),
         worked,
@@ -321,9 +310,9 @@ def _moved_back_worker(op: Any, i: int, name: str, g: np.ndarray, product: np.nd
     def worked(at: tuple[int, ...]) -> Tokens:
         flat = int(np.ravel_multi_index(at, product.shape)) if at else 0
         places = np.argwhere(source == flat)
-        terms = " + ".join(_entry_of("g", tuple(map(int, place))) for place in places[:6])
+        terms = " + ".join(entry_of("g", tuple(map(int, place))) for place in places[:6])
         terms += f" + … ({len(places) - 6} more)" if len(places) > 6 else ""
-        return [f"{_entry_of(name, at)} = {terms or 'nothing'} = ", number(product[at])]
+        return [f"{entry_of(name, at)} = {terms or 'nothing'} = ", number(product[at])]
 
     return worked
 
@@ -333,7 +322,7 @@ def _check_step(walk: Any, passed: Any) -> Step | None:
     if not checked:
         return None
     rows: list[list[str | Number]] = [
-        [_entry_of(c.value.name, c.at), number(c.backward), number(c.difference), _tiny(c.relative)]
+        [entry_of(c.value.name, c.at), number(c.backward), number(c.difference), tiny(c.relative)]
         for c in checked
     ]
     entries = sum(leaf.gradient.size for leaf in passed.leaves)
@@ -347,14 +336,14 @@ def _check_step(walk: Any, passed: Any) -> Step | None:
     return Step("backward", "The check", words, None, table=(head, rows))
 
 
-def _tiny(x: float) -> str:
+def tiny(x: float) -> str:
     return "0" if x == 0 else f"{x:.0e}".replace("e-0", "e-").replace("-", "−")
 
 
 # --- update -------------------------------------------------------------------------------------
 
 
-def _update_step(update: Any, notes: list[Remark]) -> Step:
+def update_step(update: Any, notes: list[Remark]) -> Step:
     name, rule = update.value.name, update.rule.__name__
     rate = f"η = {number(update.lr).shown}"
     schedule = update.options["lr"]
@@ -406,7 +395,7 @@ def steps(walk: Any) -> list[Step]:
             check = _check_step(walk, event)
             story += [check] if check else []
         elif event.kind == "update":
-            story.append(_update_step(event, [r for r in found if r.about is event]))
+            story.append(update_step(event, [r for r in found if r.about is event]))
     story.append(_summary(walk, found))
     return story
 
@@ -467,9 +456,9 @@ def _drawn(walk: Any) -> tuple[list[_drawing.Box], list[_drawing.Arrow]]:
                 continue  # numbers, and what leads from one left out to the next
             source = x.key if not x.made_by or x.made_by in told else "more"
             if source not in boxes:
-                boxes[source] = _drawing.Box(source, x.kind, x.name, _shape(x.data))
+                boxes[source] = _drawing.Box(source, x.kind, x.name, shape_of(x.data))
             which = i if target != "more" else 0
-            arrows[source, target, which] = _drawing.Arrow(source, target, _shape(x.data))
+            arrows[source, target, which] = _drawing.Arrow(source, target, shape_of(x.data))
         if op in told:
             boxes[target] = _drawing.Box(target, "op", op.value.name, _under(op))
         elif target not in boxes:
@@ -491,195 +480,3 @@ def _under(op: Any) -> str:
     """The line under an op's name in the graph."""
     formula = (op.equations[0].text if op.equations else op.function.formula).partition(" = ")[2]
     return formula if len(formula) <= 22 else op.function.__name__
-
-
-# --- as text ------------------------------------------------------------------------------------
-
-
-def _rows(data: np.ndarray) -> tuple[list[list[str]], bool]:
-    """The entries of an array as shown, in rows, and whether these are all."""
-    flat = data.reshape(-1, data.shape[-1]) if data.ndim else data.reshape(1, 1)
-    whole = flat.shape[0] <= SMALL and flat.shape[1] <= SMALL
-    rows = [[number(x).shown for x in row[:SMALL]] for row in flat[:SMALL]]
-    if flat.shape[1] > SMALL:
-        rows = [[*row, "…"] for row in rows]
-    if flat.shape[0] > SMALL and rows:
-        rows.append(["…"] * len(rows[0]))
-    return rows, whole
-
-
-def _block(operand: Operand) -> list[str]:
-    """An operand as lines of equal length: what it is, and its matrix."""
-    data = operand.data
-    title = operand.letter if operand.name == operand.letter else f"{operand.letter}: {operand.name}"
-    lines = [f"{title} {_shape(data)}" if data.ndim else title]
-    rows, whole = _rows(data) if data.size else ([], True)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for i, row in enumerate(rows):
-        inside = "  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True))
-        if data.ndim == 0:
-            lines.append(inside)
-        else:
-            left, right = ("[", "]") if len(rows) == 1 else _brackets(i, len(rows))
-            lines.append(f"{left} {inside} {right}")
-    if not whole:
-        low, mean, high = (number(f(data)).shown for f in (np.min, np.mean, np.max))
-        lines.append(f"min {low}, mean {mean}, max {high}")
-    width = max(map(len, lines))
-    return [line.ljust(width) for line in lines]
-
-
-def _brackets(i: int, n: int) -> tuple[str, str]:
-    return ("⎡", "⎤") if i == 0 else ("⎣", "⎦") if i == n - 1 else ("⎢", "⎥")
-
-
-def _beside(blocks: list[list[str]]) -> list[str]:
-    """Blocks side by side, in as many rows as the width asks for."""
-    lines: list[str] = []
-    row: list[list[str]] = []
-    for block in [*blocks, None]:
-        if row and (block is None or sum(len(b[0]) + 4 for b in [*row, block]) > WIDTH):
-            height = max(map(len, row))
-            filled = [b + [" " * len(b[0])] * (height - len(b)) for b in row]
-            lines += ["    ".join(parts).rstrip() for parts in zip(*filled, strict=True)]
-            row = []
-        if block is not None:
-            row.append(block)
-    return lines
-
-
-def _entries(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """The entries that text works out: all of a few, else the first."""
-    few = int(np.prod(shape)) <= WORKED
-    for n, at in enumerate(np.ndindex(shape)):
-        if n == 0 or few:
-            yield at
-
-
-def _part_lines(part: Part) -> list[str]:
-    lines = [part.heading] if part.heading else []
-    if part.equation:
-        lines.append(part.equation.text)
-    if part.words:
-        lines += textwrap.wrap(part.words, WIDTH)
-    blocks = [_block(o) for o in part.operands]
-    if part.result:
-        blocks.append(_block(part.result))
-    lines += _beside(blocks)
-    if part.worked and part.result and part.result.data.size:
-        lines += [plain(part.worked(at)) for at in _entries(part.result.data.shape)]
-    return lines
-
-
-def _step_lines(step: Step) -> list[str]:
-    lines = textwrap.wrap(step.words, WIDTH)
-    for part in step.parts:
-        lines += ["", *_part_lines(part)]
-    if step.table:
-        head, rows = step.table
-        texts = [head, *([x if isinstance(x, str) else x.shown for x in row] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        lines += ["", *("  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip() for row in texts)]
-    if step.bars:
-        width = max(len(name) for name, _, _ in step.bars)
-        lines += ["", "The gradient of each parameter, root mean square:"]
-        lines += [
-            f"{name.ljust(width)}  {'█' * max(round(30 * share), share > 0):30}  {size.shown}"
-            for name, size, share in step.bars
-        ]
-    for note in step.notes:
-        note_lines = textwrap.wrap(f"→ {note.title}: {note.text}", WIDTH, subsequent_indent="  ")
-        lines += ["", *note_lines]
-    return lines
-
-
-_PHASES = {
-    "forward": "FORWARD: each value from those before it",
-    "backward": "BACKWARD: the gradient of the loss by each value, from the last to the first",
-    "update": "UPDATE: each parameter a step down its gradient",
-    "summary": "SUMMARY",
-}
-
-
-def _numbered(walk: Any) -> Iterator[tuple[str, str, Step]]:
-    """(phase, if it is another than before; number; step)"""
-    phase = ""
-    for n, step in enumerate(steps(walk), 1):
-        yield _PHASES[step.phase] if step.phase != phase else "", f"{n}.", step
-        phase = step.phase
-
-
-def text(walk: Any) -> str:
-    """The whole walkthrough as text."""
-    lines = [left_out(walk)] if left_out(walk) else []
-    for phase, n, step in _numbered(walk):
-        if phase:
-            lines += ["", phase, "═" * len(phase)]
-        lines += ["", f"{n} {step.title}"] if step.phase != "summary" else [""]
-        lines += [f"   {line}".rstrip() for line in _step_lines(step)]
-    return Text("\n".join(lines).strip("\n"))
-
-
-def markdown(walk: Any) -> str:
-    """The whole walkthrough as Markdown: headings, words, and the arrays as they are in text."""
-    lines = ["# Walkthrough", ""]
-    for phase, n, step in _numbered(walk):
-        if phase:
-            lines += [f"## {phase.capitalize()}", ""]
-        lines += [f"### {n} {step.title}", "", "```text", *_step_lines(step), "```", ""]
-    return "\n".join(lines)
-
-
-def explain(walk: Any, value: Any, at: tuple[int, ...]) -> Text:
-    """All that is known of one entry: how it was computed, what came back, what the update did."""
-    lines: list[str] = [f"{_entry_of(value.name, at)} = {number(value.data[at]).shown}"]
-    if value.made_by:
-        part = _forward_part(value.made_by)
-        if part.worked:
-            lines += ["", f"forward    {part.equation.text if part.equation else part.words}"]
-            lines.append("  " + plain(part.worked(at)))
-    for passed in walk.backwards:
-        lines += _explained_gradient(walk, passed, value, at)
-    for update in walk.updates:
-        if update.value is value:
-            lines += _explained_update(update, at)
-    return Text("\n".join(lines))
-
-
-def _explained_gradient(walk: Any, passed: Any, value: Any, at: tuple[int, ...]) -> list[str]:
-    lines: list[str] = []
-    total = passed.gradient(value)
-    for flow in passed.flows:
-        scope = flow.op.scope(flow.g) if flow.op.equations else None
-        for i, (x, product) in enumerate(zip(flow.op.inputs, flow.products, strict=True)):
-            if x is not value or product is None:
-                continue
-            for part in _product_parts(flow.op, flow, i, flow.op.letters[i], x, scope):
-                if part.worked and part.result and part.result.data.shape == value.data.shape:
-                    rule = part.equation.text if part.equation else part.words
-                    lines += ["", f"backward through {flow.op.value.name}    {rule}"]
-                    lines.append("  " + plain(part.worked(at)))
-    if total is None:
-        return lines
-    arrived = _arrived_part(passed, value, total)
-    if arrived and arrived.worked:
-        lines += ["", f"{arrived.heading}:", "  " + plain(arrived.worked(at))]
-    for c in walk.check(passed):
-        if c.value is value and c.at == at:
-            lines += [
-                "",
-                f"check      backward {number(c.backward).shown}, central difference "
-                f"{number(c.difference).shown}, relative difference {_tiny(c.relative)}",
-            ]
-    return lines
-
-
-def _explained_update(update: Any, at: tuple[int, ...]) -> list[str]:
-    step = _update_step(update, [])
-    lines = ["", step.words]
-    width = max((len(p.equation.text) for p in step.parts if p.equation), default=0)
-    for part in step.parts:
-        if part.worked and part.equation:
-            lines.append(f"  {part.equation.text.ljust(width)}    {plain(part.worked(at))}")
-    before, after = number(update.before[at]).shown, number(update.after[at]).shown
-    return [*lines, f"before {before}, after {after}"]

@@ -606,9 +606,7 @@ def concatenate(arrays, /, axis=0):
     return y, *(_slice_of(start, stop, axis) for start, stop in itertools.pairwise(ends))
 
 
-@op(
-    "y = the arrays side by side", "∂xᵢ = g[i] along the new axis", several=True, moves=True
-)
+@op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", several=True, moves=True)
 def stack(arrays, /, axis=0):
     """A list of arrays of one shape joined along a new axis.
 

@@ -64,11 +64,9 @@ COMMON = """
     θ ← (1 − ηλ)θ       if λ > 0 and decoupled
 """
 # what the letters of the equations stand for: options, and state with a longer name
-LETTERS = {
-    **{"η": "lr", "λ": "weight_decay", "ε": "eps", "β₁": "betas", "β₂": "betas", "β": "beta"},
-    **{"α": "alpha", "ρ": "rho", "μ": "momentum", "τ": "dampening", "ψ": "momentum_decay"},
-    **{"λ₁": "l1", "λ₂": "l2", "p": "lr_power", "ḡ": "g_mean", "Π": "mu_product"},
-}
+LETTERS = {"η": "lr", "λ": "weight_decay", "ε": "eps", "α": "alpha", "β": "beta", "ρ": "rho"}
+LETTERS |= {"μ": "momentum", "τ": "dampening", "ψ": "momentum_decay", "p": "lr_power"}
+LETTERS |= {"β₁": "betas", "β₂": "betas", "λ₁": "l1", "λ₂": "l2", "ḡ": "g_mean", "Π": "mu_product"}
 _flag, _number, _positive = _checks.flag, _within(), _within(above=True)
 _share = _within(high=1, below=True)  # in [0, 1)
 

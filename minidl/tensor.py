@@ -261,9 +261,9 @@ concatenate, stack, perceptron = map(differentiable, (ops.concatenate, ops.stack
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition holds, b elsewhere; all three broadcast.
 
-        y = a if c else b
-        ∂a = g if c else 0
-        ∂b = 0 if c else g
+        y = a if condition else b
+        ∂a = g if condition else 0
+        ∂b = 0 if condition else g
 
     The condition is a boolean array, or a tensor or array that counts as true where it isn't 0.
 

@@ -1,9 +1,9 @@
 """The walkthrough: every number of a forward pass, a backward pass and an update, recorded.
 
-While a `trace` is open, each op reports what it took and made, and gets its vector-Jacobian products
-(VJPs) wrapped, so that backward reports the gradients it passes on; each optimizer reports the
-state before and after its step. That is all there is to a tape: a list of what was done, in order,
-with enough kept to do it again. `Walkthrough.check` does it again, for central differences.
+While a `trace` is open, each op reports what it took and made, and gets its vector-Jacobian
+products (VJPs) wrapped, so that backward reports the gradients it passes on; each optimizer reports
+the state before and after its step. That is all there is to a tape: a list of what was done, in
+order, with enough kept to do it again. `Walkthrough.check` does it again, for central differences.
 
 The record is made of `Value`s, the boxes of the graph, and of three kinds of events: an `Op`, a
 `Backward` pass with one `Flow` for each op that a gradient passed through, and the `Update` of a
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl import _formulas, _story, nn, optim
+from minidl import _formulas, _story, _text, nn, optim
 from minidl._formulas import Equation, Scope
 from minidl._tracing import active
 from minidl.tensor import Tensor, unbroadcast
@@ -120,7 +120,10 @@ class Op:
             for start, size, x in zip(first, sizes, self.arrays(), strict=False)
         ]
         moved = self.run(places)
-        return [np.where((moved >= a) & (moved < a + n), moved - a, -1) for a, n in zip(first, sizes, strict=False)]
+        return [
+            np.where((moved >= a) & (moved < a + n), moved - a, -1)
+            for a, n in zip(first, sizes, strict=False)
+        ]
 
 
 class Flow:
@@ -183,7 +186,9 @@ class Update:
 
     kind = "update"
 
-    def __init__(self, rule: type, value: Value, group: dict, lr: float, state: dict, g: Any) -> None:
+    def __init__(
+        self, rule: type, value: Value, group: dict, lr: float, state: dict, g: Any
+    ) -> None:
         self.rule, self.value, self.options, self.lr = rule, value, group, lr
         self.gradient, self.before, self.state = np.array(g), value.data, _copied(state)
         self.after, self.state_after = self.before, self.state
@@ -408,10 +413,10 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         for x, value in self._held:
             own = x.name if isinstance(x, Tensor) else None
             name = paths.get(id(x)) or own or value.name
-            if op := value.made_by:
-                kind = op.function.__name__
-                in_module = op.path if ops_at[op.path] == 1 else f"{op.path}.{kind}"
-                name = (in_module if op.path else own) or _variable(x, variables) or kind
+            if value.made_by:
+                path, kind = value.made_by.path, value.made_by.function.__name__
+                in_module = path if ops_at[path] == 1 else f"{path}.{kind}"
+                name = (in_module if path else own) or _variable(x, variables) or kind
             elif not name:
                 letters = {user.letters[i] for user, i in value.users}
                 name = _variable(x, variables) or ("target" if letters == {"t"} else value.kind)
@@ -546,7 +551,7 @@ class Walkthrough:
         updates = {u.value: u.after for u in behind if isinstance(u, Update)}
         return root.data, self.run_again(root, updates) if updates else None
 
-    def explain(self, name: str, index: Any = None) -> _story.Text:
+    def explain(self, name: str, index: Any = None) -> _text.Text:
         """One entry of a parameter, an input or a layer's value: every term of it.
 
         name   as in the walkthrough, such as "dense1.weight" or "tanh1"
@@ -573,7 +578,7 @@ class Walkthrough:
                 f"explain: {name} has shape {shape}; give an entry of it, such as "
                 f"{tuple(n - 1 for n in shape)}, not {index!r}"
             ) from None
-        return _story.explain(self, value, at)
+        return _text.explain(self, value, at)
 
     def save(self, path: Any) -> None:
         """Write a page (.html), Markdown (.md), text (.txt) or the graph alone (.svg).
@@ -584,7 +589,7 @@ class Walkthrough:
         path = Path(path)
         kinds = {
             ".html": self._page,
-            ".md": lambda: _story.markdown(self),
+            ".md": lambda: _text.markdown(self),
             ".txt": lambda: str(self),
             ".svg": lambda: _story.graph(self),
         }
@@ -608,12 +613,14 @@ class Walkthrough:
         return page(self)
 
     def __str__(self) -> str:
-        return _story.text(self)
+        return _text.text(self)
 
     def __repr__(self) -> str:
         kinds = (self.ops, "op"), (self.backwards, "backward pass"), (self.updates, "update")
-        counts = (f"{len(them)} {word}" + ("es" if word[-1] == "s" else "s") * (len(them) != 1)
-                  for them, word in kinds)
+        counts = (
+            f"{len(them)} {word}" + ("es" if word[-1] == "s" else "s") * (len(them) != 1)
+            for them, word in kinds
+        )
         return f"Walkthrough({', '.join(counts)}; print it, or .save('walk.html'))"
 
     def _repr_html_(self) -> str:

@@ -235,13 +235,17 @@ def layer_inputs(rows, *widths):
 
 
 @pytest.mark.parametrize("sizes", DENSE_SIZES)
-@pytest.mark.parametrize("rectify", [False, True])
-def test_dense_is_a_product_plus_a_bias_and_may_be_rectified(sizes, rectify):
+def test_dense_is_a_product_plus_a_bias(sizes):
+    check("dense", lambda x, w, b: x @ w + b, *layer_inputs(*sizes))
+
+
+@pytest.mark.parametrize("sizes", DENSE_SIZES)
+def test_a_single_layer_may_be_rectified(sizes):
     check(
-        "dense",
-        lambda *arrays: layers(*arrays, rectify=[rectify]),
+        "perceptron",
+        lambda *arrays: layers(*arrays, rectify=[True]),
         *layer_inputs(*sizes),
-        rectify=rectify,
+        rectify=[True],
     )
 
 

@@ -15,9 +15,7 @@ from minidl._formulas import number
 try:
     import jinja2
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "minidl's pages need Jinja2: pip install 'minidl[viz]'"
-    ) from error
+    raise ModuleNotFoundError("minidl's pages need Jinja2: pip install 'minidl[viz]'") from error
 
 LARGE = 64  # entries, above which an array is shown as a corner and a heat map
 CORNER = 6  # rows and columns of it
@@ -28,7 +26,9 @@ EMBEDDED = 2_000_000  # entries of large arrays that go into a page, all togethe
 def page(walk: Any) -> str:
     """The page of a walkthrough."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("minidl", "viz"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("minidl", "viz"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     data = json.dumps(_Data(walk).whole(), ensure_ascii=False, separators=(",", ":"))
     for mark in "<>&\u2028\u2029":  # which would end the script, or the line
@@ -58,7 +58,8 @@ class _Data:
     """The JSON of the page; arrays are put in once and named by their number."""
 
     def __init__(self, walk: Any) -> None:
-        self.walk, self.arrays = walk, []
+        self.walk = walk
+        self.arrays: list[dict[str, Any]] = []
         self.numbers: dict[tuple[str, int], int] = {}
         self.left = EMBEDDED
         self.held: list[Any] = []  # keeps the ids in `numbers` those of these arrays
@@ -141,7 +142,12 @@ class _Data:
         }
 
     def operand(self, o: _story.Operand) -> dict[str, Any]:
-        return {"letter": o.letter, "name": o.name, "array": self.array(o.name, o.data), "node": o.key}
+        return {
+            "letter": o.letter,
+            "name": o.name,
+            "array": self.array(o.name, o.data),
+            "node": o.key,
+        }
 
     def maybe(self, name: str, data: np.ndarray | None) -> int | None:
         return None if data is None else self.array(name, data)
@@ -167,7 +173,9 @@ class _Data:
             self.left -= data.size
             little = data.astype(data.dtype.newbyteorder("<"))
             values = base64.b64encode(little.tobytes()).decode()
-        low, mean, high = (number(f(data)) if data.size else None for f in (np.min, np.mean, np.max))
+        low, mean, high = (
+            number(f(data)) if data.size else None for f in (np.min, np.mean, np.max)
+        )
         return {
             "name": name,
             "shape": data.shape,

@@ -7,8 +7,8 @@
   const PHASES = { forward: 'Forward', backward: 'Backward', update: 'Update', summary: 'Summary' };
   const MARKS = { forward: 'computed', backward: 'flowed-back', update: 'updated' };
   const PACE = 2800; // milliseconds that a step stays while playing
-  const COLD = [0, 114, 178];
-  const HOT = [213, 94, 0];
+  const COLD = [30, 136, 200];
+  const HOT = [228, 115, 30];
   let current = 0;
   let timer = null;
 
@@ -192,15 +192,16 @@
 
   function entryLines(array, label, index, node) { // "W[3, 1] = 0.25" and how to ask for its making
     const value = entryAt(array, index);
-    const line = make('div', { class: 'tokens' }, label, bracketed(index), value && ' = ', value && number(value));
-    return [line, explainLine(array, index, node)];
+    const line = value ? [`${label}${bracketed(index)} = `, number(value)] : [label, bracketed(index)];
+    return [make('div', { class: 'tokens' }, line), explainLine(array, index, node)];
   }
 
   // An array under its name. Its entries open where `onPick` says, or else below it, if at all.
   function figure({ letter, array: id, node, name }, kind, onPick) {
     const array = arrays[id];
     const label = letter || array.name;
-    const own = !onPick && (kind === 'detail' || !array.whole) ? make('output') : null;
+    const opens = !onPick && (kind === 'detail' || !array.whole);
+    const own = opens ? make('div', { class: 'own', role: 'status' }) : null;
     const show = onPick
       ?? (own && ((index) => own.replaceChildren(...entryLines(array, label, index, node))));
     const pick = show && ((index, typed) => {
@@ -213,7 +214,7 @@
     const big = array.whole ? null : large(array, label, pick, own);
     const title = name ?? nodes[node]?.name ?? array.name;
     const linked = nodes[node] && kind !== 'detail';
-    const named = { class: title.length > 40 ? 'name long' : 'name', title: title.length > 40 ? title : null };
+    const named = title.length > 40 ? { class: 'name long', title } : { class: 'name' };
     const box = make('figure', { class: `array ${kind}` },
       make('figcaption', {},
         letter && letter !== title && make('span', { class: 'letter' }, letter, ' '),
@@ -248,7 +249,7 @@
   function outcome(part, operands) { // the result, and the making of the entry chosen in it
     const { letter, array: id, node } = part.result;
     const array = arrays[id];
-    const worked = make('output', { class: 'worked' });
+    const worked = make('div', { class: 'worked', role: 'status' });
     const { box, pick } = figure(part.result, 'result', (index) => {
       const line = part.worked[index];
       worked.replaceChildren(
@@ -263,7 +264,9 @@
       });
     });
     if (array.index[0]?.length) pick(array.index[0][0], true);
-    return make('div', { class: 'outcome' }, box, worked);
+    const hint = array.rows.length * array.rows[0]?.length > 1
+      && make('p', { class: 'soft hint' }, 'Choose any number here to see how it is made.');
+    return make('div', { class: 'outcome' }, box, make('div', { class: 'making' }, worked, hint));
   }
 
   function partCard(part) {
@@ -279,9 +282,11 @@
   function tableCard({ head, rows }) {
     const content = (item) =>
       (typeof item === 'string' ? item : isNumber(item) ? number(item) : tokens(item));
-    return make('section', { class: 'card' }, make('div', { class: 'scroll' }, make('table', { class: 'rows' },
+    const line = (row) => make('tr', {}, row.map((item) => make('td', {}, content(item))));
+    const table = make('table', { class: 'rows' },
       make('thead', {}, make('tr', {}, head.map((text) => make('th', { scope: 'col' }, text)))),
-      make('tbody', {}, rows.map((row) => make('tr', {}, row.map((item) => make('td', {}, content(item)))))))));
+      make('tbody', {}, rows.map(line)));
+    return make('section', { class: 'card' }, make('div', { class: 'scroll' }, table));
   }
 
   function barsCard(bars) {
@@ -360,7 +365,7 @@
     const svg = drawing.querySelector('svg');
     if (!svg) return;
     svg.setAttribute('role', 'group'); // no longer one picture: its nodes are buttons
-    svg.style.minWidth = `${0.7 * svg.width.baseVal.value}px`; // legible; what does not fit scrolls
+    svg.style.minWidth = `${0.62 * svg.width.baseVal.value}px`; // legible; what does not fit scrolls
     drawnNodes.forEach((g, key) => {
       const node = nodes[key];
       if (!node) return;
@@ -379,12 +384,13 @@
   function openNode(key) {
     const node = nodes[key];
     const dialog = $('node');
-    const views = { value: ['Value', 'forward'], gradient: ['Gradient', 'backward'], after: ['After the update', 'update'] };
+    const views = { value: ['Value', 'forward'], gradient: ['Gradient', 'backward'],
+      after: ['After the update', 'update'] };
     const view = ([field, [heading, phase]]) => node[field] !== null
       && make('section', { class: phase }, make('h3', {}, heading),
         figure({ letter: '', array: node[field], node: key, name: arrays[node[field]].name }, 'detail').box);
     const link = (k) => make('button', { class: `small ${steps[k].phase}`, type: 'button',
-      click: () => { dialog.close(); play(false); go(k); } }, make('i'), `${k + 1}. ${PHASES[steps[k].phase]}`);
+      click: () => { dialog.close(); move(k); } }, make('i'), `${k + 1}. ${PHASES[steps[k].phase]}`);
     dialog.replaceChildren(...[
       make('div', { class: 'headline' }, make('h2', { id: 'node-name' }, node.name),
         make('button', { class: 'small', type: 'button', click: () => dialog.close() }, 'Close')),
@@ -393,6 +399,7 @@
       make('div', { class: 'chips' }, node.steps.map(link)),
       ...Object.entries(views).map(view),
     ].filter(Boolean));
+    dialog.setAttribute('aria-labelledby', 'node-name');
     play(false);
     if (!dialog.open) dialog.showModal();
     dialog.scrollTop = 0;
@@ -437,7 +444,8 @@
     }, PACE);
   }
 
-  const MOVES = { ArrowLeft: () => current - 1, ArrowRight: () => current + 1, Home: () => 0, End: () => end };
+  const MOVES = { Home: () => 0, ArrowLeft: () => current - 1, ArrowRight: () => current + 1,
+    End: () => end };
 
   function move(to) {
     play(false);
@@ -460,7 +468,9 @@
 
   function prepareControls() {
     const presses = { first: 'Home', previous: 'ArrowLeft', next: 'ArrowRight', last: 'End' };
-    for (const [id, key] of Object.entries(presses)) $(id).addEventListener('click', () => move(MOVES[key]()));
+    for (const [id, key] of Object.entries(presses)) {
+      $(id).addEventListener('click', () => move(MOVES[key]()));
+    }
     $('play').addEventListener('click', () => play(!timer));
     $('scrub').max = end;
     $('scrub').addEventListener('input', () => move(Number($('scrub').value)));

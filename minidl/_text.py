@@ -1,0 +1,221 @@
+"""The walkthrough as text and as Markdown, and the answers of `explain`."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minidl import _story
+from minidl._formulas import number, plain
+from minidl._story import Operand, Part, Step
+
+WIDTH = 96
+SMALL = 8  # rows and columns of an array that are shown
+WORKED = 4  # entries that are worked out, of small arrays
+
+
+class Text(str):
+    """Text that shows itself as it is, also where Python shows a repr."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _rows(data: np.ndarray) -> tuple[list[list[str]], bool]:
+    """The entries of an array as shown, in rows, and whether these are all."""
+    flat = data.reshape(-1, data.shape[-1]) if data.ndim else data.reshape(1, 1)
+    whole = flat.shape[0] <= SMALL and flat.shape[1] <= SMALL
+    rows = [[number(x).shown for x in row[:SMALL]] for row in flat[:SMALL]]
+    if flat.shape[1] > SMALL:
+        rows = [[*row, "…"] for row in rows]
+    if flat.shape[0] > SMALL and rows:
+        rows.append(["…"] * len(rows[0]))
+    return rows, whole
+
+
+def _block(operand: Operand) -> list[str]:
+    """An operand as lines of equal length: what it is, and its matrix."""
+    data = operand.data
+    title = (
+        operand.letter if operand.name == operand.letter else f"{operand.letter}: {operand.name}"
+    )
+    lines = [f"{title} {_story.shape_of(data)}" if data.ndim else title]
+    rows, whole = _rows(data) if data.size else ([], True)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for i, row in enumerate(rows):
+        inside = "  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True))
+        if data.ndim == 0:
+            lines.append(inside)
+        else:
+            left, right = ("[", "]") if len(rows) == 1 else _brackets(i, len(rows))
+            lines.append(f"{left} {inside} {right}")
+    if not whole:
+        low, mean, high = (number(f(data)).shown for f in (np.min, np.mean, np.max))
+        lines.append(f"min {low}, mean {mean}, max {high}")
+    width = max(map(len, lines))
+    return [line.ljust(width) for line in lines]
+
+
+def _brackets(i: int, n: int) -> tuple[str, str]:
+    return ("⎡", "⎤") if i == 0 else ("⎣", "⎦") if i == n - 1 else ("⎢", "⎥")
+
+
+def _beside(blocks: list[list[str]]) -> list[str]:
+    """Blocks side by side, in as many rows as the width asks for."""
+    lines: list[str] = []
+    row: list[list[str]] = []
+    for block in [*blocks, None]:
+        if row and (block is None or sum(len(b[0]) + 4 for b in [*row, block]) > WIDTH):
+            height = max(map(len, row))
+            filled = [b + [" " * len(b[0])] * (height - len(b)) for b in row]
+            lines += ["    ".join(parts).rstrip() for parts in zip(*filled, strict=True)]
+            row = []
+        if block is not None:
+            row.append(block)
+    return lines
+
+
+def _entries(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The entries that text works out: all of a few, else the first."""
+    few = int(np.prod(shape)) <= WORKED
+    for n, at in enumerate(np.ndindex(shape)):
+        if n == 0 or few:
+            yield at
+
+
+def _part_lines(part: Part) -> list[str]:
+    lines = [part.heading] if part.heading else []
+    if part.equation:
+        lines.append(part.equation.text)
+    if part.words:
+        lines += textwrap.wrap(part.words, WIDTH)
+    blocks = [_block(o) for o in part.operands]
+    if part.result:
+        blocks.append(_block(part.result))
+    lines += _beside(blocks)
+    if part.worked and part.result and part.result.data.size:
+        lines += [plain(part.worked(at)) for at in _entries(part.result.data.shape)]
+    return lines
+
+
+def _step_lines(step: Step) -> list[str]:
+    lines = textwrap.wrap(step.words, WIDTH)
+    for part in step.parts:
+        lines += ["", *_part_lines(part)]
+    if step.table:
+        head, rows = step.table
+        texts = [head, *([x if isinstance(x, str) else x.shown for x in row] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+        lines += [
+            "",
+            *(
+                "  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip()
+                for row in texts
+            ),
+        ]
+    if step.bars:
+        width = max(len(name) for name, _, _ in step.bars)
+        lines += ["", "The gradient of each parameter, root mean square:"]
+        lines += [
+            f"{name.ljust(width)}  {'█' * max(round(30 * share), share > 0):30}  {size.shown}"
+            for name, size, share in step.bars
+        ]
+    for note in step.notes:
+        note_lines = textwrap.wrap(f"→ {note.title}: {note.text}", WIDTH, subsequent_indent="  ")
+        lines += ["", *note_lines]
+    return lines
+
+
+_PHASES = {
+    "forward": "FORWARD: each value from those before it",
+    "backward": "BACKWARD: the gradient of the loss by each value, from the last to the first",
+    "update": "UPDATE: each parameter a step down its gradient",
+    "summary": "SUMMARY",
+}
+
+
+def _numbered(walk: Any) -> Iterator[tuple[str, str, Step]]:
+    """(phase, if it is another than before; number; step)"""
+    phase = ""
+    for n, step in enumerate(_story.steps(walk), 1):
+        yield _PHASES[step.phase] if step.phase != phase else "", f"{n}.", step
+        phase = step.phase
+
+
+def text(walk: Any) -> str:
+    """The whole walkthrough as text."""
+    lines = [_story.left_out(walk)] if _story.left_out(walk) else []
+    for phase, n, step in _numbered(walk):
+        if phase:
+            lines += ["", phase, "═" * len(phase)]
+        lines += ["", f"{n} {step.title}"] if step.phase != "summary" else [""]
+        lines += [f"   {line}".rstrip() for line in _step_lines(step)]
+    return Text("\n".join(lines).strip("\n"))
+
+
+def markdown(walk: Any) -> str:
+    """The whole walkthrough as Markdown: headings, words, and the arrays as they are in text."""
+    lines = ["# Walkthrough", ""]
+    for phase, n, step in _numbered(walk):
+        if phase:
+            lines += [f"## {phase.capitalize()}", ""]
+        lines += [f"### {n} {step.title}", "", "```text", *_step_lines(step), "```", ""]
+    return "\n".join(lines)
+
+
+def explain(walk: Any, value: Any, at: tuple[int, ...]) -> Text:
+    """All that is known of one entry: how it was computed, what came back, what the update did."""
+    lines: list[str] = [f"{_story.entry_of(value.name, at)} = {number(value.data[at]).shown}"]
+    if value.made_by:
+        part = _story.forward_part(value.made_by)
+        if part.worked:
+            lines += ["", f"forward    {part.equation.text if part.equation else part.words}"]
+            lines.append("  " + plain(part.worked(at)))
+    for passed in walk.backwards:
+        lines += _explained_gradient(walk, passed, value, at)
+    for update in walk.updates:
+        if update.value is value:
+            lines += _explained_update(update, at)
+    return Text("\n".join(lines))
+
+
+def _explained_gradient(walk: Any, passed: Any, value: Any, at: tuple[int, ...]) -> list[str]:
+    lines: list[str] = []
+    total = passed.gradient(value)
+    for flow in passed.flows:
+        scope = flow.op.scope(flow.g) if flow.op.equations else None
+        for i, (x, product) in enumerate(zip(flow.op.inputs, flow.products, strict=True)):
+            if x is not value or product is None:
+                continue
+            for part in _story.product_parts(flow.op, flow, i, flow.op.letters[i], x, scope):
+                if part.worked and part.result and part.result.data.shape == value.data.shape:
+                    rule = part.equation.text if part.equation else part.words
+                    lines += ["", f"backward through {flow.op.value.name}    {rule}"]
+                    lines.append("  " + plain(part.worked(at)))
+    if total is None:
+        return lines
+    arrived = _story.arrived_part(passed, value, total)
+    if arrived and arrived.worked:
+        lines += ["", f"{arrived.heading}:", "  " + plain(arrived.worked(at))]
+    for c in walk.check(passed):
+        if c.value is value and c.at == at:
+            lines += [
+                "",
+                f"check      backward {number(c.backward).shown}, central difference "
+                f"{number(c.difference).shown}, relative difference {_story.tiny(c.relative)}",
+            ]
+    return lines
+
+
+def _explained_update(update: Any, at: tuple[int, ...]) -> list[str]:
+    step = _story.update_step(update, [])
+    lines = ["", step.words]
+    width = max((len(p.equation.text) for p in step.parts if p.equation), default=0)
+    for part in step.parts:
+        if part.worked and part.equation:
+            lines.append(f"  {part.equation.text.ljust(width)}    {plain(part.worked(at))}")
+    before, after = number(update.before[at]).shown, number(update.after[at]).shown
+    return [*lines, f"before {before}, after {after}"]
