@@ -1,5 +1,7 @@
 """What every test and doctest starts from: a printed seed, and the same state each time."""
 
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -10,18 +12,37 @@ settings.register_profile("minidl", derandomize=True, deadline=None, database=No
 settings.load_profile("minidl")
 
 
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+collect_ignore = [] if BROWSER else ["tests/test_page_in_a_browser.py"]
+
+
 def pytest_addoption(parser):
     parser.addoption("--seed", type=int, default=0, help="the seed of the rng fixture")
 
 
 def pytest_report_header(config):
-    return f"seed: {config.getoption('seed')} (another one: --seed N); hypothesis is derandomized"
+    without = "none, so tests/test_page_in_a_browser.py is left out: install Chromium"
+    return [
+        f"seed: {config.getoption('seed')} (another one: --seed N); hypothesis is derandomized",
+        f"browser: {BROWSER or without}",
+    ]
 
 
 @pytest.fixture
 def rng(request):
     """A random generator that starts anew in each test."""
     return np.random.default_rng(request.config.getoption("seed"))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(autouse=True)

@@ -34,8 +34,7 @@ font:14px system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .minidl-graph text{text-anchor:middle;dominant-baseline:central;fill:var(--ink);font-size:13px}
 .minidl-graph .title{font-size:14px;font-weight:600}
 .minidl-graph .subtitle,.minidl-graph .edge text{fill:var(--faint)}
-.minidl-graph .edge text{stroke:var(--ground);stroke-width:12px;stroke-linejoin:round;
-paint-order:stroke}
+.minidl-graph .edge rect{fill:var(--ground)}
 .minidl-graph .edge path{fill:none;stroke:var(--line);stroke-width:1.5}
 .minidl-graph .edge .head{fill:var(--line);stroke:none}
 """
@@ -78,9 +77,11 @@ def draw(boxes, arrows, label):
 
     texts = [(_shorten(box.title, TITLE), _shorten(box.subtitle, SMALL)) for box in boxes]
     names = [_shorten(arrow.label, SMALL) for arrow in arrows]
-    widths = [max(40, _width(title, TITLE), _width(small, SMALL)) for title, small in texts]
-    reached = Counter(t for _, t in ends)
-    widths = [max(w, min(WIDEST, PORT * reached[i])) for i, w in enumerate(widths)]
+    room = Counter(t for _, t in ends)  # a box is wide enough for its text and its arrows
+    widths = [
+        max(40, _width(title, TITLE), _width(small, SMALL), min(WIDEST, PORT * room[i]))
+        for i, (title, small) in enumerate(texts)
+    ]
     asides = _asides(ends)
     halves = defaultdict(int, enumerate(PADDING + ceil(width / 2) for width in widths))
     for route, aside in zip(routes, asides, strict=True):
@@ -99,16 +100,15 @@ def draw(boxes, arrows, label):
     right = max((at + half for at, half in spans), default=0) + MARGIN
     w, h = _number(right - left), _number(bands[-1][1] + MARGIN if bands else 2 * MARGIN)
 
+    y = [sum(bands[d]) / 2 for d in depth]
     parts = []
     for arrow, (s, t), name, way, place in zip(arrows, ends, names, ways, places, strict=True):
-        start = sum(bands[depth[s]]) / 2 + heights[s] / 2 - 12  # under the box, whatever its shape
-        end = sum(bands[depth[t]]) / 2 - heights[t] / 2
+        start = y[s] + heights[s] / 2 - 12  # under the box, whatever its shape
+        end = y[t] - heights[t] / 2
         paths = _path([at - left for at in way], bands[depth[s] : depth[t] + 1], start, end)
         parts.append(_edge(arrow, *paths, name, place and (place[0] - left, place[1])))
     for i, box in enumerate(boxes):
-        parts.append(
-            _node(box, *texts[i], 2 * halves[i], heights[i], x[i] - left, sum(bands[depth[i]]) / 2)
-        )
+        parts.append(_node(box, *texts[i], 2 * halves[i], heights[i], x[i] - left, y[i]))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="minidl-graph" viewBox="0 0 {w} {h}" '
         f'width="{w}" height="{h}" role="img" aria-label="{_escape(label)}">\n'
@@ -401,8 +401,11 @@ def _node(box, title, subtitle, width, height, x, y):
 def _edge(arrow, line, head, name, place):
     text = ""
     if place:
-        at = f'x="{_number(place[0])}" y="{_number(place[1])}"'
-        text = f"<text {at}>{_escape(name)}</text>"
+        (x, y), half = place, _width(name, SMALL) / 2 + 2
+        text = (
+            f'<rect x="{_number(x - half)}" y="{_number(y - 8)}" width="{_number(2 * half)}" '
+            f'height="16" rx="6"/><text x="{_number(x)}" y="{_number(y)}">{_escape(name)}</text>'
+        )
     return (
         f'<g class="edge" data-from="{_escape(arrow.source)}" data-to="{_escape(arrow.target)}">'
         f"<title>{_escape(arrow.label)}</title>"

@@ -552,7 +552,7 @@ def text(node: Tree, level: int = 0) -> str:
             return f"√{inside}" if parts[0] == "√" and len(inside) == 1 else f"{parts[0]}({inside})"
         case "^":
             raised = {plain: high for high, plain in _RAISED.items()}
-            exponent = text(parts[1])
+            exponent = text(parts[1]).replace(" ", "")
             high = all(c in raised for c in exponent)
             line = text(parts[0], 7) + (
                 "".join(raised[c] for c in exponent) if high else f"^({exponent})"

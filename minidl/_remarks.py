@@ -147,17 +147,17 @@ def _vanishing(walk: Any) -> Iterator[Remark]:
         return
     (first, near_input), (last, near_loss) = found[0], found[-1]
     if near_input < near_loss / FAR:
+        much = f"{near_loss / near_input:.2g} times smaller than" if near_input else "0, unlike"
         yield Remark(
             "A vanishing gradient",
-            f"the gradient of {first.name} is {near_loss / max(near_input, 1e-300):.0f} times "
-            f"smaller than that of {last.name}: the first layers hardly learn. Fewer layers, "
-            "ReLU instead of sigmoid or tanh, or another start helps.",
+            f"the gradient of {first.name} is {much} that of {last.name}: the first layers hardly "
+            "learn. Fewer layers, ReLU instead of sigmoid or tanh, or another start helps.",
             first,
         )
     if near_input > near_loss * FAR:
         yield Remark(
             "An exploding gradient",
-            f"the gradient of {first.name} is {near_input / near_loss:.0f} times larger than that "
+            f"the gradient of {first.name} is {near_input / near_loss:.2g} times larger than that "
             f"of {last.name}: it grows from layer to layer. Smaller weights at the start or "
             "clip_grad_norm helps.",
             first,

@@ -337,7 +337,8 @@ def _check_step(walk: Any, passed: Any) -> Step | None:
 
 
 def tiny(x: float) -> str:
-    return "0" if x == 0 else f"{x:.0e}".replace("e-0", "e-").replace("-", "−")
+    """A relative difference; what is below 10⁻⁸ is rounding, and other on each machine."""
+    return "< 1e−8" if x < 1e-8 else f"{x:.0e}".replace("e-0", "e-").replace("-", "−")
 
 
 # --- update -------------------------------------------------------------------------------------

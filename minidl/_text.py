@@ -13,7 +13,7 @@ from minidl._formulas import number, plain
 from minidl._story import Operand, Part, Step
 
 WIDTH = 96
-SMALL = 8  # rows and columns of an array that are shown
+SMALL = 6  # rows and columns of an array that are shown
 WORKED = 4  # entries that are worked out, of small arrays
 
 
@@ -214,8 +214,10 @@ def _explained_update(update: Any, at: tuple[int, ...]) -> list[str]:
     step = _story.update_step(update, [])
     lines = ["", step.words]
     width = max((len(p.equation.text) for p in step.parts if p.equation), default=0)
-    for part in step.parts:
-        if part.worked and part.equation:
-            lines.append(f"  {part.equation.text.ljust(width)}    {plain(part.worked(at))}")
+    lines += [
+        f"  {part.equation.text.ljust(width)}    {plain(part.worked(at))}"
+        for part in step.parts
+        if part.worked and part.equation
+    ]
     before, after = number(update.before[at]).shown, number(update.after[at]).shown
     return [*lines, f"before {before}, after {after}"]

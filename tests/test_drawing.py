@@ -141,6 +141,8 @@ GRAPHS = {
     "attention": "q = x Q\nk = x K\nv = x V\ns = q k\np = s\na = p v\no = a O\ny = o x",
     "recurrent": "a = h W\nb = x U\nc = a b\nd = c\ne = d W\nf = y U\ng = e f\ni = g",
     "scrambled": "a = x\nb = y\nc = z\nd = c\ne = b\nf = a\ng = d e\nh = g f",
+    "woven": "a = x\nb = a\nc = x b\nd = x\ne = a c",
+    "fanned": "a = x\nb = x\nc = b\nd = c x\ne = a x",
     "apart": "a = x\nb = y W\nc = z z",
     "chain": "\n".join(f"n{i + 1} = n{i}" for i in range(200)),
     "wide": "\n".join(f"y{i} = x W{i}" for i in range(30)),
@@ -356,17 +358,45 @@ def test_the_ops_of_a_network_stand_in_a_line_beside_their_parameters(name, spin
     assert {x for line in straight for x, _ in line.points} == {drawn.boxes["x"].x}
 
 
-def test_leaves_stand_in_the_order_of_the_formula():
-    boxes = picture("y = x W B").boxes
-    assert boxes["x"].x < boxes["W"].x < boxes["B"].x
+@pytest.mark.parametrize("step", [1, -1])
+def test_leaves_stand_in_the_order_of_the_formula_whatever_that_of_the_boxes(step):
+    boxes, arrows = graph("y = x W B")
+    drawn = Picture(draw([*boxes[:3][::step], boxes[3]], arrows, "")).boxes
+    assert drawn["x"].x < drawn["W"].x < drawn["B"].x
 
 
-def test_graphs_that_are_not_joined_stand_close_together():
-    boxes = sorted(picture(GRAPHS["apart"]).boxes.values())
-    assert all(b.x - b.w - a.x - a.w < 60 for a, b in itertools.pairwise(boxes))
+@pytest.mark.parametrize("text", [GRAPHS["apart"], "a = A\nb = x\nc = C\nd = c x\ne = b\nf = c b"])
+def test_graphs_that_are_not_joined_stand_close_together(text):
+    boxes = sorted(picture(text).boxes.values())
+    rights = itertools.accumulate((box.x + box.w for box in boxes), max)
+    gaps = [box.x - box.w - right for right, box in zip(rights, boxes[1:], strict=False)]
+    assert 20 < max(gaps) < 40
 
 
-@pytest.mark.parametrize("times", [2, 3, 5])
+def test_a_box_is_wide_enough_for_the_arrows_that_reach_it():
+    heads = sorted(line.points[-1][0] for line in picture("y = " + " ".join("abcdefghijk")).lines)
+    assert all(b - a > 12 for a, b in itertools.pairwise(heads))
+
+
+def test_a_label_wider_than_its_boxes_lies_in_the_picture():
+    boxes = [Box("x", "input", "x", ""), Box("y", "op", "y", "")]
+    shape = "(128, 64, 32, 16, 8, 4, 2, 1)"
+    drawn = Picture(draw(boxes, [Arrow("x", "y", shape)], ""))
+    assert drawn.lines[0].label == shape
+    assert_lies_well(drawn)
+
+
+def test_labels_of_two_arrows_side_by_side_stand_outside_of_them():
+    left, right = sorted(picture("y = x x").lines, key=lambda line: line.points)
+    assert left.at.x + left.at.w < left.points[0][0]
+    assert right.at.x - right.at.w > right.points[0][0]
+
+
+def test_many_arrows_side_by_side_keep_clear_of_boxes_on_the_way():
+    assert_lies_well(picture("a = x W\nb = a V\ny = x x x x x x x b U"))
+
+
+@pytest.mark.parametrize("times", [2, 3, 4])
 @pytest.mark.parametrize("between", ["", "a = x\nb = a\n"])
 def test_several_arrows_between_two_boxes_run_side_by_side(times, between):
     drawn = picture(f"{between}y = {'x ' * times}{'b' * bool(between)}")

@@ -19,7 +19,7 @@ from minidl._kernels.optim import Rule
 
 PACKAGE = Path(dl.__file__).parent
 SOURCES = {p.relative_to(PACKAGE).as_posix(): p for p in sorted(PACKAGE.rglob("*.py"))}
-OPTIONAL = {"matplotlib", "tqdm", "PIL", "sklearn", "safetensors", "mpi4py"}
+OPTIONAL = {"matplotlib", "jinja2", "tqdm", "PIL", "sklearn", "safetensors", "mpi4py"}
 
 
 def python(code, folder):

@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
 LARGE = 64  # entries, above which an array is shown as a corner and a heat map
 CORNER = 6  # rows and columns of it
 HEAT = 48  # cells of a heat map, each way
-EMBEDDED = 2_000_000  # entries of large arrays that go into a page, all together
+EMBEDDED = 500_000  # entries of large arrays that go into a page, all together
 
 
 def page(walk: Any) -> str:
@@ -60,7 +60,7 @@ class _Data:
     def __init__(self, walk: Any) -> None:
         self.walk = walk
         self.arrays: list[dict[str, Any]] = []
-        self.numbers: dict[tuple[str, int], int] = {}
+        self.numbers: dict[int, int] = {}  # by id
         self.left = EMBEDDED
         self.held: list[Any] = []  # keeps the ids in `numbers` those of these arrays
 
@@ -154,12 +154,11 @@ class _Data:
 
     def array(self, name: str, data: np.ndarray) -> int:
         """The number of an array on the page."""
-        key = name, id(data)
-        if key not in self.numbers:
+        if id(data) not in self.numbers:
             self.held.append(data)
-            self.numbers[key] = len(self.arrays)
+            self.numbers[id(data)] = len(self.arrays)
             self.arrays.append(self.described(name, data))
-        return self.numbers[key]
+        return self.numbers[id(data)]
 
     def described(self, name: str, data: np.ndarray) -> dict[str, Any]:
         flat = data.reshape(-1, data.shape[-1]) if data.ndim else data.reshape(1, 1)

@@ -219,7 +219,7 @@
       make('figcaption', {},
         letter && letter !== title && make('span', { class: 'letter' }, letter, ' '),
         linked ? make('button', { ...named, type: 'button', click: () => openNode(node) }, title)
-          : make('span', named, title),
+          : title && make('span', named, title),
         make('div', { class: 'soft' }, `${shapeText(array.shape)} ${array.dtype}`)),
       big?.box, !big && matrix(array, label, pick), !big && own);
     return { box, pick };
@@ -230,7 +230,8 @@
   // Which cells of an operand went into an entry of the result: the largest group among all cells,
   // a row, a column and the cell of the same index that stands in the worked line, number by number.
   function usedCells(array, result, index, line) {
-    const written = line.filter((item) => typeof item !== 'string').map(([, exact]) => exact);
+    const numbers = line.filter((item) => typeof item !== 'string').map(([, exact]) => exact);
+    const written = numbers.length > 1 ? numbers.slice(0, -1) : numbers; // the last is the result
     const stands = (group) => {
       const left = [...written];
       return group.every(({ exact }) => left.includes(exact) && delete left[left.indexOf(exact)]);
@@ -264,7 +265,7 @@
       });
     });
     if (array.index[0]?.length) pick(array.index[0][0], true);
-    const hint = array.rows.length * array.rows[0]?.length > 1
+    const hint = Object.keys(part.worked).length > 1
       && make('p', { class: 'soft hint' }, 'Choose any number here to see how it is made.');
     return make('div', { class: 'outcome' }, box, make('div', { class: 'making' }, worked, hint));
   }
@@ -273,7 +274,7 @@
     const formula = part.formula && make('div', { class: 'formula scroll' });
     if (formula) formula.innerHTML = part.formula.mathml; // made, and escaped, by the package
     const operands = part.operands.map((operand) => figure(operand, 'operand').box);
-    return make('section', { class: 'card' }, make('h3', {}, part.heading), formula,
+    return make('section', { class: 'card' }, part.heading && make('h3', {}, part.heading), formula,
       part.words && make('p', { class: 'soft' }, part.words),
       operands.length > 0 && make('div', { class: 'arrays' }, operands),
       part.result && outcome(part, operands));
@@ -388,7 +389,7 @@
       after: ['After the update', 'update'] };
     const view = ([field, [heading, phase]]) => node[field] !== null
       && make('section', { class: phase }, make('h3', {}, heading),
-        figure({ letter: '', array: node[field], node: key, name: arrays[node[field]].name }, 'detail').box);
+        figure({ letter: '', array: node[field], node: key, name: '' }, 'detail').box);
     const link = (k) => make('button', { class: `small ${steps[k].phase}`, type: 'button',
       click: () => { dialog.close(); move(k); } }, make('i'), `${k + 1}. ${PHASES[steps[k].phase]}`);
     dialog.replaceChildren(...[

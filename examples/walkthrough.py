@@ -1,0 +1,114 @@
+"""One training step, number by number: forward, backward, update.
+
+Run it with `python examples/walkthrough.py`, or cell by cell in an editor that knows `# %%`.
+"""
+
+# %% [markdown]
+# # Where do the numbers come from?
+#
+# A network with two inputs, two hidden units and one output has nine numbers that can be learned.
+# Here it takes one step on two samples, and we look at each number on the way.
+
+# %%
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import minidl as dl
+
+parser = argparse.ArgumentParser(description="Walk through one training step, number by number.")
+parser.add_argument("--page", default="walkthrough.html", help="the page (default: %(default)s)")
+arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
+if not Path(arguments.page).parent.is_dir():
+    parser.error(f"--page: there is no folder {Path(arguments.page).parent}")
+
+x = np.array([[-0.2, -0.9], [-0.9, 1.0]])
+y = np.array([[0.3], [-0.5]])
+
+with dl.default_dtype("float64"):
+    model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
+model.load_state_dict(
+    {
+        "dense1.weight": [[0.7, 0.8], [0.0, -0.5]],
+        "dense1.bias": [0.0, 0.0],
+        "dense2.weight": [[-1.3], [-0.3]],
+        "dense2.bias": [0.0],
+    }
+)
+optimizer = dl.optim.Adam(model, lr=0.1)
+
+# %% [markdown]
+# ## Record a step
+#
+# Whatever happens inside of `with dl.trace()` is computed as ever, and written down.
+
+# %%
+with dl.trace() as walk:
+    loss = dl.losses.mse(model(x), y)
+    loss.backward()
+    optimizer.step()
+print(repr(walk))
+
+# %% [markdown]
+# ## Forward
+#
+# The first layer multiplies each sample with each column of its weight. For the first sample and
+# the second unit that is (−0.2) · 0.8 + (−0.9) · (−0.5) = 0.29; tanh makes 0.2821 of it.
+
+# %%
+print(walk.explain("dense1", (0, 1)), end="\n\n")
+print(walk.explain("tanh1", (0, 1)))
+
+# %% [markdown]
+# ## Backward
+#
+# The gradient of the loss is passed back from the last op to the first. Each op multiplies what
+# arrives with its own derivative: where tanh is steep, 1 − y² is close to 1, and much passes.
+# A weight's gradient is the sum over the samples, for each of which it was used.
+#
+# ## Update
+#
+# Adam keeps two averages for each weight, m and v. After the first step both are corrected by
+# their t, which makes the first step as long as the rate, in the direction of the gradient's sign.
+
+# %%
+print(walk.explain("dense1.weight", (0, 1)))
+
+# %% [markdown]
+# ## Can it be trusted?
+#
+# The slope of the loss can be measured, too: move a weight up and down by a little and compute the
+# loss again. That is slow, as it takes two forward passes for each weight, but needs no calculus.
+
+# %%
+(backward,) = walk.backwards
+for checked in walk.check(backward):
+    entry = f"{checked.value.name}{list(checked.at)}"
+    print(f"{entry:22} backward {checked.backward:+.9f}   measured {checked.difference:+.9f}")
+
+# %% [markdown]
+# ## What goes wrong
+#
+# A walkthrough points at what a teacher would point at. Here the inputs are a hundred times as
+# large, tanh is flat there, and the first layer can't learn. And nobody called zero_grad().
+
+# %%
+with dl.trace() as spoiled:
+    loss = dl.losses.mse(model(100 * x), y)
+    loss.backward()
+for remark in spoiled.remarks():
+    print(f"{remark.title}: {remark.text}")
+
+# %% [markdown]
+# ## The page
+#
+# The whole story to click through: ← and → step, the space bar plays.
+
+# %%
+try:
+    walk.save(arguments.page)
+except ModuleNotFoundError:
+    sys.exit("\nFor the page install Jinja2: python -m pip install 'minidl[viz]'")
+print(f"\nThe page is in {arguments.page}")
