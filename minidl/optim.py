@@ -27,7 +27,7 @@ from minidl._clipping import clip_grad_norm as clip_grad_norm
 from minidl._clipping import clip_grad_value as clip_grad_value
 from minidl._kernels import optim as kernels
 from minidl._parameters import Group
-from minidl._tracing import active
+from minidl._tracing import active, traces
 from minidl.schedulers import Schedule, check_resumable, resumed
 
 LARGEST = 1e10  # of any option: products with each other and with weights are finite in float32
@@ -234,8 +234,7 @@ class Optimizer:
                 f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
                 "first, on a loss that depends on these parameters."
             )
-        watch = active.get()
-        if watch is not None:
+        if traces and (watch := active.get()):
             watch.before(self)
         self.t += 1
         for group, lr, ages, places, params, w, g, state in work:
@@ -245,7 +244,7 @@ class Optimizer:
                 ages[i] = t
             for p in params:
                 p.version += 1
-        if watch is not None:
+        if traces and (watch := active.get()):
             watch.after(self)
 
     def _batches(self, params: list[Any], columns: dict[str, list[Any]]) -> list[tuple]:

@@ -29,10 +29,10 @@ import numpy as np
 from minidl import _formulas, _story, _text, nn, optim
 from minidl._formulas import Equation, Scope
 from minidl._remarks import Remark, remarks
-from minidl._tracing import active
+from minidl._tracing import active, traces
 from minidl.tensor import Tensor, unbroadcast
 
-CHECKED = 10**8  # how much may be computed again in a check; it decides how many entries are checked
+CHECKED = 10**8  # numbers that a check may compute; it decides how many entries are checked
 
 
 # --- the record ---------------------------------------------------------------------------------
@@ -300,10 +300,12 @@ class trace:  # noqa: N801 (a verb, like no_grad)
                 "end its `with` block first"
             )
         self._token, self._open = active.set(self), True
+        traces.add(self)
         return self.walk
 
     def __exit__(self, *_: Any) -> None:
         active.reset(self._token)
+        traces.discard(self)
         self._open = False
         self._give_names(sys._getframe(1).f_locals)
         self._known, self._held, self._stacks, self._updates = {}, [], [], []
@@ -533,8 +535,8 @@ class Walkthrough:
                 at = tuple(map(int, np.unravel_index(flat, leaf.gradient.shape)))
                 slope = self._central_difference(passed, leaf.value, at)
                 g = leaf.gradient[at]
-                size = max(abs(float(g)), abs(slope))
-                relative = abs(float(g) - slope) / size if size else 0.0
+                scale = max(abs(float(g)), abs(slope))
+                relative = abs(float(g) - slope) / scale if scale else 0.0
                 found.append(Checked(leaf.value, at, g, slope, relative))
         return found
 

@@ -16,10 +16,9 @@ from test_ops import OPS, PUBLIC
 from test_optim import RULES
 
 import minidl as dl
-from minidl import _story, losses, nn, optim, tensor
+from minidl import _story, losses, nn, optim
 from minidl._formulas import number, plain
 from minidl.schedulers import CosineDecay
-from minidl.trace import rule_equations
 
 # --- every op -----------------------------------------------------------------------------------
 
@@ -67,9 +66,7 @@ CASES = {  # for each op the inputs and options that it is walked with
     **dict.fromkeys(("sum", "mean", "norm"), REDUCED),
     **dict.fromkeys(("max", "min"), [*REDUCED, ([TIES[0]], {})]),
     **dict.fromkeys(("softmax", "log_softmax"), [([N(2, 3)], {"axis": a}) for a in (0, 1, -1)]),
-    "logsumexp": [
-        ([N(2, 3)], {"axis": a, "keepdims": k}) for a in (0, -1) for k in (False, True)
-    ],
+    "logsumexp": [([N(2, 3)], {"axis": a, "keepdims": k}) for a in (0, -1) for k in (False, True)],
     "reshape": [([N(2, 3)], {"shape": s}) for s in [(3, 2), (-1,), (1, 6, 1)]],
     "transpose": [([N(2, 3)], {}), ([N(2, 3, 2)], {"axes": (1, 2, 0)})],
     "getitem": [
@@ -283,7 +280,9 @@ def test_every_option_of_every_rule_is_walked_with_another_value_than_its_defaul
 @pytest.mark.parametrize("common", COMMON_FORMS, ids=str)
 def test_the_equations_of_a_rule_give_what_its_kernel_leaves(rule, options, common):
     for _, update, optimizer, w in updates(rule, {**options, **common}):
-        last = {equation.letter: (equation, scope, value) for equation, scope, value in update.lines}
+        last = {
+            equation.letter: (equation, scope, value) for equation, scope, value in update.lines
+        }
         left = {**optimizer.state[w], "θ": w.data}
         name_of = getattr(optim, rule).letters
         for letter, (equation, scope, value) in last.items():
@@ -429,3 +428,614 @@ def test_a_trace_changes_no_bit_of_a_second_backward_pass(retain):
         return first.tobytes(), w.grad.tobytes()
 
     assert gradients(dl.trace) == gradients(contextlib.nullcontext)
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def lesson(dtype=np.float32, steps=1, optimizer=optim.Adam):
+    """A 2-2-1 network on two samples, walked for some steps."""
+    x, y = np.array([[0.5, -1.2], [1.0, 0.3]], dtype), np.array([[1.0], [0.0]], dtype)
+    with dl.default_dtype(dtype):
+        model = nn.MLP([2, 2, 1], "tanh", rng=0)
+    rule = optimizer(model, lr=0.1)
+    with dl.trace() as walk:
+        for _ in range(steps):
+            rule.zero_grad()
+            loss = losses.mse(model(x), y)
+            loss.backward()
+            rule.step()
+    return walk, model
+
+
+def names_of(walk):
+    return [value.name for value in walk.values]
+
+
+def test_values_are_called_as_the_network_and_the_variables_call_them():
+    walk, _ = lesson()
+    parameters = ["dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"]
+    made = ["dense1", "tanh1", "dense2", "loss"]
+    assert sorted(names_of(walk)) == sorted(["x", "y", *parameters, *made])
+    assert [op.value.name for op in walk.ops] == made
+    kinds = {value.name: value.kind for value in walk.values}
+    assert {kinds[name] for name in parameters} == {"parameter"}
+    assert {kinds[name] for name in made} == {"op"}
+    assert kinds["x"] == kinds["y"] == "input"
+
+
+def test_a_second_of_a_name_gets_a_number():
+    walk, _ = lesson(steps=3)
+    made = [op.value.name for op in walk.ops]
+    assert made[::4] == ["dense1", "dense1 (2)", "dense1 (3)"]
+    assert [u.value.name for u in walk.updates[::4]] == [
+        *("dense1.weight", "dense1.weight (2)", "dense1.weight (3)")
+    ]
+    assert len({*names_of(walk)}) == len(walk.values)
+    assert "x (2)" not in names_of(walk)  # the same array is one box
+
+
+def test_the_ops_of_a_module_are_called_by_its_path_and_their_kind():
+    model = nn.Sequential(nn.Dense(3, 6, rng=0), Residual(np.random.default_rng(0)))
+    with dl.trace() as walk:
+        model(N(2, 3)).sum().backward()
+    made = [op.value.name for op in walk.ops]
+    assert made[:3] == ["dense1", "residual1.first", "residual1.layer.dense"][: len(made[:3])] or (
+        made[:2] == ["dense1", "residual1.first"]
+    )
+    assert {"residual1.tanh", "residual1.multiply", "residual1.add", "residual1.relu"} <= {*made}
+    assert made[-1] == "sum"
+    assert "residual1.scale" in names_of(walk)
+
+
+def test_the_outermost_module_is_called_as_its_class():
+    class Line(nn.Module):
+        def __init__(self):
+            self.slope = dl.Tensor(2.0, requires_grad=True)
+
+        def forward(self, x):
+            return self.slope * x + 1.0
+
+    with dl.trace() as walk:
+        Line()(dl.Tensor([1.0, 2.0])).sum()
+    assert [op.path for op in walk.ops] == ["line", "line", ""]
+    assert [op.value.name for op in walk.ops] == ["line.multiply", "line.add", "sum"]
+    assert "slope" in names_of(walk)
+
+
+def test_a_tensors_own_name_goes_before_the_variable_that_holds_it():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name="own")
+    with dl.trace() as walk:
+        total = (w * 3.0).sum()
+        total.backward()
+    assert names_of(walk) == ["own", "multiply", "total"]
+
+
+def test_an_array_is_called_as_the_variable_that_holds_its_numbers():
+    numbers = np.array([1, 2, 3])
+    w = dl.Tensor([1.0, 2.0, 3.5], requires_grad=True)
+    with dl.trace() as walk:
+        (w * numbers).sum().backward()
+    assert names_of(walk)[:2] == ["w", "numbers"]
+
+
+def test_what_an_op_made_is_not_called_as_an_array_that_happens_to_be_equal():
+    twice = np.array([2.0, 4.0])
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * 2.0).sum().backward()
+    assert "twice" not in names_of(walk)
+    assert twice.sum() == 6
+
+
+@pytest.mark.parametrize("other", [[1e300, 1.0], [math.nan, 1.0], [True, False], ["a", "b"]])
+def test_arrays_of_any_kind_may_stand_where_the_block_stands(other):
+    other = np.array(other)
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * np.array([1.0, 2.0], np.float32)).sum().backward()
+    assert names_of(walk) == ["w", "input", "multiply", "sum"]
+    assert other.shape == (2,)
+
+
+# --- the graph's corners ------------------------------------------------------------------------
+
+
+def test_what_comes_back_to_a_value_used_twice_adds_up():
+    w = dl.Tensor([2.0, -3.0], requires_grad=True)
+    with dl.trace() as walk:
+        square = w * w
+        (square * w + square).sum().backward()
+    (passed,) = walk.backwards
+    for name, uses in {"w": 3, "square": 2}.items():
+        value = next(v for v in walk.values if v.name == name)
+        arrivals = [g for _, g in passed.arrivals(value)]
+        assert len(arrivals) == uses == len(value.users)
+        np.testing.assert_allclose(np.sum(arrivals, axis=0), passed.gradient(value))
+    np.testing.assert_allclose(w.grad, 3 * w.data**2 + 2 * w.data)
+    assert "w was used 3 times: what came back adds up" in walk.explain("w", 0)
+    assert "= 16" in walk.explain("w", 0)
+
+
+def test_two_backward_passes_have_flows_and_leaves_of_their_own():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    with dl.trace() as walk:
+        loss = (w * w).sum()
+        loss.backward(retain_graph=True)
+        loss.backward(5.0)
+    first, second = walk.backwards
+    assert [f.op.value.name for f in first.flows] == ["loss", "multiply"]
+    assert [f.op.value.name for f in second.flows] == ["loss", "multiply"]
+    assert first.leaves[0].before is None
+    np.testing.assert_array_equal(second.leaves[0].before, first.leaves[0].gradient)
+    np.testing.assert_array_equal(second.leaves[0].gradient, 5 * first.leaves[0].gradient)
+    np.testing.assert_array_equal(w.grad, [12, 24])
+
+
+def test_a_backward_pass_that_fails_leaves_nothing_to_the_next():
+    w, v = (dl.Tensor([1.0, 2.0], requires_grad=True, name=name) for name in "wv")
+    with dl.trace() as walk:
+        bad, good = (w * w).sum(), (v * v).sum()
+        w.data = [3.0, 4.0]
+        with pytest.raises(RuntimeError, match="was changed"):
+            bad.backward()
+        good.backward()
+    (passed,) = walk.backwards
+    assert [flow.op.value.name for flow in passed.flows] == ["good", "multiply (2)"]
+
+
+def test_several_steps_in_one_block_are_told_one_after_the_other():
+    walk, model = lesson(np.float64, steps=3, optimizer=optim.SGD)
+    assert [event.kind for event in walk.events] == [*["op"] * 4, "backward", *["update"] * 4] * 3
+    assert [u.t for u in walk.updates] == [1] * 4 + [2] * 4 + [3] * 4
+    for before, after in itertools.pairwise(walk.updates[::4]):
+        np.testing.assert_array_equal(before.after, after.before)
+    np.testing.assert_array_equal(walk.updates[-4].after, model.dense1.weight.data)
+    for passed in walk.backwards:
+        assert all(c.relative < 1e-6 for c in walk.check(passed))
+
+
+def test_the_loss_is_told_before_and_after_the_update():
+    walk, model = lesson(np.float64)
+    before, after = walk.loss()
+    x, y = (v.data for v in walk.values if v.kind == "input")
+    np.testing.assert_array_equal(after, losses.mse(model(x), y).data)
+    assert after < before == walk.ops[-1].value.data
+
+
+def test_without_an_update_there_is_no_loss_after():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+    assert walk.loss()[0] == 5
+    assert walk.loss()[1] is None
+
+
+def test_ops_run_again_give_the_same_bits_and_others_for_other_values():
+    walk, _ = lesson()
+    root = walk.backwards[0].root
+    weight = next(v for v in walk.values if v.name == "dense2.weight")
+    again = walk.run_again(root, {weight: weight.data.copy()})
+    assert again.tobytes() == root.data.tobytes()
+    assert walk.run_again(root, {weight: 0 * weight.data}) != root.data
+    assert walk.run_again(root, {}) is root.data
+
+
+def test_an_old_gradient_is_recorded_beside_the_new_one():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    w.grad = np.array([10.0, 20.0], np.float32)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        optim.SGD([w], lr=0.1).step()
+    (leaf,), (update,) = walk.backwards[0].leaves, walk.updates
+    np.testing.assert_array_equal(leaf.before, [10, 20])
+    np.testing.assert_array_equal(leaf.gradient, [2, 4])
+    np.testing.assert_array_equal(update.gradient, [12, 24])
+    np.testing.assert_array_equal(walk.total_gradient(update), [12, 24])
+
+
+def test_the_total_gradient_is_that_before_clipping():
+    w = dl.Tensor([3.0, 4.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        optim.clip_grad_norm([w], 1.0)
+        optim.SGD([w], lr=0.1).step()
+    (update,) = walk.updates
+    np.testing.assert_allclose(walk.total_gradient(update), [6, 8])
+    np.testing.assert_allclose(update.gradient, [0.6, 0.8], rtol=1e-6)
+
+
+def test_a_frozen_parameter_is_an_input_without_gradient_or_update():
+    model = nn.MLP([2, 3, 1], rng=0)
+    model.dense1.weight.requires_grad = False
+    with dl.trace() as walk:
+        losses.mse(model(N(4, 2)), np.zeros((4, 1))).backward()
+        optim.SGD(model, lr=0.1).step()
+    frozen = next(v for v in walk.values if v.name == "dense1.weight")
+    assert frozen.kind == "input"
+    assert walk.backwards[0].gradient(frozen) is None
+    assert [u.value.name for u in walk.updates] == ["dense1.bias", "dense2.weight", "dense2.bias"]
+    assert "∂W" in str(walk).replace("\n   ", " ").partition("not computed")[0][-40:]
+
+
+def test_ops_under_no_grad_and_on_constants_are_shown_and_lead_nowhere():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    with dl.trace() as walk:
+        with dl.no_grad():
+            free = w * 3.0
+        constant = dl.exp([0.0, 1.0])
+        (w * free * constant).sum().backward()
+    assert [op.value.name for op in walk.ops] == [
+        "free",
+        "constant",
+        "multiply",
+        "multiply (2)",
+        "sum",
+    ]
+    walked_back = [flow.op.value.name for flow in walk.backwards[0].flows]
+    assert walked_back == ["sum", "multiply (2)", "multiply"]
+    assert walk.ops[0].inputs[1] == 3.0
+    assert all(c.relative < 1e-5 for c in walk.check(walk.backwards[0]))
+
+
+def test_backward_from_several_entries_is_checked_with_the_gradient_given():
+    w = dl.Tensor(N(3), requires_grad=True, dtype=float)
+    with dl.trace() as walk:
+        (w * w).backward([1.0, -2.0, 0.5])
+    found = [c.difference for c in walk.check(walk.backwards[0])]
+    np.testing.assert_allclose(found, 2 * w.data * [1, -2, 0.5], rtol=1e-8)
+    assert "with the gradient that it was given" in str(walk)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,)])
+def test_empty_arrays_are_walked(shape):
+    w = dl.Tensor(np.zeros(shape), requires_grad=True)
+    with dl.trace() as walk:
+        dl.relu(w * 2.0).sum().backward()
+    assert str(shape) in str(walk)
+    assert walk.backwards[0].leaves[0].gradient.shape == shape
+
+
+# --- beginning and end --------------------------------------------------------------------------
+
+
+def w_squared():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    return (w * w).sum()
+
+
+def test_a_trace_in_a_trace_is_an_error_and_the_outer_one_goes_on():
+    with dl.trace() as walk:
+        w_squared().backward()
+        with pytest.raises(RuntimeError, match="a trace is open already"), dl.trace():
+            raise AssertionError
+        w_squared().backward()
+    assert len(walk.ops) == 4
+    assert len(walk.backwards) == 2
+
+
+def test_one_trace_after_the_other_records_each_block_alone():
+    with dl.trace() as first:
+        w_squared()
+    with dl.trace() as second:
+        w_squared().backward()
+    assert [len(first.events), len(second.events)] == [2, 3]
+
+
+def test_a_trace_that_is_opened_again_records_each_block_alone():
+    watch = dl.trace()
+    with watch as first:
+        w_squared()
+    with watch as second:
+        w_squared().backward()
+    assert [len(first.events), len(second.events)] == [2, 3]
+
+
+def test_an_exception_in_the_block_ends_the_trace_and_keeps_what_was_recorded():
+    with pytest.raises(ZeroDivisionError), dl.trace() as walk:
+        loss = w_squared()
+        raise ZeroDivisionError
+    w_squared()
+    assert len(walk.ops) == 2
+    assert walk.ops[-1].value.name == "loss"
+    assert "multiply" in str(walk)
+    loss.backward()
+    with dl.trace() as another:
+        w_squared()
+    assert len(another.ops) == 2
+
+
+def test_nothing_is_recorded_outside_of_the_block():
+    before = w_squared()
+    with dl.trace() as walk:
+        inside = w_squared()
+    inside.backward()
+    before.backward()
+    assert [event.kind for event in walk.events] == ["op", "op"]
+    assert not any(op.flows for op in walk.ops)
+    assert "No backward pass" in str(walk)
+
+
+def test_a_forward_pass_outside_of_the_block_is_missed_and_said_so():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * w).sum()
+    with dl.trace() as walk:
+        loss.backward()
+        optim.SGD([w], lr=0.1).step()
+    (passed,) = walk.backwards
+    assert passed.root is None
+    assert passed.flows == []
+    assert walk.check(passed) == []
+    assert walk.loss() == (None, None)
+    assert "A forward pass that was not seen" in str(walk)
+    assert "before 1, after 0.8" in walk.explain("w", 0) + walk.explain(walk.values[0].name, 0)
+
+
+def test_a_step_alone_is_told():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    (w * w).sum().backward()
+    with dl.trace() as walk:
+        optim.SGD([w], lr=0.1).step()
+    assert walk.total_gradient(walk.updates[0]) is None
+    assert "before 1, after 0.8" in walk.explain("w", 0)
+
+
+def test_an_empty_block_is_told_as_such(tmp_path):
+    with dl.trace() as walk:
+        pass
+    assert "0 ops ran." in str(walk)
+    for kind in ("md", "txt", "svg", "html"):
+        walk.save(tmp_path / f"walk.{kind}")
+        assert (tmp_path / f"walk.{kind}").stat().st_size > 0
+
+
+def test_a_trace_sees_nothing_of_another_thread():
+    def work():
+        w_squared().backward()
+        with dl.trace() as own:
+            w_squared()
+        found.append(own)
+
+    found = []
+    with dl.trace() as walk:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        w_squared()
+    assert len(walk.ops) == len(found[0].ops) == 2
+    assert walk.backwards == []
+
+
+def test_each_of_two_threads_records_its_own_at_the_same_time():
+    def work(n):
+        with dl.trace() as walk:
+            ready.wait()
+            for _ in range(n):
+                w_squared().backward()
+        counts[n] = len(walk.ops), len(walk.backwards)
+
+    counts, ready = {}, threading.Barrier(2)
+    threads = [threading.Thread(target=work, args=(n,)) for n in (20, 30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counts == {20: (40, 20), 30: (60, 30)}
+
+
+def test_a_walkthrough_keeps_no_tensor_no_module_and_no_optimizer_alive():
+    model = nn.MLP([2, 3, 1], rng=0)
+    optimizer = optim.Adam(model)
+    x = dl.Tensor(N(4, 2))
+    with dl.trace() as walk:
+        loss = losses.mse(model(x), np.zeros((4, 1)))
+        loss.backward(retain_graph=True)
+        optimizer.step()
+    things = [model, optimizer, loss, x, *model.parameters(), *model.modules()]
+    kept = [weakref.ref(thing) for thing in things]
+    del model, optimizer, loss, x, things
+    gc.collect()
+    assert [ref() for ref in kept if ref() is not None] == []
+    assert "Adam, update t = 1" in str(walk)
+
+
+def test_the_record_does_not_change_with_what_it_recorded():
+    x, y = N(4, 2), np.zeros((4, 1))
+    batch, model = dl.Tensor(x), nn.MLP([2, 3, 1], "tanh", rng=0)
+    optimizer = optim.Adam(model, lr=0.1)
+    with dl.trace() as walk:
+        loss = losses.mse(model(batch), y)
+        loss.backward(retain_graph=True)
+        optimizer.step()
+        x[...] = y[...] = 7
+    told = str(walk), walk.explain("dense1.weight", (0, 0))
+    first = next(v for v in walk.values if v.name == "dense1.weight")
+    assert not np.array_equal(first.data, model.dense1.weight.data)
+    np.testing.assert_array_equal(walk.updates[0].after, model.dense1.weight.data)
+    for p in model.parameters():
+        p.grad[...] = -1
+    optimizer.step()
+    optimizer.lr = 0.7
+    loss.data[...] = 3
+    assert told == (str(walk), walk.explain("dense1.weight", (0, 0)))
+
+
+def test_a_schedule_with_a_memory_is_told_as_it_was():
+    w = dl.Tensor([1.0], requires_grad=True)
+    schedule = dl.schedulers.ReduceOnPlateau(0.1, patience=0)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        optim.SGD([w], lr=schedule).step()
+    told = str(walk)
+    for _ in range(5):
+        schedule.report(1.0)
+    assert str(walk) == told
+
+
+def test_an_input_that_changes_in_the_block_is_recorded_as_each_op_saw_it():
+    x = np.array([1.0, 2.0])
+    batch, w = dl.Tensor(x), dl.Tensor([1.0, 1.0], requires_grad=True, dtype=float)
+    with dl.trace() as walk:
+        first = w * batch
+        x[...] = [5.0, 6.0]
+        second = w * batch
+    np.testing.assert_array_equal(first.data, [1, 2])
+    for op in walk.ops:
+        np.testing.assert_array_equal(op.run(op.arrays()), op.value.data)
+    np.testing.assert_array_equal(second.data, [5, 6])
+
+
+# --- asking and saving --------------------------------------------------------------------------
+
+
+def test_explain_tells_every_term_of_a_weights_last_update():
+    walk, _ = lesson(np.float64)
+    text = walk.explain("dense1.weight", (0, 1))
+    lines = text.splitlines()
+    assert lines[0].startswith("dense1.weight[0, 1] = ")
+    assert "∂W = xᵀ @ g" in text
+    assert "check      backward" in text
+    assert "θ ← θ − η m̂ / (√v̂ + ε)" in text
+    assert lines[-1].startswith("before ")
+    assert repr(text) == text
+
+
+@pytest.mark.parametrize("index", [(0, 1), (-2, -1), (np.int64(0), 1)])
+def test_an_entry_may_be_counted_from_the_end(index):
+    walk, _ = lesson()
+    assert walk.explain("dense1.weight", index) == walk.explain("dense1.weight", (0, 1))
+
+
+def test_the_index_may_be_left_out_where_there_is_one_entry():
+    walk, _ = lesson()
+    assert walk.explain("loss") == walk.explain("loss", ())
+    assert walk.explain("dense2.bias") == walk.explain("dense2.bias", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("dense1.wieght", "'dense1.weight'"), ("tanh", "'tanh1'"), ("loss 2", "'loss'"), (3, "'x'")],
+)
+def test_an_unknown_name_is_answered_with_near_ones(name, near):
+    walk, _ = lesson()
+    with pytest.raises(ValueError, match="nothing in this walkthrough is called") as raised:
+        walk.explain(name, 0)
+    assert repr(name) in str(raised.value)
+    assert near in str(raised.value)
+
+
+@pytest.mark.parametrize("index", [None, 0, (2, 0), (0, -3), (0, 0, 0), (0.5, 0), "a", (None, 0)])
+def test_a_wrong_index_is_answered_with_the_shape_and_one_that_fits(index):
+    walk, _ = lesson()
+    with pytest.raises(IndexError, match=r"shape \(2, 2\); give an entry of it, such as \(1, 1\)"):
+        walk.explain("dense1.weight", index)
+
+
+KINDS = {".html": "<!doctype html>", ".md": "# Walkthrough", ".txt": "FORWARD", ".svg": "<svg"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("as_path", [str, lambda path: path])
+def test_a_walkthrough_is_saved_as_its_ending_says(kind, as_path, tmp_path):
+    walk, _ = lesson()
+    path = tmp_path / f"a walk{kind}"
+    path.write_text("old")
+    walk.save(as_path(path))
+    text = path.read_text(encoding="utf-8")
+    assert text.lower().startswith(KINDS[kind].lower())
+    assert "dense1.weight" in text
+    if kind == ".svg":
+        assert ET.fromstring(text).tag.endswith("svg")
+    if kind == ".txt":
+        assert text.strip() == str(walk)
+
+
+@pytest.mark.parametrize("name", ["walk", "walk.pdf", "walk.html.gz", ".html", "walk.HTM"])
+def test_another_ending_is_refused_with_those_that_there_are(name, tmp_path):
+    walk, _ = lesson()
+    with pytest.raises(ValueError, match=r"must end in \.html, \.md, \.txt, \.svg") as raised:
+        walk.save(tmp_path / name)
+    assert name in str(raised.value)
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_that_is_missing_is_an_error_that_says_what_to_do(kind, tmp_path):
+    walk, _ = lesson()
+    path = tmp_path / "none" / f"walk{kind}"
+    with pytest.raises(FileNotFoundError, match="give a name in a folder that exists") as raised:
+        walk.save(path)
+    assert str(path) in str(raised.value)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_path_that_is_a_folder_is_an_error_that_says_what_to_do(tmp_path):
+    walk, _ = lesson()
+    (tmp_path / "walk.md").mkdir()
+    with pytest.raises(OSError, match="can't be written"):
+        walk.save(tmp_path / "walk.md")
+
+
+def test_a_file_stays_as_it_was_if_the_text_cannot_be_written(tmp_path):
+    w = dl.Tensor(1.0, requires_grad=True, name="\ud800")  # half of a character: no UTF-8
+    with dl.trace() as walk:
+        (w * w).backward()
+    path = tmp_path / "walk.md"
+    path.write_text("old")
+    with contextlib.suppress(ValueError):
+        walk.save(path)
+    assert path.read_text(encoding="utf-8")
+
+
+def test_the_repr_counts_what_there_is():
+    walk, _ = lesson()
+    assert repr(walk) == (
+        "Walkthrough(4 ops, 1 backward pass, 4 updates; print it, or .save('walk.html'))"
+    )
+
+
+# --- ten thousand ops ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long_walk():
+    w = dl.Tensor([0.5, -0.25], requires_grad=True)
+    with dl.trace() as walk:
+        x = w
+        for i in range(5000):
+            x = dl.tanh(x) if i % 100 == 0 else x * 1.0001
+            x = x + 1e-6
+        x.sum().backward()
+        optim.SGD([w], lr=0.1).step()
+    return walk
+
+
+def test_a_long_walkthrough_is_summarised_and_says_so(long_walk):
+    text = str(long_walk)
+    assert len(long_walk.ops) == 10_001
+    assert re.match(r"9,9\d\d of 10,001 ops in the middle are left out", text)
+    assert len(text) < 200_000
+    assert text.count("\n") < 4000
+    assert len(_story.steps(long_walk)) < 120
+
+
+def test_the_graph_of_a_long_walkthrough_has_a_box_for_all_that_is_left_out(long_walk, tmp_path):
+    long_walk.save(tmp_path / "walk.svg")
+    svg = (tmp_path / "walk.svg").read_text(encoding="utf-8")
+    assert ET.fromstring(svg).tag.endswith("svg")
+    assert len(svg) < 200_000
+    assert re.search(r"9,9\d\d ops", svg)
+
+
+def test_any_entry_of_a_long_walkthrough_can_be_explained(long_walk):
+    middle = long_walk.ops[5001].value
+    text = long_walk.explain(middle.name, 1)
+    assert number(middle.data[1]).shown in text
+    assert "backward through" in text
+    assert "before 0.5, after " in long_walk.explain("w", 0)
+
+
+def test_the_entries_that_a_long_check_looks_at_are_few_and_right(long_walk):
+    checked = long_walk.check(long_walk.backwards[0])
+    assert 1 <= len(checked) <= 2
+    assert all(c.relative < 1e-4 for c in checked)
