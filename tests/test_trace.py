@@ -43,9 +43,15 @@ LABELS, SMOOTH = np.array([0, 3, 1]), {"smoothing": 0.1}
 FORMS = [{"reduction": form} for form in ("mean", "sum", "none")]
 ENTRYWISE = [([N(2, 3)], {}), ([N()], {}), ([np.array([-4.0, -0.5, 0.25, 3.0])], {})]
 POSITIVE = [([P(2, 3)], {}), ([np.array([0.1, 1.0, 30.0])], {})]
+
+
+def alike(names, cases):
+    return {name: cases for name in names.split()}
+
+
 CASES = {  # for each op the inputs and options that it is walked with
-    **dict.fromkeys(("add", "subtract", "multiply"), [(pair, {}) for pair in BROADCAST]),
-    **dict.fromkeys(("maximum", "minimum"), [*((pair, {}) for pair in BROADCAST), (TIES, {})]),
+    **alike("add subtract multiply", [(pair, {}) for pair in BROADCAST]),
+    **alike("maximum minimum", [*((pair, {}) for pair in BROADCAST), (TIES, {})]),
     "divide": [([a, b + np.sign(b)], {}) for a, b in BROADCAST],
     "power": [([np.abs(a), b], {}) for a, b in BROADCAST],
     "where": [([N(3), N(2, 1)], {"condition": np.array([True, False, True])})],
@@ -58,14 +64,14 @@ CASES = {  # for each op the inputs and options that it is walked with
     ],
     "dense": [([N(2, 3), N(3, 4), N(4)], {}), ([N(1, 1), N(1, 1), N(1)], {})],
     "perceptron": [([N(2, 3), N(3, 2), N(2), N(2, 1), N(1)], {"rectify": [True, False]})],
-    **dict.fromkeys(("negative", "abs", "exp", "tanh", "sigmoid", "relu"), ENTRYWISE),
-    **dict.fromkeys(("gelu", "silu", "softplus"), ENTRYWISE),
+    **alike("negative abs exp tanh sigmoid relu", ENTRYWISE),
+    **alike("gelu silu softplus", ENTRYWISE),
     "leaky_relu": [*ENTRYWISE, ([N(4)], {"slope": 0.2})],
     "elu": [*ENTRYWISE, ([N(4)], {"alpha": 1.5})],
-    **dict.fromkeys(("log", "sqrt"), POSITIVE),
-    **dict.fromkeys(("sum", "mean", "norm"), REDUCED),
-    **dict.fromkeys(("max", "min"), [*REDUCED, ([TIES[0]], {})]),
-    **dict.fromkeys(("softmax", "log_softmax"), [([N(2, 3)], {"axis": a}) for a in (0, 1, -1)]),
+    **alike("log sqrt", POSITIVE),
+    **alike("sum mean norm", REDUCED),
+    **alike("max min", [*REDUCED, ([TIES[0]], {})]),
+    **alike("softmax log_softmax", [([N(2, 3)], {"axis": a}) for a in (0, 1, -1)]),
     "logsumexp": [([N(2, 3)], {"axis": a, "keepdims": k}) for a in (0, -1) for k in (False, True)],
     "reshape": [([N(2, 3)], {"shape": s}) for s in [(3, 2), (-1,), (1, 6, 1)]],
     "transpose": [([N(2, 3)], {}), ([N(2, 3, 2)], {"axes": (1, 2, 0)})],
@@ -142,12 +148,18 @@ def test_each_entry_has_a_line_that_ends_in_its_number_and_can_be_recomputed(nam
         if part.worked:
             data = part.result.data
             for at in np.ndindex(data.shape):
-                beginning, *line = part.worked(at)
+                line = part.worked(at)
                 assert line[-1] == number(data[at])
-                if line[:-1] and part.equation:
-                    close(read(line[:-2] + [line[-2].removesuffix(" = ")]), data[at], 1e-9)
+                if part.equation:
+                    close(recomputed(line), data[at], 1e-9)
                 worked += 1
-    assert worked >= (op.value.data.size + flow.g.size if name != "perceptron" else 0)
+    assert worked >= (0 if name == "perceptron" else op.value.data.size + flow.g.size)
+
+
+def recomputed(line):
+    """What stands between the beginning of a worked line, "y[0] = ", and its end, " = 3"."""
+    _, *line, last = line
+    return read([*line[:-1], line[-1].removesuffix(" = ")] if line else [last])
 
 
 @each_case
@@ -280,9 +292,7 @@ def test_every_option_of_every_rule_is_walked_with_another_value_than_its_defaul
 @pytest.mark.parametrize("common", COMMON_FORMS, ids=str)
 def test_the_equations_of_a_rule_give_what_its_kernel_leaves(rule, options, common):
     for _, update, optimizer, w in updates(rule, {**options, **common}):
-        last = {
-            equation.letter: (equation, scope, value) for equation, scope, value in update.lines
-        }
+        last = {line[0].letter: line for line in update.lines}
         left = {**optimizer.state[w], "θ": w.data}
         name_of = getattr(optim, rule).letters
         for letter, (equation, scope, value) in last.items():
@@ -303,11 +313,10 @@ def test_each_line_of_a_rule_can_be_recomputed_for_each_weight(rule, options):
         for part in parts:
             data = part.result.data
             for at in np.ndindex(data.shape):
-                beginning, *line = part.worked(at)
-                assert beginning.startswith(part.equation.letter)
+                line = part.worked(at)
+                assert line[0].startswith(part.equation.letter)
                 assert line[-1] == number(data[at])
-                if line[:-1]:
-                    close(read(line[:-2] + [line[-2].removesuffix(" = ")]), data[at], 1e-11)
+                close(recomputed(line), data[at], 1e-11)
 
 
 @each_rule
@@ -480,9 +489,7 @@ def test_the_ops_of_a_module_are_called_by_its_path_and_their_kind():
     with dl.trace() as walk:
         model(N(2, 3)).sum().backward()
     made = [op.value.name for op in walk.ops]
-    assert made[:3] == ["dense1", "residual1.first", "residual1.layer.dense"][: len(made[:3])] or (
-        made[:2] == ["dense1", "residual1.first"]
-    )
+    assert made[:2] == ["dense1", "residual1.first"]
     assert {"residual1.tanh", "residual1.multiply", "residual1.add", "residual1.relu"} <= {*made}
     assert made[-1] == "sum"
     assert "residual1.scale" in names_of(walk)
@@ -655,7 +662,9 @@ def test_a_frozen_parameter_is_an_input_without_gradient_or_update():
     assert frozen.kind == "input"
     assert walk.backwards[0].gradient(frozen) is None
     assert [u.value.name for u in walk.updates] == ["dense1.bias", "dense2.weight", "dense2.bias"]
-    assert "∂W" in str(walk).replace("\n   ", " ").partition("not computed")[0][-40:]
+    (step,) = (s for s in _story.steps(walk) if (s.phase, s.title) == ("backward", "dense1"))
+    assert "∂x and ∂W are not computed" in step.words
+    assert [p.result.letter for p in step.parts] == ["g", "∂b"]
 
 
 def test_ops_under_no_grad_and_on_constants_are_shown_and_lead_nowhere():
@@ -665,15 +674,10 @@ def test_ops_under_no_grad_and_on_constants_are_shown_and_lead_nowhere():
             free = w * 3.0
         constant = dl.exp([0.0, 1.0])
         (w * free * constant).sum().backward()
-    assert [op.value.name for op in walk.ops] == [
-        "free",
-        "constant",
-        "multiply",
-        "multiply (2)",
-        "sum",
-    ]
-    walked_back = [flow.op.value.name for flow in walk.backwards[0].flows]
-    assert walked_back == ["sum", "multiply (2)", "multiply"]
+    forward = [op.value.name for op in walk.ops]
+    assert forward == ["free", "constant", "multiply", "multiply (2)", "sum"]
+    back = [flow.op.value.name for flow in walk.backwards[0].flows]
+    assert back == ["sum", "multiply (2)", "multiply"]
     assert walk.ops[0].inputs[1] == 3.0
     assert all(c.relative < 1e-5 for c in walk.check(walk.backwards[0]))
 
@@ -732,14 +736,15 @@ def test_a_trace_that_is_opened_again_records_each_block_alone():
 
 
 def test_an_exception_in_the_block_ends_the_trace_and_keeps_what_was_recorded():
-    with pytest.raises(ZeroDivisionError), dl.trace() as walk:
+    with contextlib.suppress(ZeroDivisionError), dl.trace() as walk:
         loss = w_squared()
-        raise ZeroDivisionError
+        w_squared().backward(1 // 0)
     w_squared()
-    assert len(walk.ops) == 2
-    assert walk.ops[-1].value.name == "loss"
-    assert "multiply" in str(walk)
+    assert len(walk.ops) == 4
     loss.backward()
+    assert walk.ops[1].value.name == "loss"
+    assert "multiply" in str(walk)
+    assert walk.backwards == []
     with dl.trace() as another:
         w_squared()
     assert len(another.ops) == 2
@@ -824,17 +829,20 @@ def test_each_of_two_threads_records_its_own_at_the_same_time():
 
 
 def test_a_walkthrough_keeps_no_tensor_no_module_and_no_optimizer_alive():
-    model = nn.MLP([2, 3, 1], rng=0)
-    optimizer = optim.Adam(model)
-    x = dl.Tensor(N(4, 2))
-    with dl.trace() as walk:
-        loss = losses.mse(model(x), np.zeros((4, 1)))
-        loss.backward(retain_graph=True)
-        optimizer.step()
-    things = [model, optimizer, loss, x, *model.parameters(), *model.modules()]
-    kept = [weakref.ref(thing) for thing in things]
-    del model, optimizer, loss, x, things
+    def watched():
+        model, x = nn.MLP([2, 3, 1], rng=0), dl.Tensor(N(4, 2))
+        optimizer = optim.Adam(model)
+        with dl.trace() as walk:
+            loss = losses.mse(model(x), np.zeros((4, 1)))
+            loss.backward(retain_graph=True)
+            optimizer.step()
+        return walk, [
+            *map(weakref.ref, (optimizer, loss, x, *model.parameters(), *model.modules()))
+        ]
+
+    walk, kept = watched()
     gc.collect()
+    assert len(kept) == 11
     assert [ref() for ref in kept if ref() is not None] == []
     assert "Adam, update t = 1" in str(walk)
 
@@ -868,7 +876,7 @@ def test_a_schedule_with_a_memory_is_told_as_it_was():
         optim.SGD([w], lr=schedule).step()
     told = str(walk)
     for _ in range(5):
-        schedule.report(1.0)
+        schedule.observe(1.0)
     assert str(walk) == told
 
 
@@ -1038,4 +1046,4 @@ def test_any_entry_of_a_long_walkthrough_can_be_explained(long_walk):
 def test_the_entries_that_a_long_check_looks_at_are_few_and_right(long_walk):
     checked = long_walk.check(long_walk.backwards[0])
     assert 1 <= len(checked) <= 2
-    assert all(c.relative < 1e-4 for c in checked)
+    assert all(c.relative < 1e-3 for c in checked)  # backward was in single precision

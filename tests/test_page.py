@@ -1,0 +1,263 @@
+"""The walkthrough's page as it is written: its data beside the tape's, and a page that is alone."""
+
+import base64
+import html.parser
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from test_optim import RULES
+from test_trace import each_case, walked
+
+import minidl as dl
+from minidl import _story
+from minidl.__main__ import lesson
+from minidl._formulas import plain
+from minidl.viz.page import EMBEDDED, LARGE, frame, page
+
+
+def data_of(walk):
+    """The JSON that a page holds."""
+    text = page(walk)
+    return json.loads(
+        re.search(r'<script type="application/json" id="walk">(.*?)</script>', text)[1]
+    )
+
+
+def exact(data):
+    """Each entry of an array with all its digits, by its index as the page writes it."""
+    return {_story.at_text(at): str(data[at]) for at in np.ndindex(data.shape)}
+
+
+def on_page(array):
+    """The same, of an array of the page."""
+    pairs = zip(array["index"], array["rows"], strict=True)
+    cells = [zip(*row, strict=True) for row in pairs]
+    return {at: digits for row in cells for at, (_, digits) in row}
+
+
+def agree(data, walk):
+    """Each number of the page is the record's, and each worked line ends in its number."""
+    numbers = 0
+    for on, step in zip(data["steps"], _story.steps(walk), strict=True):
+        assert (on["title"], on["words"], on["phase"]) == (step.title, step.words, step.phase)
+        for shown, part in zip(on["parts"], step.parts, strict=True):
+            pairs = zip(
+                [*shown["operands"], shown["result"]], [*part.operands, part.result], strict=True
+            )
+            for place, operand in pairs:
+                assert on_page(data["arrays"][place["array"]]) == exact(operand.data)
+                numbers += operand.data.size
+            assert bool(shown["worked"]) is bool(part.worked)
+            for at, line in shown["worked"].items():
+                assert line[-1][1] == exact(part.result.data)[at]
+    return numbers
+
+
+# --- every op, every rule -----------------------------------------------------------------------
+
+
+@each_case
+def test_the_page_shows_the_tapes_numbers_of_an_op(name, arrays, options):
+    walk, op, flow = walked(name, arrays, options)
+    data = data_of(walk)
+    assert agree(data, walk) > 0
+    node = data["nodes"][op.value.key]
+    assert on_page(data["arrays"][node["value"]]) == exact(op.value.data)
+    assert on_page(data["arrays"][node["gradient"]]) == exact(flow.g)
+    for x, product in zip(op.inputs, op.flows[0].products, strict=True):
+        gradient = data["arrays"][data["nodes"][x.key]["gradient"]]
+        assert on_page(gradient) == exact(np.asarray(flow.summed(op.inputs.index(x))))
+        assert product is not None
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_page_shows_the_kernels_numbers_of_a_rule(rule):
+    w = dl.Tensor(np.array([0.5, -1.0]), requires_grad=True, name="w")
+    optimizer = RULES[rule]([w], lr=0.1)
+    before = w.data.copy()
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        optimizer.step()
+    data = data_of(walk)
+    agree(data, walk)
+    (update,) = (step for step in data["steps"] if step["phase"] == "update")
+    assert on_page(data["arrays"][update["parts"][-1]["result"]["array"]]) or rule == "Lion"
+    after = [p["result"] for p in update["parts"] if p["result"]["letter"] == "θ"][-1]
+    assert on_page(data["arrays"][after["array"]]) == exact(w.data)
+    node = data["nodes"][walk.values[0].key]
+    assert on_page(data["arrays"][node["value"]]) == exact(before)
+    assert on_page(data["arrays"][node["after"]]) == exact(w.data)
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+class Tags(html.parser.HTMLParser):
+    """The tags of a page, and all that it refers to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.texts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [v for k, v in attributes if k in ("src", "href", "action", "srcset")]
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
+    text = page(lesson())
+    assert len(text.encode()) < 300_000
+    tags = Tags(text)
+    assert tags.links == ["data:,"]
+    assert "@import" not in text
+    assert not re.search(r"url\((?!['\"]?data:)", text)
+    assert not re.search(r"https?://(?!www\.w3\.org/)", text)
+
+
+def test_the_page_holds_the_whole_text_for_print_and_readers_without_scripts():
+    walk = lesson()
+    assert str(walk) in "".join(Tags(page(walk)).texts)
+
+
+HOSTILE = ["<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'both'", "a\u2028b", "]]>"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_stays_text(name):
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name=name)
+    with dl.trace() as walk:
+        (w * 2).sum().backward()
+    text = page(walk)
+    assert Tags(text).tags.count("script") == Tags(page(lesson())).tags.count("script")
+    assert "b" not in Tags(text).tags[Tags(text).tags.index("main") :] or "<b>" not in name
+    assert name not in text or not set(name) & set("<>&\u2028")
+    data = data_of(walk)
+    assert data["nodes"][walk.values[0].key]["name"] == name
+
+
+def test_a_notebooks_frame_holds_the_page_and_nothing_else():
+    walk = lesson()
+    tags = Tags(frame(walk))
+    assert tags.tags == ["iframe"]
+    assert walk._repr_html_() == frame(walk)
+    (content,) = (
+        value
+        for tag, attributes in [("iframe", html.parser.HTMLParser())]
+        for value in re.findall(r'srcdoc="([^"]*)"', frame(walk))
+    )
+    assert html.unescape(content) == page(walk)
+
+
+def test_the_same_walkthrough_gives_the_same_page():
+    assert page(lesson()) == page(lesson())
+
+
+def test_a_missing_jinja2_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.delitem(sys.modules, "minidl.viz.page")
+    with pytest.raises(ModuleNotFoundError, match=r"Jinja2: pip install 'minidl\[viz\]'"):
+        lesson()._repr_html_()
+
+
+# --- large arrays -------------------------------------------------------------------------------
+
+
+def large(shape, dtype=np.float32):
+    """A walkthrough of one large array, and that array."""
+    x = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    w = dl.Tensor(x, requires_grad=True, name="w")
+    with dl.trace() as walk:
+        w.sum().backward()
+    data = data_of(walk)
+    return x, data["arrays"][data["nodes"][walk.values[0].key]["value"]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(65,), (5, 13), (100, 30), (3, 4, 50), (300, 1)])
+def test_a_large_array_is_summarised_and_all_its_entries_are_there(shape, dtype):
+    x, array = large(shape, dtype)
+    assert x.size > LARGE
+    assert not array["whole"]
+    assert array["shape"] == list(shape)
+    for name, value in (("min", x.min()), ("mean", x.mean()), ("max", x.max())):
+        assert array[name][1] == str(value)
+    corner = on_page(array)
+    assert 0 < len(corner) <= 36
+    assert corner.items() <= exact(x).items()
+    values = np.frombuffer(base64.b64decode(array["values"]), x.dtype.newbyteorder("<"))
+    np.testing.assert_array_equal(values.reshape(shape), x)
+    heat = np.array(array["heat"])
+    assert heat.min() >= 0
+    assert heat.max() <= 255
+    assert heat.shape == tuple(min(n, 48) for n in (x.size // shape[-1], shape[-1]))
+
+
+def test_a_heat_map_shows_where_the_numbers_are():
+    w = dl.Tensor(np.zeros((20, 30)), requires_grad=True, name="w")
+    w.data[3, 7], w.data[11, 2] = 2.0, -1.0
+    with dl.trace() as walk:
+        w.sum().backward()
+    data = data_of(walk)
+    heat = np.array(data["arrays"][data["nodes"][walk.values[0].key]["value"]]["heat"])
+    assert heat[3, 7] == 255
+    assert heat[11, 2] == 128 - 64
+    assert (np.delete(heat.ravel(), [3 * 30 + 7, 11 * 30 + 2]) == 128).all()
+
+
+def test_arrays_beyond_the_limit_are_shown_by_corner_and_heat_map_alone():
+    x, array = large((EMBEDDED + 1,))
+    assert array["values"] is None
+    assert on_page(array).items() <= {str(i): str(x[i]) for i in range(6)}.items()
+    assert array["heat"]
+
+
+@pytest.mark.parametrize("values", [[np.nan, 1.0, np.inf], [], [[]], 3.0])
+def test_any_array_has_a_page(values):
+    w = dl.Tensor(np.array(values, float), requires_grad=True, name="w")
+    with dl.trace() as walk, np.errstate(all="ignore"):
+        (w * 2).sum().backward()
+    assert agree(data_of(walk), walk) >= 0
+
+
+# --- a long one ---------------------------------------------------------------------------------
+
+
+def test_ten_thousand_ops_make_a_page_of_the_first_and_the_last():
+    w = dl.Tensor([0.5, 1.0], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        h = w
+        for _ in range(5_000):
+            h = h * 0.999 + 0.001
+        h.sum().backward()
+    data = data_of(walk)
+    assert "9,951 of 10,001 ops" in data["left_out"]
+    assert len(data["steps"]) == 50 + 50 + 2
+    keys = set(re.findall(r'data-node="([^"]*)"', page(walk)))
+    assert keys - {"more"} <= data["nodes"].keys()
+    assert "more" in keys
+
+
+def test_worked_lines_of_the_page_are_those_of_the_text():
+    walk = lesson()
+    lines = [
+        "".join(t if isinstance(t, str) else t[0] for t in line)
+        for step in data_of(walk)["steps"]
+        for part in step["parts"]
+        for line in part["worked"].values()
+    ]
+    told = [
+        plain(part.worked(at))
+        for step in _story.steps(walk)
+        for part in step.parts
+        if part.worked
+        for at in np.ndindex(part.result.data.shape)
+    ]
+    assert lines == told
+    assert len(lines) > 50
