@@ -24,16 +24,16 @@ arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 if not Path(arguments.page).parent.is_dir():
     parser.error(f"--page: there is no folder {Path(arguments.page).parent}")
 
-x = np.array([[-0.2, -0.9], [-0.9, 1.0]])
-y = np.array([[0.3], [-0.5]])
+x = np.array([[0.7, 0.8], [-0.9, -0.1]])
+y = np.array([[0.0], [-0.9]])
 
 with dl.default_dtype("float64"):
     model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
 model.load_state_dict(
     {
-        "dense1.weight": [[0.7, 0.8], [0.0, -0.5]],
+        "dense1.weight": [[0.9, -0.5], [0.3, 0.7]],
         "dense1.bias": [0.0, 0.0],
-        "dense2.weight": [[-1.3], [-0.3]],
+        "dense2.weight": [[0.6], [1.2]],
         "dense2.bias": [0.0],
     }
 )
@@ -55,7 +55,7 @@ print(repr(walk))
 # ## Forward
 #
 # The first layer multiplies each sample with each column of its weight. For the first sample and
-# the second unit that is (−0.2) · 0.8 + (−0.9) · (−0.5) = 0.29; tanh makes 0.2821 of it.
+# the second unit that is 0.7 · (−0.5) + 0.8 · 0.7 = 0.21; tanh makes 0.207 of it.
 
 # %%
 print(walk.explain("dense1", (0, 1)), end="\n\n")

@@ -33,12 +33,12 @@ def lesson(
     loss: str = "mse",
     optimizer: str = "Adam",
     lr: float = 0.1,
-    seed: int = 5,
+    seed: int = 9,
 ) -> Walkthrough:
     """One step of a small network on two samples, in numbers of one decimal at the start.
 
     >>> print(lesson().explain("tanh1", (0, 1)).splitlines()[0])
-    tanh1[0, 1] = 0.6044
+    tanh1[0, 1] = 0.207
     """
     rng = np.random.default_rng(seed)
     with default_dtype("float64"):
@@ -93,7 +93,7 @@ def add_walkthrough(commands: argparse._SubParsersAction) -> None:
         words = f"{', '.join(choices)} (default: {default})"
         add(f"--{name}", choices=choices, default=default, metavar="NAME", help=words)
     add("--lr", type=float, default=0.1, help="the learning rate (default: %(default)s)")
-    add("--seed", type=int, default=5, help="of weights and samples (default: %(default)s)")
+    add("--seed", type=int, default=9, help="of weights and samples (default: %(default)s)")
     add("--out", metavar="FILE", help=".html, .md, .txt or .svg; the text is printed without it")
 
     def run(options: argparse.Namespace) -> None:

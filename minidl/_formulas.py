@@ -58,6 +58,10 @@ _COMPARISONS = {
 }
 
 
+def subscript(i: int) -> str:
+    return str(i).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
 class Equation(NamedTuple):
     """One line: y = …, or m ← … for a state that changes."""
 
@@ -213,10 +217,12 @@ class _Parser:
 
 
 class Number(NamedTuple):
-    """A number as it is shown, and with all its digits."""
+    """A number as it is shown, with all its digits, and its place in the array of a letter."""
 
     shown: str
     exact: str
+    letter: str = ""
+    place: int = -1  # counted through the array in C order
 
 
 Tokens = list[str | Number]  # a line with its numbers
@@ -245,9 +251,8 @@ def plain(tokens: Sequence[str | Number]) -> str:
 
 
 def _normal_cdf(x: Any) -> Any:
-    x = np.ascontiguousarray(x, np.float64)
-    out = np.empty_like(x)
-    special_kernels.normal_cdf(x.reshape(-1), out.reshape(-1))
+    out = np.empty(np.shape(x))
+    special_kernels.normal_cdf(np.array(x, np.float64).reshape(-1), out.reshape(-1))
     return out
 
 
@@ -364,9 +369,7 @@ class Scope:
             case "number":
                 return [parts[0]]
             case "name":
-                return (
-                    ["e"] if parts[0] == "e" else [number(_entry(self.value((kind, *parts)), at))]
-                )
+                return self._letter(parts[0], at)
             case "sum":
                 return self._sum(parts[1], self._axes(parts[0]), at)
             case "@":
@@ -391,6 +394,14 @@ class Scope:
         level = _LEVELS[kind]
         left = self.worked(parts[0], at, level)
         return [*left, f" {kind} ", *self.worked(parts[1], at, level + 1)]
+
+    def _letter(self, name: str, at: tuple[int, ...]) -> Tokens:
+        if name == "e":
+            return ["e"]
+        value = self.look_up(name)
+        shown = number(_entry(value, at))
+        place = _place(np.shape(value), at)
+        return [shown._replace(letter=name, place=place) if np.ndim(value) else shown]
 
     def _exponent(self, node: Tree, at: tuple[int, ...]) -> Tokens:
         line = self.worked(node, at)
@@ -450,11 +461,15 @@ class Scope:
 
 def _entry(value: Any, at: tuple[int, ...]) -> Any:
     """The entry of an array that another, at an index, was broadcast from."""
-    shape = np.shape(value)
-    if not shape:
-        return value
-    at = at[len(at) - len(shape) :]
-    return np.asarray(value)[tuple(0 if n == 1 else i for i, n in zip(at, shape, strict=True))]
+    return np.asarray(value).flat[_place(np.shape(value), at)] if np.ndim(value) else value
+
+
+def _place(shape: tuple[int, ...], at: tuple[int, ...]) -> int:
+    """Where that entry stands, counted in C order."""
+    place = 0
+    for n, i in zip(shape, at[len(at) - len(shape) :], strict=True):
+        place = place * n + (0 if n == 1 else i)
+    return place
 
 
 def _joined(lines: list[Tokens], between: str) -> Tokens:
@@ -462,13 +477,13 @@ def _joined(lines: list[Tokens], between: str) -> Tokens:
     return [*first, *itertools.chain.from_iterable([between, *line] for line in rest)]
 
 
-def sum_of(data: np.ndarray, shape: tuple[int, ...], at: tuple[int, ...]) -> Tokens:
+def sum_of(letter: str, data: np.ndarray, shape: tuple[int, ...], at: tuple[int, ...]) -> Tokens:
     """The terms of the entry of a sum: of an array whose broadcasting to a shape is undone."""
     extra = data.ndim - len(shape)
     whole = (1,) * extra + shape
     axes = tuple(i for i, (n, m) in enumerate(zip(whole, data.shape, strict=True)) if n != m)
-    scope = Scope({"x": data}, (*range(extra), *axes) or ())
-    return scope.worked(("sum", "Σ", ("name", "x")), (0,) * extra + at)
+    scope = Scope({letter: data}, axes)
+    return scope.worked(("sum", "Σ", ("name", letter)), (0,) * extra + at)
 
 
 def nodes(node: Tree) -> Iterator[Tree]:

@@ -17,6 +17,7 @@ from minidl import _drawing, _formulas
 from minidl._formulas import Equation, Number, Scope, Tokens, number
 from minidl._remarks import Remark, norms, remarks
 
+ARRIVALS = 6  # of a value that was used often, so many gradients are told
 ENDS = 25  # of a long walkthrough the first and the last so many ops are told
 
 
@@ -60,6 +61,17 @@ class Step:
 
 def at_text(at: tuple[int, ...]) -> str:
     return ", ".join(map(str, at))
+
+
+def in_rows(data: np.ndarray) -> np.ndarray:
+    """An array as a matrix: a vector as one row, leading axes one after the other."""
+    columns = data.shape[-1] if data.ndim else 1
+    return data.reshape(data.size // columns if columns else 0, columns)
+
+
+def low_mean_high(data: np.ndarray) -> list[Number]:
+    with np.errstate(all="ignore"):
+        return [number(f(data)) for f in (np.min, np.mean, np.max)]
 
 
 def entry_of(letter: str, at: tuple[int, ...]) -> str:
@@ -156,11 +168,16 @@ def _moved_worker(op: Any, letter: str) -> Callable:
         for name, x, source in zip(op.letters, op.arrays(), sources, strict=True):
             if source[at] >= 0:
                 place = tuple(map(int, np.unravel_index(source[at], np.shape(x))))
-                name = name.replace("ᵢ", "")
-                return [f"{entry_of(letter, at)} = {entry_of(name, place)} = ", number(y[at])]
+                taken = _named(name, np.asarray(x), place, int(source[at]))
+                return [f"{entry_of(letter, at)} = ", taken, " = ", number(y[at])]
         return [f"{entry_of(letter, at)} = ", number(y[at])]
 
     return worked
+
+
+def _named(letter: str, data: np.ndarray, at: tuple[int, ...], place: int) -> Number:
+    """An entry by its name instead of its number."""
+    return Number(entry_of(letter, at), str(data[at]), letter, place)
 
 
 def _taken_from(op: Any) -> str:
@@ -178,7 +195,8 @@ def _brief(value: Any) -> str:
 
 
 def _forward_step(op: Any, found: list[Remark]) -> Step:
-    words = f"{op.function.__name__} of {_taken_from(op)}."
+    about = (op.function.__doc__ or "").partition("\n")[0]
+    words = f"{op.function.__name__} of {_taken_from(op)}. {about}".strip()
     if op.path and op.path != op.value.name:
         words = f"In {op.path}, " + words
     notes = [r for r in found if r.about is op or r.about in op.inputs]
@@ -193,14 +211,18 @@ def arrived_part(passed: Any, value: Any, total: np.ndarray) -> Part | None:
     arrivals = passed.arrivals(value)
     if len(arrivals) < 2:
         return None
-    operands = [Operand(f"from {op.value.name}", op.value.name, g) for op, g in arrivals]
+    first = arrivals if len(arrivals) <= ARRIVALS else arrivals[: ARRIVALS - 1]
+    operands = [
+        Operand(f"g{_formulas.subscript(i)}", f"from {op.value.name}", g)
+        for i, (op, g) in enumerate(first, 1)
+    ]
+    scope = Scope({o.letter: o.data for o in operands})
 
     def worked(at: tuple[int, ...]) -> Tokens:
-        line: Tokens = []
-        for o in operands:
-            shown = number(o.data[at])
-            negative = line and shown.shown.startswith("−")
-            line += [" + ", "(", shown, ")"] if negative else [" + ", shown] if line else [shown]
+        line = scope.worked(("name", "g₁"), at)
+        for o in operands[1:]:
+            line += [" + ", *scope.worked(("name", o.letter), at, 4)]
+        line += [f" + … ({len(arrivals) - len(first):,} more)"] if first is not arrivals else []
         return [f"{entry_of('g', at)} = ", *line, " = ", number(total[at])]
 
     return Part(
@@ -230,12 +252,10 @@ def _backward_step(passed: Any, flow: Any, last_arrivals: dict[Any, Any], notes:
     upstream = Operand("g", f"gradient by {y.name}", flow.g, y.key)
     arrived = arrived_part(passed, y, flow.g) if y is not passed.root else None
     step.parts.append(arrived or Part("What arrives: the upstream gradient", result=upstream))
-    scope = op.scope(flow.g) if op.equations else None
     for i, x in enumerate(op.inputs):
-        letter = op.letters[i]
         if flow.products[i] is None or not hasattr(x, "key"):
             continue
-        step.parts += product_parts(op, flow, i, letter, x, scope)
+        step.parts += product_parts(flow, i)
         if last_arrivals.get(x) is flow and x.made_by is None:
             total = passed.gradient(x)
             arrived = arrived_part(passed, x, total) if total is not None else None
@@ -251,14 +271,13 @@ def _backward_step(passed: Any, flow: Any, last_arrivals: dict[Any, Any], notes:
     return step
 
 
-def product_parts(
-    op: Any, flow: Any, i: int, letter: str, x: Any, scope: Scope | None
-) -> Iterator[Part]:
-    """The local derivative where there is one for each entry, the product, and its sum."""
+def product_parts(flow: Any, i: int) -> Iterator[Part]:
+    """Of an input the local derivative where each entry has one, the product, and its sum."""
+    op, x, letter = flow.op, flow.op.inputs[i], flow.op.letters[i]
     product, name = flow.products[i], f"∂{letter}"
     upstream = Operand("g", f"gradient by {op.value.name}", flow.g, op.value.key)
     goes_to, by = f"{name}, on to {x.name}", f"gradient by {x.name}"
-    if scope is None:
+    if not op.equations:
         derivative = op.function.derivatives[min(i, len(op.function.derivatives) - 1)]
         part = Part(goes_to, None, derivative, [upstream], Operand(name, by, product))
         if op.function.moves:
@@ -270,7 +289,7 @@ def product_parts(
             tree = _formulas.without_g(equation.tree)
             local = Equation("", f"∂{y}/∂{letter}", "=", tree)
             local = local._replace(text=f"{local.letter} = {_formulas.text(tree)}")
-            slope = np.asarray(scope.value(tree), flow.g.dtype)
+            slope = np.asarray(flow.scope.value(tree), flow.g.dtype)
             slope = np.broadcast_to(slope, flow.g.shape)
             yield Part(
                 f"The local derivative: how {y} changes with {letter}",
@@ -278,11 +297,11 @@ def product_parts(
                 "",
                 _operands(op, local),
                 Operand(local.letter, "local derivative", slope),
-                _worker(local, scope, local.letter, slope),
+                _worker(local, flow.scope, local.letter, slope),
             )
         operands = [upstream, *_operands(op, equation)]
         part = Part(goes_to, equation, "", operands, Operand(name, by, product))
-        part.worked = _worker(equation, scope, name, product)
+        part.worked = _worker(equation, flow.scope, name, product)
     if product.shape == x.data.shape:
         part.result = Operand(name, by, product, x.key)
         yield part
@@ -291,7 +310,7 @@ def product_parts(
     summed, axes = flow.summed(i), _repeated(x.data, product.shape)
 
     def worked(at: tuple[int, ...]) -> Tokens:
-        terms = _formulas.sum_of(product, x.data.shape, at)
+        terms = _formulas.sum_of(name, product, x.data.shape, at)
         return [f"{entry_of(name, at)} = ", *terms, " = ", number(summed[at])]
 
     yield Part(
@@ -310,9 +329,14 @@ def _moved_back_worker(op: Any, i: int, name: str, g: np.ndarray, product: np.nd
     def worked(at: tuple[int, ...]) -> Tokens:
         flat = int(np.ravel_multi_index(at, product.shape)) if at else 0
         places = np.argwhere(source == flat)
-        terms = " + ".join(entry_of("g", tuple(map(int, place))) for place in places[:6])
-        terms += f" + … ({len(places) - 6} more)" if len(places) > 6 else ""
-        return [f"{entry_of(name, at)} = {terms or 'nothing'} = ", number(product[at])]
+        line: Tokens = [f"{entry_of(name, at)} = "]
+        for k, spot in enumerate(places[:ARRIVALS]):
+            index = tuple(map(int, spot))
+            place = int(np.ravel_multi_index(index, g.shape)) if index else 0
+            line += [" + "] * (k > 0) + [_named("g", g, index, place)]
+        if len(places) > ARRIVALS:
+            line.append(f" + … ({len(places) - ARRIVALS:,} more)")
+        return [*line, " = ", number(product[at])] if len(places) else [*line, number(product[at])]
 
     return worked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +27,7 @@ class Text(str):
 
 def _rows(data: np.ndarray) -> tuple[list[list[str]], bool]:
     """The entries of an array as shown, in rows, and whether these are all."""
-    flat = data.reshape(-1, data.shape[-1]) if data.ndim else data.reshape(1, 1)
+    flat = _story.in_rows(data)
     whole = flat.shape[0] <= SMALL and flat.shape[1] <= SMALL
     rows = [[number(x).shown for x in row[:SMALL]] for row in flat[:SMALL]]
     if flat.shape[1] > SMALL:
@@ -53,10 +54,19 @@ def _block(operand: Operand) -> list[str]:
             left, right = ("[", "]") if len(rows) == 1 else _brackets(i, len(rows))
             lines.append(f"{left} {inside} {right}")
     if not whole:
-        low, mean, high = (number(f(data)).shown for f in (np.min, np.mean, np.max))
+        low, mean, high = (x.shown for x in _story.low_mean_high(data))
         lines.append(f"min {low}, mean {mean}, max {high}")
-    width = max(map(len, lines))
-    return [line.ljust(width) for line in lines]
+    width = max(map(_width, lines))
+    return [_padded(line, width) for line in lines]
+
+
+def _width(line: str) -> int:
+    """How many places a line takes: an accent takes none."""
+    return len(line) - sum(map(bool, map(unicodedata.combining, line)))
+
+
+def _padded(line: str, width: int) -> str:
+    return line + " " * (width - _width(line))
 
 
 def _brackets(i: int, n: int) -> tuple[str, str]:
@@ -68,9 +78,9 @@ def _beside(blocks: list[list[str]]) -> list[str]:
     lines: list[str] = []
     row: list[list[str]] = []
     for block in [*blocks, None]:
-        if row and (block is None or sum(len(b[0]) + 4 for b in [*row, block]) > WIDTH):
+        if row and (block is None or sum(_width(b[0]) + 4 for b in [*row, block]) > WIDTH):
             height = max(map(len, row))
-            filled = [b + [" " * len(b[0])] * (height - len(b)) for b in row]
+            filled = [b + [" " * _width(b[0])] * (height - len(b)) for b in row]
             lines += ["    ".join(parts).rstrip() for parts in zip(*filled, strict=True)]
             row = []
         if block is not None:
@@ -168,56 +178,45 @@ def markdown(walk: Any) -> str:
 
 def explain(walk: Any, value: Any, at: tuple[int, ...]) -> Text:
     """All that is known of one entry: how it was computed, what came back, what the update did."""
-    lines: list[str] = [f"{_story.entry_of(value.name, at)} = {number(value.data[at]).shown}"]
+    lines = [f"{_story.entry_of(value.name, at)} = {number(value.data[at]).shown}"]
     if value.made_by:
-        part = _story.forward_part(value.made_by)
-        if part.worked:
-            lines += ["", f"forward    {part.equation.text if part.equation else part.words}"]
-            lines.append("  " + plain(part.worked(at)))
+        lines += ["", "forward", *_worked([_story.forward_part(value.made_by)], at)]
     for passed in walk.backwards:
         lines += _explained_gradient(walk, passed, value, at)
     for update in walk.updates:
         if update.value is value:
-            lines += _explained_update(update, at)
+            step = _story.update_step(update, [])
+            before, after = number(update.before[at]).shown, number(update.after[at]).shown
+            lines += ["", *textwrap.wrap(step.words, WIDTH), *_worked(step.parts, at)]
+            lines.append(f"before {before}, after {after}")
     return Text("\n".join(lines))
 
 
 def _explained_gradient(walk: Any, passed: Any, value: Any, at: tuple[int, ...]) -> list[str]:
     lines: list[str] = []
-    total = passed.gradient(value)
     for flow in passed.flows:
-        scope = flow.op.scope(flow.g) if flow.op.equations else None
         for i, (x, product) in enumerate(zip(flow.op.inputs, flow.products, strict=True)):
-            if x is not value or product is None:
-                continue
-            for part in _story.product_parts(flow.op, flow, i, flow.op.letters[i], x, scope):
-                if part.worked and part.result and part.result.data.shape == value.data.shape:
-                    rule = part.equation.text if part.equation else part.words
-                    lines += ["", f"backward through {flow.op.value.name}    {rule}"]
-                    lines.append("  " + plain(part.worked(at)))
-    if total is None:
-        return lines
-    arrived = _story.arrived_part(passed, value, total)
-    if arrived and arrived.worked:
-        lines += ["", f"{arrived.heading}:", "  " + plain(arrived.worked(at))]
-    for c in walk.check(passed):
+            if x is value and product is not None:
+                letter = flow.op.letters[i]
+                title = f"backward through {flow.op.value.name}, where {letter} is {value.name}"
+                parts = _story.product_parts(flow, i)
+                same = [p for p in parts if p.result and p.result.data.shape == value.data.shape]
+                lines += ["", title, *_worked(same, at)]
+    total = passed.gradient(value)
+    arrived = None if total is None else _story.arrived_part(passed, value, total)
+    if arrived:
+        lines += ["", arrived.heading, *_worked([arrived], at)]
+    for c in walk.check(passed) if value.made_by is None else ():
         if c.value is value and c.at == at:
-            lines += [
-                "",
-                f"check      backward {number(c.backward).shown}, central difference "
-                f"{number(c.difference).shown}, relative difference {_story.tiny(c.relative)}",
-            ]
+            found = f"{number(c.backward).shown}, central difference {number(c.difference).shown}"
+            lines += ["", f"check: backward {found}, relative difference {_story.tiny(c.relative)}"]
     return lines
 
 
-def _explained_update(update: Any, at: tuple[int, ...]) -> list[str]:
-    step = _story.update_step(update, [])
-    lines = ["", step.words]
-    width = max((len(p.equation.text) for p in step.parts if p.equation), default=0)
-    lines += [
-        f"  {part.equation.text.ljust(width)}    {plain(part.worked(at))}"
-        for part in step.parts
-        if part.worked and part.equation
+def _worked(parts: list[Part], at: tuple[int, ...]) -> list[str]:
+    """The formula of each part, and beside it the line for one entry."""
+    pairs = [
+        (p.equation.text if p.equation else p.words, plain(p.worked(at))) for p in parts if p.worked
     ]
-    before, after = number(update.before[at]).shown, number(update.after[at]).shown
-    return [*lines, f"before {before}, after {after}"]
+    width = max((_width(rule) for rule, _ in pairs), default=0)
+    return [f"  {_padded(rule, width)}    {line}" if width else f"  {line}" for rule, line in pairs]

@@ -69,8 +69,7 @@ class Op:
     def letters(self) -> list[str]:
         """What the formula calls the inputs."""
         if self.function.inputs is None:
-            low = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-            return [f"x{str(i).translate(low)}" for i in range(1, len(self.inputs) + 1)]
+            return [f"x{_formulas.subscript(i)}" for i in range(1, len(self.inputs) + 1)]
         return [line.partition(" ")[0][1:] for line in self.function.derivatives]
 
     def run(self, arrays: list[Any]) -> Any:
@@ -143,6 +142,10 @@ class Flow:
     def __init__(self, op: Op, g: np.ndarray) -> None:
         self.op, self.g = op, np.array(g)
         self.products: list[np.ndarray | None] = [None] * len(op.inputs)
+
+    @functools.cached_property
+    def scope(self) -> Scope:
+        return self.op.scope(self.g)
 
     def summed(self, i: int) -> np.ndarray:
         product, x = self.products[i], self.op.inputs[i].data
@@ -274,13 +277,11 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     >>> print(walk.explain("w", 1))
     w[1] = 2
     <BLANKLINE>
-    backward through power    ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0
-      ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
+    backward through power, where a is w
+      ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0    ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
+      ∂a = g b aᵇ⁻¹ if b ≠ 0 else 0     ∂a[1] = 1 · 2 · 2^(2 − 1) = 4
     <BLANKLINE>
-    backward through power    ∂a = g b aᵇ⁻¹ if b ≠ 0 else 0
-      ∂a[1] = 1 · 2 · 2^(2 − 1) = 4
-    <BLANKLINE>
-    check      backward 4, central difference 4, relative difference < 1e−8
+    check: backward 4, central difference 4, relative difference < 1e−8
     """
 
     def __init__(self) -> None:
@@ -540,6 +541,7 @@ class Walkthrough:
                 found.append(Checked(leaf.value, at, g, slope, relative))
         return found
 
+    @np.errstate(all="ignore")
     def _central_difference(self, passed: Backward, leaf: Value, at: tuple[int, ...]) -> float:
         middle = leaf.data.astype(np.float64)
         h = 6e-6 * max(1.0, abs(middle[at]))

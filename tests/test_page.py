@@ -50,7 +50,7 @@ def agree(data, walk):
             for place, operand in pairs:
                 assert on_page(data["arrays"][place["array"]]) == exact(operand.data)
                 numbers += operand.data.size
-            assert bool(shown["worked"]) is bool(part.worked)
+            assert bool(shown["worked"]) is bool(part.worked and part.result.data.size)
             for at, line in shown["worked"].items():
                 assert line[-1][1] == exact(part.result.data)[at]
     return numbers
@@ -76,7 +76,7 @@ def test_the_page_shows_the_tapes_numbers_of_an_op(name, arrays, options):
 @pytest.mark.parametrize("rule", RULES)
 def test_the_page_shows_the_kernels_numbers_of_a_rule(rule):
     w = dl.Tensor(np.array([0.5, -1.0]), requires_grad=True, name="w")
-    optimizer = RULES[rule]([w], lr=0.1)
+    optimizer = getattr(dl.optim, rule)([w], lr=0.1)
     before = w.data.copy()
     with dl.trace() as walk:
         (w * w).sum().backward()
@@ -84,7 +84,6 @@ def test_the_page_shows_the_kernels_numbers_of_a_rule(rule):
     data = data_of(walk)
     agree(data, walk)
     (update,) = (step for step in data["steps"] if step["phase"] == "update")
-    assert on_page(data["arrays"][update["parts"][-1]["result"]["array"]]) or rule == "Lion"
     after = [p["result"] for p in update["parts"] if p["result"]["letter"] == "θ"][-1]
     assert on_page(data["arrays"][after["array"]]) == exact(w.data)
     node = data["nodes"][walk.values[0].key]
@@ -134,24 +133,19 @@ def test_a_name_stays_text(name):
     w = dl.Tensor([1.0, 2.0], requires_grad=True, name=name)
     with dl.trace() as walk:
         (w * 2).sum().backward()
-    text = page(walk)
-    assert Tags(text).tags.count("script") == Tags(page(lesson())).tags.count("script")
-    assert "b" not in Tags(text).tags[Tags(text).tags.index("main") :] or "<b>" not in name
-    assert name not in text or not set(name) & set("<>&\u2028")
     data = data_of(walk)
     assert data["nodes"][walk.values[0].key]["name"] == name
+    w.name = "w"
+    with dl.trace() as harmless:
+        (w * 2).sum().backward()
+    assert Tags(page(walk)).tags == Tags(page(harmless)).tags
 
 
 def test_a_notebooks_frame_holds_the_page_and_nothing_else():
     walk = lesson()
-    tags = Tags(frame(walk))
-    assert tags.tags == ["iframe"]
+    assert Tags(frame(walk)).tags == ["iframe"]
     assert walk._repr_html_() == frame(walk)
-    (content,) = (
-        value
-        for tag, attributes in [("iframe", html.parser.HTMLParser())]
-        for value in re.findall(r'srcdoc="([^"]*)"', frame(walk))
-    )
+    (content,) = re.findall(r'srcdoc="([^"]*)"', frame(walk))
     assert html.unescape(content) == page(walk)
 
 
@@ -189,7 +183,7 @@ def test_a_large_array_is_summarised_and_all_its_entries_are_there(shape, dtype)
     for name, value in (("min", x.min()), ("mean", x.mean()), ("max", x.max())):
         assert array[name][1] == str(value)
     corner = on_page(array)
-    assert 0 < len(corner) <= 36
+    assert 0 < len(corner) <= 16
     assert corner.items() <= exact(x).items()
     values = np.frombuffer(base64.b64decode(array["values"]), x.dtype.newbyteorder("<"))
     np.testing.assert_array_equal(values.reshape(shape), x)
@@ -214,7 +208,7 @@ def test_a_heat_map_shows_where_the_numbers_are():
 def test_arrays_beyond_the_limit_are_shown_by_corner_and_heat_map_alone():
     x, array = large((EMBEDDED + 1,))
     assert array["values"] is None
-    assert on_page(array).items() <= {str(i): str(x[i]) for i in range(6)}.items()
+    assert on_page(array).items() <= {str(i): str(x[i]) for i in range(4)}.items()
     assert array["heat"]
 
 

@@ -46,7 +46,7 @@ POSITIVE = [([P(2, 3)], {}), ([np.array([0.1, 1.0, 30.0])], {})]
 
 
 def alike(names, cases):
-    return {name: cases for name in names.split()}
+    return {name: [*cases] for name in names.split()}
 
 
 CASES = {  # for each op the inputs and options that it is walked with
@@ -877,6 +877,7 @@ def test_a_schedule_with_a_memory_is_told_as_it_was():
     told = str(walk)
     for _ in range(5):
         schedule.observe(1.0)
+    assert schedule(9) < 0.1
     assert str(walk) == told
 
 

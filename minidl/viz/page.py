@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError("minidl's pages need Jinja2: pip install 'minidl[viz]'") from error
 
 LARGE = 64  # entries, above which an array is shown as a corner and a heat map
-CORNER = 6  # rows and columns of it
+CORNER = 4  # rows and columns of it
 HEAT = 48  # cells of a heat map, each way
 EMBEDDED = 500_000  # entries of large arrays that go into a page, all together
 
@@ -105,7 +105,10 @@ class _Data:
         return nodes
 
     def step(self, step: _story.Step) -> dict[str, Any]:
-        table = step.table and {"head": step.table[0], "rows": step.table[1]}
+        table = step.table and {
+            "head": step.table[0],
+            "rows": [[_token(cell) for cell in row] for row in step.table[1]],
+        }
         keys = {value.name: value.key for value in self.walk.values}
         return {
             "phase": step.phase,
@@ -116,7 +119,7 @@ class _Data:
             "notes": [{"title": note.title, "text": note.text} for note in step.notes],
             "table": table or None,
             "bars": [
-                {"label": label, "number": size, "share": share, "node": keys.get(label)}
+                {"label": label, "number": size[:2], "share": share, "node": keys.get(label)}
                 for label, size, share in step.bars
             ]
             or None,
@@ -131,7 +134,7 @@ class _Data:
             places = np.ndindex(part.result.data.shape)
             if part.result.data.size > LARGE:
                 places = _corner_places(part.result.data.shape)
-            worked = {_story.at_text(at): part.worked(at) for at in places}
+            worked = {_story.at_text(at): [_token(t) for t in part.worked(at)] for at in places}
         return {
             "heading": part.heading,
             "formula": formula,
@@ -161,7 +164,7 @@ class _Data:
         return self.numbers[id(data)]
 
     def described(self, name: str, data: np.ndarray) -> dict[str, Any]:
-        flat = data.reshape(-1, data.shape[-1]) if data.ndim else data.reshape(1, 1)
+        flat = _story.in_rows(data)
         whole = data.size <= LARGE
         places = list(np.ndindex(data.shape)) if whole else list(_corner_places(data.shape))
         columns = min(flat.shape[1], data.size if whole else CORNER) or 1
@@ -172,19 +175,17 @@ class _Data:
             self.left -= data.size
             little = data.astype(data.dtype.newbyteorder("<"))
             values = base64.b64encode(little.tobytes()).decode()
-        low, mean, high = (
-            number(f(data)) if data.size else None for f in (np.min, np.mean, np.max)
-        )
+        low, mean, high = _story.low_mean_high(data) if data.size else [None] * 3
         return {
             "name": name,
             "shape": data.shape,
             "dtype": str(data.dtype),
-            "min": low,
-            "mean": mean,
-            "max": high,
+            "min": low and low[:2],
+            "mean": mean and mean[:2],
+            "max": high and high[:2],
             "whole": whole,
             "index": [[at for at, _ in row] for row in rows],
-            "rows": [[shown for _, shown in row] for row in rows],
+            "rows": [[shown[:2] for _, shown in row] for row in rows],
             "values": values,
             "heat": _heat(flat) if data.size > 1 else None,
         }
@@ -197,18 +198,23 @@ def _corner_places(shape: tuple[int, ...]) -> Any:
 
 
 def _scalar(x: np.ndarray | None) -> Any:
-    return None if x is None or x.size != 1 else number(x.reshape(-1)[0])
+    return None if x is None or x.size != 1 else number(x.reshape(-1)[0])[:2]
+
+
+def _token(token: Any) -> Any:
+    """A number without its place, where it has none."""
+    return token if isinstance(token, str) or token.letter else token[:2]
 
 
 def _heat(flat: np.ndarray) -> list[list[int]]:
     """Means of blocks as 0 … 255: 128 is 0 for data of both signs, else 0 is the smallest."""
     flat = np.nan_to_num(flat.astype(float), posinf=0.0, neginf=0.0)
+    low, high = flat.min(), flat.max()
     for axis in (0, 1):
         n = flat.shape[axis]
         starts = np.unique(np.arange(min(n, HEAT)) * n // min(n, HEAT))
         counts = np.diff([*starts, n])
         flat = np.add.reduceat(flat, starts, axis) / np.expand_dims(counts, 1 - axis)
-    low, high = flat.min(), flat.max()
     if low < 0 < high:
         size = max(-low, high)
         shades = 128 + flat / size * 127

@@ -227,31 +227,10 @@
 
   // ---- A step
 
-  // Which cells of the operands went into an entry of the result. Of each operand, it is the largest
-  // group among all its cells, a row, a column and the cell of the same index (as it is broadcast)
-  // whose numbers stand in the worked line; no number there counts twice.
-  function usedCells(operands, index, line) {
-    const numbers = line.filter((item) => typeof item !== 'string').map(([, exact]) => exact);
-    const left = numbers.length > 1 ? numbers.slice(0, -1) : numbers; // the last is the result
-    const at = index === '' ? [] : index.split(', ').map(Number);
-    const most = left.length > operands.length ? Infinity : 1; // cells of one operand
-    const without = (group) => {
-      const rest = [...left];
-      const fits = group.every(({ exact }) => rest.includes(exact) && rest.splice(rest.indexOf(exact), 1));
-      return fits ? rest : null;
-    };
-    return operands.map((array) => {
-      const cells = array.rows.flatMap((row, r) =>
-        row.map(([, exact], c) => ({ r, c, exact, index: array.index[r][c] })));
-      const tail = at.slice(at.length - array.shape.length);
-      const same = tail.map((k, axis) => (array.shape[axis] === 1 ? 0 : k)).join(', ');
-      const groups = [cells, cells.filter((cell) => cell.index === same), ...at.flatMap((k) =>
-        [cells.filter(({ r }) => r === k), cells.filter(({ c }) => c === k)])];
-      const fitting = groups.filter((group) => group.length <= most && without(group));
-      const best = fitting.sort((a, b) => b.length - a.length)[0] ?? [];
-      left.splice(0, Infinity, ...without(best));
-      return new Set(best.map((cell) => cell.index));
-    });
+  // The cells of an operand that went into a worked line: its numbers say where they stand.
+  function usedCells({ letter, array }, line) {
+    const from = line.filter((item) => typeof item !== 'string' && item[2] === letter);
+    return new Set(from.map(([, , , place]) => indexOf(arrays[array], place)));
   }
 
   function outcome(part, operands) { // the result, and the making of the entry chosen in it
@@ -264,10 +243,10 @@
         make('span', { class: 'label' }, `${letter || array.name}${bracketed(index)} in numbers`),
         ...(line ? [tokens(line)] : entryLines(array, letter, index, node)),
         ...(line && !array.whole ? [explainLine(array, index, node)] : []));
-      const used = usedCells(part.operands.map((operand) => arrays[operand.array]), index, line ?? []);
-      operands.forEach((operand, k) => {
-        for (const cell of operand.querySelectorAll('.cell')) {
-          cell.classList.toggle('used', used[k].has(cell.dataset.index));
+      part.operands.forEach((operand, k) => {
+        const used = usedCells(operand, line ?? []);
+        for (const cell of operands[k].querySelectorAll('.cell')) {
+          cell.classList.toggle('used', used.has(cell.dataset.index));
         }
       });
     });
