@@ -46,7 +46,7 @@ TREES = {
     "a²": ("^", A, ("number", "2")),
     "aᵇ": ("^", A, B),
     "a⁻ᵇ": ("^", A, ("negative", B)),
-    "a^(b + c)": ("^", A, ("+", B, C)),
+    "a^(b+c)": ("^", A, ("+", B, C)),
     "aᵀ": ("transposed", A),
     "[a]": ("holds", A),
     "|a|": ("size", A),
@@ -322,7 +322,7 @@ def test_the_number_of_terms_that_are_written_out_can_be_chosen():
 )
 def test_the_sum_that_undoes_broadcasting_has_a_term_for_each_repetition(shape, at, expected):
     data = np.arange(6.0).reshape(2, 3)
-    assert plain(_formulas.sum_of(data, shape, at)) == expected
+    assert plain(_formulas.sum_of("x", data, shape, at)) == expected
 
 
 RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
@@ -438,7 +438,7 @@ def test_a_worked_line_read_with_ordinary_arithmetic_gives_the_value(node, numbe
     ],
 )
 def test_a_number_is_shown_in_four_digits_and_kept_in_all(x, shown, exact):
-    assert number(x) == (shown, exact)
+    assert number(x)[:2] == (shown, exact)
 
 
 @given(st.floats(-1e308, 1e308), st.booleans())
@@ -446,7 +446,7 @@ def test_a_number_is_shown_to_four_digits_and_exact_to_the_last(x, single):
     if single:
         with np.errstate(over="ignore"):
             x = np.float32(x)
-    shown, exact = number(x)
+    shown, exact, *_ = number(x)
     assert type(x)(exact) == x
     if math.isfinite(x):
         assert float(shown.replace("−", "-")) == pytest.approx(float(x), rel=5.1e-4, abs=0)

@@ -903,7 +903,7 @@ def test_explain_tells_every_term_of_a_weights_last_update():
     lines = text.splitlines()
     assert lines[0].startswith("dense1.weight[0, 1] = ")
     assert "∂W = xᵀ @ g" in text
-    assert "check      backward" in text
+    assert "check: backward" in text
     assert "θ ← θ − η m̂ / (√v̂ + ε)" in text
     assert lines[-1].startswith("before ")
     assert repr(text) == text
