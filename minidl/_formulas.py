@@ -607,16 +607,15 @@ def _ml(node: Tree, level: int = 0) -> str:
             return f"<msqrt>{_ml(parts[1])}</msqrt>"
         case "call":
             inside = "<mo>,</mo>".join(map(_ml, parts[1:]))
-            return f"<mi>{parts[0]}</mi><mo>(</mo>{inside}<mo>)</mo>"
+            return _row(f"<mi>{parts[0]}</mi>{_fenced(inside)}")
         case "holds" | "size":
-            opening, closing = "[]" if kind == "holds" else "||"
-            return f"<mo>{opening}</mo>{_ml(parts[0])}<mo>{closing}</mo>"
+            return _fenced(_ml(parts[0]), "[]" if kind == "holds" else "||")
         case "sum":
             sign, low = parts[0][0], parts[0][1:]
             sign = f"<msub><mo>{sign}</mo>{_identifier(low)}</msub>" if low else f"<mo>{sign}</mo>"
             line = sign + _ml(parts[1], 4)
         case "negative":
-            line = f"<mo>−</mo>{_ml(parts[0], 4)}"
+            line = _row(f"<mo>−</mo>{_ml(parts[0], 4)}")
         case "not":
             line = f"<mtext>not&#160;</mtext>{_ml(parts[0], 2)}"
         case "if":
@@ -627,7 +626,12 @@ def _ml(node: Tree, level: int = 0) -> str:
         case _:
             own, sign = _LEVELS[kind], {"<": "&lt;", ">": "&gt;"}.get(kind, kind)
             line = f"{_ml(parts[0], own)}<mo>{sign}</mo>{_ml(parts[1], own + 1)}"
-    return f"<mo>(</mo>{line}<mo>)</mo>" if level > _LEVELS.get(kind, 9) else line
+    return _fenced(line) if level > _LEVELS.get(kind, 9) else line
+
+
+def _fenced(inside: str, fence: str = "()") -> str:
+    """Brackets with what they hold, in a row of their own, so that they stand close to it."""
+    return _row(f"<mo>{fence[0]}</mo>{inside}<mo>{fence[1]}</mo>")
 
 
 def _row(inside: str) -> str:
@@ -635,7 +639,9 @@ def _row(inside: str) -> str:
 
 
 def _identifier(name: str) -> str:
-    """A letter with its subscript, or a word."""
+    """A letter with its subscript, or a word; a gradient is one after ∂."""
+    if name.startswith("∂"):
+        return _row(f"<mo>∂</mo>{_identifier(name[1:])}")
     low = "₀₁₂₃₄₅₆₇₈₉ᵢₖ∞₊"
     plain_low = name[-1:].translate(str.maketrans(low, "0123456789ik∞+"))
     if len(name) > 1 and name[-1] in low:

@@ -346,7 +346,7 @@ def _check_step(walk: Any, passed: Any) -> Step | None:
     if not checked:
         return None
     rows: list[list[str | Number]] = [
-        [entry_of(c.value.name, c.at), number(c.backward), number(c.difference), tiny(c.relative)]
+        [entry_of(c.value.name, c.at), number(c.backward), number(c.difference), relative_text(c)]
         for c in checked
     ]
     entries = sum(leaf.gradient.size for leaf in passed.leaves)
@@ -360,9 +360,12 @@ def _check_step(walk: Any, passed: Any) -> Step | None:
     return Step("backward", "The check", words, None, table=(head, rows))
 
 
-def tiny(x: float) -> str:
-    """A relative difference; what is below 10⁻⁸ is rounding, and other on each machine."""
-    return "< 1e−8" if x < 1e-8 else f"{x:.0e}".replace("e-0", "e-").replace("-", "−")
+def relative_text(checked: Any) -> str:
+    """A relative difference; below a bound it is rounding, and other on each machine."""
+    bound = 1e-8 if checked.value.data.dtype == np.float64 else 1e-5
+    x = checked.relative
+    size = f"{max(x, bound):.0e}".replace("e-0", "e−")
+    return f"< {size}" if x < bound else size
 
 
 # --- update -------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ def _explained_gradient(walk: Any, passed: Any, value: Any, at: tuple[int, ...])
     for c in walk.check(passed) if value.made_by is None else ():
         if c.value is value and c.at == at:
             found = f"{number(c.backward).shown}, central difference {number(c.difference).shown}"
-            lines += ["", f"check: backward {found}, relative difference {_story.tiny(c.relative)}"]
+            lines += ["", f"check: backward {found}, relative difference {_story.relative_text(c)}"]
     return lines
 
 

@@ -357,7 +357,9 @@ def test_no_line_is_longer_than_100_characters(pattern):
     assert long == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/mathematics.md", "docs/proof.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{name}.md" for name in ("mathematics", "proof", "walkthrough"))]
+)
 def test_what_a_page_links_to_is_there(page):
     page = Path(__file__).parents[1] / page
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
