@@ -18,6 +18,7 @@ from minidl._formulas import Equation, Number, Scope, Tokens, number
 from minidl._remarks import Remark, norms, remarks
 
 ARRIVALS = 6  # of a value that was used often, so many gradients are told
+SHORT = 8  # entries of an option that are told
 ENDS = 25  # of a long walkthrough the first and the last so many ops are told
 
 
@@ -191,7 +192,9 @@ def _taken_from(op: Any) -> str:
 
 
 def _brief(value: Any) -> str:
-    return f"an array {value.shape}" if isinstance(value, np.ndarray) else str(value)
+    if isinstance(value, np.ndarray):
+        return str(value.tolist()) if value.size <= SHORT else f"an array {value.shape}"
+    return str(value)
 
 
 def _forward_step(op: Any, found: list[Remark]) -> Step:

@@ -281,7 +281,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
       ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0    ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
       ∂a = g b aᵇ⁻¹ if b ≠ 0 else 0     ∂a[1] = 1 · 2 · 2^(2 − 1) = 4
     <BLANKLINE>
-    check: backward 4, central difference 4, relative difference < 1e−8
+    check: backward 4, central difference 4, relative difference < 1e−5
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,11 @@ import numpy as np
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-QUICK = {"digits.py": ["--epochs", "1"], "online_ftrl.py": ["--rows", "1000"]}
+QUICK = {
+    "digits.py": ["--epochs", "1"],
+    "online_ftrl.py": ["--rows", "1000"],
+    "regression.py": ["--seeds", "1"],
+}
 
 
 def run(name, *arguments, cwd, **environment):
@@ -32,9 +36,10 @@ def run(name, *arguments, cwd, **environment):
     )
 
 
-def without_matplotlib(folder):
-    """An environment in which importing matplotlib fails as if it were not installed."""
-    (folder / "sitecustomize.py").write_text("import sys; sys.modules['matplotlib'] = None\n")
+def without_viz(folder):
+    """An environment in which importing Matplotlib or Jinja2 fails as if not installed."""
+    hide = "import sys; sys.modules['matplotlib'] = sys.modules['jinja2'] = None\n"
+    (folder / "sitecustomize.py").write_text(hide)
     return {"PYTHONPATH": str(folder)}
 
 
@@ -99,11 +104,10 @@ def test_digits_reach_97_percent_and_draw_the_mistakes(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
-def test_without_matplotlib_an_example_says_what_to_install(name, tmp_path):
-    arguments = QUICK.get(name, ["--seeds", "1"])
-    result = run(name, *arguments, cwd=tmp_path, **without_matplotlib(tmp_path))
+def test_without_the_extra_an_example_says_what_to_install(name, tmp_path):
+    result = run(name, *QUICK.get(name, []), cwd=tmp_path, **without_viz(tmp_path))
     assert "pip install 'minidl[viz]'" in result.stderr
-    assert not list(tmp_path.glob("*.png"))
+    assert [path.name for path in tmp_path.iterdir()] == ["sitecustomize.py"]
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
@@ -112,9 +116,28 @@ def test_an_example_has_help_and_refuses_what_it_does_not_know(name, tmp_path):
     result = run(name, "--epocs", "3", cwd=tmp_path)
     assert result.returncode == 2
     assert "unrecognized arguments: --epocs" in result.stderr
-    result = run(name, "--figure", "no/such/folder/x.png", cwd=tmp_path)
+    option = "--page" if name == "walkthrough.py" else "--figure"
+    result = run(name, option, "no/such/folder/x", cwd=tmp_path)
     assert result.returncode == 2
     assert "there is no folder" in result.stderr
+
+
+# --- walkthrough.py -----------------------------------------------------------------------------
+
+
+def test_the_walkthrough_measures_what_backward_computes_and_writes_a_page(tmp_path):
+    result = run("walkthrough.py", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    pairs = re.findall(r"backward ([+-][\d.]+) +measured ([+-][\d.]+)", result.stdout)
+    assert len(pairs) == 9
+    assert all(math.isclose(float(a), float(b), abs_tol=2e-9) for a, b in pairs)
+    assert "y[0, 1] = 0.7 · (−0.5) + 0.8 · 0.7 + 0 = 0.21" in result.stdout
+    assert "θ[0, 1] ← −0.5 − 0.1 · (−0.3284) / (√0.1078 + 1e−8) = −0.4" in result.stdout
+    for title in ("Inputs that need scaling", "Saturated tanh", "was not zeroed", "vanishing"):
+        assert title in result.stdout
+    assert "<title>Walkthrough of loss</title>" in (tmp_path / "walkthrough.html").read_text(
+        "utf-8"
+    )
 
 
 # --- online_ftrl.py -----------------------------------------------------------------------------

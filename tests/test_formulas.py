@@ -486,9 +486,26 @@ def test_a_local_derivative_is_a_fraction_on_the_left():
     assert ["".join(part.itertext()) for part in root.find(".//mfrac")] == ["∂y", "∂x1"]
 
 
-def test_brackets_stand_in_mathml_where_they_are_needed():
-    root = ET.fromstring(_formulas.mathml(parse("y = (a + b) c − (d − e)²")))
-    assert "".join(root.itertext()) == "y=(a+b)c−(d−e)2"
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("y = (a + b) c − (d − e)²", "y=(a+b)c−(d−e)2"),
+        ("y = a (b / c)", "y=abc"),
+        ("y = (a / b)²", "y=(ab)2"),
+        ("y = (a b)²", "y=(ab)2"),
+        ("y = (a + b) @ c", "y=(a+b)@c"),
+        ("y = a − (b − c)", "y=a−(b−c)"),
+        ("y = −(a + b)", "y=−(a+b)"),
+        ("y = (Σ a) b", "y=(Σa)b"),
+        ("y = ln(a b)", "y=ln(ab)"),
+        ("y = √(a + b)", "y=a+b"),
+        ("y = [(a or b) and c]", "y=[(aorb)andc]"),
+        ("y = |a − b|", "y=|a−b|"),
+    ],
+)
+def test_brackets_stand_in_mathml_where_they_are_needed(line, shown):
+    root = ET.fromstring(_formulas.mathml(parse(line)))
+    assert "".join(root.itertext()) == shown
 
 
 def test_names_are_escaped_in_mathml():

@@ -259,6 +259,15 @@ def test_no_line_of_the_small_lesson_is_longer_than_100_characters(rule):
     assert not any(line.endswith(" ") for line in lines)
 
 
+def test_no_line_is_longer_however_many_terms_there_are():
+    model, rng = nn.MLP([100, 50, 10], rng=0), np.random.default_rng(0)
+    x, labels = rng.normal(size=(64, 100)), rng.integers(0, 10, 64)
+    with dl.trace() as walk:
+        losses.cross_entropy(model(x), labels).backward()
+        optim.Adam(model).step()
+    assert max(map(len, str(walk).splitlines())) <= 100
+
+
 def test_the_text_is_the_same_each_time(walk):
     assert str(lesson()) == str(walk) == str(walk)
 

@@ -206,6 +206,13 @@ def test_every_entry_of_every_value_can_be_explained(name, arrays, options):
             assert number(value.data[at]).shown in text
 
 
+def test_a_line_that_is_but_a_number_gives_it_once():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        (w + 3.0).sum().backward()
+    assert "∂a[1] = 1\n" in walk.explain("w", 1)
+
+
 def test_what_moves_entries_says_where_each_came_from():
     x = dl.Tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], requires_grad=True)
     with dl.trace() as walk:
@@ -362,9 +369,12 @@ def test_each_group_of_an_optimizer_is_told_with_its_own_options():
     assert found == [("v", 0.1, 0.0), ("w", 0.5, 0.9)]
 
 
-def test_a_rule_without_equations_is_told_by_its_numbers():
+@pytest.mark.parametrize("lines", ["", "θ ← θ − ηq", "half of it, see the paper"])
+def test_a_rule_whose_equations_cannot_be_worked_out_is_told_by_its_numbers(lines):
     class Half(optim.Optimizer):
         """Halve."""
+
+        equations = lines
 
         def update(self, group, lr, t, w, g):
             for x in w:
@@ -375,7 +385,7 @@ def test_a_rule_without_equations_is_told_by_its_numbers():
         (w * 1).sum().backward()
         Half([w]).step()
     assert "before 4, after 2" in walk.explain("w", 0)
-    assert "Half states no equations." in str(walk)
+    assert "Half, update t = 1 of w" in str(walk)
 
 
 # --- what is computed is computed as ever -------------------------------------------------------
