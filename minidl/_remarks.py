@@ -81,9 +81,9 @@ def _dead(walk: Any) -> Iterator[Remark]:
                 listed = ", ".join(map(str, units[:8])) + (" …" if len(units) > 8 else "")
                 yield Remark(
                     "Dead ReLU",
-                    f"{len(units)} of {y.shape[-1]} units of {op.value.name} (number {listed}) gave "
-                    "0 for every sample here: no gradient passes, so these samples can't revive "
-                    "them. A smaller rate, another start or leaky_relu helps.",
+                    f"{len(units)} of {y.shape[-1]} units of {op.value.name} (number {listed}) "
+                    "gave 0 for every sample here: no gradient passes, so these samples can't "
+                    "revive them. A smaller rate, another start or leaky_relu helps.",
                     op,
                 )
 

@@ -18,6 +18,7 @@ import copy
 import difflib
 import functools
 import inspect
+import itertools
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ class Value:
 
     def __init__(self, kind: str, data: np.ndarray, number: int) -> None:
         self.kind, self.data, self.key = kind, np.array(data), f"v{number}"
-        self.name = self.base = ""  # base: without the number of a second one of that name
+        self.name = self.base = ""  # the base is without the number of a second one of that name
         self.made_by: Op | None = None
         self.users: list[tuple[Op, int]] = []  # the ops that took it, and as which input
 
@@ -150,9 +151,8 @@ class Flow:
     def summed(self, i: int) -> np.ndarray:
         product, x = self.products[i], self.op.inputs[i].data
         assert product is not None
-        return (unbroadcast(product, x.shape) if product.shape != x.shape else product).astype(
-            x.dtype
-        )
+        whole = product if product.shape == x.shape else unbroadcast(product, x.shape)
+        return whole.astype(x.dtype, copy=False)
 
 
 class Leaf:
@@ -287,8 +287,9 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     def __init__(self) -> None:
         self.walk = Walkthrough()
         self._open = False
-        self._stack: list[nn.Module] = []  # the modules whose forward is running
-        self._stacks: list[tuple[nn.Module, ...]] = []  # the same, for each op
+        self._calls: list[tuple[int, nn.Module]] = []  # numbered, of modules whose forward runs
+        self._calls_of: list[tuple[tuple[int, nn.Module], ...]] = []  # the same, for each op
+        self._numbers = itertools.count()
         self._known: dict[Any, Value] = {}  # by id and version
         self._held: list[tuple[Any, Value]] = []  # what has these ids, kept alive
         self._flows: dict[int, Flow] = {}  # of the backward pass that is running, by op
@@ -309,17 +310,17 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         traces.discard(self)
         self._open = False
         self._give_names(sys._getframe(1).f_locals)
-        self._known, self._held, self._stacks, self._updates = {}, [], [], []
+        self._known, self._held, self._calls_of, self._updates = {}, [], [], []
 
     # what ops, modules, backward and optimizers report
 
     @contextlib.contextmanager
     def inside(self, module: nn.Module) -> Iterator[None]:
-        self._stack.append(module)
+        self._calls.append((next(self._numbers), module))
         try:
             yield
         finally:
-            self._stack.pop()
+            self._calls.pop()
 
     def op(
         self, function: Any, given: Any, arrays: list, extra: Any, options: dict, result: Tensor
@@ -330,8 +331,8 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         bound.apply_defaults()
         chosen = dict(list(bound.arguments.items())[len(first) :])
         value = self._add("op", result, result.data)
-        op = Op(len(self._stacks) + 1, function, inputs, copy.deepcopy(chosen), value)
-        self._stacks.append(tuple(self._stack))
+        op = Op(len(self._calls_of) + 1, function, inputs, copy.deepcopy(chosen), value)
+        self._calls_of.append(tuple(self._calls))
         self.walk.events.append(op)
         node = result._node
         if node is not None and node.vjps is not None:
@@ -421,19 +422,25 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     def _give_names(self, variables: dict[str, Any]) -> None:
         """A name for each box: a module's or parameter's path, a tensor's own, a variable's."""
         paths: dict[int, str] = {}
-        for outermost in {id(stack[0]): stack[0] for stack in self._stacks if stack}.values():
-            paths[id(outermost)] = type(outermost).__name__.lower()
-            paths |= {id(member): path for path, member in nn._walk(outermost, "", set())}
-        for op, stack in zip(self.walk.ops, self._stacks, strict=True):
-            op.path = paths[id(stack[-1])] if stack else ""
-        ops_at = collections.Counter(op.path for op in self.walk.ops)
+        for calls in self._calls_of:
+            for _, module in calls[:1]:  # the outermost
+                if id(module) not in paths:
+                    paths[id(module)] = type(module).__name__.lower()
+                    paths |= {id(member): path for path, member in nn._walk(module, "", set())}
+        ops_in = collections.Counter(calls[-1:] for calls in self._calls_of)
+        alone = set()  # in their module's call
+        for op, calls in zip(self.walk.ops, self._calls_of, strict=True):
+            for _, module in calls[-1:]:  # the innermost
+                op.path = paths.get(id(module)) or type(module).__name__.lower()
+            if ops_in[calls[-1:]] == 1:
+                alone.add(op)
         taken: collections.Counter[str] = collections.Counter()
         for x, value in self._held:
             own = x.name if isinstance(x, Tensor) else None
             name = paths.get(id(x)) or own or value.name
             if value.made_by:
                 path, kind = value.made_by.path, value.made_by.function.__name__
-                in_module = path if ops_at[path] == 1 else f"{path}.{kind}"
+                in_module = path if value.made_by in alone else f"{path}.{kind}"
                 name = (in_module if path else own) or _variable(x, variables) or kind
             elif not name:
                 letters = {user.letters[i] for user, i in value.users}
@@ -578,12 +585,14 @@ class Walkthrough:
     def explain(self, name: str, index: Any = None) -> _text.Text:
         """One entry of a parameter, an input or a layer's value: every term of it.
 
-        name   as in the walkthrough, such as "dense1.weight" or "tanh1"
+        name   as in the walkthrough, such as "dense1.weight" or "tanh1"; of a parameter that was
+               updated several times the last
         index  an entry, such as 3 or (0, 2); may be left out where there is but one
 
         ValueError for an unknown name, IndexError for an entry that isn't there.
         """
         known = {value.name: value for value in self.values}
+        known |= {update.value.base: update.value for update in self.updates}
         if name not in known:
             near = difflib.get_close_matches(str(name), known, 3) or list(known)[:8]
             raise ValueError(

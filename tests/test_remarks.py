@@ -275,31 +275,32 @@ def test_a_gradient_that_is_not_finite_is_marked_at_its_op_and_not_after():
 
 
 @pytest.mark.parametrize(
-    ("case", "title", "part"),
+    ("case", "title", "parts"),
     [
-        (of(dl.tanh, [4.0, 0.1, 0.5, 1.0]), "Saturated tanh", "25% of tanh is close to -1 or 1"),
-        (of(dl.sigmoid, [9.0, -9.0]), "Saturated sigmoid", "100% of sigmoid is close to 0 or 1"),
-        (of(dl.relu, [[-1.0, 2.0], [-3.0, 1.0]]), "Dead ReLU", "1 of 2 units of relu (0) are 0"),
+        (of(dl.tanh, [4.0, 0.1, 0.5, 1.0]), "Saturated tanh", ["25% of tanh", "−1 or 1"]),
+        (of(dl.sigmoid, [9.0, -9.0]), "Saturated sigmoid", ["100% of sigmoid", "0 or 1"]),
+        (of(dl.relu, [[-1.0, 2.0], [-3.0, 1.0]]), "Dead ReLU", ["2 units of relu", "number 0"]),
         (
             of(dl.relu, -np.ones((2, 9))),
             "Dead ReLU",
-            "9 of 9 units of relu (0, 1, 2, 3, 4, 5, 6, 7 …)",
+            ["9 units of relu", "0, 1, 2, 3, 4, 5, 6, 7 …"],
         ),
-        (scaled(50.0), "Inputs that need scaling", "input goes from -50 to 2"),
-        (layers(1e-4), "A vanishing gradient", "the gradient of first is 5"),
-        (layers(1e5), "An exploding gradient", "the gradient of first is 2"),
+        (scaled(50.0), "Inputs that need scaling", ["input", "50 to 2"]),
+        (layers(1e-4), "A vanishing gradient", ["the gradient of first is 5", "that of last"]),
+        (layers(1e5), "An exploding gradient", ["the gradient of first is 2", "that of last"]),
         (
             stepped(lambda params: optim.clip_grad_norm(params[:1], 1.0)),
             "The gradient was changed before the step",
-            "the norm of the gradient of v went from 10 to 1;",
+            ["the gradient of v", "from 10 to 1;"],
         ),
-        (stepped(NOTHING, used=False), "Parameters without a gradient", "w got none"),
-        (with_old_gradients(np.ones(2)), "A gradient that was not zeroed", "x had a gradient"),
+        (stepped(NOTHING, used=False), "Parameters without a gradient", ["w got none"]),
+        (with_old_gradients(np.ones(2)), "A gradient that was not zeroed", ["x had a gradient"]),
     ],
 )
-def test_a_finding_names_what_it_is_about_and_how_much(case, title, part):
+def test_a_finding_names_what_it_is_about_and_how_much(case, title, parts):
     _, remark = remark_of(case, title)
-    assert part in remark.text.replace("−", "-")
+    for part in parts:
+        assert part in remark.text
 
 
 @pytest.mark.parametrize(
