@@ -97,8 +97,8 @@ def _worker(equation: Equation, scope: Scope, letter: str, result: np.ndarray) -
         value = number(result[at])
         line = scope.worked(equation.tree, _elsewhere(at, result.shape, kept))
         beginning = f"{entry_of(letter, at)} {equation.sign} "
-        if line in ([value], [value.shown]):
-            return [beginning, value]
+        if _formulas.plain(line) == value.shown:  # there was nothing to compute
+            return [beginning, value if isinstance(line[0], str) else line[0]]
         return [beginning, *line, " = ", value]
 
     return worked

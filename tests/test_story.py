@@ -135,6 +135,13 @@ def test_broadcasting_is_made_visible_and_undone_by_a_sum():
     assert plain(summed["∂b, summed"].worked((3, 0))) == "∂b[3, 0] = 1 + 1 + 1 + 1 + 1 + 1 = 6"
 
 
+def test_an_axis_that_has_its_length_already_is_not_repeated():
+    a, b = (dl.Tensor(np.ones(s), requires_grad=True) for s in [(1, 3), (1, 1)])
+    with dl.trace() as walk:
+        (a * b).sum().backward()
+    assert _story.steps(walk)[0].parts[0].words == "b (1, 1) is repeated along axis 1 to (1, 3)."
+
+
 def test_a_local_derivative_stands_before_the_product(steps):
     tanh = next(step for step in of_phase(steps, "backward") if step.title == "tanh1")
     upstream, local, product = tanh.parts
@@ -317,6 +324,14 @@ def test_a_large_array_is_worked_out_for_one_entry_and_any_other_can_be_asked_fo
         (x * 2.0).sum().backward()
     assert sections(str(walk))[1].count("y[") == 1
     assert "y[39, 49] = 1999 · 2 = 3998" in walk.explain("multiply", (39, 49))
+
+
+@pytest.mark.parametrize(("shape", "lines"), [((4,), 4), ((2, 2), 4), ((5,), 1), ((2, 3), 1)])
+def test_small_arrays_are_worked_out_entry_by_entry(shape, lines):
+    x = dl.Tensor(np.ones(shape), requires_grad=True)
+    with dl.trace() as walk:
+        (x * 2.0).sum().backward()
+    assert sections(str(walk))[1].count("y[") == lines
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (1, 1), (7, 2), (2, 7), (100,), (2, 2, 2), (3, 4, 5)])

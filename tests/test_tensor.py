@@ -11,6 +11,7 @@ import sys
 import threading
 import tracemalloc
 import weakref
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -982,3 +983,67 @@ def test_value_and_gradients_are_those_of_pytorch(name):
         np.testing.assert_allclose(
             got, np.array(want), rtol=1e-12, atol=1e-14, strict=True, err_msg=f"{name}: {what}"
         )
+
+
+# --- the graph in a notebook --------------------------------------------------------------------
+
+
+def drawn(y):
+    """Of a tensor's picture the boxes (title, line below, kind) and the arrows between titles."""
+    svg = ElementTree.fromstring(y._repr_svg_())
+    groups = [g for g in svg.iter() if g.tag.endswith("}g")]
+    boxes = {
+        g.get("data-node"): (*(t.text for t in g if t.tag.endswith("}text")), g.get("class"))
+        for g in groups
+        if g.get("data-node")
+    }
+    arrows = [
+        (boxes[g.get("data-from")][0], boxes[g.get("data-to")][0])
+        for g in groups
+        if g.get("data-from")
+    ]
+    return set(boxes.values()), sorted(arrows)
+
+
+def test_the_picture_of_a_tensor_is_the_graph_that_led_to_it():
+    w = leaf([1.0, 2.0], name="w")
+    x = dl.Tensor([3.0, 4.0], name="x")
+    loss = (w * x + w).sum()
+    loss.name = "loss"
+    boxes, arrows = drawn(loss)
+    assert boxes == {
+        ("w", "(2,)", "node parameter"),
+        ("x", "(2,)", "node input"),
+        ("multiply", "(2,)", "node op"),
+        ("add", "(2,)", "node op"),
+        ("loss", "14", "node op"),
+    }
+    assert arrows == [
+        ("add", "loss"),
+        ("multiply", "add"),
+        ("w", "add"),
+        ("w", "multiply"),
+        ("x", "multiply"),
+    ]
+
+
+def test_a_leaf_has_no_picture_and_shows_its_numbers():
+    assert leaf([1.0])._repr_svg_() is None
+    assert dl.Tensor([1.0])._repr_svg_() is None
+
+
+def test_the_picture_of_a_long_graph_shows_its_last_ops():
+    h = w = leaf(1.0, name="w")
+    for _ in range(1000):
+        h = h * w
+    boxes, arrows = drawn(h)
+    assert sum(kind == "node op" for *_, kind in boxes) <= tensor.DRAWN
+    assert ("…", "earlier ops", "node more") in boxes
+    assert ("…", "multiply") in arrows
+
+
+def test_a_freed_graph_still_has_a_picture():
+    w = leaf([1.0, 2.0], name="w")
+    y = (w * w).sum()
+    y.backward()
+    assert drawn(y) == ({("sum", "5", "node op")}, [])

@@ -5,6 +5,7 @@ import gc
 import itertools
 import math
 import re
+import sys
 import threading
 import weakref
 import xml.etree.ElementTree as ET
@@ -149,7 +150,7 @@ def test_each_entry_has_a_line_that_ends_in_its_number_and_can_be_recomputed(nam
             data = part.result.data
             for at in np.ndindex(data.shape):
                 line = part.worked(at)
-                assert line[-1] == number(data[at])
+                assert line[-1].exact == number(data[at]).exact
                 assert_places(line, part)
                 if part.equation:
                     close(recomputed(line), data[at], 1e-9)
@@ -332,7 +333,7 @@ def test_each_line_of_a_rule_can_be_recomputed_for_each_weight(rule, options):
                 line = part.worked(at)
                 assert line[0].startswith(part.equation.letter)
                 assert_places(line, part)
-                assert line[-1] == number(data[at])
+                assert line[-1].exact == number(data[at]).exact
                 close(recomputed(line), data[at], 1e-11)
 
 
@@ -638,6 +639,17 @@ def test_without_an_update_there_is_no_loss_after():
     assert walk.loss()[1] is None
 
 
+def test_a_backward_pass_behind_the_last_update_has_no_loss_after_it():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        optimizer.step()
+        (w * w).sum().backward()
+    assert walk.loss()[0] == pytest.approx(0.8**2 + 1.6**2)
+    assert walk.loss()[1] is None
+
+
 def test_ops_run_again_give_the_same_bits_and_others_for_other_values():
     walk, _ = lesson()
     root = walk.backwards[0].root
@@ -888,6 +900,16 @@ def test_the_record_does_not_change_with_what_it_recorded():
     assert told == (str(walk), walk.explain("dense1.weight", (0, 0)))
 
 
+def test_the_gradient_that_backward_was_given_is_recorded_as_it_was():
+    w, seed = dl.Tensor([1.0, 2.0], requires_grad=True, dtype=float), np.array([3.0, 4.0])
+    with dl.trace() as walk:
+        (w * w).backward(seed)
+        seed[...] = 0
+    (passed,) = walk.backwards
+    np.testing.assert_array_equal(passed.seed, [3, 4])
+    np.testing.assert_array_equal(passed.flows[0].g, [3, 4])
+
+
 def test_a_schedule_with_a_memory_is_told_as_it_was():
     w = dl.Tensor([1.0], requires_grad=True)
     schedule = dl.schedulers.ReduceOnPlateau(0.1, patience=0)
@@ -1021,6 +1043,22 @@ def test_the_repr_counts_what_there_is():
     assert repr(walk) == (
         "Walkthrough(4 ops, 1 backward pass, 4 updates; print it, or .save('walk.html'))"
     )
+
+
+# --- the check of many entries ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("runs", "entries"), [(0, [1]), (1, [1]), (2, [1, 3]), (9, [0, 1, 2, 3])])
+def test_where_all_would_be_too_many_the_largest_gradients_are_checked(runs, entries, monkeypatch):
+    w = dl.Tensor([1.0, -9.0, 3.0, 5.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+    once = 2 * sum(op.cost() for op in walk.ops)
+    monkeypatch.setattr(sys.modules["minidl.trace"], "CHECKED", runs * once)
+    checked = walk.check(walk.backwards[0])
+    assert [at for _, (at,), *_ in checked] == entries
+    said = f"{len(entries)} of 4 entries: the largest gradients"
+    assert (said in str(walk).replace("\n   ", " ")) is (len(entries) < 4)
 
 
 # --- ten thousand ops ---------------------------------------------------------------------------
