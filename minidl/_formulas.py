@@ -17,6 +17,7 @@ A tree is a tuple of its kind and its parts: ("+", left, right), ("name", "x"), 
 
 from __future__ import annotations
 
+import html
 import itertools
 import math
 import re
@@ -107,7 +108,7 @@ class _Parser:
         return result
 
     def peek(self, ahead: int = 0) -> str:
-        return self.tokens[ahead][1]
+        return self.tokens[ahead][1] if ahead < len(self.tokens) else ""
 
     def take(self) -> str:
         return self.tokens.pop(0)[1]
@@ -280,6 +281,9 @@ _EXTREMA = {"max": (np.max, np.maximum), "min": (np.min, np.minimum)}
 # from loosely to tightly bound
 _LEVELS = {"if": 0, "or": 1, "and": 1, "+": 3, "−": 3, "negative": 3, "sum": 3, "@": 3}
 _LEVELS |= {**dict.fromkeys(_COMPARISONS, 2), "·": 4, "/": 4, "^": 6}
+# the same without a sign for the product, which then binds tighter than / and @
+_WRITTEN = {"if": 0, "or": 1, "and": 2, "not": 3, "+": 4, "−": 4, "negative": 4, "sum": 4}
+_WRITTEN |= {**dict.fromkeys(_COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8}
 
 
 class Scope:
@@ -406,12 +410,14 @@ class Scope:
     def _exponent(self, node: Tree, at: tuple[int, ...]) -> Tokens:
         line = self.worked(node, at)
         raised = {plain: high for high, plain in _RAISED.items()}
-        if len(line) == 1 and set(plain(line)) <= raised.keys():
+        whole = isinstance(line[0], str) or float(line[0].exact).is_integer()
+        if len(line) == 1 and whole and set(plain(line)) <= raised.keys():
             return ["".join(raised[c] for c in plain(line))]
         return ["^", *line] if len(line) == 1 else ["^(", *line, ")"]
 
     def _worked_call(self, name: str, arguments: Any, at: tuple[int, ...]) -> Tokens:
         if name == "mean":
+            self.value(("call", name, *arguments))  # which counts n
             terms = self._sum(arguments[0], self.axis, at)
             return ["(", *terms, ")", f" / {self.values['n']}"]
         if name in _EXTREMA and len(arguments) == 1:
@@ -549,9 +555,9 @@ def text(node: Tree, level: int = 0) -> str:
         case "name" | "number":
             return parts[0]
         case "sum":
-            line = f"{parts[0]} {text(parts[1], 4)}"
+            line = f"{parts[0]} {text(parts[1], 6)}"
         case "negative":
-            line = f"−{text(parts[0], 4)}"
+            line = f"−{text(parts[0], 5)}"
         case "transposed":
             return f"{text(parts[0], 9)}ᵀ"
         case "holds":
@@ -559,25 +565,30 @@ def text(node: Tree, level: int = 0) -> str:
         case "size":
             return f"|{text(parts[0])}|"
         case "not":
-            line = f"not {text(parts[0], 2)}"
+            line = f"not {text(parts[0], 3)}"
         case "if":
-            line = f"{text(parts[0])} if {text(parts[1])} else {text(parts[2])}"
+            line = f"{text(parts[0], 1)} if {text(parts[1], 1)} else {text(parts[2])}"
         case "call":
             inside = ", ".join(map(text, parts[1:]))
-            return f"√{inside}" if parts[0] == "√" and len(inside) == 1 else f"{parts[0]}({inside})"
+            if parts[0] != "√" or len(inside) > 1:
+                return f"{parts[0]}({inside})"
+            return f"(√{inside})" if level > 8 else f"√{inside}"
         case "^":
             raised = {plain: high for high, plain in _RAISED.items()}
             exponent = text(parts[1]).replace(" ", "")
             high = all(c in raised for c in exponent)
-            line = text(parts[0], 7) + (
+            line = text(parts[0], 9) + (
                 "".join(raised[c] for c in exponent) if high else f"^({exponent})"
             )
         case "·":
-            line = f"{text(parts[0], 4)} {text(parts[1], 5)}"
+            line = f"{text(parts[0], 6)} {text(parts[1], 7)}"
+            line = line.replace(" |", " · |") if parts[1][0] == "size" else line
         case _:
-            own = _LEVELS[kind]
-            line = f"{text(parts[0], own)} {kind} {text(parts[1], own + 1)}"
-    return f"({line})" if level > _LEVELS.get(kind, 9) else line
+            own = _WRITTEN[kind]
+            line = (
+                f"{text(parts[0], own + (kind in _COMPARISONS))} {kind} {text(parts[1], own + 1)}"
+            )
+    return f"({line})" if level > _WRITTEN.get(kind, 9) else line
 
 
 def mathml(equation: Equation) -> str:
@@ -598,9 +609,10 @@ def _ml(node: Tree, level: int = 0) -> str:
         case "name":
             return _identifier(parts[0])
         case "/":
-            return f"<mfrac>{_row(_ml(parts[0]))}{_row(_ml(parts[1]))}</mfrac>"
+            line = f"<mfrac>{_row(_ml(parts[0]))}{_row(_ml(parts[1]))}</mfrac>"
+            return _fenced(line) if level > 8 else line
         case "^":
-            return f"<msup>{_row(_ml(parts[0], 7))}{_row(_ml(parts[1]))}</msup>"
+            return f"<msup>{_row(_ml(parts[0], 9))}{_row(_ml(parts[1]))}</msup>"
         case "transposed":
             return f"<msup>{_row(_ml(parts[0], 9))}<mo>⊤</mo></msup>"
         case "call" if parts[0] == "√":
@@ -613,20 +625,20 @@ def _ml(node: Tree, level: int = 0) -> str:
         case "sum":
             sign, low = parts[0][0], parts[0][1:]
             sign = f"<msub><mo>{sign}</mo>{_identifier(low)}</msub>" if low else f"<mo>{sign}</mo>"
-            line = sign + _ml(parts[1], 4)
+            line = sign + _ml(parts[1], 6)
         case "negative":
-            line = _row(f"<mo>−</mo>{_ml(parts[0], 4)}")
+            line = _row(f"<mo>−</mo>{_ml(parts[0], 5)}")
         case "not":
-            line = f"<mtext>not&#160;</mtext>{_ml(parts[0], 2)}"
+            line = f"<mtext>not&#160;</mtext>{_ml(parts[0], 3)}"
         case "if":
             words = "<mtext>&#160;if&#160;</mtext>", "<mtext>&#160;else&#160;</mtext>"
-            line = f"{_ml(parts[0])}{words[0]}{_ml(parts[1])}{words[1]}{_ml(parts[2])}"
+            line = f"{_ml(parts[0], 1)}{words[0]}{_ml(parts[1], 1)}{words[1]}{_ml(parts[2])}"
         case "·":
-            line = f"{_ml(parts[0], 4)}<mspace width='0.17em'/>{_ml(parts[1], 5)}"
+            line = f"{_ml(parts[0], 6)}<mspace width='0.17em'/>{_ml(parts[1], 7)}"
         case _:
-            own, sign = _LEVELS[kind], {"<": "&lt;", ">": "&gt;"}.get(kind, kind)
+            own, sign = _WRITTEN[kind], {"<": "&lt;", ">": "&gt;"}.get(kind, kind)
             line = f"{_ml(parts[0], own)}<mo>{sign}</mo>{_ml(parts[1], own + 1)}"
-    return _fenced(line) if level > _LEVELS.get(kind, 9) else line
+    return _fenced(line) if level > _WRITTEN.get(kind, 9) else line
 
 
 def _fenced(inside: str, fence: str = "()") -> str:
@@ -647,4 +659,4 @@ def _identifier(name: str) -> str:
     if len(name) > 1 and name[-1] in low:
         kind = "mn" if plain_low.isdigit() else "mi"
         return f"<msub>{_identifier(name[:-1])}<{kind}>{plain_low}</{kind}></msub>"
-    return f"<mi>{name}</mi>"
+    return f"<mi>{html.escape(name)}</mi>"

@@ -198,7 +198,17 @@ def _incomplete(walk: Any) -> Iterator[Remark]:
         )
     for passed in walk.backwards:
         seen = {leaf.value for leaf in passed.leaves if leaf.value.users}
-        if passed.root is None or passed.root.made_by is None or len(seen) < len(passed.leaves):
+        missed = any(
+            p is not None and getattr(x, "missed", False)
+            for flow in passed.flows
+            for x, p in zip(flow.op.inputs, flow.products, strict=True)
+        )
+        if (
+            missed
+            or passed.root is None
+            or passed.root.made_by is None
+            or len(seen) < len(passed.leaves)
+        ):
             yield Remark(
                 "A forward pass that was not seen",
                 "backward went through ops that ran before the block, which can't be shown. Put "

@@ -98,7 +98,7 @@ def _worker(equation: Equation, scope: Scope, letter: str, result: np.ndarray) -
         line = scope.worked(equation.tree, _elsewhere(at, result.shape, kept))
         beginning = f"{entry_of(letter, at)} {equation.sign} "
         if _formulas.plain(line) == value.shown:  # there was nothing to compute
-            return [beginning, value if isinstance(line[0], str) else line[0]]
+            return [beginning, line[0] if getattr(line[0], "letter", "") else value]
         return [beginning, *line, " = ", value]
 
     return worked
@@ -402,7 +402,7 @@ def update_step(update: Any, notes: list[Remark]) -> Step:
     if not update.lines:
         before = Operand("θ", "before", update.before)
         after = Operand("θ", "after", update.after, update.value.key)
-        words = f"{rule} states no equations."
+        words = f"{rule} states no equations that can be worked out."
         step.parts.append(Part("", None, words, [before], after))
     return step
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Iterator
@@ -107,7 +108,8 @@ def _part_lines(part: Part) -> list[str]:
         blocks.append(_block(part.result))
     lines += _beside(blocks)
     if part.worked and part.result and part.result.data.size:
-        lines += [plain(part.worked(at)) for at in _entries(part.result.data.shape)]
+        for at in _entries(part.result.data.shape):
+            lines += textwrap.wrap(plain(part.worked(at)), WIDTH, subsequent_indent="    ")
     return lines
 
 
@@ -166,13 +168,18 @@ def text(walk: Any) -> str:
     return Text("\n".join(lines).strip("\n"))
 
 
+def _heading(title: str) -> str:
+    """A title that Markdown shows as it is, in one line."""
+    return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", " ".join(title.split()))
+
+
 def markdown(walk: Any) -> str:
     """The whole walkthrough as Markdown: headings, words, and the arrays as they are in text."""
     lines = ["# Walkthrough", ""]
     for phase, n, step in _numbered(walk):
         if phase:
             lines += [f"## {phase.capitalize()}", ""]
-        lines += [f"### {n} {step.title}", "", "```text", *_step_lines(step), "```", ""]
+        lines += [f"### {n} {_heading(step.title)}", "", "```text", *_step_lines(step), "```", ""]
     return "\n".join(lines)
 
 
@@ -213,10 +220,18 @@ def _explained_gradient(walk: Any, passed: Any, value: Any, at: tuple[int, ...])
     return lines
 
 
+def _place(part: Part, at: tuple[int, ...]) -> tuple[int, ...]:
+    """The entry of a part's result; of a number that is one for all entries, that number."""
+    data = part.result.data if part.result else np.empty(())
+    return (0,) * data.ndim if data.size == 1 else at
+
+
 def _worked(parts: list[Part], at: tuple[int, ...]) -> list[str]:
     """The formula of each part, and beside it the line for one entry."""
     pairs = [
-        (p.equation.text if p.equation else p.words, plain(p.worked(at))) for p in parts if p.worked
+        (p.equation.text if p.equation else p.words, plain(p.worked(_place(p, at))))
+        for p in parts
+        if p.worked
     ]
     width = max((_width(rule) for rule, _ in pairs), default=0)
     return [f"  {_padded(rule, width)}    {line}" if width else f"  {line}" for rule, line in pairs]

@@ -427,6 +427,8 @@ class Tensor:
         array(6., dtype=float32)
         """
         g = seed = self._seed(grad)
+        if traces and (watch := active.get()):
+            watch.begin_backward()
         if np.geterr()["under"] == "ignore":
             leaves = self._propagate(g, retain_graph)
         else:  # what vanishes is 0, whatever np.errstate the caller set

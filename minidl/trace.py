@@ -44,6 +44,7 @@ class Value:
 
     def __init__(self, kind: str, data: np.ndarray, number: int) -> None:
         self.kind, self.data, self.key = kind, np.array(data), f"v{number}"
+        self.missed = False  # whether ops made it that were not recorded
         self.name = self.base = ""  # the base is without the number of a second one of that name
         self.made_by: Op | None = None
         self.users: list[tuple[Op, int]] = []  # the ops that took it, and as which input
@@ -215,6 +216,12 @@ class Update:
         What a line leaves in the parameter or its state is the kernel's own number; what stands
         between is computed from these, in float64.
         """
+        try:
+            return self._worked_lines()
+        except _formulas.FormulaError:  # a rule of the user's, stated in words
+            return []
+
+    def _worked_lines(self) -> list[tuple[Equation, Scope, np.ndarray]]:
         values, after = self._letters()
         holding = []
         for equation in rule_equations(self.rule):
@@ -284,9 +291,12 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     check: backward 4, central difference 4, relative difference < 1e−5
     """
 
-    def __init__(self) -> None:
-        self.walk = Walkthrough()
-        self._open = False
+    def __enter__(self) -> Walkthrough:
+        if active.get() is not None:
+            raise RuntimeError(
+                "trace: a trace is open already, and two can't watch at once; use that one, or "
+                "end its `with` block first"
+            )
         self._calls: list[tuple[int, nn.Module]] = []  # numbered, of modules whose forward runs
         self._calls_of: list[tuple[tuple[int, nn.Module], ...]] = []  # the same, for each op
         self._numbers = itertools.count()
@@ -294,13 +304,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         self._held: list[tuple[Any, Value]] = []  # what has these ids, kept alive
         self._flows: dict[int, Flow] = {}  # of the backward pass that is running, by op
         self._updates: list[tuple[Any, dict, int, Update]] = []
-
-    def __enter__(self) -> Walkthrough:
-        if active.get() is not None:
-            raise RuntimeError(
-                "trace: a trace is open already, and two can't watch at once; use that one, or "
-                "end its `with` block first"
-            )
+        self.walk = Walkthrough()
         self._token, self._open = active.set(self), True
         traces.add(self)
         return self.walk
@@ -364,6 +368,9 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     def _flow(self, op: Op, g: np.ndarray) -> Flow:
         return self._flows.setdefault(op.number, Flow(op, g))
 
+    def begin_backward(self) -> None:
+        self._flows = {}  # what a backward pass that failed left
+
     def backward(self, root: Tensor, seed: np.ndarray, leaves: list) -> None:
         known = self._known.get((id(root), root.version))
         found = Backward(known, seed, list(self._flows.values()))
@@ -405,10 +412,13 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         tensor = isinstance(x, Tensor)
         key = id(x), x.version if tensor else str(array.dtype)
         known = self._known.get(key)
-        if known and (tensor or np.array_equal(known.data, array, equal_nan=True)):
+        kept = tensor and (x.requires_grad or not x.is_leaf)  # only others change unseen
+        if known and (kept or np.array_equal(known.data, array, equal_nan=True)):
             return known
         kind = "parameter" if tensor and x.requires_grad and x.is_leaf else "input"
-        return self._add(kind, x, array, key)
+        value = self._add(kind, x, array, key)
+        value.missed = tensor and not x.is_leaf
+        return value
 
     def _add(self, kind: str, x: Any, array: np.ndarray, key: Any = None) -> Value:
         value = Value(kind, array, len(self.walk.values))
@@ -441,7 +451,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
             if value.made_by:
                 path, kind = value.made_by.path, value.made_by.function.__name__
                 in_module = path if value.made_by in alone else f"{path}.{kind}"
-                name = (in_module if path else own) or _variable(x, variables) or kind
+                name = (in_module if path else own) or _variable(x, variables, False) or kind
             elif not name:
                 letters = {user.letters[i] for user, i in value.users}
                 name = _variable(x, variables) or ("target" if letters == {"t"} else value.kind)
@@ -455,15 +465,17 @@ def _signature(function: Any) -> inspect.Signature:
     return inspect.signature(function)
 
 
-def _variable(x: Any, variables: dict[str, Any]) -> str:
-    """The variable that holds x, or an array of the same numbers."""
+def _variable(x: Any, variables: dict[str, Any], alike: bool = True) -> str:
+    """The variable that holds x, or (if `alike` will do) an array of the same numbers."""
     data = x.data if isinstance(x, Tensor) else x
     named = [(name, v) for name, v in variables.items() if not name.startswith("_")]
     same = [name for name, v in named if v is x]
-    same += [name for name, v in named if isinstance(v, np.ndarray) and _agree(v, data)]
+    if alike and not same:
+        same = [name for name, v in named if isinstance(v, np.ndarray) and _agree(v, data)]
     return same[0] if same else ""
 
 
+@np.errstate(all="ignore")
 def _agree(a: np.ndarray, b: Any) -> bool:
     b = np.asarray(b)
     return a.shape == b.shape and a.dtype.kind in "fiub" and np.array_equal(a.astype(b.dtype), b)
@@ -507,11 +519,11 @@ class Walkthrough:
         return [event for event in self.events if isinstance(event, Update)]
 
     def run_again(
-        self, root: Value, changed: dict[Value, np.ndarray], dtype: Any = None
+        self, root: Value, changed: dict[Value, np.ndarray], ops: Any = None, dtype: Any = None
     ) -> np.ndarray:
         """The value of `root` that the recorded ops make when some values are others."""
         made = dict(changed)
-        for op in self.ops:
+        for op in self.ops if ops is None else ops:
             if op.value in made or not any(x in made for x in op.inputs if isinstance(x, Value)):
                 continue
             arrays = [made.get(x, x.data) if isinstance(x, Value) else x for x in op.inputs]
@@ -552,12 +564,15 @@ class Walkthrough:
     def _central_difference(self, passed: Backward, leaf: Value, at: tuple[int, ...]) -> float:
         middle = leaf.data.astype(np.float64)
         h = 6e-6 * max(1.0, abs(middle[at]))
+        ops = sorted((flow.op for flow in passed.flows), key=lambda op: op.number)
         sums = []
         for step in (h, -h):
             moved = middle.copy()
             moved[at] += step
             assert passed.root is not None
-            sums.append(np.sum(self.run_again(passed.root, {leaf: moved}, float) * passed.seed))
+            sums.append(
+                np.sum(self.run_again(passed.root, {leaf: moved}, ops, float) * passed.seed)
+            )
         return float(sums[0] - sums[1]) / (2 * h)
 
     def total_gradient(self, update: Update) -> np.ndarray | None:
@@ -633,7 +648,7 @@ class Walkthrough:
             )
         text = kinds[path.suffix]()
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(text.encode("utf-8", "replace"))
         except OSError as error:
             raise type(error)(
                 f"save: {str(path)!r} can't be written ({error.strerror}); give a name in a folder "

@@ -40,7 +40,7 @@ REDUCED = [
 ]
 BROADCAST = [[N(2, 3), N(3)], [N(2, 1), N(1, 3)], [N(3), N()], [N(2, 2, 3), N(2, 1)]]
 TIES = [np.array([1.0, 2.0, 2.0]), np.array([1.0, 3.0, 0.0])]
-LABELS, SMOOTH = np.array([0, 3, 1]), {"smoothing": 0.1}
+LABELS = np.array([0, 3, 1])
 FORMS = [{"reduction": form} for form in ("mean", "sum", "none")]
 ENTRYWISE = [([N(2, 3)], {}), ([N()], {}), ([np.array([-4.0, -0.5, 0.25, 3.0])], {})]
 POSITIVE = [([P(2, 3)], {}), ([np.array([0.1, 1.0, 30.0])], {})]
@@ -188,8 +188,6 @@ def test_the_numbers_of_the_story_are_those_of_the_tape(name, arrays, options):
 
 @each_case
 def test_the_check_agrees_with_backward(name, arrays, options):
-    if arrays is TIES or any(x is TIES[0] for x in arrays):
-        return  # there is a kink
     walk, _, _ = walked(name, arrays, options)
     checked = walk.check(walk.backwards[0])
     assert len(checked) == sum(np.size(x) for x in arrays)
