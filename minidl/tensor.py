@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minidl import _checks, _drawing, ops
+from minidl import _checks, _history, ops
 from minidl._checks import describe
 from minidl._kernels.system import untrack
 from minidl._tracing import active, traces
@@ -36,7 +36,6 @@ _ONES = {dtype: np.ones((), dtype) for dtype in _NATIVE}
 for _one in _ONES.values():
     _one.flags.writeable = False
 _new = object.__new__
-DRAWN = 50  # ops of a graph that a notebook draws
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -623,8 +622,7 @@ class Tensor:
         if self._node is None:
             return None
         value = f"{self._data.item():.6g}" if self._data.size == 1 else str(self.shape)
-        boxes, arrows = _history(self._node, self.name or self._node.name, value)
-        return _drawing.draw(boxes, arrows, f"The graph of {describe(self)}")
+        return _history.draw(self._node, self.name or self._node.name, value)
 
     def __repr__(self) -> str:
         text = repr(self._data).removeprefix("array")
@@ -639,37 +637,6 @@ _FROM_NUMPY = {
     getattr(np, f.__name__): f
     for f in (add, subtract, multiply, divide, negative, power, matmul, *_MATHEMATICS)
 }
-
-
-def _history(last: Node, title: str, value: str) -> tuple[list[Any], list[Any]]:
-    """The boxes and arrows of the graph that ends in a node: of its last ops, if there are many."""
-    nodes: dict[int, Node] = {}  # by number, the last first
-    queue = [last.number]
-    reached = {last.number: last}
-    while queue and len(nodes) < DRAWN:
-        node = nodes.setdefault(queue[0], reached[heapq.heappop(queue)])
-        for edge in node.edges:
-            if type(edge) is Node and edge.number not in reached:
-                reached[edge.number] = edge
-                heapq.heappush(queue, edge.number)
-    boxes: dict[Any, _drawing.Box] = {}
-    arrows: list[_drawing.Arrow] = []
-    for number, node in sorted(nodes.items(), reverse=True):
-        for edge in filter(None, node.edges):
-            x: Any = edge if type(edge) is Node else edge[0]
-            if x is not edge:
-                key, kind = f"leaf{id(x)}", "parameter" if x.requires_grad else "input"
-                boxes.setdefault(key, _drawing.Box(key, kind, x.name or kind, str(x.shape)))
-            elif x.number in nodes:
-                key = f"op{-x.number}"
-            else:
-                key = "more"
-                boxes.setdefault(key, _drawing.Box(key, key, "…", "earlier ops"))
-            arrows.append(_drawing.Arrow(key, f"op{-number}", str(x.shape)))
-        under = value if node is last else str(node.shape)
-        key = f"op{-number}"
-        boxes[key] = _drawing.Box(key, "op", title if node is last else node.name, under)
-    return list(boxes.values()), arrows
 
 
 def _restore(data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
