@@ -22,26 +22,21 @@ def draw(last: Any, title: str, value: str) -> str:
             if edge and not isinstance(edge, tuple) and edge.number not in reached:
                 reached[edge.number] = edge
                 heapq.heappush(queue, edge.number)
-    boxes: dict[str, Box] = {}
+    boxes: dict[Any, Box] = {}  # leaves by id, ops by number
     arrows = []
     for number in reversed(nodes):
         node, key = nodes[number], f"op{-number}"
         for edge in filter(None, node.edges):
-            source = _source(edge, nodes)
-            boxes.setdefault(source.key, source)
-            shape = edge[0].shape if isinstance(edge, tuple) else edge.shape
-            arrows.append(Arrow(source.key, key, str(shape)))
+            x = edge[0] if isinstance(edge, tuple) else edge
+            if x is not edge:
+                kind = "parameter" if x.requires_grad else "input"
+                source = Box(f"leaf{len(boxes)}", kind, x.name or kind, str(x.shape))
+                source = boxes.setdefault(id(x), source)
+            elif x.number in nodes:
+                source = boxes[x.number]
+            else:
+                source = boxes.setdefault("more", Box("more", "more", "…", "earlier ops"))
+            arrows.append(Arrow(source.key, key, str(x.shape)))
         words = (title, value) if node is last else (node.name, str(node.shape))
-        boxes[key] = Box(key, "op", *words)
+        boxes[number] = Box(key, "op", *words)
     return _drawing.draw(list(boxes.values()), arrows, f"The graph that led to {title}")
-
-
-def _source(edge: Any, nodes: dict[int, Any]) -> Box:
-    """The box at the beginning of an edge."""
-    if isinstance(edge, tuple):
-        leaf = edge[0]
-        kind = "parameter" if leaf.requires_grad else "input"
-        return Box(f"leaf{id(leaf)}", kind, leaf.name or kind, str(leaf.shape))
-    if edge.number in nodes:
-        return Box(f"op{-edge.number}", "op", edge.name, str(edge.shape))
-    return Box("more", "more", "…", "earlier ops")

@@ -1037,7 +1037,7 @@ def test_the_picture_of_a_long_graph_shows_its_last_ops():
     for _ in range(1000):
         h = h * w
     boxes, arrows = drawn(h)
-    assert sum(kind == "node op" for *_, kind in boxes) == _history.DRAWN
+    assert len(arrows) == 2 * _history.DRAWN
     assert ("…", "earlier ops", "node more") in boxes
     assert ("…", "multiply") in arrows
 
