@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -40,6 +42,8 @@ def lesson(
     >>> print(lesson().explain("tanh1", (0, 1)).splitlines()[0])
     tanh1[0, 1] = 0.207
     """
+    if loss == "cross_entropy" and layers[-1] < 2:
+        raise ValueError("cross_entropy needs two outputs or more, one a class: --layers 2 2 2")
     rng = np.random.default_rng(seed)
     with default_dtype("float64"):
         model = nn.MLP(layers, activation, rng=rng)
@@ -54,9 +58,9 @@ def lesson(
             y = _one_decimal(rng.uniform(-1, 1, (2, layers[-1])))
         rule = RULES[optimizer](model, lr=lr)
         with trace() as walk:
-            value = getattr(losses, loss)(model(x), y)
-            value.name = "loss"
-            value.backward()
+            loss_value = getattr(losses, loss)(model(x), y)
+            loss_value.name = "loss"
+            loss_value.backward()
             rule.step()
     return walk
 
@@ -67,11 +71,20 @@ def _one_decimal(x: np.ndarray) -> np.ndarray:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
-    parser = argparse.ArgumentParser("python -m minidl", description=__doc__.partition(":")[0])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # formulas are Unicode, whatever the terminal is
+    parser = argparse.ArgumentParser("python -m minidl", description="minidl at the command line")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_walkthrough(commands)
     options = parser.parse_args(arguments)
-    options.run(options)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        parser.exit(2, f"python -m minidl: error: {error}\n")
     return 0
 
 
@@ -98,15 +111,12 @@ def add_walkthrough(commands: argparse._SubParsersAction) -> None:
 
     def run(options: argparse.Namespace) -> None:
         given = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
-        try:
-            walk = lesson(**given)
-            if options.out:
-                walk.save(options.out)
-                print(f"{options.out}: {walk!r}")
-            else:
-                print(walk)
-        except (ValueError, OSError, ModuleNotFoundError) as error:
-            walkthrough.error(str(error))
+        walk = lesson(**given)
+        if options.out:
+            walk.save(options.out)
+            print(f"{options.out}: {walk!r}")
+        else:
+            print(walk)
 
     walkthrough.set_defaults(run=run)
 

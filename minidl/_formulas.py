@@ -229,17 +229,17 @@ class Number(NamedTuple):
 Tokens = list[str | Number]  # a line with its numbers
 
 
-def number(x: Any) -> Number:
-    """Four digits of a number, and all that its dtype holds."""
+def number(x: Any, digits: int = 4) -> Number:
+    """The first digits of a number, and all that its dtype holds."""
     x = x[()] if isinstance(x, np.ndarray) else x
     exact = str(x)
     value = float(x)
     if not math.isfinite(value):
         text = "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
-    elif value == round(value) and abs(value) < 1e6:
+    elif abs(value) < 1e6 and (value == round(value) or abs(value) >= 10**digits):
         text = f"{value:.0f}"
     else:
-        text = re.sub(r"e([-+])0*", lambda e: "e" + e[1].strip("+"), f"{value:.4g}")
+        text = re.sub(r"e([-+])0*", lambda e: "e" + e[1].strip("+"), f"{value:.{digits}g}")
     return Number(text.replace("-0", "0") if text == "-0" else text.replace("-", "−"), exact)
 
 
@@ -289,13 +289,26 @@ _WRITTEN |= {**dict.fromkeys(_COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8}
 class Scope:
     """What the letters of a formula stand for: arrays, numbers, and along which axis sums go.
 
-    axis   None for all
-    terms  how many terms of a sum are written out
+    axis    None for all
+    terms   how many terms of a sum are written out
+    digits  how many of each number
     """
 
     def __init__(self, values: Mapping[str, Any], axis: Any = None, terms: int = 6) -> None:
-        self.values, self.axis, self.terms = dict(values), axis, terms
+        self.values, self.axis, self.terms, self.digits = dict(values), axis, terms, 4
         self._known: dict[int, Any] = {}
+        self._rounded: dict[int, Scope] = {}
+
+    def rounded(self, digits: int) -> Scope:
+        """The same with numbers as they are shown."""
+        if digits not in self._rounded:
+            values = {name: _rounded(value, digits) for name, value in self.values.items()}
+            self._rounded[digits] = Scope(values, self.axis)
+        return self._rounded[digits]
+
+    def entry(self, node: Tree, at: tuple[int, ...]) -> float:
+        """One entry of what a tree amounts to."""
+        return float(_entry(self.value(node), at))
 
     def look_up(self, name: str) -> Any:
         if name == "e":
@@ -403,7 +416,7 @@ class Scope:
         if name == "e":
             return ["e"]
         value = self.look_up(name)
-        shown = number(_entry(value, at))
+        shown = number(_entry(value, at), self.digits)
         place = _place(np.shape(value), at)
         return [shown._replace(letter=name, place=place) if np.ndim(value) else shown]
 
@@ -423,7 +436,10 @@ class Scope:
         if name in _EXTREMA and len(arguments) == 1:
             return [f"{name}(", *self._sum(arguments[0], self.axis, at, ", "), ")"]
         if name == "softmax":
-            return [number(_entry(self.value(("call", name, *arguments)), at))]
+            node = ("call", name, *arguments)
+            value = self.value(node)
+            shown = number(_entry(value, at), self.digits)
+            return [shown._replace(letter=text(node), place=_place(np.shape(value), at))]
         lines = [self.worked(argument, at) for argument in arguments]
         if name == "√" and len(lines[0]) == 1:
             return ["√", *lines[0]]
@@ -483,12 +499,28 @@ def _joined(lines: list[Tokens], between: str) -> Tokens:
     return [*first, *itertools.chain.from_iterable([between, *line] for line in rest)]
 
 
-def sum_of(letter: str, data: np.ndarray, shape: tuple[int, ...], at: tuple[int, ...]) -> Tokens:
+def _rounded(value: Any, digits: int) -> Any:
+    """Numbers to so many digits; what is none as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.ndarray):
+        return value
+    x = np.asarray(value)
+    if x.dtype.kind != "f":
+        return value
+    x = x.astype(float)
+    with np.errstate(all="ignore"):
+        unit = 10.0 ** (np.floor(np.log10(np.abs(x))) + 1 - digits)
+        near = np.round(x / unit) * unit
+    return np.where(np.isfinite(near), near, x)
+
+
+def sum_of(
+    letter: str, data: np.ndarray, shape: tuple[int, ...], at: tuple[int, ...], terms: int = 6
+) -> Tokens:
     """The terms of the entry of a sum: of an array whose broadcasting to a shape is undone."""
     extra = data.ndim - len(shape)
     whole = (1,) * extra + shape
     axes = tuple(i for i, (n, m) in enumerate(zip(whole, data.shape, strict=True)) if n != m)
-    scope = Scope({letter: data}, axes)
+    scope = Scope({letter: data}, axes, terms)
     return scope.worked(("sum", "Σ", ("name", letter)), (0,) * extra + at)
 
 
@@ -498,6 +530,11 @@ def nodes(node: Tree) -> Iterator[Tree]:
     for part in node[1:]:
         if isinstance(part, tuple):
             yield from nodes(part)
+
+
+def softmax_in(node: Tree) -> Tree | None:
+    """The softmax in a tree, if there is one."""
+    return next((part for part in nodes(node) if part[:2] == ("call", "softmax")), None)
 
 
 def names(node: Tree) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -21,7 +22,11 @@ class Remark(NamedTuple):
 
 def remarks(walk: Any) -> list[Remark]:
     """All findings, in the order of the walkthrough's story."""
-    return [remark for find in _FINDINGS for remark in find(walk)]
+    found: dict[Any, Remark] = {}
+    for remark in itertools.chain.from_iterable(find(walk) for find in _FINDINGS):
+        value = getattr(remark.about, "value", None)  # of a layer that ran several times the first
+        found.setdefault((remark.title, value.base if value else id(remark.about)), remark)
+    return list(found.values())
 
 
 def _finite(x: Any) -> bool:
@@ -38,7 +43,7 @@ def _born(walk: Any) -> Iterator[Remark]:
             kind = "NaN" if np.isnan(op.value.data).any() else "∞"
             yield Remark(
                 f"{kind} is born",
-                f"{op.value.name}, a {op.function.__name__}, makes {kind} of inputs that are all "
+                f"{op.value.name}, a {op.function.called}, makes {kind} of inputs that are all "
                 "finite. All that is computed from it is spoiled. Look for a logarithm or a root "
                 "of 0 or less, a division by 0, or a number too large for the dtype.",
                 op,
@@ -102,23 +107,30 @@ def _unscaled(walk: Any) -> Iterator[Remark]:
                 )
 
 
-def _softmax_twice(walk: Any) -> Iterator[Remark]:
+_TWICE = {"softmax_error": "softmax", "logistic_error": "sigmoid"}
+
+
+def _squashed_twice(walk: Any) -> Iterator[Remark]:
     for op in walk.ops:
-        if op.function.__name__ == "softmax_error":
-            made_by = op.inputs[0].made_by
-            if made_by and made_by.function.__name__ == "softmax":
-                yield Remark(
-                    "Softmax before cross-entropy",
-                    f"{made_by.value.name} already is a softmax, and cross_entropy applies one to "
-                    "it once more: gradients become small and the loss can't reach 0. Pass the "
-                    "logits.",
-                    op,
-                )
+        squashes = _TWICE.get(op.function.__name__, "")
+        made_by = op.inputs[0].made_by if squashes else None
+        if made_by and made_by.function.__name__ == squashes:
+            yield Remark(
+                f"{squashes.capitalize()} before {op.function.called}",
+                f"{made_by.value.name} already is a {squashes}, and {op.function.called} applies "
+                "one to it once more: gradients become small and the loss can't reach 0. Pass the "
+                "logits.",
+                op,
+            )
 
 
 def _not_zeroed(walk: Any) -> Iterator[Remark]:
     for passed in walk.backwards:
-        old = [leaf.value.name for leaf in passed.leaves if leaf.before is not None]
+        old = [
+            leaf.value.name
+            for leaf in passed.leaves
+            if leaf.before is not None and np.any(leaf.before)
+        ]
         if old:
             yield Remark(
                 "A gradient that was not zeroed",
@@ -165,20 +177,37 @@ def _vanishing(walk: Any) -> Iterator[Remark]:
 
 
 def _changed(walk: Any) -> Iterator[Remark]:
-    for update in walk.updates:
-        total = walk.total_gradient(update)
-        if total is not None and not np.array_equal(total, update.gradient, equal_nan=True):
-            yield Remark(
-                "The gradient was changed before the step",
-                f"between backward and step the norm of the gradient of {update.value.name} went "
-                f"from {np.linalg.norm(total):.4g} to {np.linalg.norm(update.gradient):.4g}; "
-                "clipping does that.",
-                update,
-            )
+    totals: dict[Any, np.ndarray] = {}
+    for event in walk.events:
+        if event.kind == "backward":
+            for leaf in event.leaves:
+                before = 0 if leaf.before is None else leaf.before
+                totals[leaf.value] = before + leaf.gradient
+        elif event.kind == "update" and event.value in totals:
+            total = totals[event.value]
+            if not np.array_equal(total, event.gradient, equal_nan=True):
+                yield Remark(
+                    "The gradient was changed before the step",
+                    "between backward and step the norm of the gradient of "
+                    f"{event.value.name} went from {np.linalg.norm(total):.4g} to "
+                    f"{np.linalg.norm(event.gradient):.4g}; clipping does that.",
+                    event,
+                )
+
+
+def _worse(walk: Any) -> Iterator[Remark]:
+    before, after = walk.loss()
+    if before is not None and after is not None and before.size == 1 and not after <= before:
+        yield Remark(
+            "The loss became larger",
+            f"it went from {before.item():.4g} to {after.item():.4g} on the same data: most likely "
+            "the rate is too large.",
+            None,
+        )
 
 
 def _without_gradient(walk: Any) -> Iterator[Remark]:
-    names = [value.name for value in walk.without_gradient]
+    names = list(dict.fromkeys(value.base for value in walk.without_gradient))
     if names:
         yield Remark(
             "Parameters without a gradient",
@@ -223,9 +252,10 @@ _FINDINGS = (
     _unscaled,
     _saturated,
     _dead,
-    _softmax_twice,
+    _squashed_twice,
     _not_zeroed,
     _vanishing,
     _changed,
+    _worse,
     _without_gradient,
 )

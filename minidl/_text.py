@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from minidl import _story
+from minidl import _parts
 from minidl._formulas import number, plain
-from minidl._story import Operand, Part, Step
+from minidl._parts import Operand, Part, entry_of, shape_of
+from minidl._story import Step, Story, relative_text, update_words
 
 WIDTH = 96
 SMALL = 6  # rows and columns of an array that are shown
 WORKED = 4  # entries that are worked out, of small arrays
+EVERY = 100  # terms of a sum that `explain` writes out
 
 
 class Text(str):
@@ -28,7 +30,7 @@ class Text(str):
 
 def _rows(data: np.ndarray) -> tuple[list[list[str]], bool]:
     """The entries of an array as shown, in rows, and whether these are all."""
-    flat = _story.in_rows(data)
+    flat = _parts.in_rows(data)
     whole = flat.shape[0] <= SMALL and flat.shape[1] <= SMALL
     rows = [[number(x).shown for x in row[:SMALL]] for row in flat[:SMALL]]
     if flat.shape[1] > SMALL:
@@ -44,7 +46,7 @@ def _block(operand: Operand) -> list[str]:
     title = (
         operand.letter if operand.name == operand.letter else f"{operand.letter}: {operand.name}"
     )
-    lines = [f"{title} {_story.shape_of(data)}" if data.ndim else title]
+    lines = [f"{title} {shape_of(data)}" if data.ndim else title]
     rows, whole = _rows(data) if data.size else ([], True)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for i, row in enumerate(rows):
@@ -55,7 +57,7 @@ def _block(operand: Operand) -> list[str]:
             left, right = ("[", "]") if len(rows) == 1 else _brackets(i, len(rows))
             lines.append(f"{left} {inside} {right}")
     if not whole:
-        low, mean, high = (x.shown for x in _story.low_mean_high(data))
+        low, mean, high = (x.shown for x in _parts.low_mean_high(data))
         lines.append(f"min {low}, mean {mean}, max {high}")
     width = max(map(_width, lines))
     return [_padded(line, width) for line in lines]
@@ -149,18 +151,18 @@ _PHASES = {
 }
 
 
-def _numbered(walk: Any) -> Iterator[tuple[str, str, Step]]:
+def _numbered(story: Story) -> Iterator[tuple[str, str, Step]]:
     """(phase, if it is another than before; number; step)"""
     phase = ""
-    for n, step in enumerate(_story.steps(walk), 1):
+    for n, step in enumerate(story.steps, 1):
         yield _PHASES[step.phase] if step.phase != phase else "", f"{n}.", step
         phase = step.phase
 
 
-def text(walk: Any) -> str:
+def text(story: Story) -> str:
     """The whole walkthrough as text."""
-    lines = [_story.left_out(walk)] if _story.left_out(walk) else []
-    for phase, n, step in _numbered(walk):
+    lines = textwrap.wrap(story.left_out, WIDTH)
+    for phase, n, step in _numbered(story):
         if phase:
             lines += ["", phase, "═" * len(phase)]
         lines += ["", f"{n} {step.title}"] if step.phase != "summary" else [""]
@@ -170,32 +172,36 @@ def text(walk: Any) -> str:
 
 def _heading(title: str) -> str:
     """A title that Markdown shows as it is, in one line."""
-    return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", " ".join(title.split()))
+    return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", title)
 
 
-def markdown(walk: Any) -> str:
+def markdown(story: Story) -> str:
     """The whole walkthrough as Markdown: headings, words, and the arrays as they are in text."""
-    lines = ["# Walkthrough", ""]
-    for phase, n, step in _numbered(walk):
+    lines = ["# Walkthrough", "", *([story.left_out, ""] if story.left_out else [])]
+    for phase, n, step in _numbered(story):
         if phase:
             lines += [f"## {phase.capitalize()}", ""]
         lines += [f"### {n} {_heading(step.title)}", "", "```text", *_step_lines(step), "```", ""]
     return "\n".join(lines)
 
 
-def explain(walk: Any, value: Any, at: tuple[int, ...]) -> Text:
+# --- one entry ----------------------------------------------------------------------------------
+
+
+def explain(story: Story, value: Any, at: tuple[int, ...]) -> Text:
     """All that is known of one entry: how it was computed, what came back, what the update did."""
-    lines = [f"{_story.entry_of(value.name, at)} = {number(value.data[at]).shown}"]
+    walk = story.walk
+    lines = [f"{entry_of(value.name, at)} = {number(value.data[at]).shown}"]
     if value.made_by:
-        lines += ["", "forward", *_worked([_story.forward_part(value.made_by)], at)]
+        lines += ["", "forward", *_worked(_parts.forward_parts(value.made_by), value, at)]
     for passed in walk.backwards:
         lines += _explained_gradient(walk, passed, value, at)
     for update in walk.updates:
         if update.value is value:
-            step = _story.update_step(update, [])
+            parts = _parts.update_parts(update)
             before, after = number(update.before[at]).shown, number(update.after[at]).shown
-            lines += ["", *textwrap.wrap(step.words, WIDTH), *_worked(step.parts, at)]
-            lines.append(f"before {before}, after {after}")
+            words = textwrap.wrap(update_words(update), WIDTH)
+            lines += ["", *words, *_worked(parts, value, at), f"before {before}, after {after}"]
     return Text("\n".join(lines))
 
 
@@ -206,32 +212,30 @@ def _explained_gradient(walk: Any, passed: Any, value: Any, at: tuple[int, ...])
             if x is value and product is not None:
                 letter = flow.op.letters[i]
                 title = f"backward through {flow.op.value.name}, where {letter} is {value.name}"
-                parts = _story.product_parts(flow, i)
-                same = [p for p in parts if p.result and p.result.data.shape == value.data.shape]
-                lines += ["", title, *_worked(same, at)]
+                lines += ["", title, *_worked(_parts.product_parts(flow, i), value, at)]
     total = passed.gradient(value)
-    arrived = None if total is None else _story.arrived_part(passed, value, total)
+    arrived = None if total is None else _parts.arrived_part(passed, value, total)
     if arrived:
-        lines += ["", arrived.heading, *_worked([arrived], at)]
-    for c in walk.check(passed) if value.made_by is None else ():
-        if c.value is value and c.at == at:
+        lines += ["", arrived.heading, *_worked([arrived], value, at)]
+    for leaf in passed.leaves if passed.root else ():
+        if leaf.value is value and value.users:
+            added = _parts.added_part(leaf)
+            if added:
+                lines += ["", added.heading, *_worked([added], value, at)]
+            c = walk.check_entry(passed, leaf, at)
             found = f"{number(c.backward).shown}, central difference {number(c.difference).shown}"
-            lines += ["", f"check: backward {found}, relative difference {_story.relative_text(c)}"]
+            lines += ["", f"check: backward {found}, relative difference {relative_text(c)}"]
     return lines
 
 
-def _place(part: Part, at: tuple[int, ...]) -> tuple[int, ...]:
-    """The entry of a part's result; of a number that is one for all entries, that number."""
-    data = part.result.data if part.result else np.empty(())
-    return (0,) * data.ndim if data.size == 1 else at
-
-
-def _worked(parts: list[Part], at: tuple[int, ...]) -> list[str]:
-    """The formula of each part, and beside it the line for one entry."""
-    pairs = [
-        (p.equation.text if p.equation else p.words, plain(p.worked(_place(p, at))))
-        for p in parts
-        if p.worked
-    ]
+def _worked(parts: Iterable[Part], value: Any, at: tuple[int, ...]) -> list[str]:
+    """The formula of each part, and beside it the line for one entry, with all its terms."""
+    pairs = []
+    for part in parts:
+        if part.worked and part.result and part.result.data.shape in (value.data.shape, (), (1,)):
+            place = at if part.result.data.shape == value.data.shape else ()
+            place = place or (0,) * part.result.data.ndim
+            rule = part.equation.text if part.equation else part.words
+            pairs.append((rule, plain(part.worked(place, terms=EVERY))))
     width = max((_width(rule) for rule, _ in pairs), default=0)
     return [f"  {_padded(rule, width)}    {line}" if width else f"  {line}" for rule, line in pairs]

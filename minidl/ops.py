@@ -26,6 +26,7 @@ def op(
     several: bool = False,
     joint: bool = False,
     moves: bool = False,
+    called: str = "",
     **letters: Callable,
 ) -> Callable[[Callable], Callable]:
     """Mark a function as an op: attach its formula and one derivative per differentiable input.
@@ -34,7 +35,8 @@ def op(
     under one derivative. Both are put into the docstring, below its first line, and are what a
     walkthrough shows and works out: `minidl._formulas` says how they are read. `letters` says what
     stands in them and is neither an input nor an option, as a function of these; an op that only
-    `moves` entries to other places may say it in words.
+    `moves` entries to other places may say it in words. `called` is the name that users know, where
+    it is another than the function's.
 
     A `joint` op has one VJP, of g and of which products are wanted, that returns those of all
     inputs, each in its input's shape and dtype and in an array of its own.
@@ -44,6 +46,7 @@ def op(
         function.formula, function.derivatives = formula, derivatives
         function.inputs, function.joint = None if several else len(derivatives), joint
         function.moves, function.letters = moves, letters
+        function.called = called or function.__name__
         lines = "\n        ".join((formula, *derivatives))
         first, _, rest = (function.__doc__ or "").partition("\n")
         function.__doc__ = f"{first}\n\n        {lines}\n{rest}"
@@ -646,7 +649,7 @@ def _given_away(gradient, again):
     return vjp
 
 
-@op("L = reduction((p − t)²)", "∂p = 2 g (p − t) / n", "∂t = −2 g (p − t) / n")
+@op("L = reduction((p − t)²)", "∂p = 2 g (p − t) / n", "∂t = −2 g (p − t) / n", called="mse")
 def squared_error(p, t, /, reduction):
     """The squared error of predictions p and targets t of one shape, then its mean or sum."""
     scale = 1 / p.size if reduction == "mean" else 1.0
@@ -660,7 +663,12 @@ def squared_error(p, t, /, reduction):
     return loss, lambda g: (2 * scale * g) * error, lambda g: (-2 * scale * g) * error
 
 
-@op("L = reduction(ln(1 + eˣ) − t x)", "∂x = g (σ(x) − t) / n", "∂t = −g x / n")
+@op(
+    "L = reduction(ln(1 + eˣ) − t x)",
+    "∂x = g (σ(x) − t) / n",
+    "∂t = −g x / n",
+    called="binary_cross_entropy",
+)
 @tails_may_vanish
 def logistic_error(x, t, /, reduction):
     """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum."""
@@ -684,6 +692,7 @@ def _as_probabilities(x, target, smoothing, reduction):
 @op(
     "L = reduction(−Σₖ t ln softmax(x))",
     "∂x = g (softmax(x) Σₖ t − t) / n",
+    called="cross_entropy",
     t=_as_probabilities,
 )
 def softmax_error(x, /, target, smoothing, reduction):

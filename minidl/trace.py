@@ -17,8 +17,10 @@ import contextlib
 import copy
 import difflib
 import functools
+import html
 import inspect
 import itertools
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
@@ -27,13 +29,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl import _formulas, _story, _text, nn, optim
+from minidl import _formulas, _text, nn, optim
 from minidl._formulas import Equation, Scope
 from minidl._remarks import Remark, remarks
+from minidl._story import Story
 from minidl._tracing import active, traces
 from minidl.tensor import Tensor, unbroadcast
 
-CHECKED = 10**8  # numbers that a check may compute; it decides how many entries are checked
+# A check computes about as many numbers, and shows as many entries, at most.
+CHECKED, ROWS = 10**8, 100
 
 
 # --- the record ---------------------------------------------------------------------------------
@@ -45,6 +49,8 @@ class Value:
     def __init__(self, kind: str, data: np.ndarray, number: int) -> None:
         self.kind, self.data, self.key = kind, np.array(data), f"v{number}"
         self.missed = False  # whether ops made it that were not recorded
+        self.final: np.ndarray | None = None  # of a leaf that changed later, what it was at the end
+        self.gradient_of: Value | None = None
         self.name = self.base = ""  # the base is without the number of a second one of that name
         self.made_by: Op | None = None
         self.users: list[tuple[Op, int]] = []  # the ops that took it, and as which input
@@ -61,6 +67,7 @@ class Op:
         self.number, self.function, self.inputs = number, function, inputs
         self.options, self.value = options, value
         self.path = ""  # of the module it ran in
+        self.by_hand = False  # whether it is part of an update that the user computes
         self.flows: list[Flow] = []
         value.made_by = self
         for i, x in enumerate(inputs):
@@ -199,9 +206,10 @@ class Update:
     kind = "update"
 
     def __init__(
-        self, rule: type, value: Value, group: dict, lr: float, state: dict, g: Any
+        self, rule: type, value: Value, group: dict, lr: float, step: int, state: dict, g: Any
     ) -> None:
-        self.rule, self.value, self.options, self.lr = rule, value, group, lr
+        self.rule, self.value, self.options = rule, value, group
+        self.lr, self.step = lr, step  # the rate, and of which t it is the schedule's
         self.gradient, self.before, self.state = np.array(g), value.data, _copied(state)
         self.after, self.state_after = self.before, self.state
         self.t = state["t"] + 1
@@ -298,12 +306,14 @@ class trace:  # noqa: N801 (a verb, like no_grad)
                 "end its `with` block first"
             )
         self._calls: list[tuple[int, nn.Module]] = []  # numbered, of modules whose forward runs
+        self._ops: list[Op] = []
         self._calls_of: list[tuple[tuple[int, nn.Module], ...]] = []  # the same, for each op
         self._numbers = itertools.count()
         self._known: dict[Any, Value] = {}  # by id and version
         self._held: list[tuple[Any, Value]] = []  # what has these ids, kept alive
         self._flows: dict[int, Flow] = {}  # of the backward pass that is running, by op
         self._updates: list[tuple[Any, dict, int, Update]] = []
+        self._leaves: list[tuple[Tensor, Value]] = []  # that gradients have reached
         self.walk = Walkthrough()
         self._token, self._open = active.set(self), True
         traces.add(self)
@@ -313,8 +323,14 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         active.reset(self._token)
         traces.discard(self)
         self._open = False
-        self._give_names(sys._getframe(1).f_locals)
-        self._known, self._held, self._calls_of, self._updates = {}, [], [], []
+        frame = sys._getframe(1)
+        self._give_names({**frame.f_globals, **frame.f_locals})
+        for x, value in self._held:
+            if isinstance(x, Tensor) and x.is_leaf and not np.array_equal(x.data, value.data):
+                value.final = x.data.copy()
+        self.walk.open = False
+        del self.walk, self._known, self._held, self._calls_of, self._updates, self._leaves
+        del self._flows
 
     # what ops, modules, backward and optimizers report
 
@@ -335,38 +351,45 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         bound.apply_defaults()
         chosen = dict(list(bound.arguments.items())[len(first) :])
         value = self._add("op", result, result.data)
-        op = Op(len(self._calls_of) + 1, function, inputs, copy.deepcopy(chosen), value)
+        number = len(self._ops)
+        op = Op(number + 1, function, inputs, copy.deepcopy(chosen), value)
+        self._ops.append(op)
         self._calls_of.append(tuple(self._calls))
         self.walk.events.append(op)
         node = result._node
-        if node is not None and node.vjps is not None:
-            if node.joint:
-                node.vjps = [self._watched_joint(op, *node.vjps)]
-            else:
-                node.vjps = [self._watched(op, i, vjp) for i, vjp in enumerate(node.vjps)]
+        if node is None:
+            op.by_hand = bool(self._leaves) and any(is_parameter(x) for x in given)
+        elif node.joint:
+            node.vjps = [self._watched_joint(number, vjp) for vjp in node.vjps or ()]
+        else:
+            node.vjps = [self._watched(number, i, vjp) for i, vjp in enumerate(node.vjps or ())]
 
-    def _watched(self, op: Op, i: int, vjp: Callable) -> Callable:
+    # a wrapped VJP must not hold the record, which would live as long as the graph
+
+    def _watched(self, number: int, i: int, vjp: Callable) -> Callable:
         def product(g: np.ndarray) -> Any:
             result = vjp(g)
             if self._open:
-                self._flow(op, g).products[i] = np.array(result)
+                self._flow(number, g).products[i] = np.array(result)
             return result
 
         return product
 
-    def _watched_joint(self, op: Op, vjp: Callable) -> Callable:
+    def _watched_joint(self, number: int, vjp: Callable) -> Callable:
         def products(g: np.ndarray, wanted: Any) -> Any:
             results = vjp(g, wanted)
             if self._open:
-                flow = self._flow(op, g)
+                flow = self._flow(number, g)
                 asked = zip(results, wanted, strict=True)
                 flow.products = [np.array(p) if w else None for p, w in asked]
             return results
 
         return products
 
-    def _flow(self, op: Op, g: np.ndarray) -> Flow:
-        return self._flows.setdefault(op.number, Flow(op, g))
+    def _flow(self, number: int, g: np.ndarray) -> Flow:
+        if number not in self._flows:
+            self._flows[number] = Flow(self._ops[number], g)
+        return self._flows[number]
 
     def begin_backward(self) -> None:
         self._flows = {}  # what a backward pass that failed left
@@ -378,7 +401,9 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         for flow in found.flows:
             flow.op.flows.append(flow)
         for tensor, g in leaves:
-            found.leaves.append(Leaf(self._input(tensor, tensor.data), g, tensor.grad))
+            value = self._input(tensor, tensor.data)
+            found.leaves.append(Leaf(value, g, tensor.grad))
+            self._leaves.append((tensor, value))
         self.walk.events.append(found)
 
     def before(self, optimizer: optim.Optimizer) -> None:
@@ -395,7 +420,8 @@ class trace:  # noqa: N801 (a verb, like no_grad)
                     self.walk.without_gradient.append(value)
                     continue
                 state = {name: column[i] for name, column in columns.items()}
-                update = Update(type(optimizer), value, options, lr, state, p.grad)
+                step = optimizer.t
+                update = Update(type(optimizer), value, options, lr, step, state, p.grad)
                 self._updates.append((p, columns, i, update))
 
     def after(self, optimizer: optim.Optimizer) -> None:
@@ -415,9 +441,9 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         kept = tensor and (x.requires_grad or not x.is_leaf)  # only others change unseen
         if known and (kept or np.array_equal(known.data, array, equal_nan=True)):
             return known
-        kind = "parameter" if tensor and x.requires_grad and x.is_leaf else "input"
-        value = self._add(kind, x, array, key)
+        value = self._add("parameter" if is_parameter(x) else "input", x, array, key)
         value.missed = tensor and not x.is_leaf
+        value.gradient_of = next((leaf for t, leaf in self._leaves if t.grad is x), None)
         return value
 
     def _add(self, kind: str, x: Any, array: np.ndarray, key: Any = None) -> Value:
@@ -431,33 +457,81 @@ class trace:  # noqa: N801 (a verb, like no_grad)
 
     def _give_names(self, variables: dict[str, Any]) -> None:
         """A name for each box: a module's or parameter's path, a tensor's own, a variable's."""
-        paths: dict[int, str] = {}
-        for calls in self._calls_of:
-            for _, module in calls[:1]:  # the outermost
-                if id(module) not in paths:
-                    paths[id(module)] = type(module).__name__.lower()
-                    paths |= {id(member): path for path, member in nn._walk(module, "", set())}
-        ops_in = collections.Counter(calls[-1:] for calls in self._calls_of)
-        alone = set()  # in their module's call
-        for op, calls in zip(self.walk.ops, self._calls_of, strict=True):
-            for _, module in calls[-1:]:  # the innermost
-                op.path = paths.get(id(module)) or type(module).__name__.lower()
-            if ops_in[calls[-1:]] == 1:
-                alone.add(op)
+        variables = {name: v for name, v in variables.items() if name[0] != "_"}
+        paths = self._paths(variables)
+        alone = self._place_ops(paths)
+        variable = {id(v): name for name, v in reversed(variables.items())}
+        arrays = {name: v for name, v in variables.items() if isinstance(v, np.ndarray)}
         taken: collections.Counter[str] = collections.Counter()
+        first: dict[int, Value] = {}  # of each tensor
         for x, value in self._held:
             own = x.name if isinstance(x, Tensor) else None
             name = paths.get(id(x)) or own or value.name
             if value.made_by:
-                path, kind = value.made_by.path, value.made_by.function.__name__
+                path, kind = value.made_by.path, value.made_by.function.called
                 in_module = path if value.made_by in alone else f"{path}.{kind}"
-                name = (in_module if path else own) or _variable(x, variables, False) or kind
+                name = (in_module if path else own) or variable.get(id(x)) or kind
+            elif value.gradient_of:
+                name = f"{value.gradient_of.name}.grad"
             elif not name:
                 letters = {user.letters[i] for user, i in value.users}
-                name = _variable(x, variables) or ("target" if letters == {"t"} else value.kind)
+                role = "target" if letters == {"t"} else value.kind
+                alike = (n for n, array in arrays.items() if _agree(array, value.data))
+                name = variable.get(id(x)) or next(alike, role)
+            if isinstance(x, Tensor) and id(x) in paths:
+                value.kind = "parameter"  # also where it is frozen
+            name = " ".join(name.split())
+            earlier = first.setdefault(id(x), value)
+            updated = earlier is not value and isinstance(x, Tensor)
+            if updated:
+                name = f"{earlier.name} after update"
             taken[name] += 1
-            value.base = name
             value.name = f"{name} ({taken[name]})" if taken[name] > 1 else name
+            if updated:
+                value.name = f"{name} {taken[name]}"
+            value.base = earlier.name if isinstance(x, Tensor) else value.name
+
+    def _place_ops(self, paths: dict[int, str]) -> set[Op]:
+        """Tell each op the path of its module; gives the ops that are alone in a call of one."""
+        ops_in = collections.Counter(calls[-1:] for calls in self._calls_of)
+        for op, calls in zip(self._ops, self._calls_of, strict=True):
+            for _, module in calls[-1:]:  # the innermost
+                op.path = paths.get(id(module)) or type(module).__name__.lower()
+                for x in op.inputs if isinstance(module, nn.Dropout) else ():
+                    if isinstance(x, Value) and x.kind == "input":
+                        x.name = f"{op.path}.mask"
+        pairs = zip(self._ops, self._calls_of, strict=True)
+        return {op for op, calls in pairs if ops_in[calls[-1:]] == 1}
+
+    def _paths(self, variables: dict[str, Any]) -> dict[int, str]:
+        """The path of each module and parameter in its model; before it the model's own name, if
+        there are several.
+        """
+        outermost = {id(calls[0][1]): calls[0][1] for calls in self._calls_of if calls}
+        used = {id(x) for x, _ in self._held if isinstance(x, Tensor)} | outermost.keys()
+        models = {id(m): (n, m) for n, m in variables.items() if isinstance(m, nn.Module)}
+        for module in outermost.values():
+            models.setdefault(id(module), (type(module).__name__.lower(), module))
+        members = {key: dict(_members(m)) for key, (_, m) in models.items()}
+        inside = {part for key, parts in members.items() for part in parts if part != key}
+        roots = [key for key in models if key not in inside and used & members[key].keys()]
+        paths: dict[int, str] = {}
+        for key in roots:
+            name = models[key][0]
+            for part, path in members[key].items():
+                full = f"{name}.{path}" if len(roots) > 1 and path else path or name
+                paths.setdefault(part, full)
+        return paths
+
+
+def _members(module: nn.Module) -> Iterator[tuple[int, str]]:
+    """The ids and paths of a module and all that it is made of."""
+    yield id(module), ""
+    yield from ((id(member), path) for path, member in nn._walk(module, "", set()))
+
+
+def is_parameter(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.requires_grad and x.is_leaf
 
 
 @functools.cache
@@ -465,19 +539,9 @@ def _signature(function: Any) -> inspect.Signature:
     return inspect.signature(function)
 
 
-def _variable(x: Any, variables: dict[str, Any], alike: bool = True) -> str:
-    """The variable that holds x, or (if `alike` will do) an array of the same numbers."""
-    data = x.data if isinstance(x, Tensor) else x
-    named = [(name, v) for name, v in variables.items() if not name.startswith("_")]
-    same = [name for name, v in named if v is x]
-    if alike and not same:
-        same = [name for name, v in named if isinstance(v, np.ndarray) and _agree(v, data)]
-    return same[0] if same else ""
-
-
 @np.errstate(all="ignore")
-def _agree(a: np.ndarray, b: Any) -> bool:
-    b = np.asarray(b)
+def _agree(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether an array has the same numbers, in whatever dtype."""
     return a.shape == b.shape and a.dtype.kind in "fiub" and np.array_equal(a.astype(b.dtype), b)
 
 
@@ -505,6 +569,17 @@ class Walkthrough:
         self.events: list[Op | Backward | Update] = []
         self.values: list[Value] = []
         self.without_gradient: list[Value] = []  # parameters that an optimizer passed over
+        self.open = True  # as long as the block runs
+
+    @functools.cached_property
+    def story(self) -> Story:
+        """What was recorded, told in steps; RuntimeError while the block runs."""
+        if self.open:
+            raise RuntimeError(
+                "the trace is still open: print, save or explain the walkthrough behind its `with` "
+                "block, when all is known"
+            )
+        return Story(self)
 
     @property
     def ops(self) -> list[Op]:
@@ -540,29 +615,35 @@ class Walkthrough:
 
             ∂L/∂θ ≈ (L(θ + h) − L(θ − h)) / 2h,  h = 6·10⁻⁶ max(1, |θ|)
 
-        All entries, or where that would be too many the largest gradients of each leaf.
+        All entries, or where there are too many the largest gradients of each leaf; of very many
+        leaves some.
         """
-        root = passed.root
         leaves = [leaf for leaf in passed.leaves if leaf.value.users and leaf.gradient.size]
-        if root is None or not leaves:
+        if passed.root is None or not leaves:
             return []
-        runs = CHECKED // (2 * sum(op.cost() for op in self.ops))
+        runs = CHECKED // (2 * sum(flow.op.cost() for flow in passed.flows))
+        entries = max(min(runs, ROWS), 1)
+        some = np.linspace(0, len(leaves) - 1, min(len(leaves), entries)).round().astype(int)
         found = []
-        for leaf in leaves[: max(runs, 1)]:
-            size = max(runs // len(leaves), 1)
+        for leaf in (leaves[i] for i in some):
+            size = max(entries // len(some), 1)
             order = np.argsort(-np.abs(leaf.gradient), axis=None, kind="stable")[:size]
             for flat in np.sort(order):
                 at = tuple(map(int, np.unravel_index(flat, leaf.gradient.shape)))
-                slope = self._central_difference(passed, leaf.value, at)
-                g = leaf.gradient[at]
-                scale = max(abs(float(g)), abs(slope))
-                relative = abs(float(g) - slope) / scale if scale else 0.0
-                found.append(Checked(leaf.value, at, g, slope, relative))
+                found.append(self.check_entry(passed, leaf, at))
         return found
 
+    def check_entry(self, passed: Backward, leaf: Leaf, at: tuple[int, ...]) -> Checked:
+        """The gradient of one entry beside its central difference."""
+        slope, g = self._central_difference(passed, leaf.value, at), float(leaf.gradient[at])
+        scale = max(abs(g), abs(slope))
+        difference = abs(g - slope)
+        relative = difference / scale if scale and math.isfinite(scale) else difference
+        return Checked(leaf.value, at, leaf.gradient[at], slope, relative)
+
     @np.errstate(all="ignore")
-    def _central_difference(self, passed: Backward, leaf: Value, at: tuple[int, ...]) -> float:
-        middle = leaf.data.astype(np.float64)
+    def _central_difference(self, passed: Backward, value: Value, at: tuple[int, ...]) -> float:
+        middle = value.data.astype(np.float64)
         h = 6e-6 * max(1.0, abs(middle[at]))
         ops = sorted((flow.op for flow in passed.flows), key=lambda op: op.number)
         sums = []
@@ -570,32 +651,25 @@ class Walkthrough:
             moved = middle.copy()
             moved[at] += step
             assert passed.root is not None
-            sums.append(
-                np.sum(self.run_again(passed.root, {leaf: moved}, ops, float) * passed.seed)
-            )
+            made = self.run_again(passed.root, {value: moved}, ops, float)
+            sums.append(np.sum(made * passed.seed))
         return float(sums[0] - sums[1]) / (2 * h)
-
-    def total_gradient(self, update: Update) -> np.ndarray | None:
-        """What .grad held after the last backward before an update; None if that wasn't seen."""
-        for passed in reversed(self.events[: self.events.index(update)]):
-            for leaf in passed.leaves if isinstance(passed, Backward) else ():
-                if leaf.value is update.value:
-                    before = 0 if leaf.before is None else leaf.before
-                    return np.asarray(before + leaf.gradient)
-        return None
 
     def remarks(self) -> list[Remark]:
         """What a teacher would point at: saturated units, gradients that were not zeroed, …"""
         return remarks(self)
 
     def loss(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """The value that the last backward began from, and the same after the updates behind it."""
-        if not self.backwards or self.backwards[-1].root is None:
+        """The value that the last backward began from, and the same with the weights at the end.
+
+        None where there is none: without a backward, without a change of the weights.
+        """
+        root = self.backwards[-1].root if self.backwards else None
+        if root is None:
             return None, None
-        root = self.backwards[-1].root
-        behind = self.events[self.events.index(self.backwards[-1]) :]
-        updates = {u.value: u.after for u in behind if isinstance(u, Update)}
-        return root.data, self.run_again(root, updates) if updates else None
+        used = {x for flow in self.backwards[-1].flows for x in flow.op.inputs}
+        final = {x: x.final for x in used if isinstance(x, Value) and x.final is not None}
+        return root.data, self.run_again(root, final) if final else None
 
     def explain(self, name: str, index: Any = None) -> _text.Text:
         """One entry of a parameter, an input or a layer's value: every term of it.
@@ -606,6 +680,7 @@ class Walkthrough:
 
         ValueError for an unknown name, IndexError for an entry that isn't there.
         """
+        story = self.story
         known = {value.name: value for value in self.values}
         known |= {update.value.base: update.value for update in self.updates}
         if name not in known:
@@ -622,11 +697,12 @@ class Walkthrough:
         try:
             at = tuple(range(n)[operator.index(i)] for i, n in zip(at, shape, strict=True))
         except (IndexError, TypeError, ValueError):
+            advice = f"give an entry of it, such as {tuple(n - 1 for n in shape)}"
+            advice = advice if shape else "leave the index out"
             raise IndexError(
-                f"explain: {name} has shape {shape}; give an entry of it, such as "
-                f"{tuple(n - 1 for n in shape)}, not {index!r}"
+                f"explain: {name} has shape {shape}; {advice}, instead of {index!r}"
             ) from None
-        return _text.explain(self, value, at)
+        return _text.explain(story, value, at)
 
     def save(self, path: Any) -> None:
         """Write a page (.html), Markdown (.md), text (.txt) or the graph alone (.svg).
@@ -637,31 +713,32 @@ class Walkthrough:
         path = Path(path)
         kinds = {
             ".html": self._page,
-            ".md": lambda: _text.markdown(self),
+            ".md": lambda: _text.markdown(self.story),
             ".txt": lambda: str(self),
-            ".svg": lambda: _story.graph(self),
+            ".svg": lambda: self.story.graph(),
         }
-        if path.suffix not in kinds:
+        if path.suffix.lower() not in kinds:
             raise ValueError(
                 f"save: the name must end in {', '.join(kinds)}, which says what is written; got "
                 f"{str(path)!r}"
             )
-        text = kinds[path.suffix]()
+        text = kinds[path.suffix.lower()]()
         try:
             path.write_bytes(text.encode("utf-8", "replace"))
         except OSError as error:
-            raise type(error)(
-                f"save: {str(path)!r} can't be written ({error.strerror}); give a name in a folder "
-                "that exists and is yours"
-            ) from None
+            advice = "give a name in a folder that exists and is yours"
+            if path.is_dir():
+                advice = "that is a folder: give a file's name"
+            message = f"save: {str(path)!r} can't be written ({error.strerror}); {advice}"
+            raise type(error)(message) from None
 
     def _page(self) -> str:
         from minidl.viz.page import page
 
-        return page(self)
+        return page(self.story)
 
     def __str__(self) -> str:
-        return _text.text(self)
+        return _text.text(self.story)
 
     def __repr__(self) -> str:
         kinds = (self.ops, "op"), (self.backwards, "backward pass"), (self.updates, "update")
@@ -672,6 +749,8 @@ class Walkthrough:
         return f"Walkthrough({', '.join(counts)}; print it, or .save('walk.html'))"
 
     def _repr_html_(self) -> str:
-        from minidl.viz.page import frame
-
-        return frame(self)
+        try:
+            from minidl.viz.page import frame
+        except ModuleNotFoundError as error:
+            return f"<p>For a page to step through: {error}</p><pre>{html.escape(str(self))}</pre>"
+        return frame(self.story)

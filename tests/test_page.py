@@ -12,7 +12,7 @@ from test_optim import RULES
 from test_trace import each_case, walked
 
 import minidl as dl
-from minidl import _story
+from minidl import _parts
 from minidl.__main__ import lesson
 from minidl._formulas import plain
 from minidl.viz.page import EMBEDDED, LARGE, frame, page
@@ -20,7 +20,7 @@ from minidl.viz.page import EMBEDDED, LARGE, frame, page
 
 def data_of(walk):
     """The JSON that a page holds."""
-    text = page(walk)
+    text = page(walk.story)
     return json.loads(
         re.search(r'<script type="application/json" id="walk">(.*?)</script>', text)[1]
     )
@@ -28,7 +28,7 @@ def data_of(walk):
 
 def exact(data):
     """Each entry of an array with all its digits, by its index as the page writes it."""
-    return {_story.at_text(at): str(data[at]) for at in np.ndindex(data.shape)}
+    return {_parts.at_text(at): str(data[at]) for at in np.ndindex(data.shape)}
 
 
 def on_page(array):
@@ -41,7 +41,7 @@ def on_page(array):
 def agree(data, walk):
     """Each number of the page is the record's, and each worked line ends in its number."""
     numbers = 0
-    for on, step in zip(data["steps"], _story.steps(walk), strict=True):
+    for on, step in zip(data["steps"], walk.story.steps, strict=True):
         assert (on["title"], on["words"], on["phase"]) == (step.title, step.words, step.phase)
         for shown, part in zip(on["parts"], step.parts, strict=True):
             pairs = zip(
@@ -111,7 +111,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
-    text = page(lesson())
+    text = page(lesson().story)
     assert len(text.encode()) < 300_000
     tags = Tags(text)
     assert tags.links == ["data:,"]
@@ -122,7 +122,7 @@ def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
 
 def test_the_page_holds_the_whole_text_for_print_and_readers_without_scripts():
     walk = lesson()
-    assert str(walk) in "".join(Tags(page(walk)).texts)
+    assert str(walk) in "".join(Tags(page(walk.story)).texts)
 
 
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'both'", "a\u2028b", "]]>"]
@@ -134,30 +134,35 @@ def test_a_name_stays_text(name):
     with dl.trace() as walk:
         (w * 2).sum().backward()
     data = data_of(walk)
-    assert data["nodes"][walk.values[0].key]["name"] == name
+    assert data["nodes"][walk.values[0].key]["name"] == " ".join(name.split())
     w.name = "w"
     with dl.trace() as harmless:
         (w * 2).sum().backward()
-    assert Tags(page(walk)).tags == Tags(page(harmless)).tags
+    assert Tags(page(walk.story)).tags == Tags(page(harmless.story)).tags
 
 
 def test_a_notebooks_frame_holds_the_page_and_nothing_else():
     walk = lesson()
-    assert Tags(frame(walk)).tags == ["iframe"]
-    assert walk._repr_html_() == frame(walk)
-    (content,) = re.findall(r'srcdoc="([^"]*)"', frame(walk))
-    assert html.unescape(content) == page(walk)
+    assert Tags(frame(walk.story)).tags == ["iframe"]
+    assert walk._repr_html_() == frame(walk.story)
+    (content,) = re.findall(r'srcdoc="([^"]*)"', frame(walk.story))
+    assert html.unescape(content) == page(walk.story)
 
 
 def test_the_same_walkthrough_gives_the_same_page():
-    assert page(lesson()) == page(lesson())
+    assert page(lesson().story) == page(lesson().story)
 
 
-def test_a_missing_jinja2_names_the_extra(monkeypatch):
+def test_a_missing_jinja2_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     monkeypatch.delitem(sys.modules, "minidl.viz.page")
+    walk = lesson()
     with pytest.raises(ModuleNotFoundError, match=r"Jinja2: pip install 'minidl\[viz\]'"):
-        lesson()._repr_html_()
+        walk.save(tmp_path / "walk.html")
+    assert list(tmp_path.iterdir()) == []
+    shown = walk._repr_html_()
+    assert "pip install 'minidl[viz]'" in shown
+    assert html.unescape(re.search("<pre>(.*)</pre>", shown, re.DOTALL)[1]) == str(walk)
 
 
 # --- large arrays -------------------------------------------------------------------------------
@@ -233,7 +238,7 @@ def test_ten_thousand_ops_make_a_page_of_the_first_and_the_last():
     data = data_of(walk)
     assert "9,951 of 10,001 ops" in data["left_out"]
     assert len(data["steps"]) == 50 + 50 + 2
-    keys = set(re.findall(r'data-node="([^"]*)"', page(walk)))
+    keys = set(re.findall(r'data-node="([^"]*)"', page(walk.story)))
     assert keys - {"more"} <= data["nodes"].keys()
     assert "more" in keys
 
@@ -248,7 +253,7 @@ def test_worked_lines_of_the_page_are_those_of_the_text():
     ]
     told = [
         plain(part.worked(at))
-        for step in _story.steps(walk)
+        for step in walk.story.steps
         for part in step.parts
         if part.worked
         for at in np.ndindex(part.result.data.shape)

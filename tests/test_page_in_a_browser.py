@@ -1,10 +1,13 @@
 """The walkthrough's page in a real browser: it plays, and its numbers are the tape's."""
 
+import re
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 import minidl as dl
-from minidl import _story
+from minidl import _parts
 from minidl.__main__ import lesson
 from minidl._formulas import plain
 
@@ -58,7 +61,7 @@ def test_every_step_shows_its_words_and_the_tapes_numbers(opened):
     walk = lesson()
     tab = opened(walk)
     cells = 0
-    for number, step in enumerate(_story.steps(walk), 1):
+    for number, step in enumerate(walk.story.steps, 1):
         assert step_of(tab) == f"step {number} of {counted(tab)}"
         article = tab.locator("#step")
         assert article.locator("h2").inner_text() == step.title
@@ -95,15 +98,48 @@ def test_the_numbers_of_a_node_are_the_models_own(opened):
 def test_a_chosen_entry_shows_how_it_was_made_and_lights_what_it_was_made_from(opened):
     walk = lesson()
     tab = opened(walk)
-    (part,) = _story.steps(walk)[0].parts
+    (part,) = walk.story.steps[0].parts
     result = tab.locator("figure.result")
     for at in np.ndindex(2, 2):
-        name = f"y[{_story.at_text(at)}] ="
+        name = f"y[{_parts.at_text(at)}] ="
         result.get_by_role("button", name=name).click()
         assert tab.locator(".worked").inner_text().endswith(plain(part.worked(at)))
         used = [cell.get_attribute("data-index") for cell in tab.locator(".cell.used").all()]
         i, j = at
         assert used == [f"{i}, 0", f"{i}, 1", f"0, {j}", f"1, {j}", f"{j}"]
+
+
+def test_what_is_not_finite_stays_red_when_chosen(opened):
+    w = dl.Tensor([1.0, np.nan, np.inf], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        (w * 2.0).sum().backward()
+    tab = opened(walk, reduced_motion="reduce")
+    red = tab.locator(".operand .odd").first.evaluate("cell => getComputedStyle(cell).color")
+    for i, shown in enumerate(["rgb(0, 114, 178)", red, red]):
+        cell = tab.locator("figure.result").get_by_role("button", name=f"y[{i}] =")
+        cell.click()
+        tab.mouse.move(0, 0)
+        assert cell.evaluate("cell => getComputedStyle(cell).backgroundColor") == shown
+
+
+@pytest.mark.parametrize(
+    ("lr", "change"), [(0.5, "green"), (2, "none"), (3, "orange"), (1e38, "orange")]
+)
+def test_a_loss_is_green_if_it_fell_and_orange_if_it_rose_or_is_no_number(opened, lr, change):
+    w = dl.Tensor([1.0], requires_grad=True, name="w")
+    optimizer = dl.optim.SGD([w], lr=lr)
+    with dl.trace() as walk:
+        (w * w - 0.5 * (w * w)).sum().backward()
+        optimizer.step()  # w becomes 1 − lr: half, −1, −2, and so large that the loss is ∞ − ∞
+    tab = opened(walk)
+    press(tab, "End")
+    ink, arrow, after = (
+        tab.locator(f".loss {part}").evaluate("element => getComputedStyle(element).color")
+        for part in (".before .number", "> i", ".after .number")
+    )
+    redness = float(after.split()[1]) if after.startswith("oklab") else 0.0
+    assert {"green": redness < -0.05, "orange": redness > 0.05, "none": after == ink}[change]
+    assert (arrow == after) == (change == "orange")
 
 
 # --- by keyboard, button and slider -------------------------------------------------------------
@@ -162,7 +198,7 @@ def test_a_screen_reader_hears_each_step(opened):
     walk = lesson()
     tab = opened(walk)
     press(tab, "ArrowRight")
-    second = _story.steps(walk)[1]
+    second = walk.story.steps[1]
     assert tab.locator("[aria-live=polite]").inner_text() == f"{second.title}. {second.words}"
     nameless = [
         button.evaluate("b => b.outerHTML")
@@ -180,6 +216,48 @@ def test_a_node_opens_by_keyboard(opened):
     tab.get_by_role("button", name="tanh1, tanh").focus()
     press(tab, "Enter")
     assert tab.get_by_role("dialog").get_by_role("heading", name="tanh1").is_visible()
+
+
+def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(opened):
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    optimizer = dl.optim.SGD([w], lr=0.1)
+    with dl.trace() as walk:
+        for _ in range(3):
+            optimizer.zero_grad()
+            (w * w).sum().backward()
+            optimizer.step()
+    tab = opened(walk)
+    phases = []
+    for _ in range(counted(tab)):
+        phases.append(tab.locator("#phase").inner_text().lower())
+        press(tab, "ArrowRight")
+    runs = [0, *(i for i, (a, b) in enumerate(pairwise(phases), 1) if a != b)]
+    order = ["forward", "backward", "update"] * 3 + ["summary"]
+    assert [phases[i] for i in runs] == order
+    stripes = tab.locator("#track").evaluate("track => track.style.getPropertyValue('--stripes')")
+    assert re.findall(r"--(\w+)", stripes) == order
+    for phase in dict.fromkeys(order):
+        starts = [i for i in runs if phases[i] == phase]
+        press(tab, "Home")
+        for start in [*starts, *starts][phase == "forward" :]:
+            tab.locator(f"#phases .{phase}").click()
+            assert step_of(tab).startswith(f"step {start + 1} ")
+            if phase in ("forward", "backward"):
+                press(tab, "ArrowRight")  # from within a run, too, the next one is the next
+
+
+def test_the_space_bar_plays_after_a_click_but_presses_what_the_keyboard_reached(opened):
+    tab = opened(lesson())
+    forth = tab.get_by_role("button", name="Next step")
+    forth.click()
+    press(tab, "Space")
+    assert step_of(tab).startswith("step 2 ")
+    assert tab.get_by_role("button", name="Pause").is_visible()
+    press(tab, "Space")
+    forth.focus()
+    press(tab, "Space", 2)
+    assert step_of(tab).startswith("step 4 ")
+    assert tab.get_by_role("button", name="Play").is_visible()
 
 
 # --- the graph ----------------------------------------------------------------------------------
@@ -203,6 +281,56 @@ def test_boxes_light_up_forward_then_backward_then_at_the_update(opened):
     press(tab, "End")
     parameters = {f"dense{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")}
     assert set(lit(tab, "updated")) == parameters
+
+
+def test_no_gradient_flows_to_frozen_layers(opened):
+    model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
+    model.dense1.weight.requires_grad = model.dense1.bias.requires_grad = False
+    with dl.trace() as walk:
+        dl.losses.mse(model(np.ones((3, 2))), np.zeros((3, 1))).backward()
+    tab = opened(walk, at="#step-6")
+    assert lit(tab, "now") == ["dense2"]
+    ends = tab.locator(".edge.now").evaluate_all(
+        "edges => edges.map(edge => document.querySelector("
+        "`[data-node='${edge.dataset.from}'] .title`).textContent)"
+    )
+    assert set(ends) == {"dense2.weight", "dense2.bias"}
+
+
+UPWARD = """head => {
+    const box = head.getBBox();
+    return !head.isPointInFill(new DOMPoint(box.x + 1, box.y + 0.5));
+}"""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_an_arrow_points_the_way_of_what_flows(opened, motion):
+    tab = opened(lesson(), reduced_motion=motion)
+    for step in range(counted(tab)):
+        backward = tab.locator("#phase").inner_text() == "Backward"
+        for edge in tab.locator(".edge.now").all():
+            head = edge.locator(".head")
+            assert head.evaluate(UPWARD) == backward
+            end = edge.get_attribute("data-from" if backward else "data-to")
+            tip, box = (
+                shape.bounding_box() for shape in (head, tab.locator(f"[data-node='{end}'] rect"))
+            )
+            gap = (
+                tip["y"] - box["y"] - box["height"]
+                if backward
+                else box["y"] - tip["y"] - tip["height"]
+            )
+            assert abs(gap) < 5
+        assert not any(head.evaluate(UPWARD) for head in tab.locator(".edge:not(.now) .head").all())
+        press(tab, "ArrowRight")
+
+
+def test_without_a_graph_the_step_takes_the_width(opened):
+    with dl.trace() as walk:
+        pass
+    tab = opened(walk)
+    assert not tab.locator("#graph").is_visible()
+    assert tab.locator("#step").bounding_box()["width"] > 0.9 * DESKTOP["width"]
 
 
 # --- wherever it is opened ----------------------------------------------------------------------
@@ -293,6 +421,37 @@ def test_hostile_names_stay_text(opened):
     press(tab, "ArrowRight", counted(tab))
     tab.locator(".node.parameter").click()
     assert tab.get_by_role("dialog").get_by_role("heading").first.inner_text() == HOSTILE
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_a_heading_takes_two_lines_at_most_and_a_tooltip_the_whole_name(opened, size):
+    name = "weight_" * 430
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name=name)
+    optimizer = dl.optim.SGD([w], lr=0.1)
+    names = {"w": w, "dl": dl, "optimizer": optimizer}
+    exec(
+        f"""
+with dl.trace() as walk:
+    {name} = (w * w).sum()
+    {name}.backward()
+    optimizer.step()
+""",
+        names,
+    )
+    tab = opened(names["walk"], size)
+    cut = set()
+    for _ in range(counted(tab)):
+        for heading in tab.locator(":is(h1, h2, h3):visible").all():
+            assert heading.bounding_box()["height"] < 100
+            if len(heading.text_content()) > 1000:
+                assert heading.get_attribute("title") == heading.text_content()
+                cut.add(heading.evaluate("heading => heading.tagName"))
+        press(tab, "ArrowRight")
+    assert cut == {"H1", "H2", "H3"}
+    tab.locator(".node.parameter").click()
+    title = tab.get_by_role("dialog").get_by_role("heading").first
+    assert title.get_attribute("title") == name
+    assert title.bounding_box()["height"] < 100
 
 
 def test_ten_thousand_ops_open_and_say_what_is_left_out(opened):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
-from minidl import _remarks, _story, losses, nn, optim
+from minidl import _remarks, losses, nn, optim
 
 
 def leaf(data, name=None):
@@ -47,6 +47,30 @@ def classified(before):
     def case():
         scores = leaf([[1.0, -1.0], [0.5, 0.0]])
         return lambda: losses.cross_entropy(before(scores), [0, 1]).backward()
+
+    return case
+
+
+def judged(before):
+    def case():
+        scores = leaf([1.0, -1.0])
+        return lambda: losses.binary_cross_entropy(before(scores), [0, 1]).backward()
+
+    return case
+
+
+def descended(lr):
+    """A step down a parabola, which 1 is too far for."""
+
+    def case():
+        x = leaf([1.0, -3.0])
+
+        def run():
+            (x * x).sum().backward()
+            with dl.no_grad():
+                x.data = x.data - lr * x.grad
+
+        return run
 
     return case
 
@@ -162,14 +186,23 @@ FOUND = {  # cases where a finding is made, and cases like them where it is not
             of(operator.matmul, [[50.0, 1.0]], np.eye(2)),
         ],
     ),
-    "Softmax before cross-entropy": (
+    "Softmax before cross_entropy": (
         [classified(dl.softmax), classified(nn.Softmax())],
         [classified(lambda x: x * 1.0), classified(dl.log_softmax)],
     ),
     "A gradient that was not zeroed": (
-        [with_old_gradients(np.array([1.0, 1.0])), with_old_gradients(np.zeros(2))],
-        [with_old_gradients(), with_old_gradients(np.ones(2), None)],
+        [with_old_gradients(np.array([1.0, 1.0])), with_old_gradients(np.array([0.0, 1.0]))],
+        [
+            with_old_gradients(),
+            with_old_gradients(np.ones(2), None),
+            with_old_gradients(np.zeros(2)),
+        ],
     ),
+    "Sigmoid before binary_cross_entropy": (
+        [judged(dl.sigmoid)],
+        [judged(dl.tanh), classified(dl.sigmoid)],
+    ),
+    "The loss became larger": ([descended(1.1), descended(math.inf)], [descended(0.1), squared]),
     "A vanishing gradient": ([layers(1e-4), layers(-1e-9)], [layers(1e-2), layers(1.0), squared]),
     "An exploding gradient": ([layers(1e4), layers(-1e9)], [layers(1e2), layers(1.0), squared]),
     "The gradient was changed before the step": (
@@ -235,7 +268,7 @@ def test_a_healthy_lesson_has_no_remark():
         losses.mse(model(x), y).backward()
         optim.Adam(model).step()
     assert _remarks.remarks(walk) == []
-    assert not any(step.notes for step in _story.steps(walk))
+    assert not any(step.notes for step in walk.story.steps)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +342,7 @@ def test_a_finding_names_what_it_is_about_and_how_much(case, title, parts):
         (of(dl.tanh, [9.0]), "Saturated tanh", lambda walk: walk.ops[0]),
         (of(dl.relu, -np.ones((2, 2))), "Dead ReLU", lambda walk: walk.ops[0]),
         (scaled(50.0), "Inputs that need scaling", lambda walk: walk.ops[0].inputs[0]),
-        (classified(dl.softmax), "Softmax before cross-entropy", lambda walk: walk.ops[1]),
+        (classified(dl.softmax), "Softmax before cross_entropy", lambda walk: walk.ops[1]),
         (
             with_old_gradients(np.ones(2)),
             "A gradient that was not zeroed",

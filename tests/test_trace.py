@@ -17,7 +17,7 @@ from test_ops import OPS, PUBLIC
 from test_optim import RULES
 
 import minidl as dl
-from minidl import _story, losses, nn, optim
+from minidl import losses, nn, optim
 from minidl._formulas import number, plain
 from minidl.schedulers import CosineDecay
 
@@ -114,7 +114,7 @@ def walked(name, arrays, options, dtype=float):
 
 
 def parts_of(walk):
-    return [part for step in _story.steps(walk) for part in step.parts]
+    return [part for step in walk.story.steps for part in step.parts]
 
 
 def test_every_op_of_the_library_is_walked():
@@ -175,8 +175,9 @@ def recomputed(line):
 @each_case
 def test_the_numbers_of_the_story_are_those_of_the_tape(name, arrays, options):
     walk, op, flow = walked(name, arrays, options)
-    forward, backward, *_ = _story.steps(walk)
-    (part,) = forward.parts
+    forward, backward, *_ = walk.story.steps
+    *softmax, part = forward.parts
+    assert bool(softmax) is (name == "softmax_error")
     assert part.result.data is op.value.data
     results = [p.result.data for p in backward.parts]
     np.testing.assert_array_equal(results[0], flow.g)
@@ -216,7 +217,7 @@ def test_what_moves_entries_says_where_each_came_from():
     x = dl.Tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], requires_grad=True)
     with dl.trace() as walk:
         x[[0, 0, 2], [1, 1, 0]].backward([10.0, 20.0, 30.0])
-    forward, backward, *_ = _story.steps(walk)
+    forward, backward, *_ = walk.story.steps
     assert plain(forward.parts[0].worked((1,))) == "y[1] = x[0, 1] = 2"
     assert plain(backward.parts[-1].worked((0, 1))) == "∂x[0, 1] = g[0] + g[1] = 30"
     assert plain(backward.parts[-1].worked((1, 1))) == "∂x[1, 1] = 0"
@@ -227,7 +228,7 @@ def test_what_joins_arrays_says_which_of_them_an_entry_came_from(name):
     a, b = (dl.Tensor([i, i + 1.0], requires_grad=True) for i in (1, 5))
     with dl.trace() as walk:
         getattr(dl, name)([a, b]).sum().backward()
-    joined, *_ = _story.steps(walk)
+    joined, *_ = walk.story.steps
     at = (3,) if name == "concatenate" else (1, 1)
     assert plain(joined.parts[0].worked(at)).endswith(" = x₂[1] = 6")
 
@@ -323,7 +324,7 @@ def test_the_equations_of_a_rule_give_what_its_kernel_leaves(rule, options, comm
 @each_rule
 def test_each_line_of_a_rule_can_be_recomputed_for_each_weight(rule, options):
     for walk, update, _, _ in updates(rule, {**options, "weight_decay": 0.1}, steps=7):
-        parts = [p for s in _story.steps(walk) if s.phase == "update" for p in s.parts]
+        parts = [p for s in walk.story.steps if s.phase == "update" for p in s.parts]
         assert [part.equation.letter for part in parts] == [line[0].letter for line in update.lines]
         for part in parts:
             data = part.result.data
@@ -339,14 +340,13 @@ def test_each_line_of_a_rule_can_be_recomputed_for_each_weight(rule, options):
 def test_the_text_of_an_update_names_the_rate_and_every_number_before_and_after(rule, options):
     schedule = CosineDecay(0.05, 9)
     for t, (walk, update, _, _) in enumerate(updates(rule, {**options, "lr": schedule}), 1):
-        text = walk.explain("w", (2, 1))
+        text = " ".join(walk.explain("w", (2, 1)).split())
         shown = [schedule(t - 1), update.before[2, 1], update.after[2, 1], update.gradient[2, 1]]
         shown += [a[2, 1] for a in update.state_after.values() if np.shape(a) == (3, 2)]
         for x in shown:
             assert number(x).shown in text
-        assert f"{rule}, update t = {t} of w: η = {number(schedule(t - 1)).shown}" in text
-        assert repr(schedule) in text
-        assert text.splitlines()[-1] in str(text)
+        rate = f"{schedule!r} at t = {t - 1}: {number(schedule(t - 1)).shown}"
+        assert f"{rule}, update t = {t} of w: η = {rate}" in text
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -497,7 +497,7 @@ def test_a_second_of_a_name_gets_a_number():
     made = [op.value.name for op in walk.ops]
     assert made[::4] == ["dense1", "dense1 (2)", "dense1 (3)"]
     assert [u.value.name for u in walk.updates[::4]] == [
-        *("dense1.weight", "dense1.weight (2)", "dense1.weight (3)")
+        *("dense1.weight", "dense1.weight after update 1", "dense1.weight after update 2")
     ]
     assert len({*names_of(walk)}) == len(walk.values)
     assert "x (2)" not in names_of(walk)  # the same array is one box
@@ -668,31 +668,31 @@ def test_an_old_gradient_is_recorded_beside_the_new_one():
     np.testing.assert_array_equal(leaf.before, [10, 20])
     np.testing.assert_array_equal(leaf.gradient, [2, 4])
     np.testing.assert_array_equal(update.gradient, [12, 24])
-    np.testing.assert_array_equal(walk.total_gradient(update), [12, 24])
+    assert ".grad[1] = 20 + 4 = 24" in walk.explain(walk.values[0].name, 1)
 
 
-def test_the_total_gradient_is_that_before_clipping():
+def test_a_clipped_gradient_is_the_updates_and_the_whole_one_the_leafs():
     w = dl.Tensor([3.0, 4.0], requires_grad=True)
     with dl.trace() as walk:
         (w * w).sum().backward()
         optim.clip_grad_norm([w], 1.0)
         optim.SGD([w], lr=0.1).step()
-    (update,) = walk.updates
-    np.testing.assert_allclose(walk.total_gradient(update), [6, 8])
+    (update,), (leaf,) = walk.updates, walk.backwards[0].leaves
+    np.testing.assert_allclose(leaf.gradient, [6, 8])
     np.testing.assert_allclose(update.gradient, [0.6, 0.8], rtol=1e-6)
 
 
-def test_a_frozen_parameter_is_an_input_without_gradient_or_update():
+def test_a_frozen_parameter_is_one_without_gradient_or_update():
     model = nn.MLP([2, 3, 1], rng=0)
     model.dense1.weight.requires_grad = False
     with dl.trace() as walk:
         losses.mse(model(N(4, 2)), np.zeros((4, 1))).backward()
         optim.SGD(model, lr=0.1).step()
     frozen = next(v for v in walk.values if v.name == "dense1.weight")
-    assert frozen.kind == "input"
+    assert frozen.kind == "parameter"
     assert walk.backwards[0].gradient(frozen) is None
     assert [u.value.name for u in walk.updates] == ["dense1.bias", "dense2.weight", "dense2.bias"]
-    (step,) = (s for s in _story.steps(walk) if (s.phase, s.title) == ("backward", "dense1"))
+    (step,) = (s for s in walk.story.steps if (s.phase, s.title) == ("backward", "dense1"))
     assert "∂x and ∂W are not computed" in step.words
     assert [p.result.letter for p in step.parts] == ["g", "∂b"]
 
@@ -811,7 +811,6 @@ def test_a_step_alone_is_told():
     (w * w).sum().backward()
     with dl.trace() as walk:
         optim.SGD([w], lr=0.1).step()
-    assert walk.total_gradient(walk.updates[0]) is None
     assert "before 1, after 0.8" in walk.explain("w", 0)
 
 
@@ -1055,7 +1054,7 @@ def test_where_all_would_be_too_many_the_largest_gradients_are_checked(runs, ent
     monkeypatch.setattr(sys.modules["minidl.trace"], "CHECKED", runs * once)
     checked = walk.check(walk.backwards[0])
     assert [at for _, (at,), *_ in checked] == entries
-    said = f"{len(entries)} of 4 entries: the largest gradients"
+    said = f"Of 4 entries these are {len(entries)} with large gradients."
     assert (said in str(walk).replace("\n   ", " ")) is (len(entries) < 4)
 
 
@@ -1081,7 +1080,7 @@ def test_a_long_walkthrough_is_summarised_and_says_so(long_walk):
     assert re.match(r"9,9\d\d of 10,001 ops in the middle are left out", text)
     assert len(text) < 200_000
     assert text.count("\n") < 4000
-    assert len(_story.steps(long_walk)) < 120
+    assert len(long_walk.story.steps) < 120
 
 
 def test_the_graph_of_a_long_walkthrough_has_a_box_for_all_that_is_left_out(long_walk, tmp_path):

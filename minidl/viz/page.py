@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _formulas, _story
+from minidl import _formulas, _parts
 from minidl._formulas import number
+from minidl._parts import Operand, Part
+from minidl._story import Step, Story
 
 try:
     import jinja2
@@ -23,28 +25,28 @@ HEAT = 48  # cells of a heat map, each way
 EMBEDDED = 500_000  # entries of large arrays that go into a page, all together
 
 
-def page(walk: Any) -> str:
+def page(story: Story) -> str:
     """The page of a walkthrough."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("minidl", "viz"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    data = json.dumps(_Data(walk).whole(), ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(_Data(story).whole(), ensure_ascii=False, separators=(",", ":"))
     for mark in "<>&\u2028\u2029":  # which would end the script, or the line
         data = data.replace(mark, f"\\u{ord(mark):04x}")
     return environment.get_template("walkthrough.html.j2").render(
-        title=_title(walk),
-        graph=jinja2.utils.markupsafe.Markup(_story.graph(walk)),
+        title=_title(story.walk),
+        graph=jinja2.utils.markupsafe.Markup(story.graph()),
         data=jinja2.utils.markupsafe.Markup(data),
-        text=str(walk),
+        text=str(story.walk),
     )
 
 
-def frame(walk: Any, height: int = 720) -> str:
+def frame(story: Story, height: int = 720) -> str:
     """The page in a frame of its own, for a notebook."""
     return (
-        f'<iframe srcdoc="{html.escape(page(walk))}" title="{html.escape(_title(walk))}" '
+        f'<iframe srcdoc="{html.escape(page(story))}" title="{html.escape(_title(story.walk))}" '
         f'style="width:100%;height:{height}px;border:0"></iframe>'
     )
 
@@ -57,34 +59,34 @@ def _title(walk: Any) -> str:
 class _Data:
     """The JSON of the page; arrays are put in once and named by their number."""
 
-    def __init__(self, walk: Any) -> None:
-        self.walk = walk
+    def __init__(self, story: Story) -> None:
+        self.story, self.walk = story, story.walk
+        self.keys = {value.name: value.key for value in story.walk.values}
         self.arrays: list[dict[str, Any]] = []
         self.numbers: dict[int, int] = {}  # by id
         self.left = EMBEDDED
         self.held: list[Any] = []  # keeps the ids in `numbers` those of these arrays
 
     def whole(self) -> dict[str, Any]:
-        walk, story = self.walk, _story.steps(self.walk)
-        before, after = walk.loss()
-        steps = [self.step(step) for step in story]
+        before, after = self.walk.loss()
+        steps = [self.step(step) for step in self.story.steps]
         return {
-            "title": _title(walk),
-            "left_out": _story.left_out(walk) or None,
+            "title": _title(self.walk),
+            "left_out": self.story.left_out or None,
             "loss": {"before": _scalar(before), "after": _scalar(after)},
-            "nodes": self.nodes(story),
+            "nodes": self.nodes(),
             "steps": steps,
             "arrays": self.arrays,
         }
 
-    def nodes(self, story: list[Any]) -> dict[str, Any]:
+    def nodes(self) -> dict[str, Any]:
+        """The boxes of the graph; the steps of a leaf are also those of the ops that use it."""
         walk = self.walk
-        places: dict[str, list[int]] = {}
-        for i, step in enumerate(story):
-            if step.key:
-                places.setdefault(step.key, []).append(i)
+        places: dict[str | None, list[int]] = {}
+        for i, step in enumerate(self.story.steps):
+            places.setdefault(step.key, []).append(i)
         after = {update.value.key: update.after for update in walk.updates}
-        shown = _story.boxes(walk)
+        shown = {box.key for box in self.story.drawn[0]}
         nodes = {}
         for value in walk.values:
             if value.key not in shown:
@@ -92,24 +94,24 @@ class _Data:
             found = [p.gradient(value) for p in walk.backwards]
             gradient = next((g for g in reversed(found) if g is not None), None)
             name = value.name
+            keys = {value.key, *(user.value.key for user, _ in value.users if not value.made_by)}
             nodes[value.key] = {
                 "name": name,
                 "kind": value.kind,
-                "op": value.made_by.function.__name__ if value.made_by else None,
+                "op": value.made_by.function.called if value.made_by else None,
                 "shape": str(value.data.shape),
                 "value": self.array(name, value.data),
                 "gradient": self.maybe(f"gradient by {name}", gradient),
                 "after": self.maybe(f"{name} after the update", after.get(value.key)),
-                "steps": places.get(value.key, []),
+                "steps": sorted(i for key in keys for i in places.get(key, [])),
             }
         return nodes
 
-    def step(self, step: _story.Step) -> dict[str, Any]:
+    def step(self, step: Step) -> dict[str, Any]:
         table = step.table and {
             "head": step.table[0],
             "rows": [[_token(cell) for cell in row] for row in step.table[1]],
         }
-        keys = {value.name: value.key for value in self.walk.values}
         return {
             "phase": step.phase,
             "node": step.key,
@@ -119,13 +121,13 @@ class _Data:
             "notes": [{"title": note.title, "text": note.text} for note in step.notes],
             "table": table or None,
             "bars": [
-                {"label": label, "number": size[:2], "share": share, "node": keys.get(label)}
+                {"label": label, "number": size[:2], "share": share, "node": self.keys.get(label)}
                 for label, size, share in step.bars
             ]
             or None,
         }
 
-    def part(self, part: _story.Part) -> dict[str, Any]:
+    def part(self, part: Part) -> dict[str, Any]:
         formula = None
         if part.equation:
             formula = {"text": part.equation.text, "mathml": _formulas.mathml(part.equation)}
@@ -134,7 +136,7 @@ class _Data:
             places = np.ndindex(part.result.data.shape)
             if part.result.data.size > LARGE:
                 places = _corner_places(part.result.data.shape)
-            worked = {_story.at_text(at): [_token(t) for t in part.worked(at)] for at in places}
+            worked = {_parts.at_text(at): [_token(t) for t in part.worked(at)] for at in places}
         return {
             "heading": part.heading,
             "formula": formula,
@@ -144,7 +146,7 @@ class _Data:
             "worked": worked,
         }
 
-    def operand(self, o: _story.Operand) -> dict[str, Any]:
+    def operand(self, o: Operand) -> dict[str, Any]:
         return {
             "letter": o.letter,
             "name": o.name,
@@ -164,18 +166,18 @@ class _Data:
         return self.numbers[id(data)]
 
     def described(self, name: str, data: np.ndarray) -> dict[str, Any]:
-        flat = _story.in_rows(data)
+        flat = _parts.in_rows(data)
         whole = data.size <= LARGE
         places = list(np.ndindex(data.shape)) if whole else list(_corner_places(data.shape))
         columns = min(flat.shape[1], data.size if whole else CORNER) or 1
-        cells = [(_story.at_text(at), number(data[at])) for at in places]
+        cells = [(_parts.at_text(at), number(data[at])) for at in places]
         rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
         values = None
         if not whole and data.size <= self.left:
             self.left -= data.size
             little = data.astype(data.dtype.newbyteorder("<"))
             values = base64.b64encode(little.tobytes()).decode()
-        low, mean, high = _story.low_mean_high(data) if data.size else [None] * 3
+        low, mean, high = _parts.low_mean_high(data) if data.size else [None] * 3
         return {
             "name": name,
             "shape": data.shape,

@@ -9,6 +9,11 @@
   const PACE = 2800; // milliseconds that a step stays while playing
   const COLD = [30, 136, 200];
   const HOT = [228, 115, 30];
+  const runs = []; // of steps of one phase
+  steps.forEach(({ phase }, k) => {
+    if (phase === runs.at(-1)?.phase) runs.at(-1).last = k;
+    else runs.push({ phase, first: k, last: k });
+  });
   let current = 0;
   let timer = null;
 
@@ -21,6 +26,8 @@
     element.append(...children.flat().filter(Boolean));
     return element;
   }
+
+  const cut = (text) => (text.length > 40 ? { class: 'long', title: text } : {});
 
   function attempt(action) { // storage and history may be forbidden, as in a notebook's frame
     try { return action(); } catch { return null; }
@@ -260,7 +267,8 @@
     const formula = part.formula && make('div', { class: 'formula scroll' });
     if (formula) formula.innerHTML = part.formula.mathml; // made, and escaped, by the package
     const operands = part.operands.map((operand) => figure(operand, 'operand').box);
-    return make('section', { class: 'card' }, part.heading && make('h3', {}, part.heading), formula,
+    return make('section', { class: 'card' },
+      part.heading && make('h3', cut(part.heading), part.heading), formula,
       part.words && make('p', { class: 'soft' }, part.words),
       operands.length > 0 && make('div', { class: 'arrays' }, operands),
       part.result && outcome(part, operands));
@@ -280,8 +288,9 @@
     const bar = ({ label, number: size, share, node }) => {
       const fill = make('i', { 'aria-hidden': 'true' });
       fill.style.width = `${100 * share}%`;
-      return [nodes[node] ? make('button', { type: 'button', click: () => openNode(node) }, label)
-        : make('span', {}, label), make('div', {}, fill), number(size)];
+      const open = { ...cut(label), type: 'button', click: () => openNode(node) };
+      return [nodes[node] ? make('button', open, label) : make('span', cut(label), label),
+        make('div', {}, fill), number(size)];
     };
     return make('section', { class: 'card' }, make('h3', {}, 'Size of each gradient'),
       make('div', { class: 'bars' }, bars.flatMap(bar)));
@@ -290,7 +299,10 @@
   function lossCard({ before, after }) {
     const side = (words, value, kind) => make('div', { class: kind },
       make('span', { class: 'soft' }, words), make('b', {}, number(value)));
-    return make('section', { class: 'card' }, make('div', { class: 'loss' },
+    const [old, now] = [before, after ?? before]
+      .map(([, exact]) => Number(exact.replace('inf', 'Infinity')));
+    const change = now < old ? 'fallen' : now > old || Number.isNaN(now) ? 'risen' : '';
+    return make('section', { class: 'card' }, make('div', { class: `loss ${change}` },
       side('Loss before', before, 'before'), after && make('i', { 'aria-hidden': 'true' }, '→'),
       after && side('Loss after the update', after, 'after')));
   }
@@ -300,7 +312,7 @@
     const place = mates.length > 1 ? ` · ${mates.indexOf(step) + 1} of ${mates.length}` : '';
     return [
       make('div', { class: 'says' }, make('p', { class: 'phase' }, PHASES[step.phase] + place),
-        make('h2', {}, step.title), make('p', {}, step.words)),
+        make('h2', cut(step.title), step.title), make('p', {}, step.words)),
       step.phase === 'summary' && loss.before && lossCard(loss),
       ...step.notes.map(({ title, text }) => make('aside', { class: 'note' }, make('b', {}, title), text)),
       ...step.parts.map(partCard),
@@ -317,8 +329,21 @@
 
   function flows(edge, node, phase) { // does this step send anything along this edge?
     const source = nodes[edge.dataset.from];
-    const wanted = !source || source.kind === 'op' || source.gradient !== null;
+    const wanted = !source || source.gradient !== null;
     return edge.dataset.to === node && (phase === 'forward' || (phase === 'backward' && wanted));
+  }
+
+  const ways = new Map(drawnEdges.map((edge) => {
+    const [line, head] = [...edge.querySelectorAll('path')].map((path) => path.getAttribute('d'));
+    const [x, start] = line.match(/[\d.]+/g).map(Number); // 12 above the lower edge of its box
+    const [, end] = head.match(/[\d.]+/g);
+    return [edge, { forward: [line, head], back: [`${line}V${end}`, `M${x} ${start + 12}l-4.5 9h9z`] }];
+  }));
+
+  function aim(edge) { // a gradient flows up: its head is at the source
+    const { forward, back } = ways.get(edge);
+    const way = edge.matches('.now.flowed-back') ? back : forward;
+    edge.querySelectorAll('path').forEach((path, k) => path.setAttribute('d', way[k]));
   }
 
   function lightUp() { // all that was reached up to now
@@ -337,6 +362,7 @@
     marks.forEach((names, element) => {
       for (const name of [...Object.values(MARKS), 'now']) element.classList.toggle(name, names.has(name));
     });
+    drawnEdges.forEach(aim);
     bringIntoView(drawnNodes.get(steps[current].node));
   }
 
@@ -379,7 +405,7 @@
     const link = (k) => make('button', { class: `small ${steps[k].phase}`, type: 'button',
       click: () => { dialog.close(); move(k); } }, make('i'), `${k + 1}. ${PHASES[steps[k].phase]}`);
     dialog.replaceChildren(...[
-      make('div', { class: 'headline' }, make('h2', { id: 'node-name' }, node.name),
+      make('div', { class: 'headline' }, make('h2', { id: 'node-name', ...cut(node.name) }, node.name),
         make('button', { class: 'small', type: 'button', click: () => dialog.close() }, 'Close')),
       make('p', { class: 'soft' }, [node.kind, node.op, node.shape].filter(Boolean).join(' · ')),
       node.steps.length > 0 && make('h3', {}, 'Steps'),
@@ -462,16 +488,19 @@
     $('scrub').max = end;
     $('scrub').addEventListener('input', () => move(Number($('scrub').value)));
     const at = (k) => `${100 * k / Math.max(1, end)}%`;
-    const stripes = [];
+    const stripes = runs.map(({ phase, first, last }) =>
+      `var(--${phase}) ${at(first - 0.5)} ${at(last + 0.5)}`);
     for (const [phase, name] of Object.entries(PHASES)) {
-      const first = steps.findIndex((step) => step.phase === phase);
-      const last = steps.findLastIndex((step) => step.phase === phase);
-      const tab = make('button', { type: 'button', class: phase, click: () => move(first) }, name);
-      tab.disabled = first < 0;
+      const own = runs.filter((run) => run.phase === phase);
+      const next = () => own.find(({ first }) => first > current) ?? own[0];
+      const tab = make('button', { type: 'button', class: phase, click: () => move(next().first) }, name);
+      tab.disabled = !own.length;
       $('phases').append(tab);
-      if (first >= 0) stripes.push(`var(--${phase}) ${at(first - 0.5)} ${at(last + 0.5)}`);
     }
     $('track').style.setProperty('--stripes', `linear-gradient(90deg, ${stripes.join(', ')})`);
+    for (const id of ['phases', 'controls']) { // so that the space bar plays after a pointer's click
+      $(id).addEventListener('click', ({ detail }) => { if (detail) document.activeElement.blur(); });
+    }
   }
 
   function prepareTheme() {
