@@ -1,5 +1,6 @@
 """The command line: what it prints and writes, the same as ever, and how it refuses."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,42 @@ def test_it_runs_as_a_module(tmp_path):
     assert (tmp_path / "walk.html").exists()
 
 
+def run_anywhere(command, folder, **environment):
+    """What a shell command prints, in an environment of its own."""
+    return subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_it_prints_formulas_whatever_the_terminal_can(encoding, tmp_path):
+    command = f'"{sys.executable}" -m minidl walkthrough'
+    run = run_anywhere(command, tmp_path, PYTHONIOENCODING=encoding)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "y = tanh x" in run.stdout
+    assert "∂x = g (1 − y²)" in run.stdout
+
+
+def test_it_works_without_docstrings(tmp_path):
+    run = run_anywhere(f'"{sys.executable}" -OO -m minidl walkthrough', tmp_path)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "m̂ = m / (1 − β₁ᵗ)" in run.stdout
+
+
+def test_who_reads_but_the_beginning_sees_no_error(tmp_path):
+    command = f'"{sys.executable}" -m minidl walkthrough --layers 9 9 9 9 | head -1'
+    run = run_anywhere(command, tmp_path)
+    assert run.stderr == ""
+    assert run.stdout.startswith("FORWARD")
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", nn.ACTIVATIONS)
 def test_any_activation_and_loss_can_be_walked_through(activation, loss):
@@ -82,6 +119,7 @@ def test_seeds_give_other_numbers_and_the_same_seed_the_same():
         (["--layers", "2"], "sizes must be a list"),
         (["--layers", "2", "0"], "out_features must be a whole number ≥ 1"),
         (["--lr", "-1"], "lr must be a finite number ≥ 0"),
+        (["--loss", "cross_entropy"], "cross_entropy needs two outputs"),
         (["--lr", "much"], "invalid float value: 'much'"),
         (["--seed", "-1"], "non-negative"),
         (["--optimizer", "adam"], "invalid choice: 'adam' (choose from"),

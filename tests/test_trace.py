@@ -1103,3 +1103,115 @@ def test_the_entries_that_a_long_check_looks_at_are_few_and_right(long_walk):
     checked = long_walk.check(long_walk.backwards[0])
     assert 1 <= len(checked) <= 2
     assert all(c.relative < 1e-3 for c in checked)  # backward was in single precision
+
+
+# --- what is known of a step as a whole ---------------------------------------------------------
+
+
+def test_two_optimizers_leave_the_loss_that_the_model_then_has():
+    model, x, y = nn.MLP([2, 2, 1], "tanh", rng=0), N(5, 2), N(5, 1)
+    rules = optim.SGD(model, lr=0.1), optim.SGD(model, lr=0.2)
+    with dl.trace() as walk:
+        losses.mse(model(x), y).backward()
+        for rule in rules:
+            rule.step()
+    assert walk.loss()[1] == losses.mse(model(x), y).data
+
+
+def test_an_update_by_hand_is_told_as_one_and_has_a_loss_after_it():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        with dl.no_grad():
+            w -= dl.Tensor(0.25) * w.grad
+    assert walk.loss() == (5, 1.25)
+    assert [s.title for s in walk.story.steps if s.phase == "update"] == ["subtract"]
+    assert "w.grad" in [value.name for value in walk.values]
+
+
+def test_two_models_are_told_apart_by_the_variables_that_hold_them():
+    first, second = nn.MLP([2, 2, 1], rng=0), nn.MLP([2, 2, 1], "tanh", rng=1)
+    rule = optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)
+    with dl.trace() as walk:
+        (losses.mse(first(N(3, 2)), N(3, 1)) + losses.mse(second(N(3, 2)), N(3, 1))).backward()
+        rule.step()
+    for name, model in (("first", first), ("second", second)):
+        weight = model.dense1.weight
+        text = walk.explain(f"{name}.dense1.weight", (0, 1))
+        assert text.endswith(f"after {number(weight.data[0, 1]).shown}")
+
+
+def test_layers_called_by_hand_have_the_names_of_their_model():
+    model, x = nn.MLP([2, 2, 1], "tanh", rng=0), N(3, 2)
+    with dl.trace() as walk:
+        h = dl.tanh(model.dense1(x))
+        model.dense2(h).sum().backward()
+    assert [op.value.name for op in walk.ops] == ["dense1", "h", "dense2", "sum"]
+    assert {v.name for v in walk.values if v.kind == "parameter"} == {
+        f"dense{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")
+    }
+
+
+def test_a_mask_of_dropout_is_called_one():
+    model = nn.Sequential(nn.Dense(2, 3, rng=0), nn.Dropout(0.5, rng=0))
+    with dl.trace() as walk:
+        model(N(4, 2)).sum().backward()
+    assert "dropout1.mask" in [value.name for value in walk.values]
+
+
+@pytest.mark.parametrize("ask", [str, lambda w: w.explain("w", 0), lambda w: w.save("walk.txt")])
+def test_while_the_block_runs_the_walkthrough_says_to_wait(ask, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    w = dl.Tensor([1.0], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        with pytest.raises(RuntimeError, match=r"still open: print, save or explain .* behind its"):
+            ask(walk)
+        assert "1 backward pass" in repr(walk)
+    assert list(tmp_path.iterdir()) == []
+    ask(walk)
+
+
+def test_a_loss_that_lives_on_does_not_keep_the_record():
+    def lesson():
+        w = dl.Tensor([1.0, 2.0], requires_grad=True)
+        with dl.trace() as walk:
+            loss = (w * w).sum()
+        return loss, weakref.ref(walk)
+
+    loss, walk = lesson()
+    gc.collect()
+    assert walk() is None
+    loss.backward()
+
+
+def test_lines_take_as_many_digits_as_their_result_needs():
+    x = dl.Tensor([-4.2, 0.3], requires_grad=True, name="x")
+    with dl.trace() as walk:
+        dl.tanh(x).sum().backward()
+    assert "1 − (−0.99955)² = 0.000899" in walk.explain("x", 0)
+    assert "1 − 0.2913² = 0.9151" in walk.explain("x", 1)
+
+
+def test_any_entry_can_be_checked_and_has_all_its_terms():
+    layer, x = nn.Dense(30, 20, rng=0), N(40, 30)
+    with dl.trace() as walk:
+        layer(x).sum().backward()
+    text = walk.explain("weight", (7, 3))
+    assert "check: backward" in text
+    assert "more)" not in text
+    assert text.count(" · 1") == 40
+
+
+def test_a_deep_network_is_told_by_its_first_and_last_ops_and_updates():
+    model = nn.MLP([4] * 102, "tanh", rng=0)
+    with dl.trace() as walk:
+        model(N(3, 4)).sum().backward()
+        optim.Adam(model).step()
+    assert "152 of 202 ops and 152 of 202 updates in the middle are left out" in str(walk)
+    assert len(walk.story.steps) == 50 + 50 + 1 + 50 + 1
+    (check,) = (step for step in walk.story.steps if step.table)
+    named = [row[0].partition(".")[0] for row in check.table[1]]
+    assert (named[0], named[-1]) == ("dense101", "dense1")
+    assert len(named) == 100
+    assert "before" in walk.explain("dense50.weight", (1, 1))
