@@ -17,7 +17,6 @@ A tree is a tuple of its kind and its parts: ("+", left, right), ("name", "x"), 
 
 from __future__ import annotations
 
-import html
 import itertools
 import math
 import re
@@ -31,13 +30,16 @@ from minidl._kernels import special as special_kernels
 Tree = tuple[Any, ...]
 
 
+SOFTMAX = "softmax(x)"  # what its entries are called
+
+
 class FormulaError(ValueError):
     """A line that is no formula, or a letter in it that stands for nothing known."""
 
 
 # --- from text to a tree ------------------------------------------------------------------------
 
-_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵃᵇᵖᵗˣ", "0123456789+−abptx", strict=True))
+RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵃᵇᵖᵗˣ", "0123456789+−abptx", strict=True))
 _TOKEN = re.compile(
     r"""\s*(?: (?P<number> \d+(?:\.\d+)? | ½ )
     | (?P<raised> [⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵃᵇᵖᵗˣ]+ )
@@ -49,7 +51,7 @@ _WORDS = {"if", "else", "and", "or", "not"}
 _PREFIX = {"tanh", "ln", "sgn", "√", "max", "min", "mean", "Φ", "φ", "σ", "softmax"}
 _SUMS = {"Σ", "Σᵢ", "Σₖ"}
 _CALLED = {"Φ", "φ", "σ"}  # functions before a bracket, letters elsewhere
-_COMPARISONS = {
+COMPARISONS = {
     "<": np.less,
     ">": np.greater,
     "≤": np.less_equal,
@@ -144,7 +146,7 @@ class _Parser:
         if self.took("not"):
             return ("not", self.negation())
         value = self.sum()
-        if self.peek() in _COMPARISONS:
+        if self.peek() in COMPARISONS:
             return (self.take(), value, self.sum())
         return value
 
@@ -193,7 +195,7 @@ class _Parser:
             if self.took("ᵀ"):
                 value = ("transposed", value)
             elif self.tokens[0][0] == "raised":
-                exponent = "".join(_RAISED[c] for c in self.take())
+                exponent = "".join(RAISED[c] for c in self.take())
                 value = ("^", value, tree(exponent))
             elif self.took("^"):
                 value = ("^", value, ("negative", self.atom()) if self.took("−") else self.atom())
@@ -275,15 +277,12 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "@": np.matmul,
     "or": np.logical_or,
     "and": np.logical_and,
-    **_COMPARISONS,
+    **COMPARISONS,
 }
 _EXTREMA = {"max": (np.max, np.maximum), "min": (np.min, np.minimum)}
 # from loosely to tightly bound
 _LEVELS = {"if": 0, "or": 1, "and": 1, "+": 3, "−": 3, "negative": 3, "sum": 3, "@": 3}
-_LEVELS |= {**dict.fromkeys(_COMPARISONS, 2), "·": 4, "/": 4, "^": 6}
-# the same without a sign for the product, which then binds tighter than / and @
-_WRITTEN = {"if": 0, "or": 1, "and": 2, "not": 3, "+": 4, "−": 4, "negative": 4, "sum": 4}
-_WRITTEN |= {**dict.fromkeys(_COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8}
+_LEVELS |= {**dict.fromkeys(COMPARISONS, 2), "·": 4, "/": 4, "^": 6}
 
 
 class Scope:
@@ -422,7 +421,7 @@ class Scope:
 
     def _exponent(self, node: Tree, at: tuple[int, ...]) -> Tokens:
         line = self.worked(node, at)
-        raised = {plain: high for high, plain in _RAISED.items()}
+        raised = {plain: high for high, plain in RAISED.items()}
         whole = isinstance(line[0], str) or float(line[0].exact).is_integer()
         if len(line) == 1 and whole and set(plain(line)) <= raised.keys():
             return ["".join(raised[c] for c in plain(line))]
@@ -439,7 +438,7 @@ class Scope:
             node = ("call", name, *arguments)
             value = self.value(node)
             shown = number(_entry(value, at), self.digits)
-            return [shown._replace(letter=text(node), place=_place(np.shape(value), at))]
+            return [shown._replace(letter=SOFTMAX, place=_place(np.shape(value), at))]
         lines = [self.worked(argument, at) for argument in arguments]
         if name == "√" and len(lines[0]) == 1:
             return ["√", *lines[0]]
@@ -580,120 +579,3 @@ def without_g(node: Tree) -> Tree:
     if kind == "·" and parts[1] == one:
         return parts[0]
     return (kind, *parts)
-
-
-# --- as text and as MathML ----------------------------------------------------------------------
-
-
-def text(node: Tree, level: int = 0) -> str:
-    """A tree as a line of text."""
-    kind, *parts = node
-    match kind:
-        case "name" | "number":
-            return parts[0]
-        case "sum":
-            line = f"{parts[0]} {text(parts[1], 6)}"
-        case "negative":
-            line = f"−{text(parts[0], 5)}"
-        case "transposed":
-            return f"{text(parts[0], 9)}ᵀ"
-        case "holds":
-            return f"[{text(parts[0])}]"
-        case "size":
-            return f"|{text(parts[0])}|"
-        case "not":
-            line = f"not {text(parts[0], 3)}"
-        case "if":
-            line = f"{text(parts[0], 1)} if {text(parts[1], 1)} else {text(parts[2])}"
-        case "call":
-            inside = ", ".join(map(text, parts[1:]))
-            if parts[0] != "√" or len(inside) > 1:
-                return f"{parts[0]}({inside})"
-            return f"(√{inside})" if level > 8 else f"√{inside}"
-        case "^":
-            raised = {plain: high for high, plain in _RAISED.items()}
-            exponent = text(parts[1]).replace(" ", "")
-            high = all(c in raised for c in exponent)
-            line = text(parts[0], 9) + (
-                "".join(raised[c] for c in exponent) if high else f"^({exponent})"
-            )
-        case "·":
-            line = f"{text(parts[0], 6)} {text(parts[1], 7)}"
-            line = line.replace(" |", " · |") if parts[1][0] == "size" else line
-        case _:
-            own = _WRITTEN[kind]
-            line = (
-                f"{text(parts[0], own + (kind in _COMPARISONS))} {kind} {text(parts[1], own + 1)}"
-            )
-    return f"({line})" if level > _WRITTEN.get(kind, 9) else line
-
-
-def mathml(equation: Equation) -> str:
-    """An equation as a MathML element."""
-    above, _, below = equation.letter.partition("/")
-    left = _identifier(above)
-    if below:  # a derivative
-        left = f"<mfrac>{left}{_identifier(below)}</mfrac>"
-    body = f"{left}<mo>{equation.sign}</mo>{_ml(equation.tree)}"
-    return f'<math display="block"><mrow>{body}</mrow></math>'
-
-
-def _ml(node: Tree, level: int = 0) -> str:
-    kind, *parts = node
-    match kind:
-        case "number":
-            return f"<mn>{parts[0]}</mn>"
-        case "name":
-            return _identifier(parts[0])
-        case "/":
-            line = f"<mfrac>{_row(_ml(parts[0]))}{_row(_ml(parts[1]))}</mfrac>"
-            return _fenced(line) if level > 8 else line
-        case "^":
-            return f"<msup>{_row(_ml(parts[0], 9))}{_row(_ml(parts[1]))}</msup>"
-        case "transposed":
-            return f"<msup>{_row(_ml(parts[0], 9))}<mo>⊤</mo></msup>"
-        case "call" if parts[0] == "√":
-            return f"<msqrt>{_ml(parts[1])}</msqrt>"
-        case "call":
-            inside = "<mo>,</mo>".join(map(_ml, parts[1:]))
-            return _row(f"<mi>{parts[0]}</mi>{_fenced(inside)}")
-        case "holds" | "size":
-            return _fenced(_ml(parts[0]), "[]" if kind == "holds" else "||")
-        case "sum":
-            sign, low = parts[0][0], parts[0][1:]
-            sign = f"<msub><mo>{sign}</mo>{_identifier(low)}</msub>" if low else f"<mo>{sign}</mo>"
-            line = sign + _ml(parts[1], 6)
-        case "negative":
-            line = _row(f"<mo>−</mo>{_ml(parts[0], 5)}")
-        case "not":
-            line = f"<mtext>not&#160;</mtext>{_ml(parts[0], 3)}"
-        case "if":
-            words = "<mtext>&#160;if&#160;</mtext>", "<mtext>&#160;else&#160;</mtext>"
-            line = f"{_ml(parts[0], 1)}{words[0]}{_ml(parts[1], 1)}{words[1]}{_ml(parts[2])}"
-        case "·":
-            line = f"{_ml(parts[0], 6)}<mspace width='0.17em'/>{_ml(parts[1], 7)}"
-        case _:
-            own, sign = _WRITTEN[kind], {"<": "&lt;", ">": "&gt;"}.get(kind, kind)
-            line = f"{_ml(parts[0], own)}<mo>{sign}</mo>{_ml(parts[1], own + 1)}"
-    return _fenced(line) if level > _WRITTEN.get(kind, 9) else line
-
-
-def _fenced(inside: str, fence: str = "()") -> str:
-    """Brackets with what they hold, in a row of their own, so that they stand close to it."""
-    return _row(f"<mo>{fence[0]}</mo>{inside}<mo>{fence[1]}</mo>")
-
-
-def _row(inside: str) -> str:
-    return f"<mrow>{inside}</mrow>"
-
-
-def _identifier(name: str) -> str:
-    """A letter with its subscript, or a word; a gradient is one after ∂."""
-    if name.startswith("∂"):
-        return _row(f"<mo>∂</mo>{_identifier(name[1:])}")
-    low = "₀₁₂₃₄₅₆₇₈₉ᵢₖ∞₊"
-    plain_low = name[-1:].translate(str.maketrans(low, "0123456789ik∞+"))
-    if len(name) > 1 and name[-1] in low:
-        kind = "mn" if plain_low.isdigit() else "mi"
-        return f"<msub>{_identifier(name[:-1])}<{kind}>{plain_low}</{kind}></msub>"
-    return f"<mi>{html.escape(name)}</mi>"

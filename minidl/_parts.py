@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl import _formulas
-from minidl._formulas import Equation, Number, Scope, Tokens, number
+from minidl import _formulas, _typesetting
+from minidl._formulas import SOFTMAX, Equation, Number, Scope, Tokens, number
 
 TERMS = 6  # of a long sum so many terms are written out
 SHORT = 10_000  # entries of operands up to which a line takes the digits that it needs
@@ -139,8 +139,7 @@ def _operands(op: Any, equation: Equation | None, scope: Scope | None = None) ->
     used = set(_formulas.names(equation.tree))
     operands = [o for o in (*given, y, *extra) if o.letter in used]
     if softmax := _formulas.softmax_in(equation.tree):
-        name = _formulas.text(softmax)
-        operands.append(Operand(name, name, scope.value(softmax)))
+        operands.append(Operand(SOFTMAX, SOFTMAX, scope.value(softmax)))
     return operands
 
 
@@ -169,7 +168,7 @@ def _softmax_parts(op: Any, equation: Equation, scope: Scope) -> list[Part]:
     softmax = _formulas.softmax_in(equation.tree)
     if not softmax:
         return []
-    name, own = _formulas.text(softmax), Scope(scope.values, scope.axis)
+    name, own = SOFTMAX, Scope(scope.values, scope.axis)
     right = "eˣ / Σₖ eˣ" if scope.axis is None else "eˣ / Σ eˣ"
     line = _formulas.parse(f"p = {right}")._replace(letter=name, text=f"{name} = {right}")
     value = np.asarray(scope.value(softmax))
@@ -282,7 +281,7 @@ def _local_part(flow: Any, letter: str, equation: Equation, product: np.ndarray)
     """The derivative without g, which each entry of g is multiplied with."""
     y, tree = flow.op.equations[0].letter, _formulas.without_g(equation.tree)
     name = f"∂{y}/∂{letter}"
-    local = Equation(f"{name} = {_formulas.text(tree)}", name, "=", tree)
+    local = Equation(f"{name} = {_typesetting.text(tree)}", name, "=", tree)
     slope = np.broadcast_to(np.asarray(flow.scope.value(tree), flow.g.dtype), product.shape)
     return Part(
         f"The local derivative: how {y} changes with {letter}",

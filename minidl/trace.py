@@ -12,7 +12,6 @@ parameter. `minidl._story` tells them, `minidl.viz.page` makes a page of them.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import copy
 import difflib
@@ -29,7 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl import _formulas, _text, nn, optim
+from minidl import _formulas, _naming, _text, nn, optim
 from minidl._formulas import Equation, Scope
 from minidl._remarks import Remark, remarks
 from minidl._story import Story
@@ -324,7 +323,8 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         traces.discard(self)
         self._open = False
         frame = sys._getframe(1)
-        self._give_names({**frame.f_globals, **frame.f_locals})
+        variables = {**frame.f_globals, **frame.f_locals}
+        _naming.give_names(self._held, self._ops, self._calls_of, variables)
         for x, value in self._held:
             if isinstance(x, Tensor) and x.is_leaf and not np.array_equal(x.data, value.data):
                 value.final = x.data.copy()
@@ -453,82 +453,6 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         self._held.append((x, value))
         return value
 
-    # their names
-
-    def _give_names(self, variables: dict[str, Any]) -> None:
-        """A name for each box: a module's or parameter's path, a tensor's own, a variable's."""
-        variables = {name: v for name, v in variables.items() if name[0] != "_"}
-        paths = self._paths(variables)
-        alone = self._place_ops(paths)
-        variable = {id(v): name for name, v in reversed(variables.items())}
-        arrays = {name: v for name, v in variables.items() if isinstance(v, np.ndarray)}
-        taken: collections.Counter[str] = collections.Counter()
-        first: dict[int, Value] = {}  # of each tensor
-        for x, value in self._held:
-            own = x.name if isinstance(x, Tensor) else None
-            name = paths.get(id(x)) or own or value.name
-            if value.made_by:
-                path, kind = value.made_by.path, value.made_by.function.called
-                in_module = path if value.made_by in alone else f"{path}.{kind}"
-                name = (in_module if path else own) or variable.get(id(x)) or kind
-            elif value.gradient_of:
-                name = f"{value.gradient_of.name}.grad"
-            elif not name:
-                letters = {user.letters[i] for user, i in value.users}
-                role = "target" if letters == {"t"} else value.kind
-                alike = (n for n, array in arrays.items() if _agree(array, value.data))
-                name = variable.get(id(x)) or next(alike, role)
-            if isinstance(x, Tensor) and id(x) in paths:
-                value.kind = "parameter"  # also where it is frozen
-            name = " ".join(name.split())
-            earlier = first.setdefault(id(x), value)
-            updated = earlier is not value and isinstance(x, Tensor)
-            if updated:
-                name = f"{earlier.name} after update"
-            taken[name] += 1
-            value.name = f"{name} ({taken[name]})" if taken[name] > 1 else name
-            if updated:
-                value.name = f"{name} {taken[name]}"
-            value.base = earlier.name if isinstance(x, Tensor) else value.name
-
-    def _place_ops(self, paths: dict[int, str]) -> set[Op]:
-        """Tell each op the path of its module; gives the ops that are alone in a call of one."""
-        ops_in = collections.Counter(calls[-1:] for calls in self._calls_of)
-        for op, calls in zip(self._ops, self._calls_of, strict=True):
-            for _, module in calls[-1:]:  # the innermost
-                op.path = paths.get(id(module)) or type(module).__name__.lower()
-                for x in op.inputs if isinstance(module, nn.Dropout) else ():
-                    if isinstance(x, Value) and x.kind == "input":
-                        x.name = f"{op.path}.mask"
-        pairs = zip(self._ops, self._calls_of, strict=True)
-        return {op for op, calls in pairs if ops_in[calls[-1:]] == 1}
-
-    def _paths(self, variables: dict[str, Any]) -> dict[int, str]:
-        """The path of each module and parameter in its model; before it the model's own name, if
-        there are several.
-        """
-        outermost = {id(calls[0][1]): calls[0][1] for calls in self._calls_of if calls}
-        used = {id(x) for x, _ in self._held if isinstance(x, Tensor)} | outermost.keys()
-        models = {id(m): (n, m) for n, m in variables.items() if isinstance(m, nn.Module)}
-        for module in outermost.values():
-            models.setdefault(id(module), (type(module).__name__.lower(), module))
-        members = {key: dict(_members(m)) for key, (_, m) in models.items()}
-        inside = {part for key, parts in members.items() for part in parts if part != key}
-        roots = [key for key in models if key not in inside and used & members[key].keys()]
-        paths: dict[int, str] = {}
-        for key in roots:
-            name = models[key][0]
-            for part, path in members[key].items():
-                full = f"{name}.{path}" if len(roots) > 1 and path else path or name
-                paths.setdefault(part, full)
-        return paths
-
-
-def _members(module: nn.Module) -> Iterator[tuple[int, str]]:
-    """The ids and paths of a module and all that it is made of."""
-    yield id(module), ""
-    yield from ((id(member), path) for path, member in nn._walk(module, "", set()))
-
 
 def is_parameter(x: Any) -> bool:
     return isinstance(x, Tensor) and x.requires_grad and x.is_leaf
@@ -537,12 +461,6 @@ def is_parameter(x: Any) -> bool:
 @functools.cache
 def _signature(function: Any) -> inspect.Signature:
     return inspect.signature(function)
-
-
-@np.errstate(all="ignore")
-def _agree(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether an array has the same numbers, in whatever dtype."""
-    return a.shape == b.shape and a.dtype.kind in "fiub" and np.array_equal(a.astype(b.dtype), b)
 
 
 # --- the result ---------------------------------------------------------------------------------

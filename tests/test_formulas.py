@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidl import _formulas, ops, optim
-from minidl._formulas import Equation, FormulaError, Scope, number, parse, plain, text, tree
+from minidl import _formulas, _typesetting, ops, optim
+from minidl._formulas import Equation, FormulaError, Scope, number, parse, plain, tree
+from minidl._typesetting import text
 
 WORDS = ("mean", "Σ ", "")  # what a loss's reduction is in its formula
 
@@ -465,7 +466,7 @@ def test_every_formula_is_read_and_written_the_same(line):
 @every_line
 def test_every_formula_becomes_well_formed_mathml(line):
     equation = parse(line)
-    root = ET.fromstring(_formulas.mathml(equation))
+    root = ET.fromstring(_typesetting.mathml(equation))
     kinds = [node[0] for node in _formulas.nodes(equation.tree)]
     calls = [node[1] for node in _formulas.nodes(equation.tree) if node[0] == "call"]
     count = {tag: len(root.findall(f".//{tag}")) for tag in ("mfrac", "msup", "msqrt")}
@@ -482,7 +483,7 @@ def test_every_formula_becomes_well_formed_mathml(line):
 
 
 def test_a_local_derivative_is_a_fraction_on_the_left():
-    root = ET.fromstring(_formulas.mathml(Equation("", "∂y/∂x₁", "=", tree("1 − y²"))))
+    root = ET.fromstring(_typesetting.mathml(Equation("", "∂y/∂x₁", "=", tree("1 − y²"))))
     assert ["".join(part.itertext()) for part in root.find(".//mfrac")] == ["∂y", "∂x1"]
 
 
@@ -504,13 +505,13 @@ def test_a_local_derivative_is_a_fraction_on_the_left():
     ],
 )
 def test_brackets_stand_in_mathml_where_they_are_needed(line, shown):
-    root = ET.fromstring(_formulas.mathml(parse(line)))
+    root = ET.fromstring(_typesetting.mathml(parse(line)))
     assert "".join(root.itertext()) == shown
 
 
 def test_names_are_escaped_in_mathml():
     equation = Equation("", "<b>", "=", ("<", ("name", "<i>"), ("name", "a&b")))
-    assert "".join(ET.fromstring(_formulas.mathml(equation)).itertext()) == "<b>=<i><a&b"
+    assert "".join(ET.fromstring(_typesetting.mathml(equation)).itertext()) == "<b>=<i><a&b"
 
 
 # --- what a formula says of its letters ---------------------------------------------------------

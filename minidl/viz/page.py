@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _formulas, _parts
+from minidl import _parts, _typesetting
 from minidl._formulas import number
 from minidl._parts import Operand, Part
 from minidl._story import Step, Story
@@ -130,7 +130,7 @@ class _Data:
     def part(self, part: Part) -> dict[str, Any]:
         formula = None
         if part.equation:
-            formula = {"text": part.equation.text, "mathml": _formulas.mathml(part.equation)}
+            formula = {"text": part.equation.text, "mathml": _typesetting.mathml(part.equation)}
         worked = {}
         if part.worked and part.result:
             places = np.ndindex(part.result.data.shape)
