@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 from minidl._formulas import COMPARISONS, RAISED, Equation, Tree
 
 # from loosely to tightly bound, where factors stand side by side
@@ -120,4 +118,5 @@ def _identifier(name: str) -> str:
     if len(name) > 1 and name[-1] in low:
         kind = "mn" if plain_low.isdigit() else "mi"
         return f"<msub>{_identifier(name[:-1])}<{kind}>{plain_low}</{kind}></msub>"
-    return f"<mi>{html.escape(name)}</mi>"
+    name = name.replace("&", "&amp;").replace("<", "&lt;")  # the user's own rule may be odd
+    return f"<mi>{name}</mi>"

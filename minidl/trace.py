@@ -16,7 +16,6 @@ import contextlib
 import copy
 import difflib
 import functools
-import html
 import inspect
 import itertools
 import math
@@ -670,5 +669,6 @@ class Walkthrough:
         try:
             from minidl.viz.page import frame
         except ModuleNotFoundError as error:
-            return f"<p>For a page to step through: {error}</p><pre>{html.escape(str(self))}</pre>"
+            text = str(self).replace("&", "&amp;").replace("<", "&lt;")
+            return f"<p>For a page to step through: {error}</p><pre>{text}</pre>"
         return frame(self.story)
