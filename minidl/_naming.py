@@ -58,7 +58,7 @@ def give_names(
             box.name = f"{name} {taken[name]}"
         elif taken[name] > 1:
             box.name = f"{name} ({taken[name]})"
-        box.base = earlier.name
+        box.base = earlier.name if isinstance(x, Tensor) and not box.made_by else name
 
 
 def _place(ops: list[Any], calls_of: list[tuple[Call, ...]], paths: dict[int, str]) -> set[Any]:

@@ -24,8 +24,8 @@ def remarks(walk: Any) -> list[Remark]:
     """All findings, in the order of the walkthrough's story."""
     found: dict[Any, Remark] = {}
     for remark in itertools.chain.from_iterable(find(walk) for find in _FINDINGS):
-        value = getattr(remark.about, "value", None)  # of a layer that ran several times the first
-        found.setdefault((remark.title, value.base if value else id(remark.about)), remark)
+        layer = getattr(remark.about, "path", "")  # of one that ran several times the first
+        found.setdefault((remark.title, layer or id(remark.about)), remark)
     return list(found.values())
 
 

@@ -49,7 +49,7 @@ class Value:
         self.missed = False  # whether ops made it that were not recorded
         self.final: np.ndarray | None = None  # of a leaf that changed later, what it was at the end
         self.gradient_of: Value | None = None
-        self.name = self.base = ""  # the base is without the number of a second one of that name
+        self.name = self.base = ""  # the base is the same for all versions of a tensor
         self.made_by: Op | None = None
         self.users: list[tuple[Op, int]] = []  # the ops that took it, and as which input
 

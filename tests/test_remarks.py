@@ -385,3 +385,13 @@ def test_a_gradient_too_large_to_be_squared_in_single_precision_is_measured():
         (w * 1e30).sum().backward()
     ((_, size),) = _remarks.norms(walk)
     assert size == pytest.approx(1e30)
+
+
+def test_a_layer_that_runs_several_times_is_pointed_at_once():
+    model = nn.Sequential(nn.Dense(1, 2, init=lambda shape, rng: [[90.0, -90.0]]), nn.Tanh())
+    with dl.trace() as walk:
+        for _ in range(3):
+            model([[1.0]]).sum().backward()
+    saturated = [remark for remark in walk.remarks() if remark.title == "Saturated tanh"]
+    assert [remark.about for remark in saturated] == [walk.ops[1]]
+    assert not any("In tanh1" in step.words for step in walk.story.steps)
