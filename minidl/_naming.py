@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +32,7 @@ def give_names(
     alone = _place(ops, calls_of, paths)
     variable = {id(v): name for name, v in reversed(variables.items())}
     arrays = {name: v for name, v in variables.items() if isinstance(v, np.ndarray)}
-    taken: collections.Counter[str] = collections.Counter()
+    taken: set[str] = set()
     first: dict[int, Any] = {}  # box of each tensor
     for x, box in held:
         own = x.name if isinstance(x, Tensor) else None
@@ -46,18 +47,18 @@ def give_names(
             role = "target" if {op.letters[i] for op, i in box.users} == {"t"} else box.kind
             alike = (n for n, array in arrays.items() if _agree(array, box.data))
             name = variable.get(id(x)) or next(alike, role)
-        name = " ".join(name.split())
+        name = " ".join("".join(c if c.isprintable() else " " for c in name).split()) or box.kind
         if isinstance(x, Tensor) and id(x) in paths:
             box.kind = "parameter"  # also where it is frozen
         earlier = first.setdefault(id(x), box) if isinstance(x, Tensor) else box
         if earlier is not box:
             name = f"{earlier.name} after update"
-        taken[name] += 1
-        box.name = name
-        if earlier is not box:
-            box.name = f"{name} {taken[name]}"
-        elif taken[name] > 1:
-            box.name = f"{name} ({taken[name]})"
+        updated = earlier is not box
+        box.name = f"{name} 1" if updated else name
+        again = itertools.count(2)
+        while box.name in taken:
+            box.name = f"{name} {next(again)}" if updated else f"{name} ({next(again)})"
+        taken.add(box.name)
         box.base = earlier.name if isinstance(x, Tensor) and not box.made_by else name
 
 
@@ -83,7 +84,16 @@ def _paths(
     """
     outermost = {id(calls[0][1]): calls[0][1] for calls in calls_of if calls}
     used = {id(x) for x, _ in held if isinstance(x, Tensor)} | outermost.keys()
-    models = {id(m): (n, m) for n, m in variables.items() if isinstance(m, nn.Module)}
+    models = {
+        id(m): (f"{name}.{i}", m)
+        for name, v in variables.items()
+        if isinstance(v, list | tuple) and name not in ("In", "Out")
+        for i, m in enumerate(v)
+        if isinstance(m, nn.Module)
+    }
+    for name, model in variables.items():
+        if isinstance(model, nn.Module):
+            models.setdefault(id(model), (name, model))
     for module in outermost.values():
         models.setdefault(id(module), (type(module).__name__.lower(), module))
     members = {key: dict(_members(model)) for key, (_, model) in models.items()}
@@ -101,7 +111,7 @@ def _paths(
 def _members(module: nn.Module) -> Iterator[tuple[int, str]]:
     """The ids and paths of a module and all that it is made of."""
     yield id(module), ""
-    yield from ((id(member), path) for path, member in nn._walk(module, "", set()))
+    yield from ((id(member), path) for path, member in nn._walk(module, "", {id(module)}))
 
 
 @np.errstate(all="ignore")

@@ -20,6 +20,7 @@ class Remark(NamedTuple):
     about: Any
 
 
+@np.errstate(all="ignore")
 def remarks(walk: Any) -> list[Remark]:
     """All findings, in the order of the walkthrough's story."""
     found: dict[Any, Remark] = {}
@@ -141,6 +142,7 @@ def _not_zeroed(walk: Any) -> Iterator[Remark]:
             )
 
 
+@np.errstate(all="ignore")
 def norms(walk: Any) -> list[tuple[Any, float]]:
     """The root mean square of the last gradient of each parameter."""
     leaves = walk.backwards[-1].leaves if walk.backwards else []

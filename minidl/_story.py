@@ -84,7 +84,8 @@ class Story:
             for flow in event.flows:
                 if flow.op in self.told:
                     yield self._backward(event, flow, last)
-            yield from self._check(event)
+            if any(flow.op in self.told for flow in event.flows):
+                yield from self._check(event)
         elif event in self.told:
             yield self._forward(event) if event.kind == "op" else self._update(event)
 
@@ -213,12 +214,13 @@ class Story:
 
     def _box(self, value: Any, under: str) -> _drawing.Box:
         """The box of a value, marked if there is a remark on it."""
-        mark = "⚠ " if any(r.about in (value, value.made_by) for r in self._pointed) else ""
+        mark = "⚠ " if {value, value.made_by} & self._pointed_at else ""
         return _drawing.Box(value.key, value.kind, mark + value.name, under)
 
     @functools.cached_property
-    def _pointed(self) -> list[Remark]:
-        return [remark for remark in self.remarks if remark.about is not None]
+    def _pointed_at(self) -> set[Any]:
+        """The boxes and ops that there are remarks on."""
+        return {getattr(r.about, "op", r.about) for r in self.remarks} - {None}
 
     def graph(self) -> str:
         """The graph of the ops as SVG."""

@@ -146,7 +146,7 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     """The gradient of a value of `shape` that was broadcast: g summed over what was repeated."""
     extra = g.ndim - len(shape)
     repeated = (extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
-    return g.sum(axis=(*range(extra), *repeated)).reshape(shape)
+    return np.asarray(g.sum(axis=(*range(extra), *repeated))).reshape(shape)
 
 
 def differentiable(function: Any) -> Callable[..., Tensor]:

@@ -29,7 +29,7 @@ import numpy as np
 
 from minidl import _formulas, _naming, _text, nn, optim
 from minidl._formulas import Equation, Scope
-from minidl._remarks import Remark, remarks
+from minidl._remarks import Remark
 from minidl._story import Story
 from minidl._tracing import active, traces
 from minidl.tensor import Tensor, unbroadcast
@@ -329,7 +329,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
                 value.final = x.data.copy()
         self.walk.open = False
         del self.walk, self._known, self._held, self._calls_of, self._updates, self._leaves
-        del self._flows
+        del self._flows, self._ops
 
     # what ops, modules, backward and optimizers report
 
@@ -357,11 +357,18 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         self.walk.events.append(op)
         node = result._node
         if node is None:
-            op.by_hand = bool(self._leaves) and any(is_parameter(x) for x in given)
+            op.by_hand = self._updates_by_hand(function, given, result)
         elif node.joint:
             node.vjps = [self._watched_joint(number, vjp) for vjp in node.vjps or ()]
         else:
             node.vjps = [self._watched(number, i, vjp) for i, vjp in enumerate(node.vjps or ())]
+
+    def _updates_by_hand(self, function: Any, given: Any, result: Tensor) -> bool:
+        """Whether an op without a graph looks like w − 0.1 g, behind a backward pass."""
+        arithmetic = function.__name__ in ("add", "subtract", "multiply", "divide")
+        if not (self._leaves and arithmetic) or self._calls:
+            return False
+        return any(is_parameter(x) and x.shape == result.shape for x in given)
 
     # a wrapped VJP must not hold the record, which would live as long as the graph
 
@@ -491,12 +498,15 @@ class Walkthrough:
     @functools.cached_property
     def story(self) -> Story:
         """What was recorded, told in steps; RuntimeError while the block runs."""
+        self._refuse_while_open()
+        return Story(self)
+
+    def _refuse_while_open(self) -> None:
         if self.open:
             raise RuntimeError(
                 "the trace is still open: print, save or explain the walkthrough behind its `with` "
                 "block, when all is known"
             )
-        return Story(self)
 
     @property
     def ops(self) -> list[Op]:
@@ -574,13 +584,14 @@ class Walkthrough:
 
     def remarks(self) -> list[Remark]:
         """What a teacher would point at: saturated units, gradients that were not zeroed, …"""
-        return remarks(self)
+        return self.story.remarks
 
     def loss(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The value that the last backward began from, and the same with the weights at the end.
 
         None where there is none: without a backward, without a change of the weights.
         """
+        self._refuse_while_open()
         root = self.backwards[-1].root if self.backwards else None
         if root is None:
             return None, None

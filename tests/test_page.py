@@ -260,3 +260,24 @@ def test_worked_lines_of_the_page_are_those_of_the_text():
     ]
     assert lines == told
     assert len(lines) > 50
+
+
+def test_a_box_shows_its_last_gradient_and_only_boxes_of_the_graph_are_there():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        for factor in (1.0, 3.0):
+            (w * factor).sum().backward()
+    data = data_of(walk)
+    gradient = data["arrays"][data["nodes"][walk.values[0].key]["gradient"]]
+    assert list(on_page(gradient).values()) == ["3.0", "3.0"]
+    assert data["nodes"].keys() == {box.key for box in walk.story.drawn[0]}
+
+
+def test_what_a_page_works_out_has_a_limit(monkeypatch):
+    monkeypatch.setattr("minidl.viz.page.LINES", 20)
+    monkeypatch.setattr("minidl.viz.page.HEATS", 2)
+    data = data_of(lesson([8, 8, 8, 1]))
+    parts = [part for step in data["steps"] for part in step["parts"] if part["worked"]]
+    assert len(parts[0]["worked"]) == 16
+    assert max(len(part["worked"]) for part in parts[2:]) <= 16
+    assert sum(bool(array["heat"]) for array in data["arrays"]) == 2

@@ -398,3 +398,26 @@ def test_a_name_stays_text_wherever_it_is_shown(name, tmp_path):
     for text in ("\n".join(outside), html, svg):
         assert "<script>alert" not in text
     assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_a_gradient_that_becomes_infinite_is_marked_in_the_graph():
+    w = dl.Tensor([0.0, 1.0], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        dl.sqrt(w).sum().backward()
+    assert ">⚠ sqrt<" in walk.story.graph()
+    assert ">⚠ w<" not in walk.story.graph()
+
+
+def test_a_remark_on_an_input_stands_at_the_step_that_takes_it():
+    layer = nn.Dense(1, 1, rng=0)
+    with dl.trace() as walk:
+        layer(np.array([[50.0]])).sum().backward()
+    assert [note.title for note in walk.story.steps[0].notes] == ["Inputs that need scaling"]
+
+
+def test_a_gradient_of_zeros_is_nothing_to_add_to():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    w.grad = np.zeros(2, np.float32)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+    assert not any("had a gradient" in part.heading for s in walk.story.steps for part in s.parts)

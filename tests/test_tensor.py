@@ -1047,3 +1047,14 @@ def test_a_freed_graph_still_has_a_picture():
     y = (w * w).sum()
     y.backward()
     assert drawn(y) == ({("sum", "5", "node op")}, [])
+
+
+def test_a_number_that_is_broadcast_gets_an_array_as_gradient_however_often_it_is_used():
+    for times in (1, 2):
+        gate = leaf(1.5, name="gate")
+        sum([(np.ones((4, 2)) * gate).sum() for _ in range(times)]).backward()
+        assert isinstance(gate.grad, np.ndarray)
+        assert gate.grad.shape == ()
+        assert gate.grad == 8 * times
+        dl.optim.SGD([gate], lr=0.125).step()
+        assert gate.item() == 1.5 - times

@@ -1177,11 +1177,11 @@ def test_a_loss_that_lives_on_does_not_keep_the_record():
         w = dl.Tensor([1.0, 2.0], requires_grad=True)
         with dl.trace() as walk:
             loss = (w * w).sum()
-        return loss, weakref.ref(walk)
+        return loss, [weakref.ref(walk), *map(weakref.ref, walk.values)]
 
-    loss, walk = lesson()
+    loss, record = lesson()
     gc.collect()
-    assert walk() is None
+    assert [held() for held in record] == [None] * 4
     loss.backward()
 
 
@@ -1215,3 +1215,92 @@ def test_a_deep_network_is_told_by_its_first_and_last_ops_and_updates():
     assert (named[0], named[-1]) == ("dense101", "dense1")
     assert len(named) == 100
     assert "before" in walk.explain("dense50.weight", (1, 1))
+
+
+def test_an_evaluation_behind_the_step_is_no_update():
+    model, x, y = nn.MLP([2, 2, 1], "tanh", rng=0), N(4, 2), N(4, 1)
+    rule = optim.SGD(model, lr=0.1)
+    with dl.trace() as walk:
+        losses.mse(model(x), y).backward()
+        rule.step()
+        with dl.no_grad():
+            losses.mse(model(x), y)
+            x @ model.dense1.weight
+    phases = [step.phase for step in walk.story.steps]
+    assert phases == [
+        *["forward"] * 4,
+        *["backward"] * 5,
+        *["update"] * 4,
+        *["forward"] * 5,
+        "summary",
+    ]
+
+
+def test_layers_in_a_list_are_called_by_their_places():
+    layers = [nn.Dense(2, 3, rng=0), nn.Dense(3, 1, rng=1)]
+    with dl.trace() as walk:
+        h = N(4, 2)
+        for layer in layers:
+            h = layer(h)
+        h.sum().backward()
+    names = {value.name for value in walk.values}
+    assert names >= {"layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.0"}
+
+
+def test_a_model_that_is_not_used_changes_no_names():
+    other = nn.MLP([2, 2, 1], rng=1)
+    model = nn.MLP([2, 2, 1], rng=0)
+    with dl.trace() as walk:
+        model(N(3, 2)).sum().backward()
+    assert "dense1.weight" in {value.name for value in walk.values}
+    assert other.dense1.weight.grad is None
+
+
+def test_names_with_underscores_are_nobodys():
+    _w = w = dl.Tensor([1.0], requires_grad=True)
+    _ = _w
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+    assert walk.values[0].name == "w"
+
+
+def test_no_two_boxes_share_a_name():
+    named = [dl.Tensor([1.0], requires_grad=True, name=n) for n in ("a", "a (2)", "a", " ", "\x1b")]
+    with dl.trace() as walk:
+        sum(x * 1.0 for x in named).sum().backward()
+    names = [value.name for value in walk.values]
+    assert len(set(names)) == len(names)
+    assert all(name.isprintable() and name.strip() for name in names)
+
+
+@pytest.mark.parametrize("ask", [lambda w: w.remarks(), lambda w: w.loss()])
+def test_remarks_and_loss_wait_for_the_end_of_the_block(ask):
+    w = dl.Tensor([1.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        with pytest.raises(RuntimeError, match="still open"):
+            ask(walk)
+    ask(walk)
+
+
+def test_numbers_at_the_ends_of_the_floats_are_told_without_a_warning(tmp_path):
+    for scale in (1e308, 3e20, 1e-320):
+        w = dl.Tensor(np.full((30, 100), scale), requires_grad=True, name="w")
+        with np.errstate(all="ignore"), dl.trace() as walk:
+            (w * 1e300).sum().backward()
+            w.grad = w.grad * 2
+            optim.SGD([w], lr=0.1).step()
+        assert str(walk)
+        walk.save(tmp_path / "walk.html")
+
+
+def test_of_a_long_loop_only_what_is_told_is_checked():
+    model = nn.MLP([2, 3, 1], rng=0)
+    rule = optim.SGD(model, lr=0.01)
+    with dl.trace() as walk:
+        for _ in range(40):
+            rule.zero_grad()
+            losses.mse(model(N(4, 2)), N(4, 1)).backward()
+            rule.step()
+    checks = [step for step in walk.story.steps if step.table]
+    assert len(checks) == 14  # of the first 25 ops and the last 25, four a step

@@ -22,7 +22,8 @@ except ModuleNotFoundError as error:
 LARGE = 64  # entries, above which an array is shown as a corner and a heat map
 CORNER = 4  # rows and columns of it
 HEAT = 48  # cells of a heat map, each way
-EMBEDDED = 500_000  # entries of large arrays that go into a page, all together
+# what goes into a page at most, all together: entries of large arrays, lines, heat maps
+EMBEDDED, LINES, HEATS = 500_000, 10_000, 200
 
 
 def page(story: Story) -> str:
@@ -64,7 +65,7 @@ class _Data:
         self.keys = {value.name: value.key for value in story.walk.values}
         self.arrays: list[dict[str, Any]] = []
         self.numbers: dict[int, int] = {}  # by id
-        self.left = EMBEDDED
+        self.left, self.lines, self.heats = EMBEDDED, LINES, HEATS
         self.held: list[Any] = []  # keeps the ids in `numbers` those of these arrays
 
     def whole(self) -> dict[str, Any]:
@@ -134,9 +135,10 @@ class _Data:
         worked = {}
         if part.worked and part.result:
             places = np.ndindex(part.result.data.shape)
-            if part.result.data.size > LARGE:
+            if part.result.data.size > min(LARGE, self.lines):
                 places = _corner_places(part.result.data.shape)
             worked = {_parts.at_text(at): [_token(t) for t in part.worked(at)] for at in places}
+        self.lines -= len(worked)
         return {
             "heading": part.heading,
             "formula": formula,
@@ -172,6 +174,8 @@ class _Data:
         columns = min(flat.shape[1], data.size if whole else CORNER) or 1
         cells = [(_parts.at_text(at), number(data[at])) for at in places]
         rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
+        heat = _heat(flat) if data.size > 1 and self.heats > 0 else None
+        self.heats -= 1
         values = None
         if not whole and data.size <= self.left:
             self.left -= data.size
@@ -189,7 +193,7 @@ class _Data:
             "index": [[at for at, _ in row] for row in rows],
             "rows": [[shown[:2] for _, shown in row] for row in rows],
             "values": values,
-            "heat": _heat(flat) if data.size > 1 else None,
+            "heat": heat,
         }
 
 
@@ -211,6 +215,7 @@ def _token(token: Any) -> Any:
 def _heat(flat: np.ndarray) -> list[list[int]]:
     """Means of blocks as 0 … 255: 128 is 0 for data of both signs, else 0 is the smallest."""
     flat = np.nan_to_num(flat.astype(float), posinf=0.0, neginf=0.0)
+    flat = flat / (np.abs(flat).max() or 1)  # of any size: sums must not overflow
     low, high = flat.min(), flat.max()
     for axis in (0, 1):
         n = flat.shape[axis]
@@ -222,4 +227,4 @@ def _heat(flat: np.ndarray) -> list[list[int]]:
         shades = 128 + flat / size * 127
     else:
         shades = (flat - low) / ((high - low) or 1) * 255
-    return np.rint(shades).astype(int).tolist()
+    return np.rint(np.clip(shades, 0, 255)).astype(int).tolist()
