@@ -962,7 +962,7 @@ def test_the_index_may_be_left_out_where_there_is_one_entry():
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("dense1.wieght", "'dense1.weight'"), ("tanh", "'tanh1'"), ("loss 2", "'loss'"), (3, "'x'")],
+    [("dense1.weght", "'dense1.weight'"), ("tanh", "'tanh1'"), ("loss 2", "'loss'"), (3, "'x'")],
 )
 def test_an_unknown_name_is_answered_with_near_ones(name, near):
     walk, _ = lesson()
