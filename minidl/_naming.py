@@ -33,6 +33,7 @@ def give_names(
     variable = {id(v): name for name, v in reversed(variables.items())}
     arrays = {name: v for name, v in variables.items() if isinstance(v, np.ndarray)}
     taken: set[str] = set()
+    numbers: dict[str, Iterator[int]] = collections.defaultdict(lambda: itertools.count(2))
     first: dict[int, Any] = {}  # box of each tensor
     for x, box in held:
         own = x.name if isinstance(x, Tensor) else None
@@ -55,9 +56,9 @@ def give_names(
             name = f"{earlier.name} after update"
         updated = earlier is not box
         box.name = f"{name} 1" if updated else name
-        again = itertools.count(2)
         while box.name in taken:
-            box.name = f"{name} {next(again)}" if updated else f"{name} ({next(again)})"
+            again = next(numbers[name])
+            box.name = f"{name} {again}" if updated else f"{name} ({again})"
         taken.add(box.name)
         box.base = earlier.name if isinstance(x, Tensor) and not box.made_by else name
 
