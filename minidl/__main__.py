@@ -89,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def add_walkthrough(commands: argparse._SubParsersAction) -> None:
+    """The command `walkthrough`: its options, and what it runs."""
     walkthrough = commands.add_parser(
         "walkthrough",
         help="every number of a forward pass, a backward pass and an update",

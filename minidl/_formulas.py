@@ -62,6 +62,7 @@ COMPARISONS = {
 
 
 def subscript(i: int) -> str:
+    """A whole number as a subscript: "₁₂"."""
     return str(i).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
 
 

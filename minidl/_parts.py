@@ -48,14 +48,17 @@ class Part:
 
 
 def at_text(at: tuple[int, ...]) -> str:
+    """An index as it stands between brackets: "0, 1"."""
     return ", ".join(map(str, at))
 
 
 def entry_of(letter: str, at: tuple[int, ...]) -> str:
+    """The name of an entry: "y[0, 1]", and of a single number "y"."""
     return f"{letter}[{at_text(at)}]" if at else letter
 
 
 def shape_of(array: Any) -> str:
+    """The shape of an array, or of a number, as text."""
     return str(tuple(np.shape(array)))
 
 
@@ -66,6 +69,7 @@ def in_rows(data: np.ndarray) -> np.ndarray:
 
 
 def low_mean_high(data: np.ndarray) -> list[Number]:
+    """The smallest entry, the mean and the largest entry."""
     with np.errstate(all="ignore"):
         return [number(f(data)) for f in (np.min, np.mean, np.max)]
 

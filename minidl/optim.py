@@ -82,10 +82,10 @@ class Optimizer:
     maximize      go up the gradient: g ← −g
 
     A rule is its `equations`, each with the condition under which it holds; its `options`, for each
-    the default and the check; its `slots`, the names of its
-    state arrays, for each the option that switches it on, or None; its `start`, the options that
-    slots start from, if not from 0; its `scalars`, state that is one float64 for a parameter,
-    and what each starts from; and its `update`, a kernel call.
+    the default and the check; its `slots`, the names of its state arrays, for each the option that
+    switches it on, or None; its `start`, the options that slots start from, if not from 0; its
+    `scalars`, state that is one float64 for a parameter, and what each starts from; and its
+    `update`, a kernel call.
 
     TypeError for params of the wrong kind and options that are unknown or of the wrong type;
     ValueError for options out of range, no parameters, or a parameter in two groups.

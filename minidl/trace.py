@@ -313,14 +313,13 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         self._updates: list[tuple[Any, dict, int, Update]] = []
         self._leaves: list[tuple[Tensor, Value]] = []  # that gradients have reached
         self.walk = Walkthrough()
-        self._token, self._open = active.set(self), True
+        self._token = active.set(self)
         traces.add(self)
         return self.walk
 
     def __exit__(self, *_: Any) -> None:
         active.reset(self._token)
         traces.discard(self)
-        self._open = False
         frame = sys._getframe(1)
         variables = {**frame.f_globals, **frame.f_locals}
         _naming.give_names(self._held, self._ops, self._calls_of, variables)
@@ -368,14 +367,14 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         arithmetic = function.__name__ in ("add", "subtract", "multiply", "divide")
         if not (self._leaves and arithmetic) or self._calls:
             return False
-        return any(is_parameter(x) and x.shape == result.shape for x in given)
+        return any(_is_parameter(x) and x.shape == result.shape for x in given)
 
     # a wrapped VJP must not hold the record, which would live as long as the graph
 
     def _watched(self, number: int, i: int, vjp: Callable) -> Callable:
         def product(g: np.ndarray) -> Any:
             result = vjp(g)
-            if self._open:
+            if self in traces:  # else the block is over
                 self._flow(number, g).products[i] = np.array(result)
             return result
 
@@ -384,7 +383,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     def _watched_joint(self, number: int, vjp: Callable) -> Callable:
         def products(g: np.ndarray, wanted: Any) -> Any:
             results = vjp(g, wanted)
-            if self._open:
+            if self in traces:  # else the block is over
                 flow = self._flow(number, g)
                 asked = zip(results, wanted, strict=True)
                 flow.products = [np.array(p) if w else None for p, w in asked]
@@ -447,7 +446,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         kept = tensor and (x.requires_grad or not x.is_leaf)  # only others change unseen
         if known and (kept or np.array_equal(known.data, array, equal_nan=True)):
             return known
-        value = self._add("parameter" if is_parameter(x) else "input", x, array, key)
+        value = self._add("parameter" if _is_parameter(x) else "input", x, array, key)
         value.missed = tensor and not x.is_leaf
         value.gradient_of = next((leaf for t, leaf in self._leaves if t.grad is x), None)
         return value
@@ -460,7 +459,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         return value
 
 
-def is_parameter(x: Any) -> bool:
+def _is_parameter(x: Any) -> bool:
     return isinstance(x, Tensor) and x.requires_grad and x.is_leaf
 
 

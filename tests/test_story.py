@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+import test_trace
 
 import minidl as dl
 from minidl import losses, nn, optim
@@ -14,16 +15,7 @@ from minidl._formulas import number, plain
 
 def lesson(rule=optim.Adam, steps=1):
     """A 2-2-1 network on two samples, walked for some steps."""
-    rng = np.random.default_rng(0)
-    x, y = (rng.normal(size=(2, n)).astype(np.float32) for n in (2, 1))
-    model = nn.MLP([2, 2, 1], "tanh", rng=0)
-    optimizer = rule(model, lr=0.1)
-    with dl.trace() as walk:
-        for _ in range(steps):
-            optimizer.zero_grad()
-            loss = losses.mse(model(x), y)
-            loss.backward()
-            optimizer.step()
+    walk, _ = test_trace.lesson(optimizer=rule, steps=steps)
     return walk
 
 
