@@ -48,7 +48,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _WORDS = {"if", "else", "and", "or", "not"}
-_PREFIX = {"tanh", "ln", "sgn", "√", "max", "min", "mean", "Φ", "φ", "σ", "softmax"}
+_PREFIX = {"sin", "cos", "tanh", "ln", "sgn", "√", "max", "min", "mean", "Φ", "φ", "σ", "softmax"}
 _SUMS = {"Σ", "Σᵢ", "Σₖ"}
 _CALLED = {"Φ", "φ", "σ"}  # functions before a bracket, letters elsewhere
 COMPARISONS = {
@@ -261,6 +261,8 @@ def _normal_cdf(x: Any) -> Any:
 
 
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "sin": np.sin,
+    "cos": np.cos,
     "tanh": np.tanh,
     "ln": np.log,
     "√": np.sqrt,

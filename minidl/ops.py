@@ -227,6 +227,26 @@ def exp(x, /):
     return y, lambda g: g * y
 
 
+@op("y = sin x", "∂x = g cos x")
+def sin(x, /):
+    """The sine of each entry, an angle in radians.
+
+    >>> dl.sin([0.0, np.pi / 6])
+    Tensor([0. , 0.5], dtype=float32)
+    """
+    return np.sin(x), lambda g: g * np.cos(x)
+
+
+@op("y = cos x", "∂x = −g sin x")
+def cos(x, /):
+    """The cosine of each entry, an angle in radians.
+
+    >>> dl.cos([0.0, np.pi / 3])
+    Tensor([1. , 0.5], dtype=float32)
+    """
+    return np.cos(x), lambda g: -(g * np.sin(x))
+
+
 @op("y = ln x", "∂x = g / x")
 def log(x, /):
     """The natural logarithm of each entry.

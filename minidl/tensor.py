@@ -246,6 +246,7 @@ add, subtract, multiply, divide, negative, power, matmul, dense = map(
     ),
 )
 exp, log, sqrt, abs = map(differentiable, (ops.exp, ops.log, ops.sqrt, ops.abs))
+sin, cos = map(differentiable, (ops.sin, ops.cos))
 tanh, sigmoid, relu, leaky_relu, elu, gelu, silu, softplus = map(
     differentiable,
     (ops.tanh, ops.sigmoid, ops.relu, ops.leaky_relu, ops.elu, ops.gelu, ops.silu, ops.softplus),
@@ -632,7 +633,7 @@ class Tensor:
 
 
 _COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
-_MATHEMATICS = (exp, log, sqrt, abs, tanh, maximum, minimum)
+_MATHEMATICS = (exp, log, sqrt, abs, sin, cos, tanh, maximum, minimum)
 _FROM_NUMPY = {
     getattr(np, f.__name__): f
     for f in (add, subtract, multiply, divide, negative, power, matmul, *_MATHEMATICS)

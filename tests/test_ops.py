@@ -130,6 +130,8 @@ def axes_of(shape):
 UNARY = [
     ("negative", lambda x: 0 - x, {}),
     ("exp", np.exp, {}),
+    ("sin", np.sin, {}),
+    ("cos", np.cos, {}),
     ("log", np.log, {}),
     ("sqrt", np.sqrt, {}),
     ("abs", lambda x: np.where(x.real > 0, x, -x), {}),
@@ -740,7 +742,8 @@ def test_an_op_carries_its_formula_and_derivatives_and_documents_them(name):
 
 
 API = """
-exp log sqrt abs tanh sigmoid relu softplus leaky_relu elu gelu silu maximum minimum where
+exp log sqrt abs sin cos tanh sigmoid relu softplus leaky_relu elu gelu silu maximum minimum
+where
 sum mean max min reshape transpose matmul concatenate stack norm softmax log_softmax logsumexp
 no_grad set_default_dtype default_dtype gradcheck fit Tensor
 """

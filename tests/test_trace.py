@@ -65,7 +65,7 @@ CASES = {  # for each op the inputs and options that it is walked with
     ],
     "dense": [([N(2, 3), N(3, 4), N(4)], {}), ([N(1, 1), N(1, 1), N(1)], {})],
     "perceptron": [([N(2, 3), N(3, 2), N(2), N(2, 1), N(1)], {"rectify": [True, False]})],
-    **alike("negative abs exp tanh sigmoid relu", ENTRYWISE),
+    **alike("negative abs exp sin cos tanh sigmoid relu", ENTRYWISE),
     **alike("gelu silu softplus", ENTRYWISE),
     "leaky_relu": [*ENTRYWISE, ([N(4)], {"slope": 0.2})],
     "elu": [*ENTRYWISE, ([N(4)], {"alpha": 1.5})],
