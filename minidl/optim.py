@@ -81,7 +81,8 @@ class Optimizer:
     weight_decay  λ ≥ 0: g ← g + λθ
     maximize      go up the gradient: g ← −g
 
-    A rule is its `equations`, each with the condition under which it holds; its `options`, for each
+    A rule is what it `adds` to which others, for the family tree; its `equations`, each with the
+    condition under which it holds; its `options`, for each
     the default and the check; its `slots`, the names of its state arrays, for each the option that
     switches it on, or None; its `start`, the options that slots start from, if not from 0; its
     `scalars`, state that is one float64 for a parameter, and what each starts from; and its
@@ -96,6 +97,7 @@ class Optimizer:
         "weight_decay": (0.0, _number),
         "maximize": (False, _flag),
     }
+    adds: dict[str, str] = {}  # the rules it grew out of, and what it added or took over
     equations = ""
     letters = LETTERS
     decoupled = False  # whether weight decay shrinks θ instead of joining g
@@ -407,6 +409,7 @@ class SGD(Optimizer):
     array([0.8], dtype=float32)
     """
 
+    adds = {"gradient descent": "a sample or mini-batch a step"}
     equations = """
         θ ← θ − ηg              if μ = 0
         b ← g                   if μ > 0 and t = 1
@@ -449,6 +452,7 @@ class Momentum(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    adds = {"SGD": "an average of past gradients"}
     equations = """
         v ← βv + (1 − β)g
         θ ← θ − ηv
@@ -473,6 +477,7 @@ class NAG(Momentum):
     array([0.85], dtype=float32)
     """
 
+    adds = {"Momentum": "the gradient further ahead"}
     equations = """
         v ← βv + (1 − β)g
         θ ← θ − η(βv + (1 − β)g)
@@ -494,6 +499,7 @@ class Adagrad(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    adds = {"SGD": "a rate for each weight"}
     equations = """
         G ← G + g²
         η ← η / (1 + (t − 1) lr_decay)      if lr_decay > 0
@@ -530,6 +536,7 @@ class RMSprop(Optimizer):
     array([0.8], dtype=float32)
     """
 
+    adds = {"Adagrad": "old gradients fade"}
     equations = """
         G ← αG + (1 − α)g²
         ḡ ← αḡ + (1 − α)g                   if centered
@@ -568,6 +575,7 @@ class Adam(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    adds = {"Momentum": "an average of past gradients", "RMSprop": "a rate for each weight"}
     equations = """
         m ← β₁m + (1 − β₁)g
         v ← β₂v + (1 − β₂)g²
@@ -599,6 +607,7 @@ class AdamW(Adam):
     array([0.8500], dtype=float32)
     """
 
+    adds = {"Adam": "weight decay beside the gradient"}
     options = {"weight_decay": (1e-2, _number)}
     decoupled = True
 
@@ -616,6 +625,7 @@ class Nadam(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    adds = {"Adam": "moments, corrected at the start", "NAG": "a look ahead"}
     equations = """
         m ← β₁m + (1 − β₁)g
         v ← β₂v + (1 − β₂)g²
@@ -657,6 +667,7 @@ class Adamax(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    adds = {"Adam": "the largest gradient for the root"}
     equations = """
         m ← β₁m + (1 − β₁)g
         u ← max(β₂u, |g| + ε)
@@ -683,6 +694,7 @@ class RAdam(Optimizer):
     array([0.8], dtype=float32)
     """
 
+    adds = {"Adam": "care while v is uncertain"}
     equations = """
         m ← β₁m + (1 − β₁)g
         v ← β₂v + (1 − β₂)g²
@@ -722,6 +734,7 @@ class Adadelta(Optimizer):
     array([-0.4142], dtype=float32)
     """
 
+    adds = {"Adagrad": "old gradients fade; no rate to choose"}
     equations = """
         E ← ρE + (1 − ρ)g²
         Δ = g √(D + ε) / √(E + ε)
@@ -755,6 +768,7 @@ class FTRL(Optimizer):
     array([0.], dtype=float32)
     """
 
+    adds = {"Adagrad": "weights of exactly 0"}
     equations = """
         z ← −θ(β + n^−p + αλ₂) − sgn(θ)αλ₁      if t = 1 and warm_start
         d = (n + g²)^−p − n^−p
@@ -854,6 +868,7 @@ class Lion(Optimizer):
     array([0.9], dtype=float32)
     """
 
+    adds = {"Momentum": "only the sign of the step"}
     equations = """
         θ ← θ − η sgn(β₁m + (1 − β₁)g)
         m ← β₂m + (1 − β₂)g

@@ -1,0 +1,91 @@
+"""One look for all pictures and pages: colours that everyone can tell apart, letters for a slide.
+
+The colours are those of Okabe & Ito 2008, with a darker yellow: lines must be seen on white paper.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+COLOURS = {
+    "black": "#222222",
+    "blue": "#0072B2",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "orange": "#E69F00",
+    "vermilion": "#D55E00",
+    "purple": "#CC79A7",
+    "olive": "#8A7A00",
+    "grey": "#6B7280",
+}
+
+# Matplotlib's settings while a picture is drawn: plt.rc_context(STYLE)
+STYLE = {
+    "figure.figsize": (10, 5.6),
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 100,
+    "font.size": 14,
+    "axes.titlesize": 15,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 14,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#566173",
+    "axes.labelcolor": "#18202b",
+    "axes.titlecolor": "#18202b",
+    "text.color": "#18202b",
+    "xtick.color": "#566173",
+    "ytick.color": "#566173",
+    "xtick.labelsize": 13,
+    "ytick.labelsize": 13,
+    "legend.fontsize": 13,
+    "legend.frameon": False,
+    "lines.linewidth": 2.2,
+    "lines.solid_capstyle": "round",
+    "axes.prop_cycle": f"cycler('color', {list(COLOURS.values())})",
+}
+
+
+class Look(NamedTuple):
+    """How one optimizer is drawn: its colour, marker and dashes, by Matplotlib's names."""
+
+    colour: str
+    marker: str
+    dashes: str
+
+
+def _looks() -> dict[str, Look]:
+    """The heirs of a rule have its colour, and dashes or a marker of their own."""
+    rows = """
+        SGD       black      o  solid
+        Momentum  blue       s  solid
+        NAG       sky        ^  solid
+        Adagrad   green      D  solid
+        RMSprop   orange     v  solid
+        Adam      vermilion  P  solid
+        Adadelta  purple     X  solid
+        FTRL      olive      *  solid
+        AdamW     vermilion  p  dashed
+        Nadam     sky        <  dashed
+        Adamax    vermilion  >  dotted
+        RAdam     orange     h  dashed
+        Lion      blue       d  dashed
+    """
+    words = (line.split() for line in rows.strip().splitlines())
+    return {name: Look(COLOURS[colour], *rest) for name, colour, *rest in words}
+
+
+LOOKS = _looks()
+
+
+def look(name: str, place: int = 0) -> Look:
+    """The look of a rule by its name; of anything else, by its place among others.
+
+    >>> from minidl.viz import style
+    >>> style.look("Adam")
+    Look(colour='#D55E00', marker='P', dashes='solid')
+    >>> style.look("mine", place=1)
+    Look(colour='#0072B2', marker='s', dashes='solid')
+    """
+    return LOOKS.get(name) or list(LOOKS.values())[place % len(LOOKS)]
