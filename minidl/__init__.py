@@ -3,6 +3,8 @@
 import minidl as dl
 """
 
+from typing import Any as _Any
+
 from minidl import data, losses, nn, optim, schedulers, testing, training
 from minidl.config import __version__ as __version__
 from minidl.config import get_num_threads, set_num_threads, show_config
@@ -100,3 +102,11 @@ __all__ = [
     "transpose",
     "where",
 ]
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "viz":  # is imported when it is first asked for
+        import minidl.viz
+
+        return minidl.viz
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}")

@@ -28,6 +28,14 @@ class Text(str):
     __repr__ = str.__str__
 
 
+def aligned(rows: list[list[str]]) -> list[str]:
+    """The rows of a table as lines, in which columns stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
 def _rows(data: np.ndarray) -> tuple[list[list[str]], bool]:
     """The entries of an array as shown, in rows, and whether these are all."""
     flat = _parts.in_rows(data)
@@ -122,14 +130,7 @@ def _step_lines(step: Step) -> list[str]:
     if step.table:
         head, rows = step.table
         texts = [head, *([x if isinstance(x, str) else x.shown for x in row] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-        lines += [
-            "",
-            *(
-                "  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip()
-                for row in texts
-            ),
-        ]
+        lines += ["", *aligned(texts)]
     if step.bars:
         width = max(len(name) for name, _, _ in step.bars)
         lines += ["", "The gradient of each parameter, root mean square:"]

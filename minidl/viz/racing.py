@@ -1,0 +1,544 @@
+"""Races: optimizers descend a surface from the same start, step by step, and are judged.
+
+The optimizers are those of `minidl.optim`, stepping through their kernels; gradients come from
+minidl's autograd. As rules work entry by entry, the points of all optimizers are evaluated at
+once, and an optimizer has all its starts in one parameter.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import numbers
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import minidl as dl
+from minidl import _checks, _text, optim
+from minidl._formulas import number
+from minidl.schedulers import ReduceOnPlateau, Schedule
+from minidl.viz import surfaces
+from minidl.viz.surfaces import Surface
+
+RULES = {
+    name: rule
+    for name, rule in vars(optim).items()
+    if isinstance(rule, type) and issubclass(rule, optim.Optimizer) and rule.equations
+}
+GLOBAL, LOCAL = "global minimum", "local minimum"
+SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
+MOVING, OSCILLATING, DIVERGED = "still moving", "oscillating", "diverged"
+LAST = 10  # the last tenth of the steps tells whether a run has come to rest
+SLOWEST, FASTEST = 1e-4, 10.0  # the rates between which tuning looks
+Build = Callable[..., Any]
+
+
+@dataclass
+class Run:
+    """What one optimizer did. Arrays are float64; k counts steps, from 0 before the first.
+
+    name       what the race calls it
+    optimizer  the optimizer, after the last step
+    theta      (steps + 1, starts, 2), where it was: theta[k]
+    loss       (steps + 1, starts), the surface there
+    gradient   (steps + 1, starts, 2), what backward gave there, with the noise, if there is any
+    state      for each of the rule's arrays, such as "m" and "v", (steps + 1, starts, 2)
+    lr         (steps,), the rate of each step
+    verdicts   for each start, how it ended
+    arrived    for each start, the first step from which on it stays at the goal, or None
+    tried      of a tuned rate: {rate: (share of starts that arrived, median steps, median loss)}
+    """
+
+    name: str
+    optimizer: Any
+    theta: np.ndarray
+    loss: np.ndarray
+    gradient: np.ndarray
+    state: dict[str, np.ndarray]
+    lr: np.ndarray
+    verdicts: list[str] = field(default_factory=list)
+    arrived: list[int | None] = field(default_factory=list)
+    tried: dict[float, tuple[float, float, float]] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> str:
+        """The rate as text: a number, or the schedule's call."""
+        lr = self.optimizer.groups[0]["lr"]
+        return repr(lr) if isinstance(lr, Schedule) else f"{lr:g}"
+
+
+@dataclass
+class Race:
+    """A race that was run: `runs`, one for each optimizer, and ways to look at them.
+
+    radius  how near to a global minimum the goal is
+    noise   the standard deviation of what was added to each entry of each gradient
+
+    >>> race = dl.viz.race("bowl", ["SGD", "Adam"], steps=300, lr=0.1)
+    >>> race
+    Race(bowl, 300 steps, SGD: global minimum, Adam: global minimum)
+    >>> race.runs[0].theta[1, 0]                # θ − η∇f from (−3.4, 2.4), ∇f = (x, 2y)
+    array([-3.06,  1.92])
+    """
+
+    surface: Surface
+    runs: list[Run]
+    steps: int
+    starts: np.ndarray
+    radius: float
+    noise: float
+
+    def table(self) -> _text.Text:
+        """Where each run ended, when it arrived, and the verdict, as text.
+
+        With many starts: the share that arrived, the median steps of these, and how all ended.
+        """
+        return _text.Text("\n".join([*self._heading(), "", *_text.aligned(self._rows())]))
+
+    def plot(self, path: Any = None, *, start: int = 0, title: str | None = None) -> Any:
+        """Draw contours, the paths from one start and where they end; returns the Matplotlib axes.
+
+        path   a file to write, such as "race.png", .svg or .pdf
+        start  which start, of several
+        """
+        from minidl.viz import plots
+
+        axes = plots.plot_race(self, self._start(start), title)
+        if path is not None:
+            plots.save(axes.figure, path)
+        return axes
+
+    def animate(self, path: Any = None, *, start: int = 0, frames: int = 80, fps: int = 20) -> Any:
+        """The race as a film; returns the Matplotlib animation.
+
+        path    a .gif, or an .mp4 where ffmpeg is installed
+        start   which start, of several
+        frames  how many pictures, ≥ 2: the first is the start, the last the end
+        fps     pictures a second
+        """
+        from minidl.viz import film
+
+        return film.animate(self, path, self._start(start), frames, fps)
+
+    def save(self, path: Any, *, start: int = 0) -> Path:
+        """Write the race as a page to play: one .html file that needs no network."""
+        from minidl.viz import race_page
+
+        return race_page.save(self, path, self._start(start))
+
+    def _repr_html_(self) -> str:
+        """The page in a frame, for a notebook."""
+        from minidl.viz import race_page
+
+        return race_page.frame(self)
+
+    def __repr__(self) -> str:
+        ends = (f"{run.name}: {_often(run.verdicts)}" for run in self.runs)
+        return f"Race({self.surface.name}, {self.steps} steps, {', '.join(ends)})"
+
+    def _start(self, start: Any) -> int:
+        place = _checks.count("race", "start", start, 0)
+        if place >= len(self.starts):
+            raise ValueError(
+                f"race: start must be below {len(self.starts)}, the number of starts, got {start}"
+            )
+        return place
+
+    def _heading(self) -> list[str]:
+        surface, many = self.surface, len(self.starts) > 1
+        begin = f"{len(self.starts)} starts" if many else _at(self.starts[0])
+        lines = [f"{surface.name}: {self.steps} steps from {begin}"]
+        if surface.formula:
+            lines.append(surface.formula)
+        if len(surface.minima):
+            goals = " or ".join(map(_at, surface.minima))
+            found = ", the lowest point found" if surface.searched else ""
+            lines.append(f"goal: within {self.radius:g} of {goals}{found}")
+        else:
+            lines.append("goal: none, as no minimum was found inside the domain")
+        if self.noise:
+            lines.append(f"noise: {self.noise:g} in each entry of each gradient")
+        if tried := self.runs[0].tried:
+            lines.append(
+                f"rates: the best of {len(tried)} from {min(tried):g} to {max(tried):g} for each: "
+                "the most starts that arrive, then the fewest steps, then the lowest f"
+            )
+        return lines
+
+    def _rows(self) -> list[list[str]]:
+        if len(self.starts) > 1:
+            rows = [
+                ["optimizer", "rate", "arrived", "steps to goal", "f at the end", "how they ended"]
+            ]
+            for run in self.runs:
+                steps = [k for k in run.arrived if k is not None]
+                middle = f"median {np.median(steps):g}" if steps else "–"
+                share = f"{len(steps) / len(run.arrived):.0%}"
+                with np.errstate(invalid="ignore"):
+                    loss = f"median {number(np.median(run.loss[-1])).shown}"
+                rows.append([run.name, run.rate, share, middle, loss, _counted(run.verdicts)])
+            return rows
+        rows = [["optimizer", "rate", "verdict", "steps to goal", "f at the end", "ends at"]]
+        for run in self.runs:
+            (verdict,), (arrived,) = run.verdicts, run.arrived
+            steps = "–" if arrived is None else str(arrived)
+            loss = number(run.loss[-1, 0]).shown
+            rows.append([run.name, run.rate, verdict, steps, loss, _at(run.theta[-1, 0])])
+        return rows
+
+
+def race(
+    surface: Any,
+    optimizers: Any,
+    *,
+    steps: int = 400,
+    start: Any = None,
+    lr: Any = None,
+    tune: bool = False,
+    budget: int = 25,
+    noise: float = 0.0,
+    tolerance: float = 0.01,
+    rng: Any = 0,
+) -> Race:
+    """Let optimizers descend a surface, each from the same start.
+
+    surface     a name (`SURFACES`), a `Surface`, or a function of two tensors, whose domain is then
+                −2 … 2 each way
+    optimizers  names or classes of rules; `functools.partial(dl.optim.Adam, betas=(0.5, 0.9))` and
+                other functions of the parameters for options; or a dict {label: such a thing}
+    steps       how many, ≥ 1
+    start       a point (x, y), a list of points, or a number of points to draw at random from the
+                domain; the surface's own if not given
+    lr          a rate or schedule for all, or a dict {label: rate or schedule}; where none is given
+                the optimizer has its own default
+    tune        try `budget` constant rates from 0.0001 to 10 for each optimizer, in equal ratios and
+                rounded to two digits, from the same starts, and race with the best: by the share of
+                starts that arrive, then the median steps until then, then the median f at the end
+    noise       standard deviation of normal noise that is added to each entry of each gradient, the
+                same for all optimizers, to imitate mini-batches
+    tolerance   the goal is a circle around each global minimum; its radius is this share of the
+                domain's longer side
+    rng         a seed or numpy.random.Generator, for random starts and noise
+
+    Nothing is clipped: what diverges, diverges. The verdicts: "global minimum", within the goal at
+    the end; "diverged", not finite, or ended more than a domain's width outside of it; else the last
+    tenth of the steps decides. A run that stayed within a circle of the goal's size and is that near
+    to a gradient of 0 has ended in a "local minimum", "stuck at a saddle" or "stuck at a maximum". A
+    run that made at least five times the way it got ahead, outside such a circle, is "oscillating".
+    Any other is "still moving".
+
+    ValueError or TypeError for an unknown surface or optimizer, a start outside the domain, options
+    out of range, a function that is not finite inside its domain, and ReduceOnPlateau, which
+    answers to a metric.
+
+    >>> print(dl.viz.race("saddle", ["SGD", "Adam"], steps=200, start=(-1.5, 0), lr=0.1).table())
+    saddle: 200 steps from (−1.5, 0)
+    f = x² / 2 − y² / 2 + y⁴ / 4
+    goal: within 0.04 of (0, −1) or (0, 1)
+    <BLANKLINE>
+    optimizer  rate  verdict            steps to goal  f at the end  ends at
+    SGD        0.1   stuck at a saddle  –              5.592e−19     (−1.057e−9, 0)
+    Adam       0.1   stuck at a saddle  –              1.013e−10     (1.423e−5, 0)
+    """
+    ground = surfaces.surface(surface)
+    steps, budget = _checks.count("race", "steps", steps), _checks.count("race", "budget", budget)
+    tune, noise = _checks.flag("race", "tune", tune), _checks.number("race", "noise", noise)
+    radius = ground.width * _checks.number("race", "tolerance", tolerance, above=True, high=1)
+    generator = np.random.default_rng(rng)
+    starts = _starts(ground, start, generator)
+    builds = _builds(optimizers)
+    rates = _rates(lr, tune, builds)
+    seed = int(generator.integers(2**63))
+    descend = functools.partial(_descend, ground, starts, steps, noise, seed)
+    tried: dict[str, Any] = {}
+    if tune:
+        candidates = [float(f"{r:.2g}") for r in np.geomspace(SLOWEST, FASTEST, budget)]
+        pairs = [(name, rate) for name in builds for rate in candidates]
+        scores = _scores(descend([(n, builds[n], {"lr": r}) for n, r in pairs])[1], ground, radius)
+        for (name, rate), score in zip(pairs, scores, strict=True):
+            tried.setdefault(name, {})[rate] = score
+        for name, table in tried.items():
+            rates[name] = {"lr": min(table, key=lambda r: (-table[r][0], *table[r][1:]))}
+    runs = _recorded(*descend([(name, builds[name], rates[name]) for name in builds]), steps)
+    _judge(runs, ground, radius)
+    for run in runs:
+        run.tried = tried.get(run.name, {})
+    return Race(ground, runs, steps, starts, radius, noise)
+
+
+# --- what was asked for -------------------------------------------------------------------------
+
+
+def _starts(surface: Surface, start: Any, generator: np.random.Generator) -> np.ndarray:
+    if start is None:
+        return np.array([surface.start])
+    if isinstance(start, numbers.Integral):
+        low, high = np.transpose([surface.x, surface.y])
+        return generator.uniform(low, high, (_checks.count("race", "start", start), 2))
+    return surface.inside("race: start", start)
+
+
+def _builds(optimizers: Any) -> dict[str, Build]:
+    """For each label a function that makes the optimizer."""
+    if isinstance(optimizers, Mapping):
+        return {str(label): _build(rule)[1] for label, rule in optimizers.items()} or _none()
+    if isinstance(optimizers, str | type) or callable(optimizers):
+        optimizers = [optimizers]
+    found: dict[str, Build] = {}
+    for rule in optimizers:
+        name, build = _build(rule)
+        if name in found:
+            raise ValueError(
+                f"race: two optimizers are called {name!r}. Give a dict with a label for each."
+            )
+        found[name] = build
+    return found or _none()
+
+
+def _none() -> Any:
+    raise ValueError("race: there is no optimizer to race. Give some, such as ['SGD', 'Adam'].")
+
+
+def _build(rule: Any) -> tuple[str, Build]:
+    if isinstance(rule, str):
+        known = {name.lower(): name for name in RULES}
+        if rule.lower() not in known:
+            near = difflib.get_close_matches(rule.lower(), known, 1)
+            hint = f" Did you mean {known[near[0]]!r}?" if near else ""
+            raise ValueError(
+                f"race: there is no optimizer {rule!r}.{hint} There are {', '.join(RULES)}"
+            )
+        return known[rule.lower()], RULES[known[rule.lower()]]
+    if isinstance(rule, functools.partial) and isinstance(rule.func, type):
+        options = ", ".join(f"{name}={value!r}" for name, value in rule.keywords.items())
+        return f"{rule.func.__name__}({options})", rule
+    if not callable(rule):
+        raise TypeError(
+            "race: an optimizer must be a name, a class, or a function that makes one of a list of "
+            f"parameters, got {rule!r}"
+        )
+    return getattr(rule, "__name__", type(rule).__name__), rule
+
+
+def _rates(lr: Any, tune: bool, builds: Mapping[str, Build]) -> dict[str, dict[str, Any]]:
+    """For each label the options that set its rate."""
+    if tune and lr is not None:
+        raise ValueError(
+            f"race: tune=True searches for the rates; lr must not be given, got {lr!r}"
+        )
+    if not isinstance(lr, Mapping):
+        return {name: {} if lr is None else {"lr": lr} for name in builds}
+    if unknown := [name for name in lr if name not in builds]:
+        raise ValueError(
+            f"race: lr names {', '.join(map(repr, unknown))}, but the optimizers are called "
+            f"{', '.join(map(repr, builds))}"
+        )
+    return {name: {"lr": lr[name]} if name in lr else {} for name in builds}
+
+
+# --- the race -----------------------------------------------------------------------------------
+
+
+@dataclass
+class _Entry:
+    """An optimizer, the one parameter that it moves, (2, starts), and its state arrays."""
+
+    name: str
+    optimizer: Any
+    parameter: dl.Tensor
+    state: dict[str, np.ndarray]
+
+
+def _descend(
+    surface: Surface, starts: np.ndarray, steps: int, noise: float, seed: int, asked: list[Any]
+) -> tuple[list[_Entry], Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]]:
+    """The optimizers at the start, and (k, θ, f, gradient) of all of them at each step.
+
+    θ and gradient are (optimizers, 2, starts), and overwritten by the next step.
+    """
+    entries = [_entry(name, build, options, starts) for name, build, options in asked]
+    return entries, _walk(surface, entries, steps, noise, np.random.default_rng(seed))
+
+
+def _entry(name: str, build: Build, options: dict[str, Any], starts: np.ndarray) -> _Entry:
+    parameter = dl.Tensor(starts.T, requires_grad=True, name="θ")
+    try:
+        optimizer = build([parameter], **options)
+    except TypeError as error:
+        if isinstance(build, type | functools.partial):
+            raise
+        raise TypeError(
+            f"race: {name} could not be made of ([θ], **{options!r}): {error}"
+        ) from error
+    if not isinstance(optimizer, optim.Optimizer):
+        raise TypeError(f"race: {name} must make an optimizer, got {optimizer!r}")
+    if isinstance(optimizer.groups[0]["lr"], ReduceOnPlateau):
+        raise ValueError(
+            f"race: {name} has ReduceOnPlateau, which answers to a metric; a race takes schedules "
+            "that are functions of the step, such as StepDecay"
+        )
+    state = {key: x for key, x in optimizer.state[parameter].items() if isinstance(x, np.ndarray)}
+    return _Entry(name, optimizer, parameter, state)
+
+
+def _walk(
+    surface: Surface, entries: list[_Entry], steps: int, noise: float, rng: np.random.Generator
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    shape = (len(entries), *entries[0].parameter.shape)
+    theta, gradient = np.empty(shape), np.empty(shape)
+    for entry, g in zip(entries, gradient, strict=True):
+        entry.parameter.grad = g
+    for k in range(steps + 1):
+        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+            for here, entry in zip(theta, entries, strict=True):
+                here[...] = entry.parameter.data
+            loss, slope = surface.at(theta.swapaxes(0, 1))
+            gradient[...] = slope.swapaxes(0, 1)
+            if not (np.isfinite(loss).all() and np.isfinite(gradient).all()):
+                _finite(surface, entries, k, theta, loss, gradient)
+            if noise:
+                gradient += rng.normal(0, noise, shape[1:])
+            yield k, theta, loss, gradient
+            if k < steps:
+                for entry in entries:
+                    entry.optimizer.step()
+
+
+def _finite(
+    surface: Surface, entries: list[_Entry], k: int, theta: Any, loss: Any, gradient: Any
+) -> None:
+    """An error for a value or gradient that is not finite, unless the run has left the domain."""
+    known = np.isfinite(loss) & np.isfinite(gradient).all(1)
+    wrong = np.argwhere(~known & surface.contains(theta.swapaxes(0, 1)))
+    if len(wrong):
+        i, j = wrong[0]
+        raise ValueError(
+            f"race: {surface.name} is not finite at {_at(theta[i, :, j])}, inside its domain, where "
+            f"{entries[i].name} came at step {k}: f = {number(loss[i, j]).shown}, gradient "
+            f"{_at(gradient[i, :, j])}. Mend the function, or choose a domain in which it is finite."
+        )
+
+
+def _recorded(entries: list[_Entry], walk: Any, steps: int) -> list[Run]:
+    """Run the race, and keep all of it."""
+    shape = (steps + 1, len(entries), *entries[0].parameter.shape)
+    thetas, gradients, losses = np.empty(shape), np.empty(shape), np.empty((*shape[:2], shape[3]))
+    lr = np.empty((steps, len(entries)))
+    states = [
+        {name: np.empty((steps + 1, *x.shape)) for name, x in entry.state.items()}
+        for entry in entries
+    ]
+    arrays = [
+        (kept[name], x)
+        for entry, kept in zip(entries, states, strict=True)
+        for name, x in entry.state.items()
+    ]
+    rates = [e.optimizer.groups[0]["lr"] for e in entries]
+    for k, theta, loss, gradient in walk:
+        thetas[k], losses[k], gradients[k] = theta, loss, gradient
+        for kept, x in arrays:
+            kept[k] = x
+        if k < steps:
+            lr[k] = [rate(k) if isinstance(rate, Schedule) else rate for rate in rates]
+    for state in states:
+        for name, kept in state.items():
+            state[name] = kept.swapaxes(1, 2) if kept.ndim == 3 else kept
+    return [
+        Run(
+            entry.name,
+            entry.optimizer,
+            thetas[:, i].swapaxes(1, 2),
+            losses[:, i],
+            gradients[:, i].swapaxes(1, 2),
+            states[i],
+            lr[:, i],
+        )
+        for i, entry in enumerate(entries)
+    ]
+
+
+# --- the verdicts -------------------------------------------------------------------------------
+
+
+def _distance(surface: Surface, theta: np.ndarray) -> np.ndarray:
+    """From points (2, …) to the nearest global minimum; infinite without one."""
+    nearest = np.full(theta.shape[1:], np.inf)
+    for x, y in surface.minima:
+        nearest = np.fmin(nearest, np.hypot(theta[0] - x, theta[1] - y))
+    return nearest
+
+
+def _scores(walk: Any, surface: Surface, radius: float) -> list[tuple[float, float, float]]:
+    """For each optimizer: the share of starts that arrive, the median steps, the median f."""
+    arrived: Any = None
+    for k, theta, loss, _ in walk:  # noqa: B007
+        if arrived is None:
+            arrived = np.full(loss.shape, -1.0)
+        inside = _distance(surface, theta.swapaxes(0, 1)) <= radius
+        arrived = np.where(inside, np.where(arrived < 0, k, arrived), -1)
+    finite = np.where(np.isfinite(loss), loss, np.inf)
+    return [
+        (
+            float(np.mean(a >= 0)),
+            float(np.median(a[a >= 0])) if (a >= 0).any() else float(np.inf),
+            float(np.median(f)),
+        )
+        for a, f in zip(arrived, finite, strict=True)
+    ]
+
+
+def _judge(runs: list[Run], surface: Surface, radius: float) -> None:
+    """The verdict on each run from each start, and when it arrived."""
+    theta = np.stack([run.theta.transpose(2, 1, 0) for run in runs], 1)  # (2, runs, starts, steps)
+    with np.errstate(all="ignore"):
+        inside = _distance(surface, theta) <= radius
+        stay = np.argmin(inside[..., ::-1], -1)  # steps since it was outside for the last time
+        stay = np.where(inside.all(-1), inside.shape[-1], stay)
+        low, high = (np.array([surface.x, surface.y])[:, i, None, None] for i in (0, 1))
+        end = theta[..., -1]
+        outside = np.maximum(low - end, end - high).max(0) > surface.width
+        finite = np.isfinite(theta).all((0, -1))
+        last = theta[..., -max(2, -(-theta.shape[-1] // LAST)) :]
+        middle = (last.max(-1) + last.min(-1)) / 2
+        spread = np.hypot(*(last - middle[..., None])).max(-1)
+        way = np.hypot(*np.diff(last)).sum(-1)
+        ahead = np.hypot(*(last[..., -1] - last[..., 0]))
+    where = np.where(finite, end, 0).reshape(2, -1)
+    kind = surface.stationary(where, radius)[1].reshape(finite.shape)
+    resting = spread <= radius
+    verdicts = np.select(
+        [
+            ~finite | outside,
+            inside[..., -1],
+            resting & (kind == "minimum"),
+            resting & (kind == "saddle"),
+            resting & (kind == "maximum"),
+            ~resting & (way >= 5 * ahead),
+        ],
+        [DIVERGED, GLOBAL, LOCAL, SADDLE, MAXIMUM, OSCILLATING],
+        MOVING,
+    )
+    for run, words, ends, steps in zip(runs, verdicts, inside[..., -1], stay, strict=True):
+        run.verdicts = words.tolist()
+        first = run.theta.shape[0] - steps
+        run.arrived = [int(k) if there else None for k, there in zip(first, ends, strict=True)]
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def _at(point: Any) -> str:
+    return f"({', '.join(number(x).shown for x in point)})"
+
+
+def _often(verdicts: list[str]) -> str:
+    return verdicts[0] if len(verdicts) == 1 else _counted(verdicts)
+
+
+def _counted(verdicts: list[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in Counter(verdicts).most_common())

@@ -1,0 +1,379 @@
+"""Surfaces to race on: functions of two tensors, their domains, and where their minima are.
+
+Gradients are those of minidl's own autograd. A surface is evaluated at many points at once where
+its function allows that.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import minidl as dl
+from minidl import _checks
+
+Function = Callable[[Any, Any], Any]
+Point = tuple[float, float]
+GRID = 101  # points along each side of the grid on which minima are searched and contours drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A function f of two tensors x and y, to be minimised.
+
+    function  (x, y) → tensor, made of minidl's functions. Points are given to it as arrays if it
+              works entry by entry, one at a time if it doesn't
+    x, y      the domain, (low, high) each
+    start     where races begin by default; a quarter from the upper left corner if not given
+    minima    the global minima, [(x, y), …]; searched for in the domain if not given (`searched`)
+    name      what tables call it; the function's name if not given
+    formula   the function as a line of text
+
+    ValueError or TypeError for a domain, start or minimum that can't be, and for a function that
+    gives no number for each point, or whose gradient backward does not see, as that of math.sin.
+
+    >>> surface = dl.viz.Surface(lambda x, y: x**2 + dl.cos(y), x=(-1, 1), y=(2, 4))
+    >>> surface.minima.round(4)
+    array([[0.    , 3.1416]])
+    >>> value, gradient = surface.at(np.array([[0.5], [3.0]]))
+    >>> value.round(4), gradient.round(4)
+    (array([-0.74]), array([[ 1.    ],
+           [-0.1411]]))
+    """
+
+    function: Function
+    x: Point = (-2.0, 2.0)
+    y: Point = (-2.0, 2.0)
+    start: Any = None
+    minima: Any = None
+    name: str = ""
+    formula: str = ""
+    searched: bool = field(init=False, repr=False)
+    entrywise: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise TypeError(
+                f"Surface: function must be one of two tensors (x, y), got {self.function!r}"
+            )
+        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put("name", self.name or getattr(self.function, "__name__", "the function"))
+        put("name", "your function" if self.name == "<lambda>" else self.name)
+        for name in ("x", "y"):
+            put(name, _interval(name, getattr(self, name)))
+        low, high = np.transpose([self.x, self.y])
+        start = low + (high - low) * (0.25, 0.75) if self.start is None else self.start
+        put("start", tuple(self.inside("start", start)[0].tolist()))
+        put("entrywise", True)
+        put("entrywise", self._checked())
+        put("searched", self.minima is None)
+        put("minima", self._search() if self.searched else self.inside("minima", self.minima))
+
+    @property
+    def width(self) -> float:
+        """The longer side of the domain."""
+        return max(high - low for low, high in (self.x, self.y))
+
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """Which points, the columns of a (2, …) array, are in the domain."""
+        x, y = points
+        return (self.x[0] <= x) & (x <= self.x[1]) & (self.y[0] <= y) & (y <= self.y[1])
+
+    def inside(self, name: str, points: Any) -> np.ndarray:
+        """Points as an (n, 2) array, after a check that all are in the domain."""
+        try:
+            array = np.array(points, np.float64)
+        except (TypeError, ValueError):
+            array = np.empty(0)
+        if array.shape == (2,):
+            array = array[None]
+        if array.ndim != 2 or array.shape[1] != 2 or not len(array):
+            raise ValueError(f"{name} must be a point (x, y) or a list of points, got {points!r}")
+        for x, y in array:
+            if not self.contains(np.array([x, y])):
+                raise ValueError(
+                    f"{name} ({x:g}, {y:g}) is outside the domain of {self.name}, "
+                    f"x from {self.x[0]:g} to {self.x[1]:g} and y from {self.y[0]:g} to "
+                    f"{self.y[1]:g}. Choose one inside, or a Surface with a larger domain."
+                )
+        return array
+
+    def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """f and its gradient at points: (2, …) float64 → (…) and (2, …)."""
+        if self.entrywise:
+            return self._at(points)
+        value, gradient = np.empty(points.shape[1:]), np.empty(points.shape)
+        for place in np.ndindex(value.shape):
+            value[place], gradient[(slice(None), *place)] = self._at(points[(slice(None), *place)])
+        return value, gradient
+
+    def _at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = (dl.Tensor(p, requires_grad=True) for p in points)
+        value = self.function(x, y)
+        if not isinstance(value, dl.Tensor):
+            raise TypeError(
+                f"{self.name} must give a Tensor, made of x and y by minidl's functions, got "
+                f"{type(value).__name__}"
+            )
+        if value.shape != x.shape and value.size != x.size:
+            raise ValueError(
+                f"{self.name} must give one number for a point, got shape {value.shape}"
+            )
+        if value.requires_grad:
+            value.backward(np.ones(value.shape, value.dtype))
+        gradient = np.zeros(points.shape)
+        for axis, tensor in enumerate((x, y)):
+            if tensor.grad is not None:
+                gradient[axis] = tensor.grad
+        return value.data.reshape(x.shape), gradient
+
+    def grid(self, n: int = GRID) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x (n,), y (n,) and f (n, n), a row for each y, over the domain."""
+        x, y = np.linspace(*self.x, n), np.linspace(*self.y, n)
+        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+            return x, y, self.at(np.array(np.meshgrid(x, y)))[0]
+
+    def stationary(self, points: np.ndarray, within: float) -> tuple[np.ndarray, np.ndarray]:
+        """The stationary points near by: (2, n) points → (2, n) points, and (n,) words.
+
+        They are found by Newton's method, with central differences of the gradient for the Hessian.
+        A word is "minimum", "saddle" or "maximum", by the signs of the Hessian's eigenvalues, where
+        a direction in which the surface is flat counts as a minimum's; or "" where no gradient of 0
+        is found within that distance.
+        """
+        here, h = np.array(points, np.float64), 1e-5 * self.width
+        offsets = h * np.array([[0, 1, -1, 0, 0], [0, 0, 0, 1, -1.0]])
+        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+            for _ in range(20):
+                g = self.at(here[:, :, None] + offsets[:, None])[1]
+                hessian = np.stack([g[..., 1] - g[..., 2], g[..., 3] - g[..., 4]]) / (2 * h)
+                hessian = np.transpose(hessian + hessian.swapaxes(0, 1)) / 2
+                known = np.isfinite(hessian).all((1, 2))
+                hessian[~known] = 0
+                slope = np.where(known, g[..., 0], np.inf)
+                flat = np.linalg.pinv(hessian, rcond=1e-7, hermitian=True)
+                step = np.einsum("nij,jn->in", flat, np.where(known, slope, 0))
+                here -= np.where(np.hypot(*(here - step - points)) <= within, step, 0)
+        curvatures = np.linalg.eigvalsh(hessian)
+        scale = np.abs(curvatures).max(1)
+        # a gradient left over lies along a direction in which the surface is flat
+        found = (scale > 0) & (np.hypot(*slope) <= 1e-6 * scale * self.width)
+        up, down = curvatures[:, 1] > 1e-6 * scale, curvatures[:, 0] < -1e-6 * scale
+        kinds = np.select([~found, ~down, up], ["", "minimum", "saddle"], "maximum")
+        return here, kinds
+
+    def _checked(self) -> bool:
+        """Whether the function works entry by entry; an error if its gradient isn't seen."""
+        low, high = np.transpose([self.x, self.y])
+        shares = np.random.default_rng(0).random((2, 3))
+        points, h = low[:, None] + (high - low)[:, None] * shares, 1e-6 * self.width
+        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+            single = [self._at(point) for point in points.T]
+            for point, (value, gradient) in zip(points.T, single, strict=True):
+                for axis, name in enumerate("xy"):
+                    ahead, back = point.copy(), point.copy()
+                    ahead[axis] += h
+                    back[axis] -= h
+                    up, down = self._at(ahead)[0], self._at(back)[0]
+                    difference = float(up - down) / (2 * h)
+                    error = abs(difference - gradient[axis])
+                    rounding = 1e-9 * (abs(float(value)) + 1) / h
+                    if error > 1e-3 * abs(difference) + rounding:
+                        raise ValueError(
+                            f"{self.name}: at ({point[0]:.4g}, {point[1]:.4g}) its derivative by "
+                            f"{name} is {difference:.4g} by central differences, but backward "
+                            f"finds {gradient[axis]:.4g}. Is each function in it minidl's, such "
+                            "as dl.sin for math.sin?"
+                        )
+            try:
+                value, gradient = self._at(points)
+            except Exception:  # whatever a function for one point does with arrays
+                return False
+        alike = [
+            np.allclose(value[i], v, 1e-12, 0, True)
+            and np.allclose(gradient[:, i], g, 1e-9, 1e-12, True)
+            for i, (v, g) in enumerate(single)
+        ]
+        return all(alike)
+
+    def _search(self) -> np.ndarray:
+        """The lowest minima inside the domain: the lowest points of a grid, refined."""
+        x, y, z = self.grid()
+        z = np.where(np.isfinite(z), z, np.inf)
+        inner = z[1:-1, 1:-1]
+        shifted = [
+            z[1 + i : GRID - 1 + i, 1 + j : GRID - 1 + j]
+            for i in (-1, 0, 1)
+            for j in (-1, 0, 1)
+            if i or j
+        ]
+        rows, columns = np.nonzero((inner <= np.min(shifted, 0)) & np.isfinite(inner))
+        order = np.argsort(inner[rows, columns], kind="stable")[:32]
+        cell = self.width / (GRID - 1)
+        if not order.size:
+            return np.empty((0, 2))
+        lowest = np.stack([x[columns[order] + 1], y[rows[order] + 1]])
+        refined, kinds = self.stationary(lowest, 3 * cell)
+        found = np.where(kinds == "minimum", refined, lowest).T
+        with dl.default_dtype("float64"):
+            values = self.at(found.T)[0]
+        finite = z[np.isfinite(z)]
+        close = 1e-9 * (finite.max() - finite.min() + 1e-300)
+        if finite.min() < values.min() - close:  # the domain's edge is lower
+            return np.empty((0, 2))
+        kept: list[np.ndarray] = []
+        for point in found[values <= values.min() + close]:
+            if all(np.hypot(*(point - other)) > cell for other in kept):
+                kept.append(point)
+        return np.array(kept)
+
+
+def _interval(name: str, value: Any) -> Point:
+    expected = f"Surface: {name} must be two numbers (low, high), low < high, got {value!r}"
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+        raise TypeError(expected)
+    low, high = (_checks.number("Surface", name, bound, -math.inf) for bound in value)
+    if not low < high:
+        raise ValueError(expected)
+    return low, high
+
+
+# --- surfaces with a name -----------------------------------------------------------------------
+
+
+def _rosenbrock(x: Any, y: Any) -> Any:
+    valley = y - x**2
+    return (1 - x) ** 2 + 100 * valley**2
+
+
+def _beale(x: Any, y: Any) -> Any:
+    y2 = y**2
+    terms = (1.5 - x + x * y, 2.25 - x + x * y2, 2.625 - x + x * (y2 * y))
+    return terms[0] ** 2 + terms[1] ** 2 + terms[2] ** 2
+
+
+def _rastrigin(x: Any, y: Any) -> Any:
+    tau = 2 * math.pi
+    return 20 + x**2 + y**2 - 10 * (dl.cos(tau * x) + dl.cos(tau * y))
+
+
+def _styblinski_tang(x: Any, y: Any) -> Any:
+    return sum((t2**2 - 16 * t2 + 5 * t) / 2 for t, t2 in ((x, x**2), (y, y**2)))
+
+
+def _two_wells(x: Any, y: Any) -> Any:
+    x2 = x**2
+    return x2**2 - 2 * x2 + x - (x2 * x) / 3 + y**2 + 5 / 3
+
+
+_HIMMELBLAU = [
+    (3, 2),
+    (-2.8051180869527448, 3.1313125182505730),
+    (-3.7793102533777469, -3.2831859912861694),
+    (3.5844283403304918, -1.8481265269644036),
+]
+_STYBLINSKI_TANG = -2.9035340277711770951
+
+SURFACES = {
+    surface.name: surface
+    for surface in (
+        Surface(
+            lambda x, y: (x**2 + 2 * y**2) / 2,
+            *((-4, 4), (-3, 3), (-3.4, 2.4)),
+            [(0, 0)],
+            "bowl",
+            "f = (x² + 2 y²) / 2",
+        ),
+        Surface(
+            lambda x, y: (x**2 + 40 * y**2) / 2,
+            *((-4, 4), (-1.5, 1.5), (-3.6, 1)),
+            [(0, 0)],
+            "ravine",
+            "f = (x² + 40 y²) / 2",
+        ),
+        Surface(
+            _rosenbrock,
+            *((-2, 2), (-1, 3), (-1.2, 1)),
+            [(1, 1)],
+            "rosenbrock",
+            "f = (1 − x)² + 100 (y − x²)²",
+        ),
+        Surface(
+            _beale,
+            *((-4.5, 4.5), (-4.5, 4.5), (1, 1.5)),
+            [(3, 0.5)],
+            "beale",
+            "f = (1.5 − x + x y)² + (2.25 − x + x y²)² + (2.625 − x + x y³)²",
+        ),
+        Surface(
+            lambda x, y: (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2,
+            *((-5, 5), (-5, 5), (-0.5, -1.5)),
+            _HIMMELBLAU,
+            "himmelblau",
+            "f = (x² + y − 11)² + (x + y² − 7)²",
+        ),
+        Surface(
+            _rastrigin,
+            *((-5.12, 5.12), (-5.12, 5.12), (-3.4, 2.6)),
+            [(0, 0)],
+            "rastrigin",
+            "f = 20 + x² + y² − 10 (cos 2πx + cos 2πy)",
+        ),
+        Surface(
+            _styblinski_tang,
+            *((-5, 5), (-5, 5), (4, -0.5)),
+            [(_STYBLINSKI_TANG, _STYBLINSKI_TANG)],
+            "styblinski-tang",
+            "f = (x⁴ − 16 x² + 5 x + y⁴ − 16 y² + 5 y) / 2",
+        ),
+        Surface(
+            lambda x, y: x**2 / 2 - y**2 / 2 + (y**2) ** 2 / 4,
+            *((-2, 2), (-2, 2), (-1.6, 0.01)),
+            [(0, -1), (0, 1)],
+            "saddle",
+            "f = x² / 2 − y² / 2 + y⁴ / 4",
+        ),
+        Surface(
+            _two_wells,
+            *((-2, 2), (-1.5, 1.5), (1.8, 1)),
+            [(-1, 0)],
+            "two-wells",
+            "f = x⁴ − x³ / 3 − 2 x² + x + y² + 5 / 3",
+        ),
+        Surface(
+            lambda x, y: 1 - dl.exp(-(x**2 + y**2) / 2),
+            *((-5, 5), (-5, 5), (-2.6, 2.2)),
+            [(0, 0)],
+            "plateau",
+            "f = 1 − e^(−(x² + y²) / 2)",
+        ),
+    )
+}
+
+
+def surface(given: Any) -> Surface:
+    """The surface of that name, a surface itself, or one made of a function of two tensors.
+
+    >>> from minidl.viz import surfaces
+    >>> surfaces.surface("beale").minima
+    array([[3. , 0.5]])
+    """
+    if isinstance(given, Surface):
+        return given
+    if callable(given) and not isinstance(given, type):
+        return Surface(given)
+    known = list(SURFACES)
+    word = str(given).lower().replace("_", "-").replace(" ", "-")
+    if isinstance(given, str) and word in SURFACES:
+        return SURFACES[word]
+    near = difflib.get_close_matches(word, known, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(
+        f"there is no surface {given!r}.{hint} There are {', '.join(known)}, and any function of "
+        "two tensors"
+    )
