@@ -5,7 +5,7 @@ The colours are those of Okabe & Ito 2008, with a darker yellow: lines must be s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 COLOURS = {
     "black": "#222222",
@@ -20,7 +20,7 @@ COLOURS = {
 }
 
 # Matplotlib's settings while a picture is drawn: plt.rc_context(STYLE)
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (10, 5.6),
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,
