@@ -7,26 +7,47 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from minidl import losses, nn, optim
+from minidl import _expressions, _files, losses, nn
+from minidl._text import aligned
+from minidl.optim import RULES
 from minidl.tensor import default_dtype
 from minidl.trace import Walkthrough, trace
 
 LOSSES = ("mse", "cross_entropy", "binary_cross_entropy")
-RULES = {
-    name: rule
-    for name, rule in vars(optim).items()
-    if isinstance(rule, type) and issubclass(rule, optim.Optimizer) and rule.equations
-}
-EXAMPLES = """\
+# the rules that the article compares
+ARTICLE = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL"]
+EXAMPLES = {
+    "walkthrough": """\
 examples:
   python -m minidl walkthrough
   python -m minidl walkthrough --out walk.html
   python -m minidl walkthrough --layers 2 3 2 --activation relu --loss cross_entropy
   python -m minidl walkthrough --optimizer Momentum --lr 0.5 --seed 7 --out walk.md
-"""
+""",
+    "race": """\
+examples:
+  python -m minidl race
+  python -m minidl race --surface saddle --optimizers SGD Adam --html race.html
+  python -m minidl race --surface ravine --lr 0.04 --steps 100 --png race.png
+  python -m minidl race --surface himmelblau --starts 200 --noise 5 --tune
+  python -m minidl race --optimizers Adam --lr "WarmUp(CosineDecay(0.5, 300), 30)" --gif race.gif
+""",
+    "schedule": """\
+examples:
+  python -m minidl schedule "WarmUp(CosineDecay(0.1, 900), 100)" --png lr.png
+  python -m minidl schedule "CoolDown(Constant(0.1), at=800, steps=200, shape='one_minus_sqrt')"
+  python -m minidl schedule "warmup_stable_decay(0.4, 50, 800, 150)" --steps 1200
+""",
+    "figures": """\
+examples:
+  python -m minidl figures --out figures
+  python -m minidl figures --out figures family_tree race
+""",
+}
 
 
 def lesson(
@@ -76,26 +97,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8")  # formulas are Unicode, whatever the terminal is
     parser = argparse.ArgumentParser("python -m minidl", description="minidl at the command line")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    add_walkthrough(commands)
+    for add in (add_walkthrough, add_race, add_schedule, add_figures):
+        add(commands)
     options = parser.parse_args(arguments)
     try:
         options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read it has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         parser.exit(2, f"python -m minidl: error: {error}\n")
     return 0
 
 
+def _command(
+    commands: argparse._SubParsersAction, name: str, summary: str, description: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=EXAMPLES[name],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def add_walkthrough(commands: argparse._SubParsersAction) -> None:
     """The command `walkthrough`: its options, and what it runs."""
-    walkthrough = commands.add_parser(
+    walkthrough = _command(
+        commands,
         "walkthrough",
-        help="every number of a forward pass, a backward pass and an update",
-        description="Take one training step of a small network, and show every number of it.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "every number of a forward pass, a backward pass and an update",
+        "Take one training step of a small network, and show every number of it.",
     )
     add = walkthrough.add_argument
     add("--layers", nargs="+", type=int, default=[2, 2, 1], metavar="N", help="in, hidden …, out")
@@ -120,6 +153,113 @@ def add_walkthrough(commands: argparse._SubParsersAction) -> None:
             print(walk)
 
     walkthrough.set_defaults(run=run)
+
+
+def add_race(commands: argparse._SubParsersAction) -> None:
+    """The command `race`."""
+    race = _command(
+        commands,
+        "race",
+        "optimizers descend a surface, and are judged",
+        "Let optimizers descend a surface from the same start; print where each ended.",
+    )
+    add = race.add_argument
+    add("--surface", default="beale", metavar="NAME", help="such as saddle (default: %(default)s)")
+    add("--optimizers", nargs="+", default=ARTICLE, metavar="NAME", help="default: %(default)s")
+    add("--steps", type=int, default=400, metavar="N", help="default: %(default)s")
+    begin = race.add_mutually_exclusive_group()
+    begin.add_argument("--start", nargs=2, type=float, metavar=("X", "Y"), help="where all begin")
+    begin.add_argument("--starts", type=int, metavar="N", help="as many random starts")
+    rate = race.add_mutually_exclusive_group()
+    words = "a rate or schedule for all (default: each its own)"
+    rate.add_argument("--lr", metavar="RATE", help=words)
+    rate.add_argument("--tune", action="store_true", help="the best of --budget rates for each")
+    add("--budget", type=int, default=25, metavar="N", help="rates tried (default: %(default)s)")
+    add("--noise", type=float, default=0.0, help="deviation of the gradients' noise (default: 0)")
+    add("--seed", type=int, default=0, metavar="N", help="of random starts and noise (default: 0)")
+    add("--html", metavar="FILE", help="write the page to play")
+    add("--png", metavar="FILE", help="write the picture: .png, .svg or .pdf")
+    add("--gif", metavar="FILE", help="write the film: .gif, or .mp4 with ffmpeg")
+
+    def run(options: argparse.Namespace) -> None:
+        from minidl import viz
+
+        for path in filter(None, (options.html, options.png, options.gif)):
+            with _files.writing("race", Path(path)):
+                pass
+        raced = viz.race(
+            options.surface,
+            options.optimizers,
+            steps=options.steps,
+            start=options.starts if options.start is None else options.start,
+            lr=None if options.lr is None else _expressions.schedule(options.lr),
+            tune=options.tune,
+            budget=options.budget,
+            noise=options.noise,
+            rng=options.seed,
+        )
+        print(raced.table())
+        for path, write in (
+            (options.html, raced.save),
+            (options.png, raced.plot),
+            (options.gif, raced.animate),
+        ):
+            if path:
+                write(path)
+                print(f"wrote {path}")
+
+    race.set_defaults(run=run)
+
+
+def add_schedule(commands: argparse._SubParsersAction) -> None:
+    """The command `schedule`."""
+    parser = _command(
+        commands,
+        "schedule",
+        "the learning rate under a schedule, drawn or printed",
+        "Print the rate of a schedule, phase by phase, or draw it.",
+    )
+    parser.add_argument("expression", help="such as 'CosineDecay(0.1, 900)'")
+    parser.add_argument("--steps", type=int, metavar="N", help="how many (default: all phases)")
+    parser.add_argument("--png", metavar="FILE", help="write the picture: .png, .svg or .pdf")
+
+    def run(options: argparse.Namespace) -> None:
+        schedule = _expressions.schedule(options.expression)
+        starts = [start for start, _ in schedule.phases()]
+        steps = max(10, starts[-1] + starts[-1] // 10) if starts[-1] else 1000
+        steps = steps if options.steps is None else options.steps
+        if options.png:
+            from minidl.viz import plots
+
+            plots.save(plots.plot_schedule(schedule, steps).figure, options.png)
+            print(f"wrote {options.png}")
+            return
+        names = dict(schedule.phases())
+        shown = {*range(0, steps, max(1, steps // 10)), steps - 1, *(t for t in names if t < steps)}
+        rows = [[str(t), f"{schedule(t):.6g}", names.get(t, "")] for t in sorted(shown)]
+        print(schedule, "", *aligned([["step t", "rate η", "phase"], *rows]), sep="\n")
+
+    parser.set_defaults(run=run)
+
+
+def add_figures(commands: argparse._SubParsersAction) -> None:
+    """The command `figures`."""
+    parser = _command(
+        commands,
+        "figures",
+        "the pictures of the gallery",
+        "Draw the pictures of the gallery, each from real runs.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="a folder; made if missing")
+
+    def run(options: argparse.Namespace) -> None:
+        from minidl.viz import figures
+
+        for path in figures.write(options.out, options.names):
+            print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)", flush=True)
+
+    parser.set_defaults(run=run)
 
 
 if __name__ == "__main__":

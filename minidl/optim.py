@@ -879,3 +879,10 @@ class Lion(Optimizer):
 
     def update(self, group, lr, t, w, g, m):
         kernels.lion((w, g, m), lr, *group.betas, group.weight_decay, group.maximize)
+
+
+RULES: dict[str, type[Optimizer]] = {
+    name: rule
+    for name, rule in globals().items()
+    if isinstance(rule, type) and issubclass(rule, Optimizer) and rule.equations
+}

@@ -22,12 +22,11 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl import _formulas, _naming, _text, nn, optim
+from minidl import _files, _formulas, _naming, _text, nn, optim
 from minidl._formulas import Equation, Scope
 from minidl._remarks import Remark
 from minidl._story import Story
@@ -637,27 +636,16 @@ class Walkthrough:
         ValueError for another ending; OSError for a path that can't be written, where nothing has
         been changed.
         """
-        path = Path(path)
         kinds = {
             ".html": self._page,
             ".md": lambda: _text.markdown(self.story),
             ".txt": lambda: str(self),
             ".svg": lambda: self.story.graph(),
         }
-        if path.suffix.lower() not in kinds:
-            raise ValueError(
-                f"save: the name must end in {', '.join(kinds)}, which says what is written; got "
-                f"{str(path)!r}"
-            )
+        path = _files.ending("save", path, kinds)
         text = kinds[path.suffix.lower()]()
-        try:
+        with _files.writing("save", path):
             path.write_bytes(text.encode("utf-8", "replace"))
-        except OSError as error:
-            advice = "give a name in a folder that exists and is yours"
-            if path.is_dir():
-                advice = "that is a folder: give a file's name"
-            message = f"save: {str(path)!r} can't be written ({error.strerror}); {advice}"
-            raise type(error)(message) from None
 
     def _page(self) -> str:
         from minidl.viz.page import page

@@ -64,7 +64,7 @@ def test_a_schedule_is_drawn_step_by_step_under_its_repr(schedule):
     bottom, top = axes.get_ylim()
     assert bottom == 0
     assert top > 1.1 * max(schedule(t) for t in range(25))
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step t", "learning rate")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step t", "learning rate η")
     axes.figure.canvas.draw()
 
 
@@ -125,7 +125,7 @@ def test_a_history_is_drawn_with_steps_epochs_validation_and_rate():
     legend = [text.get_text() for text in losses.get_legend().get_texts()]
     assert len(legend) == len(set(legend)) == 3
     assert "validation" in legend[2]
-    assert (losses.get_ylabel(), rates.get_ylabel()) == ("loss", "learning rate")
+    assert (losses.get_ylabel(), rates.get_ylabel()) == ("loss", "learning rate η")
     assert rates.get_xlabel() == "step"
     assert losses.get_xlim() == rates.get_xlim()
     assert rates.get_ylim()[0] == 0

@@ -7,23 +7,42 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _checks
+from minidl import _checks, _files
+from minidl.viz.style import COLOURS, STYLE, look
 
 try:
     import matplotlib.pyplot as plt
+    from matplotlib import patheffects
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
     ) from error
 
-# Okabe & Ito 2008: told apart by colour-blind readers too
-COLOURS = {"blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple": "#CC79A7"}
+ENDINGS = (".png", ".svg", ".pdf")
+LEVELS = 12  # contour lines
+
+
+def save(figure: Any, path: Any) -> None:
+    """Write a figure; ValueError for another ending, OSError for a path that can't be written."""
+    path = _files.ending("plot", path, ENDINGS)
+    with _files.writing("plot", path), plt.rc_context(STYLE):
+        figure.savefig(path)
 
 
 def plot_schedule(schedule: Any, steps: int) -> Any:
     """The rate of a schedule over the first steps, its phases shaded; returns the axes."""
     t = np.arange(_checks.count("plot", "steps", steps))
-    _, axes = plt.subplots(layout="constrained")
+    with plt.rc_context(STYLE):
+        axes = plt.subplots()[1]
+        draw_schedule(axes, schedule, t)
+        title = textwrap.shorten(repr(schedule), 300, placeholder=" …")
+        axes.set_title(textwrap.fill(title, 60))
+    return axes
+
+
+def draw_schedule(axes: Any, schedule: Any, t: Any) -> None:
+    """The rate at steps t = 0, 1, …, the phases shaded and named."""
+    steps = len(t)
     axes.plot(t, schedule(t), color=COLOURS["blue"], marker="o" if steps == 1 else "")
     phases = [(start, name) for start, name in schedule.phases() if start < steps]
     ends = [*(start for start, _ in phases[1:]), steps - 1]
@@ -39,34 +58,124 @@ def plot_schedule(schedule: Any, steps: int) -> Any:
             va="top",
             rotation=90 if upright else 0,
         )
-    title = textwrap.shorten(repr(schedule), 300, placeholder=" …")
-    axes.set(xlabel="step t", ylabel="learning rate", title=textwrap.fill(title, 60))
+    axes.set(xlabel="step t", ylabel="learning rate η")
     axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # with room for the names
     axes.margins(x=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    return axes
 
 
 def plot_history(history: Any) -> Any:
     """Losses over the steps of a training, with the rate below; returns the two axes."""
     if not history.step_loss:
         raise ValueError("the history holds no step yet: there is nothing to plot")
-    _, (top, bottom) = plt.subplots(2, sharex=True, height_ratios=(3, 1), layout="constrained")
-    steps = np.arange(1, len(history.step_loss) + 1)
-    top.plot(steps, history.step_loss, color=COLOURS["blue"], alpha=0.35, label="each step")
-    if history.loss:
-        ends = history.epoch_ends
-        top.plot(ends, history.loss, color=COLOURS["blue"], label="mean of the epoch")
-        if history.validation:
-            ends = ends[: len(history.validation)]
-            top.plot(ends, history.validation, color=COLOURS["orange"], label="validation")
-    bottom.plot(steps, history.lr, color=COLOURS["green"])
-    if min(history.step_loss) > 0:
-        top.set_yscale("log")
-    top.set(ylabel="loss")
-    top.legend(frameon=False)
-    bottom.set(xlabel="step", ylabel="learning rate")
-    bottom.set_ylim(bottom=0)
-    for axes in (top, bottom):
-        axes.spines[["top", "right"]].set_visible(False)
+    with plt.rc_context(STYLE):
+        _, (top, bottom) = plt.subplots(2, sharex=True, height_ratios=(3, 1))
+        steps = np.arange(1, len(history.step_loss) + 1)
+        top.plot(steps, history.step_loss, color=COLOURS["blue"], alpha=0.35, label="each step")
+        if history.loss:
+            ends = history.epoch_ends
+            top.plot(ends, history.loss, color=COLOURS["blue"], label="mean of the epoch")
+            if history.validation:
+                ends = ends[: len(history.validation)]
+                top.plot(ends, history.validation, color=COLOURS["vermilion"], label="validation")
+        bottom.plot(steps, history.lr, color=COLOURS["green"])
+        if min(history.step_loss) > 0:
+            top.set_yscale("log")
+        top.set(ylabel="loss")
+        top.legend()
+        bottom.set(xlabel="step", ylabel="learning rate η")
+        bottom.set_ylim(bottom=0)
     return top, bottom
+
+
+# --- races --------------------------------------------------------------------------------------
+
+
+def contours(axes: Any, surface: Any) -> None:
+    """The surface as lines of equal height, close where it is steep, its minima as stars."""
+    x, y, z = surface.grid(201)
+    height = surface.height(z)
+    levels = np.linspace(np.nanmin(height), np.nanmax(height), LEVELS + 1)
+    axes.contourf(x, y, height, levels, cmap="Blues", alpha=0.35, zorder=0)
+    axes.contour(x, y, height, levels, colors="#7b8ca3", linewidths=0.7, alpha=0.6, zorder=1)
+    star = {"marker": "*", "color": COLOURS["black"], "edgecolors": "white", "zorder": 9}
+    axes.scatter(*surface.minima.T, 200, **star)
+    axes.set(xlim=surface.x, ylim=surface.y, xlabel="parameter x", ylabel="parameter y")
+    axes.set_aspect("equal", adjustable="box")
+    axes.spines[["top", "right"]].set_visible(True)
+
+
+def plot_race(race: Any, start: int = 0, title: str | None = None) -> Any:
+    """Contours, the path of each run from one start, and how it ended; returns the axes."""
+    with plt.rc_context(STYLE):
+        axes, tracks, words = board(race, start)
+        axes.set_title(headline(race, start) if title is None else title)
+    for run, (path, head), text in zip(race.runs, tracks, words, strict=True):
+        path.set_data(*run.theta[:, start].T)
+        head.set_data(*run.theta[-1:, start].T)
+        text.set_text(ending(run, start))
+    return axes
+
+
+def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
+    """What a race is drawn on: the axes, and for each run (path, head) and a text in a list.
+
+    The list is in the order in which they arrive.
+    """
+    _, (axes, listed) = plt.subplots(1, 2, width_ratios=(1.6, 1))
+    contours(axes, race.surface)
+    x, y = race.starts[start]
+    axes.plot([x], [y], "o", markersize=10, color="white", mec=COLOURS["black"], mew=2, zorder=3)
+    tracks = [track(axes, run, i) for i, run in enumerate(race.runs)]
+    listed.set(xlim=(0, 1), ylim=(0, 1))
+    listed.set_axis_off()
+    space = 1 / max(10, len(race.runs) + 1)
+    for place, title in ((0.5, "rate η"), (0.7, "at the goal after")):
+        listed.text(place, 1 - space / 2, title, color=COLOURS["grey"], va="center", fontsize=12)
+    order = sorted(range(len(race.runs)), key=lambda i: _rank(race.runs[i], start))
+    words = {}
+    for line, i in enumerate(order, 1):
+        run, height = race.runs[i], 1 - space * (line + 0.5)
+        colour, marker, dashes = look(run.name, i)
+        line_of = {"color": colour, "linestyle": dashes}
+        listed.plot([0, 0.05, 0.1], [height] * 3, **line_of, **_mark(marker), markevery=[1])
+        rate = run.rate if len(run.rate) < 8 else "falls" if run.lr[-1] < run.lr[0] else "varies"
+        written = ((0.14, run.name, "bold"), (0.5, rate, "normal"), (0.7, "", "normal"))
+        for place, text, weight in written:
+            words[i] = listed.text(place, height, text, weight=weight, va="center", fontsize=13)
+    return axes, tracks, [words[i] for i in range(len(race.runs))]
+
+
+def track(axes: Any, run: Any, place: int) -> tuple[Any, Any]:
+    """An empty path and a marker for its head, in the look of the rule."""
+    colour, marker, dashes = look(run.name, place)
+    casing = [patheffects.Stroke(linewidth=4, foreground="white"), patheffects.Normal()]
+    (path,) = axes.plot([], [], color=colour, linestyle=dashes, path_effects=casing, zorder=4)
+    (head,) = axes.plot([], [], color=colour, linestyle="none", **_mark(marker), zorder=8)
+    return path, head
+
+
+def _mark(marker: str) -> dict[str, Any]:
+    return {"marker": marker, "markersize": 14 if marker == "*" else 11, "mec": "white"}
+
+
+def _rank(run: Any, start: int) -> tuple[float, float]:
+    arrived, loss = run.arrived[start], run.loss[-1, start]
+    return (
+        np.inf if arrived is None else arrived,
+        loss if np.isfinite(loss) else np.inf,
+    )
+
+
+def ending(run: Any, start: int) -> str:
+    """How a run ended, in two or three words."""
+    arrived = run.arrived[start]
+    return run.verdicts[start] if arrived is None else f"{arrived} steps"
+
+
+def headline(race: Any, start: int) -> str:
+    """The point of the picture in a line."""
+    first = min(race.runs, key=lambda run: _rank(run, start))
+    where = f"{race.surface.name}, {race.steps} steps"
+    if first.arrived[start] is None:
+        return f"{where}: none reaches the goal"
+    return f"{where}: {first.name} is first"

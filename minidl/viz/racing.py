@@ -21,15 +21,11 @@ import numpy as np
 import minidl as dl
 from minidl import _checks, _text, optim
 from minidl._formulas import number
+from minidl.optim import RULES
 from minidl.schedulers import ReduceOnPlateau, Schedule
 from minidl.viz import surfaces
 from minidl.viz.surfaces import Surface
 
-RULES = {
-    name: rule
-    for name, rule in vars(optim).items()
-    if isinstance(rule, type) and issubclass(rule, optim.Optimizer) and rule.equations
-}
 GLOBAL, LOCAL = "global minimum", "local minimum"
 SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
 MOVING, OSCILLATING, DIVERGED = "still moving", "oscillating", "diverged"
@@ -67,9 +63,9 @@ class Run:
 
     @property
     def rate(self) -> str:
-        """The rate as text: a number, or the schedule's call."""
+        """The rate as text: a number, or the schedule's name."""
         lr = self.optimizer.groups[0]["lr"]
-        return repr(lr) if isinstance(lr, Schedule) else f"{lr:g}"
+        return type(lr).__name__ if isinstance(lr, Schedule) else f"{lr:g}"
 
 
 @dataclass
@@ -168,7 +164,9 @@ class Race:
                 f"rates: the best of {len(tried)} from {min(tried):g} to {max(tried):g} for each: "
                 "the most starts that arrive, then the fewest steps, then the lowest f"
             )
-        return lines
+        given = [run.optimizer.groups[0]["lr"] for run in self.runs]
+        schedules = dict.fromkeys(repr(lr) for lr in given if isinstance(lr, Schedule))
+        return [*lines, *(f"rate: {schedule}" for schedule in schedules)]
 
     def _rows(self) -> list[list[str]]:
         if len(self.starts) > 1:
@@ -186,9 +184,9 @@ class Race:
         rows = [["optimizer", "rate", "verdict", "steps to goal", "f at the end", "ends at"]]
         for run in self.runs:
             (verdict,), (arrived,) = run.verdicts, run.arrived
-            steps = "–" if arrived is None else str(arrived)
-            loss = number(run.loss[-1, 0]).shown
-            rows.append([run.name, run.rate, verdict, steps, loss, _at(run.theta[-1, 0])])
+            when = "–" if arrived is None else str(arrived)
+            end = number(run.loss[-1, 0]).shown
+            rows.append([run.name, run.rate, verdict, when, end, _at(run.theta[-1, 0])])
         return rows
 
 
@@ -214,11 +212,12 @@ def race(
     steps       how many, ≥ 1
     start       a point (x, y), a list of points, or a number of points to draw at random from the
                 domain; the surface's own if not given
-    lr          a rate or schedule for all, or a dict {label: rate or schedule}; where none is given
-                the optimizer has its own default
-    tune        try `budget` constant rates from 0.0001 to 10 for each optimizer, in equal ratios and
-                rounded to two digits, from the same starts, and race with the best: by the share of
-                starts that arrive, then the median steps until then, then the median f at the end
+    lr          a rate or schedule for all, or a dict {label: rate or schedule}; where none is
+                given the optimizer has its own default
+    tune        try `budget` constant rates from 0.0001 to 10 for each optimizer, in equal ratios
+                and rounded to two digits, from the same starts, and race with the best: by the
+                share of starts that arrive, then the median steps until then, then the median f
+                at the end
     noise       standard deviation of normal noise that is added to each entry of each gradient, the
                 same for all optimizers, to imitate mini-batches
     tolerance   the goal is a circle around each global minimum; its radius is this share of the
@@ -226,11 +225,11 @@ def race(
     rng         a seed or numpy.random.Generator, for random starts and noise
 
     Nothing is clipped: what diverges, diverges. The verdicts: "global minimum", within the goal at
-    the end; "diverged", not finite, or ended more than a domain's width outside of it; else the last
-    tenth of the steps decides. A run that stayed within a circle of the goal's size and is that near
-    to a gradient of 0 has ended in a "local minimum", "stuck at a saddle" or "stuck at a maximum". A
-    run that made at least five times the way it got ahead, outside such a circle, is "oscillating".
-    Any other is "still moving".
+    the end; "diverged", not finite, or ended more than a domain's width outside of it; else the
+    last tenth of the steps decides. A run that stayed within a circle of the goal's size and is
+    that near to a gradient of 0 has ended in a "local minimum", "stuck at a saddle" or "stuck at a
+    maximum". A run that went at least five times as far as it got ahead, outside such a circle, is
+    "oscillating". Any other is "still moving".
 
     ValueError or TypeError for an unknown surface or optimizer, a start outside the domain, options
     out of range, a function that is not finite inside its domain, and ReduceOnPlateau, which
@@ -418,9 +417,10 @@ def _finite(
     if len(wrong):
         i, j = wrong[0]
         raise ValueError(
-            f"race: {surface.name} is not finite at {_at(theta[i, :, j])}, inside its domain, where "
-            f"{entries[i].name} came at step {k}: f = {number(loss[i, j]).shown}, gradient "
-            f"{_at(gradient[i, :, j])}. Mend the function, or choose a domain in which it is finite."
+            f"race: {surface.name} is not finite at {_at(theta[i, :, j])}, inside its domain, "
+            f"where {entries[i].name} came at step {k}: f = {number(loss[i, j]).shown}, gradient "
+            f"{_at(gradient[i, :, j])}. Mend the function, or choose a domain in which it is "
+            "finite."
         )
 
 
@@ -476,7 +476,7 @@ def _distance(surface: Surface, theta: np.ndarray) -> np.ndarray:
 def _scores(walk: Any, surface: Surface, radius: float) -> list[tuple[float, float, float]]:
     """For each optimizer: the share of starts that arrive, the median steps, the median f."""
     arrived: Any = None
-    for k, theta, loss, _ in walk:  # noqa: B007
+    for k, theta, loss, _ in walk:
         if arrived is None:
             arrived = np.full(loss.shape, -1.0)
         inside = _distance(surface, theta.swapaxes(0, 1)) <= radius

@@ -27,7 +27,6 @@ STYLE: dict[Any, Any] = {
     "savefig.dpi": 100,
     "font.size": 14,
     "axes.titlesize": 15,
-    "axes.titlelocation": "left",
     "axes.labelsize": 14,
     "axes.spines.top": False,
     "axes.spines.right": False,

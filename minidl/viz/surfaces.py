@@ -138,6 +138,15 @@ class Surface:
         with dl.default_dtype("float64"), np.errstate(all="ignore"):
             return x, y, self.at(np.array(np.meshgrid(x, y)))[0]
 
+    def height(self, f: np.ndarray) -> np.ndarray:
+        """Values f of the grid as pictures show them: log(1 + (f − lowest) / scale).
+
+        The scale is a tenth of the median, so that valleys are seen beside steep walls.
+        """
+        above = np.where(np.isfinite(f), f, np.nan)
+        above = above - np.nanmin(above)
+        return np.log1p(above / (np.nanmedian(above) / 10 or 1))
+
     def stationary(self, points: np.ndarray, within: float) -> tuple[np.ndarray, np.ndarray]:
         """The stationary points near by: (2, n) points → (2, n) points, and (n,) words.
 

@@ -1,0 +1,69 @@
+"""Schedules written as text: "WarmUp(CosineDecay(0.1, 900), 100)", read without running it."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+from minidl import schedulers
+from minidl.schedulers import Schedule
+
+NAMES: dict[str, Callable[..., Schedule]] = {
+    name: made
+    for name, made in vars(schedulers).items()
+    if (isinstance(made, type) and issubclass(made, Schedule) and made is not Schedule)
+    and not name.startswith("_")
+}
+NAMES["warmup_stable_decay"] = schedulers.warmup_stable_decay
+EXAMPLE = "WarmUp(CosineDecay(0.1, 900), 100)"
+
+
+def schedule(text: str) -> Schedule:
+    """The schedule that a text describes: calls of schedules, numbers, words in quotes, lists.
+
+    ValueError for anything else, for a schedule that doesn't exist, and for arguments that it
+    doesn't take. A number alone is a constant rate. What a schedule's repr shows can be read again.
+
+    >>> from minidl import _expressions
+    >>> _expressions.schedule("WarmUp(CosineDecay(0.1, 900), 100)")(50)
+    0.05
+    """
+    try:
+        found = _value(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else "too deep"
+        raise ValueError(
+            f"{text!r} can't be read as a schedule ({reason}); write {EXAMPLE!r}"
+        ) from None
+    return schedulers.as_schedule("schedule", "the expression", found)
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Constant) and not isinstance(node.value, bytes | complex):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _value(node.operand)
+        if isinstance(value, int | float):
+            return -value
+    if isinstance(node, ast.List | ast.Tuple):
+        items = [_value(item) for item in node.elts]
+        return items if isinstance(node, ast.List) else tuple(items)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        name = node.func.id
+        if name not in NAMES:
+            near = difflib.get_close_matches(name, NAMES, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ValueError(f"there is no schedule {name}.{hint} There are {', '.join(NAMES)}")
+        if all(keyword.arg for keyword in node.keywords):
+            options = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+            try:
+                return NAMES[name](*map(_value, node.args), **options)
+            except TypeError as error:
+                reason = str(error).replace(f"{name}.__init__() ", "")
+                raise ValueError(f"{ast.unparse(node)}: {reason}") from None
+    raise ValueError(
+        f"{ast.unparse(node)!r} is no part of a schedule: there may be schedules, numbers, words "
+        f"in quotes and lists of them, as in {EXAMPLE!r}"
+    )

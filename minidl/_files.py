@@ -1,0 +1,35 @@
+"""Files that are written: an ending that says what they hold, and errors that say what to mend."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def ending(owner: str, path: Any, kinds: Iterable[str]) -> Path:
+    """The path, after a check that its name ends in one of ".html", …: ValueError if not."""
+    path = Path(path)
+    if path.suffix.lower() not in kinds:
+        raise ValueError(
+            f"{owner}: the name must end in {', '.join(kinds)}, which says what is written; got "
+            f"{str(path)!r}"
+        )
+    return path
+
+
+@contextlib.contextmanager
+def writing(owner: str, path: Path) -> Iterator[None]:
+    """An OSError inside comes with advice; a folder that isn't there is told before the work."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(0, f"there is no folder {str(path.parent)!r}")
+        yield
+    except OSError as error:
+        raise type(error)(
+            f"{owner}: {str(path)!r} can't be written ({error.strerror}); give a file's name in a "
+            "folder that exists and is yours"
+        ) from None

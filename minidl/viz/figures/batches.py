@@ -1,0 +1,192 @@
+"""Batch, mini-batch and stochastic gradient descent over the contours of one loss."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks, data, losses, nn, optim
+from minidl.tensor import default_dtype
+from minidl.viz import style
+
+try:
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
+    ) from error
+
+TITLE = "Fewer points a step: cheaper, and noisier"
+COLOURS = ("blue", "green", "vermilion", "black")
+
+
+def worked_example() -> tuple[np.ndarray, np.ndarray]:
+    """A hundred noisy points around y = 2x + 1, always the same.
+
+    >>> x, y = worked_example()
+    >>> x.shape, y[0]
+    ((100, 1), array([10.8113]))
+    """
+    random = np.random.RandomState(0)
+    x = random.rand(100, 1) * 10
+    return x, 2 * x + 1 + random.randn(100, 1)
+
+
+def batch_paths(
+    x: Any = None,
+    y: Any = None,
+    *,
+    batch_size: Sequence[int | None] = (None, 16, 1),
+    updates: int = 1000,
+    lr: float = 0.005,
+    start: tuple[float, float] = (1.4, -0.2),
+    seed: int = 0,
+) -> Figure:
+    """Gradient descent on a line's squared error, with gradients from all points, some, or one.
+
+    x, y        the points, arrays or lists of n numbers; without them the worked example's hundred
+    batch_size  of each panel: None for all points, 1 for one, m for mini-batches; one to four
+    updates     how many steps each takes
+    lr          the rate of all
+    start       slope and intercept at the start
+    seed        of the order of the points, a whole number ≥ 0
+
+    Each panel is one run of Dense(1, 1), mean squared error and SGD; the loss whose contours it
+    walks over is that of all points. The star is the exact answer of least squares. ValueError or
+    TypeError for other points and numbers than that, and if a run diverges.
+
+    >>> figure = batch_paths([0, 1, 2, 3], [1, 3, 5, 7], batch_size=[None, 1], updates=20, lr=0.05)
+    >>> [axes.get_title().splitlines()[0] for axes in figure.axes]
+    ['all 4 points a step', '1 point a step']
+    """
+    x, y = _points(x, y)
+    begin = _pair(start)
+    updates = _checks.count("batch_paths", "updates", updates)
+    seed = _checks.count("batch_paths", "seed", seed, low=0)
+    paths = [_path(x, y, size, updates, lr, begin, seed) for size in _sizes(batch_size, len(x))]
+    columns = np.hstack([x, np.ones_like(x)])
+    best = np.linalg.lstsq(columns, y, rcond=None)[0].ravel()
+    with plt.rc_context(style.STYLE):
+        figure, axes = plt.subplots(1, len(paths), sharex=True, sharey=True, squeeze=False)
+        figure.suptitle(TITLE, x=0.01, ha="left", fontsize=15, weight="bold")
+        axes[0, 0].set_ylabel("intercept")
+        _frame(axes[0, 0], np.concatenate([*paths, [best]]))
+        for panel, size, path, colour in zip(axes[0], batch_size, paths, COLOURS, strict=False):
+            _draw_contours(panel, columns, best)
+            _draw_path(panel, path, style.COLOURS[colour])
+            panel.plot(*best, "*", color=style.COLOURS["black"], mec="white", ms=20, zorder=5)
+            panel.set(title=_title(size, len(x), updates), xlabel="slope")
+        figure.draw_without_rendering()
+    return figure
+
+
+def _draw_path(axes: Any, path: np.ndarray, colour: str) -> None:
+    axes.plot(*path.T, color=colour, lw=1)
+    axes.plot(*path[0], "o", color=colour, mfc="white", ms=11, mew=2.5)
+    axes.plot(*path[-1], "o", color=colour, mec="white", ms=11, mew=1.5, zorder=4)
+
+
+def _frame(axes: Any, points: np.ndarray) -> None:
+    """Limits around all points, with the last of them, the minimum, well inside."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    room = np.where(high > low, high - low, 1.0)
+    low, high = np.minimum(low, points[-1] - room / 4), np.maximum(high, points[-1] + room / 4)
+    axes.set(xlim=(low[0] - room[0] / 20, high[0] + room[0] / 20))
+    axes.set(ylim=(low[1] - room[1] / 20, high[1] + room[1] / 20))
+
+
+def _draw_contours(axes: Any, columns: np.ndarray, best: np.ndarray) -> None:
+    """Lines of equal mean squared error of all points, each of four times the excess."""
+    limits = axes.get_xlim(), axes.get_ylim()
+    slope, intercept = np.meshgrid(*(np.linspace(*ends, 200) for ends in limits))
+    away = np.stack([slope - best[0], intercept - best[1]], axis=-1)
+    excess = np.mean((away @ columns.T) ** 2, axis=-1)
+    levels = excess.max() / 4.0 ** np.arange(6, 0, -1)
+    axes.contour(
+        slope, intercept, excess, levels, colors=style.COLOURS["grey"], linewidths=0.9, alpha=0.6
+    )
+
+
+def _title(size: int | None, n: int, updates: int) -> str:
+    size = n if size is None else size
+    read = f"all {n} points" if size == n else f"{size} point{'s' * (size > 1)}"
+    epochs = updates / -(-n // size)
+    about = "" if epochs == round(epochs) else "about "
+    return f"{read} a step\n{updates:,} steps: {about}{max(1, round(epochs)):,} epochs"
+
+
+def _points(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Both as columns of numbers."""
+    if (x is None) != (y is None):
+        raise TypeError("batch_paths: give both x and y, or neither for the worked example")
+    if x is None:
+        return worked_example()
+    loader = data.DataLoader(x, y)
+    x, y = (np.asarray(values, np.float64) for values in (loader.x, loader.y))
+    for name, values in (("x", x), ("y", y)):
+        if values.size != len(values):
+            raise ValueError(
+                f"batch_paths: {name} must hold one number a point, got shape {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(f"batch_paths: {name} holds numbers that are not finite")
+    if np.ptp(x) == 0:
+        raise ValueError("batch_paths: all x are equal, so no line is the best")
+    return x.reshape(-1, 1), y.reshape(-1, 1)
+
+
+def _sizes(sizes: Any, n: int) -> list[int | None]:
+    if not isinstance(sizes, tuple | list) or not 1 <= len(sizes) <= len(COLOURS):
+        raise ValueError(
+            f"batch_paths: batch_size must list one to {len(COLOURS)} sizes, such as "
+            f"[None, 16, 1], got {sizes!r}"
+        )
+    for i, size in enumerate(sizes):
+        if size is not None and _checks.count("batch_paths", f"batch_size[{i}]", size) > n:
+            raise ValueError(
+                f"batch_paths: batch_size[{i}] must be at most the number of points, {n}, "
+                f"got {size}"
+            )
+    return list(sizes)
+
+
+def _pair(start: Any) -> np.ndarray:
+    if not isinstance(start, tuple | list) or len(start) != 2:
+        raise ValueError(f"batch_paths: start must be (slope, intercept), got {start!r}")
+    names = ("slope of start", "intercept of start")
+    pairs = zip(names, start, strict=True)
+    return np.array([_checks.number("batch_paths", name, x, -1e6, 1e6) for name, x in pairs])
+
+
+def _path(
+    x: np.ndarray,
+    y: np.ndarray,
+    size: int | None,
+    updates: int,
+    lr: float,
+    start: np.ndarray,
+    seed: int,
+) -> np.ndarray:
+    """Slope and intercept at the start and after each update of one run."""
+    with default_dtype("float64"):
+        model = nn.Dense(1, 1)
+    model.weight.data, model.bias.data = start[:1].reshape(1, 1).copy(), start[1:].copy()
+    optimizer = optim.SGD(model, lr=lr)
+    loader = data.DataLoader(x, y, size, rng=seed)
+    path = [start]
+    while optimizer.t < updates:
+        for batch_x, batch_y in itertools.islice(loader, updates - optimizer.t):
+            optimizer.zero_grad()
+            losses.mse(model(batch_x), batch_y).backward()
+            optimizer.step()
+            path.append(np.array([model.weight.item(), model.bias.item()]))
+            if not np.abs(path[-1]).max() < 1e9:
+                raise ValueError(
+                    f"batch_paths: with batch_size={size} the rate lr={lr:g} is too large: slope "
+                    f"and intercept ran away within {optimizer.t} steps. Choose a smaller lr."
+                )
+    return np.array(path)

@@ -1,0 +1,285 @@
+"""The decision boundary of a network growing during training, as an animation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl import _checks, losses, nn, optim
+from minidl.tensor import no_grad, softmax
+from minidl.training import evaluate, fit
+from minidl.viz import style
+
+try:
+    import matplotlib.pyplot as plt
+    from contourpy import contour_generator
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.collections import LineCollection
+    from matplotlib.colors import to_rgb
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
+    ) from error
+
+LOOKS = [
+    (style.COLOURS[name], marker)
+    for name, marker in (("blue", "o"), ("vermilion", "^"), ("green", "s"), ("purple", "D"))
+]
+BANDS = 5  # shades from undecided to certain: few colours make a small file
+DEPTH = 0.45  # of the darkest shade
+
+
+def moons(n: int = 200, noise: float = 0.15, rng: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    """Two half circles that reach into each other: x of shape (n, 2), y of 0 and 1.
+
+    n      points, ≥ 2
+    noise  standard deviation of what is added to each coordinate, ≥ 0
+    rng    None, a seed or a numpy.random.Generator
+
+    >>> from minidl.viz.figures.boundary import moons
+    >>> x, y = moons(4, noise=0)
+    >>> x[y == 0], x[y == 1]
+    (array([[ 1.,  0.], [-1.,  0.]]), array([[0. , 0.5], [2. , 0.5]]))
+    """
+    n = _checks.count("moons", "n", n, 2)
+    y = np.repeat([0, 1], [n - n // 2, n // 2])
+    angle = np.concatenate([np.linspace(0, np.pi, n - n // 2), np.linspace(0, np.pi, n // 2)])
+    above = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    x = np.where(y[:, None] == 0, above, [1.0, 0.5] - above)
+    return x + _noise("moons", noise, rng, n), y
+
+
+def spirals(
+    n: int = 200, noise: float = 0.03, rng: Any = None, *, arms: int = 2, turns: float = 1.25
+) -> tuple[np.ndarray, np.ndarray]:
+    """Arms that wind around each other: x of shape (n, 2) within 1 of 0, y the arm of each point.
+
+    n      points, at least one for each arm
+    noise  standard deviation of what is added to each coordinate, ≥ 0
+    rng    None, a seed or a numpy.random.Generator
+    arms   how many, ≥ 2
+    turns  how often each arm winds around the centre, > 0
+
+    >>> from minidl.viz.figures.boundary import spirals
+    >>> x, y = spirals(200, rng=0)
+    >>> x.shape, np.bincount(y)
+    ((200, 2), array([100, 100]))
+    """
+    arms = _checks.count("spirals", "arms", arms, 2)
+    n = _checks.count("spirals", "n", n, arms)
+    turns = _checks.number("spirals", "turns", turns, above=True)
+    y = np.arange(n) % arms
+    radius = np.linspace(0.08, 1, n)
+    angle = 2 * np.pi * (turns * radius + y / arms)
+    x = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return x + _noise("spirals", noise, rng, n), y
+
+
+def _noise(owner: str, noise: Any, rng: Any, n: int) -> np.ndarray:
+    size = _checks.number(owner, "noise", noise)
+    return size * np.random.default_rng(rng).standard_normal((n, 2))
+
+
+SHAPES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
+    "moons": moons,
+    "spirals": spirals,
+}
+
+
+class Moment(NamedTuple):
+    """The network after some steps.
+
+    step           updates made until then
+    loss           cross-entropy over all points
+    right          the share of the points that it tells right
+    probabilities  of each class at each point of the grid, (rows, columns, classes)
+    """
+
+    step: int
+    loss: float
+    right: float
+    probabilities: np.ndarray
+
+
+def decision_boundary(
+    data: Any = "moons",
+    *,
+    hidden: Sequence[int] = (16, 16),
+    activation: str = "tanh",
+    optimizer: Callable[..., Any] = optim.Adam,
+    lr: Any = 0.02,
+    steps: int = 300,
+    frames: int = 36,
+    hold: int = 12,
+    fps: float = 8,
+    resolution: int = 160,
+    seed: int = 0,
+) -> FuncAnimation:
+    """A network learning to tell points in the plane apart, step by step, as an animation.
+
+    The darker the tint, the surer the network; the line is where two classes are equally likely.
+    Frames lie closer together at the start, where more happens. Write it with
+    `animation.save("boundary.gif", writer="pillow")`.
+
+    data        "moons", "spirals", or (x, y) of shapes (n, 2) and (n,), y the classes 0, 1, … of up
+                to four. For the network, x is scaled to mean 0 and deviation 1.
+    hidden      units of each hidden layer of the MLP; () for none, which leaves a straight line
+    activation  between them, such as "tanh" or "relu"
+    optimizer   the update rule, such as dl.optim.SGD, or a function (model, lr=lr)
+    lr          the rate, or a schedule
+    steps       updates, each from all points, ≥ 1
+    frames      pictures of different steps at most, ≥ 2
+    hold        how many more times the last one is shown, ≥ 0
+    fps         pictures a second, > 0
+    resolution  points of the grid each way, ≥ 2
+    seed        of the points and the weights
+    """
+    name = "decision_boundary"
+    frames, hold = _checks.count(name, "frames", frames, 2), _checks.count(name, "hold", hold, 0)
+    fps = _checks.number(name, "fps", fps, above=True)
+    x, y = _points(name, data, seed)
+    margin = 0.12 * np.ptp(x, axis=0)
+    resolution = _checks.count(name, "resolution", resolution, 2)
+    across, up = np.linspace(x.min(axis=0) - margin, x.max(axis=0) + margin, resolution).T
+    moments, curve = train(
+        x, y, (across, up), hidden=hidden, activation=activation, optimizer=optimizer, lr=lr,
+        steps=steps, frames=frames, seed=seed,
+    )  # fmt: skip
+    with plt.rc_context(style.STYLE):
+        figure, (plane, loss) = plt.subplots(1, 2, figsize=(6.4, 4.2), width_ratios=(2.1, 1))
+        figure.get_layout_engine().set(w_pad=0.12)
+        image = plane.imshow(
+            np.ones((resolution, resolution, 3)), origin="lower", aspect="auto",
+            extent=(across[0], across[-1], up[0], up[-1]),
+        )  # fmt: skip
+        line = plane.add_collection(LineCollection([], color=style.COLOURS["black"], linewidth=2.5))
+        for k, (colour, marker) in enumerate(LOOKS[: y.max() + 1]):
+            plane.scatter(
+                *x[y == k].T, s=30, color=colour, marker=marker, edgecolor="white", linewidth=0.6
+            )
+        plane.set(xlabel="x₁", ylabel="x₂", xlim=across[[0, -1]], ylim=up[[0, -1]])
+        plane.locator_params(nbins=5)
+        (trace,) = loss.plot([], [], color=style.COLOURS["grey"])
+        (dot,) = loss.plot([], [], "o", color=style.COLOURS["black"])
+        loss.set_xscale("symlog", linthresh=1)
+        loss.set(xlabel="step", ylabel="loss", xlim=(0, 1.5 * steps), ylim=(0, 1.08 * max(curve)))
+        ticks = [0, *(10**k for k in range(int(np.log10(steps)) + 1))]
+        loss.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        loss.locator_params(axis="y", nbins=4)
+        title = plane.set_title(" ")
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # so that nothing moves from frame to frame
+
+    def update(k: int) -> list[Any]:
+        moment = moments[k]
+        image.set_data(tint(moment.probabilities))
+        line.set_segments(_borders(across, up, moment.probabilities))
+        trace.set_data(np.arange(moment.step + 1), curve[: moment.step + 1])
+        dot.set_data([moment.step], [moment.loss])
+        title.set_text(
+            f"step {moment.step}   loss {moment.loss:.3f}   {moment.right:.0%} of the points right"
+        )
+        return [image, line, trace, dot, title]
+
+    last = len(moments) - 1
+    return FuncAnimation(
+        figure, update, [*range(last + 1), *itertools.repeat(last, hold)],
+        init_func=lambda: update(0), interval=1000 / fps,
+    )  # fmt: skip
+
+
+def train(
+    x: np.ndarray,
+    y: np.ndarray,
+    grid: tuple[np.ndarray, np.ndarray],
+    *,
+    hidden: Sequence[int],
+    activation: str,
+    optimizer: Callable[..., Any],
+    lr: Any,
+    steps: int,
+    frames: int,
+    seed: int,
+) -> tuple[list[Moment], list[float]]:
+    """Train an MLP; what it says at some of the steps, and the loss after 0, 1, … updates."""
+    steps = _checks.count("decision_boundary", "steps", steps)
+    if not callable(optimizer):
+        raise TypeError(
+            "decision_boundary: optimizer must be an update rule, such as dl.optim.Adam, "
+            f"got {optimizer!r}"
+        )
+    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    corners = np.stack(np.meshgrid(*grid), axis=-1)
+    scaled, plane = ((part - mean) / deviation for part in (x, corners))
+    model = nn.MLP([2, *hidden, int(y.max()) + 1], activation, rng=seed)
+    watched = {*np.round(np.geomspace(1, steps + 1, frames)).astype(int) - 1}
+    moments = []
+
+    def watch(step: int, history: Any = None) -> None:
+        if step in watched:
+            with no_grad():
+                right = np.mean(model(scaled).numpy().argmax(axis=1) == y)
+                logits = model(plane.reshape(-1, 2))
+                probabilities = softmax(logits).numpy().reshape(*corners.shape[:2], -1)
+            loss = evaluate(model, losses.cross_entropy, (scaled, y))
+            moments.append(Moment(step, loss, float(right), probabilities))
+
+    watch(0)
+    history = fit(
+        model, losses.cross_entropy, optimizer(model, lr=lr), (scaled, y), epochs=steps,
+        callbacks=[watch], progress=False,
+    )  # fmt: skip
+    return moments, [*history.step_loss, moments[-1].loss]
+
+
+def tint(probabilities: np.ndarray) -> np.ndarray:
+    """Colours (…, 3) of probabilities (…, classes): white where all are alike, in few shades.
+
+    >>> from minidl.viz.figures.boundary import tint
+    >>> tint(np.array([0.5, 0.5]))
+    array([1., 1., 1.])
+    """
+    classes = probabilities.shape[-1]
+    sure = np.maximum((classes * probabilities - 1) / (classes - 1), 0)
+    shades = np.round(BANDS * sure) / BANDS * DEPTH
+    inks = 1 - np.array([to_rgb(colour) for colour, _ in LOOKS[:classes]])
+    return 1 - shades @ inks
+
+
+def _borders(across: np.ndarray, up: np.ndarray, probabilities: np.ndarray) -> list[np.ndarray]:
+    """The lines on which a class is as likely as the likeliest of the others."""
+    classes = probabilities.shape[-1]
+    lines = []
+    for k in range(classes if classes > 2 else 1):
+        others = np.delete(probabilities, k, axis=-1).max(axis=-1)
+        lines += contour_generator(across, up, probabilities[..., k] - others).lines(0)
+    return lines
+
+
+def _points(owner: str, data: Any, seed: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The points of a name, or those given, checked."""
+    if isinstance(data, str):
+        return SHAPES[_checks.choice(owner, "data", data, SHAPES)](rng=seed)
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(
+            f"{owner}: data must be {' or '.join(map(repr, SHAPES))}, or a pair (x, y), "
+            f"got {type(data).__name__}"
+        )
+    x, y = map(np.asarray, data)
+    if x.ndim != 2 or x.shape[1] != 2 or y.shape != x.shape[:1]:
+        raise ValueError(
+            f"{owner}: data must be x of shape (n, 2) and y of shape (n,), got {x.shape} and "
+            f"{y.shape}"
+        )
+    if not np.all(np.isfinite(x)) or not np.all(np.ptp(x, axis=0) > 0):
+        raise ValueError(f"{owner}: x must be finite numbers, not all alike in a column")
+    classes = np.unique(y)
+    if y.dtype.kind not in "iu" or classes.tolist() not in ([0, 1], [0, 1, 2], [0, 1, 2, 3]):
+        raise ValueError(
+            f"{owner}: y must be the classes 0 and 1, or up to four from 0, as whole numbers, "
+            f"got {classes[:6]}"
+        )
+    return x, y

@@ -1,0 +1,237 @@
+"""A curve with minima, a maximum and a saddle, and where update rules end on it."""
+
+from __future__ import annotations
+
+import functools
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minidl import _checks, optim
+from minidl.tensor import Tensor
+from minidl.viz import style
+from minidl.viz.figures.rates import descend
+
+try:
+    import matplotlib.pyplot as plt
+    from matplotlib import transforms
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
+    ) from error
+
+STATIONARY = (0.0, 0.0, 1.25, 2.0, 2.8)  # where the derivative of hills is 0, twice at the saddle
+_POWERS = 0.06 * np.polynomial.Polynomial.fromroots(STATIONARY).integ().coef
+
+
+class Point(NamedTuple):
+    """A place where the derivative is 0."""
+
+    theta: float
+    kind: str
+
+
+def hills(theta: Any) -> Any:
+    """The integral of 0.06 θ²(θ − 1.25)(θ − 2)(θ − 2.8), a polynomial of degree six.
+
+    >>> hills(0.0)
+    0.0
+    """
+    return functools.reduce(lambda value, power: value * theta + power, _POWERS[::-1].tolist())
+
+
+def stationary_points(
+    f: Callable[[Tensor], Tensor], low: float, high: float, *, grid: int = 2001
+) -> list[Point]:
+    """Where the derivative of f, by minidl's autograd, is 0 between two numbers, and what is there.
+
+    f     an entry-by-entry function of a Tensor
+    grid  at how many places to look; points closer than two of them are seen as one
+
+    >>> stationary_points(lambda theta: theta**3 - 3 * theta, -2.0, 2.0)
+    [Point(theta=-1.0000, kind='local maximum'), Point(theta=1.0000, kind='global minimum')]
+    """
+    theta = np.linspace(low, high, grid)
+    _values(f, theta)
+    slopes = _slopes(f, theta)
+    steep = np.abs(slopes)
+    floor = 1e-6 * steep.max()
+    points = []
+    for i in range(1, grid - 1):
+        if steep[i] > steep[i - 1] or steep[i] >= steep[i + 1]:
+            continue
+        at = _flattest(f, theta[i - 1], theta[i + 1])
+        if np.abs(_slopes(f, np.array([at])))[0] <= floor:
+            signs = np.sign(slopes[[i - 1, i + 1]])
+            kinds = {(-1, 1): "local minimum", (1, -1): "local maximum"}
+            points.append(Point(float(at), kinds.get(tuple(signs.astype(int)), "saddle")))
+    minima = [point.theta for point in points if point.kind == "local minimum"]
+    if minima:
+        lowest = min(minima, key=lambda at: _values(f, np.array([at]))[0])
+        points = [p._replace(kind="global minimum") if p.theta == lowest else p for p in points]
+    return points
+
+
+def landscape(
+    f: Callable[[Tensor], Tensor] = hills,
+    *,
+    start: float = -0.6,
+    rules: Mapping[str, float] | None = None,
+    steps: int = 200,
+    between: tuple[float, float] = (-0.75, 3.25),
+) -> Figure:
+    """A loss with one weight, its flat places by name, and where update rules end on it.
+
+    f        an entry-by-entry function of a Tensor θ, the loss
+    start    where all begin, in `between`
+    rules    for each rule of minidl.optim, by name, its rate; without it SGD, Momentum and Adam,
+             each at 0.5
+    steps    how many steps each takes, ≥ 1
+    between  the part (low, high) of the curve that is drawn and searched for flat places
+
+    The flat places are found from the derivative; global is the lowest minimum in the picture.
+    ValueError for an unknown rule, a start outside the picture, and a function that is not finite
+    there; TypeError for one that gives no Tensor of θ's shape.
+
+    >>> figure = landscape(lambda theta: theta**2, start=1.0, rules={"SGD": 0.1}, between=(-2, 2))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['global\\nminimum', 'SGD']
+    """
+    low, high = _between(between)
+    start = _checks.number("landscape", "start", start, low, high)
+    steps = _checks.count("landscape", "steps", steps)
+    rates = _rates({"SGD": 0.5, "Momentum": 0.5, "Adam": 0.5} if rules is None else rules)
+    points = stationary_points(f, low, high)
+    paths = {name: _path(f, name, rate, start, steps) for name, rate in rates.items()}
+    theta = np.linspace(low, high, 801)
+    curve = _values(f, theta)
+    flat = _values(f, np.array([point.theta for point in points]))
+    begin = _values(f, np.array([start]))
+    bottom, top = curve.min(), np.max([curve.min(), *flat, *begin])
+    room = (top - bottom) or 1.0
+    ends = [f"{name} {_end(path, points, (high - low) / 50)}" for name, path in paths.items()]
+    common = f"{steps} step{'s' * (steps > 1)} from θ = {start:g}"
+    if len(set(rates.values())) == 1:
+        common += f" at the rate η = {next(iter(rates.values())):g}"
+    title = f"{textwrap.fill(', '.join(ends), 90)}\n{common}"
+    with plt.rc_context(style.STYLE):
+        figure, axes = plt.subplots()
+        axes.plot(theta, curve, color=style.COLOURS["grey"], lw=3, zorder=1)
+        axes.set(
+            xlim=(low, high), ylim=(bottom - 0.3 * room, top + 0.35 * room),
+            xlabel="weight θ", ylabel="loss J(θ)", title=title,
+        )  # fmt: skip
+        ink = {"color": "white", "mec": style.COLOURS["black"], "ms": 9, "mew": 2}
+        below = {"textcoords": "offset points", "ha": "center", "va": "top"}
+        for point, height in zip(points, flat, strict=True):
+            axes.plot(point.theta, height, "o", zorder=2, **ink)
+            words = point.kind.replace(" ", "\n")
+            axes.annotate(words, (point.theta, height), (0, -12), **below)
+        near: dict[float, int] = {}
+        for lane, (name, path) in enumerate(paths.items()):
+            colour, heights = style.look(name, lane).colour, _values(f, path)
+            _draw_path(axes, path, heights, colour, lane)
+            place = round(10 * (path[-1] - low) / (high - low))
+            above = 11 * len(paths) + 14 + 20 * near.get(place, 0)
+            near[place] = near.get(place, 0) + 1
+            axes.annotate(
+                name, (path[-1], heights[-1]), (0, above), textcoords="offset points",
+                ha="center", weight="bold", color=colour, zorder=5,
+            )  # fmt: skip
+        figure.draw_without_rendering()
+    return figure
+
+
+def _draw_path(axes: Any, path: np.ndarray, heights: np.ndarray, colour: str, lane: int) -> None:
+    """Balls in a lane of their own above the curve, the last one large."""
+    above = transforms.offset_copy(axes.transData, axes.figure, y=9 + 11 * lane, units="points")
+    look = {"color": colour, "marker": "o", "mew": 0, "transform": above}
+    axes.plot(path, heights, ms=6, alpha=0.4, lw=1, zorder=3, **look)
+    axes.plot(path[-1], heights[-1], ms=16, zorder=4, **look)
+
+
+def _end(path: np.ndarray, points: list[Point], near: float) -> str:
+    """Where a path ends, in words."""
+    for point in points:
+        if np.all(np.abs(path[-10:] - point.theta) < near):
+            return f"ends at {'the' if 'global' in point.kind else 'a'} {point.kind}"
+    return "is still on the way"
+
+
+def _between(between: Any) -> tuple[float, float]:
+    expected = f"landscape: between must be two numbers (low, high), low < high, got {between!r}"
+    if not isinstance(between, tuple | list):
+        raise TypeError(expected)
+    if len(between) != 2:
+        raise ValueError(expected)
+    low, high = (
+        _checks.number("landscape", f"between[{i}]", end, -1e9, 1e9)
+        for i, end in enumerate(between)
+    )
+    if not low < high:
+        raise ValueError(expected)
+    return low, high
+
+
+def _rates(rules: Any) -> dict[str, float]:
+    if not isinstance(rules, Mapping):
+        raise TypeError(
+            f'landscape: rules must be rates by name, such as {{"SGD": 0.1}}, got {rules!r}'
+        )
+    if not rules:
+        raise ValueError("landscape: rules names no rule")
+    known = [name for name, rule in vars(optim).items() if getattr(rule, "equations", "")]
+    return {
+        _checks.choice("landscape", "rules", name, known): _checks.number(
+            "landscape", f"rules[{name!r}]", rate, 0, optim.LARGEST
+        )
+        for name, rate in rules.items()
+    }
+
+
+def _values(f: Any, theta: np.ndarray) -> np.ndarray:
+    """f at many places, checked."""
+    value = f(Tensor(theta))
+    if not isinstance(value, Tensor) or value.shape != theta.shape:
+        came = f"of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(
+            f"landscape: f must give a Tensor of θ's shape {theta.shape}, entry by entry; it gave "
+            f"one {came}"
+            if isinstance(value, Tensor)
+            else f"landscape: f must give a Tensor, got {value!r} ({came})"
+        )
+    if not np.isfinite(value.data).all():
+        at = theta[~np.isfinite(value.data)][0]
+        raise ValueError(
+            f"landscape: f({at:g}) is {value.data[~np.isfinite(value.data)][0]}; choose another "
+            "start, a smaller rate, or a part of the curve (between=) where f is finite"
+        )
+    return value.data
+
+
+def _slopes(f: Any, theta: np.ndarray) -> np.ndarray:
+    """The derivative of f at many places."""
+    leaf = Tensor(theta, requires_grad=True)
+    f(leaf).sum().backward()
+    if leaf.grad is None:
+        raise TypeError("landscape: f(θ) does not depend on θ, so it has no derivative")
+    return leaf.grad
+
+
+def _flattest(f: Any, low: float, high: float) -> float:
+    """Where in between the derivative is nearest to 0, by golden section."""
+    share = (math.sqrt(5) - 1) / 2
+    for _ in range(60):
+        one, other = high - share * (high - low), low + share * (high - low)
+        steep = np.abs(_slopes(f, np.array([one, other])))
+        low, high = (low, other) if steep[0] <= steep[1] else (one, high)
+    return (low + high) / 2
+
+
+def _path(f: Any, name: str, rate: float, start: float, steps: int) -> np.ndarray:
+    theta = Tensor(np.array(start), requires_grad=True)
+    return descend(f, getattr(optim, name)([theta], lr=rate), steps)

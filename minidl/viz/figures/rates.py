@@ -1,0 +1,145 @@
+"""A learning rate too small, right and too large, with the threshold from which it diverges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks, optim
+from minidl.tensor import Tensor
+from minidl.viz import style
+
+try:
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
+    ) from error
+
+VERDICTS = {
+    "too small": ("blue", "it hardly moves"),
+    "right": ("green", "it arrives"),
+    "large": ("olive", "it overshoots"),
+    "too large": ("vermilion", "it diverges"),
+}
+
+
+def descend(f: Callable[[Tensor], Tensor], rule: optim.Optimizer, steps: int) -> np.ndarray:
+    """The points that a rule with one parameter passes on the way down f, its start first."""
+    (theta,) = rule.groups[0].params
+    points = [theta.data.copy()]
+    for _ in range(steps):
+        rule.zero_grad()
+        f(theta).backward()
+        rule.step()
+        points.append(theta.data.copy())
+    return np.array(points)
+
+
+def learning_rates(
+    rates: Sequence[float] | None = None, *, curvature: float = 4.0, steps: int = 10
+) -> Figure:
+    """Gradient descent on the parabola J = ½λθ², from θ = 1: its jumps, and where it gets to.
+
+    rates      the learning rates η of the upper panels, one to four; without them 0.08, 0.6, 1.8
+               and 2.2 times 1/λ
+    curvature  λ = J″ > 0, at most 1e6
+    steps      how many steps each run takes, ≥ 1
+
+    Above, the steps of SGD at each rate as jumps on the parabola. Below, the loss at which such
+    runs end, over their rates: each step multiplies θ by 1 − ηλ, so at η = 1/λ one step arrives,
+    and from 2/λ on each step lands farther away. TypeError or ValueError for what is no such
+    number.
+
+    >>> figure = learning_rates(rates=[0.1, 0.3, 1.1], curvature=2.0)
+    >>> [axes.get_title().splitlines()[0] for axes in figure.axes[:3]]
+    ['too small: η = 0.1', 'right: η = 0.3', 'too large: η = 1.1']
+    """
+    curvature = _checks.number("learning_rates", "curvature", curvature, 0, 1e6, above=True)
+    steps = _checks.count("learning_rates", "steps", steps)
+    chosen = _rates(rates, curvature)
+
+    def loss(theta: Any) -> Any:
+        return curvature / 2 * theta * theta
+
+    def run(rate: float) -> np.ndarray:
+        with np.errstate(over="ignore", invalid="ignore"):  # to diverge is what some are here for
+            theta = Tensor(np.ones(()), requires_grad=True)
+            return descend(loss, optim.SGD([theta], lr=rate), steps)
+
+    with plt.rc_context(style.STYLE):
+        figure = plt.figure()
+        panels = [f"rate {i}" for i in range(len(chosen))]
+        axes = figure.subplot_mosaic([panels, ["ends"] * len(panels)], height_ratios=(1, 1.15))
+        ends = axes["ends"]
+        _draw_ends(ends, chosen, curvature, steps, lambda rate: loss(run(rate)[-1]))
+        for panel, rate in zip(panels, chosen, strict=True):
+            path = run(rate)
+            verdict = _verdict(path)
+            colour = style.COLOURS[VERDICTS[verdict][0]]
+            _draw_jumps(axes[panel], path, loss, colour)
+            axes[panel].set_title(f"{verdict}: η = {rate:g}\n{VERDICTS[verdict][1]}", color=colour)
+            ends.plot(rate, loss(path[-1]), "o", color=colour, ms=10, mec="white", zorder=3)
+        axes[panels[0]].set_ylabel("loss J")
+        figure.draw_without_rendering()
+    return figure
+
+
+def _rates(rates: Any, curvature: float) -> list[float]:
+    if rates is None:
+        return [share / curvature for share in (0.08, 0.6, 1.8, 2.2)]
+    if not isinstance(rates, Sequence | np.ndarray) or isinstance(rates, str):
+        raise TypeError(f"learning_rates: rates must be one to four numbers > 0, got {rates!r}")
+    if not 1 <= len(rates) <= 4:
+        raise ValueError(f"learning_rates: rates must be one to four numbers > 0, got {len(rates)}")
+    return [
+        _checks.number("learning_rates", f"rates[{i}]", rate, 0, 1e6, above=True)
+        for i, rate in enumerate(rates)
+    ]
+
+
+def _verdict(path: np.ndarray) -> str:
+    """What a run shows: whether it went away, to and fro, or close to the minimum at 0."""
+    start, end = np.abs(path[[0, -1]])
+    if not end < start:
+        return "too large"
+    if np.any(path * path[0] < 0):
+        return "large"
+    return "right" if end < start / 5 else "too small"
+
+
+def _draw_jumps(axes: Any, path: np.ndarray, loss: Any, colour: str) -> None:
+    edge = 1.75
+    theta = np.linspace(-edge, edge, 201)
+    axes.plot(theta, loss(theta), color=style.COLOURS["grey"], alpha=0.5, zorder=1)
+    axes.plot(path, loss(path), color=colour, marker="o", ms=6, lw=1.6)
+    axes.plot(path[0], loss(path[0]), "o", color=colour, ms=13, mfc="white", mew=2.5)
+    axes.set(xlim=(-edge, edge), ylim=(-0.04 * loss(edge), loss(edge)), xlabel="weight θ")
+    axes.set(xticks=[-1, 0, 1], yticks=[])
+
+
+def _draw_ends(axes: Any, chosen: list[float], curvature: float, steps: int, end: Any) -> None:
+    limit = 1.1 * max(2.3 / curvature, *chosen)
+    sweep = np.linspace(0, limit, 241)[1:]
+    start = curvature / 2
+    low, high = start * 1e-9, start * 1e5
+    axes.plot(sweep, [end(rate) for rate in sweep], color=style.COLOURS["grey"], zorder=2)
+    axes.axvspan(2 / curvature, limit, color=style.COLOURS["vermilion"], alpha=0.12, lw=0)
+    axes.axhline(start, color=style.COLOURS["grey"], lw=1.2, ls=":", zorder=1)
+    axes.set(
+        yscale="log", xlim=(0, limit), ylim=(low, high),
+        xlabel="learning rate η", ylabel=f"loss after {steps} steps",
+    )  # fmt: skip
+    for share in (1, 2):
+        axes.axvline(share / curvature, color=style.COLOURS["black"], lw=1.4, ls="--", zorder=1)
+    arrives, diverges = 1 / curvature, 2 / curvature
+    shift = limit / 100
+    axes.text(arrives + shift, start * 1e-4, f"1/λ = {arrives:g}\none step arrives", va="bottom")
+    axes.text(
+        diverges - shift, high / 4, f"2/λ = {diverges:g}: above it\neach step lands farther away",
+        va="top", ha="right",
+    )  # fmt: skip
+    axes.text(shift, start * 2, "loss at the start", color=style.COLOURS["grey"], va="bottom")

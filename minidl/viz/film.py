@@ -1,0 +1,127 @@
+"""Animations: a race as a film, and the writing of films. They need Matplotlib."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks, _files
+from minidl._formulas import number
+from minidl.viz import plots
+from minidl.viz.style import COLOURS, STYLE
+
+try:
+    import matplotlib.pyplot as plt
+    from matplotlib import animation
+    from matplotlib.colors import to_rgb
+    from PIL import Image
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
+    ) from error
+
+REST = 1.5  # seconds that the last picture stays
+COMMON = 100  # colours, beside those of `style`
+
+
+class _Gif(animation.AbstractMovieWriter):
+    """A GIF of few colours, in which each picture stores what changed."""
+
+    def setup(self, fig: Any, outfile: Any, dpi: float | None = None) -> None:
+        super().setup(fig, outfile, dpi)
+        self.pictures: list[Image.Image] = []
+
+    def grab_frame(self, **options: Any) -> None:
+        buffer = io.BytesIO()
+        self.fig.savefig(buffer, format="rgba", dpi=self.dpi)
+        whole = Image.frombuffer("RGBA", self.frame_size, buffer.getvalue(), "raw", "RGBA", 0, 1)
+        self.pictures.append(whole.convert("RGB"))
+
+    def finish(self) -> None:
+        own = [round(255 * part) for colour in COLOURS.values() for part in to_rgb(colour)]
+        common = self.pictures[-1].quantize(COMMON).getpalette() or []
+        colours = [255, 255, 255, *own, *common]
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(colours)
+        frames = [
+            np.array(picture.quantize(palette=palette, dither=Image.Dither.NONE))
+            for picture in self.pictures
+        ]
+        clear = len(colours) // 3  # the number of a colour that leaves what is there
+        changed = [
+            np.where(before == after, np.uint8(clear), after)
+            for before, after in itertools.pairwise(frames)
+        ]
+        first, *others = (Image.fromarray(frame) for frame in (frames[0], *changed))
+        for frame in (first, *others):
+            frame.putpalette([*colours, 0, 0, 0])
+        first.save(
+            self.outfile,
+            save_all=True,
+            append_images=others,
+            duration=[*[round(1000 / self.fps)] * len(others), round(1000 * REST)],
+            loop=0,
+            transparency=clear,
+            disposal=1,
+            optimize=False,
+        )
+
+
+def save(film: animation.FuncAnimation, path: Any, fps: int) -> None:
+    """Write an animation: a .gif, or an .mp4 where ffmpeg is installed.
+
+    ValueError for another ending, OSError for a path that can't be written, ModuleNotFoundError for
+    an .mp4 without ffmpeg.
+    """
+    path = _files.ending("animate", path, (".gif", ".mp4"))
+    writer: Any = _Gif(fps=fps)
+    if path.suffix.lower() == ".mp4":
+        if not animation.writers.is_available("ffmpeg"):
+            raise ModuleNotFoundError(
+                "animate: an .mp4 needs the program ffmpeg, which is not installed; a .gif does not"
+            )
+        writer = animation.FFMpegWriter(fps=fps)
+    with _files.writing("animate", path), plt.rc_context(STYLE):
+        film.save(path, writer=writer, dpi=80)
+
+
+def _board(race: Any, start: int) -> Any:
+    with plt.rc_context(STYLE):
+        board = plots.board(race, start)
+        board[0].set_title(" ")
+    figure = board[0].figure
+    figure.canvas.draw()
+    figure.set_layout_engine("none")  # laid out once, not for each picture
+    return board
+
+
+def animate(race: Any, path: Any, start: int, frames: int, fps: int) -> animation.FuncAnimation:
+    """The race from one start, step by step; written if there is a path."""
+    frames = min(_checks.count("animate", "frames", frames, 2), race.steps + 1)
+    fps = _checks.count("animate", "fps", fps)
+    if path is not None:
+        _files.ending("animate", path, (".gif", ".mp4"))
+    axes, tracks, words = _board(race, start)
+    steps = np.unique(np.rint(np.linspace(0, race.steps, frames)).astype(int))
+
+    def draw(k: int) -> list[Any]:
+        axes.set_title(f"{race.surface.name}, step {k} of {race.steps}")
+        for run, (path, head), text in zip(race.runs, tracks, words, strict=True):
+            theta = run.theta[: k + 1, start]
+            path.set_data(*theta.T)
+            head.set_data(*theta[-1:].T)
+            arrived = run.arrived[start]
+            there = k == race.steps if arrived is None else k >= arrived
+            loss = number(run.loss[k, start], 3).shown
+            text.set_text(plots.ending(run, start) if there else f"f = {loss}")
+        return [*(artist for pair in tracks for artist in pair), *words]
+
+    film = animation.FuncAnimation(
+        axes.figure, draw, steps.tolist(), init_func=lambda: draw(0), interval=1000 / fps
+    )
+    if path is not None:
+        save(film, path, fps)
+    return film
