@@ -24,7 +24,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 REST = 1.5  # seconds that the last picture stays
-COMMON = 100  # colours, beside those of `style`
+COMMON, ALIKE = 100, 12  # colours beside those of `style`; the difference within which two are one
 
 
 class _Gif(animation.AbstractMovieWriter):
@@ -41,9 +41,10 @@ class _Gif(animation.AbstractMovieWriter):
         self.pictures.append(whole.convert("RGB"))
 
     def finish(self) -> None:
-        own = [round(255 * part) for colour in COLOURS.values() for part in to_rgb(colour)]
-        common = self.pictures[-1].quantize(COMMON).getpalette() or []
-        colours = [255, 255, 255, *own, *common]
+        own = np.rint([255 * np.array(to_rgb(c)) for c in ("white", *COLOURS.values())])
+        common = np.array(self.pictures[-1].quantize(COMMON).getpalette()).reshape(-1, 3)
+        apart = np.abs(common[:, None] - own).max(-1).min(-1) > ALIKE
+        colours = np.concatenate([own, common[apart]]).astype(int).ravel().tolist()
         palette = Image.new("P", (1, 1))
         palette.putpalette(colours)
         frames = [
@@ -70,13 +71,15 @@ class _Gif(animation.AbstractMovieWriter):
         )
 
 
-def save(film: animation.FuncAnimation, path: Any, fps: int) -> None:
+def save(film: animation.FuncAnimation, path: Any) -> None:
     """Write an animation: a .gif, or an .mp4 where ffmpeg is installed.
 
     ValueError for another ending, OSError for a path that can't be written, ModuleNotFoundError for
     an .mp4 without ffmpeg.
     """
     path = _files.ending("animate", path, (".gif", ".mp4"))
+    timer: Any = film.event_source
+    fps = 1000 / timer.interval
     writer: Any = _Gif(fps=fps)
     if path.suffix.lower() == ".mp4":
         if not animation.writers.is_available("ffmpeg"):
@@ -123,5 +126,5 @@ def animate(race: Any, path: Any, start: int, frames: int, fps: int) -> animatio
         axes.figure, draw, steps.tolist(), init_func=lambda: draw(0), interval=1000 / fps
     )
     if path is not None:
-        save(film, path, fps)
+        save(film, path)
     return film

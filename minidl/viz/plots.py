@@ -121,7 +121,7 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
 
     The list is in the order in which they arrive.
     """
-    _, (axes, listed) = plt.subplots(1, 2, width_ratios=(1.6, 1))
+    _, (axes, listed) = plt.subplots(1, 2, width_ratios=(1.45, 1))
     contours(axes, race.surface)
     x, y = race.starts[start]
     axes.plot([x], [y], "o", markersize=10, color="white", mec=COLOURS["black"], mew=2, zorder=3)
@@ -129,7 +129,9 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
     listed.set(xlim=(0, 1), ylim=(0, 1))
     listed.set_axis_off()
     space = 1 / max(10, len(race.runs) + 1)
-    for place, title in ((0.5, "rate η"), (0.7, "at the goal after")):
+    first = 0.14 + 0.037 * max(9.5, *(len(run.name) for run in race.runs))  # behind the names
+    second = first + 0.2
+    for place, title in ((first, "rate η"), (second, "at the goal after")):
         listed.text(place, 1 - space / 2, title, color=COLOURS["grey"], va="center", fontsize=12)
     order = sorted(range(len(race.runs)), key=lambda i: _rank(race.runs[i], start))
     words = {}
@@ -139,7 +141,7 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
         line_of = {"color": colour, "linestyle": dashes}
         listed.plot([0, 0.05, 0.1], [height] * 3, **line_of, **_mark(marker), markevery=[1])
         rate = run.rate if len(run.rate) < 8 else "falls" if run.lr[-1] < run.lr[0] else "varies"
-        written = ((0.14, run.name, "bold"), (0.5, rate, "normal"), (0.7, "", "normal"))
+        written = ((0.14, run.name, "bold"), (first, rate, "normal"), (second, "", "normal"))
         for place, text, weight in written:
             words[i] = listed.text(place, height, text, weight=weight, va="center", fontsize=13)
     return axes, tracks, [words[i] for i in range(len(race.runs))]

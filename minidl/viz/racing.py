@@ -29,7 +29,7 @@ from minidl.viz.surfaces import Surface
 GLOBAL, LOCAL = "global minimum", "local minimum"
 SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
 MOVING, OSCILLATING, DIVERGED = "still moving", "oscillating", "diverged"
-LAST = 10  # the last tenth of the steps tells whether a run has come to rest
+LAST, LEAST = 10, 10  # the last tenth of the steps, ten at least, tells how a run ended
 SLOWEST, FASTEST = 1e-4, 10.0  # the rates between which tuning looks
 Build = Callable[..., Any]
 
@@ -225,11 +225,12 @@ def race(
     rng         a seed or numpy.random.Generator, for random starts and noise
 
     Nothing is clipped: what diverges, diverges. The verdicts: "global minimum", within the goal at
-    the end; "diverged", not finite, or ended more than a domain's width outside of it; else the
-    last tenth of the steps decides. A run that stayed within a circle of the goal's size and is
-    that near to a gradient of 0 has ended in a "local minimum", "stuck at a saddle" or "stuck at a
-    maximum". A run that went at least five times as far as it got ahead, outside such a circle, is
-    "oscillating". Any other is "still moving".
+    the end; "diverged", not finite, or ended outside the domain, either higher than it began or by
+    more than the domain's width; else the last tenth of the steps decides, ten steps at least. A
+    run that stayed within a circle of the goal's size and is that near to a gradient of 0 has ended
+    in a "local minimum", "stuck at a saddle" or "stuck at a maximum". A run that left such a circle
+    and went at least five times as far as it got ahead is "oscillating"; how far it got is twice
+    the distance between the mean points of the two halves. Any other is "still moving".
 
     ValueError or TypeError for an unknown surface or optimizer, a start outside the domain, options
     out of range, a function that is not finite inside its domain, and ReduceOnPlateau, which
@@ -501,19 +502,22 @@ def _judge(runs: list[Run], surface: Surface, radius: float) -> None:
         stay = np.where(inside.all(-1), inside.shape[-1], stay)
         low, high = (np.array([surface.x, surface.y])[:, i, None, None] for i in (0, 1))
         end = theta[..., -1]
-        outside = np.maximum(low - end, end - high).max(0) > surface.width
+        outside = np.maximum(low - end, end - high).max(0)
+        higher = np.stack([run.loss[-1] > run.loss[0] for run in runs])
+        away = (outside > surface.width) | (outside > 0) & higher
         finite = np.isfinite(theta).all((0, -1))
-        last = theta[..., -max(2, -(-theta.shape[-1] // LAST)) :]
+        last = theta[..., -max(LEAST, theta.shape[-1] // LAST) :]
         middle = (last.max(-1) + last.min(-1)) / 2
         spread = np.hypot(*(last - middle[..., None])).max(-1)
         way = np.hypot(*np.diff(last)).sum(-1)
-        ahead = np.hypot(*(last[..., -1] - last[..., 0]))
+        half = last.shape[-1] // 2
+        ahead = 2 * np.hypot(*(last[..., half:].mean(-1) - last[..., :half].mean(-1)))
     where = np.where(finite, end, 0).reshape(2, -1)
     kind = surface.stationary(where, radius)[1].reshape(finite.shape)
     resting = spread <= radius
     verdicts = np.select(
         [
-            ~finite | outside,
+            ~finite | away,
             inside[..., -1],
             resting & (kind == "minimum"),
             resting & (kind == "saddle"),
