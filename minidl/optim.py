@@ -477,7 +477,7 @@ class NAG(Momentum):
     array([0.85], dtype=float32)
     """
 
-    adds = {"Momentum": "the gradient further ahead"}
+    adds = {"Momentum": "the gradient a step ahead"}
     equations = """
         v ← βv + (1 − β)g
         θ ← θ − η(βv + (1 − β)g)
@@ -625,7 +625,7 @@ class Nadam(Optimizer):
     array([0.9], dtype=float32)
     """
 
-    adds = {"Adam": "moments, corrected at the start", "NAG": "a look ahead"}
+    adds = {"Adam": "averages, corrected at first", "NAG": "a look ahead"}
     equations = """
         m ← β₁m + (1 − β₁)g
         v ← β₂v + (1 − β₂)g²
@@ -667,7 +667,7 @@ class Adamax(Optimizer):
     array([0.9], dtype=float32)
     """
 
-    adds = {"Adam": "the largest gradient for the root"}
+    adds = {"Adam": "the largest gradient, not the root"}
     equations = """
         m ← β₁m + (1 − β₁)g
         u ← max(β₂u, |g| + ε)

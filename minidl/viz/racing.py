@@ -225,8 +225,8 @@ def race(
     rng         a seed or numpy.random.Generator, for random starts and noise
 
     Nothing is clipped: what diverges, diverges. The verdicts: "global minimum", within the goal at
-    the end; "diverged", not finite, or ended outside the domain, either higher than it began or by
-    more than the domain's width; else the last tenth of the steps decides, ten steps at least. A
+    the end; "diverged", not finite, or ended outside the domain, either higher than f is inside of
+    it or by more than its width; else the last tenth of the steps decides, ten steps at least. A
     run that stayed within a circle of the goal's size and is that near to a gradient of 0 has ended
     in a "local minimum", "stuck at a saddle" or "stuck at a maximum". A run that left such a circle
     and went at least five times as far as it got ahead is "oscillating"; how far it got is twice
@@ -503,7 +503,7 @@ def _judge(runs: list[Run], surface: Surface, radius: float) -> None:
         low, high = (np.array([surface.x, surface.y])[:, i, None, None] for i in (0, 1))
         end = theta[..., -1]
         outside = np.maximum(low - end, end - high).max(0)
-        higher = np.stack([run.loss[-1] > run.loss[0] for run in runs])
+        higher = np.stack([run.loss[-1] for run in runs]) > np.nanmax(surface.grid(21)[2])
         away = (outside > surface.width) | (outside > 0) & higher
         finite = np.isfinite(theta).all((0, -1))
         last = theta[..., -max(LEAST, theta.shape[-1] // LAST) :]

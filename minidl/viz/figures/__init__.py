@@ -1,1 +1,78 @@
-"""The gallery: the pictures of the article, each drawn from real runs by a function of its own."""
+"""The gallery: the pictures of optimizers that courses show, each drawn from real runs.
+
+Each is a function with settings of its own, which gives a Matplotlib figure or animation; `write`
+makes the files.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from minidl import _files
+from minidl.viz import film, plots, racing
+from minidl.viz.figures.arrows import momentum_arrows
+from minidl.viz.figures.batches import batch_paths
+from minidl.viz.figures.boundary import decision_boundary
+from minidl.viz.figures.family import family_tree
+from minidl.viz.figures.landscape import landscape
+from minidl.viz.figures.rates import learning_rates
+from minidl.viz.figures.schedules import every_schedule, rate_and_loss, warm_up_and_cool_down
+
+try:
+    import matplotlib.pyplot as plt
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
+    ) from error
+
+ARTICLE = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL"]
+
+
+def optimizer_race(surface: Any = "beale", optimizers: Any = ARTICLE, **options: Any) -> Any:
+    """A race as an animation; the options are those of `dl.viz.race`.
+
+    By default the best of 25 rates for each, and 150 steps.
+    """
+    options = {"steps": 150, "tune": "lr" not in options, **options}
+    return racing.race(surface, optimizers, **options).animate(frames=76)
+
+
+FIGURES: dict[str, Callable[..., Any]] = {
+    "family_tree.png": family_tree,
+    "race.gif": optimizer_race,
+    "learning_rates.png": learning_rates,
+    "landscape.png": landscape,
+    "batch_paths.png": batch_paths,
+    "momentum_arrows.png": momentum_arrows,
+    "schedules.png": every_schedule,
+    "warm_up_and_cool_down.png": warm_up_and_cool_down,
+    "rate_and_loss.png": rate_and_loss,
+    "moons.gif": lambda: decision_boundary("moons"),
+    "spirals.gif": lambda: decision_boundary("spirals"),
+}
+
+
+def write(folder: Any, names: Sequence[str] = ()) -> Iterator[Path]:
+    """Write pictures of the gallery into a folder, which is made if missing; gives each path.
+
+    names  such as "race.gif" or "race"; all without any
+
+    ValueError for a name that isn't there, OSError for a folder that can't be written.
+    """
+    known = {Path(file).stem: file for file in FIGURES}
+    for name in names:
+        if Path(name).stem not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"there is no figure {name!r}.{hint} There are {', '.join(known)}")
+    folder = _files.folder("figures", folder)
+    for file in [known[Path(name).stem] for name in names] or FIGURES:
+        before = plt.get_fignums()
+        save = film.save if file.endswith(".gif") else plots.save
+        save(FIGURES[file](), folder / file)
+        for number in set(plt.get_fignums()).difference(before):
+            plt.close(number)
+        yield folder / file

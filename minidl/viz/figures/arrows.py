@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from minidl import _checks, optim
 from minidl.tensor import Tensor
 from minidl.viz import style
-
-try:
-    import matplotlib.pyplot as plt
-    from matplotlib.figure import Figure
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
-    ) from error
 
 
 class Step(NamedTuple):
@@ -64,15 +58,15 @@ def momentum_arrows(
 
     >>> figure = momentum_arrows(beta=0.5)
     >>> [axes.get_title() for axes in figure.axes]
-    ['Momentum: the gradient here, at ϑ', 'NAG: the gradient ahead, at φ']
+    ['Momentum: the gradient where it is', 'NAG: the gradient where it is going']
     """
     place = _pair(start)
     lr = _checks.number("momentum_arrows", "lr", lr, 0, 1e6, above=True)
     beta = _checks.number("momentum_arrows", "beta", beta, 0, 1, below=True)
     steps = _checks.count("momentum_arrows", "steps", steps)
     drawn = {
-        "Momentum: the gradient here, at ϑ": _step(optim.Momentum, f, place, lr, beta, steps),
-        "NAG: the gradient ahead, at φ": _step(optim.NAG, f, place, lr, beta, steps),
+        "Momentum: the gradient where it is": _step(optim.Momentum, f, place, lr, beta, steps),
+        "NAG: the gradient where it is going": _step(optim.NAG, f, place, lr, beta, steps),
     }
     with plt.rc_context(style.STYLE):
         figure, panels = plt.subplots(1, 2, sharex=True, sharey=True)
@@ -89,8 +83,11 @@ def momentum_arrows(
 
 
 def _pair(start: Any) -> np.ndarray:
-    if not isinstance(start, tuple | list | np.ndarray) or len(start) != 2:
-        raise TypeError(f"momentum_arrows: start must be two numbers, got {start!r}")
+    expected = f"momentum_arrows: start must be two numbers, got {start!r}"
+    if not isinstance(start, tuple | list | np.ndarray):
+        raise TypeError(expected)
+    if len(start) != 2:
+        raise ValueError(expected)
     return np.array(
         [
             _checks.number("momentum_arrows", f"start[{i}]", x, -1e6, 1e6)
@@ -113,10 +110,12 @@ def _step(
         trail.append(looked + ahead * v)
         optimizer.zero_grad()
         loss = f(theta[0], theta[1])
-        if not isinstance(loss, Tensor) or not np.isfinite(loss.data).all():
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"momentum_arrows: f must give a Tensor, got {loss!r}")
+        if not np.isfinite(loss.data).all():
             raise ValueError(
-                f"momentum_arrows: f{tuple(looked.tolist())} must be a Tensor that holds a finite "
-                f"number, got {loss!r}"
+                f"momentum_arrows: f{tuple(looked.tolist())} is {loss.data}; choose another start "
+                "or a smaller rate"
             )
         loss.backward()
         gradient = np.array(theta.grad)

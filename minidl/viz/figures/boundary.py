@@ -19,6 +19,7 @@ try:
     from matplotlib.animation import FuncAnimation
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgb
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
@@ -149,8 +150,10 @@ def decision_boundary(
         steps=steps, frames=frames, seed=seed,
     )  # fmt: skip
     with plt.rc_context(style.STYLE):
-        figure, (plane, loss) = plt.subplots(1, 2, figsize=(6.4, 4.2), width_ratios=(2.1, 1))
-        figure.get_layout_engine().set(w_pad=0.12)
+        layout = ConstrainedLayoutEngine(w_pad=0.12)
+        figure, (plane, loss) = plt.subplots(
+            1, 2, figsize=(6.4, 4.2), width_ratios=(2.1, 1), layout=layout
+        )
         image = plane.imshow(
             np.ones((resolution, resolution, 3)), origin="lower", aspect="auto",
             extent=(across[0], across[-1], up[0], up[-1]),
@@ -169,7 +172,7 @@ def decision_boundary(
         ticks = [0, *(10**k for k in range(int(np.log10(steps)) + 1))]
         loss.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         loss.locator_params(axis="y", nbins=4)
-        title = plane.set_title(" ")
+        title = plane.set_title(" ", loc="left")
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # so that nothing moves from frame to frame
 
@@ -252,10 +255,11 @@ def tint(probabilities: np.ndarray) -> np.ndarray:
 def _borders(across: np.ndarray, up: np.ndarray, probabilities: np.ndarray) -> list[np.ndarray]:
     """The lines on which a class is as likely as the likeliest of the others."""
     classes = probabilities.shape[-1]
-    lines = []
+    lines: list[Any] = []
     for k in range(classes if classes > 2 else 1):
         others = np.delete(probabilities, k, axis=-1).max(axis=-1)
-        lines += contour_generator(across, up, probabilities[..., k] - others).lines(0)
+        margin: Any = contour_generator(across, up, probabilities[..., k] - others)
+        lines += margin.lines(0)
     return lines
 
 

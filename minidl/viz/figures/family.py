@@ -10,20 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 
 from minidl import optim
 from minidl.viz import style
-
-try:
-    import matplotlib.pyplot as plt
-    from matplotlib.figure import Figure
-    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-    from matplotlib.path import Path
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
-    ) from error
 
 TITLE = "Each optimizer adds an idea to those before it"
 LETTERS = 20  # at most, in a line of words on an arrow
@@ -62,8 +56,8 @@ def family_tree(rules: Mapping[str, type[optim.Optimizer]] | None = None) -> Fig
     ...     "Momentum with a very heavy ball (Atlas 2030)."
     ...     adds = {"Momentum": "weight"}
     >>> figure = family_tree({"Momentum": dl.optim.Momentum, "Heavy": Heavy})
-    >>> [text.get_text() for text in figure.axes[0].texts if text.get_text()]
-    ['SGD', 'Momentum', 'Polyak 1964', 'Heavy', 'Atlas 2030', 'an average of\\npast gradients', 'weight']
+    >>> print(*(text.get_text() for text in figure.axes[0].texts[-3:]), sep=", ")
+    weight, Atlas 2030, Heavy
     """
     rules = _checked(rules)
     layers = _ordered(_layers(rules, {name: _parents(rule) for name, rule in rules.items()}))
@@ -144,8 +138,9 @@ def _layers(rules: Mapping[str, Any], parents: dict[str, dict[str, str]]) -> lis
 
 def _wrapped(text: str) -> str:
     """Two short lines; more if they would have more than LETTERS."""
-    wrapped = (textwrap.wrap(text, n, break_on_hyphens=False) for n in range(8, LETTERS + 1))
-    return "\n".join(min(wrapped, key=lambda lines: max(2, len(lines)), default=[]))
+    wrapped = [textwrap.wrap(text, n, break_on_hyphens=False) for n in range(8, LETTERS + 1)]
+    fewest = max(2, len(wrapped[-1]))
+    return "\n".join(next(lines for lines in wrapped if len(lines) <= fewest))
 
 
 def _join(above: Item, below: Item) -> None:
@@ -173,14 +168,13 @@ def _ordered(layers: list[list[Item]]) -> list[list[Item]]:
         layers = [shuffled.sample(layer, len(layer)) if attempt else layer for layer in layers]
         for sweep in range(8):
             down = sweep % 2 == 0
-            order = range(len(layers)) if down else reversed(range(len(layers)))
             place: dict[Item, float] = {}
-            for i in order:
+            for i in range(len(layers))[:: 1 if down else -1]:
                 means = {}
                 for at, item in enumerate(layers[i]):
                     near = [place[n] for n in (item.above if down else item.below) if n in place]
                     means[item] = sum(near) / len(near) if near else at
-                layers[i] = sorted(layers[i], key=lambda item, means=means: means[item])
+                layers[i] = sorted(layers[i], key=means.__getitem__)
                 place = {item: at for at, item in enumerate(layers[i])}
             if _crossings(layers) < _crossings(best):
                 best = list(layers)
@@ -305,6 +299,6 @@ def _draw_arrow(axes: Any, item: Item, below: Item) -> None:
         points.append((x, below.y - below.height / 2))
         codes.append(Path.LINETO)
         (below,) = below.below
-    look = {"arrowstyle": "-|>", "mutation_scale": 14, "lw": 1.8, "shrinkB": 0}
+    look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 14, "lw": 1.8, "shrinkB": 0}
     path = Path(np.array(points), codes)
     axes.add_patch(FancyArrowPatch(path=path, color=below.colour, zorder=1, **look))

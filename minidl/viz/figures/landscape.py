@@ -8,24 +8,18 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import transforms
+from matplotlib.figure import Figure
 
 from minidl import _checks, optim
 from minidl.tensor import Tensor
 from minidl.viz import style
 from minidl.viz.figures.rates import descend
 
-try:
-    import matplotlib.pyplot as plt
-    from matplotlib import transforms
-    from matplotlib.figure import Figure
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
-    ) from error
-
 STATIONARY = (0.0, 0.0, 1.25, 2.0, 2.8)  # where the derivative of hills is 0, twice at the saddle
-_POWERS = 0.06 * np.polynomial.Polynomial.fromroots(STATIONARY).integ().coef
+_POWERS = 0.06 * np.polynomial.polynomial.polyint(np.poly(STATIONARY)[::-1])
 
 
 class Point(NamedTuple):
@@ -56,7 +50,7 @@ def stationary_points(
     [Point(theta=-1.0000, kind='local maximum'), Point(theta=1.0000, kind='global minimum')]
     """
     theta = np.linspace(low, high, grid)
-    _values(f, theta)
+    curve = _values(f, theta)
     slopes = _slopes(f, theta)
     steep = np.abs(slopes)
     floor = 1e-6 * steep.max()
@@ -69,11 +63,10 @@ def stationary_points(
             signs = np.sign(slopes[[i - 1, i + 1]])
             kinds = {(-1, 1): "local minimum", (1, -1): "local maximum"}
             points.append(Point(float(at), kinds.get(tuple(signs.astype(int)), "saddle")))
-    minima = [point.theta for point in points if point.kind == "local minimum"]
-    if minima:
-        lowest = min(minima, key=lambda at: _values(f, np.array([at]))[0])
-        points = [p._replace(kind="global minimum") if p.theta == lowest else p for p in points]
-    return points
+    minima = np.array([point.theta for point in points if point.kind == "local minimum"])
+    values = _values(f, minima)
+    lowest = minima[values <= values.min(initial=np.inf) + 1e-9 * np.ptp(curve)]
+    return [p._replace(kind="global minimum") if p.theta in lowest else p for p in points]
 
 
 def landscape(
@@ -114,10 +107,10 @@ def landscape(
     bottom, top = curve.min(), np.max([curve.min(), *flat, *begin])
     room = (top - bottom) or 1.0
     ends = [f"{name} {_end(path, points, (high - low) / 50)}" for name, path in paths.items()]
-    common = f"{steps} step{'s' * (steps > 1)} from θ = {start:g}"
+    common = f"after {steps} step{'s' * (steps > 1)} from θ = {start:g}".replace("-", "−")
     if len(set(rates.values())) == 1:
         common += f" at the rate η = {next(iter(rates.values())):g}"
-    title = f"{textwrap.fill(', '.join(ends), 90)}\n{common}"
+    title = textwrap.fill(", ".join(ends), 80) + f"\n{common}"
     with plt.rc_context(style.STYLE):
         figure, axes = plt.subplots()
         axes.plot(theta, curve, color=style.COLOURS["grey"], lw=3, zorder=1)
@@ -125,8 +118,8 @@ def landscape(
             xlim=(low, high), ylim=(bottom - 0.3 * room, top + 0.35 * room),
             xlabel="weight θ", ylabel="loss J(θ)", title=title,
         )  # fmt: skip
-        ink = {"color": "white", "mec": style.COLOURS["black"], "ms": 9, "mew": 2}
-        below = {"textcoords": "offset points", "ha": "center", "va": "top"}
+        ink: dict[str, Any] = {"color": "white", "mec": style.COLOURS["black"], "ms": 9, "mew": 2}
+        below: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "va": "top"}
         for point, height in zip(points, flat, strict=True):
             axes.plot(point.theta, height, "o", zorder=2, **ink)
             words = point.kind.replace(" ", "\n")
@@ -158,8 +151,8 @@ def _end(path: np.ndarray, points: list[Point], near: float) -> str:
     """Where a path ends, in words."""
     for point in points:
         if np.all(np.abs(path[-10:] - point.theta) < near):
-            return f"ends at {'the' if 'global' in point.kind else 'a'} {point.kind}"
-    return "is still on the way"
+            return f"at {'the' if 'global' in point.kind else 'a'} {point.kind}"
+    return "still on the way"
 
 
 def _between(between: Any) -> tuple[float, float]:
@@ -216,10 +209,11 @@ def _values(f: Any, theta: np.ndarray) -> np.ndarray:
 def _slopes(f: Any, theta: np.ndarray) -> np.ndarray:
     """The derivative of f at many places."""
     leaf = Tensor(theta, requires_grad=True)
-    f(leaf).sum().backward()
-    if leaf.grad is None:
+    value = f(leaf).sum()
+    if not value.requires_grad:
         raise TypeError("landscape: f(θ) does not depend on θ, so it has no derivative")
-    return leaf.grad
+    value.backward()
+    return np.asarray(leaf.grad)
 
 
 def _flattest(f: Any, low: float, high: float) -> float:

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 from minidl import _checks, optim
 from minidl.tensor import Tensor
 from minidl.viz import style
-
-try:
-    import matplotlib.pyplot as plt
-    from matplotlib.figure import Figure
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
-    ) from error
 
 VERDICTS = {
     "too small": ("blue", "it hardly moves"),
@@ -54,9 +48,9 @@ def learning_rates(
     and from 2/λ on each step lands farther away. TypeError or ValueError for what is no such
     number.
 
-    >>> figure = learning_rates(rates=[0.1, 0.3, 1.1], curvature=2.0)
+    >>> figure = learning_rates(rates=[0.03, 0.3, 1.1], curvature=2.0)
     >>> [axes.get_title().splitlines()[0] for axes in figure.axes[:3]]
-    ['too small: η = 0.1', 'right: η = 0.3', 'too large: η = 1.1']
+    ['too small: η = 0.03', 'right: η = 0.3', 'too large: η = 1.1']
     """
     curvature = _checks.number("learning_rates", "curvature", curvature, 0, 1e6, above=True)
     steps = _checks.count("learning_rates", "steps", steps)
@@ -66,14 +60,14 @@ def learning_rates(
         return curvature / 2 * theta * theta
 
     def run(rate: float) -> np.ndarray:
-        with np.errstate(over="ignore", invalid="ignore"):  # to diverge is what some are here for
-            theta = Tensor(np.ones(()), requires_grad=True)
-            return descend(loss, optim.SGD([theta], lr=rate), steps)
+        theta = Tensor(np.ones(()), requires_grad=True)
+        return descend(loss, optim.SGD([theta], lr=rate), steps)
 
-    with plt.rc_context(style.STYLE):
+    with plt.rc_context(style.STYLE), np.errstate(over="ignore", invalid="ignore"):
         figure = plt.figure()
         panels = [f"rate {i}" for i in range(len(chosen))]
-        axes = figure.subplot_mosaic([panels, ["ends"] * len(panels)], height_ratios=(1, 1.15))
+        rows: list[Any] = [panels, ["ends"] * len(panels)]
+        axes = figure.subplot_mosaic(rows, height_ratios=(1, 1.15))
         ends = axes["ends"]
         _draw_ends(ends, chosen, curvature, steps, lambda rate: loss(run(rate)[-1]))
         for panel, rate in zip(panels, chosen, strict=True):

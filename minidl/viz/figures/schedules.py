@@ -69,7 +69,7 @@ def examples(steps: int = 1000, peak: float = 0.1) -> dict[str, Schedule]:
     chosen = [
         s.Constant(peak),
         s.StepDecay(peak, steps // 4, 0.5),
-        s.PiecewiseConstant([part, steps - part], [peak, low, lower]),
+        s.PiecewiseConstant((part, steps - part), (peak, low, lower)),
         s.ExponentialDecay(peak, 0.5, part),
         s.InverseTimeDecay(peak, 1.0, part),
         s.InverseSqrtDecay(peak, part),
@@ -86,8 +86,9 @@ def examples(steps: int = 1000, peak: float = 0.1) -> dict[str, Schedule]:
         s.ReduceOnPlateau(peak, factor=0.3, patience=2),
     ]
     by_call = {call(schedule): schedule for schedule in chosen}
-    whole = s.warmup_stable_decay(peak, part, steps // 4, part)
-    by_call[f"warmup_stable_decay({peak:g}, {part}, {steps // 4}, {part})"] = whole
+    stable = round(0.27 * steps)
+    whole = s.warmup_stable_decay(peak, part, stable, part)
+    by_call[f"warmup_stable_decay({peak:g}, {part}, {stable}, {part})"] = whole
     return by_call
 
 
@@ -98,8 +99,9 @@ def call(schedule: Schedule) -> str:
     >>> call(dl.schedulers.WarmUp(dl.schedulers.CosineDecay(0.1, steps=900), steps=100))
     'WarmUp(CosineDecay(0.1, steps=900), steps=100)'
     """
-    given = []
-    for field in dataclasses.fields(schedule) if dataclasses.is_dataclass(schedule) else ():
+    given: list[str] = []
+    thing: Any = schedule
+    for field in dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ():
         value = getattr(schedule, field.name)
         if field.init and value != field.default:
             bare = not given or isinstance(value, tuple)
@@ -154,20 +156,20 @@ def every_schedule(
             if loss is not None:
                 panel.plot(loss * peak, color=style.COLOURS["grey"], linewidth=1, zorder=1)
                 panel.text(
-                    0.45, 0.3, "the loss it watches", transform=panel.transAxes, size=10.5,
+                    0.4, 0.3, "the loss it watches", transform=panel.transAxes, size=11,
                     color=style.COLOURS["grey"],
                 )  # fmt: skip
             name, bracket, arguments = title.partition("(")
-            lines = textwrap.wrap(bracket + arguments, 36)
-            panel.set_title("\n".join([name, *lines]), size=11.5, linespacing=1.1)
+            lines = textwrap.wrap(bracket + arguments, 31)
+            panel.set_title("\n".join([name, *lines]), size=12.5, linespacing=1.1, loc="left")
             panel.set(xlim=(0, steps), ylim=(0, 1.42 * peak), xticks=[0, steps / 2, steps])
             panel.set_yticks([0, peak], ["0", f"{peak:g}"])
-            panel.tick_params(labelsize=11, labelbottom=i + columns >= len(chosen))
+            panel.tick_params(labelsize=12, labelbottom=i + columns >= len(chosen))
             phases = chosen[title].phases()
             if len(phases) > 1:
-                shade(panel, phases, steps, inches=2.55, size=10)
+                shade(panel, phases, steps, inches=2.53, size=10)
         figure.supxlabel("step t", size=14)
-        figure.supylabel("learning rate", size=14)
+        figure.supylabel("learning rate η", size=14)
     return figure
 
 
@@ -280,7 +282,7 @@ def warm_up_and_cool_down(
                 ha=beside, va="top" if upwards < 0 else "bottom",
             )  # fmt: skip
         top = max(peak, end)
-        axes.set(xlim=(0, steps), ylim=(0, 1.62 * top), xlabel="step t", ylabel="learning rate")
+        axes.set(xlim=(0, steps), ylim=(0, 1.62 * top), xlabel="step t", ylabel="learning rate η")
         axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.001 * top])
         phases = ramps[shapes[0]].phases()
         shade(axes, phases, steps, inches=9.2, size=17)
@@ -291,7 +293,8 @@ def warm_up_and_cool_down(
                     (start + stop) / 2, 0.86, words, transform=axes.get_xaxis_transform(),
                     size=13, ha="center", va="top", linespacing=1.15,
                 )  # fmt: skip
-        axes.set_title("Warm-up takes the rate up, cool-down takes it down, each in its own shape")
+        title = "Warm-up takes the rate up, cool-down takes it down: evenly, gently or fast"
+        axes.set_title(title, loc="left")
     return figure
 
 
@@ -353,10 +356,8 @@ def rate_and_loss(
             )  # fmt: skip
         except DivergenceError as error:
             histories[f"{label}: diverged"] = error.history
-    title = (
-        "" if schedules else "A constant rate rattles on; where the rate falls, the loss does too"
-    )
-    return _draw_runs(histories, smooth, title)
+    point = "A constant rate rattles on; where the rate falls, the loss does too"
+    return _draw_runs(histories, smooth, "" if schedules else point)
 
 
 def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
@@ -374,7 +375,7 @@ def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
 def digits() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's digits: 1797 × 64 pixels from 0 to 1, and which digits they are."""
     try:
-        from sklearn.datasets import load_digits
+        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "the digits come with scikit-learn: pip install 'minidl[examples]', or give data=(x, y)"
@@ -426,7 +427,8 @@ def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -
             points = [(steps, history.lr), (steps[window - 1 :], means), (ends, history.validation)]
             for axes, (at, values), marker in zip(panels, points, ("", "", "o"), strict=False):
                 axes.plot(at, values, color=hue, linestyle=dashes, marker=marker, label=label)
-        rates.set(ylabel="learning rate", ylim=(0, None), title=title)
+        rates.set(ylabel="learning rate η", ylim=(0, None))
+        rates.set_title(title, loc="left")
         others[0].set_ylabel(f"training loss,\nmean of {smooth} steps")
         if validated:
             others[1].set_ylabel("validation\nloss")
@@ -437,18 +439,25 @@ def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -
             axes.yaxis.set_major_formatter("{x:g}")
         panels[-1].set(xlabel="step", xlim=(0, None))
         panels[-1].margins(x=0.01)
-        _label_ends(rates, lambda line: line.get_label(), gap=0.4)
+        _label_ends(rates, lambda line, value: line.get_label(), gap=0.4)
         for axes in others:
-            _label_ends(axes, lambda line: f"{line.get_ydata()[-1]:.2g}", gap=0.17)
+            _label_ends(axes, lambda line, value: f"{value:.2g}", gap=0.17)
         figure.align_ylabels()
     return figure
 
 
-def _label_ends(axes: Axes, words: Callable[[Any], str], gap: float) -> None:
-    """Words beside the end of each line, a share `gap` of the height apart at least."""
-    lines = [line for line in axes.get_lines() if len(line.get_ydata())]
-    ends = [(line.get_xdata()[-1], line.get_ydata()[-1]) for line in lines]
-    heights = axes.transAxes.inverted().transform(axes.transData.transform(ends))[:, 1]
+def _label_ends(axes: Axes, words: Callable[[Any, float], str], gap: float) -> None:
+    """words(line, last value) beside the end of each line, a share `gap` of the height apart."""
+    lines, last = [], []
+    for line in axes.get_lines():
+        points: Any = line.get_xydata()
+        finite = points[np.isfinite(points).all(axis=1)]
+        if len(finite):
+            lines.append(line)
+            last.append(finite[-1])
+    if not lines:
+        return
+    heights = axes.transAxes.inverted().transform(axes.transData.transform(np.array(last)))[:, 1]
     order = np.argsort(heights, kind="stable")
     places = heights[order]
     for i in range(1, len(places)):
@@ -458,6 +467,6 @@ def _label_ends(axes: Axes, words: Callable[[Any], str], gap: float) -> None:
         places[i] = min(places[i], places[i + 1] - gap)
     for place, i in zip(places, order, strict=True):
         axes.text(
-            1.01, place, words(lines[i]), transform=axes.transAxes, color=lines[i].get_color(),
-            va="center", weight="bold", linespacing=1,
+            1.01, place, words(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
+            color=lines[i].get_color(), va="center", linespacing=1,
         )  # fmt: skip
