@@ -73,7 +73,7 @@ def draw(boxes, arrows, label):
     for a, b in dict.fromkeys(chain.from_iterable(map(pairwise, routes))):
         below[a].append(b)
         above[b].append(a)
-    rows = _order(rows, above, below)
+    rows = order(rows, above, below)
 
     texts = [(_shorten(box.title, TITLE), _shorten(box.subtitle, SMALL)) for box in boxes]
     names = [_shorten(arrow.label, SMALL) for arrow in arrows]
@@ -88,7 +88,7 @@ def draw(boxes, arrows, label):
         halves |= {v: max(halves[v], 2 + abs(aside)) for v in route[1:-1]}
     heights = [54 if box.subtitle else 38 for box in boxes]
     ranks = defaultdict(lambda: WAYPOINT, enumerate(RANKS[box.kind] for box in boxes))
-    x = _columns(rows, above, below, halves, ranks)
+    x = columns(rows, above, below, halves, ranks)
     ways = _ways(routes, asides, x, halves, ranks)
     bands = _bands(rows, heights, routes, depth, ways)
     places = _places(names, routes, depth, asides, ways, bands)
@@ -158,7 +158,7 @@ def _waypoints(depth, ends):
     return rows, routes
 
 
-def _order(rows, above, below):
+def order(rows, above, below):
     """Order rows so that few arrows cross: sort by barycentre, swap neighbours, keep the best."""
     seat = {}
     for row in rows:
@@ -217,7 +217,7 @@ def _swap(row, above, below, seat, least):
     return swaps
 
 
-def _columns(rows, above, below, halves, ranks):
+def columns(rows, above, below, halves, ranks):
     """Find the x of each: it wants to stand above, and then below, those it is joined with."""
     x = {}
 

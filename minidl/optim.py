@@ -625,7 +625,7 @@ class Nadam(Optimizer):
     array([0.9], dtype=float32)
     """
 
-    adds = {"Adam": "averages, corrected at first", "NAG": "a look ahead"}
+    adds = {"Adam": "its corrected averages", "NAG": "a look ahead"}
     equations = """
         m ← β₁m + (1 − β₁)g
         v ← β₂v + (1 − β₂)g²
@@ -667,7 +667,7 @@ class Adamax(Optimizer):
     array([0.9], dtype=float32)
     """
 
-    adds = {"Adam": "the largest gradient, not the root"}
+    adds = {"Adam": "the largest gradient, no root"}
     equations = """
         m ← β₁m + (1 − β₁)g
         u ← max(β₂u, |g| + ε)

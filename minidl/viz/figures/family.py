@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 import re
 import textwrap
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from minidl import optim
+from minidl import _drawing, optim
 from minidl.viz import style
 
 TITLE = "Each optimizer adds an idea to those before it"
@@ -60,7 +58,7 @@ def family_tree(rules: Mapping[str, type[optim.Optimizer]] | None = None) -> Fig
     weight, Atlas 2030, Heavy
     """
     rules = _checked(rules)
-    layers = _ordered(_layers(rules, {name: _parents(rule) for name, rule in rules.items()}))
+    layers = _layers(rules, {name: _parents(rule) for name, rule in rules.items()})
     with plt.rc_context(style.STYLE):
         figure = plt.figure(layout="none")
         axes = figure.add_axes((0, 0, 1, 1))
@@ -113,7 +111,9 @@ def _layers(rules: Mapping[str, Any], parents: dict[str, dict[str, str]]) -> lis
     for name in rules:
         depth(name)
     people: dict[str, Item] = {}
-    for place, name in enumerate(sorted(depths, key=lambda name: depths[name])):
+    # who has several parents begins at the side, from where arrows cross least
+    by_age = sorted(depths, key=lambda name: (depths[name], len(parents.get(name, ()))))
+    for place, name in enumerate(by_age):
         source = SOURCE.search(" ".join((getattr(rules.get(name), "__doc__", "") or "").split()))
         first = next(iter(parents.get(name, ())), None)
         colour = people[first].colour if first else style.COLOURS["grey"]
@@ -123,8 +123,8 @@ def _layers(rules: Mapping[str, Any], parents: dict[str, dict[str, str]]) -> lis
     layers: list[list[Item]] = [[] for _ in range(1 + max(depths.values()))]
     for item in people.values():
         layers[item.layer].append(item)
-    for name, adds in parents.items():
-        for parent, text in adds.items():
+    for name in by_age:
+        for parent, text in parents.get(name, {}).items():
             item = people[parent]
             for layer in range(depths[parent] + 1, depths[name]):
                 last = layer == depths[name] - 1
@@ -133,7 +133,9 @@ def _layers(rules: Mapping[str, Any], parents: dict[str, dict[str, str]]) -> lis
                 _join(item, bend)
                 item = bend
             _join(item, people[name])
-    return layers
+    items = [item for layer in layers for item in layer]
+    above, below = {item: item.above for item in items}, {item: item.below for item in items}
+    return _drawing.order(layers, above, below)
 
 
 def _wrapped(text: str) -> str:
@@ -148,73 +150,14 @@ def _join(above: Item, below: Item) -> None:
     below.above.append(above)
 
 
-def _crossings(layers: list[list[Item]]) -> int:
-    count = 0
-    for upper, lower in itertools.pairwise(layers):
-        place = {item: i for i, item in enumerate(lower)}
-        ends = [(i, place[below]) for i, item in enumerate(upper) for below in item.below]
-        count += sum((a - c) * (b - d) < 0 for (a, b), (c, d) in itertools.combinations(ends, 2))
-    return count
-
-
-def _ordered(layers: list[list[Item]]) -> list[list[Item]]:
-    """The layers in an order of few crossings.
-
-    Downwards and upwards in turn, each layer is sorted by the mean place of its neighbours in the
-    one before; from several starts, for that gets stuck.
-    """
-    best, shuffled = layers, random.Random(0)
-    for attempt in range(40):
-        layers = [shuffled.sample(layer, len(layer)) if attempt else layer for layer in layers]
-        for sweep in range(8):
-            down = sweep % 2 == 0
-            place: dict[Item, float] = {}
-            for i in range(len(layers))[:: 1 if down else -1]:
-                means = {}
-                for at, item in enumerate(layers[i]):
-                    near = [place[n] for n in (item.above if down else item.below) if n in place]
-                    means[item] = sum(near) / len(near) if near else at
-                layers[i] = sorted(layers[i], key=means.__getitem__)
-                place = {item: at for at, item in enumerate(layers[i])}
-            if _crossings(layers) < _crossings(best):
-                best = list(layers)
-            if not _crossings(best):
-                return best
-    return best
-
-
-def _spread(wanted: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """The places nearest to the wanted ones (least squares) that keep the gaps between them."""
-    offsets = np.concatenate([[0], np.cumsum(gaps)])
-    blocks: list[tuple[float, int]] = []
-    for value in wanted - offsets:
-        blocks.append((value, 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (a, m), (b, n) = blocks[-2:]
-            blocks[-2:] = [((a * m + b * n) / (m + n), m + n)]
-    return np.repeat([value for value, _ in blocks], [n for _, n in blocks]) + offsets
-
-
 def _place(layers: list[list[Item]]) -> None:
     """Give each item its x: below and above its neighbours as well as the widths allow."""
-    for sweep in range(200):
-        for layer in layers if sweep % 2 == 0 else layers[::-1]:
-            wanted = []
-            for item in layer:
-                near = item.above + item.below
-                pulls = [_pull(item, other) for other in near]
-                wanted.append(np.average([other.x for other in near], weights=pulls))
-            widths = np.array([item.width for item in layer])
-            gaps = (widths[1:] + widths[:-1]) / 2 + SPACE
-            for item, x in zip(layer, _spread(np.array(wanted), gaps), strict=True):
-                item.x = float(x)
-
-
-def _pull(item: Item, near: Item) -> int:
-    """How much one wants to be below the other: long arrows straight, words above their rule."""
-    if not (item.name or item.words or near.name or near.words):
-        return 16
-    return 2 if near in item.below and item.words else 1
+    near = {item: item.above for layer in layers for item in layer}
+    halves = {item: (item.width + SPACE - _drawing.APART) / 2 for item in near}
+    ranks = {item: 1e3 if item.name else 10 if item.words else _drawing.WAYPOINT for item in near}
+    below = {item: item.below for item in near}
+    for item, x in _drawing.columns(layers, near, below, halves, ranks).items():
+        item.x = float(x)
 
 
 def _size(text: Any) -> np.ndarray:

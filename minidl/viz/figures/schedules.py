@@ -11,6 +11,7 @@ import itertools
 import math
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -284,7 +285,7 @@ def warm_up_and_cool_down(
         top = max(peak, end)
         axes.set(xlim=(0, steps), ylim=(0, 1.62 * top), xlabel="step t", ylabel="learning rate η")
         axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.001 * top])
-        phases = ramps[shapes[0]].phases()
+        phases = next(iter(ramps.values())).phases()
         shade(axes, phases, steps, inches=9.2, size=17)
         for (start, phase), (stop, _) in itertools.pairwise(phases):
             words = PHASES[phase]
@@ -315,7 +316,7 @@ def rate_and_loss(
     """The rate of some schedules, and under it the losses of a network trained with each.
 
     schedules   {label: schedule or rate}, or {label: History} of trainings that have been run;
-                without them those of `usual`
+                without them those of `usual`. A ReduceOnPlateau observes the validation loss.
     data        (x, y) of shapes (samples, features) and (samples,), y whole numbers from 0; without
                 it scikit-learn's 1797 digits. A fifth, chosen by the seed, is for validation.
     hidden      units of each hidden layer of the MLP, with ReLU between them
@@ -347,17 +348,25 @@ def rate_and_loss(
         if isinstance(schedule, History):
             histories[label] = schedule
             continue
+        observers = []
+        if isinstance(schedule, ReduceOnPlateau):
+            schedule = dataclasses.replace(schedule)  # with a memory of its own
+            observers.append(partial(_observe, schedule))
         model = nn.MLP([x.shape[1], *hidden, int(y.max()) + 1], rng=seed)
         loader = DataLoader(*training, batch_size, rng=seed)
         try:
             histories[label] = fit(
                 model, losses.cross_entropy, optimizer(model, lr=schedule), loader,
-                epochs=epochs, validation=validation, progress=False,
+                epochs=epochs, validation=validation, callbacks=observers, progress=False,
             )  # fmt: skip
         except DivergenceError as error:
             histories[f"{label}: diverged"] = error.history
     point = "A constant rate rattles on; where the rate falls, the loss does too"
     return _draw_runs(histories, smooth, "" if schedules else point)
+
+
+def _observe(plateau: ReduceOnPlateau, epoch: int, history: History) -> None:
+    plateau.observe(history.validation[-1])
 
 
 def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
