@@ -6,9 +6,9 @@ Run it with `python examples/optimizer_race.py`, or cell by cell in an editor th
 # %% [markdown]
 # # A race of optimizers
 #
-# A network's loss has thousands of weights, and nobody can see it. A function of two numbers can be
-# seen: a landscape with valleys, ridges and pits. The rules of minidl take their steps on it just as
-# in a network, so one can watch what momentum, a rate for each weight, or noise do.
+# A network's loss has thousands of weights, and nobody can see it. A function of two numbers can
+# be seen: a landscape with valleys, ridges and pits. The rules of minidl take their steps on it
+# just as in a network, so one can watch what momentum, a rate for each weight, or noise do.
 
 # %%
 import argparse
@@ -31,17 +31,17 @@ NAMES = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FT
 # %% [markdown]
 # ## One rate for all is unfair
 #
-# The ravine is f = (x² + 40 y²) / 2: forty times as steep across as along. Gradient descent diverges
-# across as soon as η > 2 / 40 = 0.05, so along the ravine it has to crawl. Rules that have a rate for
-# each weight see the same bowl whichever way it is stretched, but they take steps of about η at first,
-# and at this rate these are small.
+# The ravine is f = (x² + 40 y²) / 2: forty times as steep across as along. Gradient descent
+# diverges across as soon as η > 2 / 40 = 0.05, so along the ravine it has to crawl. Rules that
+# have a rate for each weight see the same bowl whichever way it is stretched, but they take steps
+# of about η at first, and at this rate these are small.
 
 # %%
 print(dl.viz.race("ravine", NAMES, steps=200, lr=0.04).table(), "\n")
 
 # %% [markdown]
-# A little above the threshold gradient descent is lost. Momentum averages the gradients across away,
-# and stays.
+# A little above the threshold gradient descent is lost. Momentum averages the gradients across
+# away, and stays.
 
 # %%
 print(dl.viz.race("ravine", ["SGD", "Momentum", "NAG"], steps=200, lr=0.051).table(), "\n")
@@ -49,8 +49,8 @@ print(dl.viz.race("ravine", ["SGD", "Momentum", "NAG"], steps=200, lr=0.051).tab
 # %% [markdown]
 # ## To each the best of 25 rates
 #
-# `tune=True` tries 25 rates from 0.0001 to 10 for each rule, and races with the one that arrives first.
-# That is what a benchmark should do, and what the figure of a paper should tell.
+# `tune=True` tries 25 rates from 0.0001 to 10 for each rule, and races with the one that arrives
+# first. That is what a benchmark should do, and what the figure of a paper should tell.
 
 # %%
 race = dl.viz.race("beale", NAMES, steps=150, tune=True)
@@ -64,10 +64,11 @@ if arguments.film:
 # %% [markdown]
 # ## A saddle
 #
-# At a saddle the gradient is 0, though it is no minimum. Exactly on the ridge every rule is stuck: the
-# gradient across is 0, and no rule makes something of nothing. A little beside it, plain descent
-# leaves slowly, in proportion to how far it is off; rules that divide by the gradient's size do not
-# mind how small it is. And noise, as from mini-batches, pushes all of them off.
+# At a saddle the gradient is 0, though it is no minimum. Exactly on the ridge every rule is
+# stuck: the gradient across is 0, and no rule makes something of nothing. A little beside it,
+# plain descent leaves slowly, in proportion to how far it is off; rules that divide by the
+# gradient's size do not mind how small it is. And noise, as from mini-batches, pushes all of them
+# off.
 
 # %%
 for start, noise in (((-1.5, 0.0), 0.0), ((-1.5, 1e-6), 0.0), ((-1.5, 0.0), 0.05)):
@@ -77,9 +78,9 @@ for start, noise in (((-1.5, 0.0), 0.0), ((-1.5, 1e-6), 0.0), ((-1.5, 0.0), 0.05
 # %% [markdown]
 # ## Two wells
 #
-# From the right, the local minimum at x = 1 lies on the way to the global one at x = −1. With a small
-# rate descent ends in the first well. Momentum may have the speed to roll through, and on average
-# over two hundred starts that shows.
+# From the right, the local minimum at x = 1 lies on the way to the global one at x = −1. With a
+# small rate descent ends in the first well. Momentum may have the speed to roll through, and on
+# average over two hundred starts that shows.
 
 # %%
 rules = {
@@ -94,8 +95,9 @@ print(dl.viz.race("two-wells", rules, steps=400, start=200, lr=0.05).table(), "\
 # %% [markdown]
 # ## Noise and a schedule
 #
-# With noise in the gradients a large constant rate never settles: the run jitters around the minimum.
-# A small one would settle, but is slow to get there. A schedule begins large and ends small.
+# With noise in the gradients a large constant rate never settles: the run jitters around the
+# minimum. A small one would settle, but is slow to get there. A schedule begins large and ends
+# small.
 
 # %%
 rates = {
