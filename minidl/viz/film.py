@@ -42,7 +42,9 @@ class _Gif(animation.AbstractMovieWriter):
 
     def finish(self) -> None:
         own = np.rint([255 * np.array(to_rgb(c)) for c in ("white", *COLOURS.values())])
-        common = np.array(self.pictures[-1].quantize(COMMON).getpalette()).reshape(-1, 3)
+        some = [np.array(picture) for picture in self.pictures[:: len(self.pictures) // 4 or 1]]
+        mixed = Image.fromarray(np.concatenate(some)).quantize(COMMON)
+        common = np.array(mixed.getpalette()).reshape(-1, 3)
         apart = np.abs(common[:, None] - own).max(-1).min(-1) > ALIKE
         colours = np.concatenate([own, common[apart]]).astype(int).ravel().tolist()
         palette = Image.new("P", (1, 1))
@@ -95,9 +97,8 @@ def _board(race: Any, start: int) -> Any:
     with plt.rc_context(STYLE):
         board = plots.board(race, start)
         board[0].set_title(" ")
-    figure = board[0].figure
-    figure.canvas.draw()
-    figure.set_layout_engine("none")  # laid out once, not for each picture
+    plots.settle(board[0].figure)
+    board[0].figure.set_layout_engine("none")  # laid out once, not for each picture
     return board
 
 

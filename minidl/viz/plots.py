@@ -20,6 +20,10 @@ except ModuleNotFoundError as error:
 
 ENDINGS = (".png", ".svg", ".pdf")
 LEVELS = 12  # contour lines
+POINTS = 72  # of an inch, in which letters are measured
+# warm where the rate is raised, cool where it is lowered to its end, grey elsewhere
+TINTS = {"warm-up": "#FBE3C0", "up": "#FBE3C0", "cool-down": "#CFE6F6", "down": "#CFE6F6"}
+GREYS = ("#F7F8F9", "#E9EBEE")
 
 
 def save(figure: Any, path: Any) -> None:
@@ -34,33 +38,36 @@ def plot_schedule(schedule: Any, steps: int) -> Any:
     t = np.arange(_checks.count("plot", "steps", steps))
     with plt.rc_context(STYLE):
         axes = plt.subplots()[1]
-        draw_schedule(axes, schedule, t)
+        axes.plot(t, schedule(t), color=COLOURS["blue"], marker="o" if steps == 1 else "")
+        shade(axes, schedule.phases(), steps - 1, inches=9, size=14)
         title = textwrap.shorten(repr(schedule), 300, placeholder=" …")
-        axes.set_title(textwrap.fill(title, 60))
+        axes.set(xlabel="step t", ylabel="learning rate η", title=textwrap.fill(title, 60))
+        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # with room for the names
+        axes.margins(x=0)
     return axes
 
 
-def draw_schedule(axes: Any, schedule: Any, t: Any) -> None:
-    """The rate at steps t = 0, 1, …, the phases shaded and named."""
-    steps = len(t)
-    axes.plot(t, schedule(t), color=COLOURS["blue"], marker="o" if steps == 1 else "")
-    phases = [(start, name) for start, name in schedule.phases() if start < steps]
-    ends = [*(start for start, _ in phases[1:]), steps - 1]
+def shade(
+    axes: Any, phases: list[tuple[int, str]], last: int, *, inches: float, size: float
+) -> None:
+    """Shade the phases that begin before the last step, and name them: upright where it is narrow.
+
+    inches  how wide the axes are
+    size    of the letters, in points
+    """
+    phases = [(start, name) for start, name in phases if start < max(last, 1)]
+    ends = [*(start for start, _ in phases[1:]), last]
     for i, ((start, name), end) in enumerate(zip(phases, ends, strict=True)):
-        axes.axvspan(start, end, color="0.5", alpha=(0.16, 0.06)[i % 2], linewidth=0)
-        upright = (end - start) / steps < 0.016 * len(name)
+        axes.axvspan(start, end, color=TINTS.get(name, GREYS[i % 2]), linewidth=0, zorder=0)
+        letters = (end - start) / (last or 1) * inches * POINTS / (0.57 * size)
+        words = name if len(name) <= letters else name.replace(" ", "\n")
+        fits = max(map(len, words.split("\n"))) <= letters
+        single = fits and words == name
         axes.text(
-            (start + end) / 2,
-            0.98,
-            name,
+            (start + end) / 2, 0.88 if single else 0.97, words, size=size, ha="center",
+            va="baseline" if single else "top", linespacing=1, rotation=0 if fits else 90,
             transform=axes.get_xaxis_transform(),
-            ha="center",
-            va="top",
-            rotation=90 if upright else 0,
-        )
-    axes.set(xlabel="step t", ylabel="learning rate η")
-    axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # with room for the names
-    axes.margins(x=0)
+        )  # fmt: skip
 
 
 def plot_history(history: Any) -> Any:
@@ -90,16 +97,16 @@ def plot_history(history: Any) -> Any:
 # --- races --------------------------------------------------------------------------------------
 
 
-def contours(axes: Any, surface: Any) -> None:
-    """The surface as lines of equal height, close where it is steep, its minima as stars."""
-    x, y, z = surface.grid(201)
+def contours(axes: Any, surface: Any, view: Any) -> None:
+    """A part of the surface as lines of equal height, its minima as stars."""
+    x, y, z = surface.grid(201, *view)
     height = surface.height(z)
     levels = np.linspace(np.nanmin(height), np.nanmax(height), LEVELS + 1)
     axes.contourf(x, y, height, levels, cmap="Blues", alpha=0.35, zorder=0)
     axes.contour(x, y, height, levels, colors="#7b8ca3", linewidths=0.7, alpha=0.6, zorder=1)
     star = {"marker": "*", "color": COLOURS["black"], "edgecolors": "white", "zorder": 9}
     axes.scatter(*surface.minima.T, 200, **star)
-    axes.set(xlim=surface.x, ylim=surface.y, xlabel="parameter x", ylabel="parameter y")
+    axes.set(xlim=view[0], ylim=view[1], xlabel="parameter x", ylabel="parameter y")
     axes.set_aspect("equal", adjustable="box")
     axes.spines[["top", "right"]].set_visible(True)
 
@@ -113,7 +120,14 @@ def plot_race(race: Any, start: int = 0, title: str | None = None) -> Any:
         path.set_data(*run.theta[:, start].T)
         head.set_data(*run.theta[-1:, start].T)
         text.set_text(ending(run, start))
+    settle(axes.figure)
     return axes
+
+
+def settle(figure: Any) -> None:
+    """Lay a figure out until places and ticks, which depend on each other, agree."""
+    for _ in range(2):
+        figure.draw_without_rendering()
 
 
 def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
@@ -122,14 +136,14 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
     The list is in the order in which they arrive.
     """
     _, (axes, listed) = plt.subplots(1, 2, width_ratios=(1.45, 1))
-    contours(axes, race.surface)
+    contours(axes, race.surface, race.view(start))
     x, y = race.starts[start]
     axes.plot([x], [y], "o", markersize=10, color="white", mec=COLOURS["black"], mew=2, zorder=3)
     tracks = [track(axes, run, i) for i, run in enumerate(race.runs)]
     listed.set(xlim=(0, 1), ylim=(0, 1))
     listed.set_axis_off()
     space = 1 / max(10, len(race.runs) + 1)
-    first = 0.14 + 0.037 * max(9.5, *(len(run.name) for run in race.runs))  # behind the names
+    first = 0.14 + 0.04 * max(9.5, *(len(run.name) for run in race.runs))  # behind the names
     second = first + 0.2
     for place, title in ((first, "rate η"), (second, "at the goal after")):
         listed.text(place, 1 - space / 2, title, color=COLOURS["grey"], va="center", fontsize=12)

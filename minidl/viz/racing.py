@@ -31,6 +31,7 @@ SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
 MOVING, OSCILLATING, DIVERGED = "still moving", "oscillating", "diverged"
 LAST, LEAST = 10, 10  # the last tenth of the steps, ten at least, tells how a run ended
 SLOWEST, FASTEST = 1e-4, 10.0  # the rates between which tuning looks
+MARGIN, SLIMMEST = 0.15, 0.8  # around what a picture shows, and its shorter side by the longer
 Build = Callable[..., Any]
 
 
@@ -126,6 +127,20 @@ class Race:
         from minidl.viz import race_page
 
         return race_page.save(self, path, self._start(start))
+
+    def view(self, start: int = 0) -> tuple[surfaces.Point, surfaces.Point]:
+        """The part of the domain that pictures show, x and y: minima, and paths from one start."""
+        surface = self.surface
+        paths = np.concatenate([run.theta[:, start] for run in self.runs])
+        points = np.concatenate([paths[surface.contains(paths.T)], surface.minima])
+        low, high = points.min(0), points.max(0)
+        size = np.maximum(high - low, SLIMMEST * (high - low).max() + 2 * self.radius)
+        middle, size = (low + high) / 2, (1 + 2 * MARGIN) * size
+        ends = np.clip(
+            [middle - size / 2, middle + size / 2], *np.transpose([surface.x, surface.y])
+        )
+        x, y = ends.T.tolist()
+        return tuple(x), tuple(y)
 
     def _repr_html_(self) -> str:
         """The page in a frame, for a notebook."""

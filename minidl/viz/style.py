@@ -46,6 +46,16 @@ STYLE: dict[Any, Any] = {
 }
 
 
+# colour and dashes of lines that are no rules
+LINES = tuple(
+    zip(
+        (COLOURS[name] for name in ("blue", "vermilion", "green", "purple", "black", "orange")),
+        ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "solid", (0, (5, 1.5))),
+        strict=True,
+    )
+)
+
+
 class Look(NamedTuple):
     """How one optimizer is drawn: its colour, marker and dashes, by Matplotlib's names."""
 

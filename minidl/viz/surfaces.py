@@ -132,11 +132,13 @@ class Surface:
                 gradient[axis] = tensor.grad
         return value.data.reshape(x.shape), gradient
 
-    def grid(self, n: int = GRID) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x (n,), y (n,) and f (n, n), a row for each y, over the domain."""
-        x, y = np.linspace(*self.x, n), np.linspace(*self.y, n)
+    def grid(
+        self, n: int = GRID, x: Point | None = None, y: Point | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x (n,), y (n,) and f (n, n), a row for each y, over the domain or a part of it."""
+        across, up = np.linspace(*(x or self.x), n), np.linspace(*(y or self.y), n)
         with dl.default_dtype("float64"), np.errstate(all="ignore"):
-            return x, y, self.at(np.array(np.meshgrid(x, y)))[0]
+            return across, up, self.at(np.array(np.meshgrid(across, up)))[0]
 
     def height(self, f: np.ndarray) -> np.ndarray:
         """Values f of the grid as pictures show them: log(1 + (f − lowest) / scale).

@@ -18,8 +18,9 @@ from minidl.viz.figures.batches import batch_paths
 from minidl.viz.figures.boundary import decision_boundary
 from minidl.viz.figures.family import family_tree
 from minidl.viz.figures.landscape import landscape
+from minidl.viz.figures.rate_and_loss import rate_and_loss
 from minidl.viz.figures.rates import learning_rates
-from minidl.viz.figures.schedules import every_schedule, rate_and_loss, warm_up_and_cool_down
+from minidl.viz.figures.schedules import every_schedule, warm_up_and_cool_down
 
 try:
     import matplotlib.pyplot as plt
@@ -50,8 +51,8 @@ FIGURES: dict[str, Callable[..., Any]] = {
     "schedules.png": every_schedule,
     "warm_up_and_cool_down.png": warm_up_and_cool_down,
     "rate_and_loss.png": rate_and_loss,
-    "moons.gif": lambda: decision_boundary("moons"),
-    "spirals.gif": lambda: decision_boundary("spirals"),
+    "moons.gif": lambda: decision_boundary("moons", hold=0),
+    "spirals.gif": lambda: decision_boundary("spirals", hold=0),
 }
 
 

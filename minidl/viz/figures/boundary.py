@@ -6,24 +6,18 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
+from contourpy import contour_generator
+from matplotlib.animation import FuncAnimation
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from minidl import _checks, losses, nn, optim
 from minidl.tensor import no_grad, softmax
 from minidl.training import evaluate, fit
 from minidl.viz import style
-
-try:
-    import matplotlib.pyplot as plt
-    from contourpy import contour_generator
-    from matplotlib.animation import FuncAnimation
-    from matplotlib.collections import LineCollection
-    from matplotlib.colors import to_rgb
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
-    ) from error
 
 LOOKS = [
     (style.COLOURS[name], marker)

@@ -1,8 +1,4 @@
-"""Pictures of learning-rate schedules: all of them, two ramps compared, what they do to the loss.
-
-Each function returns a Matplotlib figure. Phases are shaded: warm where the rate is raised, cool
-where it is lowered to its end, grey elsewhere.
-"""
+"""Pictures of learning-rate schedules: all of them, and two ramps compared."""
 
 from __future__ import annotations
 
@@ -10,32 +6,18 @@ import dataclasses
 import itertools
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
-from minidl import _checks, losses, nn, optim, schedulers
-from minidl.data import DataLoader
+from minidl import _checks, optim, schedulers
 from minidl.schedulers import ReduceOnPlateau, Schedule
 from minidl.tensor import Tensor
-from minidl.training import DivergenceError, History, fit
-from minidl.viz import style
+from minidl.viz import plots, style
 
-try:
-    import matplotlib.pyplot as plt
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullLocator
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
-    ) from error
-
-TINTS = {"warm-up": "#FBE3C0", "up": "#FBE3C0", "cool-down": "#CFE6F6", "down": "#CFE6F6"}
-GREYS = ("#F7F8F9", "#E9EBEE")
-POINTS = 72  # of an inch, in which letters are measured
 LABELS = {  # what a ramp does; where in it the label stands, and on which side of the line
     "linear": ("evenly", 0.7, "left", 1, 1),
     "cosine": ("gently, fast, gently", 0.28, "left", 1, 1),
@@ -46,10 +28,6 @@ PHASES = {
     "constant": "large steps\ncover the distance",
     "cool-down": "smaller and smaller steps:\nthe weights settle",
 }
-DASHES = ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
-HUES = tuple(
-    style.COLOURS[name] for name in ("blue", "vermilion", "green", "purple", "black", "orange")
-)
 
 
 # --- every schedule -----------------------------------------------------------------------------
@@ -153,7 +131,7 @@ def every_schedule(
                 panel.set_axis_off()
                 continue
             rates, loss = drawn[title]
-            panel.plot(rates, color=HUES[0], marker="o" if steps == 1 else "")
+            panel.plot(rates, color=style.COLOURS["blue"], marker="o" if steps == 1 else "")
             if loss is not None:
                 panel.plot(loss * peak, color=style.COLOURS["grey"], linewidth=1, zorder=1)
                 panel.text(
@@ -168,7 +146,7 @@ def every_schedule(
             panel.tick_params(labelsize=12, labelbottom=i + columns >= len(chosen))
             phases = chosen[title].phases()
             if len(phases) > 1:
-                shade(panel, phases, steps, inches=2.53, size=10)
+                plots.shade(panel, phases, steps, inches=2.53, size=10)
         figure.supxlabel("step t", size=14)
         figure.supylabel("learning rate η", size=14)
     return figure
@@ -214,29 +192,6 @@ def _rates(schedule: Schedule, steps: int) -> tuple[np.ndarray, np.ndarray | Non
     return rates, (logarithm - logarithm.min()) / (np.ptp(logarithm) or 1.0)
 
 
-def shade(
-    axes: Axes, phases: list[tuple[int, str]], steps: int, *, inches: float, size: float
-) -> None:
-    """Shade the phases that begin within the steps, and name them: upright where it is narrow.
-
-    inches  how wide the axes are
-    size    of the letters, in points
-    """
-    phases = [(start, name) for start, name in phases if start < steps]
-    ends = [*(start for start, _ in phases[1:]), steps]
-    for i, ((start, name), end) in enumerate(zip(phases, ends, strict=True)):
-        axes.axvspan(start, end, color=TINTS.get(name, GREYS[i % 2]), linewidth=0, zorder=0)
-        letters = (end - start) / steps * inches * POINTS / (0.57 * size)
-        words = name if len(name) <= letters else name.replace(" ", "\n")
-        fits = max(map(len, words.split("\n"))) <= letters
-        single = fits and words == name
-        axes.text(
-            (start + end) / 2, 0.88 if single else 0.97, words, size=size, ha="center",
-            va="baseline" if single else "top", linespacing=1, rotation=0 if fits else 90,
-            transform=axes.get_xaxis_transform(),
-        )  # fmt: skip
-
-
 # --- warm-up and cool-down ----------------------------------------------------------------------
 
 
@@ -273,7 +228,7 @@ def warm_up_and_cool_down(
     t = np.arange(steps)
     with plt.rc_context(style.STYLE):
         figure, axes = plt.subplots()
-        for (shape, schedule), hue, dashes in zip(ramps.items(), HUES, DASHES, strict=False):
+        for (shape, schedule), (hue, dashes) in zip(ramps.items(), style.LINES, strict=False):
             axes.plot(t, schedule(t), color=hue, linestyle=dashes, label=shape)
             words, share, beside, sideways, upwards = LABELS[shape]
             at = warmup + stable + round(share * cooldown)
@@ -286,10 +241,10 @@ def warm_up_and_cool_down(
         axes.set(xlim=(0, steps), ylim=(0, 1.62 * top), xlabel="step t", ylabel="learning rate η")
         axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.001 * top])
         phases = next(iter(ramps.values())).phases()
-        shade(axes, phases, steps, inches=9.2, size=17)
+        plots.shade(axes, phases, steps, inches=9.2, size=17)
         for (start, phase), (stop, _) in itertools.pairwise(phases):
             words = PHASES[phase]
-            if (stop - start) / steps * 9.2 * POINTS > 7 * max(map(len, words.split("\n"))):
+            if (stop - start) / steps * 9.2 * plots.POINTS > 7 * max(map(len, words.split("\n"))):
                 axes.text(
                     (start + stop) / 2, 0.86, words, transform=axes.get_xaxis_transform(),
                     size=13, ha="center", va="top", linespacing=1.15,
@@ -297,185 +252,3 @@ def warm_up_and_cool_down(
         title = "Warm-up takes the rate up, cool-down takes it down: evenly, gently or fast"
         axes.set_title(title, loc="left")
     return figure
-
-
-# --- what they do to the loss -------------------------------------------------------------------
-
-
-def rate_and_loss(
-    schedules: Mapping[str, Any] | None = None,
-    *,
-    data: tuple[Any, Any] | None = None,
-    hidden: Sequence[int] = (32, 32),
-    optimizer: Callable[..., Any] = optim.Adam,
-    batch_size: int = 16,
-    epochs: int = 12,
-    smooth: int = 45,
-    seed: int = 0,
-) -> Figure:
-    """The rate of some schedules, and under it the losses of a network trained with each.
-
-    schedules   {label: schedule or rate}, or {label: History} of trainings that have been run;
-                without them those of `usual`. A ReduceOnPlateau observes the validation loss.
-    data        (x, y) of shapes (samples, features) and (samples,), y whole numbers from 0; without
-                it scikit-learn's 1797 digits. A fifth, chosen by the seed, is for validation.
-    hidden      units of each hidden layer of the MLP, with ReLU between them
-    optimizer   the update rule, such as dl.optim.SGD, or a function (model, lr=schedule)
-    batch_size  samples a step, ≥ 1
-    epochs      how many times to go through the data, ≥ 1
-    smooth      the training loss drawn is the mean of so many steps, ≥ 1
-    seed        of the split, the weights, which are the same for all, and the order of the batches
-
-    The numbers on the right are the last ones. A training that diverges ends there, and its label
-    says so. ModuleNotFoundError without scikit-learn, if the digits are needed.
-    """
-    name = "rate_and_loss"
-    smooth = _checks.count(name, "smooth", smooth)
-    if schedules is not None and not (isinstance(schedules, Mapping) and schedules):
-        raise TypeError(f"{name}: schedules must be {{label: schedule}}, got {schedules!r}")
-    if schedules and all(isinstance(schedule, History) for schedule in schedules.values()):
-        return _draw_runs(schedules, smooth)
-    if not callable(optimizer):
-        raise TypeError(
-            f"{name}: optimizer must be an update rule, such as dl.optim.Adam, got {optimizer!r}"
-        )
-    x, y = _labelled(name, digits() if data is None else data)
-    training, validation = split(x, y, seed=seed)
-    batch_size = _checks.count(name, "batch_size", batch_size)
-    steps = _checks.count(name, "epochs", epochs) * math.ceil(len(training[0]) / batch_size)
-    histories = {}
-    for label, schedule in (schedules or usual(steps)).items():
-        if isinstance(schedule, History):
-            histories[label] = schedule
-            continue
-        observers = []
-        if isinstance(schedule, ReduceOnPlateau):
-            schedule = dataclasses.replace(schedule)  # with a memory of its own
-            observers.append(partial(_observe, schedule))
-        model = nn.MLP([x.shape[1], *hidden, int(y.max()) + 1], rng=seed)
-        loader = DataLoader(*training, batch_size, rng=seed)
-        try:
-            histories[label] = fit(
-                model, losses.cross_entropy, optimizer(model, lr=schedule), loader,
-                epochs=epochs, validation=validation, callbacks=observers, progress=False,
-            )  # fmt: skip
-        except DivergenceError as error:
-            histories[f"{label}: diverged"] = error.history
-    point = "A constant rate rattles on; where the rate falls, the loss does too"
-    return _draw_runs(histories, smooth, "" if schedules else point)
-
-
-def _observe(plateau: ReduceOnPlateau, epoch: int, history: History) -> None:
-    plateau.observe(history.validation[-1])
-
-
-def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
-    """A constant rate, warm-up with cosine decay, warm-up with cool-down; for so many steps ≥ 4."""
-    steps = _checks.count("usual", "steps", steps, 4)
-    up, down = math.ceil(steps / 10), math.ceil(steps / 4)
-    s = schedulers
-    return {
-        "constant": s.Constant(peak),
-        "warm-up,\ncosine decay": s.WarmUp(s.CosineDecay(peak, steps - up), up),
-        "warm-up,\ncool-down": s.warmup_stable_decay(peak, up, steps - up - down, down),
-    }
-
-
-def digits() -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's digits: 1797 × 64 pixels from 0 to 1, and which digits they are."""
-    try:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the digits come with scikit-learn: pip install 'minidl[examples]', or give data=(x, y)"
-        ) from error
-    x, y = load_digits(return_X_y=True)
-    return (x / 16).astype(np.float32), y
-
-
-def split(x: Any, y: Any, *, seed: int = 0) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """(x, y) for training and for validation, four fifths and one, in an order by the seed."""
-    x, y = np.asarray(x), np.asarray(y)
-    order = np.random.default_rng(seed).permutation(len(x))
-    train, held_out = np.split(order, [len(x) - len(x) // 5])
-    return (x[train], y[train]), (x[held_out], y[held_out])
-
-
-def _labelled(owner: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Samples and their labels as arrays, checked."""
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(f"{owner}: data must be a pair (x, y), got {type(data).__name__}")
-    x, y = map(np.asarray, data)
-    if x.ndim != 2 or y.shape != x.shape[:1] or len(x) < 5:
-        raise ValueError(
-            f"{owner}: data must be x of shape (samples, features) and y of shape (samples,), with "
-            f"5 samples or more, got {x.shape} and {y.shape}"
-        )
-    if y.dtype.kind not in "iu" or y.min() < 0:
-        raise ValueError(f"{owner}: y must be classes 0, 1, 2, …, whole numbers, got {y[:5]} …")
-    return x, y
-
-
-def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -> Figure:
-    for label, history in histories.items():
-        if not history.step_loss:
-            raise ValueError(f"rate_and_loss: the history {label!r} holds no step yet")
-    validated = any(history.validation for history in histories.values())
-    with plt.rc_context(style.STYLE):
-        figure, panels = plt.subplots(
-            2 + validated, sharex=True, figsize=(10, 7.4 if validated else 5.6),
-            height_ratios=(1, 1.2, 1.2)[: 2 + validated],
-        )  # fmt: skip
-        rates, *others = panels
-        looks = zip(itertools.cycle(HUES), itertools.cycle(DASHES), strict=False)
-        for (label, history), (hue, dashes) in zip(histories.items(), looks, strict=False):
-            steps = np.arange(1, len(history.lr) + 1)
-            window = min(smooth, len(steps))
-            means = np.convolve(history.step_loss, np.full(window, 1 / window), "valid")
-            ends = history.epoch_ends[: len(history.validation)]
-            points = [(steps, history.lr), (steps[window - 1 :], means), (ends, history.validation)]
-            for axes, (at, values), marker in zip(panels, points, ("", "", "o"), strict=False):
-                axes.plot(at, values, color=hue, linestyle=dashes, marker=marker, label=label)
-        rates.set(ylabel="learning rate η", ylim=(0, None))
-        rates.set_title(title, loc="left")
-        others[0].set_ylabel(f"training loss,\nmean of {smooth} steps")
-        if validated:
-            others[1].set_ylabel("validation\nloss")
-        for axes in others:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.yaxis.set_minor_locator(NullLocator())
-            axes.yaxis.set_major_formatter("{x:g}")
-        panels[-1].set(xlabel="step", xlim=(0, None))
-        panels[-1].margins(x=0.01)
-        _label_ends(rates, lambda line, value: line.get_label(), gap=0.4)
-        for axes in others:
-            _label_ends(axes, lambda line, value: f"{value:.2g}", gap=0.17)
-        figure.align_ylabels()
-    return figure
-
-
-def _label_ends(axes: Axes, words: Callable[[Any, float], str], gap: float) -> None:
-    """words(line, last value) beside the end of each line, a share `gap` of the height apart."""
-    lines, last = [], []
-    for line in axes.get_lines():
-        points: Any = line.get_xydata()
-        finite = points[np.isfinite(points).all(axis=1)]
-        if len(finite):
-            lines.append(line)
-            last.append(finite[-1])
-    if not lines:
-        return
-    heights = axes.transAxes.inverted().transform(axes.transData.transform(np.array(last)))[:, 1]
-    order = np.argsort(heights, kind="stable")
-    places = heights[order]
-    for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + gap)
-    places[-1] = min(places[-1], 1)
-    for i in reversed(range(len(places) - 1)):
-        places[i] = min(places[i], places[i + 1] - gap)
-    for place, i in zip(places, order, strict=True):
-        axes.text(
-            1.01, place, words(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
-            color=lines[i].get_color(), va="center", linespacing=1,
-        )  # fmt: skip

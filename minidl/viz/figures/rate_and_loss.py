@@ -1,0 +1,201 @@
+"""What schedules do: the rate of a training, and under it the losses."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+
+from minidl import _checks, losses, nn, optim, schedulers
+from minidl.data import DataLoader
+from minidl.schedulers import ReduceOnPlateau, Schedule
+from minidl.training import DivergenceError, History, fit
+from minidl.viz import style
+
+
+def rate_and_loss(
+    schedules: Mapping[str, Any] | None = None,
+    *,
+    data: tuple[Any, Any] | None = None,
+    hidden: Sequence[int] = (32, 32),
+    optimizer: Callable[..., Any] = optim.Adam,
+    batch_size: int = 16,
+    epochs: int = 12,
+    smooth: int = 45,
+    seed: int = 0,
+) -> Figure:
+    """The rate of some schedules, and under it the losses of a network trained with each.
+
+    schedules   {label: schedule or rate}, or {label: History} of trainings that have been run;
+                without them those of `usual`. A ReduceOnPlateau observes the validation loss.
+    data        (x, y) of shapes (samples, features) and (samples,), y whole numbers from 0; without
+                it scikit-learn's 1797 digits. A fifth, chosen by the seed, is for validation.
+    hidden      units of each hidden layer of the MLP, with ReLU between them
+    optimizer   the update rule, such as dl.optim.SGD, or a function (model, lr=schedule)
+    batch_size  samples a step, ≥ 1
+    epochs      how many times to go through the data, ≥ 1
+    smooth      the training loss drawn is the mean of so many steps, ≥ 1
+    seed        of the split, the weights, which are the same for all, and the order of the batches
+
+    The numbers on the right are the last ones. A training that diverges ends there, and its label
+    says so. ModuleNotFoundError without scikit-learn, if the digits are needed.
+    """
+    name = "rate_and_loss"
+    smooth = _checks.count(name, "smooth", smooth)
+    if schedules is not None and not (isinstance(schedules, Mapping) and schedules):
+        raise TypeError(f"{name}: schedules must be {{label: schedule}}, got {schedules!r}")
+    if schedules and all(isinstance(schedule, History) for schedule in schedules.values()):
+        return _draw_runs(schedules, smooth)
+    if not callable(optimizer):
+        raise TypeError(
+            f"{name}: optimizer must be an update rule, such as dl.optim.Adam, got {optimizer!r}"
+        )
+    x, y = _labelled(name, digits() if data is None else data)
+    training, validation = split(x, y, seed=seed)
+    batch_size = _checks.count(name, "batch_size", batch_size)
+    steps = _checks.count(name, "epochs", epochs) * math.ceil(len(training[0]) / batch_size)
+    histories = {}
+    for label, schedule in (schedules or usual(steps)).items():
+        if isinstance(schedule, History):
+            histories[label] = schedule
+            continue
+        observers = []
+        if isinstance(schedule, ReduceOnPlateau):
+            schedule = dataclasses.replace(schedule)  # with a memory of its own
+            observers.append(partial(_observe, schedule))
+        model = nn.MLP([x.shape[1], *hidden, int(y.max()) + 1], rng=seed)
+        loader = DataLoader(*training, batch_size, rng=seed)
+        try:
+            histories[label] = fit(
+                model, losses.cross_entropy, optimizer(model, lr=schedule), loader,
+                epochs=epochs, validation=validation, callbacks=observers, progress=False,
+            )  # fmt: skip
+        except DivergenceError as error:
+            histories[f"{label}: diverged"] = error.history
+    point = "A constant rate rattles on; where the rate falls, the loss does too"
+    return _draw_runs(histories, smooth, "" if schedules else point)
+
+
+def _observe(plateau: ReduceOnPlateau, epoch: int, history: History) -> None:
+    plateau.observe(history.validation[-1])
+
+
+def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
+    """A constant rate, warm-up with cosine decay, warm-up with cool-down; for so many steps ≥ 4."""
+    steps = _checks.count("usual", "steps", steps, 4)
+    up, down = math.ceil(steps / 10), math.ceil(steps / 4)
+    s = schedulers
+    return {
+        "constant": s.Constant(peak),
+        "warm-up,\ncosine decay": s.WarmUp(s.CosineDecay(peak, steps - up), up),
+        "warm-up,\ncool-down": s.warmup_stable_decay(peak, up, steps - up - down, down),
+    }
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's digits: 1797 × 64 pixels from 0 to 1, and which digits they are."""
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the digits come with scikit-learn: pip install 'minidl[examples]', or give data=(x, y)"
+        ) from error
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype(np.float32), y
+
+
+def split(x: Any, y: Any, *, seed: int = 0) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """(x, y) for training and for validation, four fifths and one, in an order by the seed."""
+    x, y = np.asarray(x), np.asarray(y)
+    order = np.random.default_rng(seed).permutation(len(x))
+    train, held_out = np.split(order, [len(x) - len(x) // 5])
+    return (x[train], y[train]), (x[held_out], y[held_out])
+
+
+def _labelled(owner: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Samples and their labels as arrays, checked."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(f"{owner}: data must be a pair (x, y), got {type(data).__name__}")
+    x, y = map(np.asarray, data)
+    if x.ndim != 2 or y.shape != x.shape[:1] or len(x) < 5:
+        raise ValueError(
+            f"{owner}: data must be x of shape (samples, features) and y of shape (samples,), with "
+            f"5 samples or more, got {x.shape} and {y.shape}"
+        )
+    if y.dtype.kind not in "iu" or y.min() < 0:
+        raise ValueError(f"{owner}: y must be classes 0, 1, 2, …, whole numbers, got {y[:5]} …")
+    return x, y
+
+
+def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -> Figure:
+    for label, history in histories.items():
+        if not history.step_loss:
+            raise ValueError(f"rate_and_loss: the history {label!r} holds no step yet")
+    validated = any(history.validation for history in histories.values())
+    with plt.rc_context(style.STYLE):
+        figure, panels = plt.subplots(
+            2 + validated, sharex=True, figsize=(10, 7.4 if validated else 5.6),
+            height_ratios=(1, 1.2, 1.2)[: 2 + validated],
+        )  # fmt: skip
+        rates, *others = panels
+        looks = itertools.cycle(style.LINES)
+        for (label, history), (hue, dashes) in zip(histories.items(), looks, strict=False):
+            steps = np.arange(1, len(history.lr) + 1)
+            window = min(smooth, len(steps))
+            means = np.convolve(history.step_loss, np.full(window, 1 / window), "valid")
+            ends = history.epoch_ends[: len(history.validation)]
+            points = [(steps, history.lr), (steps[window - 1 :], means), (ends, history.validation)]
+            for axes, (at, values), marker in zip(panels, points, ("", "", "o"), strict=False):
+                axes.plot(at, values, color=hue, linestyle=dashes, marker=marker, label=label)
+        rates.set(ylabel="learning rate η", ylim=(0, None))
+        rates.set_title(title, loc="left")
+        others[0].set_ylabel(f"training loss,\nmean of {smooth} steps")
+        if validated:
+            others[1].set_ylabel("validation\nloss")
+        for axes in others:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter("{x:g}")
+        panels[-1].set(xlabel="step", xlim=(0, None))
+        panels[-1].margins(x=0.01)
+        _label_ends(rates, lambda line, value: line.get_label(), gap=0.4)
+        for axes in others:
+            _label_ends(axes, lambda line, value: f"{value:.2g}", gap=0.17)
+        figure.align_ylabels()
+    return figure
+
+
+def _label_ends(axes: Axes, words: Callable[[Any, float], str], gap: float) -> None:
+    """words(line, last value) beside the end of each line, a share `gap` of the height apart."""
+    lines, last = [], []
+    for line in axes.get_lines():
+        points: Any = line.get_xydata()
+        finite = points[np.isfinite(points).all(axis=1)]
+        if len(finite):
+            lines.append(line)
+            last.append(finite[-1])
+    if not lines:
+        return
+    heights = axes.transAxes.inverted().transform(axes.transData.transform(np.array(last)))[:, 1]
+    order = np.argsort(heights, kind="stable")
+    places = heights[order]
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    places[-1] = min(places[-1], 1)
+    for i in reversed(range(len(places) - 1)):
+        places[i] = min(places[i], places[i + 1] - gap)
+    for place, i in zip(places, order, strict=True):
+        axes.text(
+            1.01, place, words(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
+            color=lines[i].get_color(), va="center", linespacing=1,
+        )  # fmt: skip
