@@ -1,13 +1,10 @@
 """The animation of the decision boundary, by the data in its artists and in its files."""
 
-import itertools
-import sys
-
 import matplotlib as mpl
 import numpy as np
 import pytest
+from drawn import check_texts
 from PIL import Image
-from test_figures_schedules import drawn_texts
 
 import minidl as dl
 
@@ -286,14 +283,9 @@ def test_no_words_overlap_or_leave_the_picture_in_any_frame():
     film = Film("spirals", resolution=4)
     for k in (0, film.frames[-1]):
         film.show(k)
-        texts = drawn_texts(film.figure)
+        texts = check_texts(film.figure)
         assert len(texts) > 15
         assert min(text.get_fontsize() for text in texts) >= 13
-        for text, box in texts.items():
-            assert film.figure.bbox.padded(1).contains(box.x0, box.y0), text
-            assert film.figure.bbox.padded(1).contains(box.x1, box.y1), text
-        for (one, a), (other, b) in itertools.combinations(texts.items(), 2):
-            assert not a.padded(-0.5).overlaps(b.padded(-0.5)), (one, other)
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -335,11 +327,3 @@ def test_it_is_an_animation_and_leaves_the_settings_of_matplotlib_alone():
     film = Film("moons", **SMALL)
     assert isinstance(film.animation, FuncAnimation)
     assert dict(mpl.rcParams) == before
-
-
-def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
-    for name in "matplotlib", "matplotlib.pyplot":
-        monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.delitem(sys.modules, "minidl.viz.figures.boundary")
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'minidl\[viz\]'"):
-        __import__("minidl.viz.figures.boundary")

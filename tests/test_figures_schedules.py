@@ -8,13 +8,13 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pytest
+from drawn import check_texts
 
 import minidl as dl
 from minidl import schedulers
 
 mpl.use("Agg")
 from matplotlib import pyplot
-from matplotlib.text import Text
 
 from minidl.viz import style
 from minidl.viz.figures.rate_and_loss import digits, rate_and_loss, split, usual
@@ -53,21 +53,6 @@ def rates(line):
 
 def spans(axes):
     return [(span.get_x(), span.get_x() + span.get_width()) for span in axes.patches]
-
-
-def drawn_texts(figure):
-    """The texts that are drawn, with their boxes in pixels."""
-    seen = {}
-
-    def draw(text, renderer):
-        seen[text] = text.get_window_extent()
-        original(text, renderer)
-
-    original = Text.draw
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Text, "draw", draw)
-        figure.canvas.draw()
-    return {t: box for t, box in seen.items() if t.get_visible() and t.get_text().strip()}
 
 
 # --- every schedule -----------------------------------------------------------------------------
@@ -400,14 +385,7 @@ def test_a_split_keeps_every_sample_once():
     "draw", [every_schedule, warm_up_and_cool_down, rate_and_loss], ids=lambda f: f.__name__
 )
 def test_no_texts_overlap_or_leave_the_picture(draw):
-    figure = draw()
-    texts = drawn_texts(figure)
-    assert len(texts) > 10
-    for text, box in texts.items():
-        assert figure.bbox.padded(1).contains(box.x0, box.y0), text
-        assert figure.bbox.padded(1).contains(box.x1, box.y1), text
-    for (one, a), (other, b) in itertools.combinations(texts.items(), 2):
-        assert not a.padded(-0.5).overlaps(b.padded(-0.5)), (one, other)
+    assert len(check_texts(draw())) > 10
 
 
 @pytest.mark.parametrize("draw", [every_schedule, warm_up_and_cool_down])

@@ -1,0 +1,33 @@
+"""What the tests of pictures ask of a Matplotlib figure."""
+
+import itertools
+
+import pytest
+from matplotlib.text import Text
+
+
+def drawn_texts(figure):
+    """The texts that are drawn, with their boxes in pixels."""
+    seen = {}
+
+    def draw(text, renderer):
+        seen[text] = text.get_window_extent()
+        original(text, renderer)
+
+    original = Text.draw
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Text, "draw", draw)
+        figure.canvas.draw()
+    return {t: box for t, box in seen.items() if t.get_visible() and t.get_text().strip()}
+
+
+def check_texts(figure):
+    """No text lies on another, and none leaves the figure; returns them."""
+    texts = drawn_texts(figure)
+    whole = figure.bbox.padded(1)
+    for text, box in texts.items():
+        assert whole.contains(box.x0, box.y0), text
+        assert whole.contains(box.x1, box.y1), text
+    for (one, a), (other, b) in itertools.combinations(texts.items(), 2):
+        assert not a.padded(-0.5).overlaps(b.padded(-0.5)), (one, other)
+    return texts
