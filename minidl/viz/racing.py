@@ -11,7 +11,7 @@ import difflib
 import functools
 import numbers
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from minidl.viz.surfaces import Surface
 GLOBAL, LOCAL = "global minimum", "local minimum"
 SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
 MOVING, OSCILLATING, DIVERGED = "still moving", "oscillating", "diverged"
-LAST, LEAST = 10, 10  # the last tenth of the steps, ten at least, tells how a run ended
+LAST, LEAST = 10, 10  # the last tenth of the points, ten at least, tells how a run ended
 SLOWEST, FASTEST = 1e-4, 10.0  # the rates between which tuning looks
+MANY = 4  # minima that a table names
 MARGIN, SLIMMEST = 0.15, 0.8  # around what a picture shows, and its shorter side by the longer
 Build = Callable[..., Any]
 
@@ -44,7 +45,8 @@ class Run:
     theta      (steps + 1, starts, 2), where it was: theta[k]
     loss       (steps + 1, starts), the surface there
     gradient   (steps + 1, starts, 2), what backward gave there, with the noise, if there is any
-    state      for each of the rule's arrays, such as "m" and "v", (steps + 1, starts, 2)
+    state      for each of the rule's arrays, such as "m" and "v", (steps + 1, starts, 2); for a
+               number that it keeps beside them, (steps + 1, 1)
     lr         (steps,), the rate of each step
     verdicts   for each start, how it ended
     arrived    for each start, the first step from which on it stays at the goal, or None
@@ -167,7 +169,9 @@ class Race:
         if surface.formula:
             lines.append(surface.formula)
         if len(surface.minima):
-            goals = " or ".join(map(_at, surface.minima))
+            goals = " or ".join(map(_at, surface.minima[:MANY]))
+            if (more := len(surface.minima) - MANY) > 0:
+                goals += f" or {more} points more"
             found = ", the lowest point found" if surface.searched else ""
             lines.append(f"goal: within {self.radius:g} of {goals}{found}")
         else:
@@ -179,6 +183,11 @@ class Race:
                 f"rates: the best of {len(tried)} from {min(tried):g} to {max(tried):g} for each: "
                 "the most starts that arrive, then the fewest steps, then the lowest f"
             )
+            ends = {f"{rate:g}" for rate in (min(tried), max(tried))}
+            if edge := [run.name for run in self.runs if run.rate in ends]:
+                lines.append(
+                    f"best at the end of these rates, so perhaps not best: {', '.join(edge)}"
+                )
         given = [run.optimizer.groups[0]["lr"] for run in self.runs]
         schedules = dict.fromkeys(repr(lr) for lr in given if isinstance(lr, Schedule))
         return [*lines, *(f"rate: {schedule}" for schedule in schedules)]
@@ -241,7 +250,7 @@ def race(
 
     Nothing is clipped: what diverges, diverges. The verdicts: "global minimum", within the goal at
     the end; "diverged", not finite, or ended outside the domain, either higher than f is inside of
-    it or by more than its width; else the last tenth of the steps decides, ten steps at least. A
+    it or by more than its width; else the last tenth of its points decides, ten at least. A
     run that stayed within a circle of the goal's size and is that near to a gradient of 0 has ended
     in a "local minimum", "stuck at a saddle" or "stuck at a maximum". A run that left such a circle
     and went at least five times as far as it got ahead is "oscillating"; how far it got is twice
@@ -261,7 +270,10 @@ def race(
     Adam       0.1   stuck at a saddle  –              1.013e−10     (1.423e−5, 0)
     """
     ground = surfaces.surface(surface)
-    steps, budget = _checks.count("race", "steps", steps), _checks.count("race", "budget", budget)
+    steps, budget = (
+        _checks.count("race", "steps", steps),
+        _checks.count("race", "budget", budget, 2),
+    )
     tune, noise = _checks.flag("race", "tune", tune), _checks.number("race", "noise", noise)
     radius = ground.width * _checks.number("race", "tolerance", tolerance, above=True, high=1)
     generator = np.random.default_rng(rng)
@@ -304,6 +316,11 @@ def _builds(optimizers: Any) -> dict[str, Build]:
         return {str(label): _build(rule)[1] for label, rule in optimizers.items()} or _none()
     if isinstance(optimizers, str | type) or callable(optimizers):
         optimizers = [optimizers]
+    if not isinstance(optimizers, Iterable):
+        raise TypeError(
+            "race: optimizers must be names, classes, functions or a dict of them, got "
+            f"{optimizers!r}"
+        )
     found: dict[str, Build] = {}
     for rule in optimizers:
         name, build = _build(rule)
@@ -337,7 +354,8 @@ def _build(rule: Any) -> tuple[str, Build]:
             "race: an optimizer must be a name, a class, or a function that makes one of a list of "
             f"parameters, got {rule!r}"
         )
-    return getattr(rule, "__name__", type(rule).__name__), rule
+    name = getattr(rule, "__name__", type(rule).__name__)
+    return "your optimizer" if name == "<lambda>" else name, rule
 
 
 def _rates(lr: Any, tune: bool, builds: Mapping[str, Build]) -> dict[str, dict[str, Any]]:
@@ -348,6 +366,7 @@ def _rates(lr: Any, tune: bool, builds: Mapping[str, Build]) -> dict[str, dict[s
         )
     if not isinstance(lr, Mapping):
         return {name: {} if lr is None else {"lr": lr} for name in builds}
+    lr = {str(name): rate for name, rate in lr.items()}
     if unknown := [name for name in lr if name not in builds]:
         raise ValueError(
             f"race: lr names {', '.join(map(repr, unknown))}, but the optimizers are called "
@@ -392,6 +411,8 @@ def _entry(name: str, build: Build, options: dict[str, Any], starts: np.ndarray)
         ) from error
     if not isinstance(optimizer, optim.Optimizer):
         raise TypeError(f"race: {name} must make an optimizer, got {optimizer!r}")
+    if parameter not in optimizer.state:
+        raise ValueError(f"race: {name} must be made of the parameters that it is given")
     if isinstance(optimizer.groups[0]["lr"], ReduceOnPlateau):
         raise ValueError(
             f"race: {name} has ReduceOnPlateau, which answers to a metric; a race takes schedules "
@@ -409,7 +430,7 @@ def _walk(
     for entry, g in zip(entries, gradient, strict=True):
         entry.parameter.grad = g
     for k in range(steps + 1):
-        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             for here, entry in zip(theta, entries, strict=True):
                 here[...] = entry.parameter.data
             loss, slope = surface.at(theta.swapaxes(0, 1))
@@ -518,7 +539,8 @@ def _judge(runs: list[Run], surface: Surface, radius: float) -> None:
         low, high = (np.array([surface.x, surface.y])[:, i, None, None] for i in (0, 1))
         end = theta[..., -1]
         outside = np.maximum(low - end, end - high).max(0)
-        higher = np.stack([run.loss[-1] for run in runs]) > np.nanmax(surface.grid(21)[2])
+        loss, ground = np.stack([run.loss[-1] for run in runs]), surface.grid(21)[2]
+        higher = loss > np.max(ground, where=np.isfinite(ground), initial=-np.inf)
         away = (outside > surface.width) | (outside > 0) & higher
         finite = np.isfinite(theta).all((0, -1))
         last = theta[..., -max(LEAST, theta.shape[-1] // LAST) :]
@@ -530,10 +552,14 @@ def _judge(runs: list[Run], surface: Surface, radius: float) -> None:
     where = np.where(finite, end, 0).reshape(2, -1)
     kind = surface.stationary(where, radius)[1].reshape(finite.shape)
     resting = spread <= radius
+    lowest = np.full(finite.shape, False)
+    if surface.searched:  # there may be a valley of minima: any point of it is one
+        level = np.max(surface.at(surface.minima.T)[0], initial=-1e300)
+        lowest = (kind == "minimum") & (loss <= level + 1e-12 * (1 + abs(level)))
     verdicts = np.select(
         [
             ~finite | away,
-            inside[..., -1],
+            inside[..., -1] | resting & lowest,
             resting & (kind == "minimum"),
             resting & (kind == "saddle"),
             resting & (kind == "maximum"),

@@ -114,18 +114,19 @@ class Surface:
 
     def _at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, y = (dl.Tensor(p, requires_grad=True) for p in points)
-        value = self.function(x, y)
-        if not isinstance(value, dl.Tensor):
-            raise TypeError(
-                f"{self.name} must give a Tensor, made of x and y by minidl's functions, got "
-                f"{type(value).__name__}"
-            )
-        if value.shape != x.shape and value.size != x.size:
-            raise ValueError(
-                f"{self.name} must give one number for a point, got shape {value.shape}"
-            )
-        if value.requires_grad:
-            value.backward(np.ones(value.shape, value.dtype))
+        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+            value = self.function(x, y)
+            if not isinstance(value, dl.Tensor):
+                raise TypeError(
+                    f"{self.name} must give a Tensor, made of x and y by minidl's functions, got "
+                    f"{type(value).__name__}"
+                )
+            if value.shape != x.shape and value.size != x.size:
+                raise ValueError(
+                    f"{self.name} must give one number for a point, got shape {value.shape}"
+                )
+            if value.requires_grad:
+                value.backward(np.ones(value.shape, value.dtype))
         gradient = np.zeros(points.shape)
         for axis, tensor in enumerate((x, y)):
             if tensor.grad is not None:
@@ -137,8 +138,7 @@ class Surface:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x (n,), y (n,) and f (n, n), a row for each y, over the domain or a part of it."""
         across, up = np.linspace(*(x or self.x), n), np.linspace(*(y or self.y), n)
-        with dl.default_dtype("float64"), np.errstate(all="ignore"):
-            return across, up, self.at(np.array(np.meshgrid(across, up)))[0]
+        return across, up, self.at(np.array(np.meshgrid(across, up)))[0]
 
     def height(self, f: np.ndarray) -> np.ndarray:
         """Values f of the grid as pictures show them: log(1 + (f − lowest) / scale).
@@ -153,13 +153,13 @@ class Surface:
         """The stationary points near by: (2, n) points → (2, n) points, and (n,) words.
 
         They are found by Newton's method, with central differences of the gradient for the Hessian.
-        A word is "minimum", "saddle" or "maximum", by the signs of the Hessian's eigenvalues, where
-        a direction in which the surface is flat counts as a minimum's; or "" where no gradient of 0
-        is found within that distance.
+        A word is "minimum", "saddle" or "maximum", by the signs of the Hessian's eigenvalues, of
+        which one may be 0, where the surface is flat; or "" where no gradient of 0 is found within
+        that distance.
         """
         here, h = np.array(points, np.float64), 1e-5 * self.width
         offsets = h * np.array([[0, 1, -1, 0, 0], [0, 0, 0, 1, -1.0]])
-        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
             for _ in range(20):
                 g = self.at(here[:, :, None] + offsets[:, None])[1]
                 hessian = np.stack([g[..., 1] - g[..., 2], g[..., 3] - g[..., 4]]) / (2 * h)
@@ -183,28 +183,27 @@ class Surface:
         low, high = np.transpose([self.x, self.y])
         shares = np.random.default_rng(0).random((2, 3))
         points, h = low[:, None] + (high - low)[:, None] * shares, 1e-6 * self.width
-        with dl.default_dtype("float64"), np.errstate(all="ignore"):
-            single = [self._at(point) for point in points.T]
-            for point, (value, gradient) in zip(points.T, single, strict=True):
-                for axis, name in enumerate("xy"):
-                    ahead, back = point.copy(), point.copy()
-                    ahead[axis] += h
-                    back[axis] -= h
-                    up, down = self._at(ahead)[0], self._at(back)[0]
-                    difference = float(up - down) / (2 * h)
-                    error = abs(difference - gradient[axis])
-                    rounding = 1e-9 * (abs(float(value)) + 1) / h
-                    if error > 1e-3 * abs(difference) + rounding:
-                        raise ValueError(
-                            f"{self.name}: at ({point[0]:.4g}, {point[1]:.4g}) its derivative by "
-                            f"{name} is {difference:.4g} by central differences, but backward "
-                            f"finds {gradient[axis]:.4g}. Is each function in it minidl's, such "
-                            "as dl.sin for math.sin?"
-                        )
-            try:
-                value, gradient = self._at(points)
-            except Exception:  # whatever a function for one point does with arrays
-                return False
+        single = [self._at(point) for point in points.T]
+        for point, (value, gradient) in zip(points.T, single, strict=True):
+            for axis, name in enumerate("xy"):
+                ahead, back = point.copy(), point.copy()
+                ahead[axis] += h
+                back[axis] -= h
+                up, down = self._at(ahead)[0], self._at(back)[0]
+                difference = float(up - down) / (2 * h)
+                error = abs(difference - gradient[axis])
+                rounding = 1e-9 * (abs(float(value)) + 1) / h
+                if error > 1e-3 * abs(difference) + rounding:
+                    raise ValueError(
+                        f"{self.name}: at ({point[0]:.4g}, {point[1]:.4g}) its derivative by "
+                        f"{name} is {difference:.4g} by central differences, but backward "
+                        f"finds {gradient[axis]:.4g}. Is each function in it minidl's, such "
+                        "as dl.sin for math.sin?"
+                    )
+        try:
+            value, gradient = self._at(points)
+        except Exception:  # whatever a function for one point does with arrays
+            return False
         alike = [
             np.allclose(value[i], v, 1e-12, 0, True)
             and np.allclose(gradient[:, i], g, 1e-9, 1e-12, True)
@@ -225,21 +224,19 @@ class Surface:
         ]
         rows, columns = np.nonzero((inner <= np.min(shifted, 0)) & np.isfinite(inner))
         order = np.argsort(inner[rows, columns], kind="stable")[:32]
-        cell = self.width / (GRID - 1)
         if not order.size:
             return np.empty((0, 2))
         lowest = np.stack([x[columns[order] + 1], y[rows[order] + 1]])
-        refined, kinds = self.stationary(lowest, 3 * cell)
-        found = np.where(kinds == "minimum", refined, lowest).T
-        with dl.default_dtype("float64"):
-            values = self.at(found.T)[0]
-        finite = z[np.isfinite(z)]
-        close = 1e-9 * (finite.max() - finite.min() + 1e-300)
-        if finite.min() < values.min() - close:  # the domain's edge is lower
+        refined, kinds = self.stationary(lowest, self.width)
+        found = np.where(kinds == "minimum", refined, lowest)
+        found = found[:, self.contains(found)].T
+        values, edge = self.at(found.T)[0], np.min(z)
+        close = 1e-9 * (np.max(z, where=np.isfinite(z), initial=edge) - edge)
+        if not len(found) or edge < values.min() - close:  # it is lower at the domain's edge
             return np.empty((0, 2))
         kept: list[np.ndarray] = []
         for point in found[values <= values.min() + close]:
-            if all(np.hypot(*(point - other)) > cell for other in kept):
+            if all(np.hypot(*(point - other)) > self.width / GRID for other in kept):
                 kept.append(point)
         return np.array(kept)
 
