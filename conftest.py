@@ -13,7 +13,7 @@ settings.load_profile("minidl")
 
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-collect_ignore = [] if BROWSER else ["tests/test_page_in_a_browser.py"]
+collect_ignore_glob = [] if BROWSER else ["tests/test_*_in_a_browser.py"]
 
 
 def pytest_addoption(parser):
@@ -21,7 +21,7 @@ def pytest_addoption(parser):
 
 
 def pytest_report_header(config):
-    without = "none, so tests/test_page_in_a_browser.py is left out: install Chromium"
+    without = "none, so tests/test_*_in_a_browser.py are left out: install Chromium"
     return [
         f"seed: {config.getoption('seed')} (another one: --seed N); hypothesis is derandomized",
         f"browser: {BROWSER or without}",

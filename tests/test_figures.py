@@ -167,7 +167,7 @@ def test_a_new_rule_appears_by_itself_with_its_ancestors_source_and_family_colou
     boxes, arrows = boxes_and_arrows(figure)
     assert {("Momentum", "Heavy"), ("stones", "Heavy")} <= set(arrows)
     assert "Atlas 2030" in [text.get_text() for text in figure.axes[0].texts]
-    assert boxes["Heavy"].get_edgecolor() == colors.to_rgba(style.look("Momentum").colour)
+    assert boxes["Heavy"].get_edgecolor() == colors.to_rgba(style.LOOKS["Momentum"].colour)
 
 
 def test_a_rule_without_words_of_its_own_stems_from_its_class():

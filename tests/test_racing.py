@@ -826,3 +826,43 @@ def test_races_need_numpy_alone():
     assert run.returncode == 0, run.stderr
     imported = {name for name in run.stdout.split() if not name.startswith(("_cython", "cython"))}
     assert imported - sys.stdlib_module_names == {"minidl", "numpy"}
+
+
+# --- what pictures ask --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_the_view_holds_the_minima_and_the_paths_inside_the_domain_with_a_margin(surface):
+    result = race(surface, ["SGD", "Adam"], steps=60, lr=0.01)
+    domain = (low, high) = np.transpose([result.surface.x, result.surface.y])
+    left, right = np.transpose(result.view())
+    points = np.concatenate([run.theta[:, 0] for run in result.runs] + [result.surface.minima])
+    points = points[((low <= points) & (points <= high)).all(1)]
+    margin = 0.15 * np.ptp(points, axis=0)
+    assert (left <= np.maximum(points.min(0) - margin, low)).all()
+    assert (right >= np.minimum(points.max(0) + margin, high)).all()
+    assert (left >= domain[0]).all()
+    assert (right <= domain[1]).all()
+
+
+def test_a_view_is_not_slim_where_the_domain_allows():
+    (left, right), (bottom, top) = race("plateau", "SGD", start=(-4, 0), steps=5).view()
+    assert (right - left) * 0.7 < top - bottom < right - left
+    (left, right), (bottom, top) = race("bowl", "SGD", start=(0, 0), steps=5).view()
+    assert right - left == top - bottom > 0  # of a point
+
+
+def test_the_view_is_of_one_start():
+    result = race("himmelblau", "SGD", start=[(0, 0), (-4.9, 4.9)], steps=5)
+    assert result.view(1)[0][0] < result.view(0)[0][0]
+
+
+def test_facts_tell_of_all_starts_or_of_one():
+    result = race("bowl", "SGD", start=[(1, 1), (2, 2)], steps=1, noise=0.5)
+    assert result.facts() == [
+        "1 step from 2 starts",
+        "goal: within 0.08 of (0, 0)",
+        "noise: 0.5 in each entry of each gradient",
+    ]
+    assert result.facts(1)[0] == "1 step from (2, 2), start 2 of 2"
+    assert race("bowl", "SGD", start=(1, 1), steps=2).facts()[0] == "2 steps from (1, 1)"

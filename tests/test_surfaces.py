@@ -572,3 +572,21 @@ def test_a_surface_leaves_the_default_dtype_and_numpys_random_state_alone():
         Surface(sine)
     assert pickle.dumps(np.random.get_state()) == state  # noqa: NPY002
     assert dl.get_default_dtype() == np.float32
+
+
+def test_a_grid_of_a_part_has_a_row_for_each_y():
+    surface = SURFACES["beale"]
+    x, y, f = surface.grid(5, (0, 4), (-1, 1))
+    assert (x.tolist(), y.tolist()) == ([0, 1, 2, 3, 4], [-1, -0.5, 0, 0.5, 1])
+    assert f[3, 3] == 0
+    assert f[4, 1] == surface.at(np.array([1.0, 1.0]))[0]
+
+
+def test_heights_are_logarithms_above_the_lowest_by_a_scale_of_the_valley():
+    f = np.arange(101.0).reshape(1, -1) + 7
+    high, scale = surfaces.heights(f, 7.0)
+    assert scale == 3
+    np.testing.assert_allclose(high[0], np.log(1 + np.arange(101) / 3), rtol=1e-15)
+    holes, _ = surfaces.heights(np.where(f > 90, np.nan, f), 7.0)
+    assert np.isnan(holes).tolist() == (f > 90).tolist()
+    assert surfaces.heights(np.full((2, 2), 3.0), 3.0)[0].tolist() == [[0, 0], [0, 0]]

@@ -1,4 +1,4 @@
-"""The walkthrough as a page: one HTML file that needs nothing else. It is made with Jinja2."""
+"""Pages: one HTML file each that needs nothing else, made with Jinja2; and the walkthrough's."""
 
 from __future__ import annotations
 
@@ -26,30 +26,43 @@ HEAT = 48  # cells of a heat map, each way
 EMBEDDED, LINES, HEATS = 500_000, 10_000, 200
 
 
-def page(story: Story) -> str:
-    """The page of a walkthrough."""
+def render(template: str, data: Any, **words: Any) -> str:
+    """A page made of one of the templates here; its scripts find the data as JSON."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("minidl", "viz"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    data = json.dumps(_Data(story).whole(), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for mark in "<>&\u2028\u2029":  # which would end the script, or the line
-        data = data.replace(mark, f"\\u{ord(mark):04x}")
-    return environment.get_template("walkthrough.html.j2").render(
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return environment.get_template(template).render(
+        data=jinja2.utils.markupsafe.Markup(text), **words
+    )
+
+
+def framed(text: str, title: str, height: int) -> str:
+    """A page in a frame of its own, for a notebook."""
+    return (
+        f'<iframe srcdoc="{html.escape(text)}" title="{html.escape(title)}" '
+        f'style="width:100%;height:{height}px;border:0"></iframe>'
+    )
+
+
+def page(story: Story) -> str:
+    """The page of a walkthrough."""
+    return render(
+        "walkthrough.html.j2",
+        _Data(story).whole(),
         title=_title(story.walk),
         graph=jinja2.utils.markupsafe.Markup(story.graph()),
-        data=jinja2.utils.markupsafe.Markup(data),
         text=str(story.walk),
     )
 
 
 def frame(story: Story, height: int = 720) -> str:
     """The page in a frame of its own, for a notebook."""
-    return (
-        f'<iframe srcdoc="{html.escape(page(story))}" title="{html.escape(_title(story.walk))}" '
-        f'style="width:100%;height:{height}px;border:0"></iframe>'
-    )
+    return framed(page(story), _title(story.walk), height)
 
 
 def _title(walk: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks, _files
-from minidl.viz.style import COLOURS, STYLE, look
+from minidl.viz.style import COLOURS, STYLE
+from minidl.viz.surfaces import heights
 
 try:
     import matplotlib.pyplot as plt
@@ -100,7 +101,7 @@ def plot_history(history: Any) -> Any:
 def contours(axes: Any, surface: Any, view: Any) -> None:
     """A part of the surface as lines of equal height, its minima as stars."""
     x, y, z = surface.grid(201, *view)
-    height = surface.height(z)
+    height, _ = heights(z, np.min(z, where=np.isfinite(z), initial=np.inf))
     levels = np.linspace(np.nanmin(height), np.nanmax(height), LEVELS + 1)
     axes.contourf(x, y, height, levels, cmap="Blues", alpha=0.35, zorder=0)
     axes.contour(x, y, height, levels, colors="#7b8ca3", linewidths=0.7, alpha=0.6, zorder=1)
@@ -139,7 +140,8 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
     contours(axes, race.surface, race.view(start))
     x, y = race.starts[start]
     axes.plot([x], [y], "o", markersize=10, color="white", mec=COLOURS["black"], mew=2, zorder=3)
-    tracks = [track(axes, run, i) for i, run in enumerate(race.runs)]
+    looks = race.looks()
+    tracks = [track(axes, look) for look in looks]
     listed.set(xlim=(0, 1), ylim=(0, 1))
     listed.set_axis_off()
     space = 1 / max(10, len(race.runs) + 1)
@@ -151,7 +153,7 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
     words = {}
     for line, i in enumerate(order, 1):
         run, height = race.runs[i], 1 - space * (line + 0.5)
-        colour, marker, dashes = look(run.name, i)
+        colour, marker, dashes = looks[i]
         line_of = {"color": colour, "linestyle": dashes}
         listed.plot([0, 0.05, 0.1], [height] * 3, **line_of, **_mark(marker), markevery=[1])
         rate = run.rate if len(run.rate) < 8 else "falls" if run.lr[-1] < run.lr[0] else "varies"
@@ -161,9 +163,9 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
     return axes, tracks, [words[i] for i in range(len(race.runs))]
 
 
-def track(axes: Any, run: Any, place: int) -> tuple[Any, Any]:
+def track(axes: Any, look: Any) -> tuple[Any, Any]:
     """An empty path and a marker for its head, in the look of the rule."""
-    colour, marker, dashes = look(run.name, place)
+    colour, marker, dashes = look
     casing = [patheffects.Stroke(linewidth=4, foreground="white"), patheffects.Normal()]
     (path,) = axes.plot([], [], color=colour, linestyle=dashes, path_effects=casing, zorder=4)
     (head,) = axes.plot([], [], color=colour, linestyle="none", **_mark(marker), zorder=8)

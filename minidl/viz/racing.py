@@ -23,7 +23,7 @@ from minidl import _checks, _text, optim
 from minidl._formulas import number
 from minidl.optim import RULES
 from minidl.schedulers import ReduceOnPlateau, Schedule
-from minidl.viz import surfaces
+from minidl.viz import style, surfaces
 from minidl.viz.surfaces import Surface
 
 GLOBAL, LOCAL = "global minimum", "local minimum"
@@ -162,32 +162,41 @@ class Race:
             )
         return place
 
-    def _heading(self) -> list[str]:
-        surface, many = self.surface, len(self.starts) > 1
-        begin = f"{len(self.starts)} starts" if many else _at(self.starts[0])
-        lines = [f"{surface.name}: {self.steps} steps from {begin}"]
-        if surface.formula:
-            lines.append(surface.formula)
+    def looks(self) -> list[style.Look]:
+        """How each run is drawn."""
+        return style.looks([run.name for run in self.runs])
+
+    def facts(self, start: int | None = None) -> list[str]:
+        """What was raced, in lines: from all starts, or from one of them."""
+        surface, many = self.surface, len(self.starts)
+        begin = f"{many} starts" if many > 1 and start is None else _at(self.starts[start or 0])
+        one = f", start {start + 1} of {many}" if many > 1 and start is not None else ""
+        facts = [f"{self.steps} step{'s' * (self.steps > 1)} from {begin}{one}"]
         if len(surface.minima):
             goals = " or ".join(map(_at, surface.minima[:MANY]))
             if (more := len(surface.minima) - MANY) > 0:
                 goals += f" or {more} points more"
             found = ", the lowest point found" if surface.searched else ""
-            lines.append(f"goal: within {self.radius:g} of {goals}{found}")
+            facts.append(f"goal: within {self.radius:g} of {goals}{found}")
         else:
-            lines.append("goal: none, as no minimum was found inside the domain")
+            facts.append("goal: none, as no minimum was found inside the domain")
         if self.noise:
-            lines.append(f"noise: {self.noise:g} in each entry of each gradient")
+            facts.append(f"noise: {self.noise:g} in each entry of each gradient")
+        return facts
+
+    def _heading(self) -> list[str]:
+        begin, *facts = self.facts()
+        lines = [f"{self.surface.name}: {begin}"]
+        lines += [self.surface.formula] if self.surface.formula else []
+        lines += facts
         if tried := self.runs[0].tried:
             lines.append(
                 f"rates: the best of {len(tried)} from {min(tried):g} to {max(tried):g} for each: "
                 "the most starts that arrive, then the fewest steps, then the lowest f"
             )
             ends = {f"{rate:g}" for rate in (min(tried), max(tried))}
-            if edge := [run.name for run in self.runs if run.rate in ends]:
-                lines.append(
-                    f"best at the end of these rates, so perhaps not best: {', '.join(edge)}"
-                )
+            if edge := ", ".join(run.name for run in self.runs if run.rate in ends):
+                lines.append(f"best at the end of these rates, so perhaps not best: {edge}")
         given = [run.optimizer.groups[0]["lr"] for run in self.runs]
         schedules = dict.fromkeys(repr(lr) for lr in given if isinstance(lr, Schedule))
         return [*lines, *(f"rate: {schedule}" for schedule in schedules)]

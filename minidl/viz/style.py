@@ -5,6 +5,8 @@ The colours are those of Okabe & Ito 2008, with a darker yellow: lines must be s
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 COLOURS = {
@@ -88,13 +90,13 @@ def _looks() -> dict[str, Look]:
 LOOKS = _looks()
 
 
-def look(name: str, place: int = 0) -> Look:
-    """The look of a rule by its name; of anything else, by its place among others.
+def looks(names: Sequence[str]) -> list[Look]:
+    """A look for each: a rule's own, and for any other name one that no other here has.
 
     >>> from minidl.viz import style
-    >>> style.look("Adam")
-    Look(colour='#D55E00', marker='P', dashes='solid')
-    >>> style.look("mine", place=1)
-    Look(colour='#0072B2', marker='s', dashes='solid')
+    >>> [look.colour for look in style.looks(["mine", "SGD"])]
+    ['#0072B2', '#222222']
     """
-    return LOOKS.get(name) or list(LOOKS.values())[place % len(LOOKS)]
+    free = [look for rule, look in LOOKS.items() if rule not in names] or list(LOOKS.values())
+    spare = itertools.cycle(free)
+    return [LOOKS.get(name) or next(spare) for name in names]

@@ -140,15 +140,6 @@ class Surface:
         across, up = np.linspace(*(x or self.x), n), np.linspace(*(y or self.y), n)
         return across, up, self.at(np.array(np.meshgrid(across, up)))[0]
 
-    def height(self, f: np.ndarray) -> np.ndarray:
-        """Values f of the grid as pictures show them: log(1 + (f − lowest) / scale).
-
-        The scale is a tenth of the median, so that valleys are seen beside steep walls.
-        """
-        above = np.where(np.isfinite(f), f, np.nan)
-        above = above - np.nanmin(above)
-        return np.log1p(above / (np.nanmedian(above) / 10 or 1))
-
     def stationary(self, points: np.ndarray, within: float) -> tuple[np.ndarray, np.ndarray]:
         """The stationary points near by: (2, n) points → (2, n) points, and (n,) words.
 
@@ -239,6 +230,17 @@ class Surface:
             if all(np.hypot(*(point - other)) > self.width / GRID for other in kept):
                 kept.append(point)
         return np.array(kept)
+
+
+def heights(f: np.ndarray, lowest: float) -> tuple[np.ndarray, float]:
+    """Values of a grid as pictures show them, log(1 + (f − lowest) / scale), and the scale.
+
+    The scale is what three hundredths of the grid are below, so that valleys are seen beside steep
+    walls. NaN where f is not finite.
+    """
+    above = np.maximum(np.where(np.isfinite(f), f, np.nan) - lowest, 0)
+    scale = float(np.nanquantile(above, 0.03)) or float(np.nanmax(above)) or 1.0
+    return np.log1p(above / scale), scale
 
 
 def _interval(name: str, value: Any) -> Point:

@@ -113,12 +113,13 @@ def _layers(rules: Mapping[str, Any], parents: dict[str, dict[str, str]]) -> lis
     people: dict[str, Item] = {}
     # who has several parents begins at the side, from where arrows cross least
     by_age = sorted(depths, key=lambda name: (depths[name], len(parents.get(name, ()))))
-    for place, name in enumerate(by_age):
+    looks = dict(zip(by_age, style.looks(by_age), strict=True))
+    for name in by_age:
         source = SOURCE.search(" ".join((getattr(rules.get(name), "__doc__", "") or "").split()))
         first = next(iter(parents.get(name, ())), None)
         colour = people[first].colour if first else style.COLOURS["grey"]
         if name in style.LOOKS or (first and first not in rules):
-            colour = style.look(name, place).colour
+            colour = looks[name].colour
         people[name] = Item(depths[name], name, source[1] if source else "", colour)
     layers: list[list[Item]] = [[] for _ in range(1 + max(depths.values()))]
     for item in people.values():

@@ -125,8 +125,9 @@ def landscape(
             words = point.kind.replace(" ", "\n")
             axes.annotate(words, (point.theta, height), (0, -12), **below)
         near: dict[float, int] = {}
-        for lane, (name, path) in enumerate(paths.items()):
-            colour, heights = style.look(name, lane).colour, _values(f, path)
+        looks = style.looks(list(paths))
+        for lane, ((name, path), look) in enumerate(zip(paths.items(), looks, strict=True)):
+            colour, heights = look.colour, _values(f, path)
             _draw_path(axes, path, heights, colour, lane)
             place = round(10 * (path[-1] - low) / (high - low))
             above = 11 * len(paths) + 14 + 20 * near.get(place, 0)
