@@ -7,11 +7,10 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
-from minidl import _expressions, _files, losses, nn
+from minidl import _checks, _expressions, _files, losses, nn
 from minidl._text import aligned
 from minidl.optim import RULES
 from minidl.tensor import default_dtype
@@ -94,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")  # formulas are Unicode, whatever the terminal is
+            # formulas are Unicode, whatever the terminal is; file names may be anything
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     parser = argparse.ArgumentParser("python -m minidl", description="minidl at the command line")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (add_walkthrough, add_race, add_schedule, add_figures):
@@ -165,7 +165,8 @@ def add_race(commands: argparse._SubParsersAction) -> None:
     )
     add = race.add_argument
     add("--surface", default="beale", metavar="NAME", help="such as saddle (default: %(default)s)")
-    add("--optimizers", nargs="+", default=ARTICLE, metavar="NAME", help="default: %(default)s")
+    words = f"default: {' '.join(ARTICLE)}"
+    add("--optimizers", nargs="+", default=ARTICLE, metavar="NAME", help=words)
     add("--steps", type=int, default=400, metavar="N", help="default: %(default)s")
     begin = race.add_mutually_exclusive_group()
     begin.add_argument("--start", nargs=2, type=float, metavar=("X", "Y"), help="where all begin")
@@ -174,7 +175,7 @@ def add_race(commands: argparse._SubParsersAction) -> None:
     words = "a rate or schedule for all (default: each its own)"
     rate.add_argument("--lr", metavar="RATE", help=words)
     rate.add_argument("--tune", action="store_true", help="the best of --budget rates for each")
-    add("--budget", type=int, default=25, metavar="N", help="rates tried (default: %(default)s)")
+    add("--budget", type=int, metavar="N", help="how many rates --tune tries (default: 25)")
     add("--noise", type=float, default=0.0, help="deviation of the gradients' noise (default: 0)")
     add("--seed", type=int, default=0, metavar="N", help="of random starts and noise (default: 0)")
     add("--html", metavar="FILE", help="write the page to play")
@@ -184,9 +185,14 @@ def add_race(commands: argparse._SubParsersAction) -> None:
     def run(options: argparse.Namespace) -> None:
         from minidl import viz
 
-        for path in filter(None, (options.html, options.png, options.gif)):
-            with _files.writing("race", Path(path)):
-                pass
+        for path, kinds in (
+            (options.html, (".html", ".htm")),
+            (options.png, (".png", ".svg", ".pdf")),
+            (options.gif, (".gif", ".mp4")),
+        ):
+            if path:
+                with _files.writing("race", _files.ending("race", path, kinds)):
+                    pass
         raced = viz.race(
             options.surface,
             options.optimizers,
@@ -227,7 +233,8 @@ def add_schedule(commands: argparse._SubParsersAction) -> None:
         schedule = _expressions.schedule(options.expression)
         starts = [start for start, _ in schedule.phases()]
         steps = max(10, starts[-1] + starts[-1] // 10) if starts[-1] else 1000
-        steps = steps if options.steps is None else options.steps
+        if options.steps is not None:
+            steps = _checks.count("schedule", "steps", options.steps)
         if options.png:
             from minidl.viz import plots
 

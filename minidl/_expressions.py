@@ -17,6 +17,7 @@ NAMES: dict[str, Callable[..., Schedule]] = {
     and not name.startswith("_")
 }
 NAMES["warmup_stable_decay"] = schedulers.warmup_stable_decay
+SHOWN = 100  # letters of a wrong text that a message repeats
 EXAMPLE = "WarmUp(CosineDecay(0.1, 900), 100)"
 
 
@@ -32,12 +33,15 @@ def schedule(text: str) -> Schedule:
     """
     try:
         found = _value(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, RecursionError, MemoryError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else "too deep"
+        return schedulers.as_schedule("schedule", "the expression", found)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "msg", "no text" if isinstance(error, UnicodeError) else "too deep")
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         raise ValueError(
-            f"{text!r} can't be read as a schedule ({reason}); write {EXAMPLE!r}"
+            f"{shown!r} can't be read as a schedule ({reason}); write {EXAMPLE!r}"
         ) from None
-    return schedulers.as_schedule("schedule", "the expression", found)
 
 
 def _value(node: ast.expr) -> Any:
@@ -48,8 +52,7 @@ def _value(node: ast.expr) -> Any:
         if isinstance(value, int | float):
             return -value
     if isinstance(node, ast.List | ast.Tuple):
-        items = [_value(item) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
+        return [_value(item) for item in node.elts]
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
         if name not in NAMES:
@@ -58,6 +61,8 @@ def _value(node: ast.expr) -> Any:
             raise ValueError(f"there is no schedule {name}.{hint} There are {', '.join(NAMES)}")
         if all(keyword.arg for keyword in node.keywords):
             options = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
+            if len(options) < len(node.keywords):
+                raise ValueError(f"{ast.unparse(node)}: an argument is given twice")
             try:
                 return NAMES[name](*map(_value, node.args), **options)
             except TypeError as error:

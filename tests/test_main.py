@@ -1,15 +1,24 @@
 """The command line: what it prints and writes, the same as ever, and how it refuses."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 from test_optim import RULES
 
-from minidl import nn
-from minidl.__main__ import LOSSES, lesson, main
+from minidl import nn, viz
+from minidl.__main__ import ARTICLE, EXAMPLES, LOSSES, lesson, main
+from minidl.schedulers import Constant, CosineDecay, WarmUp, warmup_stable_decay
+
+mpl.use("Agg")
+from matplotlib import pyplot
+
+from minidl.viz import figures, plots, racing
 
 GOLDEN = Path(__file__).parent / "golden"
 KEPT = {  # python tests/test_main.py writes them anew
@@ -20,6 +29,12 @@ KEPT = {  # python tests/test_main.py writes them anew
     ],
     "walkthrough.md": ["--optimizer", "SGD"],
 }
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    pyplot.close("all")
 
 
 def written(name, options, folder):
@@ -142,6 +157,320 @@ def test_help_shows_examples(capsys):
     with pytest.raises(SystemExit):
         main(["walkthrough", "--help"])
     assert "python -m minidl walkthrough --layers 2 3 2" in capsys.readouterr().out
+
+
+# --- race, schedule, figures --------------------------------------------------------------------
+
+
+def printed(command, capsys):
+    """What a command prints, word for word."""
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def refused(command, capsys):
+    """The one line that a command is refused with, on no output."""
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "surface", "optimizers", "options"),
+    [
+        ([], "beale", ARTICLE, {}),
+        (["--steps", "30"], "beale", ARTICLE, {"steps": 30}),
+        (["--surface", "saddle", "--optimizers", "sgd", "Lion"], "saddle", ["SGD", "Lion"], {}),
+        (["--surface", "two_wells", "--lr", "0.04"], "two-wells", ARTICLE, {"lr": 0.04}),
+        (["--start", "-2", "1.5"], "beale", ARTICLE, {"start": (-2, 1.5)}),
+        (["--starts", "3", "--seed", "7"], "beale", ARTICLE, {"start": 3, "rng": 7}),
+        (["--noise", "0.5", "--seed", "2"], "beale", ARTICLE, {"noise": 0.5, "rng": 2}),
+        (["--tune", "--budget", "4"], "beale", ARTICLE, {"tune": True, "budget": 4}),
+        (
+            ["--lr", "WarmUp(CosineDecay(0.5, 90), 10)", "--steps", "99"],
+            "beale",
+            ARTICLE,
+            {"lr": WarmUp(CosineDecay(0.5, 90), 10), "steps": 99},
+        ),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) and given != ARTICLE else None,
+)
+def test_a_race_prints_the_table_of_the_same_race_in_python(
+    words, surface, optimizers, options, capsys
+):
+    raced = viz.race(surface, optimizers, **options)
+    assert printed(["race", *words], capsys) == f"{raced.table()}\n"
+
+
+def test_the_same_race_is_printed_the_same_and_another_seed_gives_another(capsys):
+    seeds = [
+        printed(["race", "--starts", "2", "--steps", "20", "--seed", seed], capsys)
+        for seed in ("1", "1", "2")
+    ]
+    assert seeds[0] == seeds[1] != seeds[2]
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "begin"),
+    [
+        ("--html", "race.html", b"<!doctype html>"),
+        ("--png", "race.png", b"\x89PNG"),
+        ("--png", "race.svg", b"<?xml"),
+        ("--png", "race.pdf", b"%PDF"),
+        ("--gif", "race.gif", b"GIF89a"),
+    ],
+)
+def test_a_race_writes_what_it_is_asked_to_and_says_so(option, name, begin, tmp_path, capsys):
+    path = tmp_path / name
+    command = ["race", "--surface", "bowl", "--optimizers", "SGD", "--steps", "2"]
+    out = printed([*command, option, str(path)], capsys)
+    assert out == f"{viz.race('bowl', ['SGD'], steps=2).table()}\nwrote {path}\n"
+    assert path.read_bytes()[: len(begin)].lower() == begin.lower()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files = ["--html", "r.html", "--png", "r.png", "--gif", "r.gif"]
+    out = printed(["race", "--optimizers", "SGD", "Adam", "--steps", "2", *files], capsys)
+    assert out.splitlines()[-3:] == ["wrote r.html", "wrote r.png", "wrote r.gif"]
+    assert {path.name for path in tmp_path.iterdir()} == {"r.html", "r.png", "r.gif"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--surface", "beal"], "there is no surface 'beal'. Did you mean 'beale'?"),
+        (["--optimizers", "Adam", "Adamw2"], "no optimizer 'Adamw2'. Did you mean 'AdamW'?"),
+        (["--optimizers"], "expected at least one argument"),
+        (["--optimizers", "SGD", "sgd"], "two optimizers are called 'SGD'"),
+        (["--steps", "0"], "steps must be a whole number ≥ 1, got 0"),
+        (["--steps", "many"], "invalid int value: 'many'"),
+        (["--start", "9", "9"], "start (9, 9) is outside the domain of beale"),
+        (["--start", "1"], "expected 2 arguments"),
+        (["--start", "nan", "0"], "outside the domain"),
+        (["--starts", "0"], "start must be a whole number ≥ 1, got 0"),
+        (["--start", "1", "1", "--starts", "3"], "not allowed with argument"),
+        (["--lr", "0.1", "--tune"], "not allowed with argument"),
+        (["--lr", "much"], "'much' is no part of a schedule"),
+        (["--lr", "Cosine(0.1, 9)"], "there is no schedule Cosine. Did you mean"),
+        (["--lr", "__import__('os').mkdir('made')"], "is no part of a schedule"),
+        (["--lr", "ReduceOnPlateau(0.1)"], "answers to a metric"),
+        (["--lr", "True"], "must be a schedule or a number"),
+        (["--tune", "--budget", "0"], "budget must be a whole number ≥ "),
+        (["--noise", "-1"], "noise must be a finite number ≥ 0, got -1"),
+        (["--seed", "-1"], "non-negative"),
+        (["--png", "race.gif"], "must end in .png, .svg, .pdf"),
+        (["--gif", "race.png"], "must end in .gif, .mp4"),
+        (["--html", "race.txt"], "must end in .html"),
+        (["--html", "race.html", "--png", "race.txt"], "must end in .png"),
+        (["--png", "race.png", "--gif", "race.txt"], "must end in .gif"),
+        (["--html", "no/race.html"], "'no/race.html' can't be written (there is no folder 'no')"),
+        (["--png", "race.png", "--gif", "no/race.gif"], "there is no folder 'no'"),
+        (["--png", "."], "."),
+        (["--colour", "red"], "unrecognized arguments: --colour"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else None,
+)
+def test_a_race_that_can_not_be_is_refused_in_a_line(options, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    line = refused(["race", *options], capsys)
+    assert words in line
+    assert line.startswith("python -m minidl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_schedule_is_printed_at_even_steps_and_where_its_phases_begin(capsys):
+    text = "warmup_stable_decay(0.4, 50, 800, 150)"
+    schedule = warmup_stable_decay(0.4, 50, 800, 150)
+    title, empty, head, *lines = printed(["schedule", text], capsys).splitlines()
+    assert (title, empty) == (repr(schedule), "")
+    assert re.split(r"  +", head) == ["step t", "rate η", "phase"]
+    rows = [re.split(r"  +", line) for line in lines]
+    assert [int(t) for t, *_ in rows] == sorted([*range(0, 1100, 110), 50, 850, 1000, 1099])
+    assert all(float(rate) == pytest.approx(schedule(int(t)), rel=1e-5) for t, rate, *_ in rows)
+    named = {int(t): phase[0] for t, _, *phase in rows if phase}
+    assert named == {0: "warm-up", 50: "constant", 850: "cool-down", 1000: "end"}
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        (["0.1"], [*range(0, 1000, 100), 999]),
+        (["Constant(0.1)", "--steps", "1"], [0]),
+        (["Constant(0.1)", "--steps", "7"], [*range(7)]),
+        (["LinearDecay(0.1, 3)"], [*range(10)]),
+        (["CosineDecay(0.1, 900)"], [*range(0, 990, 99), 900, 989]),
+        (["CosineDecay(0.1, 900)", "--steps", "100"], [*range(0, 100, 10), 99]),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given[0], str) else None,
+)
+def test_a_schedule_is_printed_for_as_many_steps_as_asked_for_or_all_phases(words, steps, capsys):
+    _, _, _, *lines = printed(["schedule", *words], capsys).splitlines()
+    assert [int(line.split()[0]) for line in lines] == sorted(steps)
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_a_schedule_is_drawn(suffix, tmp_path, capsys):
+    path = tmp_path / f"lr.{suffix}"
+    out = printed(["schedule", "WarmUp(CosineDecay(0.1, 900), 100)", "--png", str(path)], capsys)
+    assert out == f"wrote {path}\n"
+    begin = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[suffix]
+    assert path.read_bytes().startswith(begin)
+
+
+@pytest.mark.parametrize(("words", "steps"), [([], 1100), (["--steps", "30"], 30)])
+def test_a_schedule_is_drawn_over_the_steps_that_would_be_printed(
+    words, steps, tmp_path, monkeypatch, capsys
+):
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.append(figure))
+    printed(["schedule", "WarmUp(CosineDecay(0.1, 900), 100)", *words, "--png", "lr.png"], capsys)
+    (figure,) = drawn
+    (line,) = figure.axes[0].get_lines()
+    schedule = WarmUp(CosineDecay(0.1, 900), 100)
+    assert line.get_xdata().tolist() == list(range(steps))
+    assert line.get_ydata().tolist() == [schedule(t) for t in range(steps)]
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "the following arguments are required: expression"),
+        (["Cosine(0.1, 9)"], "there is no schedule Cosine. Did you mean CosineDecay?"),
+        (["CosineDecay(0.1)"], "missing 1 required positional argument: 'steps'"),
+        (["CosineDecay(0.1, 0)"], "steps must be a whole number ≥ 1, got 0"),
+        (["__import__('os').mkdir('made')"], "is no part of a schedule"),
+        (["CosineDecay(0.1, 9"], "can't be read as a schedule"),
+        ([""], "can't be read as a schedule"),
+        (["True"], "must be a schedule or a number"),
+        (["0.1", "--steps", "0"], "steps must be a whole number ≥ 1, got 0"),
+        (["0.1", "--steps", "-3"], "steps must be a whole number ≥ 1, got -3"),
+        (["0.1", "--steps", "0", "--png", "lr.png"], "steps must be a whole number ≥ 1, got 0"),
+        (["0.1", "--steps", "few"], "invalid int value: 'few'"),
+        (["0.1", "--png", "lr.gif"], "must end in .png, .svg, .pdf"),
+        (["0.1", "--png", "no/lr.png"], "'no/lr.png' can't be written (there is no folder 'no')"),
+        (["0.1", "0.2"], "unrecognized arguments: 0.2"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else None,
+)
+def test_a_schedule_that_can_not_be_is_refused_in_a_line(
+    words, error, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert error in refused(["schedule", *words], capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Two quick pictures in the gallery's place."""
+    for name in list(figures.FIGURES):
+        monkeypatch.delitem(figures.FIGURES, name)
+    for name in ("one.png", "two.png"):
+        monkeypatch.setitem(figures.FIGURES, name, lambda: Constant(0.1).plot(3).figure)
+
+
+@pytest.mark.parametrize(
+    ("names", "files"), [([], ["one.png", "two.png"]), (["two"], ["two.png"])], ids=["all", "one"]
+)
+def test_figures_are_written_and_named_with_their_sizes(names, files, quick, tmp_path, capsys):
+    folder = tmp_path / "new" / "figures"
+    lines = printed(["figures", "--out", str(folder), *names], capsys).splitlines()
+    assert sorted(path.name for path in folder.iterdir()) == files
+    for line, name in zip(lines, files, strict=True):
+        size = (folder / name).stat().st_size
+        assert line == f"wrote {folder / name} ({size / 1000:.0f} kB)"
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ([], "the following arguments are required: --out"),
+        (["--out", "new", "oen"], "there is no figure 'oen'. Did you mean 'one'?"),
+        (["--out", "new", "one", "three"], "there is no figure 'three'. There are one, two"),
+        (["--out", "file"], "figures: 'file' can't be made (File exists)"),
+    ],
+)
+def test_figures_that_can_not_be_are_refused_in_a_line(
+    words, error, quick, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("kept")
+    assert error in refused(["figures", *words], capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_the_help_of_each_command_shows_its_options_and_examples(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert EXAMPLES[command] in out
+    assert "['" not in out
+    assert set(re.findall(r"--[a-z]+", EXAMPLES[command])) <= set(re.findall(r"--[a-z]+", out))
+
+
+EACH = [line.strip() for text in EXAMPLES.values() for line in text.splitlines()[1:]]
+
+
+@pytest.mark.parametrize("example", EACH)
+def test_each_example_of_the_help_works(example, quick, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(racing.Race, "animate", lambda race, path: Path(path).write_text("film"))
+    monkeypatch.setitem(figures.FIGURES, "family_tree.png", figures.FIGURES["one.png"])
+    monkeypatch.setitem(figures.FIGURES, "race.png", figures.FIGURES["one.png"])
+    python, *words = shlex.split(example)
+    assert (python, words[:2]) == ("python", ["-m", "minidl"])
+    assert printed(words[2:], capsys)
+    asked = {word for word in words if re.fullmatch(r"\w+\.\w+", word) and word[0].isalpha()}
+    assert asked <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_help_names_the_commands_and_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^ +{command}\b", out, re.MULTILINE) for command in EXAMPLES)
+    assert "required: COMMAND" in refused([], capsys)
+    assert "invalid choice: 'rage'" in refused(["rage"], capsys)
+
+
+def test_a_race_runs_as_a_module_without_warnings(tmp_path):
+    command = [sys.executable, "-W", "error", "-m", "minidl", "race", "--steps", "3"]
+    run = subprocess.run(
+        [*command, "--gif", "race.gif", "--png", "race.png"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.splitlines()[-2:] == ["wrote race.png", "wrote race.gif"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["schedule 0.1 --png lr.png", "race --steps 1 --png race.png", "figures --out figures"],
+)
+def test_without_matplotlib_pictures_are_refused_in_a_line_and_tables_are_not(command, tmp_path):
+    (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('matplotlib')")
+    python = f'"{sys.executable}" -m minidl'
+    run = run_anywhere(f"{python} {command}", tmp_path, PYTHONPATH=str(tmp_path))
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].endswith(
+        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
+    )
+    assert "Traceback" not in run.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".png"] == []
+    run = run_anywhere(f"{python} schedule 0.1", tmp_path, PYTHONPATH=str(tmp_path))
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 if __name__ == "__main__":

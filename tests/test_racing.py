@@ -665,13 +665,9 @@ def test_the_table_has_each_schedule_once_and_in_full():
     rules = {"a": "SGD", "b": "Adam", "c": "NAG", "d": "Lion"}
     lr = {"a": schedules[0], "b": schedules[1], "c": schedules[0]}
     lines = race("bowl", rules, lr=lr, steps=9).table().splitlines()
-    assert lines[3:6] == [
-        "rate: CosineDecay(lr=0.1, steps=9, end=0.0)",
-        "rate: Constant(lr=0.1)",
-        "",
-    ]
-    rates = [line.split()[1] for line in lines[7:]]
-    assert rates == ["CosineDecay", "Constant", "CosineDecay", "0.0001"]
+    assert lines[3:5] == ["rate: CosineDecay(lr=0.1, steps=9, end=0.0)", ""]
+    rates = [line.split()[1] for line in lines[6:]]
+    assert rates == ["CosineDecay", "0.1", "CosineDecay", "0.0001"]
 
 
 def test_the_repr_has_each_verdict():
@@ -710,7 +706,13 @@ POSITIVE = Surface(root, x=(-1, 3), start=(1, 1), minima=[(0, 0)])
         (("bowl", functools.partial(optim.SGD, b=1)), {}, TypeError, ["SGD: unknown option b"]),
         (("bowl", "SGD"), {"steps": 0}, ValueError, ["race: steps must", "≥ 1", "got 0"]),
         (("bowl", "SGD"), {"steps": 2.5}, TypeError, ["race: steps must", "got 2.5"]),
-        (("bowl", "SGD"), {"budget": 1}, ValueError, ["race: budget must", "≥ 2", "got 1"]),
+        (
+            ("bowl", "SGD"),
+            {"budget": 1, "tune": True},
+            ValueError,
+            ["race: budget must", "≥ 2", "got 1"],
+        ),
+        (("bowl", "SGD"), {"budget": 9}, ValueError, ["budget=9 is of tune=True"]),
         (("bowl", "SGD"), {"noise": -1}, ValueError, ["race: noise must", "≥ 0", "got -1"]),
         (("bowl", "SGD"), {"noise": math.nan}, ValueError, ["race: noise must", "got nan"]),
         (("bowl", "SGD"), {"tolerance": 0}, ValueError, ["race: tolerance must", "> 0", "got 0"]),

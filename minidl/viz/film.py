@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from minidl import _checks, _files
 from minidl._formulas import number
-from minidl.viz import plots
-from minidl.viz.style import COLOURS, STYLE
+from minidl.viz import plots, style
+from minidl.viz.style import COLOURS
 
 try:
-    import matplotlib.pyplot as plt
     from matplotlib import animation
     from matplotlib.colors import to_rgb
     from PIL import Image
@@ -23,6 +25,7 @@ except ModuleNotFoundError as error:
         "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
     ) from error
 
+ENDINGS = (".gif", ".mp4")
 REST = 1.5  # seconds that the last picture stays
 COMMON, ALIKE = 100, 12  # colours beside those of `style`; the difference within which two are one
 
@@ -33,6 +36,13 @@ class _Gif(animation.AbstractMovieWriter):
     def setup(self, fig: Any, outfile: Any, dpi: float | None = None) -> None:
         super().setup(fig, outfile, dpi)
         self.pictures: list[Image.Image] = []
+
+    @contextlib.contextmanager
+    def saving(self, *given: Any, **options: Any) -> Iterator[Any]:
+        """As Matplotlib's, but that a film that fails on the way is not written."""
+        self.setup(*given, **options)
+        yield self
+        self.finish()
 
     def grab_frame(self, **options: Any) -> None:
         buffer = io.BytesIO()
@@ -61,11 +71,12 @@ class _Gif(animation.AbstractMovieWriter):
         first, *others = (Image.fromarray(frame) for frame in (frames[0], *changed))
         for frame in (first, *others):
             frame.putpalette([*colours, 0, 0, 0])
+        pace = max(20, 10 * round(100 / self.fps))  # in hundredths; players slow down faster ones
         first.save(
             self.outfile,
             save_all=True,
             append_images=others,
-            duration=[*[round(1000 / self.fps)] * len(others), round(1000 * REST)],
+            duration=[*[pace] * len(others), round(1000 * REST)],
             loop=0,
             transparency=clear,
             disposal=1,
@@ -73,46 +84,48 @@ class _Gif(animation.AbstractMovieWriter):
         )
 
 
-def save(film: animation.FuncAnimation, path: Any) -> None:
+def _writer(path: Any, fps: float) -> Any:
+    """What writes a film of that name; told before the work that it can't be."""
+    path = _files.ending("animate", path, ENDINGS)
+    with _files.writing("animate", path):
+        pass
+    if path.suffix.lower() == ".gif":
+        return _Gif(fps=fps)  # type: ignore[arg-type]
+    if not animation.writers.is_available("ffmpeg"):
+        raise ModuleNotFoundError(
+            "animate: an .mp4 needs the program ffmpeg, which is not installed; a .gif does not"
+        )
+    return animation.FFMpegWriter(fps=fps)  # type: ignore[arg-type]
+
+
+def save(film: animation.FuncAnimation, path: Any, writer: Any = None) -> None:
     """Write an animation: a .gif, or an .mp4 where ffmpeg is installed.
 
     ValueError for another ending, OSError for a path that can't be written, ModuleNotFoundError for
     an .mp4 without ffmpeg.
     """
-    path = _files.ending("animate", path, (".gif", ".mp4"))
     timer: Any = film.event_source
-    fps = 1000 / timer.interval
-    writer: Any = _Gif(fps=fps)
-    if path.suffix.lower() == ".mp4":
-        if not animation.writers.is_available("ffmpeg"):
-            raise ModuleNotFoundError(
-                "animate: an .mp4 needs the program ffmpeg, which is not installed; a .gif does not"
-            )
-        writer = animation.FFMpegWriter(fps=fps)
-    with _files.writing("animate", path), plt.rc_context(STYLE):
+    writer = writer or _writer(path, 1000 / timer.interval)
+    with _files.writing("animate", Path(path)), style.drawing():
         film.save(path, writer=writer, dpi=80)
-
-
-def _board(race: Any, start: int) -> Any:
-    with plt.rc_context(STYLE):
-        board = plots.board(race, start)
-        board[0].set_title(" ")
-    plots.settle(board[0].figure)
-    board[0].figure.set_layout_engine("none")  # laid out once, not for each picture
-    return board
 
 
 def animate(race: Any, path: Any, start: int, frames: int, fps: int) -> animation.FuncAnimation:
     """The race from one start, step by step; written if there is a path."""
     frames = min(_checks.count("animate", "frames", frames, 2), race.steps + 1)
     fps = _checks.count("animate", "fps", fps)
-    if path is not None:
-        _files.ending("animate", path, (".gif", ".mp4"))
-    axes, tracks, words = _board(race, start)
+    writer = None if path is None else _writer(path, fps)
+    with style.drawing():
+        axes, tracks, words = plots.board(race, start)
+        plots.entitle(axes, " ")
+        for run, text in zip(race.runs, words, strict=True):  # room for the longest
+            text.set_text(max(plots.ending(run, start), "f = −1.23e−100", key=len))
+        plots.settle(axes.figure)
+        axes.figure.set_layout_engine("none")  # laid out once, not for each picture
     steps = np.unique(np.rint(np.linspace(0, race.steps, frames)).astype(int))
 
     def draw(k: int) -> list[Any]:
-        axes.set_title(f"{race.surface.name}, step {k} of {race.steps}")
+        plots.entitle(axes, f"{race.surface.name}, step {k} of {race.steps}")
         for run, (path, head), text in zip(race.runs, tracks, words, strict=True):
             theta = run.theta[: k + 1, start]
             path.set_data(*theta.T)
@@ -127,5 +140,5 @@ def animate(race: Any, path: Any, start: int, frames: int, fps: int) -> animatio
         axes.figure, draw, steps.tolist(), init_func=lambda: draw(0), interval=1000 / fps
     )
     if path is not None:
-        save(film, path)
+        save(film, path, writer)
     return film

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks, _files
+from minidl.viz import style
 from minidl.viz.style import COLOURS, STYLE
 from minidl.viz.surfaces import heights
 
@@ -21,6 +22,7 @@ except ModuleNotFoundError as error:
 
 ENDINGS = (".png", ".svg", ".pdf")
 LEVELS = 12  # contour lines
+LETTERS = 16  # of a name, in a line
 POINTS = 72  # of an inch, in which letters are measured
 # warm where the rate is raised, cool where it is lowered to its end, grey elsewhere
 TINTS = {"warm-up": "#FBE3C0", "up": "#FBE3C0", "cool-down": "#CFE6F6", "down": "#CFE6F6"}
@@ -30,14 +32,14 @@ GREYS = ("#F7F8F9", "#E9EBEE")
 def save(figure: Any, path: Any) -> None:
     """Write a figure; ValueError for another ending, OSError for a path that can't be written."""
     path = _files.ending("plot", path, ENDINGS)
-    with _files.writing("plot", path), plt.rc_context(STYLE):
+    with _files.writing("plot", path), style.drawing():
         figure.savefig(path)
 
 
 def plot_schedule(schedule: Any, steps: int) -> Any:
     """The rate of a schedule over the first steps, its phases shaded; returns the axes."""
     t = np.arange(_checks.count("plot", "steps", steps))
-    with plt.rc_context(STYLE):
+    with style.drawing():
         axes = plt.subplots()[1]
         axes.plot(t, schedule(t), color=COLOURS["blue"], marker="o" if steps == 1 else "")
         shade(axes, schedule.phases(), steps - 1, inches=9, size=14)
@@ -45,6 +47,7 @@ def plot_schedule(schedule: Any, steps: int) -> Any:
         axes.set(xlabel="step t", ylabel="learning rate η", title=textwrap.fill(title, 60))
         axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # with room for the names
         axes.margins(x=0)
+        _keep_ticks(axes)
     return axes
 
 
@@ -75,7 +78,7 @@ def plot_history(history: Any) -> Any:
     """Losses over the steps of a training, with the rate below; returns the two axes."""
     if not history.step_loss:
         raise ValueError("the history holds no step yet: there is nothing to plot")
-    with plt.rc_context(STYLE):
+    with style.drawing():
         _, (top, bottom) = plt.subplots(2, sharex=True, height_ratios=(3, 1))
         steps = np.arange(1, len(history.step_loss) + 1)
         top.plot(steps, history.step_loss, color=COLOURS["blue"], alpha=0.35, label="each step")
@@ -92,6 +95,8 @@ def plot_history(history: Any) -> Any:
         top.legend()
         bottom.set(xlabel="step", ylabel="learning rate η")
         bottom.set_ylim(bottom=0)
+        for axes in (top, bottom):
+            _keep_ticks(axes)
     return top, bottom
 
 
@@ -102,27 +107,38 @@ def contours(axes: Any, surface: Any, view: Any) -> None:
     """A part of the surface as lines of equal height, its minima as stars."""
     x, y, z = surface.grid(201, *view)
     height, _ = heights(z, np.min(z, where=np.isfinite(z), initial=np.inf))
-    levels = np.linspace(np.nanmin(height), np.nanmax(height), LEVELS + 1)
+    levels = np.linspace(0, np.nanmax(height) or 1, LEVELS + 1)
     axes.contourf(x, y, height, levels, cmap="Blues", alpha=0.35, zorder=0)
     axes.contour(x, y, height, levels, colors="#7b8ca3", linewidths=0.7, alpha=0.6, zorder=1)
     star = {"marker": "*", "color": COLOURS["black"], "edgecolors": "white", "zorder": 9}
     axes.scatter(*surface.minima.T, 200, **star)
     axes.set(xlim=view[0], ylim=view[1], xlabel="parameter x", ylabel="parameter y")
     axes.set_aspect("equal", adjustable="box")
+    _keep_ticks(axes)
     axes.spines[["top", "right"]].set_visible(True)
 
 
 def plot_race(race: Any, start: int = 0, title: str | None = None) -> Any:
     """Contours, the path of each run from one start, and how it ended; returns the axes."""
-    with plt.rc_context(STYLE):
+    with style.drawing():
         axes, tracks, words = board(race, start)
-        axes.set_title(headline(race, start) if title is None else title)
+        entitle(axes, headline(race, start) if title is None else title)
     for run, (path, head), text in zip(race.runs, tracks, words, strict=True):
         path.set_data(*run.theta[:, start].T)
         head.set_data(*run.theta[-1:, start].T)
         text.set_text(ending(run, start))
     settle(axes.figure)
     return axes
+
+
+def entitle(axes: Any, title: str) -> None:
+    """A title that begins where the axes do, as it may be longer."""
+    axes.set_title(title, x=0, ha="left")
+
+
+def _keep_ticks(axes: Any) -> None:
+    """As many ticks as have room, also if it is drawn later, with other settings."""
+    axes.tick_params(labelsize=STYLE["xtick.labelsize"])
 
 
 def settle(figure: Any) -> None:
@@ -144,20 +160,27 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
     tracks = [track(axes, look) for look in looks]
     listed.set(xlim=(0, 1), ylim=(0, 1))
     listed.set_axis_off()
-    space = 1 / max(10, len(race.runs) + 1)
-    first = 0.14 + 0.04 * max(9.5, *(len(run.name) for run in race.runs))  # behind the names
-    second = first + 0.2
+    names = [textwrap.fill(run.name, LETTERS) for run in race.runs]
+    tall = 1 + max(name.count("\n") for name in names)
+    space = 1 / max(10, tall * len(names) + 1)
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    first = 0.14 + 0.04 * max(9.5, longest)  # behind the names
+    second = first + 0.24
     for place, title in ((first, "rate η"), (second, "at the goal after")):
         listed.text(place, 1 - space / 2, title, color=COLOURS["grey"], va="center", fontsize=12)
     order = sorted(range(len(race.runs)), key=lambda i: _rank(race.runs[i], start))
     words = {}
-    for line, i in enumerate(order, 1):
-        run, height = race.runs[i], 1 - space * (line + 0.5)
+    for line, i in enumerate(order):
+        run, height = race.runs[i], 1 - space * (tall * (line + 0.5) + 1)
         colour, marker, dashes = looks[i]
         line_of = {"color": colour, "linestyle": dashes}
         listed.plot([0, 0.05, 0.1], [height] * 3, **line_of, **_mark(marker), markevery=[1])
-        rate = run.rate if len(run.rate) < 8 else "falls" if run.lr[-1] < run.lr[0] else "varies"
-        written = ((0.14, run.name, "bold"), (first, rate, "normal"), (second, "", "normal"))
+        change = np.ptp(run.lr) and ("falls" if run.lr[-1] < run.lr[0] else "varies")
+        written = (
+            (0.14, names[i], "bold"),
+            (first, change or f"{run.lr[0]:.3g}", "normal"),
+            (second, "", "normal"),
+        )
         for place, text, weight in written:
             words[i] = listed.text(place, height, text, weight=weight, va="center", fontsize=13)
     return axes, tracks, [words[i] for i in range(len(race.runs))]
@@ -187,13 +210,18 @@ def _rank(run: Any, start: int) -> tuple[float, float]:
 def ending(run: Any, start: int) -> str:
     """How a run ended, in two or three words."""
     arrived = run.arrived[start]
-    return run.verdicts[start] if arrived is None else f"{arrived} steps"
+    return run.verdicts[start] if arrived is None else steps_of(arrived)
+
+
+def steps_of(count: int) -> str:
+    """So many steps, in words: "1 step"."""
+    return f"{count} step{'s' * (count != 1)}"
 
 
 def headline(race: Any, start: int) -> str:
     """The point of the picture in a line."""
     first = min(race.runs, key=lambda run: _rank(run, start))
-    where = f"{race.surface.name}, {race.steps} steps"
+    where = f"{race.surface.name}, {steps_of(race.steps)}"
     if first.arrived[start] is None:
         return f"{where}: none reaches the goal"
     return f"{where}: {first.name} is first"

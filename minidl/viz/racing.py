@@ -22,7 +22,7 @@ import minidl as dl
 from minidl import _checks, _text, optim
 from minidl._formulas import number
 from minidl.optim import RULES
-from minidl.schedulers import ReduceOnPlateau, Schedule
+from minidl.schedulers import Constant, ReduceOnPlateau, Schedule
 from minidl.viz import style, surfaces
 from minidl.viz.surfaces import Surface
 
@@ -30,7 +30,7 @@ GLOBAL, LOCAL = "global minimum", "local minimum"
 SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
 MOVING, OSCILLATING, DIVERGED = "still moving", "oscillating", "diverged"
 LAST, LEAST = 10, 10  # the last tenth of the points, ten at least, tells how a run ended
-SLOWEST, FASTEST = 1e-4, 10.0  # the rates between which tuning looks
+SLOWEST, FASTEST, BUDGET = 1e-4, 10.0, 25  # the rates between which tuning looks, and how many
 MANY = 4  # minima that a table names
 MARGIN, SLIMMEST = 0.15, 0.8  # around what a picture shows, and its shorter side by the longer
 Build = Callable[..., Any]
@@ -68,7 +68,9 @@ class Run:
     def rate(self) -> str:
         """The rate as text: a number, or the schedule's name."""
         lr = self.optimizer.groups[0]["lr"]
-        return type(lr).__name__ if isinstance(lr, Schedule) else f"{lr:g}"
+        if isinstance(lr, Schedule) and not isinstance(lr, Constant):
+            return type(lr).__name__
+        return f"{self.lr[0]:g}"
 
 
 @dataclass
@@ -198,7 +200,9 @@ class Race:
             if edge := ", ".join(run.name for run in self.runs if run.rate in ends):
                 lines.append(f"best at the end of these rates, so perhaps not best: {edge}")
         given = [run.optimizer.groups[0]["lr"] for run in self.runs]
-        schedules = dict.fromkeys(repr(lr) for lr in given if isinstance(lr, Schedule))
+        schedules = dict.fromkeys(
+            repr(lr) for lr in given if isinstance(lr, Schedule) and not isinstance(lr, Constant)
+        )
         return [*lines, *(f"rate: {schedule}" for schedule in schedules)]
 
     def _rows(self) -> list[list[str]]:
@@ -231,7 +235,7 @@ def race(
     start: Any = None,
     lr: Any = None,
     tune: bool = False,
-    budget: int = 25,
+    budget: int | None = None,
     noise: float = 0.0,
     tolerance: float = 0.01,
     rng: Any = 0,
@@ -247,10 +251,10 @@ def race(
                 domain; the surface's own if not given
     lr          a rate or schedule for all, or a dict {label: rate or schedule}; where none is
                 given the optimizer has its own default
-    tune        try `budget` constant rates from 0.0001 to 10 for each optimizer, in equal ratios
-                and rounded to two digits, from the same starts, and race with the best: by the
-                share of starts that arrive, then the median steps until then, then the median f
-                at the end
+    tune        try `budget` constant rates (25) from 0.0001 to 10 for each optimizer, in equal
+                ratios and rounded to two digits, from the same starts, and race with the best: by
+                the share of starts that arrive, then the median steps until then, then the median
+                f at the end
     noise       standard deviation of normal noise that is added to each entry of each gradient, the
                 same for all optimizers, to imitate mini-batches
     tolerance   the goal is a circle around each global minimum; its radius is this share of the
@@ -279,11 +283,8 @@ def race(
     Adam       0.1   stuck at a saddle  –              1.013e−10     (1.423e−5, 0)
     """
     ground = surfaces.surface(surface)
-    steps, budget = (
-        _checks.count("race", "steps", steps),
-        _checks.count("race", "budget", budget, 2),
-    )
-    tune, noise = _checks.flag("race", "tune", tune), _checks.number("race", "noise", noise)
+    steps, noise = _checks.count("race", "steps", steps), _checks.number("race", "noise", noise)
+    budget = _budget(_checks.flag("race", "tune", tune), budget)
     radius = ground.width * _checks.number("race", "tolerance", tolerance, above=True, high=1)
     generator = np.random.default_rng(rng)
     starts = _starts(ground, start, generator)
@@ -343,6 +344,12 @@ def _builds(optimizers: Any) -> dict[str, Build]:
 
 def _none() -> Any:
     raise ValueError("race: there is no optimizer to race. Give some, such as ['SGD', 'Adam'].")
+
+
+def _budget(tune: bool, budget: int | None) -> int:
+    if budget is not None and not tune:
+        raise ValueError(f"race: budget={budget} is of tune=True, which is not given")
+    return BUDGET if budget is None else _checks.count("race", "budget", budget, 2)
 
 
 def _build(rule: Any) -> tuple[str, Build]:

@@ -1,6 +1,7 @@
 """One look for all pictures and pages: colours that everyone can tell apart, letters for a slide.
 
-The colours are those of Okabe & Ito 2008, with a darker yellow: lines must be seen on white paper.
+The colours are those of Okabe & Ito 2008, with brown for their yellow: lines must be seen on white
+paper.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ COLOURS = {
     "orange": "#E69F00",
     "vermilion": "#D55E00",
     "purple": "#CC79A7",
-    "olive": "#8A7A00",
+    "brown": "#6B3E00",
     "grey": "#6B7280",
 }
 
-# Matplotlib's settings while a picture is drawn: plt.rc_context(STYLE)
+# Matplotlib's settings while a picture is drawn
 STYLE: dict[Any, Any] = {
     "figure.figsize": (10, 5.6),
     "figure.dpi": 100,
@@ -58,6 +59,13 @@ LINES = tuple(
 )
 
 
+def drawing() -> Any:
+    """A context in which Matplotlib draws with STYLE alone, whatever the user has set."""
+    from matplotlib import style
+
+    return style.context(["default", STYLE])
+
+
 class Look(NamedTuple):
     """How one optimizer is drawn: its colour, marker and dashes, by Matplotlib's names."""
 
@@ -76,7 +84,7 @@ def _looks() -> dict[str, Look]:
         RMSprop   orange     v  solid
         Adam      vermilion  P  solid
         Adadelta  purple     X  solid
-        FTRL      olive      *  solid
+        FTRL      brown      *  solid
         AdamW     vermilion  p  dashed
         Nadam     sky        <  dashed
         Adamax    vermilion  >  dotted

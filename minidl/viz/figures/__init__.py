@@ -59,21 +59,27 @@ FIGURES: dict[str, Callable[..., Any]] = {
 def write(folder: Any, names: Sequence[str] = ()) -> Iterator[Path]:
     """Write pictures of the gallery into a folder, which is made if missing; gives each path.
 
+    It is a generator: each picture is drawn as its path is asked for.
+
     names  such as "race.gif" or "race"; all without any
 
     ValueError for a name that isn't there, OSError for a folder that can't be written.
     """
     known = {Path(file).stem: file for file in FIGURES}
     for name in names:
-        if Path(name).stem not in known:
+        if name not in (*known, *FIGURES):
             near = difflib.get_close_matches(name, known, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"there is no figure {name!r}.{hint} There are {', '.join(known)}")
     folder = _files.folder("figures", folder)
     for file in [known[Path(name).stem] for name in names] or FIGURES:
+        with _files.writing("figures", folder / file):
+            pass  # or it is told before the work that it can't be
         before = plt.get_fignums()
         save = film.save if file.endswith(".gif") else plots.save
-        save(FIGURES[file](), folder / file)
-        for number in set(plt.get_fignums()).difference(before):
-            plt.close(number)
+        try:
+            save(FIGURES[file](), folder / file)
+        finally:
+            for number in set(plt.get_fignums()).difference(before):
+                plt.close(number)
         yield folder / file

@@ -68,7 +68,7 @@ def momentum_arrows(
         "Momentum: the gradient where it is": _step(optim.Momentum, f, place, lr, beta, steps),
         "NAG: the gradient where it is going": _step(optim.NAG, f, place, lr, beta, steps),
     }
-    with plt.rc_context(style.STYLE):
+    with style.drawing():
         figure, panels = plt.subplots(1, 2, sharex=True, sharey=True)
         low, high = _window(list(drawn.values()))
         for axes, (title, step) in zip(panels, drawn.items(), strict=True):

@@ -64,7 +64,7 @@ def batch_paths(
     paths = [_path(x, y, size, updates, lr, begin, seed) for size in _sizes(batch_size, len(x))]
     columns = np.hstack([x, np.ones_like(x)])
     best = np.linalg.lstsq(columns, y, rcond=None)[0].ravel()
-    with plt.rc_context(style.STYLE):
+    with style.drawing():
         figure, axes = plt.subplots(1, len(paths), sharex=True, sharey=True, squeeze=False)
         figure.suptitle(TITLE, x=0.01, ha="left", fontsize=15, weight="bold")
         axes[0, 0].set_ylabel("intercept")

@@ -143,7 +143,7 @@ def decision_boundary(
         x, y, (across, up), hidden=hidden, activation=activation, optimizer=optimizer, lr=lr,
         steps=steps, frames=frames, seed=seed,
     )  # fmt: skip
-    with plt.rc_context(style.STYLE):
+    with style.drawing():
         layout = ConstrainedLayoutEngine(w_pad=0.12)
         figure, (plane, loss) = plt.subplots(
             1, 2, figsize=(6.4, 4.2), width_ratios=(2.1, 1), layout=layout

@@ -59,7 +59,7 @@ def family_tree(rules: Mapping[str, type[optim.Optimizer]] | None = None) -> Fig
     """
     rules = _checked(rules)
     layers = _layers(rules, {name: _parents(rule) for name, rule in rules.items()})
-    with plt.rc_context(style.STYLE):
+    with style.drawing():
         figure = plt.figure(layout="none")
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()

@@ -111,7 +111,7 @@ def landscape(
     if len(set(rates.values())) == 1:
         common += f" at the rate η = {next(iter(rates.values())):g}"
     title = textwrap.fill(", ".join(ends), 80) + f"\n{common}"
-    with plt.rc_context(style.STYLE):
+    with style.drawing():
         figure, axes = plt.subplots()
         axes.plot(theta, curve, color=style.COLOURS["grey"], lw=3, zorder=1)
         axes.set(

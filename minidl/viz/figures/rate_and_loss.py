@@ -141,7 +141,7 @@ def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -
         if not history.step_loss:
             raise ValueError(f"rate_and_loss: the history {label!r} holds no step yet")
     validated = any(history.validation for history in histories.values())
-    with plt.rc_context(style.STYLE):
+    with style.drawing():
         figure, panels = plt.subplots(
             2 + validated, sharex=True, figsize=(10, 7.4 if validated else 5.6),
             height_ratios=(1, 1.2, 1.2)[: 2 + validated],

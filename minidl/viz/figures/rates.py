@@ -16,7 +16,7 @@ from minidl.viz import style
 VERDICTS = {
     "too small": ("blue", "it hardly moves"),
     "right": ("green", "it arrives"),
-    "large": ("olive", "it overshoots"),
+    "large": ("brown", "it overshoots"),
     "too large": ("vermilion", "it diverges"),
 }
 
@@ -63,7 +63,7 @@ def learning_rates(
         theta = Tensor(np.ones(()), requires_grad=True)
         return descend(loss, optim.SGD([theta], lr=rate), steps)
 
-    with plt.rc_context(style.STYLE), np.errstate(over="ignore", invalid="ignore"):
+    with style.drawing(), np.errstate(over="ignore", invalid="ignore"):
         figure = plt.figure()
         panels = [f"rate {i}" for i in range(len(chosen))]
         rows: list[Any] = [panels, ["ends"] * len(panels)]

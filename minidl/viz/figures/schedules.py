@@ -122,7 +122,7 @@ def every_schedule(
     rows = math.ceil(len(chosen) / columns)
     drawn = {title: _rates(schedule, steps) for title, schedule in chosen.items()}
     peak = max(rates.max() for rates, _ in drawn.values()) or 1.0
-    with plt.rc_context(style.STYLE):
+    with style.drawing():
         figure, panels = plt.subplots(
             rows, columns, figsize=(3 * columns, 1.8 * rows), sharey=True, squeeze=False
         )
@@ -226,7 +226,7 @@ def warm_up_and_cool_down(
     }  # fmt: skip
     steps = round(1.09 * (warmup + stable + cooldown)) + 1
     t = np.arange(steps)
-    with plt.rc_context(style.STYLE):
+    with style.drawing():
         figure, axes = plt.subplots()
         for (shape, schedule), (hue, dashes) in zip(ramps.items(), style.LINES, strict=False):
             axes.plot(t, schedule(t), color=hue, linestyle=dashes, label=shape)
