@@ -119,7 +119,8 @@ class Race:
 
         path    a .gif, or an .mp4 where ffmpeg is installed
         start   which start, of several
-        frames  how many pictures, ≥ 2: the first is the start, the last the end
+        frames  how many pictures, ≥ 2: the first is the start, the last the end; they lie closer
+                together at the start
         fps     pictures a second
         """
         from minidl.viz import film
