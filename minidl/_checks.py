@@ -1,5 +1,6 @@
 """Checks of arguments that several modules share, and the words in which they fail."""
 
+import difflib
 import math
 import numbers
 from typing import Any
@@ -61,6 +62,13 @@ def choice(owner: str, name: str, value: Any, allowed: Any) -> Any:
         words = ", ".join(map(repr, allowed))
         raise ValueError(f"{owner}: {name} must be one of {words}, got {value!r}")
     return value
+
+
+def nearest(word: str, known: Any) -> str:
+    """What to say of a word that isn't known: " Did you mean 'Adam'?", or nothing."""
+    by_lower = {str(name).lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, 1)
+    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def describe(tensor: Any) -> str:

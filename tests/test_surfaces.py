@@ -372,12 +372,74 @@ def test_stationary_points_near_by_are_found_and_told_apart(surface, near, at, k
         (lambda x, y: x + y, (0.5, 0.5)),
         (lambda x, y: dl.abs(x) + dl.abs(y), (0, 0.01)),
         (lambda x, y: dl.log(x) + y**2, (-1, 0)),  # not a number there
-        (lambda x, y: x * 0 + y * 0 + 1, (0.5, 0.5)),
+        (lambda x, y: 1e6 * (x - y) ** 2 + (x + y - 1) ** 2, (0, 0)),  # it is along the valley
     ],
 )
 def test_where_no_gradient_is_0_near_by_there_is_no_word(surface, near):
     ground = surfaces.surface(surface)
     assert ground.stationary(np.array(near)[:, None], 0.05)[1].tolist() == [""]
+
+
+def test_exactly_flat_ground_has_a_word_of_its_own():
+    ground = surfaces.surface(lambda x, y: dl.relu(x) ** 2 + dl.relu(y) ** 2)
+    points = np.transpose([(-1, -1), (1, -1)])
+    assert ground.stationary(points, 0.05)[1].tolist() == ["flat", ""]
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda x, y: x**3 + y**2, "saddle"),
+        (lambda x, y: x**3 - y**2, "saddle"),
+        (lambda x, y: x**2 - y**4, "saddle"),
+        (lambda x, y: x**2 + y**4, "minimum"),
+        (lambda x, y: x**4 + y**4, "minimum"),
+        (lambda x, y: -(x**2) - y**4, "maximum"),
+        (lambda x, y: (x + y) ** 2, "minimum"),
+    ],
+)
+def test_where_a_curvature_is_0_the_surface_around_tells(function, kind):
+    ground = surfaces.surface(function)
+    assert ground.stationary(np.array([[0.02], [-0.02]]), 0.05)[1].tolist() == [kind]
+
+
+@pytest.mark.parametrize(
+    ("function", "minima"),
+    [
+        (lambda x, y: (x - 1.99) ** 2 + y**2, [(1.99, 0)]),  # in the outermost cells
+        (lambda x, y: (x - 2) ** 2 + y**2, [(2, 0)]),
+        (lambda x, y: (x - 2.01) ** 2 + y**2, []),
+        (lambda x, y: dl.where(x > 0, x**2 + y**2, 5 + x**2 + y**2), [(0.04, 0)]),  # a jump
+    ],
+)
+def test_minima_at_the_edge_and_at_jumps_are_found(function, minima):
+    found = Surface(function).minima
+    np.testing.assert_allclose(found, np.reshape(minima, (-1, 2)), rtol=0, atol=1e-6)
+
+
+def test_under_no_grad_a_surface_says_that_it_needs_gradients():
+    with (
+        dl.no_grad(),
+        pytest.raises(RuntimeError, match=r"no_grad\(\), but a race needs gradients"),
+    ):
+        Surface(lambda x, y: x**2 + y**2)
+
+
+def test_a_surface_has_one_start_and_minima_that_can_not_be_changed():
+    with pytest.raises(ValueError, match="start must be one point, got 2"):
+        Surface(lambda x, y: x**2 + y**2, start=[(0, 0), (1, 1)])
+    with pytest.raises(ValueError, match="read-only"):
+        SURFACES["bowl"].minima[0, 0] = 1.0
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_a_surface_with_a_name_can_be_pickled(name):
+    copy = pickle.loads(pickle.dumps(SURFACES[name]))
+    assert (copy.name, copy.start, copy.minima.tolist()) == (
+        name,
+        SURFACES[name].start,
+        SURFACES[name].minima.tolist(),
+    )
 
 
 def test_near_by_is_counted_from_the_point_not_from_newtons_last_step():

@@ -6,10 +6,8 @@ its function allows that.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,10 +17,12 @@ from minidl import _checks
 
 Function = Callable[[Any, Any], Any]
 Point = tuple[float, float]
-GRID = 101  # points along each side of the grid on which minima are searched and contours drawn
+GRID = 101  # points along each side of the grid on which minima are searched
+NEWTON = 60  # steps to a stationary point; at a minimum such as x⁴ each takes a third of the way
+CANDIDATES, D = 200, (-1, 0, 1)  # points of the grid that are refined; steps to its neighbours
+FLAT = 1e-6  # a curvature below this share of the largest counts as none
 
 
-@dataclass(frozen=True, eq=False)
 class Surface:
     """A function f of two tensors x and y, to be minimised.
 
@@ -46,33 +46,40 @@ class Surface:
            [-0.1411]]))
     """
 
-    function: Function
-    x: Point = (-2.0, 2.0)
-    y: Point = (-2.0, 2.0)
-    start: Any = None
-    minima: Any = None
-    name: str = ""
-    formula: str = ""
-    searched: bool = field(init=False, repr=False)
-    entrywise: bool = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if not callable(self.function):
+    def __init__(
+        self,
+        function: Function,
+        x: Point = (-2.0, 2.0),
+        y: Point = (-2.0, 2.0),
+        start: Any = None,
+        minima: Any = None,
+        name: str = "",
+        formula: str = "",
+    ) -> None:
+        if not callable(function):
             raise TypeError(
-                f"Surface: function must be one of two tensors (x, y), got {self.function!r}"
+                f"Surface: function must be one of two tensors (x, y), got {function!r}"
             )
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        put("name", self.name or getattr(self.function, "__name__", "the function"))
-        put("name", "your function" if self.name == "<lambda>" else self.name)
-        for name in ("x", "y"):
-            put(name, _interval(name, getattr(self, name)))
+        name = name or getattr(function, "__name__", "the function")
+        self.function, self.formula = function, formula
+        self.name = "your function" if name == "<lambda>" else name
+        self.x, self.y = _interval("x", x), _interval("y", y)
         low, high = np.transpose([self.x, self.y])
-        start = low + (high - low) * (0.25, 0.75) if self.start is None else self.start
-        put("start", tuple(self.inside("start", start)[0].tolist()))
-        put("entrywise", True)
-        put("entrywise", self._checked())
-        put("searched", self.minima is None)
-        put("minima", self._search() if self.searched else self.inside("minima", self.minima))
+        start = low + (high - low) * (0.25, 0.75) if start is None else start
+        starts = self.inside("start", start)
+        if len(starts) > 1:
+            raise ValueError(
+                f"Surface: start must be one point, got {len(starts)}; a race takes more"
+            )
+        self.start: Point = tuple(starts[0].tolist())  # type: ignore[assignment]
+        self.entrywise = True
+        self.entrywise = self._checked()
+        self.searched = minima is None
+        self.minima = self._search() if self.searched else self.inside("minima", minima)
+        self.minima.flags.writeable = False
+
+    def __repr__(self) -> str:
+        return f"Surface({self.name}, x={self.x}, y={self.y})"
 
     @property
     def width(self) -> float:
@@ -80,7 +87,7 @@ class Surface:
         return max(high - low for low, high in (self.x, self.y))
 
     def contains(self, points: np.ndarray) -> np.ndarray:
-        """Which points, the columns of a (2, …) array, are in the domain."""
+        """Which points are in the domain: (2, …) → (…)."""
         x, y = points
         return (self.x[0] <= x) & (x <= self.x[1]) & (self.y[0] <= y) & (y <= self.y[1])
 
@@ -127,6 +134,11 @@ class Surface:
                 )
             if value.requires_grad:
                 value.backward(np.ones(value.shape, value.dtype))
+            elif not (x + 0).requires_grad:
+                raise RuntimeError(
+                    f"{self.name} is evaluated under dl.no_grad(), but a race needs gradients: "
+                    "race outside of it"
+                )
         gradient = np.zeros(points.shape)
         for axis, tensor in enumerate((x, y)):
             if tensor.grad is not None:
@@ -144,29 +156,45 @@ class Surface:
         """The stationary points near by: (2, n) points → (2, n) points, and (n,) words.
 
         They are found by Newton's method, with central differences of the gradient for the Hessian.
-        A word is "minimum", "saddle" or "maximum", by the signs of the Hessian's eigenvalues, of
-        which one may be 0, where the surface is flat; or "" where no gradient of 0 is found within
-        that distance.
+        A word is "minimum", "saddle" or "maximum", by the signs of the Hessian's eigenvalues; where
+        one of them is 0, by f at that distance along its eigenvector. It is "flat" where gradient
+        and Hessian are 0, and "" where no gradient of 0 is found within that distance.
         """
         here, h = np.array(points, np.float64), 1e-5 * self.width
         offsets = h * np.array([[0, 1, -1, 0, 0], [0, 0, 0, 1, -1.0]])
+        near = np.full(here.shape[1:], True)
         with np.errstate(all="ignore"):
-            for _ in range(20):
+            for _ in range(NEWTON):
                 g = self.at(here[:, :, None] + offsets[:, None])[1]
                 hessian = np.stack([g[..., 1] - g[..., 2], g[..., 3] - g[..., 4]]) / (2 * h)
                 hessian = np.transpose(hessian + hessian.swapaxes(0, 1)) / 2
-                known = np.isfinite(hessian).all((1, 2))
+                known = np.isfinite(hessian).all((1, 2)) & np.isfinite(g[..., 0]).all(0)
                 hessian[~known] = 0
                 slope = np.where(known, g[..., 0], np.inf)
-                flat = np.linalg.pinv(hessian, rcond=1e-7, hermitian=True)
-                step = np.einsum("nij,jn->in", flat, np.where(known, slope, 0))
-                here -= np.where(np.hypot(*(here - step - points)) <= within, step, 0)
-        curvatures = np.linalg.eigvalsh(hessian)
-        scale = np.abs(curvatures).max(1)
-        # a gradient left over lies along a direction in which the surface is flat
-        found = (scale > 0) & (np.hypot(*slope) <= 1e-6 * scale * self.width)
-        up, down = curvatures[:, 1] > 1e-6 * scale, curvatures[:, 0] < -1e-6 * scale
-        kinds = np.select([~found, ~down, up], ["", "minimum", "saddle"], "maximum")
+                inverse = np.linalg.pinv(hessian, rcond=1e-7, hermitian=True)
+                step = np.einsum("nij,jn->in", inverse, np.where(known, slope, 0))
+                near &= np.hypot(*(here - step - points)) <= within
+                here -= np.where(near, step, 0)
+                if (np.hypot(*step)[near] <= 1e-12 * self.width).all():
+                    break
+            curvatures, directions = np.linalg.eigh(hessian)
+            scale = np.abs(curvatures).max(1)
+            # what no step could mend lies along a direction in which the surface is straight
+            left = slope - np.einsum("nij,jn->in", hessian, step)
+            found = near & known & (scale > 0) & (np.hypot(*step) <= 1e-6 * self.width)
+            found &= np.hypot(*left) <= 1e-9 * scale * self.width
+            f, up, down = self.at(here)[0], np.full(known.shape, False), np.full(known.shape, False)
+            for i in (0, 1):
+                along = within * directions[:, :, i].T
+                sides = np.stack([self.at(here + along)[0], self.at(here - along)[0]]) - f
+                flat = np.abs(curvatures[:, i]) <= FLAT * scale
+                rounding = 1e-14 * (np.abs(f) + np.abs(sides).max(0))
+                up |= np.where(flat, (sides > rounding).any(0), curvatures[:, i] > 0)
+                down |= np.where(flat, (sides < -rounding).any(0), curvatures[:, i] < 0)
+        level = near & (scale == 0) & (slope == 0).all(0)
+        kinds = np.select(
+            [level, ~found, up & down, down], ["flat", "", "saddle", "maximum"], "minimum"
+        )
         return here, kinds
 
     def _checked(self) -> bool:
@@ -203,33 +231,44 @@ class Surface:
         return all(alike)
 
     def _search(self) -> np.ndarray:
-        """The lowest minima inside the domain: the lowest points of a grid, refined."""
+        """The lowest minima inside the domain: the lowest points of a grid, refined.
+
+        A point that can't be refined counts as it is, as at a kink, unless the surface goes on
+        falling from there to the domain's edge; if such a point is lowest, there is no minimum.
+        """
         x, y, z = self.grid()
-        z = np.where(np.isfinite(z), z, np.inf)
+        z = np.pad(np.where(np.isfinite(z), z, np.inf), 1, constant_values=np.inf)
         inner = z[1:-1, 1:-1]
-        shifted = [
-            z[1 + i : GRID - 1 + i, 1 + j : GRID - 1 + j]
-            for i in (-1, 0, 1)
-            for j in (-1, 0, 1)
-            if i or j
-        ]
-        rows, columns = np.nonzero((inner <= np.min(shifted, 0)) & np.isfinite(inner))
-        order = np.argsort(inner[rows, columns], kind="stable")[:32]
+        around = [z[1 + i : GRID + 1 + i, 1 + j : GRID + 1 + j] for i in D for j in D if i or j]
+        rows, columns = np.nonzero((inner <= np.min(around, 0)) & np.isfinite(inner))
+        order = np.argsort(inner[rows, columns], kind="stable")[:CANDIDATES]
         if not order.size:
             return np.empty((0, 2))
-        lowest = np.stack([x[columns[order] + 1], y[rows[order] + 1]])
-        refined, kinds = self.stationary(lowest, self.width)
-        found = np.where(kinds == "minimum", refined, lowest)
-        found = found[:, self.contains(found)].T
-        values, edge = self.at(found.T)[0], np.min(z)
-        close = 1e-9 * (np.max(z, where=np.isfinite(z), initial=edge) - edge)
-        if not len(found) or edge < values.min() - close:  # it is lower at the domain's edge
-            return np.empty((0, 2))
+        rows, columns = rows[order], columns[order]
+        coarse, value = np.stack([x[columns], y[rows]]), inner[rows, columns]
+        edge = (rows % (GRID - 1) == 0) | (columns % (GRID - 1) == 0)
+        fine, kinds = self.stationary(coarse, self.width)
+        refined = np.where(np.isfinite(fine).all(0), self.at(fine)[0], np.inf)
+        lower = (kinds == "minimum") & (refined <= value)
+        better, falls = lower & self.contains(fine), lower | edge
+        points, value = np.where(better, fine, coarse).T, np.where(better, refined, value)
+        close = value.min() + 1e-9 * (np.max(inner[np.isfinite(inner)]) - value.min())
+        lowest = points[(value <= close) & (better | ~falls)]
         kept: list[np.ndarray] = []
-        for point in found[values <= values.min() + close]:
+        for point in lowest:
             if all(np.hypot(*(point - other)) > self.width / GRID for other in kept):
                 kept.append(point)
-        return np.array(kept)
+        return np.reshape(kept, (-1, 2))
+
+
+def _interval(name: str, value: Any) -> Point:
+    expected = f"Surface: {name} must be two numbers (low, high), low < high, got {value!r}"
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+        raise TypeError(expected)
+    low, high = (_checks.number("Surface", name, bound, -math.inf) for bound in value)
+    if not low < high:
+        raise ValueError(expected)
+    return low, high
 
 
 def heights(f: np.ndarray, lowest: float) -> tuple[np.ndarray, float]:
@@ -243,17 +282,15 @@ def heights(f: np.ndarray, lowest: float) -> tuple[np.ndarray, float]:
     return np.log1p(above / scale), scale
 
 
-def _interval(name: str, value: Any) -> Point:
-    expected = f"Surface: {name} must be two numbers (low, high), low < high, got {value!r}"
-    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
-        raise TypeError(expected)
-    low, high = (_checks.number("Surface", name, bound, -math.inf) for bound in value)
-    if not low < high:
-        raise ValueError(expected)
-    return low, high
-
-
 # --- surfaces with a name -----------------------------------------------------------------------
+
+
+def _bowl(x: Any, y: Any) -> Any:
+    return (x**2 + 2 * y**2) / 2
+
+
+def _ravine(x: Any, y: Any) -> Any:
+    return (x**2 + 40 * y**2) / 2
 
 
 def _rosenbrock(x: Any, y: Any) -> Any:
@@ -281,6 +318,19 @@ def _two_wells(x: Any, y: Any) -> Any:
     return x2**2 - 2 * x2 + x - (x2 * x) / 3 + y**2 + 5 / 3
 
 
+def _himmelblau(x: Any, y: Any) -> Any:
+    return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
+
+
+def _saddle(x: Any, y: Any) -> Any:
+    y2 = y**2
+    return x**2 / 2 - y2 / 2 + y2**2 / 4
+
+
+def _plateau(x: Any, y: Any) -> Any:
+    return 1 - dl.exp(-(x**2 + y**2) / 2)
+
+
 _HIMMELBLAU = [
     (3, 2),
     (-2.8051180869527448, 3.1313125182505730),
@@ -293,74 +343,94 @@ SURFACES = {
     surface.name: surface
     for surface in (
         Surface(
-            lambda x, y: (x**2 + 2 * y**2) / 2,
-            *((-4, 4), (-3, 3), (-3.4, 2.4)),
-            [(0, 0)],
-            "bowl",
-            "f = (x² + 2 y²) / 2",
+            _bowl,
+            x=(-4, 4),
+            y=(-3, 3),
+            start=(-3.4, 2.4),
+            minima=[(0, 0)],
+            name="bowl",
+            formula="f = (x² + 2 y²) / 2",
         ),
         Surface(
-            lambda x, y: (x**2 + 40 * y**2) / 2,
-            *((-4, 4), (-1.5, 1.5), (-3.6, 1)),
-            [(0, 0)],
-            "ravine",
-            "f = (x² + 40 y²) / 2",
+            _ravine,
+            x=(-4, 4),
+            y=(-1.5, 1.5),
+            start=(-3.6, 1),
+            minima=[(0, 0)],
+            name="ravine",
+            formula="f = (x² + 40 y²) / 2",
         ),
         Surface(
             _rosenbrock,
-            *((-2, 2), (-1, 3), (-1.2, 1)),
-            [(1, 1)],
-            "rosenbrock",
-            "f = (1 − x)² + 100 (y − x²)²",
+            x=(-2, 2),
+            y=(-1, 3),
+            start=(-1.2, 1),
+            minima=[(1, 1)],
+            name="rosenbrock",
+            formula="f = (1 − x)² + 100 (y − x²)²",
         ),
         Surface(
             _beale,
-            *((-4.5, 4.5), (-4.5, 4.5), (1, 1.5)),
-            [(3, 0.5)],
-            "beale",
-            "f = (1.5 − x + x y)² + (2.25 − x + x y²)² + (2.625 − x + x y³)²",
+            x=(-4.5, 4.5),
+            y=(-4.5, 4.5),
+            start=(1, 1.5),
+            minima=[(3, 0.5)],
+            name="beale",
+            formula="f = (1.5 − x + x y)² + (2.25 − x + x y²)² + (2.625 − x + x y³)²",
         ),
         Surface(
-            lambda x, y: (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2,
-            *((-5, 5), (-5, 5), (-0.5, -1.5)),
-            _HIMMELBLAU,
-            "himmelblau",
-            "f = (x² + y − 11)² + (x + y² − 7)²",
+            _himmelblau,
+            x=(-5, 5),
+            y=(-5, 5),
+            start=(-0.5, -1.5),
+            minima=_HIMMELBLAU,
+            name="himmelblau",
+            formula="f = (x² + y − 11)² + (x + y² − 7)²",
         ),
         Surface(
             _rastrigin,
-            *((-5.12, 5.12), (-5.12, 5.12), (-3.4, 2.6)),
-            [(0, 0)],
-            "rastrigin",
-            "f = 20 + x² + y² − 10 (cos 2πx + cos 2πy)",
+            x=(-5.12, 5.12),
+            y=(-5.12, 5.12),
+            start=(-3.4, 2.6),
+            minima=[(0, 0)],
+            name="rastrigin",
+            formula="f = 20 + x² + y² − 10 (cos 2πx + cos 2πy)",
         ),
         Surface(
             _styblinski_tang,
-            *((-5, 5), (-5, 5), (4, -0.5)),
-            [(_STYBLINSKI_TANG, _STYBLINSKI_TANG)],
-            "styblinski-tang",
-            "f = (x⁴ − 16 x² + 5 x + y⁴ − 16 y² + 5 y) / 2",
+            x=(-5, 5),
+            y=(-5, 5),
+            start=(4, -0.5),
+            minima=[(_STYBLINSKI_TANG, _STYBLINSKI_TANG)],
+            name="styblinski-tang",
+            formula="f = (x⁴ − 16 x² + 5 x + y⁴ − 16 y² + 5 y) / 2",
         ),
         Surface(
-            lambda x, y: x**2 / 2 - y**2 / 2 + (y**2) ** 2 / 4,
-            *((-2, 2), (-2, 2), (-1.6, 0.01)),
-            [(0, -1), (0, 1)],
-            "saddle",
-            "f = x² / 2 − y² / 2 + y⁴ / 4",
+            _saddle,
+            x=(-2, 2),
+            y=(-2, 2),
+            start=(-1.6, 0.01),
+            minima=[(0, -1), (0, 1)],
+            name="saddle",
+            formula="f = x² / 2 − y² / 2 + y⁴ / 4",
         ),
         Surface(
             _two_wells,
-            *((-2, 2), (-1.5, 1.5), (1.8, 1)),
-            [(-1, 0)],
-            "two-wells",
-            "f = x⁴ − x³ / 3 − 2 x² + x + y² + 5 / 3",
+            x=(-2, 2),
+            y=(-1.5, 1.5),
+            start=(1.8, 1),
+            minima=[(-1, 0)],
+            name="two-wells",
+            formula="f = x⁴ − x³ / 3 − 2 x² + x + y² + 5 / 3",
         ),
         Surface(
-            lambda x, y: 1 - dl.exp(-(x**2 + y**2) / 2),
-            *((-5, 5), (-5, 5), (-2.6, 2.2)),
-            [(0, 0)],
-            "plateau",
-            "f = 1 − e^(−(x² + y²) / 2)",
+            _plateau,
+            x=(-5, 5),
+            y=(-5, 5),
+            start=(-2.6, 2.2),
+            minima=[(0, 0)],
+            name="plateau",
+            formula="f = 1 − e^(−(x² + y²) / 2)",
         ),
     )
 }
@@ -381,9 +451,7 @@ def surface(given: Any) -> Surface:
     word = str(given).lower().replace("_", "-").replace(" ", "-")
     if isinstance(given, str) and word in SURFACES:
         return SURFACES[word]
-    near = difflib.get_close_matches(word, known, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"there is no surface {given!r}.{hint} There are {', '.join(known)}, and any function of "
-        "two tensors"
+        f"there is no surface {given!r}.{_checks.nearest(word, known)} There are "
+        f"{', '.join(known)}, and any function of two tensors"
     )
