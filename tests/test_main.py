@@ -264,7 +264,7 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
         (["--lr", "True"], "must be a schedule or a number"),
         (["--tune", "--budget", "0"], "budget must be a whole number ≥ "),
         (["--noise", "-1"], "noise must be a finite number ≥ 0, got -1"),
-        (["--seed", "-1"], "non-negative"),
+        (["--seed", "-1"], "whole number ≥ 0"),
         (["--png", "race.gif"], "must end in .png, .svg, .pdf"),
         (["--gif", "race.png"], "must end in .gif, .mp4"),
         (["--html", "race.txt"], "must end in .html"),

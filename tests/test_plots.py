@@ -212,13 +212,14 @@ def listed(axes):
     for text in axes.figure.axes[1].texts:
         x, y = text.get_position()
         rows.setdefault(-y, []).append((x, " ".join(text.get_text().split())))
-    _, *lines = ([words for _, words in sorted(rows[y])] for y in sorted(rows))
+    _, *lines, key = ([words for _, words in sorted(rows[y])] for y in sorted(rows))
+    assert key in (["start", "goal"], ["start"])
     return {name: (rate, end) for name, rate, end in lines}
 
 
 def tracks(axes):
     """The ring at the start, and for each run (path, head)."""
-    ring, *lines = axes.get_lines()
+    ring, *lines = [line for line in axes.get_lines() if line.get_label() != "goal"]
     return ring, list(zip(lines[::2], lines[1::2], strict=True))
 
 
@@ -241,7 +242,7 @@ def test_a_race_shows_the_whole_path_of_each_run_and_a_head_at_its_end(bowl):
 def test_a_rule_has_the_same_look_on_the_surface_and_in_the_list():
     rules = ["Lion", "FTRL", "AdamW"]
     axes = race("bowl", rules, steps=2).plot()
-    keys = axes.figure.axes[1].get_lines()
+    keys = axes.figure.axes[1].get_lines()[: len(rules)]
     keys = sorted(keys, key=lambda key: -key.get_ydata()[0])
     for name, key in zip(listed(axes), keys, strict=True):
         shown = (key.get_color(), key.get_marker(), DASHES[key.get_linestyle()])
@@ -297,10 +298,22 @@ def test_a_race_shows_the_part_of_the_surface_in_which_it_runs():
 
 
 @pytest.mark.parametrize("name", ["beale", "himmelblau", "saddle"])
-def test_each_global_minimum_is_a_star(name):
+def test_each_global_minimum_is_a_target(name):
     axes = race(name, "SGD", steps=1).plot()
-    stars = axes.collections[-1].get_offsets()
-    np.testing.assert_array_equal(stars, SURFACES[name].minima)
+    marks = [line for line in axes.get_lines() if line.get_label() == "goal"]
+    assert [mark.get_marker() for mark in marks] == ["+", "o", "o"]
+    for mark in marks:
+        np.testing.assert_array_equal(np.transpose(mark.get_data()), SURFACES[name].minima)
+
+
+def test_dollars_in_a_label_or_title_are_written_as_they_are():
+    axes = race("bowl", {"a $\\bad{x$": "SGD"}, steps=1).plot(title="$5")
+    check_texts(axes.figure)
+
+
+def test_a_picture_with_a_path_is_closed(tmp_path):
+    race("bowl", "SGD", steps=1).plot(tmp_path / "race.png")
+    assert not pyplot.get_fignums()
 
 
 def test_the_list_is_in_the_order_of_arrival_then_of_height(bowl):
@@ -433,8 +446,12 @@ def test_a_race_of_one_step_and_one_without_minima_are_drawn():
     np.testing.assert_array_equal(np.transpose(path.get_data()), run.theta[:, 0])
     slope = Surface(lambda x, y: x + 2 * y)
     axes = race(slope, "SGD", steps=5).plot()
-    assert len(axes.collections[-1].get_offsets()) == 0
-    assert axes.get_title() == "your function, 5 steps: none reaches the goal"
+    assert not any(len(line.get_xdata()) for line in axes.get_lines() if line.get_label() == "goal")
+    assert axes.get_title() == "your function, 5 steps: SGD, still moving"
+    assert (
+        race(slope, ["SGD", "Adam"], steps=5).plot().get_title()
+        == "your function, 5 steps, no goal"
+    )
     assert listed(axes) == {"SGD": ("0.01", "still moving")}
     axes.figure.canvas.draw()
 

@@ -23,6 +23,12 @@ except ModuleNotFoundError as error:
 ENDINGS = (".png", ".svg", ".pdf")
 LEVELS = 12  # contour lines
 LETTERS = 16  # of a name, in a line
+START = {"marker": "o", "markersize": 10, "color": "white", "mec": COLOURS["black"], "mew": 2}
+GOAL: tuple[dict[str, Any], ...] = (  # a target: a cross, a ring, a dot
+    {"marker": "+", "markersize": 24, "color": COLOURS["black"], "mew": 1.5},
+    {"marker": "o", "markersize": 13, "color": "white", "mec": COLOURS["black"], "mew": 2},
+    {"marker": "o", "markersize": 5, "color": COLOURS["black"]},
+)
 POINTS = 72  # of an inch, in which letters are measured
 # warm where the rate is raised, cool where it is lowered to its end, grey elsewhere
 TINTS = {"warm-up": "#FBE3C0", "up": "#FBE3C0", "cool-down": "#CFE6F6", "down": "#CFE6F6"}
@@ -110,30 +116,43 @@ def contours(axes: Any, surface: Any, view: Any) -> None:
     levels = np.linspace(0, np.nanmax(height) or 1, LEVELS + 1)
     axes.contourf(x, y, height, levels, cmap="Blues", alpha=0.35, zorder=0)
     axes.contour(x, y, height, levels, colors="#7b8ca3", linewidths=0.7, alpha=0.6, zorder=1)
-    star = {"marker": "*", "color": COLOURS["black"], "edgecolors": "white", "zorder": 9}
-    axes.scatter(*surface.minima.T, 200, **star)
+    for mark in GOAL:
+        axes.plot(*surface.minima.T, linestyle="none", zorder=9, label="goal", **mark)
     axes.set(xlim=view[0], ylim=view[1], xlabel="parameter x", ylabel="parameter y")
     axes.set_aspect("equal", adjustable="box")
     _keep_ticks(axes)
     axes.spines[["top", "right"]].set_visible(True)
 
 
-def plot_race(race: Any, start: int = 0, title: str | None = None) -> Any:
-    """Contours, the path of each run from one start, and how it ended; returns the axes."""
+def plot_race(race: Any, start: int = 0, title: str | None = None, path: Any = None) -> Any:
+    """Contours, the path of each run from one start, and how it ended; returns the axes.
+
+    With a path the picture is written, and closed.
+    """
+    if path is not None:
+        _files.ending("plot", path, ENDINGS)
     with style.drawing():
         axes, tracks, words = board(race, start)
         entitle(axes, headline(race, start) if title is None else title)
-    for run, (path, head), text in zip(race.runs, tracks, words, strict=True):
-        path.set_data(*run.theta[:, start].T)
+    for run, (line, head), text in zip(race.runs, tracks, words, strict=True):
+        line.set_data(*run.theta[:, start].T)
         head.set_data(*run.theta[-1:, start].T)
         text.set_text(ending(run, start))
     settle(axes.figure)
+    if path is not None:
+        save(axes.figure, path)
+        plt.close(axes.figure)
     return axes
 
 
 def entitle(axes: Any, title: str) -> None:
     """A title that begins where the axes do, as it may be longer."""
-    axes.set_title(title, x=0, ha="left")
+    axes.set_title(plain(title), x=0, ha="left")
+
+
+def plain(text: str) -> str:
+    """A text that Matplotlib writes as it is, also with dollars in it."""
+    return text.replace("$", r"\$")
 
 
 def _keep_ticks(axes: Any) -> None:
@@ -155,14 +174,14 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
     _, (axes, listed) = plt.subplots(1, 2, width_ratios=(1.45, 1))
     contours(axes, race.surface, race.view(start))
     x, y = race.starts[start]
-    axes.plot([x], [y], "o", markersize=10, color="white", mec=COLOURS["black"], mew=2, zorder=3)
+    axes.plot([x], [y], linestyle="none", zorder=3, label="start", **START)
     looks = race.looks()
     tracks = [track(axes, look) for look in looks]
     listed.set(xlim=(0, 1), ylim=(0, 1))
     listed.set_axis_off()
-    names = [textwrap.fill(run.name, LETTERS) for run in race.runs]
+    names = [plain(textwrap.fill(run.name, LETTERS)) for run in race.runs]
     tall = 1 + max(name.count("\n") for name in names)
-    space = 1 / max(10, tall * len(names) + 1)
+    space = 1 / max(11, tall * len(names) + 2)
     longest = max(len(line) for name in names for line in name.split("\n"))
     first = 0.14 + 0.04 * max(9.5, longest)  # behind the names
     second = first + 0.24
@@ -183,6 +202,12 @@ def board(race: Any, start: int) -> tuple[Any, list[Any], list[Any]]:
         )
         for place, text, weight in written:
             words[i] = listed.text(place, height, text, weight=weight, va="center", fontsize=13)
+    height = 1 - space * (tall * len(names) + 1.5)
+    for place, marks, word in ((0.05, [START], "start"), (first, GOAL, "goal")):
+        if word == "start" or len(race.surface.minima):
+            for mark in marks:
+                listed.plot([place], [height], linestyle="none", **mark)
+            listed.text(place + 0.09, height, word, color=COLOURS["grey"], va="center", fontsize=13)
     return axes, tracks, [words[i] for i in range(len(race.runs))]
 
 
@@ -222,6 +247,10 @@ def headline(race: Any, start: int) -> str:
     """The point of the picture in a line."""
     first = min(race.runs, key=lambda run: _rank(run, start))
     where = f"{race.surface.name}, {steps_of(race.steps)}"
+    if len(race.runs) == 1:
+        return f"{where}: {first.name}, {ending(first, start)}"
+    if not len(race.surface.minima):
+        return f"{where}, no goal"
     if first.arrived[start] is None:
         return f"{where}: none reaches the goal"
     return f"{where}: {first.name} is first"

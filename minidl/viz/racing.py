@@ -7,7 +7,6 @@ once, and an optimizer has all its starts in one parameter.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import numbers
 from collections import Counter
@@ -23,20 +22,17 @@ from minidl import _checks, _text, optim
 from minidl._formulas import number
 from minidl.optim import RULES
 from minidl.schedulers import Constant, ReduceOnPlateau, Schedule
-from minidl.viz import style, surfaces
+from minidl.viz import style, surfaces, verdicts
 from minidl.viz.surfaces import Surface
 
-GLOBAL, LOCAL = "global minimum", "local minimum"
-SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
-MOVING, OSCILLATING, DIVERGED = "still moving", "oscillating", "diverged"
-LAST, LEAST = 10, 10  # the last tenth of the points, ten at least, tells how a run ended
+ARTICLE = ("SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL")
 SLOWEST, FASTEST, BUDGET = 1e-4, 10.0, 25  # the rates between which tuning looks, and how many
 MANY = 4  # minima that a table names
 MARGIN, SLIMMEST = 0.15, 0.8  # around what a picture shows, and its shorter side by the longer
 Build = Callable[..., Any]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Run:
     """What one optimizer did. Arrays are float64; k counts steps, from 0 before the first.
 
@@ -73,7 +69,7 @@ class Run:
         return f"{self.lr[0]:g}"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Race:
     """A race that was run: `runs`, one for each optimizer, and ways to look at them.
 
@@ -99,7 +95,11 @@ class Race:
 
         With many starts: the share that arrived, the median steps of these, and how all ended.
         """
-        return _text.Text("\n".join([*self._heading(), "", *_text.aligned(self._rows())]))
+        lines = [*self._heading(), "", *_text.aligned(self._rows())]
+        came = any(step is not None for run in self.runs for step in run.arrived)
+        if len(self.surface.minima) and not came and not self.runs[0].tried:
+            lines += ["", "None reached the goal; another rate may, and tune=True looks for it."]
+        return _text.Text("\n".join(lines))
 
     def plot(self, path: Any = None, *, start: int = 0, title: str | None = None) -> Any:
         """Draw contours, the paths from one start and where they end; returns the Matplotlib axes.
@@ -109,10 +109,7 @@ class Race:
         """
         from minidl.viz import plots
 
-        axes = plots.plot_race(self, self._start(start), title)
-        if path is not None:
-            plots.save(axes.figure, path)
-        return axes
+        return plots.plot_race(self, self._start(start), title, path)
 
     def animate(self, path: Any = None, *, start: int = 0, frames: int = 80, fps: int = 20) -> Any:
         """The race as a film; returns the Matplotlib animation.
@@ -214,7 +211,7 @@ class Race:
             for run in self.runs:
                 steps = [k for k in run.arrived if k is not None]
                 middle = f"median {np.median(steps):g}" if steps else "–"
-                share = f"{len(steps) / len(run.arrived):.0%}"
+                share = f"{len(steps)} of {len(run.arrived)}"
                 with np.errstate(invalid="ignore"):
                     loss = f"median {number(np.median(run.loss[-1])).shown}"
                 rows.append([run.name, run.rate, share, middle, loss, _counted(run.verdicts)])
@@ -230,7 +227,7 @@ class Race:
 
 def race(
     surface: Any,
-    optimizers: Any,
+    optimizers: Any = ARTICLE,
     *,
     steps: int = 400,
     start: Any = None,
@@ -246,7 +243,8 @@ def race(
     surface     a name (`SURFACES`), a `Surface`, or a function of two tensors, whose domain is then
                 −2 … 2 each way
     optimizers  names or classes of rules; `functools.partial(dl.optim.Adam, betas=(0.5, 0.9))` and
-                other functions of the parameters for options; or a dict {label: such a thing}
+                other functions (params, lr) → optimizer; or a dict {label: such a thing}; eight
+                well-known ones if not given
     steps       how many, ≥ 1
     start       a point (x, y), a list of points, or a number of points to draw at random from the
                 domain; the surface's own if not given
@@ -262,32 +260,39 @@ def race(
                 domain's longer side
     rng         a seed or numpy.random.Generator, for random starts and noise
 
-    Nothing is clipped: what diverges, diverges. The verdicts: "global minimum", within the goal at
-    the end; "diverged", not finite, or ended outside the domain, either higher than f is inside of
-    it or by more than its width; else the last tenth of its points decides, ten at least. A
-    run that stayed within a circle of the goal's size and is that near to a gradient of 0 has ended
-    in a "local minimum", "stuck at a saddle" or "stuck at a maximum". A run that left such a circle
-    and went at least five times as far as it got ahead is "oscillating"; how far it got is twice
-    the distance between the mean points of the two halves. Any other is "still moving".
+    Nothing is clipped: what diverges, diverges. The verdicts:
+
+    - "global minimum": the last ten points are within the goal, or the last half, if there are
+      fewer than twenty. Where minima were searched for, a point of a valley of them counts, too.
+    - "diverged": not finite; or ended outside the domain, higher than f is on a grid inside of it
+      or farther away than it is wide, and not at rest where the gradient is 0.
+    - "local minimum", "stuck at a saddle", "stuck at a maximum": the last tenth of the points, ten
+      at least, lies in a circle of the goal's size, and the gradient is 0 that near to the end.
+    - "standing still": it does not move, or lies in such a circle on flat ground.
+    - "oscillating": in that last tenth it went five times as far as it got ahead, or more, which
+      is twice the distance between the mean points of the two halves.
+    - "still moving": any other.
 
     ValueError or TypeError for an unknown surface or optimizer, a start outside the domain, options
     out of range, a function that is not finite inside its domain, and ReduceOnPlateau, which
     answers to a metric.
 
-    >>> print(dl.viz.race("saddle", ["SGD", "Adam"], steps=200, start=(-1.5, 0), lr=0.1).table())
-    saddle: 200 steps from (−1.5, 0)
+    >>> print(dl.viz.race("saddle", ["SGD", "Adam"], steps=60, start=(-1.5, 0), lr=0.1).table())
+    saddle: 60 steps from (−1.5, 0)
     f = x² / 2 − y² / 2 + y⁴ / 4
     goal: within 0.04 of (0, −1) or (0, 1)
     <BLANKLINE>
     optimizer  rate  verdict            steps to goal  f at the end  ends at
-    SGD        0.1   stuck at a saddle  –              5.592e−19     (−1.057e−9, 0)
-    Adam       0.1   stuck at a saddle  –              1.013e−10     (1.423e−5, 0)
+    SGD        0.1   stuck at a saddle  –              3.633e−6      (−0.002696, 0)
+    Adam       0.1   still moving       –              0.001029      (−0.04537, 0)
+    <BLANKLINE>
+    None reached the goal; another rate may, and tune=True looks for it.
     """
     ground = surfaces.surface(surface)
     steps, noise = _checks.count("race", "steps", steps), _checks.number("race", "noise", noise)
     budget = _budget(_checks.flag("race", "tune", tune), budget)
     radius = ground.width * _checks.number("race", "tolerance", tolerance, above=True, high=1)
-    generator = np.random.default_rng(rng)
+    generator = _generator(rng)
     starts = _starts(ground, start, generator)
     builds = _builds(optimizers)
     rates = _rates(lr, tune, builds)
@@ -312,6 +317,15 @@ def race(
 # --- what was asked for -------------------------------------------------------------------------
 
 
+def _generator(rng: Any) -> np.random.Generator:
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"race: rng must be None, a whole number ≥ 0 or a numpy.random.Generator, got {rng!r}"
+        ) from None
+
+
 def _starts(surface: Surface, start: Any, generator: np.random.Generator) -> np.ndarray:
     if start is None:
         return np.array([surface.start])
@@ -324,7 +338,11 @@ def _starts(surface: Surface, start: Any, generator: np.random.Generator) -> np.
 def _builds(optimizers: Any) -> dict[str, Build]:
     """For each label a function that makes the optimizer."""
     if isinstance(optimizers, Mapping):
-        return {str(label): _build(rule)[1] for label, rule in optimizers.items()} or _none()
+        labels = [str(label) for label in optimizers]
+        if doubled := [label for label, count in Counter(labels).items() if count > 1]:
+            raise ValueError(f"race: two optimizers are called {doubled[0]!r}")
+        rules = (_build(rule)[1] for rule in optimizers.values())
+        return dict(zip(labels, rules, strict=True)) or _none()
     if isinstance(optimizers, str | type) or callable(optimizers):
         optimizers = [optimizers]
     if not isinstance(optimizers, Iterable):
@@ -357,10 +375,9 @@ def _build(rule: Any) -> tuple[str, Build]:
     if isinstance(rule, str):
         known = {name.lower(): name for name in RULES}
         if rule.lower() not in known:
-            near = difflib.get_close_matches(rule.lower(), known, 1)
-            hint = f" Did you mean {known[near[0]]!r}?" if near else ""
             raise ValueError(
-                f"race: there is no optimizer {rule!r}.{hint} There are {', '.join(RULES)}"
+                f"race: there is no optimizer {rule!r}.{_checks.nearest(rule, RULES)} There are "
+                f"{', '.join(RULES)}"
             )
         return known[rule.lower()], RULES[known[rule.lower()]]
     if isinstance(rule, functools.partial) and isinstance(rule.func, type):
@@ -423,8 +440,10 @@ def _entry(name: str, build: Build, options: dict[str, Any], starts: np.ndarray)
     except TypeError as error:
         if isinstance(build, type | functools.partial):
             raise
+        given = "".join(f", {option}={value!r}" for option, value in options.items())
         raise TypeError(
-            f"race: {name} could not be made of ([θ], **{options!r}): {error}"
+            f"race: {name}([θ]{given}) failed: {error}. A function must take a list of parameters, "
+            "and lr where the race gives rates."
         ) from error
     if not isinstance(optimizer, optim.Optimizer):
         raise TypeError(f"race: {name} must make an optimizer, got {optimizer!r}")
@@ -447,17 +466,17 @@ def _walk(
     for entry, g in zip(entries, gradient, strict=True):
         entry.parameter.grad = g
     for k in range(steps + 1):
-        with np.errstate(all="ignore"):
-            for here, entry in zip(theta, entries, strict=True):
-                here[...] = entry.parameter.data
-            loss, slope = surface.at(theta.swapaxes(0, 1))
-            gradient[...] = slope.swapaxes(0, 1)
-            if not (np.isfinite(loss).all() and np.isfinite(gradient).all()):
-                _finite(surface, entries, k, theta, loss, gradient)
-            if noise:
-                gradient += rng.normal(0, noise, shape[1:])
-            yield k, theta, loss, gradient
-            if k < steps:
+        for here, entry in zip(theta, entries, strict=True):
+            here[...] = entry.parameter.data
+        loss, slope = surface.at(theta.swapaxes(0, 1))
+        gradient[...] = slope.swapaxes(0, 1)
+        if not (np.isfinite(loss).all() and np.isfinite(gradient).all()):
+            _finite(surface, entries, k, theta, loss, gradient)
+        if noise:
+            gradient += rng.normal(0, noise, shape[1:])
+        yield k, theta, loss, gradient
+        if k < steps:
+            with np.errstate(all="ignore"):
                 for entry in entries:
                     entry.optimizer.step()
 
@@ -519,22 +538,14 @@ def _recorded(entries: list[_Entry], walk: Any, steps: int) -> list[Run]:
 # --- the verdicts -------------------------------------------------------------------------------
 
 
-def _distance(surface: Surface, theta: np.ndarray) -> np.ndarray:
-    """From points (2, …) to the nearest global minimum; infinite without one."""
-    nearest = np.full(theta.shape[1:], np.inf)
-    for x, y in surface.minima:
-        nearest = np.fmin(nearest, np.hypot(theta[0] - x, theta[1] - y))
-    return nearest
-
-
 def _scores(walk: Any, surface: Surface, radius: float) -> list[tuple[float, float, float]]:
     """For each optimizer: the share of starts that arrive, the median steps, the median f."""
-    arrived: Any = None
-    for k, theta, loss, _ in walk:
-        if arrived is None:
-            arrived = np.full(loss.shape, -1.0)
-        inside = _distance(surface, theta.swapaxes(0, 1)) <= radius
-        arrived = np.where(inside, np.where(arrived < 0, k, arrived), -1)
+    outside: Any = -1
+    for k, theta, f, _ in walk:
+        loss = f
+        inside = verdicts.distance(surface, theta.swapaxes(0, 1)) <= radius
+        outside = np.where(inside, outside, k)
+    came = verdicts.arrived(outside, k)
     finite = np.where(np.isfinite(loss), loss, np.inf)
     return [
         (
@@ -542,53 +553,17 @@ def _scores(walk: Any, surface: Surface, radius: float) -> list[tuple[float, flo
             float(np.median(a[a >= 0])) if (a >= 0).any() else float(np.inf),
             float(np.median(f)),
         )
-        for a, f in zip(arrived, finite, strict=True)
+        for a, f in zip(came, finite, strict=True)
     ]
 
 
 def _judge(runs: list[Run], surface: Surface, radius: float) -> None:
-    """The verdict on each run from each start, and when it arrived."""
+    """Give each run its verdicts, and when it arrived."""
     theta = np.stack([run.theta.transpose(2, 1, 0) for run in runs], 1)  # (2, runs, starts, steps)
-    with np.errstate(all="ignore"):
-        inside = _distance(surface, theta) <= radius
-        stay = np.argmin(inside[..., ::-1], -1)  # steps since it was outside for the last time
-        stay = np.where(inside.all(-1), inside.shape[-1], stay)
-        low, high = (np.array([surface.x, surface.y])[:, i, None, None] for i in (0, 1))
-        end = theta[..., -1]
-        outside = np.maximum(low - end, end - high).max(0)
-        loss, ground = np.stack([run.loss[-1] for run in runs]), surface.grid(21)[2]
-        higher = loss > np.max(ground, where=np.isfinite(ground), initial=-np.inf)
-        away = (outside > surface.width) | (outside > 0) & higher
-        finite = np.isfinite(theta).all((0, -1))
-        last = theta[..., -max(LEAST, theta.shape[-1] // LAST) :]
-        middle = (last.max(-1) + last.min(-1)) / 2
-        spread = np.hypot(*(last - middle[..., None])).max(-1)
-        way = np.hypot(*np.diff(last)).sum(-1)
-        half = last.shape[-1] // 2
-        ahead = 2 * np.hypot(*(last[..., half:].mean(-1) - last[..., :half].mean(-1)))
-    where = np.where(finite, end, 0).reshape(2, -1)
-    kind = surface.stationary(where, radius)[1].reshape(finite.shape)
-    resting = spread <= radius
-    lowest = np.full(finite.shape, False)
-    if surface.searched:  # there may be a valley of minima: any point of it is one
-        level = np.max(surface.at(surface.minima.T)[0], initial=-1e300)
-        lowest = (kind == "minimum") & (loss <= level + 1e-12 * (1 + abs(level)))
-    verdicts = np.select(
-        [
-            ~finite | away,
-            inside[..., -1] | resting & lowest,
-            resting & (kind == "minimum"),
-            resting & (kind == "saddle"),
-            resting & (kind == "maximum"),
-            ~resting & (way >= 5 * ahead),
-        ],
-        [DIVERGED, GLOBAL, LOCAL, SADDLE, MAXIMUM, OSCILLATING],
-        MOVING,
-    )
-    for run, words, ends, steps in zip(runs, verdicts, inside[..., -1], stay, strict=True):
+    loss = np.stack([run.loss[-1] for run in runs])
+    for run, words, came in zip(runs, *verdicts.judge(theta, loss, surface, radius), strict=True):
         run.verdicts = words.tolist()
-        first = run.theta.shape[0] - steps
-        run.arrived = [int(k) if there else None for k, there in zip(first, ends, strict=True)]
+        run.arrived = [k if k >= 0 else None for k in came.tolist()]
 
 
 # --- words --------------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ class Surface:
             raise ValueError(
                 f"Surface: start must be one point, got {len(starts)}; a race takes more"
             )
-        self.start: Point = tuple(starts[0].tolist())  # type: ignore[assignment]
+        self.start: Point = tuple(starts[0].tolist())
         self.entrywise = True
         self.entrywise = self._checked()
         self.searched = minima is None
