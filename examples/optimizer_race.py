@@ -33,8 +33,8 @@ NAMES = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FT
 #
 # The ravine is f = (x² + 40 y²) / 2: forty times as steep across as along. Gradient descent
 # diverges across as soon as η > 2 / 40 = 0.05, so along the ravine it has to crawl. Rules that
-# have a rate for each weight see the same bowl whichever way it is stretched, but they take steps
-# of about η at first, and at this rate these are small.
+# divide by the size of the gradients see the same bowl whichever way it is stretched, but how far
+# a step goes is then up to the rate, which is small here for Adagrad, Adadelta and FTRL.
 
 # %%
 print(dl.viz.race("ravine", NAMES, steps=200, lr=0.04).table(), "\n")
@@ -111,14 +111,17 @@ print(dl.viz.race("bowl", dict.fromkeys(rates, dl.optim.SGD), lr=rates, **noisy)
 # %% [markdown]
 # ## Your own function
 #
-# Any function of two tensors will do, and its minimum is searched for if you don't give it.
+# Any function of two tensors will do, and its minimum is searched for if you don't give it. On this
+# one, a bowl with ripples, each rule ends in the pit that is nearest, wherever it begins: out of
+# two hundred random starts about one in ten is in the right one. That is why training begins more
+# than once.
 
 
 # %%
-def egg_box(x, y):
-    """Ripples on a bowl."""
+def ripples(x, y):
+    """A bowl with ripples."""
     return dl.sin(3 * x) * dl.cos(2 * y) + (x**2 + y**2) / 5
 
 
-surface = dl.viz.Surface(egg_box, x=(-3, 3), y=(-3, 3))
+surface = dl.viz.Surface(ripples, x=(-3, 3), y=(-3, 3))
 print(dl.viz.race(surface, NAMES, steps=200, start=200, lr=0.1).table())

@@ -17,8 +17,6 @@ from minidl.tensor import default_dtype
 from minidl.trace import Walkthrough, trace
 
 LOSSES = ("mse", "cross_entropy", "binary_cross_entropy")
-# the rules that the article compares
-ARTICLE = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL"]
 EXAMPLES = {
     "walkthrough": """\
 examples:
@@ -105,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read it has had enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except MemoryError:
+        parser.exit(2, "python -m minidl: error: not enough memory for that many steps\n")
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         parser.exit(2, f"python -m minidl: error: {error}\n")
     return 0
@@ -165,8 +165,8 @@ def add_race(commands: argparse._SubParsersAction) -> None:
     )
     add = race.add_argument
     add("--surface", default="beale", metavar="NAME", help="such as saddle (default: %(default)s)")
-    words = f"default: {' '.join(ARTICLE)}"
-    add("--optimizers", nargs="+", default=ARTICLE, metavar="NAME", help=words)
+    words = f"of {', '.join(RULES)} (default: eight well-known ones)"
+    add("--optimizers", nargs="+", metavar="NAME", help=words)
     add("--steps", type=int, default=400, metavar="N", help="default: %(default)s")
     begin = race.add_mutually_exclusive_group()
     begin.add_argument("--start", nargs=2, type=float, metavar=("X", "Y"), help="where all begin")
@@ -195,7 +195,7 @@ def add_race(commands: argparse._SubParsersAction) -> None:
                     pass
         raced = viz.race(
             options.surface,
-            options.optimizers,
+            options.optimizers or viz.ARTICLE,
             steps=options.steps,
             start=options.starts if options.start is None else options.start,
             lr=None if options.lr is None else _expressions.schedule(options.lr),

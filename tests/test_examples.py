@@ -348,13 +348,13 @@ def test_the_race_shows_momentum_rolling_through_a_local_minimum(races):
     one, many = races[0][6:8]
     ends = [one[name][1].split()[0] for name in one]
     assert ends == ["local", "global", "global", "local"]
-    share = {name: int(row[1].strip("%")) for name, row in many.items()}
+    share = {name: int(row[1].split()[0]) for name, row in many.items()}
     assert share["SGD"] < share["Momentum β = 0.9"] < share["Momentum β = 0.97"]
 
 
 def test_the_race_shows_that_a_falling_rate_settles_and_is_quick(races):
     noisy = races[0][8]
-    share = {name: int(row[1].strip("%")) for name, row in noisy.items()}
+    share = {name: int(row[1].split()[0]) for name, row in noisy.items()}
     assert share["large"] < share["small"] < share["large to small"]
 
 

@@ -12,8 +12,9 @@ import pytest
 from test_optim import RULES
 
 from minidl import nn, viz
-from minidl.__main__ import ARTICLE, EXAMPLES, LOSSES, lesson, main
+from minidl.__main__ import EXAMPLES, LOSSES, lesson, main
 from minidl.schedulers import Constant, CosineDecay, WarmUp, warmup_stable_decay
+from minidl.viz import ARTICLE
 
 mpl.use("Agg")
 from matplotlib import pyplot

@@ -1,10 +1,10 @@
 """Races, pictures and pages. Races need NumPy alone, pictures and pages pip install 'minidl[viz]'.
 
-`surfaces` and `racing` compute; `plots`, `film` and `figures` draw with Matplotlib; `page` and
-`race_page` make pages with Jinja2.
+`surfaces`, `racing` and `verdicts` compute; `plots`, `film` and `figures` draw with Matplotlib;
+`page` and `race_page` make pages with Jinja2.
 """
 
-from minidl.viz.racing import Race, Run, race
+from minidl.viz.racing import ARTICLE, Race, Run, race
 from minidl.viz.surfaces import SURFACES, Surface
 
-__all__ = ["SURFACES", "Race", "Run", "Surface", "race"]
+__all__ = ["ARTICLE", "SURFACES", "Race", "Run", "Surface", "race"]
