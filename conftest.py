@@ -1,7 +1,5 @@
 """What every test and doctest starts from: a printed seed, and the same state each time."""
 
-import shutil
-
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -11,9 +9,7 @@ import minidl as dl
 settings.register_profile("minidl", derandomize=True, deadline=None, database=None, max_examples=40)
 settings.load_profile("minidl")
 
-
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-collect_ignore_glob = [] if BROWSER else ["tests/test_*_in_a_browser.py"]
+pytest_plugins = ["browsing"]
 
 
 def pytest_addoption(parser):
@@ -21,28 +17,13 @@ def pytest_addoption(parser):
 
 
 def pytest_report_header(config):
-    without = "none, so tests/test_*_in_a_browser.py are left out: install Chromium"
-    return [
-        f"seed: {config.getoption('seed')} (another one: --seed N); hypothesis is derandomized",
-        f"browser: {BROWSER or without}",
-    ]
+    return f"seed: {config.getoption('seed')} (another one: --seed N); hypothesis is derandomized"
 
 
 @pytest.fixture
 def rng(request):
     """A random generator that starts anew in each test."""
     return np.random.default_rng(request.config.getoption("seed"))
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(autouse=True)

@@ -5,38 +5,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from browsing import DESKTOP, press
 
 import minidl as dl
 from minidl import _parts
 from minidl.__main__ import lesson
 from minidl._formulas import plain
 
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """A function that opens a walkthrough from disk; whatever it complains about is an error."""
-    complaints, contexts = [], []
-
-    def open_page(walk, size=DESKTOP, at="", **options):
-        path = tmp_path / "walk.html"
-        walk.save(path)
-        contexts.append(browser.new_context(viewport=size, **options))
-        tab = contexts[-1].new_page()
-        tab.clock.install()
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("dialog", lambda dialog: complaints.append(dialog.message))
-        tab.on("request", lambda request: complaints.append(request.url))
-        tab.goto(path.as_uri() + at)
-        complaints.remove(path.as_uri())  # all that it may ask for is itself
-        return tab
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
+PHONE = {"width": 360, "height": 740}
 
 
 def step_of(tab):
@@ -44,36 +20,41 @@ def step_of(tab):
     return tab.locator("#count").inner_text()
 
 
+def titles(locator):
+    """What the elements say when pointed at: numbers, with all their digits."""
+    return locator.evaluate_all("all => all.map(element => element.title)")
+
+
 def counted(tab):
     """The number of steps."""
     return int(step_of(tab).split()[-1])
 
 
-def press(tab, key, times=1):
-    for _ in range(times):
-        tab.keyboard.press(key)
-
-
 # --- the numbers --------------------------------------------------------------------------------
+
+
+STEP = """step => [
+    document.getElementById('count').innerText, step.querySelector('h2').innerText, step.innerText,
+    [...step.querySelectorAll('section.card:has(figure)')].map(card =>
+        [...card.querySelectorAll('figure')].map(figure =>
+            [...figure.querySelectorAll('.cell')].map(cell => cell.title))),
+]"""
 
 
 def test_every_step_shows_its_words_and_the_tapes_numbers(opened):
     walk = lesson()
     tab = opened(walk)
     cells = 0
+    last = counted(tab)
     for number, step in enumerate(walk.story.steps, 1):
-        assert step_of(tab) == f"step {number} of {counted(tab)}"
-        article = tab.locator("#step")
-        assert article.locator("h2").inner_text() == step.title
-        assert step.words in article.inner_text()
-        for card, part in zip(
-            article.locator("section.card:has(figure)").all(), step.parts, strict=True
-        ):
-            figures = [*part.operands, *[part.result] * bool(part.result)]
-            for figure, operand in zip(card.locator("figure").all(), figures, strict=True):
-                shown = [cell.get_attribute("title") for cell in figure.locator(".cell").all()]
-                assert shown == [str(x) for x in operand.data.flat]
-                cells += len(shown)
+        count, title, text, cards = tab.locator("#step").evaluate(STEP)
+        assert count == f"step {number} of {last}"
+        assert title == step.title
+        assert step.words in text
+        for figures, part in zip(cards, step.parts, strict=True):
+            operands = [*part.operands, *[part.result] * bool(part.result)]
+            assert figures == [[str(x) for x in operand.data.flat] for operand in operands]
+            cells += sum(map(len, figures))
         press(tab, "ArrowRight")
     assert cells > 150
 
@@ -88,7 +69,7 @@ def test_the_numbers_of_a_node_are_the_models_own(opened):
     tab = opened(walk)
     tab.get_by_role("button", name="dense1.weight, parameter").click()
     dialog = tab.get_by_role("dialog")
-    shown = [cell.get_attribute("title") for cell in dialog.locator(".cell").all()]
+    shown = titles(dialog.locator(".cell"))
     arrays = before, model.dense1.weight.grad, model.dense1.weight.data
     assert shown == [str(x) for array in arrays for x in array.flat]
     press(tab, "Escape")
@@ -104,7 +85,7 @@ def test_a_chosen_entry_shows_how_it_was_made_and_lights_what_it_was_made_from(o
         name = f"y[{_parts.at_text(at)}] ="
         result.get_by_role("button", name=name).click()
         assert tab.locator(".worked").inner_text().endswith(plain(part.worked(at)))
-        used = [cell.get_attribute("data-index") for cell in tab.locator(".cell.used").all()]
+        used = tab.locator(".cell.used").evaluate_all("all => all.map(cell => cell.dataset.index)")
         i, j = at
         assert used == [f"{i}, 0", f"{i}, 1", f"0, {j}", f"1, {j}", f"{j}"]
 
@@ -113,7 +94,7 @@ def test_what_is_not_finite_stays_red_when_chosen(opened):
     w = dl.Tensor([1.0, np.nan, np.inf], requires_grad=True, name="w")
     with dl.trace() as walk:
         (w * 2.0).sum().backward()
-    tab = opened(walk, reduced_motion="reduce")
+    tab = opened(walk, motion="reduce")
     red = tab.locator(".operand .odd").first.evaluate("cell => getComputedStyle(cell).color")
     for i, shown in enumerate(["rgb(0, 114, 178)", red, red]):
         cell = tab.locator("figure.result").get_by_role("button", name=f"y[{i}] =")
@@ -200,14 +181,10 @@ def test_a_screen_reader_hears_each_step(opened):
     press(tab, "ArrowRight")
     second = walk.story.steps[1]
     assert tab.locator("[aria-live=polite]").inner_text() == f"{second.title}. {second.words}"
-    nameless = [
-        button.evaluate("b => b.outerHTML")
-        for button in tab.locator("button:visible, [role=button], input").all()
-        if not (
-            button.inner_text().strip() if button.evaluate("b => b.tagName") == "BUTTON" else ""
-        )
-        and not button.get_attribute("aria-label")
-    ]
+    nameless = tab.locator("button:visible, [role=button], input").evaluate_all(
+        "all => all.filter(e => !e.ariaLabel && !(e.tagName === 'BUTTON' && e.innerText.trim()))"
+        ".map(e => e.outerHTML)"
+    )
     assert nameless == []
 
 
@@ -222,7 +199,7 @@ def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(opened)
     w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
     optimizer = dl.optim.SGD([w], lr=0.1)
     with dl.trace() as walk:
-        for _ in range(3):
+        for _ in range(2):
             optimizer.zero_grad()
             (w * w).sum().backward()
             optimizer.step()
@@ -232,7 +209,7 @@ def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(opened)
         phases.append(tab.locator("#phase").inner_text().lower())
         press(tab, "ArrowRight")
     runs = [0, *(i for i, (a, b) in enumerate(pairwise(phases), 1) if a != b)]
-    order = ["forward", "backward", "update"] * 3 + ["summary"]
+    order = ["forward", "backward", "update"] * 2 + ["summary"]
     assert [phases[i] for i in runs] == order
     stripes = tab.locator("#track").evaluate("track => track.style.getPropertyValue('--stripes')")
     assert re.findall(r"--(\w+)", stripes) == order
@@ -265,8 +242,7 @@ def test_the_space_bar_plays_after_a_click_but_presses_what_the_keyboard_reached
 
 def lit(tab, mark):
     """The names of the boxes that are lit up."""
-    boxes = tab.locator(f".node.{mark} .title").all()
-    return [box.text_content() for box in boxes]
+    return tab.locator(f".node.{mark} .title").all_text_contents()
 
 
 def test_boxes_light_up_forward_then_backward_then_at_the_update(opened):
@@ -297,32 +273,29 @@ def test_no_gradient_flows_to_frozen_layers(opened):
     assert set(ends) == {"dense2.weight", "dense2.bias"}
 
 
-UPWARD = """head => {
+ARROWS = """edges => edges.map(edge => {
+    const head = edge.querySelector('.head');
     const box = head.getBBox();
-    return !head.isPointInFill(new DOMPoint(box.x + 1, box.y + 0.5));
-}"""
+    const upward = !head.isPointInFill(new DOMPoint(box.x + 1, box.y + 0.5));
+    const end = edge.dataset[upward ? 'from' : 'to'];
+    const [tip, goal] = [head, document.querySelector(`[data-node='${end}'] rect`)]
+        .map(shape => shape.getBoundingClientRect());
+    return [upward, upward ? tip.top - goal.bottom : goal.top - tip.bottom];
+})"""
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
 def test_an_arrow_points_the_way_of_what_flows(opened, motion):
-    tab = opened(lesson(), reduced_motion=motion)
+    tab = opened(lesson(), motion=motion)
+    flowing = 0
     for _ in range(counted(tab)):
         backward = tab.locator("#phase").inner_text() == "Backward"
-        for edge in tab.locator(".edge.now").all():
-            head = edge.locator(".head")
-            assert head.evaluate(UPWARD) == backward
-            end = edge.get_attribute("data-from" if backward else "data-to")
-            tip, box = (
-                shape.bounding_box() for shape in (head, tab.locator(f"[data-node='{end}'] rect"))
-            )
-            gap = (
-                tip["y"] - box["y"] - box["height"]
-                if backward
-                else box["y"] - tip["y"] - tip["height"]
-            )
-            assert abs(gap) < 5
-        assert not any(head.evaluate(UPWARD) for head in tab.locator(".edge:not(.now) .head").all())
+        arrows = tab.locator(".edge.now").evaluate_all(ARROWS)
+        assert all(upward == backward and abs(gap) < 5 for upward, gap in arrows)
+        assert not any(upward for upward, _ in tab.locator(".edge:not(.now)").evaluate_all(ARROWS))
+        flowing += len(arrows)
         press(tab, "ArrowRight")
+    assert flowing > 12
 
 
 def test_without_a_graph_the_step_takes_the_width(opened):
@@ -348,7 +321,7 @@ def large():
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 def test_no_step_is_wider_than_the_screen(opened, size):
     for walk in (lesson(), large()[0]):
-        tab = opened(walk, size)
+        tab = opened(walk, size=size)
         for _ in range(counted(tab)):
             width = tab.evaluate("document.documentElement.scrollWidth")
             assert width <= size["width"]
@@ -356,7 +329,7 @@ def test_no_step_is_wider_than_the_screen(opened, size):
 
 
 def test_light_and_dark_follow_the_system_and_the_button(opened):
-    tab = opened(lesson(), color_scheme="dark")
+    tab = opened(lesson(), colours="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = tab.evaluate(ground)
     tab.get_by_role("button", name="Light or dark").click()
@@ -378,14 +351,14 @@ def test_print_shows_the_graph_and_the_whole_text_but_no_controls(opened):
     assert not tab.locator("#controls").is_visible()
 
 
-def test_without_scripts_the_graph_and_the_text_are_there(opened):
+def test_without_scripts_the_graph_and_the_text_are_there(opened_without_scripts):
     walk = lesson()
-    tab = opened(walk, java_script_enabled=False)
+    tab = opened_without_scripts(walk)
     assert tab.locator(".minidl-graph").is_visible()
     assert str(walk).splitlines()[-1] in tab.locator("#text pre").inner_text()
 
 
-def test_a_notebooks_frame_plays(opened, tmp_path):
+def test_a_notebooks_frame_plays(opened):
     walk = lesson()
     tab = opened(walk)
     tab.set_content(walk._repr_html_())
@@ -438,14 +411,17 @@ with dl.trace() as walk:
 """,
         names,
     )
-    tab = opened(names["walk"], size)
+    tab = opened(names["walk"], size=size)
     cut = set()
     for _ in range(counted(tab)):
-        for heading in tab.locator(":is(h1, h2, h3):visible").all():
-            assert heading.bounding_box()["height"] < 100
-            if len(heading.text_content()) > 1000:
-                assert heading.get_attribute("title") == heading.text_content()
-                cut.add(heading.evaluate("heading => heading.tagName"))
+        headings = tab.locator(":is(h1, h2, h3):visible").evaluate_all(
+            "all => all.map(h => [h.tagName, h.textContent, h.title, h.offsetHeight])"
+        )
+        for tag, text, tooltip, height in headings:
+            assert height < 100
+            if len(text) > 1000:
+                assert tooltip == text
+                cut.add(tag)
         press(tab, "ArrowRight")
     assert cut == {"H1", "H2", "H3"}
     tab.locator(".node.parameter").click()

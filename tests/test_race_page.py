@@ -194,7 +194,7 @@ class Outline(html.parser.HTMLParser):
 def test_the_page_stands_alone_and_its_script_finds_what_it_names():
     outline = Outline(race_page.page(dl.viz.race("bowl", ["SGD"], steps=3)))
     assert outline.links == ["data:,"]
-    script = (VIZ / "race.js").read_text(encoding="utf-8")
+    script = "".join((VIZ / name).read_text(encoding="utf-8") for name in ("base.js", "race.js"))
     named = set(re.findall(r"\$\('([\w-]+)'\)", script))
     assert named <= set(outline.ids)
     assert len(outline.ids) == len(set(outline.ids))
@@ -204,7 +204,7 @@ def test_the_page_stands_alone_and_its_script_finds_what_it_names():
 def test_each_marker_and_dash_can_be_drawn():
     script = (VIZ / "race.js").read_text(encoding="utf-8")
     for look in style.LOOKS.values():
-        assert re.search(rf"^    '?{re.escape(look.marker)}'?: 'M", script, re.MULTILINE)
+        assert re.search(rf"^ +'?{re.escape(look.marker)}'?: 'M", script, re.MULTILINE)
         assert f"{look.dashes}: [" in script
 
 

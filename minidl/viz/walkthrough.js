@@ -1,534 +1,446 @@
-'use strict';
-// Shows the steps held in #walk. What a user may have named goes in as text, never as markup.
-(() => {
-  const $ = (id) => document.getElementById(id);
-  const { left_out: leftOut, loss, nodes, arrays, steps } = JSON.parse($('walk').textContent);
-  const end = steps.length - 1;
-  const PHASES = { forward: 'Forward', backward: 'Backward', update: 'Update', summary: 'Summary' };
-  const MARKS = { forward: 'computed', backward: 'flowed-back', update: 'updated' };
-  const PACE = 2800; // milliseconds that a step stays while playing
-  const COLD = [30, 136, 200];
-  const HOT = [228, 115, 30];
-  const runs = []; // of steps of one phase
-  steps.forEach(({ phase }, k) => {
-    if (phase === runs.at(-1)?.phase) runs.at(-1).last = k;
-    else runs.push({ phase, first: k, last: k });
+// The walkthrough: shows the steps held in #walk.
+
+const { left_out: leftOut, loss, nodes, arrays, steps } = JSON.parse($('walk').textContent);
+end = steps.length - 1;
+const PHASES = { forward: 'Forward', backward: 'Backward', update: 'Update', summary: 'Summary' };
+const MARKS = { forward: 'computed', backward: 'flowed-back', update: 'updated' };
+const STAY = 2.8; // seconds, while playing
+const COLD = [30, 136, 200];
+const HOT = [228, 115, 30];
+const runs = []; // of steps of one phase
+steps.forEach(({ phase }, k) => {
+  if (phase === runs.at(-1)?.phase) runs.at(-1).last = k;
+  else runs.push({ phase, first: k, last: k });
+});
+
+const cut = (text) => (text.length > 40 ? { class: 'long', title: text } : {});
+
+// ---- Numbers and indices
+
+const isNumber = (item) => item.length === 2 && item.every((text) => typeof text === 'string');
+const tokens = (items) => make('span', { class: 'tokens' },
+  items.map((item) => (typeof item === 'string' ? item : number(item))));
+const shapeText = (shape) => `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
+const bracketed = (index) => (index === '' ? '' : `[${index}]`);
+const columns = ({ shape }) => shape.at(-1) ?? 1;
+const lines = ({ shape }) => shape.slice(0, -1).reduce((a, b) => a * b, 1);
+const placeOf = ({ shape }, index) => // "3, 1" in a shape of (5, 4) -> 13
+  index.split(', ').reduce((place, k, axis) => place * shape[axis] + Number(k), 0);
+
+function indexOf({ shape }, place) { // and back
+  const index = [];
+  for (const size of [...shape].reverse()) {
+    index.unshift(place % size);
+    place = Math.floor(place / size);
+  }
+  return index.join(', ');
+}
+
+function readIndex({ shape }, text) { // "(3, -1)" -> "3, 3", or null where there is no such entry
+  const typed = (text.match(/-?\d+/g) ?? []).map(Number);
+  const index = typed.map((k, axis) => (k < 0 ? k + shape[axis] : k));
+  const inside = index.length === shape.length && index.every((k, axis) => k >= 0 && k < shape[axis]);
+  return inside ? index.join(', ') : null;
+}
+
+const READERS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array,
+  int32: Int32Array, uint8: Uint8Array, bool: Uint8Array };
+const decoded = new Map();
+
+function valuesOf(array) {
+  if (!decoded.has(array)) decoded.set(array, unpack(array.values, READERS[array.dtype]));
+  return decoded.get(array);
+}
+
+function exactText(value, dtype) { // the fewest digits that give the value back, as Python has it
+  if (dtype === 'bool') return value ? 'True' : 'False';
+  if (!dtype.startsWith('float')) return String(value);
+  if (!Number.isFinite(value)) return String(value).toLowerCase().replace('infinity', 'inf');
+  let short = value;
+  for (let digits = 1; dtype === 'float32' && digits < 10; digits += 1) {
+    short = Number(value.toPrecision(digits));
+    if (Math.fround(short) === value) break;
+  }
+  const size = Math.abs(short);
+  if (size && (size < 1e-4 || size >= 1e16)) {
+    return short.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
+  }
+  return Number.isInteger(short) ? `${Object.is(short, -0) ? '-0' : short}.0` : String(short);
+}
+
+function entryAt(array, index) { // a number, or null if the page does not hold it
+  for (const [r, row] of array.index.entries()) {
+    if (row.includes(index)) return array.rows[r][row.indexOf(index)];
+  }
+  if (!array.values || !READERS[array.dtype]) return null;
+  const exact = exactText(valuesOf(array)[placeOf(array, index)], array.dtype);
+  return [exact.replaceAll('-', '−'), exact];
+}
+
+// ---- Arrays
+
+function matrix(array, label, pick) { // its cells are buttons if `pick` wants to know
+  const cell = (value, index) => {
+    const common = { class: `cell number${odd(value[1])}`, title: value[1], 'data-index': index };
+    return pick ? make('button', { ...common, type: 'button', 'aria-pressed': 'false',
+      'aria-label': `${label}${bracketed(index)} = ${value[0]}`, click: () => pick(index) }, value[0])
+      : make('span', common, value[0]);
+  };
+  const more = (text) => make('td', { class: 'more', 'aria-hidden': 'true' }, text);
+  const wide = array.rows.length && array.rows[0].length < columns(array);
+  const rows = array.rows.map((row, r) => make('tr', {},
+    row.map((value, c) => make('td', {}, cell(value, array.index[r][c]))), wide && more('⋯')));
+  if (array.rows.length && array.rows.length < lines(array)) {
+    rows.push(make('tr', {}, array.rows[0].map(() => more('⋮')), wide && more('⋱')));
+  }
+  return make('div', { class: 'bracket' }, make('div', { class: 'scroll' },
+    make('table', { 'aria-label': label }, make('tbody', {}, rows))));
+}
+
+function heatMap(array, label, pick) {
+  const [height, width] = [array.heat.length, array.heat[0].length];
+  const side = Math.max(4, Math.min(20, Math.floor(250 / Math.max(height, width))));
+  const canvas = make('canvas', { width, height, role: 'img',
+    'aria-label': `Heat map of ${label}, from ${array.min[0]} to ${array.max[0]}` });
+  canvas.style.width = `${width * side}px`;
+  canvas.style.aspectRatio = `${width * side} / ${Math.max(height * side, 16)}`;
+  const diverging = Number(array.min[1]) < 0 && Number(array.max[1]) > 0;
+  const image = new ImageData(width, height);
+  array.heat.flat().forEach((level, k) => { // the power lets small values show, as on the scale
+    const share = diverging ? (level - 128) / 127 : level / 255;
+    const strength = Math.min(1, Math.abs(share)) ** 0.6;
+    image.data.set([...(share < 0 ? COLD : HOT), 255 * strength], 4 * k);
   });
-  let current = 0;
-  let timer = null;
+  canvas.getContext('2d').putImageData(image, 0, 0);
+  canvas.addEventListener('click', ({ clientX, clientY }) => {
+    const box = canvas.getBoundingClientRect();
+    const along = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
+    const r = along((clientY - box.top) / box.height, lines(array));
+    const c = along((clientX - box.left) / box.width, columns(array));
+    pick(indexOf(array, r * columns(array) + c));
+  });
+  const pin = make('i', { hidden: '' });
+  const point = (index) => {
+    const place = placeOf(array, index);
+    pin.hidden = false;
+    pin.style.left = `${100 * ((place % columns(array)) + 0.5) / columns(array)}%`;
+    pin.style.top = `${100 * (Math.floor(place / columns(array)) + 0.5) / lines(array)}%`;
+  };
+  const far = Number(array.max[1]) > -Number(array.min[1]) ? array.max[0] : array.min[0].slice(1);
+  const [low, high] = diverging ? [`−${far}`, far] : [array.min[0], array.max[0]];
+  const scale = make('div', { class: diverging ? 'scale diverging' : 'scale' }, low, make('i'), high);
+  return { boxes: [make('div', { class: 'heat' }, canvas, pin), scale], point };
+}
 
-  function make(tag, attributes = {}, ...children) {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (typeof value === 'function') element.addEventListener(name, value);
-      else if (value !== null) element.setAttribute(name, value);
+// An array too large to be shown whole: a corner, a summary, a heat map, a field for an index.
+function large(array, label, pick, own) {
+  const facts = ['min', 'mean', 'max'].filter((key) => array[key])
+    .map((key) => make('span', {}, `${key} `, number(array[key])));
+  const heat = array.heat && array.min ? heatMap(array, label, pick) : null;
+  const field = make('input', { autocomplete: 'off', spellcheck: 'false', inputmode: 'text',
+    placeholder: array.shape.map((size) => `0–${size - 1}`).join(', '),
+    'aria-label': `Index of an entry of ${label}`,
+    input: () => {
+      const index = readIndex(array, field.value);
+      field.setCustomValidity(index === null ? `An index within ${shapeText(array.shape)}` : '');
+      if (index !== null) pick(index, true);
+    } });
+  const show = (index, typed) => {
+    heat?.point(index);
+    field.setCustomValidity('');
+    if (!typed) field.value = index;
+  };
+  const box = make('div', { class: 'large' },
+    make('div', {}, matrix(array, label, pick), make('div', { class: 'facts' }, facts), own),
+    make('div', {}, heat?.boxes, make('label', { class: 'open' }, 'Open entry', field)));
+  return { box, show };
+}
+
+function copyable(text) {
+  const code = make('code', {}, text);
+  const button = make('button', { type: 'button', class: 'small', click: async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = 'Copied';
+    } catch { // not allowed here: select it, to be copied by hand
+      getSelection().selectAllChildren(code);
     }
-    element.append(...children.flat().filter(Boolean));
-    return element;
-  }
+  } }, 'Copy');
+  return make('div', { class: 'ask' }, make('div', { class: 'scroll' }, code), button);
+}
 
-  const cut = (text) => (text.length > 40 ? { class: 'long', title: text } : {});
+function explainLine(array, index, node) {
+  const tuple = index && !index.includes(',') ? `${index},` : index;
+  return copyable(`walk.explain(${JSON.stringify(nodes[node]?.name ?? array.name)}, (${tuple}))`);
+}
 
-  function attempt(action) { // storage and history may be forbidden, as in a notebook's frame
-    try { return action(); } catch { return null; }
-  }
+function entryLines(array, label, index, node) { // "W[3, 1] = 0.25" and how to ask for its making
+  const value = entryAt(array, index);
+  const line = value ? [`${label}${bracketed(index)} = `, number(value)] : [label, bracketed(index)];
+  return [make('div', { class: 'tokens' }, line), explainLine(array, index, node)];
+}
 
-  // ---- Numbers and indices
-
-  const isNumber = (item) => item.length === 2 && item.every((text) => typeof text === 'string');
-  const odd = (exact) => (/nan|inf/.test(exact) ? ' odd' : '');
-  const number = ([shown, exact]) => make('span', { class: `number${odd(exact)}`, title: exact }, shown);
-  const tokens = (items) => make('span', { class: 'tokens' },
-    items.map((item) => (typeof item === 'string' ? item : number(item))));
-  const shapeText = (shape) => `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
-  const bracketed = (index) => (index === '' ? '' : `[${index}]`);
-  const columns = ({ shape }) => shape.at(-1) ?? 1;
-  const lines = ({ shape }) => shape.slice(0, -1).reduce((a, b) => a * b, 1);
-  const placeOf = ({ shape }, index) => // "3, 1" in a shape of (5, 4) -> 13
-    index.split(', ').reduce((place, k, axis) => place * shape[axis] + Number(k), 0);
-
-  function indexOf({ shape }, place) { // and back
-    const index = [];
-    for (const size of [...shape].reverse()) {
-      index.unshift(place % size);
-      place = Math.floor(place / size);
+// An array under its name. Its entries open where `onPick` says, or else below it, if at all.
+function figure({ letter, array: id, node, name }, kind, onPick) {
+  const array = arrays[id];
+  const label = letter || array.name;
+  const opens = !onPick && (kind === 'detail' || !array.whole);
+  const own = opens ? make('div', { class: 'own', role: 'status' }) : null;
+  const show = onPick
+    ?? (own && ((index) => own.replaceChildren(...entryLines(array, label, index, node))));
+  const pick = show && ((index, typed) => {
+    for (const cell of box.querySelectorAll('button.cell')) {
+      cell.setAttribute('aria-pressed', String(cell.dataset.index === index));
     }
-    return index.join(', ');
-  }
+    big?.show(index, typed);
+    show(index);
+  });
+  const big = array.whole ? null : large(array, label, pick, own);
+  const title = name ?? nodes[node]?.name ?? array.name;
+  const linked = nodes[node] && kind !== 'detail';
+  const named = title.length > 40 ? { class: 'name long', title } : { class: 'name' };
+  const box = make('figure', { class: `array ${kind}` },
+    make('figcaption', {},
+      letter && letter !== title && make('span', { class: 'letter' }, letter, ' '),
+      linked ? make('button', { ...named, type: 'button', click: () => openNode(node) }, title)
+        : title && make('span', named, title),
+      make('div', { class: 'soft' }, `${shapeText(array.shape)} ${array.dtype}`)),
+    big?.box, !big && matrix(array, label, pick), !big && own);
+  return { box, pick };
+}
 
-  function readIndex({ shape }, text) { // "(3, -1)" -> "3, 3", or null where there is no such entry
-    const typed = (text.match(/-?\d+/g) ?? []).map(Number);
-    const index = typed.map((k, axis) => (k < 0 ? k + shape[axis] : k));
-    const inside = index.length === shape.length && index.every((k, axis) => k >= 0 && k < shape[axis]);
-    return inside ? index.join(', ') : null;
-  }
+// ---- A step
 
-  const READERS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array,
-    int32: Int32Array, uint8: Uint8Array, bool: Uint8Array };
-  const decoded = new Map();
+// The cells of an operand that went into a worked line: its numbers say where they stand.
+function usedCells({ letter, array }, line) {
+  const from = line.filter((item) => typeof item !== 'string' && item[2] === letter);
+  return new Set(from.map(([, , , place]) => indexOf(arrays[array], place)));
+}
 
-  function valuesOf(array) {
-    if (!decoded.has(array)) {
-      const bytes = Uint8Array.from(atob(array.values), (letter) => letter.charCodeAt(0));
-      decoded.set(array, new READERS[array.dtype](bytes.buffer));
-    }
-    return decoded.get(array);
-  }
-
-  function exactText(value, dtype) { // the fewest digits that give the value back, as Python has it
-    if (dtype === 'bool') return value ? 'True' : 'False';
-    if (!dtype.startsWith('float')) return String(value);
-    if (!Number.isFinite(value)) return String(value).toLowerCase().replace('infinity', 'inf');
-    let short = value;
-    for (let digits = 1; dtype === 'float32' && digits < 10; digits += 1) {
-      short = Number(value.toPrecision(digits));
-      if (Math.fround(short) === value) break;
-    }
-    const size = Math.abs(short);
-    if (size && (size < 1e-4 || size >= 1e16)) {
-      return short.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
-    }
-    return Number.isInteger(short) ? `${Object.is(short, -0) ? '-0' : short}.0` : String(short);
-  }
-
-  function entryAt(array, index) { // a number, or null if the page does not hold it
-    for (const [r, row] of array.index.entries()) {
-      if (row.includes(index)) return array.rows[r][row.indexOf(index)];
-    }
-    if (!array.values || !READERS[array.dtype]) return null;
-    const exact = exactText(valuesOf(array)[placeOf(array, index)], array.dtype);
-    return [exact.replaceAll('-', '−'), exact];
-  }
-
-  // ---- Arrays
-
-  function matrix(array, label, pick) { // its cells are buttons if `pick` wants to know
-    const cell = (value, index) => {
-      const common = { class: `cell number${odd(value[1])}`, title: value[1], 'data-index': index };
-      return pick ? make('button', { ...common, type: 'button', 'aria-pressed': 'false',
-        'aria-label': `${label}${bracketed(index)} = ${value[0]}`, click: () => pick(index) }, value[0])
-        : make('span', common, value[0]);
-    };
-    const more = (text) => make('td', { class: 'more', 'aria-hidden': 'true' }, text);
-    const wide = array.rows.length && array.rows[0].length < columns(array);
-    const rows = array.rows.map((row, r) => make('tr', {},
-      row.map((value, c) => make('td', {}, cell(value, array.index[r][c]))), wide && more('⋯')));
-    if (array.rows.length && array.rows.length < lines(array)) {
-      rows.push(make('tr', {}, array.rows[0].map(() => more('⋮')), wide && more('⋱')));
-    }
-    return make('div', { class: 'bracket' }, make('div', { class: 'scroll' },
-      make('table', { 'aria-label': label }, make('tbody', {}, rows))));
-  }
-
-  function heatMap(array, label, pick) {
-    const [height, width] = [array.heat.length, array.heat[0].length];
-    const side = Math.max(4, Math.min(20, Math.floor(250 / Math.max(height, width))));
-    const canvas = make('canvas', { width, height, role: 'img',
-      'aria-label': `Heat map of ${label}, from ${array.min[0]} to ${array.max[0]}` });
-    canvas.style.width = `${width * side}px`;
-    canvas.style.aspectRatio = `${width * side} / ${Math.max(height * side, 16)}`;
-    const diverging = Number(array.min[1]) < 0 && Number(array.max[1]) > 0;
-    const image = new ImageData(width, height);
-    array.heat.flat().forEach((level, k) => { // the power lets small values show, as on the scale
-      const share = diverging ? (level - 128) / 127 : level / 255;
-      const strength = Math.min(1, Math.abs(share)) ** 0.6;
-      image.data.set([...(share < 0 ? COLD : HOT), 255 * strength], 4 * k);
-    });
-    canvas.getContext('2d').putImageData(image, 0, 0);
-    canvas.addEventListener('click', ({ clientX, clientY }) => {
-      const box = canvas.getBoundingClientRect();
-      const along = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
-      const r = along((clientY - box.top) / box.height, lines(array));
-      const c = along((clientX - box.left) / box.width, columns(array));
-      pick(indexOf(array, r * columns(array) + c));
-    });
-    const pin = make('i', { hidden: '' });
-    const point = (index) => {
-      const place = placeOf(array, index);
-      pin.hidden = false;
-      pin.style.left = `${100 * ((place % columns(array)) + 0.5) / columns(array)}%`;
-      pin.style.top = `${100 * (Math.floor(place / columns(array)) + 0.5) / lines(array)}%`;
-    };
-    const far = Number(array.max[1]) > -Number(array.min[1]) ? array.max[0] : array.min[0].slice(1);
-    const [low, high] = diverging ? [`−${far}`, far] : [array.min[0], array.max[0]];
-    const scale = make('div', { class: diverging ? 'scale diverging' : 'scale' }, low, make('i'), high);
-    return { boxes: [make('div', { class: 'heat' }, canvas, pin), scale], point };
-  }
-
-  // An array too large to be shown whole: a corner, a summary, a heat map, a field for an index.
-  function large(array, label, pick, own) {
-    const facts = ['min', 'mean', 'max'].filter((key) => array[key])
-      .map((key) => make('span', {}, `${key} `, number(array[key])));
-    const heat = array.heat && array.min ? heatMap(array, label, pick) : null;
-    const field = make('input', { autocomplete: 'off', spellcheck: 'false', inputmode: 'text',
-      placeholder: array.shape.map((size) => `0–${size - 1}`).join(', '),
-      'aria-label': `Index of an entry of ${label}`,
-      input: () => {
-        const index = readIndex(array, field.value);
-        field.setCustomValidity(index === null ? `An index within ${shapeText(array.shape)}` : '');
-        if (index !== null) pick(index, true);
-      } });
-    const show = (index, typed) => {
-      heat?.point(index);
-      field.setCustomValidity('');
-      if (!typed) field.value = index;
-    };
-    const box = make('div', { class: 'large' },
-      make('div', {}, matrix(array, label, pick), make('div', { class: 'facts' }, facts), own),
-      make('div', {}, heat?.boxes, make('label', { class: 'open' }, 'Open entry', field)));
-    return { box, show };
-  }
-
-  function copyable(text) {
-    const code = make('code', {}, text);
-    const button = make('button', { type: 'button', class: 'small', click: async () => {
-      try {
-        await navigator.clipboard.writeText(text);
-        button.textContent = 'Copied';
-      } catch { // not allowed here: select it, to be copied by hand
-        getSelection().selectAllChildren(code);
-      }
-    } }, 'Copy');
-    return make('div', { class: 'ask' }, make('div', { class: 'scroll' }, code), button);
-  }
-
-  function explainLine(array, index, node) {
-    const tuple = index && !index.includes(',') ? `${index},` : index;
-    return copyable(`walk.explain(${JSON.stringify(nodes[node]?.name ?? array.name)}, (${tuple}))`);
-  }
-
-  function entryLines(array, label, index, node) { // "W[3, 1] = 0.25" and how to ask for its making
-    const value = entryAt(array, index);
-    const line = value ? [`${label}${bracketed(index)} = `, number(value)] : [label, bracketed(index)];
-    return [make('div', { class: 'tokens' }, line), explainLine(array, index, node)];
-  }
-
-  // An array under its name. Its entries open where `onPick` says, or else below it, if at all.
-  function figure({ letter, array: id, node, name }, kind, onPick) {
-    const array = arrays[id];
-    const label = letter || array.name;
-    const opens = !onPick && (kind === 'detail' || !array.whole);
-    const own = opens ? make('div', { class: 'own', role: 'status' }) : null;
-    const show = onPick
-      ?? (own && ((index) => own.replaceChildren(...entryLines(array, label, index, node))));
-    const pick = show && ((index, typed) => {
-      for (const cell of box.querySelectorAll('button.cell')) {
-        cell.setAttribute('aria-pressed', String(cell.dataset.index === index));
-      }
-      big?.show(index, typed);
-      show(index);
-    });
-    const big = array.whole ? null : large(array, label, pick, own);
-    const title = name ?? nodes[node]?.name ?? array.name;
-    const linked = nodes[node] && kind !== 'detail';
-    const named = title.length > 40 ? { class: 'name long', title } : { class: 'name' };
-    const box = make('figure', { class: `array ${kind}` },
-      make('figcaption', {},
-        letter && letter !== title && make('span', { class: 'letter' }, letter, ' '),
-        linked ? make('button', { ...named, type: 'button', click: () => openNode(node) }, title)
-          : title && make('span', named, title),
-        make('div', { class: 'soft' }, `${shapeText(array.shape)} ${array.dtype}`)),
-      big?.box, !big && matrix(array, label, pick), !big && own);
-    return { box, pick };
-  }
-
-  // ---- A step
-
-  // The cells of an operand that went into a worked line: its numbers say where they stand.
-  function usedCells({ letter, array }, line) {
-    const from = line.filter((item) => typeof item !== 'string' && item[2] === letter);
-    return new Set(from.map(([, , , place]) => indexOf(arrays[array], place)));
-  }
-
-  function outcome(part, operands) { // the result, and the making of the entry chosen in it
-    const { letter, array: id, node } = part.result;
-    const array = arrays[id];
-    const worked = make('div', { class: 'worked', role: 'status' });
-    const { box, pick } = figure(part.result, 'result', (index) => {
-      const line = part.worked[index];
-      worked.replaceChildren(
-        make('span', { class: 'label' }, `${letter || array.name}${bracketed(index)} in numbers`),
-        ...(line ? [tokens(line)] : entryLines(array, letter, index, node)),
-        ...(line && !array.whole ? [explainLine(array, index, node)] : []));
-      part.operands.forEach((operand, k) => {
-        const used = usedCells(operand, line ?? []);
-        for (const cell of operands[k].querySelectorAll('.cell')) {
-          cell.classList.toggle('used', used.has(cell.dataset.index));
-        }
-      });
-    });
-    if (array.index[0]?.length) pick(array.index[0][0], true);
-    const hint = Object.keys(part.worked).length > 1
-      && make('p', { class: 'soft hint' }, 'Choose any number here to see how it is made.');
-    return make('div', { class: 'outcome' }, box, make('div', { class: 'making' }, worked, hint));
-  }
-
-  function partCard(part) {
-    const formula = part.formula && make('div', { class: 'formula scroll' });
-    if (formula) formula.innerHTML = part.formula.mathml; // made, and escaped, by the package
-    const operands = part.operands.map((operand) => figure(operand, 'operand').box);
-    return make('section', { class: 'card' },
-      part.heading && make('h3', cut(part.heading), part.heading), formula,
-      part.words && make('p', { class: 'soft' }, part.words),
-      operands.length > 0 && make('div', { class: 'arrays' }, operands),
-      part.result && outcome(part, operands));
-  }
-
-  function tableCard({ head, rows }) {
-    const content = (item) =>
-      (typeof item === 'string' ? item : isNumber(item) ? number(item) : tokens(item));
-    const line = (row) => make('tr', {}, row.map((item) => make('td', {}, content(item))));
-    const table = make('table', { class: 'rows' },
-      make('thead', {}, make('tr', {}, head.map((text) => make('th', { scope: 'col' }, text)))),
-      make('tbody', {}, rows.map(line)));
-    return make('section', { class: 'card' }, make('div', { class: 'scroll' }, table));
-  }
-
-  function barsCard(bars) {
-    const bar = ({ label, number: size, share, node }) => {
-      const fill = make('i', { 'aria-hidden': 'true' });
-      fill.style.width = `${100 * share}%`;
-      const open = { ...cut(label), type: 'button', click: () => openNode(node) };
-      return [nodes[node] ? make('button', open, label) : make('span', cut(label), label),
-        make('div', {}, fill), number(size)];
-    };
-    return make('section', { class: 'card' }, make('h3', {}, 'Size of each gradient'),
-      make('div', { class: 'bars' }, bars.flatMap(bar)));
-  }
-
-  function lossCard({ before, after }) {
-    const side = (words, value, kind) => make('div', { class: kind },
-      make('span', { class: 'soft' }, words), make('b', {}, number(value)));
-    const [old, now] = [before, after ?? before]
-      .map(([, exact]) => Number(exact.replace('inf', 'Infinity')));
-    const change = now < old ? 'fallen' : now > old || Number.isNaN(now) ? 'risen' : '';
-    return make('section', { class: 'card' }, make('div', { class: `loss ${change}` },
-      side('Loss before', before, 'before'), after && make('i', { 'aria-hidden': 'true' }, '→'),
-      after && side('Loss after the update', after, 'after')));
-  }
-
-  function stepContent(step) {
-    const mates = steps.filter(({ phase }) => phase === step.phase);
-    const place = mates.length > 1 ? ` · ${mates.indexOf(step) + 1} of ${mates.length}` : '';
-    return [
-      make('div', { class: 'says' }, make('p', { class: 'phase' }, PHASES[step.phase] + place),
-        make('h2', cut(step.title), step.title), make('p', {}, step.words)),
-      step.phase === 'summary' && loss.before && lossCard(loss),
-      ...step.notes.map(({ title, text }) => make('aside', { class: 'note' }, make('b', {}, title), text)),
-      ...step.parts.map(partCard),
-      step.bars && barsCard(step.bars),
-      step.table && tableCard(step.table),
-    ].filter(Boolean);
-  }
-
-  // ---- The graph
-
-  const drawing = $('drawing');
-  const drawnNodes = new Map([...drawing.querySelectorAll('[data-node]')].map((g) => [g.dataset.node, g]));
-  const drawnEdges = [...drawing.querySelectorAll('[data-from]')];
-
-  function flows(edge, node, phase) { // does this step send anything along this edge?
-    const source = nodes[edge.dataset.from];
-    const wanted = !source || source.gradient !== null;
-    return edge.dataset.to === node && (phase === 'forward' || (phase === 'backward' && wanted));
-  }
-
-  const ways = new Map(drawnEdges.map((edge) => {
-    const [line, head] = [...edge.querySelectorAll('path')].map((path) => path.getAttribute('d'));
-    const [x, start] = line.match(/[\d.]+/g).map(Number); // 12 above the lower edge of its box
-    const [, end] = head.match(/[\d.]+/g);
-    return [edge, { forward: [line, head], back: [`${line}V${end}`, `M${x} ${start + 12}l-4.5 9h9z`] }];
-  }));
-
-  function aim(edge) { // a gradient flows up: its head is at the source
-    const { forward, back } = ways.get(edge);
-    const way = edge.matches('.now.flowed-back') ? back : forward;
-    edge.querySelectorAll('path').forEach((path, k) => path.setAttribute('d', way[k]));
-  }
-
-  function lightUp() { // all that was reached up to now
-    const marks = new Map([...drawnNodes.values(), ...drawnEdges].map((element) => [element, new Set()]));
-    steps.slice(0, current + 1).forEach(({ phase, node }, k) => {
-      if (!node || !MARKS[phase]) return;
-      const names = k === current ? [MARKS[phase], 'now'] : [MARKS[phase]];
-      const add = (element, added) => added.forEach((name) => marks.get(element)?.add(name));
-      add(drawnNodes.get(node), names);
-      for (const edge of drawnEdges.filter((candidate) => flows(candidate, node, phase))) {
-        add(edge, names);
-        const source = edge.dataset.from;
-        if (nodes[source]?.kind !== 'op') add(drawnNodes.get(source), [MARKS[phase]]);
+function outcome(part, operands) { // the result, and the making of the entry chosen in it
+  const { letter, array: id, node } = part.result;
+  const array = arrays[id];
+  const worked = make('div', { class: 'worked', role: 'status' });
+  const { box, pick } = figure(part.result, 'result', (index) => {
+    const line = part.worked[index];
+    worked.replaceChildren(
+      make('span', { class: 'label' }, `${letter || array.name}${bracketed(index)} in numbers`),
+      ...(line ? [tokens(line)] : entryLines(array, letter, index, node)),
+      ...(line && !array.whole ? [explainLine(array, index, node)] : []));
+    part.operands.forEach((operand, k) => {
+      const used = usedCells(operand, line ?? []);
+      for (const cell of operands[k].querySelectorAll('.cell')) {
+        cell.classList.toggle('used', used.has(cell.dataset.index));
       }
     });
-    marks.forEach((names, element) => {
-      for (const name of [...Object.values(MARKS), 'now']) element.classList.toggle(name, names.has(name));
-    });
-    drawnEdges.forEach(aim);
-    bringIntoView(drawnNodes.get(steps[current].node));
-  }
+  });
+  if (array.index[0]?.length) pick(array.index[0][0], true);
+  const hint = Object.keys(part.worked).length > 1
+    && make('p', { class: 'soft hint' }, 'Choose any number here to see how it is made.');
+  return make('div', { class: 'outcome' }, box, make('div', { class: 'making' }, worked, hint));
+}
 
-  function bringIntoView(element) { // within the drawing alone: the page stays where it is
-    if (!element) return;
-    const [box, view] = [element.getBoundingClientRect(), drawing.getBoundingClientRect()];
-    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    drawing.scrollBy({ left: box.left + box.width / 2 - view.left - view.width / 2,
-      top: box.top + box.height / 2 - view.top - view.height / 2, behavior: calm ? 'auto' : 'smooth' });
-  }
+function partCard(part) {
+  const formula = part.formula && make('div', { class: 'formula scroll' });
+  if (formula) formula.innerHTML = part.formula.mathml; // made, and escaped, by the package
+  const operands = part.operands.map((operand) => figure(operand, 'operand').box);
+  return make('section', { class: 'card' },
+    part.heading && make('h3', cut(part.heading), part.heading), formula,
+    part.words && make('p', { class: 'soft' }, part.words),
+    operands.length > 0 && make('div', { class: 'arrays' }, operands),
+    part.result && outcome(part, operands));
+}
 
-  function prepareGraph() {
-    const svg = drawing.querySelector('svg');
-    if (!svg) return;
-    svg.setAttribute('role', 'group'); // no longer one picture: its nodes are buttons
-    svg.style.minWidth = `${0.62 * svg.width.baseVal.value}px`; // legible; what does not fit scrolls
-    drawnNodes.forEach((g, key) => {
-      const node = nodes[key];
-      if (!node) return;
-      g.setAttribute('tabindex', 0);
-      g.setAttribute('role', 'button');
-      g.setAttribute('aria-label', `${node.name}, ${node.op ?? node.kind}, shape ${node.shape}`);
-      g.addEventListener('click', () => openNode(key));
-      g.addEventListener('keydown', (event) => {
-        if (event.key !== 'Enter' && event.key !== ' ') return;
-        event.preventDefault();
-        openNode(key);
-      });
-    });
-  }
+function tableCard({ head, rows }) {
+  const content = (item) =>
+    (typeof item === 'string' ? item : isNumber(item) ? number(item) : tokens(item));
+  const line = (row) => make('tr', {}, row.map((item) => make('td', {}, content(item))));
+  const table = make('table', { class: 'rows' },
+    make('thead', {}, make('tr', {}, head.map((text) => make('th', { scope: 'col' }, text)))),
+    make('tbody', {}, rows.map(line)));
+  return make('section', { class: 'card' }, make('div', { class: 'scroll' }, table));
+}
 
-  function openNode(key) {
+function barsCard(bars) {
+  const bar = ({ label, number: size, share, node }) => {
+    const fill = make('i', { 'aria-hidden': 'true' });
+    fill.style.width = `${100 * share}%`;
+    const open = { ...cut(label), type: 'button', click: () => openNode(node) };
+    return [nodes[node] ? make('button', open, label) : make('span', cut(label), label),
+      make('div', {}, fill), number(size)];
+  };
+  return make('section', { class: 'card' }, make('h3', {}, 'Size of each gradient'),
+    make('div', { class: 'bars' }, bars.flatMap(bar)));
+}
+
+function lossCard({ before, after }) {
+  const side = (words, value, kind) => make('div', { class: kind },
+    make('span', { class: 'soft' }, words), make('b', {}, number(value)));
+  const [old, now] = [before, after ?? before]
+    .map(([, exact]) => Number(exact.replace('inf', 'Infinity')));
+  const change = now < old ? 'fallen' : now > old || Number.isNaN(now) ? 'risen' : '';
+  return make('section', { class: 'card' }, make('div', { class: `loss ${change}` },
+    side('Loss before', before, 'before'), after && make('i', { 'aria-hidden': 'true' }, '→'),
+    after && side('Loss after the update', after, 'after')));
+}
+
+function stepContent(step) {
+  const mates = steps.filter(({ phase }) => phase === step.phase);
+  const place = mates.length > 1 ? ` · ${mates.indexOf(step) + 1} of ${mates.length}` : '';
+  return [
+    make('div', { class: 'says' }, make('p', { class: 'phase' }, PHASES[step.phase] + place),
+      make('h2', cut(step.title), step.title), make('p', {}, step.words)),
+    step.phase === 'summary' && loss.before && lossCard(loss),
+    ...step.notes.map(({ title, text }) => make('aside', { class: 'note' }, make('b', {}, title), text)),
+    ...step.parts.map(partCard),
+    step.bars && barsCard(step.bars),
+    step.table && tableCard(step.table),
+  ].filter(Boolean);
+}
+
+// ---- The graph
+
+const drawing = $('drawing');
+const drawnNodes = new Map([...drawing.querySelectorAll('[data-node]')].map((g) => [g.dataset.node, g]));
+const drawnEdges = [...drawing.querySelectorAll('[data-from]')];
+
+function flows(edge, node, phase) { // does this step send anything along this edge?
+  const source = nodes[edge.dataset.from];
+  const wanted = !source || source.gradient !== null;
+  return edge.dataset.to === node && (phase === 'forward' || (phase === 'backward' && wanted));
+}
+
+const ways = new Map(drawnEdges.map((edge) => {
+  const [line, head] = [...edge.querySelectorAll('path')].map((path) => path.getAttribute('d'));
+  const [x, start] = line.match(/[\d.]+/g).map(Number); // 12 above the lower edge of its box
+  const [, end] = head.match(/[\d.]+/g);
+  return [edge, { forward: [line, head], back: [`${line}V${end}`, `M${x} ${start + 12}l-4.5 9h9z`] }];
+}));
+
+function aim(edge) { // a gradient flows up: its head is at the source
+  const { forward, back } = ways.get(edge);
+  const way = edge.matches('.now.flowed-back') ? back : forward;
+  edge.querySelectorAll('path').forEach((path, k) => path.setAttribute('d', way[k]));
+}
+
+function lightUp() { // all that was reached up to now
+  const marks = new Map([...drawnNodes.values(), ...drawnEdges].map((element) => [element, new Set()]));
+  steps.slice(0, current + 1).forEach(({ phase, node }, k) => {
+    if (!node || !MARKS[phase]) return;
+    const names = k === current ? [MARKS[phase], 'now'] : [MARKS[phase]];
+    const add = (element, added) => added.forEach((name) => marks.get(element)?.add(name));
+    add(drawnNodes.get(node), names);
+    for (const edge of drawnEdges.filter((candidate) => flows(candidate, node, phase))) {
+      add(edge, names);
+      const source = edge.dataset.from;
+      if (nodes[source]?.kind !== 'op') add(drawnNodes.get(source), [MARKS[phase]]);
+    }
+  });
+  marks.forEach((names, element) => {
+    for (const name of [...Object.values(MARKS), 'now']) element.classList.toggle(name, names.has(name));
+  });
+  drawnEdges.forEach(aim);
+  bringIntoView(drawnNodes.get(steps[current].node));
+}
+
+function bringIntoView(element) { // within the drawing alone: the page stays where it is
+  if (!element) return;
+  const [box, view] = [element.getBoundingClientRect(), drawing.getBoundingClientRect()];
+  drawing.scrollBy({ left: box.left + box.width / 2 - view.left - view.width / 2,
+    top: box.top + box.height / 2 - view.top - view.height / 2, behavior: calm.matches ? 'auto' : 'smooth' });
+}
+
+function prepareGraph() {
+  const svg = drawing.querySelector('svg');
+  if (!svg) return;
+  svg.setAttribute('role', 'group'); // no longer one picture: its nodes are buttons
+  svg.style.minWidth = `${0.62 * svg.width.baseVal.value}px`; // legible; what does not fit scrolls
+  drawnNodes.forEach((g, key) => {
     const node = nodes[key];
-    const dialog = $('node');
-    const views = { value: ['Value', 'forward'], gradient: ['Gradient', 'backward'],
-      after: ['After the update', 'update'] };
-    const view = ([field, [heading, phase]]) => node[field] !== null
-      && make('section', { class: phase }, make('h3', {}, heading),
-        figure({ letter: '', array: node[field], node: key, name: '' }, 'detail').box);
-    const link = (k) => make('button', { class: `small ${steps[k].phase}`, type: 'button',
-      click: () => { dialog.close(); move(k); } }, make('i'), `${k + 1}. ${PHASES[steps[k].phase]}`);
-    dialog.replaceChildren(...[
-      make('div', { class: 'headline' }, make('h2', { id: 'node-name', ...cut(node.name) }, node.name),
-        make('button', { class: 'small', type: 'button', click: () => dialog.close() }, 'Close')),
-      make('p', { class: 'soft' }, [node.kind, node.op, node.shape].filter(Boolean).join(' · ')),
-      node.steps.length > 0 && make('h3', {}, 'Steps'),
-      make('div', { class: 'chips' }, node.steps.map(link)),
-      ...Object.entries(views).map(view),
-    ].filter(Boolean));
-    dialog.setAttribute('aria-labelledby', 'node-name');
-    play(false);
-    if (!dialog.open) dialog.showModal();
-    dialog.scrollTop = 0;
-  }
-
-  // ---- Going from step to step
-
-  function go(to, quietly = false) {
-    current = Math.max(0, Math.min(end, to));
-    const step = steps[current];
-    const inside = $('step').contains(document.activeElement);
-    document.body.className = step.phase;
-    $('step').replaceChildren(...stepContent(step));
-    if (inside) $('step').focus({ preventScroll: true });
-    $('phase').textContent = PHASES[step.phase];
-    $('count').textContent = `step ${current + 1} of ${steps.length}`;
-    $('scrub').value = current;
-    $('scrub').setAttribute('aria-valuetext', `step ${current + 1}: ${step.title}`);
-    $('track').style.setProperty('--at', `${100 * current / Math.max(1, end)}%`);
-    for (const id of ['first', 'previous']) $(id).setAttribute('aria-disabled', String(current === 0));
-    for (const id of ['next', 'last']) $(id).setAttribute('aria-disabled', String(current === end));
-    for (const tab of $('phases').children) {
-      tab.setAttribute('aria-current', tab.className === step.phase ? 'step' : 'false');
-    }
-    lightUp();
-    if (quietly) return;
-    if (!timer) $('live').textContent = `${step.title}. ${step.words}`;
-    scrollBy({ top: Math.min(0, $('step').getBoundingClientRect().top - 16) });
-    attempt(() => history.replaceState(null, '', `#step-${current + 1}`));
-  }
-
-  function play(on) {
-    clearInterval(timer);
-    timer = null;
-    $('controls').classList.toggle('playing', on);
-    $('play').setAttribute('aria-label', on ? 'Pause' : 'Play');
-    if (!on) return;
-    if (current === end) go(0);
-    timer = setInterval(() => {
-      go(current + 1);
-      if (current === end) play(false);
-    }, PACE);
-  }
-
-  const MOVES = { Home: () => 0, ArrowLeft: () => current - 1, ArrowRight: () => current + 1,
-    End: () => end };
-
-  function move(to) {
-    play(false);
-    go(to);
-  }
-
-  function onKey(event) {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
-    const target = event.target instanceof Element ? event.target : document.body;
-    if ($('node').open || target.closest('input')) return;
-    const scrolls = target.matches('.scroll, pre') && target.scrollWidth > target.clientWidth;
-    if (event.key === ' ' && !target.closest('button, summary, [role=button]')) {
+    if (!node) return;
+    g.setAttribute('tabindex', 0);
+    g.setAttribute('role', 'button');
+    g.setAttribute('aria-label', `${node.name}, ${node.op ?? node.kind}, shape ${node.shape}`);
+    g.addEventListener('click', () => openNode(key));
+    g.addEventListener('keydown', (event) => {
+      if (event.key !== 'Enter' && event.key !== ' ') return;
       event.preventDefault();
-      play(!timer);
-    } else if (MOVES[event.key] && !scrolls) {
-      event.preventDefault();
-      move(MOVES[event.key]());
-    }
-  }
-
-  function prepareControls() {
-    const presses = { first: 'Home', previous: 'ArrowLeft', next: 'ArrowRight', last: 'End' };
-    for (const [id, key] of Object.entries(presses)) {
-      $(id).addEventListener('click', () => move(MOVES[key]()));
-    }
-    $('play').addEventListener('click', () => play(!timer));
-    $('scrub').max = end;
-    $('scrub').addEventListener('input', () => move(Number($('scrub').value)));
-    const at = (k) => `${100 * k / Math.max(1, end)}%`;
-    const stripes = runs.map(({ phase, first, last }) =>
-      `var(--${phase}) ${at(first - 0.5)} ${at(last + 0.5)}`);
-    for (const [phase, name] of Object.entries(PHASES)) {
-      const own = runs.filter((run) => run.phase === phase);
-      const next = () => own.find(({ first }) => first > current) ?? own[0];
-      const tab = make('button', { type: 'button', class: phase, click: () => move(next().first) }, name);
-      tab.disabled = !own.length;
-      $('phases').append(tab);
-    }
-    $('track').style.setProperty('--stripes', `linear-gradient(90deg, ${stripes.join(', ')})`);
-    for (const id of ['phases', 'controls']) { // so that the space bar plays after a pointer's click
-      $(id).addEventListener('click', ({ detail }) => { if (detail) document.activeElement.blur(); });
-    }
-  }
-
-  function prepareTheme() {
-    const root = document.documentElement;
-    const system = () => (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
-    root.dataset.theme = attempt(() => localStorage.getItem('minidl-theme')) ?? '';
-    $('theme').addEventListener('click', () => {
-      root.dataset.theme = (root.dataset.theme || system()) === 'dark' ? 'light' : 'dark';
-      attempt(() => localStorage.setItem('minidl-theme', root.dataset.theme));
+      openNode(key);
     });
-  }
+  });
+}
 
-  function start() {
-    $('text').open = false; // open without this script, and in print
-    addEventListener('beforeprint', () => { $('text').open = true; });
-    $('left-out').textContent = leftOut ?? '';
-    $('left-out').hidden = !leftOut;
-    if (!steps.length) return;
-    for (const id of ['theme', 'phases', 'step', 'controls']) $(id).hidden = false;
-    prepareTheme();
-    prepareGraph();
-    prepareControls();
-    const asked = () => Number(/^#step-(\d+)$/.exec(location.hash)?.[1] ?? 1) - 1;
-    addEventListener('keydown', onKey);
-    addEventListener('hashchange', () => go(asked()));
-    $('node').addEventListener('click', ({ target }) => { if (target === $('node')) $('node').close(); });
-    go(asked(), true);
-  }
+function openNode(key) {
+  const node = nodes[key];
+  const dialog = $('node');
+  const views = { value: ['Value', 'forward'], gradient: ['Gradient', 'backward'],
+    after: ['After the update', 'update'] };
+  const view = ([field, [heading, phase]]) => node[field] !== null
+    && make('section', { class: phase }, make('h3', {}, heading),
+      figure({ letter: '', array: node[field], node: key, name: '' }, 'detail').box);
+  const link = (k) => make('button', { class: `small ${steps[k].phase}`, type: 'button',
+    click: () => { dialog.close(); move(k); } }, make('i'), `${k + 1}. ${PHASES[steps[k].phase]}`);
+  dialog.replaceChildren(...[
+    make('div', { class: 'headline' }, make('h2', { id: 'node-name', ...cut(node.name) }, node.name),
+      make('button', { class: 'small', type: 'button', click: () => dialog.close() }, 'Close')),
+    make('p', { class: 'soft' }, [node.kind, node.op, node.shape].filter(Boolean).join(' · ')),
+    node.steps.length > 0 && make('h3', {}, 'Steps'),
+    make('div', { class: 'chips' }, node.steps.map(link)),
+    ...Object.entries(views).map(view),
+  ].filter(Boolean));
+  dialog.setAttribute('aria-labelledby', 'node-name');
+  play(false);
+  if (!dialog.open) dialog.showModal();
+  dialog.scrollTop = 0;
+}
 
-  start();
-})();
+// ---- Going from step to step
+
+function show() {
+  const step = steps[current];
+  const inside = $('step').contains(document.activeElement);
+  document.body.className = step.phase;
+  $('step').replaceChildren(...stepContent(step));
+  if (inside) $('step').focus({ preventScroll: true });
+  $('phase').textContent = PHASES[step.phase];
+  $('count').textContent = `step ${current + 1} of ${steps.length}`;
+  $('scrub').setAttribute('aria-valuetext', `step ${current + 1}: ${step.title}`);
+  for (const tab of $('phases').children) {
+    tab.setAttribute('aria-current', tab.className === step.phase ? 'step' : 'false');
+  }
+  lightUp();
+  scrollBy({ top: Math.min(0, $('step').getBoundingClientRect().top - 16) });
+}
+
+function said() {
+  $('live').textContent = `${steps[current].title}. ${steps[current].words}`;
+  attempt(() => history.replaceState(null, '', `#step-${current + 1}`));
+}
+
+function preparePhases() {
+  for (const [phase, name] of Object.entries(PHASES)) {
+    const own = runs.filter((run) => run.phase === phase);
+    const next = () => own.find(({ first }) => first > current) ?? own[0];
+    const tab = make('button', { type: 'button', class: phase, click: () => move(next().first) }, name);
+    tab.disabled = !own.length;
+    $('phases').append(tab);
+  }
+  const at = (k) => `${100 * k / Math.max(1, end)}%`;
+  const stripes = runs.map(({ phase, first, last }) =>
+    `var(--${phase}) ${at(first - 0.5)} ${at(last + 0.5)}`);
+  $('track').style.setProperty('--stripes', `linear-gradient(90deg, ${stripes.join(', ')})`);
+}
+
+prepareTheme();
+$('left-out').textContent = leftOut ?? '';
+$('left-out').hidden = !leftOut;
+if (steps.length) {
+  const asked = () => Number(/^#step-(\d+)$/.exec(location.hash)?.[1] ?? 1) - 1;
+  for (const id of ['theme', 'phases', 'step', 'controls']) $(id).hidden = false;
+  prepareGraph();
+  preparePhases();
+  prepareSteps({ show, said, pace: () => 1 / STAY });
+  addEventListener('hashchange', () => go(asked()));
+  $('node').addEventListener('click', ({ target }) => { if (target === $('node')) $('node').close(); });
+  go(asked(), true);
+}

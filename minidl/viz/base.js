@@ -1,0 +1,137 @@
+// What the pages share: their own script follows in the same module. What a user may have named
+// goes in as text, never as markup.
+
+const $ = (id) => document.getElementById(id);
+const SVG = 'http://www.w3.org/2000/svg';
+const DRAWN = ['svg', 'line', 'path'];
+
+function make(tag, attributes = {}, ...children) {
+  const element = DRAWN.includes(tag)
+    ? document.createElementNS(SVG, tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'function') element.addEventListener(name, value);
+    else if (value !== null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter(Boolean));
+  return element;
+}
+
+function attempt(action) { // storage and history may be forbidden, as in a notebook's frame
+  try { return action(); } catch { return null; }
+}
+
+const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
+const unpack = (text, Kind) =>
+  new Kind(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
+const odd = (exact) => (/nan|inf/i.test(exact) ? ' odd' : '');
+const number = ([shown, exact]) =>
+  make('span', { class: `number${odd(exact)}`, title: exact }, shown);
+
+// ---- Going from step to step
+
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+const MOVES = { Home: () => 0, ArrowLeft: () => current - 1, ArrowRight: () => current + 1,
+  End: () => end };
+let current = 0;
+let end = 0; // the last step, which the page sets
+let playing = null; // one object for each time that it plays
+let page = null;
+
+// What a page does: show() shows the current step, said() tells of it once it stays, pace() is how
+// many go by in a second of playing, played() follows when that begins or ends.
+function prepareSteps(own) {
+  page = own;
+  const presses = { first: 'Home', previous: 'ArrowLeft', next: 'ArrowRight', last: 'End' };
+  for (const [id, key] of Object.entries(presses)) {
+    $(id).addEventListener('click', () => move(MOVES[key]()));
+  }
+  $('play').addEventListener('click', () => play(!playing));
+  $('scrub').max = end;
+  $('scrub').addEventListener('input', () => move(Number($('scrub').value)));
+  addEventListener('keydown', onKey);
+  addEventListener('click', ({ detail, target }) => { // by pointer, so that the space bar plays
+    if (detail && target.closest('#phases, .buttons, .scrub')) document.activeElement.blur();
+  });
+}
+
+function go(to, quietly = false) {
+  current = clamp(to, 0, end);
+  $('scrub').value = current;
+  $('track').style.setProperty('--at', `${100 * current / Math.max(1, end)}%`);
+  for (const id of ['first', 'previous']) $(id).setAttribute('aria-disabled', current === 0);
+  for (const id of ['next', 'last']) $(id).setAttribute('aria-disabled', current === end);
+  page.show();
+  if (!playing && !quietly) page.said();
+}
+
+function play(on) {
+  if (!on && !playing) return;
+  if (on && current === end) go(0);
+  const [from, own] = [current, on ? {} : null];
+  playing = own;
+  let since = null;
+  const frame = (now) => {
+    if (playing !== own) return;
+    since ??= now;
+    const time = calm.matches ? (now - since) - (now - since) % 600 : now - since; // larger steps
+    const to = Math.min(end, from + Math.floor(time / 1000 * page.pace()));
+    if (to === end) play(false);
+    if (to !== current) go(to);
+    if (playing) requestAnimationFrame(frame);
+  };
+  $('controls').classList.toggle('playing', on);
+  $('play').setAttribute('aria-label', on ? 'Pause' : 'Play');
+  if (on) requestAnimationFrame(frame);
+  else page.said();
+  page.played?.();
+}
+
+function move(to) {
+  play(false);
+  go(to);
+}
+
+function onKey(event) {
+  const { key, defaultPrevented, ctrlKey, metaKey, altKey, shiftKey } = event;
+  if (defaultPrevented || ctrlKey || metaKey || altKey || shiftKey) return;
+  if (document.querySelector('dialog[open]')) return;
+  const target = event.target instanceof Element ? event.target : document.body;
+  const scrolls = target.matches('.scroll, pre') && target.scrollWidth > target.clientWidth;
+  const typed = target.closest('select, input:not([type=checkbox])');
+  if (key === ' ' && !target.closest('button, summary, select, input, [role=button]')) {
+    event.preventDefault();
+    play(!playing);
+  } else if (MOVES[key] && !scrolls && !typed) {
+    event.preventDefault();
+    move(MOVES[key]());
+  }
+}
+
+// ---- Light or dark, paper
+
+function prepareTheme(changed = () => {}) {
+  const root = document.documentElement;
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const turn = (theme) => {
+    root.dataset.theme = theme;
+    changed();
+  };
+  root.dataset.theme = attempt(() => localStorage.getItem('minidl-theme')) ?? '';
+  $('theme').addEventListener('click', () => {
+    turn((root.dataset.theme || (dark.matches ? 'dark' : 'light')) === 'dark' ? 'light' : 'dark');
+    attempt(() => localStorage.setItem('minidl-theme', root.dataset.theme));
+  });
+  dark.addEventListener('change', changed);
+  const folds = [...document.querySelectorAll('details')];
+  $('text').open = false; // open without a script, and in print
+  let before = null;
+  addEventListener('beforeprint', () => {
+    before = { theme: root.dataset.theme, open: folds.map(({ open }) => open) };
+    for (const fold of folds) fold.open = true;
+    turn('light');
+  });
+  addEventListener('afterprint', () => {
+    folds.forEach((fold, k) => { fold.open = before.open[k]; });
+    turn(before.theme);
+  });
+}
