@@ -11,6 +11,7 @@ Run it with `python examples/decision_boundary.py`, or cell by cell in an editor
 
 # %%
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -28,14 +29,18 @@ parser.add_argument("--data", choices=("moons", "spirals"), default="moons", hel
 parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
 parser.add_argument("--frames", type=int, default=36, help="at most (default: %(default)s)")
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
-if not Path(arguments.figure).parent.is_dir():
-    parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
-if Path(arguments.figure).suffix != ".gif":
-    parser.error(f"--figure must end in .gif, got {arguments.figure}")
+path = Path(arguments.figure)
+if not path.parent.is_dir():
+    parser.error(f"--figure: there is no folder {path.parent}")
+if path.suffix.lower() != ".gif":
+    parser.error(f"--figure must end in .gif, got {path}")
+if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+    parser.error(f"--figure: {path} can't be written")
 if arguments.seed < 0 or arguments.frames < 2:
     parser.error("--seed must be at least 0 and --frames at least 2")
 
 try:
+    from minidl.viz import film
     from minidl.viz.figures import boundary
 except ModuleNotFoundError as error:
     sys.exit(str(error))
@@ -100,5 +105,8 @@ for hidden in ((), (1,), (2,), (4,), (8,), (16,), (16, 16)):
 animation = boundary.decision_boundary(
     (x, y), hidden=(16, 16), frames=arguments.frames, seed=arguments.seed
 )
-animation.save(arguments.figure, writer="pillow")
-print(f"\nThe animation is in {arguments.figure}")
+try:
+    film.save(animation, path)
+except OSError as error:
+    sys.exit(str(error))
+print(f"\nThe animation is in {path}")

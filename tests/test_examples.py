@@ -364,7 +364,7 @@ def test_the_race_shows_that_a_falling_rate_settles_and_is_quick(races):
 @pytest.fixture(scope="module")
 def schedules(tmp_path_factory):
     folder = tmp_path_factory.mktemp("schedules")
-    result = run("schedules.py", "--seeds", "1", cwd=folder)
+    result = run("schedules.py", cwd=folder)
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout, folder
 
@@ -387,15 +387,23 @@ def test_the_schedules_lesson_shows_rates_and_phases(schedules):
 def test_what_the_schedules_lesson_says_of_its_table_is_in_it(schedules):
     stdout, _ = schedules
     rows = re.findall(r"^(\S.*?)  +(0\.\d+) +(0\.\d+) +([\d.]+)%$", stdout, re.MULTILINE)
-    losses = {name: float(loss) for name, loss, _, _ in rows}
-    right = {name: float(percent) for name, _, _, percent in rows}
-    falling = {name for name in losses if "decay" in name or "cool-down" in name}
-    assert len(losses) == 7
-    assert len(falling) == 4
-    for name in falling:
-        assert losses[name] < losses["constant, a tenth"] < losses["constant"] / 2, name
-        assert right[name] > right["constant"], name
-    assert 0.5 < losses["warm-up"] / losses["constant"] < 2
+    loss, unseen, right = ({row[0]: float(row[column]) for row in rows} for column in (1, 2, 3))
+    steady, tenth, cosine = {"constant", "warm-up"}, "constant, a tenth", "warm-up, cosine decay"
+    cooled = {name for name in loss if "cool-down" in name}
+    assert len(cooled) == 3
+    assert loss.keys() == steady | {tenth, cosine} | cooled
+    for name in steady:
+        assert loss[name] > 3 * loss[tenth], name
+        assert right[name] < min(right[other] for other in right.keys() - steady), name
+    for name in cooled:
+        assert loss[cosine] < loss[name] < loss[tenth], name
+        assert unseen[tenth] < unseen[name], name
+        assert right[tenth] < right[name], name
+    ends = [loss[name] for name in cooled]
+    assert max(ends) / min(ends) < 1.5 < min(loss[name] for name in steady) / max(ends)
+    assert unseen[tenth] == pytest.approx(unseen[cosine], rel=0.1)
+    assert right[tenth] < right[cosine]
+    assert loss["warm-up"] == pytest.approx(loss["constant"], rel=0.2)
 
 
 def test_the_schedules_lesson_draws_three_pictures_and_names_them(schedules):
@@ -432,8 +440,8 @@ def test_the_boundary_lesson_writes_the_animation_and_names_it(boundary):
     stdout, folder = boundary
     assert "The animation is in decision_boundary.gif" in stdout
     with Image.open(folder / "decision_boundary.gif") as gif:
-        assert 6 <= gif.n_frames <= 9 + 12  # the last one is held
-        assert gif.size == (640, 420)
+        assert 6 <= gif.n_frames <= 9
+        assert gif.size == (512, 336)
     assert (folder / "decision_boundary.gif").stat().st_size < 300_000
 
 
@@ -447,6 +455,7 @@ def test_the_boundary_lesson_writes_the_animation_and_names_it(boundary):
         ("schedules.py", ["--plot", "no/such/x.png"], "--plot: there is no folder no/such"),
         ("schedules.py", ["--seeds", "0"], "--seeds must be at least 1"),
         ("decision_boundary.py", ["--data", "circles"], "invalid choice: 'circles'"),
+        ("schedules.py", ["--figure", "x.gif"], "--figure must end in .png, .svg or .pdf, got x"),
         ("decision_boundary.py", ["--figure", "x.png"], "--figure must end in .gif, got x.png"),
         ("decision_boundary.py", ["--seed", "-1"], "--seed must be at least 0"),
         ("decision_boundary.py", ["--frames", "1"], "and --frames at least 2"),
@@ -457,6 +466,30 @@ def test_a_lesson_refuses_what_it_does_not_understand(name, arguments, message, 
     assert result.returncode == 2
     assert message in result.stderr
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "file", "words"),
+    [
+        ("schedules.py", "--plot", "x.png", "plot: 'x.png' can't be written (it is a folder)"),
+        ("decision_boundary.py", "--figure", "x.GIF", "error: --figure: x.GIF can't be written"),
+    ],
+)
+def test_a_lesson_whose_picture_cannot_be_written_says_so_in_a_line(
+    name, option, file, words, tmp_path
+):
+    (tmp_path / file).mkdir()
+    result = run(name, option, file, cwd=tmp_path)
+    assert result.returncode in (1, 2)
+    assert words in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_the_boundary_lesson_takes_an_ending_in_capitals(tmp_path):
+    result = run("decision_boundary.py", "--figure", "x.GIF", "--frames", "2", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    with Image.open(tmp_path / "x.GIF") as film:
+        assert film.n_frames == 2
 
 
 def test_without_scikit_learn_the_schedules_lesson_says_what_to_install(tmp_path):

@@ -17,8 +17,8 @@ from matplotlib import colors, patches, pyplot
 from minidl.viz import style
 from minidl.viz.figures.arrows import momentum_arrows, tilted_bowl
 from minidl.viz.figures.batches import batch_paths, worked_example
+from minidl.viz.figures.curve import STATIONARY, hills, landscape, stationary_points
 from minidl.viz.figures.family import family_tree
-from minidl.viz.figures.landscape import STATIONARY, hills, landscape, stationary_points
 from minidl.viz.figures.rates import learning_rates
 
 FIGURES = {
@@ -162,7 +162,7 @@ class Heavy(optim.Momentum):
 
 
 def test_a_new_rule_appears_by_itself_with_its_ancestors_source_and_family_colour(monkeypatch):
-    monkeypatch.setattr(optim, "Heavy", Heavy, raising=False)
+    monkeypatch.setitem(optim.RULES, "Heavy", Heavy)
     figure = family_tree()
     boxes, arrows = boxes_and_arrows(figure)
     assert {("Momentum", "Heavy"), ("stones", "Heavy")} <= set(arrows)
@@ -244,19 +244,34 @@ def test_the_threshold_is_marked_where_the_loss_begins_to_grow():
 
 
 @pytest.mark.parametrize(
-    ("share", "verdict"),
+    ("share", "steps", "verdict", "words"),
     [
-        (0.01, "too small"),
-        (0.6, "right"),
-        (1, "right"),
-        (1.7, "large"),
-        (2, "too large"),
-        (3, "too large"),
+        (0.01, 10, "too small", "only 10% of the way"),
+        (0.08, 10, "too small", "only 57% of the way"),
+        (0.2, 10, "right", "89% of the way"),
+        (0.6, 10, "right", "it arrives"),
+        (0.6, 1, "right", "60% of the way"),
+        (0.3, 1, "too small", "only 30% of the way"),
+        (1, 10, "right", "it arrives"),
+        (1, 1, "right", "it arrives"),
+        (1.7, 10, "large", "it overshoots"),
+        (1.99, 10, "large", "it overshoots"),
+        (2, 10, "too large", "it swings for ever"),
+        (2, 1, "too large", "it swings for ever"),
+        (2.01, 1, "too large", "it diverges"),
+        (3, 10, "too large", "it diverges"),
     ],
 )
-def test_a_rate_is_judged_by_its_run(share, verdict):
-    axes = learning_rates([share / 4]).axes[0]
-    assert axes.get_title().startswith(f"{verdict}: η = {share / 4:g}\n")
+@pytest.mark.parametrize("curvature", [4.0, 0.3])  # 1 − ηλ exactly, and with rounding
+def test_a_rate_is_judged_by_its_run(share, steps, verdict, words, curvature):
+    rate = share / curvature
+    axes = learning_rates([rate], curvature=curvature, steps=steps).axes[0]
+    assert axes.get_title() == f"{verdict}: η = {rate:g}\n{words}"
+
+
+@pytest.mark.parametrize(("steps", "words"), [(1, "1 step"), (2, "2 steps")])
+def test_the_loss_is_that_after_so_many_steps(steps, words):
+    assert learning_rates(steps=steps).axes[-1].get_ylabel() == f"loss after {words}"
 
 
 def test_a_rate_that_overflows_is_still_drawn():
@@ -333,7 +348,7 @@ def test_the_three_rules_end_at_a_saddle_a_local_and_the_global_minimum():
     assert adam == pytest.approx(2.8, abs=0.01)
     title = " ".join(figure.axes[0].get_title().split())
     assert "SGD at a saddle, Momentum at a local minimum, Adam at the global minimum" in title
-    assert "200 steps from θ = −0.6 at the rate η = 0.5" in title
+    assert "200 steps from θ = −0.6 at η = 0.5 (paths lifted a little, to be seen)" in title
 
 
 def test_trails_are_the_rules_own_and_lie_on_the_curve():
@@ -366,8 +381,21 @@ def test_a_landscape_can_be_of_another_function_and_of_rules_at_their_own_rates(
         lambda x: x**2, start=1.0, rules={"SGD": 0.25, "NAG": 0.2}, steps=200, between=(-2, 2)
     )
     np.testing.assert_allclose(balls(figure)[0][:, 0], 0.5 ** np.arange(201), atol=1e-12)
-    assert "rate" not in figure.axes[0].get_title()
-    assert {t.get_text() for t in figure.axes[0].texts} == {"global\nminimum", "SGD", "NAG"}
+    assert "η" not in figure.axes[0].get_title()
+    words = {text.get_text() for text in figure.axes[0].texts}
+    assert words == {"global\nminimum", "start", "SGD", "NAG"}
+
+
+@pytest.mark.parametrize(("start", "side"), [(-2.0, "right"), (1.0, "left"), (2.0, "left")])
+def test_the_start_is_marked_and_its_name_stands_uphill_within_the_picture(start, side):
+    figure = landscape(lambda x: x**2, start=start, rules={"SGD": 0.1}, between=(-2, 2))
+    (axes,) = figure.axes
+    assert [start, start**2] in [line(axes, i).ravel().tolist() for i in range(len(axes.lines))]
+    (name,) = (text for text in axes.texts if text.get_text() == "start")
+    assert (name.xy, name.get_ha()) == ((start, start**2), side)
+    box, frame = drawn_texts(figure)[name], axes.bbox
+    assert frame.x0 <= box.x0 <= box.x1 <= frame.x1
+    assert "lifted" not in axes.get_title()
 
 
 @pytest.mark.parametrize(
@@ -380,10 +408,13 @@ def test_a_landscape_can_be_of_another_function_and_of_rules_at_their_own_rates(
         ({"between": (1, 2, 3)}, ValueError, "between must be two numbers"),
         ({"rules": ["SGD"]}, TypeError, "rules must be rates by name"),
         ({"rules": {}}, ValueError, "rules names no rule"),
-        ({"rules": {"Adm": 0.1}}, ValueError, "rules must be one of 'SGD', .*, got 'Adm'"),
+        ({"rules": {"SDG": 0.1}}, ValueError, r"no rule 'SDG'\. Did you mean 'SGD'\? There"),
+        ({"rules": {"SGD": 1e9}}, ValueError, r"f\(\S+\) is (inf|nan); choose another start"),
         ({"rules": {"SGD": -1}}, ValueError, r"rules\['SGD'\] must be a finite number ≥ 0"),
         ({"f": lambda x: 3.0}, TypeError, "f must give a Tensor, got 3.0"),
-        ({"f": lambda x: x.sum()}, TypeError, r"f must give a Tensor of θ's shape \(2001,\)"),
+        ({"f": lambda x: x.sum()}, TypeError, r"shape \(2001,\), entry by entry; it gave one of"),
+        ({"f": lambda x: x if x > 0 else -x}, TypeError, r"entry by entry \(dl.where in place of"),
+        ({"f": lambda x: dl.log(x)}, ValueError, r"f\(-0.75\) is nan"),
         ({"f": lambda x: dl.Tensor(x.data)}, TypeError, "does not depend on θ"),
         ({"f": lambda x: dl.where(x > 1.0, x * math.nan, x)}, ValueError, r"f\(1.00\d*\) is nan"),
     ],
@@ -470,7 +501,9 @@ def test_all_paths_start_at_one_place_and_fewer_points_wander_more():
         ({"batch_size": [0]}, ValueError, r"batch_size\[0\] must be a whole number ≥ 1"),
         ({"batch_size": [101]}, ValueError, r"batch_size\[0\] must be at most .* 100, got 101"),
         ({"updates": 0}, ValueError, "updates must be a whole number ≥ 1"),
-        ({"start": 1.0}, ValueError, r"start must be \(slope, intercept\)"),
+        ({"start": 1.0}, TypeError, r"start must be \(slope, intercept\)"),
+        ({"start": (1, 2, 3)}, ValueError, r"start must be \(slope, intercept\)"),
+        ({"start": (1, math.nan)}, ValueError, r"start\[1\] must be a finite number"),
         ({"seed": -1}, ValueError, "seed must be a whole number ≥ 0"),
         ({"lr": 0.1}, ValueError, "with batch_size=None the rate lr=0.1 is too large"),
     ],
@@ -524,12 +557,10 @@ def test_the_gradient_is_taken_here_by_momentum_and_at_the_look_ahead_point_by_n
         start, end = arrows(axes)[-2]
         np.testing.assert_allclose(end - start, -0.2 * HESSIAN @ at, atol=1e-12)
         np.testing.assert_allclose(line(axes, 1)[0], at, atol=1e-12)
-    start, end = arrows(heavy)[0]
-    np.testing.assert_allclose(
-        [start, end - start],
-        [at_start := arrows(heavy)[-1][0], -0.2 * HESSIAN @ at_start],
-        atol=1e-12,
-    )
+        (ring,), (words,) = axes.get_legend().get_lines(), axes.get_legend().get_texts()
+        assert words.get_text() == "the gradient is taken here"
+        assert ring.get_color() == axes.get_lines()[1].get_color()
+        assert ring.get_marker() == axes.get_lines()[1].get_marker() == "o"
 
 
 def test_after_one_step_both_have_the_same_place_and_velocity():
@@ -552,6 +583,15 @@ def test_all_arrows_are_within_the_picture():
 
 
 @pytest.mark.parametrize(
+    ("f", "start"),
+    [(lambda a, b: 0 * a + 0 * b, (1, 1)), (lambda a, b: b**2 - dl.log(a), (0.1, 1))],
+    ids=["level", "undefined to the left"],
+)
+def test_arrows_are_drawn_over_a_level_ground_and_over_one_with_an_edge(f, start):
+    momentum_arrows(f, start=start, lr=0.1).canvas.draw()
+
+
+@pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"start": 1.0}, TypeError, "start must be two numbers"),
@@ -561,6 +601,9 @@ def test_all_arrows_are_within_the_picture():
         ({"beta": 1}, ValueError, "beta must be a finite number ≥ 0 and < 1"),
         ({"steps": 0}, ValueError, "steps must be a whole number ≥ 1"),
         ({"f": lambda a, b: 1.0}, TypeError, "f must give a Tensor"),
+        ({"f": lambda a, b: dl.Tensor(1.0)}, TypeError, "f does not depend on its arguments"),
+        ({"f": lambda a, b: (a + b).sum()}, TypeError, r"f must give .* shape \(120, 120\), entry"),
+        ({"f": lambda a, b: a if a > b else b}, TypeError, "f must take Tensors of any shape"),
         ({"f": lambda a, b: a * math.nan + b}, ValueError, r"f\(-3.4, -0.8\) is nan"),
     ],
 )

@@ -10,9 +10,9 @@ from PIL import Image
 mpl.use("Agg")
 from matplotlib import animation, pyplot
 
-from minidl.__main__ import ARTICLE as ARTICLE_OF_THE_SHELL
 from minidl.viz import figures, style
-from minidl.viz.figures import ARTICLE, FIGURES, optimizer_race, write
+from minidl.viz.figures import FIGURES, optimizer_race, write
+from minidl.viz.racing import ARTICLE
 
 
 @pytest.fixture(autouse=True)
@@ -93,13 +93,20 @@ def test_all_are_written_in_order_into_a_folder_that_is_made(quick, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [["other"], ["other.png"], ["moving", "still.png"], ["still", "moving.gif", "other"]]
+    "names",
+    [["other"], ["other.png"], ("moving", "still.png"), ["still", "moving.gif", "other"]],
 )
 def test_chosen_ones_alone_are_drawn_by_their_names_with_or_without_endings(names, quick, tmp_path):
     paths = list(write(tmp_path, names))
     assert [path.stem for path in paths] == [name.split(".")[0] for name in names]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert quick == [path.name for path in paths]
+
+
+@pytest.mark.parametrize("name", ["other", "other.png"])
+def test_a_single_name_may_be_given_as_it_is(name, quick, tmp_path):
+    assert list(write(tmp_path, name)) == [tmp_path / "other.png"]
+    assert quick == ["other.png"]
 
 
 def test_each_path_is_given_as_soon_as_it_is_written(quick, tmp_path):
@@ -117,10 +124,12 @@ def test_drawing_leaves_no_figure_open_but_those_of_the_user(quick, tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["stil"], r"there is no figure 'stil'\. Did you mean 'still'\? There are still, moving"),
+        (["stills"], r"there is no figure 'stills'\. Did you mean 'still'\? There are still"),
         (["still", "xyz"], r"there is no figure 'xyz'\. There are still, moving, other"),
         (["moving.png"], r"there is no figure 'moving\.png'"),
         ([""], "there is no figure ''"),
+        ("stills", r"there is no figure 'stills'\. Did you mean 'still'\?"),
+        ([3], "there is no figure 3. There are"),
     ],
 )
 def test_an_unknown_figure_is_refused_with_the_nearest_and_nothing_is_made(
@@ -192,5 +201,5 @@ def test_the_race_of_the_gallery_is_tuned_unless_a_rate_is_given(monkeypatch):
     ]
 
 
-def test_the_articles_eight_rules_are_the_same_everywhere():
-    assert ARTICLE == ARTICLE_OF_THE_SHELL == list(style.LOOKS)[:8]
+def test_the_articles_eight_rules_come_first_among_the_looks():
+    assert list(ARTICLE) == list(style.LOOKS)[:8]

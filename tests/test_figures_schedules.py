@@ -8,7 +8,7 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pytest
-from drawn import check_texts
+from drawn import check_texts, drawn_texts
 
 import minidl as dl
 from minidl import schedulers
@@ -17,7 +17,7 @@ mpl.use("Agg")
 from matplotlib import pyplot
 
 from minidl.viz import style
-from minidl.viz.figures.rate_and_loss import digits, rate_and_loss, split, usual
+from minidl.viz.figures.learning import digits, rate_and_loss, split, usual
 from minidl.viz.figures.schedules import call, every_schedule, examples, warm_up_and_cool_down
 from minidl.viz.plots import TINTS
 
@@ -98,13 +98,12 @@ def test_the_plateau_is_a_real_run_whose_rate_falls_when_its_loss_no_longer_does
 def test_the_phases_of_each_panel_are_shaded_and_named():
     for axes, schedule in zip(panels(every_schedule()), EXAMPLES.values(), strict=True):
         phases = [(start, name) for start, name in schedule.phases() if start < 1000]
-        if len(phases) == 1:
-            assert len(axes.patches) in (0, 1)
-            continue
         starts, names = zip(*phases, strict=True)
         assert spans(axes) == [*itertools.pairwise([*starts, 1000])]
-        assert [text.get_text().replace("\n", " ") for text in axes.texts] == list(names)
-        for (start, end), text in zip(spans(axes), axes.texts, strict=True):
+        texts = [text for text in axes.texts if text.get_text() != "the loss it watches"]
+        assert [text.get_text().replace("\n", " ") for text in texts] == list(names)
+        assert {text.get_rotation() for text in texts} == {0}
+        for (start, end), text in zip(spans(axes), texts, strict=True):
             assert text.get_position()[0] == (start + end) / 2
         for name, span in zip(names, axes.patches, strict=True):
             colour = mpl.colors.to_hex(span.get_facecolor()).upper()
@@ -386,6 +385,26 @@ def test_a_split_keeps_every_sample_once():
 )
 def test_no_texts_overlap_or_leave_the_picture(draw):
     assert len(check_texts(draw())) > 10
+
+
+@pytest.mark.parametrize(
+    "draw", [every_schedule, warm_up_and_cool_down, rate_and_loss], ids=lambda f: f.__name__
+)
+def test_words_are_legible_on_a_slide(draw):
+    figure = draw()
+    assert figure.get_figwidth() <= 11
+    assert min(text.get_fontsize() for text in drawn_texts(figure)) >= 12
+
+
+def test_the_names_of_phases_have_room_between_them():
+    for axes in panels(figure := every_schedule()):
+        boxes = sorted(
+            (box.x0, box.x1) for text, box in drawn_texts(figure).items()
+            if text.axes is axes and text.get_transform() == axes.get_xaxis_transform()
+        )  # fmt: skip
+        assert boxes
+        for (_, end), (start, _) in itertools.pairwise(boxes):
+            assert start - end > 7  # pixels
 
 
 @pytest.mark.parametrize("draw", [every_schedule, warm_up_and_cool_down])

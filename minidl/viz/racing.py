@@ -104,8 +104,9 @@ class Race:
     def plot(self, path: Any = None, *, start: int = 0, title: str | None = None) -> Any:
         """Draw contours, the paths from one start and where they end; returns the Matplotlib axes.
 
-        path   a file to write, such as "race.png", .svg or .pdf
+        path   a file to write, such as "race.png", .svg or .pdf; the figure is closed then
         start  which start, of several
+        title  in place of who is first
         """
         from minidl.viz import plots
 

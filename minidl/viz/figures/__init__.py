@@ -6,19 +6,18 @@ makes the files.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from minidl import _files
+from minidl import _checks, _files
 from minidl.viz import film, plots, racing
 from minidl.viz.figures.arrows import momentum_arrows
 from minidl.viz.figures.batches import batch_paths
 from minidl.viz.figures.boundary import decision_boundary
+from minidl.viz.figures.curve import landscape
 from minidl.viz.figures.family import family_tree
-from minidl.viz.figures.landscape import landscape
-from minidl.viz.figures.rate_and_loss import rate_and_loss
+from minidl.viz.figures.learning import rate_and_loss
 from minidl.viz.figures.rates import learning_rates
 from minidl.viz.figures.schedules import every_schedule, warm_up_and_cool_down
 
@@ -29,10 +28,8 @@ except ModuleNotFoundError as error:
         "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
     ) from error
 
-ARTICLE = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL"]
 
-
-def optimizer_race(surface: Any = "beale", optimizers: Any = ARTICLE, **options: Any) -> Any:
+def optimizer_race(surface: Any = "beale", optimizers: Any = racing.ARTICLE, **options: Any) -> Any:
     """A race as an animation; the options are those of `dl.viz.race`.
 
     By default the best of 25 rates for each, and 150 steps.
@@ -51,25 +48,25 @@ FIGURES: dict[str, Callable[..., Any]] = {
     "schedules.png": every_schedule,
     "warm_up_and_cool_down.png": warm_up_and_cool_down,
     "rate_and_loss.png": rate_and_loss,
-    "moons.gif": lambda: decision_boundary("moons", hold=0),
-    "spirals.gif": lambda: decision_boundary("spirals", hold=0),
+    "moons.gif": decision_boundary,
+    "spirals.gif": lambda: decision_boundary("spirals"),
 }
 
 
-def write(folder: Any, names: Sequence[str] = ()) -> Iterator[Path]:
+def write(folder: Any, names: str | Sequence[str] = ()) -> Iterator[Path]:
     """Write pictures of the gallery into a folder, which is made if missing; gives each path.
 
     It is a generator: each picture is drawn as its path is asked for.
 
-    names  such as "race.gif" or "race"; all without any
+    names  one such as "race.gif" or "race", or a list of them; all without any
 
     ValueError for a name that isn't there, OSError for a folder that can't be written.
     """
     known = {Path(file).stem: file for file in FIGURES}
+    names = [names] if isinstance(names, str) else names
     for name in names:
         if name not in (*known, *FIGURES):
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = _checks.nearest(str(name), known)
             raise ValueError(f"there is no figure {name!r}.{hint} There are {', '.join(known)}")
     folder = _files.folder("figures", folder)
     for file in [known[Path(name).stem] for name in names] or FIGURES:

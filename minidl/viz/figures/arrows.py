@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from minidl import _checks, optim
 from minidl.tensor import Tensor
 from minidl.viz import style
+from minidl.viz.figures import _given
 
 
 class Step(NamedTuple):
@@ -52,15 +53,16 @@ def momentum_arrows(
 
     Both add −ηβv, on with the old velocity, and −η(1 − β)∇J, down the gradient. Momentum takes the
     gradient where it is, NAG where the velocity would carry it: it brakes before it has overshot.
-    NAG's parameter is that look-ahead point; ϑ is found back from its state. After one step both
-    are at the same place with the same v, so that one gradient is all the difference. ValueError
-    or TypeError for other numbers, or a loss that isn't finite.
+    A ring marks that place. NAG's parameter is that look-ahead point φ; ϑ is found back from its
+    state. After one step both are at the same place with the same v, so that one gradient is all
+    the difference. ValueError or TypeError for other numbers, a loss that isn't finite, and an f
+    that does not go entry by entry.
 
     >>> figure = momentum_arrows(beta=0.5)
     >>> [axes.get_title() for axes in figure.axes]
     ['Momentum: the gradient where it is', 'NAG: the gradient where it is going']
     """
-    place = _pair(start)
+    place = np.array(_given.pair("momentum_arrows", "start", start))
     lr = _checks.number("momentum_arrows", "lr", lr, 0, 1e6, above=True)
     beta = _checks.number("momentum_arrows", "beta", beta, 0, 1, below=True)
     steps = _checks.count("momentum_arrows", "steps", steps)
@@ -68,32 +70,19 @@ def momentum_arrows(
         "Momentum: the gradient where it is": _step(optim.Momentum, f, place, lr, beta, steps),
         "NAG: the gradient where it is going": _step(optim.NAG, f, place, lr, beta, steps),
     }
+    low, high = _window(list(drawn.values()))
+    ground = _ground(f, low, high)
     with style.drawing():
-        figure, panels = plt.subplots(1, 2, sharex=True, sharey=True)
-        low, high = _window(list(drawn.values()))
+        figure, panels = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(10, 5.25))
         for axes, (title, step) in zip(panels, drawn.items(), strict=True):
-            _draw_contours(axes, f, low, high)
+            _draw_contours(axes, *ground)
             _draw_step(axes, step, ahead="NAG" in title)
-            axes.set(title=title, xlabel="weight θ₁", aspect="equal", adjustable="box")
+            axes.set(title=title, xlabel="first weight", aspect="equal", adjustable="box")
             axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
             axes.locator_params(nbins=5)
-        panels[0].set_ylabel("weight θ₂")
+        panels[0].set_ylabel("second weight")
         figure.draw_without_rendering()
     return figure
-
-
-def _pair(start: Any) -> np.ndarray:
-    expected = f"momentum_arrows: start must be two numbers, got {start!r}"
-    if not isinstance(start, tuple | list | np.ndarray):
-        raise TypeError(expected)
-    if len(start) != 2:
-        raise ValueError(expected)
-    return np.array(
-        [
-            _checks.number("momentum_arrows", f"start[{i}]", x, -1e6, 1e6)
-            for i, x in enumerate(start)
-        ]
-    )
 
 
 def _step(
@@ -109,17 +98,18 @@ def _step(
         looked = theta.data.copy()
         trail.append(looked + ahead * v)
         optimizer.zero_grad()
-        loss = f(theta[0], theta[1])
-        if not isinstance(loss, Tensor):
-            raise TypeError(f"momentum_arrows: f must give a Tensor, got {loss!r}")
-        if not np.isfinite(loss.data).all():
-            raise ValueError(
-                f"momentum_arrows: f{tuple(looked.tolist())} is {loss.data}; choose another start "
-                "or a smaller rate"
-            )
-        loss.backward()
-        gradient = np.array(theta.grad)
-        optimizer.step()
+        with np.errstate(all="ignore"):
+            loss = _given.entries("momentum_arrows", f, theta[0], theta[1])
+            if not np.isfinite(loss.data).all():
+                raise ValueError(
+                    f"momentum_arrows: f{tuple(looked.tolist())} is {loss.data}; choose another "
+                    "start or a smaller rate"
+                )
+            if not loss.requires_grad:
+                raise TypeError("momentum_arrows: f does not depend on its arguments")
+            loss.backward()
+            gradient = np.array(theta.grad)
+            optimizer.step()
     end = theta.data + ahead * optimizer.state[theta]["v"]
     return Step(np.array(trail), looked, -lr * beta * v, -lr * (1 - beta) * gradient, end)
 
@@ -132,11 +122,18 @@ def _window(drawn: list[Step]) -> tuple[np.ndarray, np.ndarray]:
     return (low + high) / 2 - half, (low + high) / 2 + half
 
 
-def _draw_contours(axes: Any, f: Any, low: np.ndarray, high: np.ndarray) -> None:
+def _ground(f: Any, low: np.ndarray, high: np.ndarray) -> tuple[Any, Any, Any]:
+    """A grid and f on it, without what isn't finite."""
     a, b = np.meshgrid(*np.linspace(low, high, 120).T)
-    heights = f(Tensor(a), Tensor(b)).data
-    levels = heights.min() + np.ptp(heights) * np.linspace(0.02, 0.98, 9) ** 2
-    axes.contour(a, b, heights, levels, colors=style.COLOURS["grey"], linewidths=0.8, alpha=0.5)
+    with np.errstate(all="ignore"):
+        heights = _given.entries("momentum_arrows", f, Tensor(a), Tensor(b)).data
+    return a, b, np.ma.masked_invalid(heights)
+
+
+def _draw_contours(axes: Any, a: np.ndarray, b: np.ndarray, heights: Any) -> None:
+    if height := np.ma.ptp(heights):
+        levels = heights.min() + height * np.linspace(0.02, 0.98, 9) ** 2
+        axes.contour(a, b, heights, levels, colors=style.COLOURS["grey"], linewidths=0.8, alpha=0.5)
 
 
 def _draw_step(axes: Any, step: Step, ahead: bool) -> None:
@@ -144,8 +141,6 @@ def _draw_step(axes: Any, step: Step, ahead: bool) -> None:
     tip = here + step.momentum
     centre = (here + tip + step.end) / 3
     point = "φ" if ahead else "ϑ"
-    if not ahead:
-        _arrow(axes, here, here + step.gradient, "vermilion", dashes=(0, (2, 1.5)))
     for start, end, colour, words in (
         (here, tip, "blue", "−ηβv"),
         (tip, step.end, "vermilion", f"−η(1 − β)∇J({point})"),
@@ -156,17 +151,20 @@ def _draw_step(axes: Any, step: Step, ahead: bool) -> None:
         outward = across * (np.sign(across @ ((start + end) / 2 - centre)) or 1)
         _write(axes, words, (start + end) / 2, outward, style.COLOURS[colour])
     axes.plot(*step.trail.T, "o", color=style.COLOURS["black"], ms=9, zorder=4)
-    axes.plot(*step.looked, "o", color=style.COLOURS["vermilion"], ms=17, mfc="none", mew=2.5)
+    hollow: dict[str, Any] = {"ms": 17, "mfc": "none", "mew": 2.5}
+    (ring,) = axes.plot(*step.looked, "o", color=style.COLOURS["vermilion"], **hollow)
     _write(axes, "ϑ", here, here - centre, style.COLOURS["black"])
     if ahead:
         _write(axes, "φ = ϑ − ηβv", tip, tip - centre, style.COLOURS["blue"])
+    axes.legend(
+        [ring], ["the gradient is taken here"], loc="lower left", fontsize=15, borderpad=0,
+        handletextpad=0.2, labelcolor=style.COLOURS["vermilion"],
+    )  # fmt: skip
 
 
-def _arrow(
-    axes: Any, start: np.ndarray, end: np.ndarray, colour: str, dashes: Any = "solid"
-) -> None:
+def _arrow(axes: Any, start: np.ndarray, end: np.ndarray, colour: str) -> None:
     look = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "mutation_scale": 20}
-    look |= {"lw": 3, "linestyle": dashes, "color": style.COLOURS[colour]}
+    look |= {"lw": 3, "color": style.COLOURS[colour]}
     axes.annotate("", end, start, arrowprops=look)
 
 

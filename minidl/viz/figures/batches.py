@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from minidl import _checks, data, losses, nn, optim
 from minidl.tensor import default_dtype
 from minidl.viz import style
+from minidl.viz.figures import _given
 
 TITLE = "Fewer points a step: cheaper, and noisier"
 COLOURS = ("blue", "green", "vermilion", "black")
@@ -58,7 +59,7 @@ def batch_paths(
     ['all 4 points a step', '1 point a step']
     """
     x, y = _points(x, y)
-    begin = _pair(start)
+    begin = np.array(_given.pair("batch_paths", "start", start, "(slope, intercept)"))
     updates = _checks.count("batch_paths", "updates", updates)
     seed = _checks.count("batch_paths", "seed", seed, low=0)
     paths = [_path(x, y, size, updates, lr, begin, seed) for size in _sizes(batch_size, len(x))]
@@ -148,14 +149,6 @@ def _sizes(sizes: Any, n: int) -> list[int | None]:
                 f"got {size}"
             )
     return list(sizes)
-
-
-def _pair(start: Any) -> np.ndarray:
-    if not isinstance(start, tuple | list) or len(start) != 2:
-        raise ValueError(f"batch_paths: start must be (slope, intercept), got {start!r}")
-    names = ("slope of start", "intercept of start")
-    pairs = zip(names, start, strict=True)
-    return np.array([_checks.number("batch_paths", name, x, -1e6, 1e6) for name, x in pairs])
 
 
 def _path(

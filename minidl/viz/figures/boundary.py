@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -108,7 +107,6 @@ def decision_boundary(
     lr: Any = 0.02,
     steps: int = 300,
     frames: int = 36,
-    hold: int = 12,
     fps: float = 8,
     resolution: int = 160,
     seed: int = 0,
@@ -117,7 +115,7 @@ def decision_boundary(
 
     The darker the tint, the surer the network; the line is where two classes are equally likely.
     Frames lie closer together at the start, where more happens. Write it with
-    `animation.save("boundary.gif", writer="pillow")`.
+    `minidl.viz.film.save(animation, "boundary.gif")`, which rests on the last one.
 
     data        "moons", "spirals", or (x, y) of shapes (n, 2) and (n,), y the classes 0, 1, … of up
                 to four. For the network, x is scaled to mean 0 and deviation 1.
@@ -127,13 +125,12 @@ def decision_boundary(
     lr          the rate, or a schedule
     steps       updates, each from all points, ≥ 1
     frames      pictures of different steps at most, ≥ 2
-    hold        how many more times the last one is shown, ≥ 0
     fps         pictures a second, > 0
     resolution  points of the grid each way, ≥ 2
     seed        of the points and the weights
     """
     name = "decision_boundary"
-    frames, hold = _checks.count(name, "frames", frames, 2), _checks.count(name, "hold", hold, 0)
+    frames = _checks.count(name, "frames", frames, 2)
     fps = _checks.number(name, "fps", fps, above=True)
     x, y = _points(name, data, seed)
     margin = 0.12 * np.ptp(x, axis=0)
@@ -181,11 +178,9 @@ def decision_boundary(
         )
         return [image, line, trace, dot, title]
 
-    last = len(moments) - 1
     return FuncAnimation(
-        figure, update, [*range(last + 1), *itertools.repeat(last, hold)],
-        init_func=lambda: update(0), interval=1000 / fps,
-    )  # fmt: skip
+        figure, update, len(moments), init_func=lambda: update(0), interval=1000 / fps
+    )
 
 
 def train(

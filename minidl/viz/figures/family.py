@@ -68,11 +68,9 @@ def family_tree(rules: Mapping[str, type[optim.Optimizer]] | None = None) -> Fig
 
 
 def _checked(rules: Any) -> dict[str, type[optim.Optimizer]]:
-    rules = vars(optim) if rules is None else rules
+    rules = optim.RULES if rules is None else rules
     if not isinstance(rules, Mapping):
         raise TypeError(f"family_tree: rules must be a mapping of names to classes, got {rules!r}")
-    if rules is vars(optim):
-        rules = {name: rule for name, rule in rules.items() if _is_rule(rule)}
     for name, rule in rules.items():
         if not _is_rule(rule):
             raise TypeError(

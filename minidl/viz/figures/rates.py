@@ -11,25 +11,21 @@ from matplotlib.figure import Figure
 
 from minidl import _checks, optim
 from minidl.tensor import Tensor
-from minidl.viz import style
+from minidl.viz import plots, style
 
-VERDICTS = {
-    "too small": ("blue", "it hardly moves"),
-    "right": ("green", "it arrives"),
-    "large": ("brown", "it overshoots"),
-    "too large": ("vermilion", "it diverges"),
-}
+COLOURS = {"too small": "blue", "right": "green", "large": "brown", "too large": "vermilion"}
 
 
 def descend(f: Callable[[Tensor], Tensor], rule: optim.Optimizer, steps: int) -> np.ndarray:
     """The points that a rule with one parameter passes on the way down f, its start first."""
     (theta,) = rule.groups[0].params
     points = [theta.data.copy()]
-    for _ in range(steps):
-        rule.zero_grad()
-        f(theta).backward()
-        rule.step()
-        points.append(theta.data.copy())
+    with np.errstate(all="ignore"):
+        for _ in range(steps):
+            rule.zero_grad()
+            f(theta).backward()
+            rule.step()
+            points.append(theta.data.copy())
     return np.array(points)
 
 
@@ -45,8 +41,9 @@ def learning_rates(
 
     Above, the steps of SGD at each rate as jumps on the parabola. Below, the loss at which such
     runs end, over their rates: each step multiplies θ by 1 − ηλ, so at η = 1/λ one step arrives,
-    and from 2/λ on each step lands farther away. TypeError or ValueError for what is no such
-    number.
+    at 2/λ θ swings for ever, and above it each step lands farther away. The verdicts are read off
+    the runs: a rate is "too small" if four fifths of the way are not made, nor half of it in one
+    step. TypeError or ValueError for what is no such number.
 
     >>> figure = learning_rates(rates=[0.03, 0.3, 1.1], curvature=2.0)
     >>> [axes.get_title().splitlines()[0] for axes in figure.axes[:3]]
@@ -72,10 +69,10 @@ def learning_rates(
         _draw_ends(ends, chosen, curvature, steps, lambda rate: loss(run(rate)[-1]))
         for panel, rate in zip(panels, chosen, strict=True):
             path = run(rate)
-            verdict = _verdict(path)
-            colour = style.COLOURS[VERDICTS[verdict][0]]
+            verdict, words = _verdict(path)
+            colour = style.COLOURS[COLOURS[verdict]]
             _draw_jumps(axes[panel], path, loss, colour)
-            axes[panel].set_title(f"{verdict}: η = {rate:g}\n{VERDICTS[verdict][1]}", color=colour)
+            axes[panel].set_title(f"{verdict}: η = {rate:g}\n{words}", color=colour)
             ends.plot(rate, loss(path[-1]), "o", color=colour, ms=10, mec="white", zorder=3)
         axes[panels[0]].set_ylabel("loss J")
         figure.draw_without_rendering()
@@ -95,14 +92,18 @@ def _rates(rates: Any, curvature: float) -> list[float]:
     ]
 
 
-def _verdict(path: np.ndarray) -> str:
-    """What a run shows: whether it went away, to and fro, or close to the minimum at 0."""
-    start, end = np.abs(path[[0, -1]])
-    if not end < start:
-        return "too large"
-    if np.any(path * path[0] < 0):
-        return "large"
-    return "right" if end < start / 5 else "too small"
+def _verdict(path: np.ndarray) -> tuple[str, str]:
+    """What a run from 1 shows: whether it went away, back and forth, or how far on the way to 0."""
+    end, rounding = np.abs(path[-1]), 1e-9
+    if not end <= 1 + rounding:
+        return "too large", "it diverges"
+    if np.any(path < -rounding):
+        swings = end >= 1 - rounding
+        return ("too large", "it swings for ever") if swings else ("large", "it overshoots")
+    way = f"{1 - end:.0%} of the way"
+    if end < 1 / 5 or path[1] <= 1 / 2:
+        return "right", "it arrives" if end < 1 / 20 else way
+    return "too small", f"only {way}"
 
 
 def _draw_jumps(axes: Any, path: np.ndarray, loss: Any, colour: str) -> None:
@@ -125,13 +126,16 @@ def _draw_ends(axes: Any, chosen: list[float], curvature: float, steps: int, end
     axes.axhline(start, color=style.COLOURS["grey"], lw=1.2, ls=":", zorder=1)
     axes.set(
         yscale="log", xlim=(0, limit), ylim=(low, high),
-        xlabel="learning rate η", ylabel=f"loss after {steps} steps",
+        xlabel="learning rate η", ylabel=f"loss after {plots.steps_of(steps)}",
     )  # fmt: skip
     for share in (1, 2):
         axes.axvline(share / curvature, color=style.COLOURS["black"], lw=1.4, ls="--", zorder=1)
     arrives, diverges = 1 / curvature, 2 / curvature
     shift = limit / 100
-    axes.text(arrives + shift, start * 1e-4, f"1/λ = {arrives:g}\none step arrives", va="bottom")
+    axes.text(
+        arrives + shift, start * 1e-4, f"1/λ = {arrives:g}\none step arrives", va="bottom",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
+    )  # fmt: skip
     axes.text(
         diverges - shift, high / 4, f"2/λ = {diverges:g}: above it\neach step lands farther away",
         va="top", ha="right",

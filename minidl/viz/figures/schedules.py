@@ -43,7 +43,7 @@ def examples(steps: int = 1000, peak: float = 0.1) -> dict[str, Schedule]:
     steps = _checks.count("examples", "steps", steps, 20)
     peak = _checks.number("examples", "peak", peak, above=True)
     s = schedulers
-    part, half, most = (round(share * steps) for share in (0.3, 0.5, 0.8))
+    part, third, half, most = (round(share * steps) for share in (0.3, 0.35, 0.5, 0.8))
     low, lower = round(peak / 2, 12), round(peak / 5, 12)
     chosen = [
         s.Constant(peak),
@@ -59,15 +59,15 @@ def examples(steps: int = 1000, peak: float = 0.1) -> dict[str, Schedule]:
         s.Triangular(lower, peak, steps // 6, decay=0.7),
         s.OneCycle(peak, most),
         s.WarmUp(s.CosineDecay(peak, half), part),
-        s.CoolDown(peak, half - part // 3, part),
+        s.CoolDown(peak, third, third),
         s.Hold(s.LinearDecay(peak, steps), half),
         s.Sequence([(low, half), s.LinearDecay(peak, half)]),
         s.ReduceOnPlateau(peak, factor=0.3, patience=2),
     ]
     by_call = {call(schedule): schedule for schedule in chosen}
-    stable = round(0.27 * steps)
-    whole = s.warmup_stable_decay(peak, part, stable, part)
-    by_call[f"warmup_stable_decay({peak:g}, {part}, {stable}, {part})"] = whole
+    up, down = round(0.28 * steps), round(0.32 * steps)
+    whole = s.warmup_stable_decay(peak, up, up, down)
+    by_call[f"warmup_stable_decay({peak:g}, {up}, {up}, {down})"] = whole
     return by_call
 
 
@@ -105,7 +105,7 @@ def every_schedule(
     schedules: Iterable[Schedule] | Mapping[str, Schedule] | None = None,
     *,
     steps: int = 1000,
-    columns: int = 4,
+    columns: int = 3,
 ) -> Figure:
     """Every schedule in a panel of its own, under its call, with its phases shaded and named.
 
@@ -124,7 +124,7 @@ def every_schedule(
     peak = max(rates.max() for rates, _ in drawn.values()) or 1.0
     with style.drawing():
         figure, panels = plt.subplots(
-            rows, columns, figsize=(3 * columns, 1.8 * rows), sharey=True, squeeze=False
+            rows, columns, figsize=(3.6 * columns, 2 * rows), sharey=True, squeeze=False
         )
         for i, (panel, title) in enumerate(itertools.zip_longest(panels.flat, chosen)):
             if title is None:
@@ -135,18 +135,16 @@ def every_schedule(
             if loss is not None:
                 panel.plot(loss * peak, color=style.COLOURS["grey"], linewidth=1, zorder=1)
                 panel.text(
-                    0.4, 0.3, "the loss it watches", transform=panel.transAxes, size=11,
+                    0.4, 0.3, "the loss it watches", transform=panel.transAxes, size=13,
                     color=style.COLOURS["grey"],
                 )  # fmt: skip
             name, bracket, arguments = title.partition("(")
-            lines = textwrap.wrap(bracket + arguments, 31)
-            panel.set_title("\n".join([name, *lines]), size=12.5, linespacing=1.1, loc="left")
-            panel.set(xlim=(0, steps), ylim=(0, 1.42 * peak), xticks=[0, steps / 2, steps])
+            lines = textwrap.wrap(bracket + arguments, 33)
+            panel.set_title("\n".join([name, *lines]), size=13, linespacing=1.1, loc="left")
+            panel.set(xlim=(0, steps), ylim=(0, 1.5 * peak), xticks=[0, steps / 2, steps])
             panel.set_yticks([0, peak], ["0", f"{peak:g}"])
-            panel.tick_params(labelsize=12, labelbottom=i + columns >= len(chosen))
-            phases = chosen[title].phases()
-            if len(phases) > 1:
-                plots.shade(panel, phases, steps, inches=2.53, size=10)
+            panel.tick_params(labelbottom=i + columns >= len(chosen))
+            plots.shade(panel, chosen[title].phases(), steps, inches=3.05, size=12)
         figure.supxlabel("step t", size=14)
         figure.supylabel("learning rate η", size=14)
     return figure

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from minidl import _checks, optim
 from minidl.tensor import Tensor
-from minidl.viz import style
+from minidl.viz import plots, style
+from minidl.viz.figures import _given
 from minidl.viz.figures.rates import descend
 
 STATIONARY = (0.0, 0.0, 1.25, 2.0, 2.8)  # where the derivative of hills is 0, twice at the saddle
@@ -92,30 +93,35 @@ def landscape(
 
     >>> figure = landscape(lambda theta: theta**2, start=1.0, rules={"SGD": 0.1}, between=(-2, 2))
     >>> [text.get_text() for text in figure.axes[0].texts]
-    ['global\\nminimum', 'SGD']
+    ['global\\nminimum', 'start', 'SGD']
     """
-    low, high = _between(between)
+    low, high = _given.interval("landscape", "between", between)
     start = _checks.number("landscape", "start", start, low, high)
     steps = _checks.count("landscape", "steps", steps)
     rates = _rates({"SGD": 0.5, "Momentum": 0.5, "Adam": 0.5} if rules is None else rules)
     points = stationary_points(f, low, high)
     paths = {name: _path(f, name, rate, start, steps) for name, rate in rates.items()}
+    heights = {name: _values(f, path) for name, path in paths.items()}
     theta = np.linspace(low, high, 801)
     curve = _values(f, theta)
     flat = _values(f, np.array([point.theta for point in points]))
-    begin = _values(f, np.array([start]))
-    bottom, top = curve.min(), np.max([curve.min(), *flat, *begin])
-    room = (top - bottom) or 1.0
+    (begin,) = _values(f, np.array([start]))
+    uphill = 1 if _slopes(f, np.array([start]))[0] > 0 else -1
+    bottom, top = curve.min(), np.max([curve.min(), *flat, begin])
+    room, margin = (top - bottom) or 1.0, (high - low) / 12  # for the word beside the start
     ends = [f"{name} {_end(path, points, (high - low) / 50)}" for name, path in paths.items()]
-    common = f"after {steps} step{'s' * (steps > 1)} from θ = {start:g}".replace("-", "−")
+    common = f"after {plots.steps_of(steps)} from θ = {start:g}".replace("-", "−")
     if len(set(rates.values())) == 1:
-        common += f" at the rate η = {next(iter(rates.values())):g}"
+        common += f" at η = {next(iter(rates.values())):g}"
+    if len(paths) > 1:
+        common += " (paths lifted a little, to be seen)"
     title = textwrap.fill(", ".join(ends), 80) + f"\n{common}"
     with style.drawing():
         figure, axes = plt.subplots()
         axes.plot(theta, curve, color=style.COLOURS["grey"], lw=3, zorder=1)
         axes.set(
-            xlim=(low, high), ylim=(bottom - 0.3 * room, top + 0.35 * room),
+            xlim=(min(low, start - margin), max(high, start + margin)),
+            ylim=(bottom - 0.3 * room, top + 0.35 * room),
             xlabel="weight θ", ylabel="loss J(θ)", title=title,
         )  # fmt: skip
         ink: dict[str, Any] = {"color": "white", "mec": style.COLOURS["black"], "ms": 9, "mew": 2}
@@ -124,17 +130,21 @@ def landscape(
             axes.plot(point.theta, height, "o", zorder=2, **ink)
             words = point.kind.replace(" ", "\n")
             axes.annotate(words, (point.theta, height), (0, -12), **below)
+        axes.plot(start, begin, "o", zorder=2, **ink | {"ms": 13})
+        axes.annotate(
+            "start", (start, begin), (12 * uphill, 0), textcoords="offset points", va="center",
+            ha="left" if uphill > 0 else "right",
+        )  # fmt: skip
         near: dict[float, int] = {}
         looks = style.looks(list(paths))
         for lane, ((name, path), look) in enumerate(zip(paths.items(), looks, strict=True)):
-            colour, heights = look.colour, _values(f, path)
-            _draw_path(axes, path, heights, colour, lane)
+            _draw_path(axes, path, heights[name], look.colour, lane)
             place = round(10 * (path[-1] - low) / (high - low))
             above = 11 * len(paths) + 14 + 20 * near.get(place, 0)
             near[place] = near.get(place, 0) + 1
             axes.annotate(
-                name, (path[-1], heights[-1]), (0, above), textcoords="offset points",
-                ha="center", weight="bold", color=colour, zorder=5,
+                name, (path[-1], heights[name][-1]), (0, above), textcoords="offset points",
+                ha="center", weight="bold", color=look.colour, zorder=5,
             )  # fmt: skip
         figure.draw_without_rendering()
     return figure
@@ -156,21 +166,6 @@ def _end(path: np.ndarray, points: list[Point], near: float) -> str:
     return "still on the way"
 
 
-def _between(between: Any) -> tuple[float, float]:
-    expected = f"landscape: between must be two numbers (low, high), low < high, got {between!r}"
-    if not isinstance(between, tuple | list):
-        raise TypeError(expected)
-    if len(between) != 2:
-        raise ValueError(expected)
-    low, high = (
-        _checks.number("landscape", f"between[{i}]", end, -1e9, 1e9)
-        for i, end in enumerate(between)
-    )
-    if not low < high:
-        raise ValueError(expected)
-    return low, high
-
-
 def _rates(rules: Any) -> dict[str, float]:
     if not isinstance(rules, Mapping):
         raise TypeError(
@@ -178,26 +173,22 @@ def _rates(rules: Any) -> dict[str, float]:
         )
     if not rules:
         raise ValueError("landscape: rules names no rule")
-    known = [name for name, rule in vars(optim).items() if getattr(rule, "equations", "")]
+    for name in rules:
+        if name not in optim.RULES:
+            hint = _checks.nearest(str(name), optim.RULES)
+            raise ValueError(
+                f"landscape: there is no rule {name!r}.{hint} There are {', '.join(optim.RULES)}"
+            )
     return {
-        _checks.choice("landscape", "rules", name, known): _checks.number(
-            "landscape", f"rules[{name!r}]", rate, 0, optim.LARGEST
-        )
+        name: _checks.number("landscape", f"rules[{name!r}]", rate, 0, optim.LARGEST)
         for name, rate in rules.items()
     }
 
 
 def _values(f: Any, theta: np.ndarray) -> np.ndarray:
     """f at many places, checked."""
-    value = f(Tensor(theta))
-    if not isinstance(value, Tensor) or value.shape != theta.shape:
-        came = f"of shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(
-            f"landscape: f must give a Tensor of θ's shape {theta.shape}, entry by entry; it gave "
-            f"one {came}"
-            if isinstance(value, Tensor)
-            else f"landscape: f must give a Tensor, got {value!r} ({came})"
-        )
+    with np.errstate(all="ignore"):
+        value = _given.entries("landscape", f, Tensor(theta))
     if not np.isfinite(value.data).all():
         at = theta[~np.isfinite(value.data)][0]
         raise ValueError(
@@ -210,10 +201,11 @@ def _values(f: Any, theta: np.ndarray) -> np.ndarray:
 def _slopes(f: Any, theta: np.ndarray) -> np.ndarray:
     """The derivative of f at many places."""
     leaf = Tensor(theta, requires_grad=True)
-    value = f(leaf).sum()
-    if not value.requires_grad:
-        raise TypeError("landscape: f(θ) does not depend on θ, so it has no derivative")
-    value.backward()
+    with np.errstate(all="ignore"):
+        value = f(leaf).sum()
+        if not value.requires_grad:
+            raise TypeError("landscape: f(θ) does not depend on θ, so it has no derivative")
+        value.backward()
     return np.asarray(leaf.grad)
 
 
@@ -229,4 +221,4 @@ def _flattest(f: Any, low: float, high: float) -> float:
 
 def _path(f: Any, name: str, rate: float, start: float, steps: int) -> np.ndarray:
     theta = Tensor(np.array(start), requires_grad=True)
-    return descend(f, getattr(optim, name)([theta], lr=rate), steps)
+    return descend(f, optim.RULES[name]([theta], lr=rate), steps)
