@@ -1,5 +1,6 @@
 """The stills of the gallery, by the data in their artists."""
 
+import functools
 import itertools
 import math
 
@@ -44,9 +45,15 @@ def line(axes, place=0):
 # --- all pictures -------------------------------------------------------------------------------
 
 
+@functools.cache
+def usual(name):
+    """A picture with its own settings, drawn once for the tests that only look at it."""
+    return FIGURES[name]()
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_words_of_a_picture_overlap_or_leave_it(name):
-    assert len(check_texts(FIGURES[name]())) > 10
+    assert len(check_texts(usual(name))) > 10
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -57,7 +64,7 @@ def test_words_are_legible_on_a_slide(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_picture_is_a_figure_of_its_own_and_leaves_the_style_as_it_was(name):
     before = dict(mpl.rcParams)
-    one, other = FIGURES[name](), FIGURES[name]()
+    one, other = FIGURES[name](), usual(name)
     assert one is not other
     assert isinstance(one, mpl.figure.Figure)
     assert dict(mpl.rcParams) == before
@@ -65,7 +72,7 @@ def test_a_picture_is_a_figure_of_its_own_and_leaves_the_style_as_it_was(name):
 
 @pytest.mark.parametrize("name", FIGURES.keys() - {"family_tree"})
 def test_all_axes_say_what_they_show(name):
-    figure = FIGURES[name]()
+    figure = usual(name)
     assert all(axes.get_xlabel() for axes in figure.axes)
     assert figure.axes[0].get_ylabel()
 

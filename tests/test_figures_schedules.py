@@ -397,9 +397,10 @@ def test_words_are_legible_on_a_slide(draw):
 
 
 def test_the_names_of_phases_have_room_between_them():
-    for axes in panels(figure := every_schedule()):
+    texts = drawn_texts(figure := every_schedule())
+    for axes in panels(figure):
         boxes = sorted(
-            (box.x0, box.x1) for text, box in drawn_texts(figure).items()
+            (box.x0, box.x1) for text, box in texts.items()
             if text.axes is axes and text.get_transform() == axes.get_xaxis_transform()
         )  # fmt: skip
         assert boxes

@@ -42,7 +42,12 @@ class _Gif(animation.AbstractMovieWriter):
     def saving(self, *given: Any, **options: Any) -> Iterator[Any]:
         """As Matplotlib's, but that a film that fails on the way is not written."""
         self.setup(*given, **options)
-        yield self
+        canvas: Any = self.fig.canvas
+        canvas.draw_idle = lambda: None  # each picture is drawn as it is written, not before, too
+        try:
+            yield self
+        finally:
+            del canvas.draw_idle
         self.finish()
 
     def grab_frame(self, **options: Any) -> None:
