@@ -1,5 +1,7 @@
 """What every test and doctest starts from: a printed seed, and the same state each time."""
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -18,6 +20,11 @@ def pytest_addoption(parser):
 
 def pytest_report_header(config):
     return f"seed: {config.getoption('seed')} (another one: --seed N); hypothesis is derandomized"
+
+
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # thousands of tests need not be looked through for garbage again and again
 
 
 @pytest.fixture
