@@ -393,7 +393,7 @@ def test_figures_are_written_and_named_with_their_sizes(names, files, quick, tmp
     ("words", "error"),
     [
         ([], "the following arguments are required: --out"),
-        (["--out", "new", "oen"], "there is no figure 'oen'. Did you mean 'one'?"),
+        (["--out", "new", "ones"], "there is no figure 'ones'. Did you mean 'one'?"),
         (["--out", "new", "one", "three"], "there is no figure 'three'. There are one, two"),
         (["--out", "file"], "figures: 'file' can't be made (File exists)"),
     ],
