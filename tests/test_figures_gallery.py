@@ -1,6 +1,7 @@
 """The gallery: what is registered, and how its files are written."""
 
 import inspect
+import re
 from pathlib import Path
 
 import matplotlib as mpl
@@ -203,3 +204,10 @@ def test_the_race_of_the_gallery_is_tuned_unless_a_rate_is_given(monkeypatch):
 
 def test_the_articles_eight_rules_come_first_among_the_looks():
     assert list(ARTICLE) == list(style.LOOKS)[:8]
+
+
+def test_the_documentation_shows_each_picture_and_all_are_small():
+    docs = Path(__file__).parents[1] / "docs"
+    shown = re.findall(r"\]\(gallery/([^)]+)\)", (docs / "gallery.md").read_text("utf-8"))
+    assert sorted(shown) == sorted(FIGURES)
+    assert sum((docs / "gallery" / file).stat().st_size for file in shown) < 6_000_000

@@ -357,8 +357,12 @@ def test_no_line_is_longer_than_100_characters(pattern):
     assert long == []
 
 
+PAGES = "mathematics proof walkthrough races gallery".split()
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{name}.md" for name in ("mathematics", "proof", "walkthrough"))]
+    "page",
+    ["README.md", *(f"docs/{name}.md" for name in PAGES)],
 )
 def test_what_a_page_links_to_is_there(page):
     page = Path(__file__).parents[1] / page
