@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Callable
 from typing import Any
 
-from minidl import schedulers
+from minidl import _checks, schedulers
 from minidl.schedulers import Schedule
 
 NAMES: dict[str, Callable[..., Schedule]] = {
@@ -56,9 +55,8 @@ def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         name = node.func.id
         if name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise ValueError(f"there is no schedule {name}.{hint} There are {', '.join(NAMES)}")
+            hint = _checks.nearest(name, NAMES)
+            raise ValueError(f"there is no schedule {name!r}.{hint} There are {', '.join(NAMES)}")
         if all(keyword.arg for keyword in node.keywords):
             options = {str(keyword.arg): _value(keyword.value) for keyword in node.keywords}
             if len(options) < len(node.keywords):

@@ -259,7 +259,7 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
         (["--start", "1", "1", "--starts", "3"], "not allowed with argument"),
         (["--lr", "0.1", "--tune"], "not allowed with argument"),
         (["--lr", "much"], "'much' is no part of a schedule"),
-        (["--lr", "Cosine(0.1, 9)"], "there is no schedule Cosine. Did you mean"),
+        (["--lr", "Cosine(0.1, 9)"], "there is no schedule 'Cosine'. Did you mean"),
         (["--lr", "__import__('os').mkdir('made')"], "is no part of a schedule"),
         (["--lr", "ReduceOnPlateau(0.1)"], "answers to a metric"),
         (["--lr", "True"], "must be a schedule or a number"),
@@ -343,7 +343,7 @@ def test_a_schedule_is_drawn_over_the_steps_that_would_be_printed(
     ("words", "error"),
     [
         ([], "the following arguments are required: expression"),
-        (["Cosine(0.1, 9)"], "there is no schedule Cosine. Did you mean CosineDecay?"),
+        (["Cosine(0.1, 9)"], "there is no schedule 'Cosine'. Did you mean 'CosineDecay'?"),
         (["CosineDecay(0.1)"], "missing 1 required positional argument: 'steps'"),
         (["CosineDecay(0.1, 0)"], "steps must be a whole number ≥ 1, got 0"),
         (["__import__('os').mkdir('made')"], "is no part of a schedule"),

@@ -357,7 +357,7 @@ def test_no_line_is_longer_than_100_characters(pattern):
     assert long == []
 
 
-PAGES = "mathematics proof walkthrough races gallery".split()
+PAGES = ["mathematics", "proof", "walkthrough", "races", "gallery"]
 
 
 @pytest.mark.parametrize(
