@@ -186,9 +186,9 @@ def add_race(commands: argparse._SubParsersAction) -> None:
         from minidl import viz
 
         for path, kinds in (
-            (options.html, (".html", ".htm")),
-            (options.png, (".png", ".svg", ".pdf")),
-            (options.gif, (".gif", ".mp4")),
+            (options.html, _files.PAGES),
+            (options.png, _files.STILLS),
+            (options.gif, _files.FILMS),
         ):
             if path:
                 with _files.writing("race", _files.ending("race", path, kinds)):

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+PAGES, STILLS, FILMS = (".html", ".htm"), (".png", ".svg", ".pdf"), (".gif", ".mp4")
+
 
 def ending(owner: str, path: Any, kinds: Iterable[str]) -> Path:
     """The path, after a check that its name ends in one of ".html", …: ValueError if not."""

@@ -489,7 +489,7 @@ class Hold(Schedule):
 
     def __post_init__(self) -> None:
         self._check(schedule=SCHEDULE, at=FROM_ZERO)
-        if any(_plateaus(self.schedule)):
+        if any(plateaus(self.schedule)):
             raise ValueError(
                 f"Hold: the rate of {self.schedule!r} follows a metric rather than the step, so it "
                 f"can't be held at step {self.at}; stop calling observe instead"
@@ -660,18 +660,18 @@ class ReduceOnPlateau(Schedule):
         return self.memory["rate"]
 
 
-def _plateaus(part: Any) -> Iterator[ReduceOnPlateau]:
+def plateaus(part: Any) -> Iterator[ReduceOnPlateau]:
     """The schedules with a memory in a schedule, or in a part of one."""
     if isinstance(part, ReduceOnPlateau):
         yield part
     elif isinstance(part, Schedule | tuple):
         inner = part if isinstance(part, tuple) else vars(part).values()
-        yield from itertools.chain.from_iterable(map(_plateaus, inner))
+        yield from itertools.chain.from_iterable(map(plateaus, inner))
 
 
 def check_resumable(owner: str, own: Any, saved: Any) -> None:
     """ValueError if a saved rate would take the place of a schedule that observes a metric."""
-    if any(_plateaus(own)) and repr(own) != repr(saved):
+    if any(plateaus(own)) and repr(own) != repr(saved):
         raise ValueError(
             f"{owner}: lr is {own!r}, which observes a metric, but {saved!r} was saved; make the "
             "optimizer with the schedule that was saved"
@@ -683,6 +683,6 @@ def resumed(own: Any, saved: Any) -> Any:
     that whoever observes metrics with it goes on doing so."""
     if repr(own) != repr(saved):
         return saved
-    for mine, theirs in zip(_plateaus(own), _plateaus(saved), strict=True):
+    for mine, theirs in zip(plateaus(own), plateaus(saved), strict=True):
         mine.memory.update(theirs.memory)
     return own

@@ -742,7 +742,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "check_resumable": [
-            ("a plateau in use replaced", "if any(_plateaus(own)) and", "if False and"),
+            ("a plateau in use replaced", "if any(plateaus(own)) and", "if False and"),
         ],
         "resumed": [
             ("memory not taken over", "mine.memory.update(theirs.memory)", "pass"),

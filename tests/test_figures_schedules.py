@@ -414,3 +414,17 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone(draw):
     figure = draw()
     assert dict(mpl.rcParams) == before
     assert figure.axes[0].get_lines()[0].get_linewidth() == style.STYLE["lines.linewidth"]
+
+
+def test_a_plateau_inside_another_schedule_observes_too_and_the_users_stays_as_it_was():
+    given = schedulers.WarmUp(schedulers.ReduceOnPlateau(0.1, factor=0.3, patience=2), 10)
+    (axes,) = panels(every_schedule([given], columns=1))
+    rates = axes.get_lines()[0].get_ydata()
+    assert rates[0] == 0
+    assert rates[10] == 0.1 > rates[-1] > 0
+    assert given(500) == 0.1
+    x, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    plateau = schedulers.WarmUp(schedulers.ReduceOnPlateau(0.5, patience=0), 1)
+    figure = rate_and_loss({"inside": plateau}, data=(x, y), hidden=(), epochs=30, batch_size=40)
+    drawn = figure.axes[0].get_lines()[0].get_ydata()
+    assert drawn[-1] < 0.5 == plateau(100)

@@ -791,6 +791,12 @@ POSITIVE = Surface(root, x=(-1, 3), start=(1, 1), minima=[(0, 0)])
             ["SGD has ReduceOnPlateau", "metric", "StepDecay"],
         ),
         (
+            ("bowl", "SGD"),
+            {"lr": dl.schedulers.WarmUp(dl.schedulers.ReduceOnPlateau(0.1), 5)},
+            ValueError,
+            ["SGD has ReduceOnPlateau", "metric"],
+        ),
+        (
             (POSITIVE, {"calm": "SGD", "fast": "SGD"}),
             {"lr": {"calm": 0.01, "fast": 3.0}, "steps": 5},
             ValueError,

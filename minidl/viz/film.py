@@ -25,7 +25,6 @@ except ModuleNotFoundError as error:
         "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
     ) from error
 
-ENDINGS = (".gif", ".mp4")
 EASE = 1.5  # > 1: the pictures of a race lie closer together at the start, where more happens
 REST = 1.5  # seconds that the last picture stays
 COMMON, ALIKE = 100, 12  # colours beside those of `style`; the difference within which two are one
@@ -92,7 +91,7 @@ class _Gif(animation.AbstractMovieWriter):
 
 def _writer(path: Any, fps: float) -> Any:
     """What writes a film of that name; told before the work that it can't be."""
-    path = _files.ending("animate", path, ENDINGS)
+    path = _files.ending("animate", path, _files.FILMS)
     with _files.writing("animate", path):
         pass
     if path.suffix.lower() == ".gif":

@@ -20,7 +20,6 @@ except ModuleNotFoundError as error:
         "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
     ) from error
 
-ENDINGS = (".png", ".svg", ".pdf")
 LEVELS = 12  # contour lines
 LETTERS = 16  # of a name, in a line
 START = {"marker": "o", "markersize": 10, "color": "white", "mec": COLOURS["black"], "mew": 2}
@@ -37,7 +36,7 @@ GREYS = ("#F7F8F9", "#E9EBEE")
 
 def save(figure: Any, path: Any) -> None:
     """Write a figure; ValueError for another ending, OSError for a path that can't be written."""
-    path = _files.ending("plot", path, ENDINGS)
+    path = _files.ending("plot", path, _files.STILLS)
     with _files.writing("plot", path), style.drawing():
         figure.savefig(path)
 
@@ -130,7 +129,7 @@ def plot_race(race: Any, start: int = 0, title: str | None = None, path: Any = N
     With a path the picture is written, and closed.
     """
     if path is not None:
-        _files.ending("plot", path, ENDINGS)
+        _files.ending("plot", path, _files.STILLS)
     with style.drawing():
         axes, tracks, words = board(race, start)
         entitle(axes, headline(race, start) if title is None else title)

@@ -43,7 +43,7 @@ def frame(race: Race, start: int = 0, height: int = 840) -> str:
 def save(race: Race, path: Any, start: int = 0) -> Path:
     """Write the page; ValueError for another ending, OSError for a path that can't be written."""
     path = Path(path)
-    if path.suffix.lower() not in (".html", ".htm"):
+    if path.suffix.lower() not in _files.PAGES:
         raise ValueError(
             f"save: a race is saved as a page, so the name must end in .html, got {str(path)!r}. "
             "For a picture (.png, .svg, .pdf) there is race.plot, for a film (.gif, .mp4) "

@@ -21,7 +21,7 @@ import minidl as dl
 from minidl import _checks, _text, optim
 from minidl._formulas import number
 from minidl.optim import RULES
-from minidl.schedulers import Constant, ReduceOnPlateau, Schedule
+from minidl.schedulers import Constant, Schedule, plateaus
 from minidl.viz import style, surfaces, verdicts
 from minidl.viz.surfaces import Surface
 
@@ -339,31 +339,24 @@ def _starts(surface: Surface, start: Any, generator: np.random.Generator) -> np.
 def _builds(optimizers: Any) -> dict[str, Build]:
     """For each label a function that makes the optimizer."""
     if isinstance(optimizers, Mapping):
-        labels = [str(label) for label in optimizers]
-        if doubled := [label for label, count in Counter(labels).items() if count > 1]:
-            raise ValueError(f"race: two optimizers are called {doubled[0]!r}")
-        rules = (_build(rule)[1] for rule in optimizers.values())
-        return dict(zip(labels, rules, strict=True)) or _none()
-    if isinstance(optimizers, str | type) or callable(optimizers):
-        optimizers = [optimizers]
-    if not isinstance(optimizers, Iterable):
-        raise TypeError(
-            "race: optimizers must be names, classes, functions or a dict of them, got "
-            f"{optimizers!r}"
-        )
-    found: dict[str, Build] = {}
-    for rule in optimizers:
-        name, build = _build(rule)
-        if name in found:
-            raise ValueError(
-                f"race: two optimizers are called {name!r}. Give a dict with a label for each."
+        pairs = [(str(label), _build(rule)[1]) for label, rule in optimizers.items()]
+    else:
+        if isinstance(optimizers, str | type) or callable(optimizers):
+            optimizers = [optimizers]
+        if not isinstance(optimizers, Iterable):
+            raise TypeError(
+                "race: optimizers must be names, classes, functions or a dict of them, got "
+                f"{optimizers!r}"
             )
-        found[name] = build
-    return found or _none()
-
-
-def _none() -> Any:
-    raise ValueError("race: there is no optimizer to race. Give some, such as ['SGD', 'Adam'].")
+        pairs = [_build(rule) for rule in optimizers]
+    if not pairs:
+        raise ValueError("race: there is no optimizer to race. Give some, such as ['SGD', 'Adam'].")
+    (name, count), *_ = Counter(name for name, _ in pairs).most_common()
+    if count > 1:
+        raise ValueError(
+            f"race: two optimizers are called {name!r}. Give a dict with a label for each."
+        )
+    return dict(pairs)
 
 
 def _budget(tune: bool, budget: int | None) -> int:
@@ -450,7 +443,7 @@ def _entry(name: str, build: Build, options: dict[str, Any], starts: np.ndarray)
         raise TypeError(f"race: {name} must make an optimizer, got {optimizer!r}")
     if parameter not in optimizer.state:
         raise ValueError(f"race: {name} must be made of the parameters that it is given")
-    if isinstance(optimizer.groups[0]["lr"], ReduceOnPlateau):
+    if any(plateaus(optimizer.groups[0]["lr"])):
         raise ValueError(
             f"race: {name} has ReduceOnPlateau, which answers to a metric; a race takes schedules "
             "that are functions of the step, such as StepDecay"
@@ -543,7 +536,7 @@ def _scores(walk: Any, surface: Surface, radius: float) -> list[tuple[float, flo
     """For each optimizer: the share of starts that arrive, the median steps, the median f."""
     outside: Any = -1
     for k, theta, f, _ in walk:
-        loss = f
+        loss = f  # of the last step, after the loop
         inside = verdicts.distance(surface, theta.swapaxes(0, 1)) <= radius
         outside = np.where(inside, outside, k)
     came = verdicts.arrived(outside, k)
@@ -574,9 +567,9 @@ def _at(point: Any) -> str:
     return f"({', '.join(number(x).shown for x in point)})"
 
 
-def _often(verdicts: list[str]) -> str:
-    return verdicts[0] if len(verdicts) == 1 else _counted(verdicts)
+def _often(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else _counted(words)
 
 
-def _counted(verdicts: list[str]) -> str:
-    return ", ".join(f"{count} {word}" for word, count in Counter(verdicts).most_common())
+def _counted(words: list[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())

@@ -19,7 +19,7 @@ Function = Callable[[Any, Any], Any]
 Point = tuple[float, float]
 GRID = 101  # points along each side of the grid on which minima are searched
 NEWTON = 60  # steps to a stationary point; at a minimum such as x⁴ each takes a third of the way
-CANDIDATES, D = 200, (-1, 0, 1)  # points of the grid that are refined; steps to its neighbours
+CANDIDATES = 200  # points of the grid that are refined
 FLAT = 1e-6  # a curvature below this share of the largest counts as none
 
 
@@ -72,7 +72,6 @@ class Surface:
                 f"Surface: start must be one point, got {len(starts)}; a race takes more"
             )
         self.start: Point = tuple(starts[0].tolist())
-        self.entrywise = True
         self.entrywise = self._checked()
         self.searched = minima is None
         self.minima = self._search() if self.searched else self.inside("minima", minima)
@@ -239,7 +238,8 @@ class Surface:
         x, y, z = self.grid()
         z = np.pad(np.where(np.isfinite(z), z, np.inf), 1, constant_values=np.inf)
         inner = z[1:-1, 1:-1]
-        around = [z[1 + i : GRID + 1 + i, 1 + j : GRID + 1 + j] for i in D for j in D if i or j]
+        shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+        around = [z[i : GRID + i, j : GRID + j] for i, j in shifts]
         rows, columns = np.nonzero((inner <= np.min(around, 0)) & np.isfinite(inner))
         order = np.argsort(inner[rows, columns], kind="stable")[:CANDIDATES]
         if not order.size:

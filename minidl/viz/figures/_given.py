@@ -1,12 +1,15 @@
-"""Checks of what pictures are given, and the words in which they fail."""
+"""What pictures are given: checks, the words in which they fail, and copies to work with."""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
 
 from minidl import _checks
+from minidl.schedulers import ReduceOnPlateau, plateaus
 from minidl.tensor import Tensor
 
 
@@ -57,3 +60,12 @@ def entries(owner: str, f: Any, *places: Tensor) -> Tensor:
             f"gave one of shape {value.shape}"
         )
     return value
+
+
+def anew(schedule: Any) -> tuple[Any, list[ReduceOnPlateau]]:
+    """A copy of a schedule whose plateaus remember nothing, and these."""
+    copied = copy.deepcopy(schedule)
+    watching = list(plateaus(copied))
+    for plateau in watching:
+        plateau.memory.update(dataclasses.replace(plateau).memory)
+    return copied, watching

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from minidl.data import DataLoader
 from minidl.schedulers import ReduceOnPlateau, Schedule
 from minidl.training import DivergenceError, History, fit
 from minidl.viz import style
+from minidl.viz.figures._given import anew
 
 
 def rate_and_loss(
@@ -68,10 +68,8 @@ def rate_and_loss(
         if isinstance(schedule, History):
             histories[label] = schedule
             continue
-        observers = []
-        if isinstance(schedule, ReduceOnPlateau):
-            schedule = dataclasses.replace(schedule)  # with a memory of its own
-            observers.append(partial(_observe, schedule))
+        schedule, watching = anew(schedule)
+        observers = [partial(_observe, plateau) for plateau in watching]
         model = nn.MLP([x.shape[1], *hidden, int(y.max()) + 1], rng=seed)
         loader = DataLoader(*training, batch_size, rng=seed)
         try:

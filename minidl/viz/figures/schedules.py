@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minidl import _checks, optim, schedulers
-from minidl.schedulers import ReduceOnPlateau, Schedule
+from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 from minidl.viz import plots, style
+from minidl.viz.figures._given import anew
 
 LABELS = {  # what a ramp does; where in it the label stands, and on which side of the line
     "linear": ("evenly", 0.7, "left", 1, 1),
@@ -171,13 +172,13 @@ def _titled(schedules: Any) -> dict[str, Schedule]:
 
 def _rates(schedule: Schedule, steps: int) -> tuple[np.ndarray, np.ndarray | None]:
     """The rate at each step, and the loss that it answered to, from 0 to 1."""
-    if not isinstance(schedule, ReduceOnPlateau):
+    schedule, watching = anew(schedule)
+    if not watching:
         return schedule(np.arange(steps)), None
-    schedule = dataclasses.replace(schedule)  # with a memory of its own
     rng = np.random.default_rng(0)
     weights = Tensor(rng.standard_normal(200), requires_grad=True)
     optimizer = optim.SGD([weights], lr=schedule)
-    curvature = 0.1 / (schedule.lr or 1.0)
+    curvature = 0.1 / (watching[0].lr or 1.0)
     every = max(steps // 25, 1)
     rates, loss = np.empty(steps), np.empty(steps)
     for t in range(steps):
@@ -185,7 +186,8 @@ def _rates(schedule: Schedule, steps: int) -> tuple[np.ndarray, np.ndarray | Non
         weights.grad = curvature * (weights.data + rng.standard_normal(weights.shape))
         optimizer.step()
         if (t + 1) % every == 0:
-            schedule.observe(np.mean(loss[t + 1 - every : t + 1]))
+            for plateau in watching:
+                plateau.observe(np.mean(loss[t + 1 - every : t + 1]))
     logarithm = np.log(loss)
     return rates, (logarithm - logarithm.min()) / (np.ptp(logarithm) or 1.0)
 
