@@ -424,6 +424,12 @@ def test_a_plateau_inside_another_schedule_observes_too_and_the_users_stays_as_i
     assert rates[10] == 0.1 > rates[-1] > 0
     assert given(500) == 0.1
     x, y = np.random.default_rng(0).normal(size=(40, 2)), np.arange(40) % 2
+    used = schedulers.ReduceOnPlateau(0.5, patience=0)
+    used.observe(1.0)
+    used.observe(2.0)
+    assert used(0) < 0.5
+    (line,) = every_schedule([used]).axes[0].get_lines()[:1]
+    assert line.get_ydata()[0] == 0.5  # what is drawn begins anew
     plateau = schedulers.WarmUp(schedulers.ReduceOnPlateau(0.5, patience=0), 1)
     figure = rate_and_loss({"inside": plateau}, data=(x, y), hidden=(), epochs=30, batch_size=40)
     drawn = figure.axes[0].get_lines()[0].get_ydata()

@@ -608,6 +608,12 @@ def test_who_is_inside_at_the_last_step_alone_has_not_arrived():
     assert only("bowl", path, start=(1, 1), steps=5).arrived == [3]
 
 
+def test_who_rests_at_the_goal_but_has_not_been_there_long_is_at_no_local_minimum():
+    path = following(lambda k: (0.12, 0.0) if k < 58 else (0.056, 0.0))  # the goal's radius is 0.08
+    run = only("bowl", path, start=(0.12, 0), steps=60)
+    assert (run.arrived, run.verdicts) == ([None], [MOVING])
+
+
 def test_a_whole_valley_of_minima_is_a_goal_at_which_runs_arrive():
     run = only(lambda x, y: y**2, "SGD", lr=0.1, start=(1.37, 1))
     assert run.verdicts == [GLOBAL]

@@ -373,6 +373,7 @@ def test_stationary_points_near_by_are_found_and_told_apart(surface, near, at, k
         (lambda x, y: dl.abs(x) + dl.abs(y), (0, 0.01)),
         (lambda x, y: dl.log(x) + y**2, (-1, 0)),  # not a number there
         (lambda x, y: 1e6 * (x - y) ** 2 + (x + y - 1) ** 2, (0, 0)),  # it is along the valley
+        (lambda x, y: 1e8 * (x - y) ** 2 + (x + y - 1) ** 2, (0, 0)),
     ],
 )
 def test_where_no_gradient_is_0_near_by_there_is_no_word(surface, near):

@@ -143,7 +143,7 @@ def _draw_step(axes: Any, step: Step, ahead: bool) -> None:
     point = "φ" if ahead else "ϑ"
     for start, end, colour, words in (
         (here, tip, "blue", "−ηβv"),
-        (tip, step.end, "vermilion", f"−η(1 − β)∇J({point})"),
+        (tip, tip + step.gradient, "vermilion", f"−η(1 − β)∇J({point})"),
         (here, step.end, "black", "the step"),
     ):
         _arrow(axes, start, end, colour)
