@@ -46,8 +46,8 @@ from minidl.tensor import (
     where,
 )
 from minidl.testing import GradientError, gradcheck
-from minidl.trace import trace
 from minidl.training import DivergenceError, History, fit
+from minidl.walkthrough.recorder import trace
 
 __all__ = [
     "DivergenceError",

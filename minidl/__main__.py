@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidl import _checks, _expressions, _files, losses, nn
-from minidl._text import aligned
+from minidl._format import aligned
 from minidl.optim import RULES
 from minidl.tensor import default_dtype
-from minidl.trace import Walkthrough, trace
+from minidl.walkthrough.recorder import Walkthrough, trace
 
 LOSSES = ("mse", "cross_entropy", "binary_cross_entropy")
 EXAMPLES = {

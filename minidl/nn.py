@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks, tensor
-from minidl._tracing import active, traces
+from minidl._observer import active, traces
 from minidl.tensor import Tensor
 
 

@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from minidl import _checks, _history, ops
+from minidl import _checks, _graph_picture, ops
 from minidl._checks import describe
 from minidl._kernels.system import untrack
-from minidl._tracing import active, traces
+from minidl._observer import active, traces
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype = np.dtype(np.float32)
@@ -623,7 +623,7 @@ class Tensor:
         if self._node is None:
             return None
         value = f"{self._data.item():.6g}" if self._data.size == 1 else str(self.shape)
-        return _history.draw(self._node, self.name or self._node.name, value)
+        return _graph_picture.draw(self._node, self.name or self._node.name, value)
 
     def __repr__(self) -> str:
         text = repr(self._data).removeprefix("array")

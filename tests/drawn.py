@@ -31,3 +31,20 @@ def check_texts(figure):
     for (one, a), (other, b) in itertools.combinations(texts.items(), 2):
         assert not a.padded(-0.5).overlaps(b.padded(-0.5)), (one, other)
     return texts
+
+
+def listed(axes):
+    """What the list beside a race says: {name: (rate, how it ended)}, from top to bottom."""
+    rows = {}
+    for text in axes.figure.axes[1].texts:
+        x, y = text.get_position()
+        rows.setdefault(-y, []).append((x, " ".join(text.get_text().split())))
+    _, *lines, key = ([words for _, words in sorted(rows[y])] for y in sorted(rows))
+    assert key in (["start", "goal"], ["start"])
+    return {name: (rate, end) for name, rate, end in lines}
+
+
+def tracks(axes):
+    """The ring at the start, and for each run (path, head)."""
+    ring, *lines = [line for line in axes.get_lines() if line.get_label() != "goal"]
+    return ring, list(zip(lines[::2], lines[1::2], strict=True))

@@ -23,19 +23,21 @@ from typing import Any
 from tqdm import tqdm
 
 ROOT = Path(__file__).parents[1]
-KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim.py"
+KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
+OPTIMIZER = "minidl/optim/optimizer.py"
 LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
 SCHEDULES, CLIPPING, AVERAGING = (
-    f"minidl/{name}.py" for name in ("schedulers", "_clipping", "_averaging")
+    f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TESTS = {
-    KERNELS: ["tests/kernels/test_optim.py", "tests/test_optim.py"],
-    LAYER: ["tests/kernels/test_layer.py"],
-    LOSS: ["tests/kernels/test_loss.py"],
-    RULES: ["tests/test_optim.py"],
+    KERNELS: ["tests/_kernels/test_optim.py", "tests/optim/test_rules.py"],
+    LAYER: ["tests/_kernels/test_layer.py"],
+    LOSS: ["tests/_kernels/test_loss.py"],
+    RULES: ["tests/optim/test_rules.py"],
+    OPTIMIZER: ["tests/optim/test_rules.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
-    CLIPPING: ["tests/test_clipping.py"],
-    AVERAGING: ["tests/test_averaging.py"],
+    CLIPPING: ["tests/optim/test_clipping.py"],
+    AVERAGING: ["tests/optim/test_averaging.py"],
 }
 
 
@@ -419,14 +421,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("half the slope", "(2 * scale)", "(scale)"),
         ],
     },
-    RULES: {
-        "_betas": [
-            (
-                "β = 1 accepted",
-                '_share(rule, f"{name}[1]", value[1])',
-                '_number(rule, f"{name}[1]", value[1])',
-            ),
-        ],
+    OPTIMIZER: {
         "Optimizer": [
             ("step count one too small", "ages[places[0]] + 1", "ages[places[0]]"),
             (
@@ -472,6 +467,15 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "shape of the gradient not checked",
                 "if g.shape != shape:",
                 "if g.size != math.prod(shape):",
+            ),
+        ],
+    },
+    RULES: {
+        "_betas": [
+            (
+                "β = 1 accepted",
+                '_share(rule, f"{name}[1]", value[1])',
+                '_number(rule, f"{name}[1]", value[1])',
             ),
         ],
         "SGD": [

@@ -1,9 +1,9 @@
 """Schedules written as text: what is read back, and what is refused without being run."""
 
 import pytest
+from cases import SCHEDULES as CLASSES
 from hypothesis import given
 from hypothesis import strategies as st
-from test_schedulers import CLASSES
 
 from minidl import schedulers
 from minidl._expressions import EXAMPLE, NAMES, schedule

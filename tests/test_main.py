@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from test_optim import RULES
+from cases import RULES
 
 from minidl import nn, viz
 from minidl.__main__ import EXAMPLES, LOSSES, lesson, main
@@ -19,7 +19,8 @@ from minidl.viz import ARTICLE
 mpl.use("Agg")
 from matplotlib import pyplot
 
-from minidl.viz import figures, plots, racing
+from minidl.viz import figures, plots
+from minidl.viz._race import racing
 
 GOLDEN = Path(__file__).parent / "golden"
 KEPT = {  # python tests/test_main.py writes them anew

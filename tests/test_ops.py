@@ -2,10 +2,10 @@
 
 import itertools
 import math
-import operator
 
 import numpy as np
 import pytest
+from cases import OPS, PUBLIC
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -13,30 +13,8 @@ from hypothesis.extra import numpy as hnp
 import minidl as dl
 from minidl import ops, tensor
 
-OPS = {name: f for name, f in vars(ops).items() if hasattr(f, "formula")}
 DTYPES = (np.float32, np.float64)
 REDUCTIONS = ("mean", "sum", "none")
-
-# how a user calls an op that is no function of the same name and arguments
-PUBLIC = {
-    "add": operator.add,
-    "subtract": operator.sub,
-    "multiply": operator.mul,
-    "divide": operator.truediv,
-    "negative": operator.neg,
-    "power": operator.pow,
-    "dense": tensor.dense,
-    "perceptron": lambda *arrays, rectify: tensor.perceptron(arrays, rectify),
-    "getitem": lambda x, key: x[key],
-    "where": lambda a, b, condition: dl.where(condition, a, b),
-    "concatenate": lambda *xs, axis: dl.concatenate(xs, axis),
-    "stack": lambda *xs, axis: dl.stack(xs, axis),
-    "squared_error": dl.losses.mse,
-    "logistic_error": dl.losses.binary_cross_entropy,
-    "softmax_error": lambda x, target, smoothing, reduction: dl.losses.cross_entropy(
-        x, target, reduction, label_smoothing=smoothing
-    ),
-}
 
 
 def complex_step(f, arrays, weights):

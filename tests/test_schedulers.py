@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import SCHEDULES as CLASSES
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -46,12 +47,6 @@ FAR = 10**6
 GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("schedules.json").read_text())
 RULES = [name for name, thing in vars(dl.optim).items() if hasattr(thing, "slots")]
 RULES.remove("Optimizer")
-CLASSES = [
-    thing
-    for name, thing in vars(dl.schedulers).items()
-    if isinstance(thing, type) and issubclass(thing, Schedule) and not name.startswith("_")
-]
-CLASSES.remove(Schedule)
 
 
 def line(*points):

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 import minidl as dl
-from minidl import _history, ops, tensor
+from minidl import _graph_picture, ops, tensor
 
 DTYPES = (np.float32, np.float64)
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -1037,7 +1037,7 @@ def test_the_picture_of_a_long_graph_shows_its_last_ops():
     for _ in range(1000):
         h = h * w
     boxes, arrows = drawn(h)
-    assert len(arrows) == 2 * _history.DRAWN
+    assert len(arrows) == 2 * _graph_picture.DRAWN
     assert ("…", "earlier ops", "node more") in boxes
     assert ("…", "multiply") in arrows
 

@@ -4,7 +4,7 @@
 `page` and `race_page` make pages with Jinja2.
 """
 
-from minidl.viz.racing import ARTICLE, Race, Run, race
-from minidl.viz.surfaces import SURFACES, Surface
+from minidl.viz._race.racing import ARTICLE, Race, Run, race
+from minidl.viz._race.surfaces import SURFACES, Surface
 
 __all__ = ["ARTICLE", "SURFACES", "Race", "Run", "Surface", "race"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks, _files
-from minidl._formulas import number
+from minidl._format import number
 from minidl.viz import plots, style
 from minidl.viz.style import COLOURS
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from minidl import _checks, _files
 from minidl.viz import style
+from minidl.viz._race.surfaces import heights
 from minidl.viz.style import COLOURS, STYLE
-from minidl.viz.surfaces import heights
 
 try:
     import matplotlib.pyplot as plt

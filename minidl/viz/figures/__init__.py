@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from minidl import _checks, _files
-from minidl.viz import film, plots, racing
+from minidl.viz import film, plots
+from minidl.viz._race import racing
 from minidl.viz.figures.arrows import momentum_arrows
 from minidl.viz.figures.batches import batch_paths
 from minidl.viz.figures.boundary import decision_boundary

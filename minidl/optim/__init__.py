@@ -1,0 +1,45 @@
+"""Update rules, gradient clipping and averages of the weights."""
+
+from minidl.optim.averaging import average
+from minidl.optim.clipping import clip_grad_norm, clip_grad_value
+from minidl.optim.optimizer import COMMON, LARGEST, LETTERS, Optimizer
+from minidl.optim.rules import (
+    FTRL,
+    NAG,
+    RULES,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Momentum,
+    Nadam,
+    RAdam,
+    RMSprop,
+)
+
+__all__ = [
+    "COMMON",
+    "FTRL",
+    "LARGEST",
+    "LETTERS",
+    "NAG",
+    "RULES",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Momentum",
+    "Nadam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "average",
+    "clip_grad_norm",
+    "clip_grad_value",
+]

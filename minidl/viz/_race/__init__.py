@@ -1,0 +1,1 @@
+"""Races of optimizers over surfaces of two parameters."""

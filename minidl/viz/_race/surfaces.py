@@ -1,0 +1,457 @@
+"""Surfaces to race on: functions of two tensors, their domains, and where their minima are.
+
+Gradients are those of minidl's own autograd. A surface is evaluated at many points at once where
+its function allows that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+import minidl as dl
+from minidl import _checks
+
+Function = Callable[[Any, Any], Any]
+Point = tuple[float, float]
+GRID = 101  # points along each side of the grid on which minima are searched
+NEWTON = 60  # steps to a stationary point; at a minimum such as x⁴ each takes a third of the way
+CANDIDATES = 200  # points of the grid that are refined
+FLAT = 1e-6  # a curvature below this share of the largest counts as none
+
+
+class Surface:
+    """A function f of two tensors x and y, to be minimised.
+
+    function  (x, y) → tensor, made of minidl's functions. Points are given to it as arrays if it
+              works entry by entry, one at a time if it doesn't
+    x, y      the domain, (low, high) each
+    start     where races begin by default; a quarter from the upper left corner if not given
+    minima    the global minima, [(x, y), …]; searched for in the domain if not given (`searched`)
+    name      what tables call it; the function's name if not given
+    formula   the function as a line of text
+
+    ValueError or TypeError for a domain, start or minimum that can't be, and for a function that
+    gives no number for each point, or whose gradient backward does not see, as that of math.sin.
+
+    >>> surface = dl.viz.Surface(lambda x, y: x**2 + dl.cos(y), x=(-1, 1), y=(2, 4))
+    >>> surface.minima.round(4)
+    array([[0.    , 3.1416]])
+    >>> value, gradient = surface.at(np.array([[0.5], [3.0]]))
+    >>> value.round(4), gradient.round(4)
+    (array([-0.74]), array([[ 1.    ],
+           [-0.1411]]))
+    """
+
+    def __init__(
+        self,
+        function: Function,
+        x: Point = (-2.0, 2.0),
+        y: Point = (-2.0, 2.0),
+        start: Any = None,
+        minima: Any = None,
+        name: str = "",
+        formula: str = "",
+    ) -> None:
+        if not callable(function):
+            raise TypeError(
+                f"Surface: function must be one of two tensors (x, y), got {function!r}"
+            )
+        name = name or getattr(function, "__name__", "the function")
+        self.function, self.formula = function, formula
+        self.name = "your function" if name == "<lambda>" else name
+        self.x, self.y = _interval("x", x), _interval("y", y)
+        low, high = np.transpose([self.x, self.y])
+        start = low + (high - low) * (0.25, 0.75) if start is None else start
+        starts = self.inside("start", start)
+        if len(starts) > 1:
+            raise ValueError(
+                f"Surface: start must be one point, got {len(starts)}; a race takes more"
+            )
+        self.start: Point = tuple(starts[0].tolist())
+        self.entrywise = self._checked()
+        self.searched = minima is None
+        self.minima = self._search() if self.searched else self.inside("minima", minima)
+        self.minima.flags.writeable = False
+
+    def __repr__(self) -> str:
+        return f"Surface({self.name}, x={self.x}, y={self.y})"
+
+    @property
+    def width(self) -> float:
+        """The longer side of the domain."""
+        return max(high - low for low, high in (self.x, self.y))
+
+    def contains(self, points: np.ndarray) -> np.ndarray:
+        """Which points are in the domain: (2, …) → (…)."""
+        x, y = points
+        return (self.x[0] <= x) & (x <= self.x[1]) & (self.y[0] <= y) & (y <= self.y[1])
+
+    def inside(self, name: str, points: Any) -> np.ndarray:
+        """Points as an (n, 2) array, after a check that all are in the domain."""
+        try:
+            array = np.array(points, np.float64)
+        except (TypeError, ValueError):
+            array = np.empty(0)
+        if array.shape == (2,):
+            array = array[None]
+        if array.ndim != 2 or array.shape[1] != 2 or not len(array):
+            raise ValueError(f"{name} must be a point (x, y) or a list of points, got {points!r}")
+        for x, y in array:
+            if not self.contains(np.array([x, y])):
+                raise ValueError(
+                    f"{name} ({x:g}, {y:g}) is outside the domain of {self.name}, "
+                    f"x from {self.x[0]:g} to {self.x[1]:g} and y from {self.y[0]:g} to "
+                    f"{self.y[1]:g}. Choose one inside, or a Surface with a larger domain."
+                )
+        return array
+
+    def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """f and its gradient at points: (2, …) float64 → (…) and (2, …)."""
+        if self.entrywise:
+            return self._at(points)
+        value, gradient = np.empty(points.shape[1:]), np.empty(points.shape)
+        for place in np.ndindex(value.shape):
+            value[place], gradient[(slice(None), *place)] = self._at(points[(slice(None), *place)])
+        return value, gradient
+
+    def _at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = (dl.Tensor(p, requires_grad=True) for p in points)
+        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+            value = self.function(x, y)
+            if not isinstance(value, dl.Tensor):
+                raise TypeError(
+                    f"{self.name} must give a Tensor, made of x and y by minidl's functions, got "
+                    f"{type(value).__name__}"
+                )
+            if value.shape != x.shape and value.size != x.size:
+                raise ValueError(
+                    f"{self.name} must give one number for a point, got shape {value.shape}"
+                )
+            if value.requires_grad:
+                value.backward(np.ones(value.shape, value.dtype))
+            elif not (x + 0).requires_grad:
+                raise RuntimeError(
+                    f"{self.name} is evaluated under dl.no_grad(), but a race needs gradients: "
+                    "race outside of it"
+                )
+        gradient = np.zeros(points.shape)
+        for axis, tensor in enumerate((x, y)):
+            if tensor.grad is not None:
+                gradient[axis] = tensor.grad
+        return value.data.reshape(x.shape), gradient
+
+    def grid(
+        self, n: int = GRID, x: Point | None = None, y: Point | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x (n,), y (n,) and f (n, n), a row for each y, over the domain or a part of it."""
+        across, up = np.linspace(*(x or self.x), n), np.linspace(*(y or self.y), n)
+        return across, up, self.at(np.array(np.meshgrid(across, up)))[0]
+
+    def stationary(self, points: np.ndarray, within: float) -> tuple[np.ndarray, np.ndarray]:
+        """The stationary points near by: (2, n) points → (2, n) points, and (n,) words.
+
+        They are found by Newton's method, with central differences of the gradient for the Hessian.
+        A word is "minimum", "saddle" or "maximum", by the signs of the Hessian's eigenvalues; where
+        one of them is 0, by f at that distance along its eigenvector. It is "flat" where gradient
+        and Hessian are 0, and "" where no gradient of 0 is found within that distance.
+        """
+        here, h = np.array(points, np.float64), 1e-5 * self.width
+        offsets = h * np.array([[0, 1, -1, 0, 0], [0, 0, 0, 1, -1.0]])
+        near = np.full(here.shape[1:], True)
+        with np.errstate(all="ignore"):
+            for _ in range(NEWTON):
+                g = self.at(here[:, :, None] + offsets[:, None])[1]
+                hessian = np.stack([g[..., 1] - g[..., 2], g[..., 3] - g[..., 4]]) / (2 * h)
+                hessian = np.transpose(hessian + hessian.swapaxes(0, 1)) / 2
+                known = np.isfinite(hessian).all((1, 2)) & np.isfinite(g[..., 0]).all(0)
+                hessian[~known] = 0
+                slope = np.where(known, g[..., 0], np.inf)
+                inverse = np.linalg.pinv(hessian, rcond=1e-7, hermitian=True)
+                step = np.einsum("nij,jn->in", inverse, np.where(known, slope, 0))
+                near &= np.hypot(*(here - step - points)) <= within
+                here -= np.where(near, step, 0)
+                if (np.hypot(*step)[near] <= 1e-12 * self.width).all():
+                    break
+            curvatures, directions = np.linalg.eigh(hessian)
+            scale = np.abs(curvatures).max(1)
+            # what no step could mend lies along a direction in which the surface is straight
+            left = slope - np.einsum("nij,jn->in", hessian, step)
+            found = near & known & (scale > 0) & (np.hypot(*step) <= 1e-6 * self.width)
+            found &= np.hypot(*left) <= 1e-9 * scale * self.width
+            f, up, down = self.at(here)[0], np.full(known.shape, False), np.full(known.shape, False)
+            for i in (0, 1):
+                along = within * directions[:, :, i].T
+                sides = np.stack([self.at(here + along)[0], self.at(here - along)[0]]) - f
+                flat = np.abs(curvatures[:, i]) <= FLAT * scale
+                rounding = 1e-14 * (np.abs(f) + np.abs(sides).max(0))
+                up |= np.where(flat, (sides > rounding).any(0), curvatures[:, i] > 0)
+                down |= np.where(flat, (sides < -rounding).any(0), curvatures[:, i] < 0)
+        level = near & (scale == 0) & (slope == 0).all(0)
+        kinds = np.select(
+            [level, ~found, up & down, down], ["flat", "", "saddle", "maximum"], "minimum"
+        )
+        return here, kinds
+
+    def _checked(self) -> bool:
+        """Whether the function works entry by entry; an error if its gradient isn't seen."""
+        low, high = np.transpose([self.x, self.y])
+        shares = np.random.default_rng(0).random((2, 3))
+        points, h = low[:, None] + (high - low)[:, None] * shares, 1e-6 * self.width
+        single = [self._at(point) for point in points.T]
+        for point, (value, gradient) in zip(points.T, single, strict=True):
+            for axis, name in enumerate("xy"):
+                ahead, back = point.copy(), point.copy()
+                ahead[axis] += h
+                back[axis] -= h
+                up, down = self._at(ahead)[0], self._at(back)[0]
+                difference = float(up - down) / (2 * h)
+                error = abs(difference - gradient[axis])
+                rounding = 1e-9 * (abs(float(value)) + 1) / h
+                if error > 1e-3 * abs(difference) + rounding:
+                    raise ValueError(
+                        f"{self.name}: at ({point[0]:.4g}, {point[1]:.4g}) its derivative by "
+                        f"{name} is {difference:.4g} by central differences, but backward "
+                        f"finds {gradient[axis]:.4g}. Is each function in it minidl's, such "
+                        "as dl.sin for math.sin?"
+                    )
+        try:
+            value, gradient = self._at(points)
+        except Exception:  # whatever a function for one point does with arrays
+            return False
+        alike = [
+            np.allclose(value[i], v, 1e-12, 0, True)
+            and np.allclose(gradient[:, i], g, 1e-9, 1e-12, True)
+            for i, (v, g) in enumerate(single)
+        ]
+        return all(alike)
+
+    def _search(self) -> np.ndarray:
+        """The lowest minima inside the domain: the lowest points of a grid, refined.
+
+        A point that can't be refined counts as it is, as at a kink, unless the surface goes on
+        falling from there to the domain's edge; if such a point is lowest, there is no minimum.
+        """
+        x, y, z = self.grid()
+        z = np.pad(np.where(np.isfinite(z), z, np.inf), 1, constant_values=np.inf)
+        inner = z[1:-1, 1:-1]
+        shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+        around = [z[i : GRID + i, j : GRID + j] for i, j in shifts]
+        rows, columns = np.nonzero((inner <= np.min(around, 0)) & np.isfinite(inner))
+        order = np.argsort(inner[rows, columns], kind="stable")[:CANDIDATES]
+        if not order.size:
+            return np.empty((0, 2))
+        rows, columns = rows[order], columns[order]
+        coarse, value = np.stack([x[columns], y[rows]]), inner[rows, columns]
+        edge = (rows % (GRID - 1) == 0) | (columns % (GRID - 1) == 0)
+        fine, kinds = self.stationary(coarse, self.width)
+        refined = np.where(np.isfinite(fine).all(0), self.at(fine)[0], np.inf)
+        lower = (kinds == "minimum") & (refined <= value)
+        better, falls = lower & self.contains(fine), lower | edge
+        points, value = np.where(better, fine, coarse).T, np.where(better, refined, value)
+        close = value.min() + 1e-9 * (np.max(inner[np.isfinite(inner)]) - value.min())
+        lowest = points[(value <= close) & (better | ~falls)]
+        kept: list[np.ndarray] = []
+        for point in lowest:
+            if all(np.hypot(*(point - other)) > self.width / GRID for other in kept):
+                kept.append(point)
+        return np.reshape(kept, (-1, 2))
+
+
+def _interval(name: str, value: Any) -> Point:
+    expected = f"Surface: {name} must be two numbers (low, high), low < high, got {value!r}"
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+        raise TypeError(expected)
+    low, high = (_checks.number("Surface", name, bound, -math.inf) for bound in value)
+    if not low < high:
+        raise ValueError(expected)
+    return low, high
+
+
+def heights(f: np.ndarray, lowest: float) -> tuple[np.ndarray, float]:
+    """Values of a grid as pictures show them, log(1 + (f − lowest) / scale), and the scale.
+
+    The scale is what three hundredths of the grid are below, so that valleys are seen beside steep
+    walls. NaN where f is not finite.
+    """
+    above = np.maximum(np.where(np.isfinite(f), f, np.nan) - lowest, 0)
+    scale = float(np.nanquantile(above, 0.03)) or float(np.nanmax(above)) or 1.0
+    return np.log1p(above / scale), scale
+
+
+# --- surfaces with a name -----------------------------------------------------------------------
+
+
+def _bowl(x: Any, y: Any) -> Any:
+    return (x**2 + 2 * y**2) / 2
+
+
+def _ravine(x: Any, y: Any) -> Any:
+    return (x**2 + 40 * y**2) / 2
+
+
+def _rosenbrock(x: Any, y: Any) -> Any:
+    valley = y - x**2
+    return (1 - x) ** 2 + 100 * valley**2
+
+
+def _beale(x: Any, y: Any) -> Any:
+    y2 = y**2
+    terms = (1.5 - x + x * y, 2.25 - x + x * y2, 2.625 - x + x * (y2 * y))
+    return terms[0] ** 2 + terms[1] ** 2 + terms[2] ** 2
+
+
+def _rastrigin(x: Any, y: Any) -> Any:
+    tau = 2 * math.pi
+    return 20 + x**2 + y**2 - 10 * (dl.cos(tau * x) + dl.cos(tau * y))
+
+
+def _styblinski_tang(x: Any, y: Any) -> Any:
+    return sum((t2**2 - 16 * t2 + 5 * t) / 2 for t, t2 in ((x, x**2), (y, y**2)))
+
+
+def _two_wells(x: Any, y: Any) -> Any:
+    x2 = x**2
+    return x2**2 - 2 * x2 + x - (x2 * x) / 3 + y**2 + 5 / 3
+
+
+def _himmelblau(x: Any, y: Any) -> Any:
+    return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
+
+
+def _saddle(x: Any, y: Any) -> Any:
+    y2 = y**2
+    return x**2 / 2 - y2 / 2 + y2**2 / 4
+
+
+def _plateau(x: Any, y: Any) -> Any:
+    return 1 - dl.exp(-(x**2 + y**2) / 2)
+
+
+_HIMMELBLAU = [
+    (3, 2),
+    (-2.8051180869527448, 3.1313125182505730),
+    (-3.7793102533777469, -3.2831859912861694),
+    (3.5844283403304918, -1.8481265269644036),
+]
+_STYBLINSKI_TANG = -2.9035340277711770951
+
+SURFACES = {
+    surface.name: surface
+    for surface in (
+        Surface(
+            _bowl,
+            x=(-4, 4),
+            y=(-3, 3),
+            start=(-3.4, 2.4),
+            minima=[(0, 0)],
+            name="bowl",
+            formula="f = (x² + 2 y²) / 2",
+        ),
+        Surface(
+            _ravine,
+            x=(-4, 4),
+            y=(-1.5, 1.5),
+            start=(-3.6, 1),
+            minima=[(0, 0)],
+            name="ravine",
+            formula="f = (x² + 40 y²) / 2",
+        ),
+        Surface(
+            _rosenbrock,
+            x=(-2, 2),
+            y=(-1, 3),
+            start=(-1.2, 1),
+            minima=[(1, 1)],
+            name="rosenbrock",
+            formula="f = (1 − x)² + 100 (y − x²)²",
+        ),
+        Surface(
+            _beale,
+            x=(-4.5, 4.5),
+            y=(-4.5, 4.5),
+            start=(1, 1.5),
+            minima=[(3, 0.5)],
+            name="beale",
+            formula="f = (1.5 − x + x y)² + (2.25 − x + x y²)² + (2.625 − x + x y³)²",
+        ),
+        Surface(
+            _himmelblau,
+            x=(-5, 5),
+            y=(-5, 5),
+            start=(-0.5, -1.5),
+            minima=_HIMMELBLAU,
+            name="himmelblau",
+            formula="f = (x² + y − 11)² + (x + y² − 7)²",
+        ),
+        Surface(
+            _rastrigin,
+            x=(-5.12, 5.12),
+            y=(-5.12, 5.12),
+            start=(-3.4, 2.6),
+            minima=[(0, 0)],
+            name="rastrigin",
+            formula="f = 20 + x² + y² − 10 (cos 2πx + cos 2πy)",
+        ),
+        Surface(
+            _styblinski_tang,
+            x=(-5, 5),
+            y=(-5, 5),
+            start=(4, -0.5),
+            minima=[(_STYBLINSKI_TANG, _STYBLINSKI_TANG)],
+            name="styblinski-tang",
+            formula="f = (x⁴ − 16 x² + 5 x + y⁴ − 16 y² + 5 y) / 2",
+        ),
+        Surface(
+            _saddle,
+            x=(-2, 2),
+            y=(-2, 2),
+            start=(-1.6, 0.01),
+            minima=[(0, -1), (0, 1)],
+            name="saddle",
+            formula="f = x² / 2 − y² / 2 + y⁴ / 4",
+        ),
+        Surface(
+            _two_wells,
+            x=(-2, 2),
+            y=(-1.5, 1.5),
+            start=(1.8, 1),
+            minima=[(-1, 0)],
+            name="two-wells",
+            formula="f = x⁴ − x³ / 3 − 2 x² + x + y² + 5 / 3",
+        ),
+        Surface(
+            _plateau,
+            x=(-5, 5),
+            y=(-5, 5),
+            start=(-2.6, 2.2),
+            minima=[(0, 0)],
+            name="plateau",
+            formula="f = 1 − e^(−(x² + y²) / 2)",
+        ),
+    )
+}
+
+
+def surface(given: Any) -> Surface:
+    """The surface of that name, a surface itself, or one made of a function of two tensors.
+
+    >>> from minidl.viz._race import surfaces
+    >>> surfaces.surface("beale").minima
+    array([[3. , 0.5]])
+    """
+    if isinstance(given, Surface):
+        return given
+    if callable(given) and not isinstance(given, type):
+        return Surface(given)
+    known = list(SURFACES)
+    word = str(given).lower().replace("_", "-").replace(" ", "-")
+    if isinstance(given, str) and word in SURFACES:
+        return SURFACES[word]
+    raise ValueError(
+        f"there is no surface {given!r}.{_checks.nearest(word, known)} There are "
+        f"{', '.join(known)}, and any function of two tensors"
+    )

@@ -1,0 +1,1 @@
+"""The walkthrough: every number of a training step, recorded and explained."""

@@ -1,0 +1,193 @@
+"""What several test files share: every op, rule and schedule, and the cases they are tried with."""
+
+import itertools
+import math
+import operator
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl import losses, nn, ops, optim, schedulers, tensor
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests/golden"
+
+# --- what there is ------------------------------------------------------------------------------
+
+OPS = {name: f for name, f in vars(ops).items() if hasattr(f, "formula")}
+RULES = list(optim.RULES)
+SCHEDULES = [
+    thing
+    for name, thing in vars(schedulers).items()
+    if isinstance(thing, type)
+    and issubclass(thing, schedulers.Schedule)
+    and thing is not schedulers.Schedule
+    and not name.startswith("_")
+]
+
+# how a user calls an op that is no function of the same name and arguments
+PUBLIC = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "negative": operator.neg,
+    "power": operator.pow,
+    "dense": tensor.dense,
+    "perceptron": lambda *arrays, rectify: tensor.perceptron(arrays, rectify),
+    "getitem": lambda x, key: x[key],
+    "where": lambda a, b, condition: dl.where(condition, a, b),
+    "concatenate": lambda *xs, axis: dl.concatenate(xs, axis),
+    "stack": lambda *xs, axis: dl.stack(xs, axis),
+    "squared_error": dl.losses.mse,
+    "logistic_error": dl.losses.binary_cross_entropy,
+    "softmax_error": lambda x, target, smoothing, reduction: dl.losses.cross_entropy(
+        x, target, reduction, label_smoothing=smoothing
+    ),
+}
+
+
+# --- every op in a walkthrough ------------------------------------------------------------------
+
+
+def N(*shape):  # noqa: N802 (normal)
+    return np.random.default_rng(shape).normal(size=shape)
+
+
+def P(*shape):  # noqa: N802 (positive, below 1)
+    return np.random.default_rng(shape).uniform(0.2, 0.9, shape)
+
+
+AXES = (None, 0, 1, -1, (0, 1))
+REDUCED = [
+    *(([N(2, 3)], {"axis": a, "keepdims": k}) for a, k in itertools.product(AXES, (False, True))),
+    ([N()], {}),
+    ([N(2, 1, 3)], {"axis": (0, 2)}),
+]
+BROADCAST = [[N(2, 3), N(3)], [N(2, 1), N(1, 3)], [N(3), N()], [N(2, 2, 3), N(2, 1)]]
+TIES = [np.array([1.0, 2.0, 2.0]), np.array([1.0, 3.0, 0.0])]
+LABELS = np.array([0, 3, 1])
+FORMS = [{"reduction": form} for form in ("mean", "sum", "none")]
+ENTRYWISE = [([N(2, 3)], {}), ([N()], {}), ([np.array([-4.0, -0.5, 0.25, 3.0])], {})]
+POSITIVE = [([P(2, 3)], {}), ([np.array([0.1, 1.0, 30.0])], {})]
+
+
+def alike(names, cases):
+    return {name: [*cases] for name in names.split()}
+
+
+CASES = {  # for each op the inputs and options that it is walked with
+    **alike("add subtract multiply", [(pair, {}) for pair in BROADCAST]),
+    **alike("maximum minimum", [*((pair, {}) for pair in BROADCAST), (TIES, {})]),
+    "divide": [([a, b + np.sign(b)], {}) for a, b in BROADCAST],
+    "power": [([np.abs(a), b], {}) for a, b in BROADCAST],
+    "where": [([N(3), N(2, 1)], {"condition": np.array([True, False, True])})],
+    "matmul": [
+        ([N(*a), N(*b)], {})
+        for a, b in [
+            *[((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,))],
+            *[((5, 2, 3), (3, 4)), ((5, 2, 3), (3,)), ((3,), (5, 3, 2)), ((4, 1, 2, 3), (2, 3, 2))],
+        ]
+    ],
+    "dense": [([N(2, 3), N(3, 4), N(4)], {}), ([N(1, 1), N(1, 1), N(1)], {})],
+    "perceptron": [([N(2, 3), N(3, 2), N(2), N(2, 1), N(1)], {"rectify": [True, False]})],
+    **alike("negative abs exp sin cos tanh sigmoid relu", ENTRYWISE),
+    **alike("gelu silu softplus", ENTRYWISE),
+    "leaky_relu": [*ENTRYWISE, ([N(4)], {"slope": 0.2})],
+    "elu": [*ENTRYWISE, ([N(4)], {"alpha": 1.5})],
+    **alike("log sqrt", POSITIVE),
+    **alike("sum mean norm", REDUCED),
+    **alike("max min", [*REDUCED, ([TIES[0]], {})]),
+    **alike("softmax log_softmax", [([N(2, 3)], {"axis": a}) for a in (0, 1, -1)]),
+    "logsumexp": [([N(2, 3)], {"axis": a, "keepdims": k}) for a in (0, -1) for k in (False, True)],
+    "reshape": [([N(2, 3)], {"shape": s}) for s in [(3, 2), (-1,), (1, 6, 1)]],
+    "transpose": [([N(2, 3)], {}), ([N(2, 3, 2)], {"axes": (1, 2, 0)})],
+    "getitem": [
+        ([N(3, 2)], {"key": key}) for key in [1, slice(1, 3), (0, 1), ([0, 0, 2], [1, 1, 0])]
+    ],
+    "concatenate": [([N(2, 3), N(1, 3)], {"axis": 0}), ([N(2, 1), N(2, 2), N(2, 3)], {"axis": -1})],
+    "stack": [([N(2, 3), N(2, 3) + 1], {"axis": axis}) for axis in (0, 1, -1)],
+    "squared_error": [([N(3, 2), P(3, 2)], form) for form in FORMS],
+    "logistic_error": [([N(3, 2), P(3, 2)], form) for form in FORMS],
+    "softmax_error": [
+        ([x], {"target": target, "smoothing": smoothing, **form})
+        for form in FORMS
+        for smoothing in (0.0, 0.1)
+        for x, target in [(N(3, 4), LABELS), (N(3, 4), P(3, 4)), (N(2, 3, 2), P(2, 3, 2))]
+    ],
+}
+each_case = pytest.mark.parametrize(
+    ("name", "arrays", "options"),
+    [(name, *case) for name, cases in CASES.items() for case in cases],
+    ids=[f"{name}-{i}" for name, cases in CASES.items() for i in range(len(cases))],
+)
+WORDS = ("perceptron", "reshape", "transpose", "getitem", "concatenate", "stack")
+
+
+def walked(name, arrays, options, dtype=float):
+    """One op, forward and back from a random gradient: the walkthrough, the op and its flow."""
+    leaves = [dl.Tensor(x, requires_grad=True, dtype=dtype) for x in arrays]
+    function = PUBLIC.get(name, getattr(dl, name, None))
+    with dl.trace() as walk:
+        y = function(*leaves, **options)
+        y.backward(np.random.default_rng(7).normal(size=y.shape))
+    (op,), ((flow,),) = walk.ops, [passed.flows for passed in walk.backwards]
+    assert op.function is OPS[name]
+    np.testing.assert_array_equal(op.value.data, y.data)
+    for i, leaf in enumerate(leaves):
+        np.testing.assert_array_equal(flow.summed(i), leaf.grad)
+    return walk, op, flow
+
+
+def lesson(dtype=np.float32, steps=1, optimizer=optim.Adam):
+    """A 2-2-1 network on two samples, walked for some steps."""
+    x, y = np.array([[0.5, -1.2], [1.0, 0.3]], dtype), np.array([[1.0], [0.0]], dtype)
+    with dl.default_dtype(dtype):
+        model = nn.MLP([2, 2, 1], "tanh", rng=0)
+    rule = optimizer(model, lr=0.1)
+    with dl.trace() as walk:
+        for _ in range(steps):
+            rule.zero_grad()
+            loss = losses.mse(model(x), y)
+            loss.backward()
+            rule.step()
+    return walk, model
+
+
+# --- a worked line, as a reader computes it -----------------------------------------------------
+
+RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
+SIGNS = {"·": "*", "−": "-", "^": "**", "½": "0.5", "≠": "!=", "≤": "<=", "≥": ">=", " = ": " == "}
+FUNCTIONS = {
+    "max": lambda *x: max(x),
+    "min": lambda *x: min(x),
+    "abs": abs,
+    "holds": float,
+    "root": np.sqrt,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tanh": np.tanh,
+    "ln": np.log,
+    "sgn": np.sign,
+    "σ": lambda x: 1 / (1 + np.exp(-x)),
+    "Φ": lambda x: math.erfc(-x / math.sqrt(2)) / 2,
+    "φ": lambda x: math.exp(-x * x / 2) / math.sqrt(2 * math.pi),
+    "e": math.e,
+    "inf": math.inf,
+    "nan": math.nan,
+}
+
+
+def read(tokens):
+    """A worked line as a reader computes it: with all digits, by Python's precedence."""
+    line = "".join(t if isinstance(t, str) else t.exact for t in tokens)
+    line = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: f"**({''.join(RAISED[c] for c in m[0])})", line)
+    for sign, python in SIGNS.items():
+        line = line.replace(sign, python)
+    line = re.sub(r"√(-?[\d.]+(e[-+]?\d+)?|nan|-?inf)", r"root(\1)", line).replace("√", "root")
+    line = re.sub(r"\|([^|]*)\|", r"abs(\1)", line).replace("[", "holds(").replace("]", ")")
+    with np.errstate(all="ignore"):
+        return eval(line, FUNCTIONS)

@@ -1,0 +1,501 @@
+"""Pictures, by the data in them."""
+
+import functools
+import importlib
+import itertools
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from drawn import check_texts, listed, tracks
+
+import minidl as dl
+from minidl import schedulers
+from minidl.viz import SURFACES, Surface, race, style
+
+mpl.use("Agg")
+from matplotlib import colors, pyplot
+
+from minidl.viz import plots
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    pyplot.close("all")
+
+
+def curves(axes):
+    """The points of each line."""
+    return [np.transpose(line.get_data()).tolist() for line in axes.get_lines()]
+
+
+def points(at, values):
+    return np.transpose([at, values]).tolist()
+
+
+def history(offset=1.0, epochs=2, validation=True, stop_at=None):
+    """A training of two steps an epoch, whose losses are squared errors plus an offset."""
+    calls = []
+
+    def loss(prediction, target):
+        calls.append(1)
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+        return dl.losses.mse(prediction, target) + offset
+
+    x = np.arange(4.0).reshape(-1, 1)
+    model = dl.nn.Dense(1, 1, init="zeros")
+    optimizer = dl.optim.SGD(model, lr=schedulers.LinearDecay(0.1, 8))
+    loader = dl.data.DataLoader(x, np.ones_like(x), 2, shuffle=False)
+    pair = (x, np.ones_like(x)) if validation else None
+    return dl.fit(model, loss, optimizer, loader, epochs=epochs, validation=pair, progress=False)
+
+
+SCHEDULES = [
+    schedulers.Constant(0.1),
+    schedulers.StepDecay(0.8, every=3, factor=0.5),
+    schedulers.warmup_stable_decay(0.4, warmup=5, stable=10, cooldown=5, shape="one_minus_sqrt"),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
+def test_a_schedule_is_drawn_step_by_step_under_its_repr(schedule):
+    axes = schedule.plot(25)
+    assert curves(axes) == [points(range(25), [schedule(t) for t in range(25)])]
+    assert "".join(axes.get_title().split()) == "".join(repr(schedule).split())
+    assert max(map(len, axes.get_title().splitlines())) <= 60
+    bottom, top = axes.get_ylim()
+    assert bottom == 0
+    assert top > 1.1 * max(schedule(t) for t in range(25))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step t", "learning rate η")
+    axes.figure.canvas.draw()
+
+
+PHASES = [
+    (schedulers.Constant(0.1), [("constant", 0, 24)]),
+    (
+        schedulers.warmup_stable_decay(0.4, warmup=5, stable=10, cooldown=5),
+        [("warm-up", 0, 5), ("constant", 5, 15), ("cool-down", 15, 20), ("end", 20, 24)],
+    ),
+    (
+        schedulers.Sequence([(schedulers.WarmUp(0.1, 3), 8), schedulers.LinearDecay(0.1, 100)]),
+        [("warm-up", 0, 3), ("constant", 3, 8), ("linear decay", 8, 24)],
+    ),
+    (  # names that only fit upright
+        schedulers.Sequence([(schedulers.CosineDecay(0.1, 2), 2)] * 3 + [0.1]),
+        [*(("cosine decay", start, start + 2) for start in (0, 2, 4)), ("constant", 6, 24)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("schedule", "phases"), PHASES)
+def test_the_phases_of_a_schedule_are_shaded_one_by_one_and_named(schedule, phases):
+    axes = schedule.plot(25)
+    spans = [(span.get_x(), span.get_x() + span.get_width()) for span in axes.patches]
+    assert spans == [(start, end) for _, start, end in phases]
+    shades = [span.get_facecolor() for span in axes.patches]
+    assert all(one != other for one, other in itertools.pairwise(shades))
+    names = [(" ".join(t.get_text().split()), t.get_position()[0]) for t in axes.texts]
+    assert names == [(name, (start + end) / 2) for name, start, end in phases]
+    check_texts(axes.figure)
+
+
+def test_a_single_step_is_drawn_as_a_point_and_a_long_repr_is_cut_short():
+    axes = schedulers.PiecewiseConstant([*range(1, 60)], [0.1] * 60).plot(1)
+    assert axes.get_lines()[0].get_marker() == "o"
+    assert len(axes.get_title().splitlines()) <= 6
+    assert axes.get_title().endswith("…")
+
+
+@pytest.mark.parametrize(("steps", "error"), [(0, ValueError), (-1, ValueError), (2.5, TypeError)])
+def test_a_plot_of_no_steps_is_refused(steps, error):
+    with pytest.raises(error, match=r"^plot: steps must be a whole number ≥ 1"):
+        schedulers.Constant(0.1).plot(steps)
+    assert not pyplot.get_fignums()
+
+
+def test_a_history_is_drawn_with_steps_epochs_validation_and_rate():
+    given = history()
+    losses, rates = given.plot()
+    assert curves(losses) == [
+        points([1, 2, 3, 4], given.step_loss),
+        points([2, 4], given.loss),
+        points([2, 4], given.validation),
+    ]
+    assert curves(rates) == [points([1, 2, 3, 4], given.lr)]
+    legend = [text.get_text() for text in losses.get_legend().get_texts()]
+    assert len(legend) == len(set(legend)) == 3
+    assert "validation" in legend[2]
+    assert (losses.get_ylabel(), rates.get_ylabel()) == ("loss", "learning rate η")
+    assert rates.get_xlabel() == "step"
+    assert losses.get_shared_x_axes().joined(losses, rates)
+    assert rates.get_ylim()[0] == 0
+    losses.figure.canvas.draw()
+
+
+def test_the_lines_of_a_history_are_told_apart_by_colour():
+    lines = history().plot()[0].get_lines()
+    steps, epochs, validation = (line.get_color() for line in lines)
+    assert steps == epochs != validation
+
+
+def test_a_history_without_validation_or_a_finished_epoch_has_fewer_lines():
+    assert len(curves(history(validation=False).plot()[0])) == 2
+    given = history(stop_at=2)
+    losses, rates = given.plot()
+    assert curves(losses) == [[[1, given.step_loss[0]]]]
+    assert curves(rates) == [[[1, 0.1]]]
+
+
+@pytest.mark.parametrize(("offset", "scale"), [(1.0, "log"), (-1.0, "linear"), (-9.0, "linear")])
+def test_losses_have_a_logarithmic_axis_where_all_are_positive(offset, scale):
+    given = history(offset)
+    assert (min(given.step_loss) > 0) == (scale == "log")
+    assert given.plot()[0].get_yscale() == scale
+
+
+def test_a_history_without_a_step_says_that_there_is_nothing_to_plot():
+    with pytest.raises(ValueError, match="nothing to plot"):
+        dl.History().plot()
+    assert not pyplot.get_fignums()
+
+
+def test_each_plot_is_a_figure_of_its_own():
+    assert schedulers.Constant(1.0).plot(3).figure is not schedulers.Constant(1.0).plot(3).figure
+    assert history().plot()[0].figure is not history().plot()[0].figure
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: schedulers.Constant(0.1).plot(3),
+        lambda: history().plot(),
+        lambda: race("bowl", "SGD", steps=1).plot(),
+        lambda: race("bowl", "SGD", steps=1).animate(),
+        *(
+            functools.partial(importlib.import_module, f"minidl.viz.{name}")
+            for name in ("plots", "film", "figures")
+        ),
+    ],
+    ids=["schedule", "history", "race", "film", "plots", "films", "figures"],
+)
+def test_without_matplotlib_the_error_says_what_to_install(draw, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in "plots", "film", "figures":
+        monkeypatch.delitem(sys.modules, f"minidl.viz.{name}", raising=False)
+        monkeypatch.delattr(dl.viz, name, raising=False)
+    with pytest.raises(ImportError, match=r"Matplotlib: pip install 'minidl\[viz\]'"):
+        draw()
+    assert schedulers.Constant(0.1)(3) == 0.1
+
+
+# --- races --------------------------------------------------------------------------------------
+
+DASHES = {"-": "solid", "--": "dashed", ":": "dotted"}
+PARTIAL = functools.partial(dl.optim.Adam, betas=(0.5, 0.9))
+BOWL = {"slow": "Adam", "there": "SGD", "gone": "SGD", "first": "SGD"}
+BOWL_RATES = {"there": 0.2, "gone": 1.3, "first": 0.4}
+
+
+@pytest.fixture(scope="module")
+def bowl():
+    """Four runs on a bowl: one creeps, two arrive, one diverges."""
+    return race("bowl", BOWL, steps=30, lr=BOWL_RATES)
+
+
+def test_a_race_shows_the_whole_path_of_each_run_and_a_head_at_its_end(bowl):
+    axes = bowl.plot()
+    ring, drawn = tracks(axes)
+    assert np.transpose(ring.get_data()).tolist() == bowl.starts.tolist()
+    looks = style.looks([run.name for run in bowl.runs])
+    for run, (path, head), look in zip(bowl.runs, drawn, looks, strict=True):
+        np.testing.assert_array_equal(np.transpose(path.get_data()), run.theta[:, 0])
+        np.testing.assert_array_equal(np.transpose(head.get_data()), run.theta[-1:, 0])
+        colour, marker, dashes = look
+        assert path.get_color() == head.get_color() == colour
+        assert (path.get_marker(), head.get_marker()) == ("None", marker)
+        assert DASHES[path.get_linestyle()] == dashes
+    assert len(drawn) == len(bowl.runs)
+    assert ring.get_markerfacecolor() == "white" != ring.get_markeredgecolor()
+
+
+def test_a_rule_has_the_same_look_on_the_surface_and_in_the_list():
+    rules = ["Lion", "FTRL", "AdamW"]
+    axes = race("bowl", rules, steps=2).plot()
+    keys = axes.figure.axes[1].get_lines()[: len(rules)]
+    keys = sorted(keys, key=lambda key: -key.get_ydata()[0])
+    for name, key in zip(listed(axes), keys, strict=True):
+        shown = (key.get_color(), key.get_marker(), DASHES[key.get_linestyle()])
+        assert shown == style.LOOKS[name]
+    for name, (path, head) in zip(rules, tracks(axes)[1], strict=True):
+        shown = (path.get_color(), head.get_marker(), DASHES[path.get_linestyle()])
+        assert shown == style.LOOKS[name]
+
+
+def test_no_two_runs_look_alike():
+    names = ["mine", "SGD", "yours", "NAG", "theirs"]
+    drawn = tracks(race("bowl", dict.fromkeys(names, "SGD"), steps=2).plot())[1]
+    looks = [(path.get_color(), head.get_marker()) for path, head in drawn]
+    assert len(set(looks)) == len(names)
+    assert looks[1] == style.LOOKS["SGD"][:2]
+    assert looks[3] == style.LOOKS["NAG"][:2]
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_on_a_line_the_surface_has_one_height_and_heights_lie_closer_in_valleys(name):
+    surface = SURFACES[name]
+    axes = pyplot.subplots()[1]
+    plots.contours(axes, surface, (surface.x, surface.y))
+    filled, lines = axes.collections[:2]
+    np.testing.assert_array_equal(filled.levels, lines.levels)
+    heights = []
+    for path in lines.get_paths():
+        if len(path.vertices):
+            f, slope = surface.at(path.vertices.T)
+            across = np.hypot(*slope) * surface.width / 200  # what a cell of the grid can hide
+            assert (abs(f - np.median(f)) <= 1e-9 + 2 * across).mean() > 0.95
+            heights.append(np.median(f))
+    steps = np.diff(heights)
+    assert len(steps) >= 9
+    assert (steps > 0).all()
+    assert 2 * steps[1] < steps[-2]
+    assert axes.get_aspect() == 1
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("parameter x", "parameter y")
+
+
+def test_a_race_shows_the_part_of_the_surface_in_which_it_runs():
+    raced = race("beale", ["SGD", "Adam"], steps=50)
+    axes = raced.plot()
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    assert ((left, right), (low, high)) == raced.view()
+    for x, y in [*raced.surface.minima, *(p for run in raced.runs for p in run.theta[:, 0])]:
+        assert left < x < right
+        assert low < y < high
+    assert -4.5 < left < right < 4.5
+    vertices = np.concatenate([path.vertices for path in axes.collections[1].get_paths()])
+    np.testing.assert_allclose(vertices.min(0), (left, low))
+    np.testing.assert_allclose(vertices.max(0), (right, high))
+
+
+@pytest.mark.parametrize("name", ["beale", "himmelblau", "saddle"])
+def test_each_global_minimum_is_a_target(name):
+    axes = race(name, "SGD", steps=1).plot()
+    marks = [line for line in axes.get_lines() if line.get_label() == "goal"]
+    assert [mark.get_marker() for mark in marks] == ["+", "o", "o"]
+    for mark in marks:
+        np.testing.assert_array_equal(np.transpose(mark.get_data()), SURFACES[name].minima)
+
+
+def test_dollars_in_a_label_or_title_are_written_as_they_are():
+    axes = race("bowl", {"a $\\bad{x$": "SGD"}, steps=1).plot(title="$5")
+    check_texts(axes.figure)
+
+
+def test_a_picture_with_a_path_is_closed(tmp_path):
+    race("bowl", "SGD", steps=1).plot(tmp_path / "race.png")
+    assert not pyplot.get_fignums()
+
+
+def test_the_list_is_in_the_order_of_arrival_then_of_height(bowl):
+    lines = listed(bowl.plot())
+    first, there = bowl.runs[3].arrived[0], bowl.runs[1].arrived[0]
+    assert list(lines.items()) == [
+        ("first", ("0.4", f"{first} steps")),
+        ("there", ("0.2", f"{there} steps")),
+        ("slow", ("0.001", "still moving")),
+        ("gone", ("1.3", "diverged")),
+    ]
+    assert first < there
+
+
+def test_who_arrives_first_is_first_whoever_ends_lower():
+    rates = {"lower": 0.3, "first": schedulers.PiecewiseConstant([8], [0.4, 0.0])}
+    raced = race("bowl", dict.fromkeys(rates, "SGD"), steps=40, lr=rates)
+    assert raced.runs[0].loss[-1, 0] < raced.runs[1].loss[-1, 0]
+    assert raced.runs[0].arrived[0] > raced.runs[1].arrived[0]
+    axes = raced.plot()
+    assert list(listed(axes)) == ["first", "lower"]
+    assert axes.get_title().endswith("first is first")
+
+
+@pytest.mark.parametrize(("surface", "lost"), [("bowl", 1e10), ("rosenbrock", 0.1)])
+def test_those_that_do_not_arrive_are_ordered_by_height_and_lost_ones_come_last(surface, lost):
+    rates = {"lost": lost, "low": 2e-5, "lowest": 3e-5, "high": 1e-5}
+    raced = race(surface, dict.fromkeys(rates, "SGD"), steps=20, lr=rates)
+    end = raced.runs[0].loss[-1, 0]
+    assert np.isposinf(end) if surface == "bowl" else np.isnan(end)
+    assert list(listed(raced.plot())) == ["lowest", "low", "high", "lost"]
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({}, "bowl, 30 steps: first is first"),
+        ({"title": "Mine"}, "Mine"),
+        ({"title": ""}, ""),
+    ],
+)
+def test_the_title_says_who_is_first_unless_another_is_given(options, title, bowl):
+    assert bowl.plot(**options).get_title() == title
+
+
+def test_the_title_says_that_none_arrives():
+    axes = race("rosenbrock", ["SGD", "Adam"], steps=3, lr=1e-3).plot()
+    assert axes.get_title() == "rosenbrock, 3 steps: none reaches the goal"
+
+
+def test_another_start_has_its_own_picture():
+    starts = [(-3.0, 2.0), (0.001, 0.0), (4.0, -3.0)]
+    raced = race("bowl", ["SGD", "Adam"], steps=30, lr=0.3, start=starts)
+    for start, at in enumerate(starts):
+        axes = raced.plot(start=start)
+        ring, drawn = tracks(axes)
+        assert np.transpose(ring.get_data()).tolist() == [list(at)]
+        for run, (path, _) in zip(raced.runs, drawn, strict=True):
+            np.testing.assert_array_equal(np.transpose(path.get_data()), run.theta[:, start])
+            arrived, verdict = run.arrived[start], run.verdicts[start]
+            ended = verdict if arrived is None else f"{arrived} steps"
+            assert listed(axes)[run.name][1] == ended
+    for wrong, error in ((3, ValueError), (-1, ValueError), (0.0, TypeError)):
+        with pytest.raises(error, match="start must be"):
+            raced.plot(start=wrong)
+
+
+def test_each_start_has_its_own_verdict():
+    raced = race("saddle", "SGD", steps=20, lr=0.01, start=[(0, 0), (1.5, 1.5)])
+    ends = [listed(raced.plot(start=start))["SGD"][1] for start in (0, 1)]
+    assert ends == ["stuck at a saddle", "still moving"]
+
+
+@pytest.mark.parametrize("lr", [0.04, 0.123457, 1e-5, 1.2345e-5, 0.0, schedulers.Constant(0.04)])
+def test_the_list_gives_a_constant_rate_as_a_number(lr):
+    axes = race("bowl", "SGD", steps=9, lr=lr).plot()
+    rate = schedulers.as_schedule("", "", lr)(0)
+    assert float(listed(axes)["SGD"][0]) == pytest.approx(rate, rel=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("lr", "shown"),
+    [
+        (schedulers.CosineDecay(0.1, 9), "falls"),
+        (schedulers.ExponentialDecay(0.1, 0.9), "falls"),
+        (schedulers.CoolDown(0.1, 2, 4), "falls"),
+        (schedulers.Hold(schedulers.LinearDecay(0.1, 9), 3), "falls"),
+        (schedulers.WarmUp(0.1, 9), "varies"),
+        (schedulers.Triangular(0.1, 0.2, 3), "varies"),
+        (schedulers.PiecewiseConstant([3], [0.1, 0.2]), "varies"),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_the_list_says_whether_a_rate_falls_or_varies(lr, shown):
+    axes = race("bowl", "SGD", steps=9, lr=lr).plot()
+    assert listed(axes)["SGD"][0] == shown
+
+
+STANDS = {"start": (0, 0), "lr": 0.1}  # at a saddle, where no rule moves
+
+
+@pytest.mark.parametrize(
+    ("surface", "optimizers", "options"),
+    [
+        ("beale", list(style.LOOKS), {"steps": 20}),
+        ("saddle", list(style.LOOKS), {"steps": 9, **STANDS}),
+        ("styblinski-tang", list(style.LOOKS)[:8], {"steps": 9}),
+        ("saddle", ["SGD", PARTIAL], {"steps": 9, **STANDS}),
+        ("styblinski-tang", {"Adam with a rate of its own, and more": "Adam"}, {"steps": 9}),
+        ("bowl", {"first": "SGD", "": "Adam"}, {"steps": 9, "lr": 1.2345e-5}),
+    ],
+    ids=["13 rules", "13 verdicts", "long title", "options", "long label", "long rate"],
+)
+def test_no_text_of_a_race_lies_on_another_or_leaves_the_picture(surface, optimizers, options):
+    check_texts(race(surface, optimizers, **options).plot().figure)
+
+
+def test_a_race_that_diverges_far_out_is_drawn():
+    raced = race("rosenbrock", ["SGD", "Momentum", "NAG"], steps=300, lr=0.1)
+    assert set(itertools.chain(*(run.verdicts for run in raced.runs))) == {"diverged"}
+    axes = raced.plot()
+    axes.figure.canvas.draw()
+    assert np.clip(axes.get_xlim(), -2, 2).tolist() == list(axes.get_xlim())
+    assert np.clip(axes.get_ylim(), -1, 3).tolist() == list(axes.get_ylim())
+
+
+def test_a_race_of_one_step_and_one_without_minima_are_drawn():
+    (run,) = (raced := race("bowl", "SGD", steps=1, lr=0.1)).runs
+    [(path, _)] = tracks(raced.plot())[1]
+    np.testing.assert_array_equal(np.transpose(path.get_data()), run.theta[:, 0])
+    slope = Surface(lambda x, y: x + 2 * y)
+    axes = race(slope, "SGD", steps=5).plot()
+    assert not any(len(line.get_xdata()) for line in axes.get_lines() if line.get_label() == "goal")
+    assert axes.get_title() == "your function, 5 steps: SGD, still moving"
+    assert (
+        race(slope, ["SGD", "Adam"], steps=5).plot().get_title()
+        == "your function, 5 steps, no goal"
+    )
+    assert listed(axes) == {"SGD": ("0.01", "still moving")}
+    axes.figure.canvas.draw()
+
+
+def test_a_flat_surface_is_drawn():
+    axes = race(lambda x, y: 0 * x * y + 1, "SGD", steps=2).plot()
+    axes.figure.canvas.draw()
+    assert listed(axes)["SGD"][0] == "0.01"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".svg", ".pdf"])
+def test_a_picture_of_a_race_is_written_as_its_name_says(suffix, bowl, tmp_path):
+    path = tmp_path / f"race{suffix}"
+    axes = bowl.plot(path)
+    assert path.read_bytes()[:5] == {".svg": b"<?xml", ".pdf": b"%PDF-"}.get(suffix, b"\x89PNG\r")
+    if suffix == ".png":
+        assert pyplot.imread(path).shape[:2] == (560, 1000)
+    assert axes.get_title() == bowl.plot().get_title()
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("race.jpg", ValueError, "plot: the name must end in .png, .svg, .pdf"),
+        ("race", ValueError, "got "),
+        ("no/race.png", FileNotFoundError, "plot: .* can't be written .there is no folder"),
+        ("folder.png", IsADirectoryError, "it is a folder"),
+    ],
+)
+def test_a_picture_that_can_not_be_written_says_why(name, error, words, bowl, tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(error, match=words):
+        bowl.plot(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder.png"]
+
+
+def test_a_picture_that_fails_leaves_the_file_as_it_was(bowl, tmp_path, monkeypatch):
+    path = tmp_path / "race.png"
+    path.write_text("kept")
+    axes = bowl.plot()
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(axes, "draw", full)
+    with pytest.raises(OSError, match=r"plot: .* can't be written \(No space left on device"):
+        plots.save(axes.figure, path)
+    assert path.read_text() == "kept"
+
+
+def test_pictures_are_white_whatever_the_user_has_set(bowl):
+    with pyplot.style.context("dark_background"):
+        for axes in (bowl.plot(), SCHEDULES[0].plot(9), history().plot()[0]):
+            assert colors.to_hex(axes.figure.get_facecolor()) == "#ffffff"
+            assert colors.to_hex(axes.get_facecolor()) == "#ffffff"
+
+
+def test_a_picture_leaves_the_settings_of_the_user_as_they_are(bowl, tmp_path):
+    with mpl.rc_context({"font.size": 7, "lines.linewidth": 9, "savefig.dpi": 50}):
+        before = dict(mpl.rcParams)
+        bowl.plot(tmp_path / "race.png")
+        SCHEDULES[0].plot(9)
+        assert dict(mpl.rcParams) == before
+    assert pyplot.imread(tmp_path / "race.png").shape[:2] == (560, 1000)

@@ -1,0 +1,443 @@
+"""The walkthrough's page in a real browser: it plays, and its numbers are the tape's."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from browsing import DESKTOP, press
+
+import minidl as dl
+from minidl.__main__ import lesson
+from minidl._format import plain
+from minidl.walkthrough import parts as _parts
+
+PHONE = {"width": 360, "height": 740}
+
+
+def step_of(tab):
+    """Where the page says that it is."""
+    return tab.locator("#count").inner_text()
+
+
+def titles(locator):
+    """What the elements say when pointed at: numbers, with all their digits."""
+    return locator.evaluate_all("all => all.map(element => element.title)")
+
+
+def counted(tab):
+    """The number of steps."""
+    return int(step_of(tab).split()[-1])
+
+
+# --- the numbers --------------------------------------------------------------------------------
+
+
+STEP = """step => [
+    document.getElementById('count').innerText, step.querySelector('h2').innerText, step.innerText,
+    [...step.querySelectorAll('section.card:has(figure)')].map(card =>
+        [...card.querySelectorAll('figure')].map(figure =>
+            [...figure.querySelectorAll('.cell')].map(cell => cell.title))),
+]"""
+
+
+def test_every_step_shows_its_words_and_the_tapes_numbers(opened):
+    walk = lesson()
+    tab = opened(walk)
+    cells = 0
+    last = counted(tab)
+    for number, step in enumerate(walk.story.steps, 1):
+        count, title, text, cards = tab.locator("#step").evaluate(STEP)
+        assert count == f"step {number} of {last}"
+        assert title == step.title
+        assert step.words in text
+        for figures, part in zip(cards, step.parts, strict=True):
+            operands = [*part.operands, *[part.result] * bool(part.result)]
+            assert figures == [[str(x) for x in operand.data.flat] for operand in operands]
+            cells += sum(map(len, figures))
+        press(tab, "ArrowRight")
+    assert cells > 150
+
+
+def test_the_numbers_of_a_node_are_the_models_own(opened):
+    model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
+    optimizer = dl.optim.Adam(model, lr=0.1)
+    before = model.dense1.weight.data.copy()
+    with dl.trace() as walk:
+        dl.losses.mse(model(np.ones((3, 2))), np.zeros((3, 1))).backward()
+        optimizer.step()
+    tab = opened(walk)
+    tab.get_by_role("button", name="dense1.weight, parameter").click()
+    dialog = tab.get_by_role("dialog")
+    shown = titles(dialog.locator(".cell"))
+    arrays = before, model.dense1.weight.grad, model.dense1.weight.data
+    assert shown == [str(x) for array in arrays for x in array.flat]
+    press(tab, "Escape")
+    assert not dialog.is_visible()
+
+
+def test_a_chosen_entry_shows_how_it_was_made_and_lights_what_it_was_made_from(opened):
+    walk = lesson()
+    tab = opened(walk)
+    (part,) = walk.story.steps[0].parts
+    result = tab.locator("figure.result")
+    for at in np.ndindex(2, 2):
+        name = f"y[{_parts.at_text(at)}] ="
+        result.get_by_role("button", name=name).click()
+        assert tab.locator(".worked").inner_text().endswith(plain(part.worked(at)))
+        used = tab.locator(".cell.used").evaluate_all("all => all.map(cell => cell.dataset.index)")
+        i, j = at
+        assert used == [f"{i}, 0", f"{i}, 1", f"0, {j}", f"1, {j}", f"{j}"]
+
+
+def test_what_is_not_finite_stays_red_when_chosen(opened):
+    w = dl.Tensor([1.0, np.nan, np.inf], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        (w * 2.0).sum().backward()
+    tab = opened(walk, motion="reduce")
+    red = tab.locator(".operand .odd").first.evaluate("cell => getComputedStyle(cell).color")
+    for i, shown in enumerate(["rgb(0, 114, 178)", red, red]):
+        cell = tab.locator("figure.result").get_by_role("button", name=f"y[{i}] =")
+        cell.click()
+        tab.mouse.move(0, 0)
+        assert cell.evaluate("cell => getComputedStyle(cell).backgroundColor") == shown
+
+
+@pytest.mark.parametrize(
+    ("lr", "change"), [(0.5, "green"), (2, "none"), (3, "orange"), (1e10, "orange")]
+)
+def test_a_loss_is_green_if_it_fell_and_orange_if_it_rose_or_is_no_number(opened, lr, change):
+    w = dl.Tensor([1e10], requires_grad=True, name="w")
+    optimizer = dl.optim.SGD([w], lr=lr)
+    with dl.trace() as walk:
+        (w * w - 0.5 * (w * w)).sum().backward()
+        optimizer.step()  # w turns into (1 − lr) w: smaller, −w, larger, beyond all bounds
+    tab = opened(walk)
+    press(tab, "End")
+    ink, arrow, after = (
+        tab.locator(f".loss {part}").evaluate("element => getComputedStyle(element).color")
+        for part in (".before .number", "> i", ".after .number")
+    )
+    redness = float(after.split()[1]) if after.startswith("oklab") else 0.0
+    assert {"green": redness < -0.05, "orange": redness > 0.05, "none": after == ink}[change]
+    assert (arrow == after) == (change == "orange")
+
+
+# --- by keyboard, button and slider -------------------------------------------------------------
+
+
+def test_arrow_keys_go_to_the_end_and_back(opened):
+    tab = opened(lesson())
+    last = counted(tab)
+    press(tab, "ArrowRight", last + 3)
+    assert step_of(tab) == f"step {last} of {last}"
+    assert tab.locator("#phase").inner_text() == "Summary"
+    press(tab, "ArrowLeft", last + 3)
+    assert step_of(tab) == f"step 1 of {last}"
+    press(tab, "End")
+    assert step_of(tab) == f"step {last} of {last}"
+    press(tab, "Home")
+    assert step_of(tab) == f"step 1 of {last}"
+
+
+def test_the_space_bar_plays_and_pauses(opened):
+    tab = opened(lesson())
+    press(tab, "Space")
+    assert tab.get_by_role("button", name="Pause").is_visible()
+    tab.clock.run_for(2 * 2800 + 100)
+    assert step_of(tab).startswith("step 3 ")
+    press(tab, "Space")
+    tab.clock.run_for(10 * 2800)
+    assert step_of(tab).startswith("step 3 ")
+
+
+def test_playing_stops_at_the_end(opened):
+    tab = opened(lesson())
+    last = counted(tab)
+    tab.get_by_role("button", name="Play").click()
+    tab.clock.run_for(2800 * (last + 2))
+    assert step_of(tab) == f"step {last} of {last}"
+    assert tab.get_by_role("button", name="Play").is_visible()
+
+
+def test_buttons_slider_phases_and_address_lead_to_steps(opened):
+    tab = opened(lesson(), at="#step-3")
+    last = counted(tab)
+    assert step_of(tab).startswith("step 3 ")
+    tab.get_by_role("button", name="Next step").click()
+    assert step_of(tab).startswith("step 4 ")
+    tab.get_by_role("button", name="Previous step").click()
+    assert step_of(tab).startswith("step 3 ")
+    tab.get_by_role("button", name="Backward", exact=True).click()
+    assert step_of(tab).startswith("step 5 ")
+    assert tab.url.endswith("#step-5")
+    tab.locator("#scrub").fill(str(last - 1))
+    assert step_of(tab).startswith(f"step {last} ")
+
+
+def test_a_screen_reader_hears_each_step(opened):
+    walk = lesson()
+    tab = opened(walk)
+    press(tab, "ArrowRight")
+    second = walk.story.steps[1]
+    assert tab.locator("[aria-live=polite]").inner_text() == f"{second.title}. {second.words}"
+    nameless = tab.locator("button:visible, [role=button], input").evaluate_all(
+        "all => all.filter(e => !e.ariaLabel && !(e.tagName === 'BUTTON' && e.innerText.trim()))"
+        ".map(e => e.outerHTML)"
+    )
+    assert nameless == []
+
+
+def test_a_node_opens_by_keyboard(opened):
+    tab = opened(lesson())
+    tab.get_by_role("button", name="tanh1, tanh").focus()
+    press(tab, "Enter")
+    assert tab.get_by_role("dialog").get_by_role("heading", name="tanh1").is_visible()
+
+
+def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(opened):
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
+    optimizer = dl.optim.SGD([w], lr=0.1)
+    with dl.trace() as walk:
+        for _ in range(2):
+            optimizer.zero_grad()
+            (w * w).sum().backward()
+            optimizer.step()
+    tab = opened(walk)
+    phases = []
+    for _ in range(counted(tab)):
+        phases.append(tab.locator("#phase").inner_text().lower())
+        press(tab, "ArrowRight")
+    runs = [0, *(i for i, (a, b) in enumerate(pairwise(phases), 1) if a != b)]
+    order = ["forward", "backward", "update"] * 2 + ["summary"]
+    assert [phases[i] for i in runs] == order
+    stripes = tab.locator("#track").evaluate("track => track.style.getPropertyValue('--stripes')")
+    assert re.findall(r"--(\w+)", stripes) == order
+    for phase in dict.fromkeys(order):
+        starts = [i for i in runs if phases[i] == phase]
+        press(tab, "Home")
+        for start in [*starts, *starts][phase == "forward" :]:
+            tab.locator(f"#phases .{phase}").click()
+            assert step_of(tab).startswith(f"step {start + 1} ")
+            if phase in ("forward", "backward"):
+                press(tab, "ArrowRight")  # from within a run, too, the next one is the next
+
+
+def test_the_space_bar_plays_after_a_click_but_presses_what_the_keyboard_reached(opened):
+    tab = opened(lesson())
+    forth = tab.get_by_role("button", name="Next step")
+    forth.click()
+    press(tab, "Space")
+    assert step_of(tab).startswith("step 2 ")
+    assert tab.get_by_role("button", name="Pause").is_visible()
+    press(tab, "Space")
+    forth.focus()
+    press(tab, "Space", 2)
+    assert step_of(tab).startswith("step 4 ")
+    assert tab.get_by_role("button", name="Play").is_visible()
+
+
+# --- the graph ----------------------------------------------------------------------------------
+
+
+def lit(tab, mark):
+    """The names of the boxes that are lit up."""
+    return tab.locator(f".node.{mark} .title").all_text_contents()
+
+
+def test_boxes_light_up_forward_then_backward_then_at_the_update(opened):
+    tab = opened(lesson())
+    assert set(lit(tab, "computed")) == {"x", "dense1.weight", "dense1.bias", "dense1"}
+    assert lit(tab, "now") == ["dense1"]
+    press(tab, "ArrowRight", 3)
+    assert len(lit(tab, "computed")) == 10
+    assert lit(tab, "flowed-back") == []
+    press(tab, "ArrowRight", 2)
+    assert {"loss", "dense2", "dense2.weight", "dense2.bias"} == set(lit(tab, "flowed-back"))
+    press(tab, "End")
+    parameters = {f"dense{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")}
+    assert set(lit(tab, "updated")) == parameters
+
+
+def test_no_gradient_flows_to_frozen_layers(opened):
+    model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
+    model.dense1.weight.requires_grad = model.dense1.bias.requires_grad = False
+    with dl.trace() as walk:
+        dl.losses.mse(model(np.ones((3, 2))), np.zeros((3, 1))).backward()
+    tab = opened(walk, at="#step-6")
+    assert lit(tab, "now") == ["dense2"]
+    ends = tab.locator(".edge.now").evaluate_all(
+        "edges => edges.map(edge => document.querySelector("
+        "`[data-node='${edge.dataset.from}'] .title`).textContent)"
+    )
+    assert set(ends) == {"dense2.weight", "dense2.bias"}
+
+
+ARROWS = """edges => edges.map(edge => {
+    const head = edge.querySelector('.head');
+    const box = head.getBBox();
+    const upward = !head.isPointInFill(new DOMPoint(box.x + 1, box.y + 0.5));
+    const end = edge.dataset[upward ? 'from' : 'to'];
+    const [tip, goal] = [head, document.querySelector(`[data-node='${end}'] rect`)]
+        .map(shape => shape.getBoundingClientRect());
+    return [upward, upward ? tip.top - goal.bottom : goal.top - tip.bottom];
+})"""
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_an_arrow_points_the_way_of_what_flows(opened, motion):
+    tab = opened(lesson(), motion=motion)
+    flowing = 0
+    for _ in range(counted(tab)):
+        backward = tab.locator("#phase").inner_text() == "Backward"
+        arrows = tab.locator(".edge.now").evaluate_all(ARROWS)
+        assert all(upward == backward and abs(gap) < 5 for upward, gap in arrows)
+        assert not any(upward for upward, _ in tab.locator(".edge:not(.now)").evaluate_all(ARROWS))
+        flowing += len(arrows)
+        press(tab, "ArrowRight")
+    assert flowing > 12
+
+
+def test_without_a_graph_the_step_takes_the_width(opened):
+    with dl.trace() as walk:
+        pass
+    tab = opened(walk)
+    assert not tab.locator("#graph").is_visible()
+    assert tab.locator("#step").bounding_box()["width"] > 0.9 * DESKTOP["width"]
+
+
+# --- wherever it is opened ----------------------------------------------------------------------
+
+
+def large():
+    """A walkthrough with arrays too large to be shown whole."""
+    model = dl.nn.MLP([300, 20, 3], rng=0)
+    x = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
+    with dl.trace() as walk:
+        dl.losses.cross_entropy(model(x), np.arange(40) % 3).backward()
+    return walk, model
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_no_step_is_wider_than_the_screen(opened, size):
+    for walk in (lesson(), large()[0]):
+        tab = opened(walk, size=size)
+        for _ in range(counted(tab)):
+            width = tab.evaluate("document.documentElement.scrollWidth")
+            assert width <= size["width"]
+            press(tab, "ArrowRight")
+
+
+def test_light_and_dark_follow_the_system_and_the_button(opened):
+    tab = opened(lesson(), colours="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = tab.evaluate(ground)
+    tab.get_by_role("button", name="Light or dark").click()
+    assert tab.evaluate(ground) != dark
+    tab.emulate_media(color_scheme="light")
+    light = tab.evaluate(ground)
+    assert sum(map(int, light[4:-1].split(","))) > 3 * 200
+    assert sum(map(int, dark[4:-1].split(","))) < 3 * 60
+
+
+def test_print_shows_the_graph_and_the_whole_text_but_no_controls(opened):
+    walk = lesson()
+    tab = opened(walk)
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("#text pre").is_visible()
+    assert tab.locator("#text pre").inner_text().strip() == str(walk).strip()
+    assert tab.locator(".minidl-graph").is_visible()
+    assert not tab.locator("#controls").is_visible()
+
+
+def test_without_scripts_the_graph_and_the_text_are_there(opened_without_scripts):
+    walk = lesson()
+    tab = opened_without_scripts(walk)
+    assert tab.locator(".minidl-graph").is_visible()
+    assert str(walk).splitlines()[-1] in tab.locator("#text pre").inner_text()
+
+
+def test_a_notebooks_frame_plays(opened):
+    walk = lesson()
+    tab = opened(walk)
+    tab.set_content(walk._repr_html_())
+    frame = tab.frame_locator("iframe")
+    frame.get_by_role("button", name="Next step").click()
+    assert frame.locator("#count").inner_text().startswith("step 2 ")
+
+
+def test_any_entry_of_a_large_array_opens(opened):
+    walk, model = large()
+    tab = opened(walk)
+    tab.get_by_role("button", name="dense1.weight, parameter").click()
+    value = tab.get_by_role("dialog").locator("figure").first
+    value.get_by_role("textbox").fill("(123, 7)")
+    own = value.locator(".own")
+    exact = str(model.dense1.weight.data[123, 7])
+    assert own.locator(".number").first.get_attribute("title") == exact
+    assert 'walk.explain("dense1.weight", (123, 7))' in own.inner_text()
+    value.get_by_role("textbox").fill("300, 7")
+    assert not value.get_by_role("textbox").evaluate("field => field.validity.valid")
+
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
+
+
+def test_hostile_names_stay_text(opened):
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name=HOSTILE)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+    tab = opened(walk)
+    assert HOSTILE in tab.locator("#step").inner_text()
+    assert tab.locator("#step img, #drawing img, #text img").count() == 0
+    press(tab, "ArrowRight", counted(tab))
+    tab.locator(".node.parameter").click()
+    assert tab.get_by_role("dialog").get_by_role("heading").first.inner_text() == HOSTILE
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_a_heading_takes_two_lines_at_most_and_a_tooltip_the_whole_name(opened, size):
+    name = "weight_" * 430
+    w = dl.Tensor([1.0, 2.0], requires_grad=True, name=name)
+    optimizer = dl.optim.SGD([w], lr=0.1)
+    names = {"w": w, "dl": dl, "optimizer": optimizer}
+    exec(
+        f"""
+with dl.trace() as walk:
+    {name} = (w * w).sum()
+    {name}.backward()
+    optimizer.step()
+""",
+        names,
+    )
+    tab = opened(names["walk"], size=size)
+    cut = set()
+    for _ in range(counted(tab)):
+        headings = tab.locator(":is(h1, h2, h3):visible").evaluate_all(
+            "all => all.map(h => [h.tagName, h.textContent, h.title, h.offsetHeight])"
+        )
+        for tag, text, tooltip, height in headings:
+            assert height < 100
+            if len(text) > 1000:
+                assert tooltip == text
+                cut.add(tag)
+        press(tab, "ArrowRight")
+    assert cut == {"H1", "H2", "H3"}
+    tab.locator(".node.parameter").click()
+    title = tab.get_by_role("dialog").get_by_role("heading").first
+    assert title.get_attribute("title") == name
+    assert title.bounding_box()["height"] < 100
+
+
+def test_ten_thousand_ops_open_and_say_what_is_left_out(opened):
+    w = dl.Tensor([0.5, 1.0], requires_grad=True, name="w")
+    with dl.trace() as walk:
+        h = w
+        for _ in range(5_000):
+            h = h * 0.999 + w
+        h.sum().backward()
+    tab = opened(walk)
+    assert "9,951 of 10,001 ops" in tab.locator("#left-out").inner_text()
+    press(tab, "End")
+    assert tab.locator("#phase").inner_text() == "Summary"
