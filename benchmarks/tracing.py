@@ -68,10 +68,10 @@ def without_hooks(folder):
         text = path.read_text(encoding="utf-8")
         if text.count("active.get()") != count:
             raise SystemExit(f"{name} has other hooks than this benchmark knows: mend HOOKS")
-        asked = r"^( *)if traces and \(watch := active\.get\(\)\):\n(\1    .*\n)+"
+        asked = r"^( *)if observer := active\.get\(\):\n(\1    .*\n)+"
         text = re.sub(asked, "", text, flags=re.MULTILINE)
-        text = text.replace(" and not (traces and active.get())", "")
-        assert "watch" not in text.replace("who watches", "")
+        text = text.replace(" and active.get() is None", "")
+        assert "observer" not in text.replace("_observer", "")
         path.write_text(text, encoding="utf-8")
     return copy.parent
 

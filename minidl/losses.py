@@ -11,9 +11,9 @@ from minidl.tensor import Tensor
 
 REDUCTIONS = ("mean", "sum", "none")
 
-_squared_error = tensor.differentiable(ops.squared_error)
-_logistic_error = tensor.differentiable(ops.logistic_error)
-_softmax_error = tensor.differentiable(ops.softmax_error)
+_mse = tensor.differentiable(ops.mse)
+_binary_cross_entropy = tensor.differentiable(ops.binary_cross_entropy)
+_cross_entropy = tensor.differentiable(ops.cross_entropy)
 
 
 def mse(prediction: Any, target: Any, reduction: str = "mean") -> Tensor:
@@ -26,7 +26,7 @@ def mse(prediction: Any, target: Any, reduction: str = "mean") -> Tensor:
     >>> dl.losses.mse([1.0, 4.0], [1.0, 2.0])
     Tensor(2., dtype=float32)
     """
-    return _squared_error(*_alike("mse", prediction, target, reduction), reduction)
+    return _mse(*_alike("mse", prediction, target, reduction), reduction)
 
 
 def binary_cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> Tensor:
@@ -46,7 +46,7 @@ def binary_cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> T
             "binary_cross_entropy: targets must lie in [0, 1], got values from "
             f"{values.min():g} to {values.max():g}"
         )
-    return _logistic_error(x, t, reduction)
+    return _binary_cross_entropy(x, t, reduction)
 
 
 def cross_entropy(
@@ -86,7 +86,7 @@ def cross_entropy(
     elif t.size and not t.min() >= 0:
         raise ValueError(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}")
     _check_reduction("cross_entropy", reduction, t.size)
-    return _softmax_error(x, t, label_smoothing, reduction)
+    return _cross_entropy(x, t, label_smoothing, reduction)
 
 
 def _alike(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Tensor, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks, tensor
-from minidl._observer import active, traces
+from minidl._observer import active
 from minidl.tensor import Tensor
 
 
@@ -33,8 +33,8 @@ class Module:
     training = True
 
     def __call__(self, *inputs: Any, **options: Any) -> Tensor:
-        if traces and (watch := active.get()):
-            with watch.inside(self):
+        if observer := active.get():
+            with observer.inside(self):
                 return self.forward(*inputs, **options)
         return self.forward(*inputs, **options)
 
@@ -426,7 +426,7 @@ def _through(row: list[Module], parameters: list[Any], rectify: list[bool], x: A
     """What a row of Dense and ReLU makes of x, in one op where x is a matrix that fits."""
     if parameters:
         x = x if isinstance(x, Tensor) else tensor.as_array(x, parameters[0].dtype)
-        if x.ndim == 2 and not (traces and active.get()):  # who watches is to see each layer
+        if x.ndim == 2 and active.get() is None:  # who watches is to see each layer
             try:
                 return tensor.perceptron([x, *parameters], rectify)
             except ValueError:

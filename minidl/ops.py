@@ -23,30 +23,27 @@ from minidl._kernels import special as special_kernels
 def op(
     formula: str,
     *derivatives: str,
-    several: bool = False,
-    joint: bool = False,
-    moves: bool = False,
-    called: str = "",
-    **letters: Callable,
+    variadic: bool = False,
+    fused_vjp: bool = False,
+    movement: bool = False,
+    symbols: dict[str, Callable[..., Any]] | None = None,
 ) -> Callable[[Callable], Callable]:
     """Mark a function as an op: attach its formula and one derivative per differentiable input.
 
-    The number of derivatives is the number of inputs; an op of `several` takes a list of them,
-    under one derivative. Both are put into the docstring, below its first line, and are what a
-    walkthrough shows and works out: `minidl._formulas` says how they are read. `letters` says what
-    stands in them and is neither an input nor an option, as a function of these; an op that only
-    `moves` entries to other places may say it in words. `called` is the name that users know, where
-    it is another than the function's.
-
-    A `joint` op has one VJP, of g and of which products are wanted, that returns those of all
-    inputs, each in its input's shape and dtype and in an array of its own.
+    formula    the value, y = …
+    derivatives  for each input x the VJP, ∂x = …
+    variadic   it takes a list of inputs, under one derivative
+    fused_vjp  it returns one VJP of g and of which inputs need a gradient, that gives the
+               gradients of all, each in its input's shape and dtype and in an array of its own
+    movement   it only moves entries to other places, and its formula may be words
+    symbols    what stands in the formulas and is neither an input nor an option, as a function of
+               these
     """
 
     def mark(function: Any) -> Any:
         function.formula, function.derivatives = formula, derivatives
-        function.inputs, function.joint = None if several else len(derivatives), joint
-        function.moves, function.letters = moves, letters
-        function.called = called or function.__name__
+        function.variadic, function.fused_vjp, function.movement = variadic, fused_vjp, movement
+        function.symbols = symbols or {}
         lines = "\n        ".join((formula, *derivatives))
         first, _, rest = (function.__doc__ or "").partition("\n")
         function.__doc__ = f"{first}\n\n        {lines}\n{rest}"
@@ -145,7 +142,7 @@ def matmul(a, b, /):
     return y, lambda g: full(g) @ columns.swapaxes(-1, -2), vjp_b
 
 
-@op("y = x @ W + b", "∂x = g @ Wᵀ", "∂W = xᵀ @ g", "∂b = Σᵢ g", joint=True)
+@op("y = x @ W + b", "∂x = g @ Wᵀ", "∂W = xᵀ @ g", "∂b = Σᵢ g", fused_vjp=True)
 def dense(x, w, b, /):
     """A fully connected layer: x (n, in), W (in, out), b (out,) → y (n, out)."""
     return _layer(x, w, b, rectify=False)
@@ -185,8 +182,8 @@ def _layer(x, w, b, rectify):
 @op(
     "y = f(… f(x W₁ + b₁) … Wₙ + bₙ)",
     "∂x = δ₁ W₁ᵀ,  ∂Wᵢ = xᵢᵀ δᵢ,  ∂bᵢ = Σ δᵢ,  δₙ = g f′,  δᵢ = δᵢ₊₁ Wᵢ₊₁ᵀ f′",
-    several=True,
-    joint=True,
+    variadic=True,
+    fused_vjp=True,
 )
 def perceptron(arrays, /, rectify):
     """Layers one after the other: x, W₁, b₁, W₂, b₂, …, and for each whether it rectifies."""
@@ -336,7 +333,6 @@ def leaky_relu(x, /, slope=0.01):
 @op(
     "y = x if x > 0 else α (eˣ − 1)",
     "∂x = g if x > 0 else g α eˣ",
-    α=lambda x, alpha: alpha,
 )
 @tails_may_vanish
 def elu(x, /, alpha=1.0):
@@ -567,7 +563,7 @@ def log_softmax(x, /, axis=-1):
 # --- shape --------------------------------------------------------------------------------------
 
 
-@op("y = x in another shape", "∂x = g in the shape of x", moves=True)
+@op("y = x in another shape", "∂x = g in the shape of x", movement=True)
 def reshape(x, /, shape):
     """The same entries, in C order, in another shape; one length may be −1.
 
@@ -578,7 +574,7 @@ def reshape(x, /, shape):
     return np.reshape(x, shape), lambda g: np.reshape(g, x.shape)
 
 
-@op("y = x with its axes permuted", "∂x = g with its axes put back", moves=True)
+@op("y = x with its axes permuted", "∂x = g with its axes put back", movement=True)
 def transpose(x, /, axes=None):
     """The axes in another order; reversed if none is given.
 
@@ -589,7 +585,7 @@ def transpose(x, /, axes=None):
     return np.transpose(x, axes), lambda g: np.transpose(g, inverse)
 
 
-@op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both", moves=True)
+@op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both", movement=True)
 def getitem(x, /, key):
     """Part of an array, by NumPy's indexing rules."""
     parts = key if isinstance(key, tuple) else (key,)
@@ -615,8 +611,8 @@ def _slice_of(start, stop, axis):
 @op(
     "y = the arrays one after the other",
     "∂xᵢ = the slice of g that xᵢ became",
-    several=True,
-    moves=True,
+    variadic=True,
+    movement=True,
 )
 def concatenate(arrays, /, axis=0):
     """A list of arrays joined along an existing axis.
@@ -629,7 +625,7 @@ def concatenate(arrays, /, axis=0):
     return y, *(_slice_of(start, stop, axis) for start, stop in itertools.pairwise(ends))
 
 
-@op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", several=True, moves=True)
+@op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", variadic=True, movement=True)
 def stack(arrays, /, axis=0):
     """A list of arrays of one shape joined along a new axis.
 
@@ -669,8 +665,8 @@ def _given_away(gradient, again):
     return vjp
 
 
-@op("L = reduction((p − t)²)", "∂p = 2 g (p − t) / n", "∂t = −2 g (p − t) / n", called="mse")
-def squared_error(p, t, /, reduction):
+@op("L = reduction((p − t)²)", "∂p = 2 g (p − t) / n", "∂t = −2 g (p − t) / n")
+def mse(p, t, /, reduction):
     """The squared error of predictions p and targets t of one shape, then its mean or sum."""
     scale = 1 / p.size if reduction == "mean" else 1.0
     done = reduction != "none" and loss_kernels.squared_error(p, t, scale)
@@ -687,10 +683,9 @@ def squared_error(p, t, /, reduction):
     "L = reduction(ln(1 + eˣ) − t x)",
     "∂x = g (σ(x) − t) / n",
     "∂t = −g x / n",
-    called="binary_cross_entropy",
 )
 @tails_may_vanish
-def logistic_error(x, t, /, reduction):
+def binary_cross_entropy(x, t, /, reduction):
     """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum."""
     losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
     loss, scale = _reduce(losses, reduction)
@@ -712,10 +707,9 @@ def _as_probabilities(x, target, smoothing, reduction):
 @op(
     "L = reduction(−Σₖ t ln softmax(x))",
     "∂x = g (softmax(x) Σₖ t − t) / n",
-    called="cross_entropy",
-    t=_as_probabilities,
+    symbols={"t": _as_probabilities},
 )
-def softmax_error(x, /, target, smoothing, reduction):
+def cross_entropy(x, /, target, smoothing, reduction):
     """The cross-entropy of rows of logits against labels or rows of probabilities.
 
     One pass of a compiled kernel over the logits makes the losses and the gradient together.

@@ -24,7 +24,7 @@ from numpy import ndarray
 from minidl import _checks, _graph_picture, ops
 from minidl._checks import describe
 from minidl._kernels.system import untrack
-from minidl._observer import active, traces
+from minidl._observer import active
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype = np.dtype(np.float32)
@@ -132,14 +132,14 @@ class Node:
     gradient, for an input that is no tensor None.
     """
 
-    __slots__ = ("dtype", "edges", "joint", "name", "number", "shape", "vjps")
+    __slots__ = ("dtype", "edges", "fused_vjp", "name", "number", "shape", "vjps")
     name: str  # the op's
     number: int  # the younger, the smaller
     shape: tuple[int, ...]
     dtype: np.dtype
     edges: list[Any]
     vjps: list[Callable] | None  # None once the graph is freed
-    joint: bool  # whether there is one VJP for all inputs
+    fused_vjp: bool  # whether there is one VJP for all inputs
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
@@ -151,7 +151,8 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
 
 def differentiable(function: Any) -> Callable[..., Tensor]:
     """Let an op take tensors, or whatever becomes one, and record what it did."""
-    name, inputs, joint = function.__name__, function.inputs, function.joint
+    name, fused_vjp = function.__name__, function.fused_vjp
+    inputs = None if function.variadic else len(function.derivatives)
     convert = _operand if inputs == 2 else as_array
 
     @functools.wraps(function)
@@ -202,14 +203,14 @@ def differentiable(function: Any) -> Callable[..., Tensor]:
             result._requires_grad = True
             result._node = node = _new(Node)
             node.name, node.shape, node.dtype = name, value.shape, value.dtype
-            node.number, node.joint = next(_numbers), joint
+            node.number, node.fused_vjp = next(_numbers), fused_vjp
             node.edges, node.vjps = edges, vjps
             untrack(node, edges, vjps)  # a graph makes no cycles, so the collector need not look
         else:
             result._requires_grad = False
             result._node = None
-        if traces and (watch := active.get()):
-            watch.op(function, tensors, arrays, extra, options, result)
+        if observer := active.get():
+            observer.op(function, tensors, arrays, extra, options, result)
         return result
 
     return apply
@@ -427,8 +428,8 @@ class Tensor:
         array(6., dtype=float32)
         """
         g = seed = self._seed(grad)
-        if traces and (watch := active.get()):
-            watch.begin_backward()
+        if observer := active.get():
+            observer.begin_backward()
         if np.geterr()["under"] == "ignore":
             leaves = self._propagate(g, retain_graph)
         else:  # what vanishes is 0, whatever np.errstate the caller set
@@ -440,8 +441,8 @@ class Tensor:
                     f"the .grad that {describe(leaf)} had before has shape {np.shape(leaf.grad)}; "
                     "call zero_grad() first"
                 )
-        if traces and (watch := active.get()):
-            watch.backward(self, seed, leaves)
+        if observer := active.get():
+            observer.end_backward(self, seed, leaves)
         for leaf, g in leaves:
             leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
 
@@ -463,7 +464,7 @@ class Tensor:
                     "backward(retain_graph=True)."
                 )
             products: Any = node.vjps
-            if node.joint:
+            if node.fused_vjp:
                 asked = [type(edge) is Node or (edge and edge[2]) for edge in node.edges]
                 products = node.vjps[0](g, asked)
             for edge, product in zip(node.edges, products, strict=True):
@@ -481,7 +482,7 @@ class Tensor:
                         )
                     if not wanted:
                         continue
-                if not node.joint:
+                if not node.fused_vjp:
                     product = product(g)
                     value = edge if target is edge else target._data
                     if type(product) is not ndarray:

@@ -42,9 +42,9 @@ PUBLIC = {
     "where": lambda a, b, condition: dl.where(condition, a, b),
     "concatenate": lambda *xs, axis: dl.concatenate(xs, axis),
     "stack": lambda *xs, axis: dl.stack(xs, axis),
-    "squared_error": dl.losses.mse,
-    "logistic_error": dl.losses.binary_cross_entropy,
-    "softmax_error": lambda x, target, smoothing, reduction: dl.losses.cross_entropy(
+    "mse": dl.losses.mse,
+    "binary_cross_entropy": dl.losses.binary_cross_entropy,
+    "cross_entropy": lambda x, target, smoothing, reduction: dl.losses.cross_entropy(
         x, target, reduction, label_smoothing=smoothing
     ),
 }
@@ -110,9 +110,9 @@ CASES = {  # for each op the inputs and options that it is walked with
     ],
     "concatenate": [([N(2, 3), N(1, 3)], {"axis": 0}), ([N(2, 1), N(2, 2), N(2, 3)], {"axis": -1})],
     "stack": [([N(2, 3), N(2, 3) + 1], {"axis": axis}) for axis in (0, 1, -1)],
-    "squared_error": [([N(3, 2), P(3, 2)], form) for form in FORMS],
-    "logistic_error": [([N(3, 2), P(3, 2)], form) for form in FORMS],
-    "softmax_error": [
+    "mse": [([N(3, 2), P(3, 2)], form) for form in FORMS],
+    "binary_cross_entropy": [([N(3, 2), P(3, 2)], form) for form in FORMS],
+    "cross_entropy": [
         ([x], {"target": target, "smoothing": smoothing, **form})
         for form in FORMS
         for smoothing in (0.0, 0.1)

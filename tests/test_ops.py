@@ -55,9 +55,9 @@ def check(name, reference, *arrays, **options):
 
 def check_rules(function, inputs, g, options):
     """One VJP per input, which gives g, a view of it or an array of its own, in g's dtype."""
-    of_a_list = function.inputs is None
+    of_a_list = function.variadic
     value, *vjps = function(*([inputs] if of_a_list else inputs), **options)
-    if function.joint:
+    if function.fused_vjp:
         everything = [True] * len(inputs)
         (joint,) = vjps
         vjps = [lambda g, i=i: joint(g, everything)[i] for i in range(len(inputs))]
@@ -441,18 +441,18 @@ def reduced(losses, reduction):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @given(shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=3), seed=SEEDS)
 @fewer
-def test_squared_error_agrees_with_its_formula(reduction, shape, seed):
+def test_mse_agrees_with_its_formula(reduction, shape, seed):
     p, t = uniform(seed, shape, shape)
-    check("squared_error", lambda p, t: reduced((p - t) ** 2, reduction), p, t, reduction=reduction)
+    check("mse", lambda p, t: reduced((p - t) ** 2, reduction), p, t, reduction=reduction)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @given(shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=3), seed=SEEDS)
 @fewer
-def test_logistic_error_is_the_cross_entropy_of_two_classes(reduction, shape, seed):
+def test_binary_cross_entropy_is_the_cross_entropy_of_two_classes(reduction, shape, seed):
     x, t = uniform(seed, shape, shape)
     check(
-        "logistic_error",
+        "binary_cross_entropy",
         lambda x, t: reduced(
             t * np.log(1 + np.exp(-x)) + (1 - t) * np.log(1 + np.exp(x)), reduction
         ),
@@ -467,7 +467,7 @@ def test_logistic_error_is_the_cross_entropy_of_two_classes(reduction, shape, se
 @pytest.mark.parametrize("soft", [True, False])
 @given(shape=hnp.array_shapes(max_dims=3, max_side=4), seed=SEEDS)
 @settings(max_examples=10)
-def test_softmax_error_is_the_cross_entropy_of_the_softmax(reduction, smoothing, soft, shape, seed):
+def test_cross_entropy_is_the_cross_entropy_of_the_softmax(reduction, smoothing, soft, shape, seed):
     rng, classes = np.random.default_rng(seed), shape[-1]
     labels = rng.integers(classes, size=shape[:-1])
     t = rng.dirichlet(np.ones(classes), shape[:-1]) if soft else np.eye(classes)[labels]
@@ -478,7 +478,7 @@ def test_softmax_error_is_the_cross_entropy_of_the_softmax(reduction, smoothing,
 
     x = rng.normal(size=shape)
     target = t if soft else labels
-    check("softmax_error", reference, x, target=target, smoothing=smoothing, reduction=reduction)
+    check("cross_entropy", reference, x, target=target, smoothing=smoothing, reduction=reduction)
 
 
 # --- the edges ----------------------------------------------------------------------------------
@@ -703,7 +703,7 @@ def test_neither_branch_of_where_poisons_the_other():
 def test_every_op_is_checked_in_this_file():
     others = ["where", "matmul", "dense", "perceptron", "concatenate", "stack"]
     others += ["reshape", "transpose", "getitem"]
-    losses = ["squared_error", "logistic_error", "softmax_error"]
+    losses = ["mse", "binary_cross_entropy", "cross_entropy"]
     checked = {name for name, *_ in UNARY}
     assert set(OPS) == checked.union(BINARY, REDUCING, NORMALIZING, others, losses)
 

@@ -2,7 +2,7 @@
 
 from minidl.optim.averaging import average
 from minidl.optim.clipping import clip_grad_norm, clip_grad_value
-from minidl.optim.optimizer import COMMON, LARGEST, LETTERS, Optimizer
+from minidl.optim.optimizer import COMMON, LARGEST, SYMBOLS, Optimizer
 from minidl.optim.rules import (
     FTRL,
     NAG,
@@ -24,10 +24,10 @@ __all__ = [
     "COMMON",
     "FTRL",
     "LARGEST",
-    "LETTERS",
     "NAG",
     "RULES",
     "SGD",
+    "SYMBOLS",
     "Adadelta",
     "Adagrad",
     "Adam",

@@ -22,7 +22,7 @@ import numpy as np
 from minidl import _checks
 from minidl._checks import describe
 from minidl._kernels import optim as kernels
-from minidl._observer import active, traces
+from minidl._observer import active
 from minidl.optim import parameters as _parameters
 from minidl.optim.parameters import Group
 from minidl.schedulers import Schedule, check_resumable, resumed
@@ -61,9 +61,9 @@ COMMON = """
     θ ← (1 − ηλ)θ       if λ > 0 and decoupled
 """
 # what the letters of the equations stand for: options, and state with a longer name
-LETTERS = {"η": "lr", "λ": "weight_decay", "ε": "eps", "α": "alpha", "β": "beta", "ρ": "rho"}
-LETTERS |= {"μ": "momentum", "τ": "dampening", "ψ": "momentum_decay", "p": "lr_power"}
-LETTERS |= {"β₁": "betas", "β₂": "betas", "λ₁": "l1", "λ₂": "l2", "ḡ": "g_mean", "Π": "mu_product"}
+SYMBOLS = {"η": "lr", "λ": "weight_decay", "ε": "eps", "α": "alpha", "β": "beta", "ρ": "rho"}
+SYMBOLS |= {"μ": "momentum", "τ": "dampening", "ψ": "momentum_decay", "p": "lr_power"}
+SYMBOLS |= {"β₁": "betas", "β₂": "betas", "λ₁": "l1", "λ₂": "l2", "ḡ": "g_mean", "Π": "mu_product"}
 _flag, _number, _positive = _checks.flag, _within(), _within(above=True)
 _share = _within(high=1, below=True)  # in [0, 1)
 
@@ -96,7 +96,7 @@ class Optimizer:
     }
     adds: dict[str, str] = {}  # the rules it grew out of, and what it added or took over
     equations = ""
-    letters = LETTERS
+    symbols = SYMBOLS
     decoupled = False  # whether weight decay shrinks θ instead of joining g
     slots: dict[str, str | None] = {}
     start: dict[str, str] = {}
@@ -222,7 +222,7 @@ class Optimizer:
         """
         work = []
         for group, columns in zip(self.groups, self._columns, strict=True):
-            lr = self._rate_of(group)
+            lr = self.rate(group)
             for places, params, g, state in self._batches(group.params, columns):
                 w = [p.data for p in params]
                 if not kernels.ready(w, g):
@@ -233,8 +233,8 @@ class Optimizer:
                 f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
                 "first, on a loss that depends on these parameters."
             )
-        if traces and (watch := active.get()):
-            watch.before(self)
+        if observer := active.get():
+            observer.begin_step(self)
         self.t += 1
         for group, lr, ages, places, params, w, g, state in work:
             t = ages[places[0]] + 1
@@ -243,8 +243,8 @@ class Optimizer:
                 ages[i] = t
             for p in params:
                 p.version += 1
-        if traces and (watch := active.get()):
-            watch.after(self)
+        if observer := active.get():
+            observer.end_step(self)
 
     def _batches(self, params: list[Any], columns: dict[str, list[Any]]) -> list[tuple]:
         """(places, parameters, gradients, state), those of one t and equal scalars at a time."""
@@ -287,7 +287,7 @@ class Optimizer:
                 "can't be updated in place. Assign a copy: p.data = p.data.copy()."
             )
 
-    def _rate_of(self, group: Group) -> float:
+    def rate(self, group: Group) -> float:
         if not isinstance(group.lr, Schedule):
             return group.lr
         return _number(type(self).__name__, f"lr of step {self.t}", group.lr(self.t))
@@ -295,7 +295,7 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """The rate of the next step (of the first group); assigning sets it in every group."""
-        return self._rate_of(self.groups[0])
+        return self.rate(self.groups[0])
 
     @lr.setter
     def lr(self, value: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from minidl._checks import describe
 from minidl._kernels import optim as kernels
 from minidl.optim.optimizer import (
-    LETTERS,
+    SYMBOLS,
     Optimizer,
     _betas,
     _flag,
@@ -404,7 +404,7 @@ class FTRL(Optimizer):
         n ← n + g²
         θ ← θ if g = 0 else 0 if |z| ≤ αλ₁ else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂)
     """
-    letters = {**LETTERS, "α": "lr"}
+    symbols = {**SYMBOLS, "α": "lr"}
     options = {
         "lr": (0.1, _rate),
         "beta": (1.0, _number),
@@ -472,7 +472,7 @@ class FTRL(Optimizer):
             )
         indices = np.ascontiguousarray(indices, np.intp)
         self._check_step(parameter, gradient, indices.shape, "sparse_step")
-        lr = self._rate_of(group)
+        lr = self.rate(group)
         kernels.check_indices(indices, parameter.size)
         self.t += 1
         columns["t"][i] += 1

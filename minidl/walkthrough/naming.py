@@ -39,7 +39,7 @@ def give_names(
         own = x.name if isinstance(x, Tensor) else None
         name = paths.get(id(x)) or own or box.name
         if box.made_by:
-            path, kind = box.made_by.path, box.made_by.function.called
+            path, kind = box.made_by.path, box.made_by.function.__name__
             in_module = path if box.made_by in alone else f"{path}.{kind}"
             name = (in_module if path else own) or variable.get(id(x)) or kind
         elif box.gradient_of:

@@ -85,7 +85,7 @@ class _Data:
             nodes[value.key] = {
                 "name": name,
                 "kind": value.kind,
-                "op": value.made_by.function.called if value.made_by else None,
+                "op": value.made_by.function.__name__ if value.made_by else None,
                 "shape": str(value.data.shape),
                 "value": self.array(name, value.data),
                 "gradient": self.maybe(f"gradient by {name}", gradient),

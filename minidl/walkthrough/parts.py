@@ -138,7 +138,7 @@ def _operands(op: Any, equation: Equation | None, scope: Scope | None = None) ->
         return given
     extra = [
         Operand(letter, letter, np.asarray(scope.values[letter]))
-        for letter in (*op.function.letters, *op.options)
+        for letter in (*op.symbols, *op.options)
         if isinstance(scope.values[letter], int | float | np.ndarray)
     ]
     y = Operand(op.equations[0].letter, op.value.name, op.value.data, op.value.key)
@@ -155,7 +155,7 @@ def forward_parts(op: Any) -> list[Part]:
     result = Operand(letter, y.name, y.data, y.key)
     if not op.equations:
         part = Part("", None, op.function.formula, _operands(op, None), result)
-        part.worked = _moved_worker(op, letter) if op.function.moves else None
+        part.worked = _moved_worker(op, letter) if op.function.movement else None
         return [part]
     equation, scope = op.equations[0], op.scope()
     words = [
@@ -260,7 +260,7 @@ def product_parts(flow: Any, i: int) -> Iterator[Part]:
     else:
         derivatives = op.function.derivatives
         part.words = derivatives[min(i, len(derivatives) - 1)]
-        part.worked = _moved_back_worker(flow, i, name) if op.function.moves else None
+        part.worked = _moved_back_worker(flow, i, name) if op.function.movement else None
     if product.shape == x.data.shape:
         part.result = result._replace(key=x.key)
         yield part

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl import _files, nn, optim
-from minidl._observer import active, traces
+from minidl._observer import active
 from minidl.tensor import Tensor, unbroadcast
 from minidl.walkthrough import formulas as _formulas
 from minidl.walkthrough import naming as _naming
@@ -77,14 +77,22 @@ class Op:
     @property
     def letters(self) -> list[str]:
         """What the formula calls the inputs."""
-        if self.function.inputs is None:
+        if self.function.variadic:
             return [f"x{_formulas.subscript(i)}" for i in range(1, len(self.inputs) + 1)]
         return [line.partition(" ")[0][1:] for line in self.function.derivatives]
+
+    @functools.cached_property
+    def symbols(self) -> dict[str, Any]:
+        """What letters of the formulas stand for, beside the inputs."""
+        known = optim.SYMBOLS.items()
+        values = {x: self.options[name] for x, name in known if name in self.options}
+        made = self.function.symbols.items()
+        return values | {x: f(*self.arrays(), **self.options) for x, f in made}
 
     def run(self, arrays: list[Any]) -> Any:
         """The op's value for other inputs."""
         function = self.function
-        given = [arrays] if function.inputs is None else arrays
+        given = [arrays] if function.variadic else arrays
         return np.asarray(function(*given, **self.options)[0])
 
     def cost(self) -> int:
@@ -100,7 +108,7 @@ class Op:
     @functools.cached_property
     def equations(self) -> list[Equation]:
         """The formula and the derivatives; nothing if they are words rather than formulas."""
-        if self.function.moves or self.function.inputs is None:
+        if self.function.movement or self.function.variadic:
             return []
         lines = (self.function.formula, *self.function.derivatives)
         form = self.options.get("reduction", "mean")
@@ -113,8 +121,7 @@ class Op:
         """What the letters of the equations stand for."""
         arrays, forward = self.arrays(), self.equations[0]
         values = {**self.options, **dict(zip(self.letters, arrays, strict=True))}
-        for letter, function in self.function.letters.items():
-            values[letter] = function(*arrays, **self.options)
+        values |= self.symbols
         if forward.tree[0] == "@":  # vectors as matrices of one row, one column
             left, right = (part[1] for part in forward.tree[1:])
             values[left] = np.atleast_2d(values[left])
@@ -255,7 +262,7 @@ class Update:
         named = {**self.options, **self.state, "lr": self.lr, "decoupled": decoupled}
         values = {**named, "θ": self.before, "g": self.gradient}
         after = {**self.state_after, "θ": self.after}
-        for letter, name in rule.letters.items():
+        for letter, name in rule.symbols.items():
             if name in named:
                 value = named[name]
                 values[letter] = value["₁₂".index(letter[-1])] if name == "betas" else value
@@ -316,12 +323,10 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         self._leaves: list[tuple[Tensor, Value]] = []  # that gradients have reached
         self.walk = Walkthrough()
         self._token = active.set(self)
-        traces.add(self)
         return self.walk
 
     def __exit__(self, *_: Any) -> None:
         active.reset(self._token)
-        traces.discard(self)
         frame = sys._getframe(1)
         variables = {**frame.f_globals, **frame.f_locals}
         _naming.give_names(self._held, self._ops, self._calls_of, variables)
@@ -346,7 +351,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         self, function: Any, given: Any, arrays: list, extra: Any, options: dict, result: Tensor
     ) -> None:
         inputs = [self._input(x, array) for x, array in zip(given, arrays, strict=True)]
-        first = [arrays] if function.inputs is None else arrays
+        first = [arrays] if function.variadic else arrays
         bound = _signature(function).bind(*first, *extra, **options)
         bound.apply_defaults()
         chosen = dict(list(bound.arguments.items())[len(first) :])
@@ -359,7 +364,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         node = result._node
         if node is None:
             op.by_hand = self._updates_by_hand(function, given, result)
-        elif node.joint:
+        elif node.fused_vjp:
             node.vjps = [self._watched_joint(number, vjp) for vjp in node.vjps or ()]
         else:
             node.vjps = [self._watched(number, i, vjp) for i, vjp in enumerate(node.vjps or ())]
@@ -376,7 +381,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     def _watched(self, number: int, i: int, vjp: Callable) -> Callable:
         def product(g: np.ndarray) -> Any:
             result = vjp(g)
-            if self in traces:  # else the block is over
+            if active.get() is self:  # else the block is over
                 self._flow(number, g).products[i] = np.array(result)
             return result
 
@@ -385,7 +390,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     def _watched_joint(self, number: int, vjp: Callable) -> Callable:
         def products(g: np.ndarray, wanted: Any) -> Any:
             results = vjp(g, wanted)
-            if self in traces:  # else the block is over
+            if active.get() is self:  # else the block is over
                 flow = self._flow(number, g)
                 asked = zip(results, wanted, strict=True)
                 flow.products = [np.array(p) if w else None for p, w in asked]
@@ -401,7 +406,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     def begin_backward(self) -> None:
         self._flows = {}  # what a backward pass that failed left
 
-    def backward(self, root: Tensor, seed: np.ndarray, leaves: list) -> None:
+    def end_backward(self, root: Tensor, seed: np.ndarray, leaves: list) -> None:
         known = self._known.get((id(root), root.version))
         found = Backward(known, seed, list(self._flows.values()))
         self._flows = {}
@@ -413,11 +418,11 @@ class trace:  # noqa: N801 (a verb, like no_grad)
             self._leaves.append((tensor, value))
         self.walk.events.append(found)
 
-    def before(self, optimizer: optim.Optimizer) -> None:
+    def begin_step(self, optimizer: optim.Optimizer) -> None:
         self._updates = []
         for group, columns in zip(optimizer.groups, optimizer._columns, strict=True):
             options = {name: value for name, value in group.items() if name != "params"}
-            lr = optimizer._rate_of(group)
+            lr = optimizer.rate(group)
             for i, p in enumerate(group.params):
                 if not p.requires_grad:
                     continue
@@ -431,7 +436,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
                 update = Update(type(optimizer), value, options, lr, step, state, p.grad)
                 self._updates.append((p, columns, i, update))
 
-    def after(self, optimizer: optim.Optimizer) -> None:
+    def end_step(self, optimizer: optim.Optimizer) -> None:
         for p, columns, i, update in self._updates:
             update.finish(p.data, {name: column[i] for name, column in columns.items()})
             self.walk.events.append(update)

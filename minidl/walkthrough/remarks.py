@@ -44,7 +44,7 @@ def _born(walk: Any) -> Iterator[Remark]:
             kind = "NaN" if np.isnan(op.value.data).any() else "∞"
             yield Remark(
                 f"{kind} is born",
-                f"{op.value.name}, a {op.function.called}, makes {kind} of inputs that are all "
+                f"{op.value.name}, a {op.function.__name__}, makes {kind} of inputs that are all "
                 "finite. All that is computed from it is spoiled. Look for a logarithm or a root "
                 "of 0 or less, a division by 0, or a number too large for the dtype.",
                 op,
@@ -108,7 +108,7 @@ def _unscaled(walk: Any) -> Iterator[Remark]:
                 )
 
 
-_TWICE = {"softmax_error": "softmax", "logistic_error": "sigmoid"}
+_TWICE = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
 
 
 def _squashed_twice(walk: Any) -> Iterator[Remark]:
@@ -117,8 +117,8 @@ def _squashed_twice(walk: Any) -> Iterator[Remark]:
         made_by = op.inputs[0].made_by if squashes else None
         if made_by and made_by.function.__name__ == squashes:
             yield Remark(
-                f"{squashes.capitalize()} before {op.function.called}",
-                f"{made_by.value.name} already is a {squashes}, and {op.function.called} applies "
+                f"{squashes.capitalize()} before {op.function.__name__}",
+                f"{made_by.value.name} already is a {squashes}, and {op.function.__name__} applies "
                 "one to it once more: gradients become small and the loss can't reach 0. Pass the "
                 "logits.",
                 op,

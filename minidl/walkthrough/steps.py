@@ -92,7 +92,7 @@ class Story:
             yield self._forward(event) if event.kind == "op" else self._update(event)
 
     def _forward(self, op: Any) -> Step:
-        words = f"{op.function.called} of {_taken_from(op)}. {_about(op)}".strip()
+        words = f"{op.function.__name__} of {_taken_from(op)}. {_about(op)}".strip()
         if op.path and op.path != op.value.base:
             words = f"In {op.path}, {words}"
         notes = [r for r in self.remarks if r.about is op or r.about in op.inputs]
@@ -257,7 +257,7 @@ def _about(op: Any) -> str:
 def _under(op: Any) -> str:
     """The line under an op's name in the graph."""
     formula = (op.equations[0].text if op.equations else op.function.formula).partition(" = ")[2]
-    return formula if len(formula) <= 22 else op.function.called
+    return formula if len(formula) <= 22 else op.function.__name__
 
 
 def _reached(flow: Any) -> Iterator[Any]:
@@ -298,7 +298,7 @@ def update_words(update: Any) -> str:
     options = [
         f"{letter} = {number(scope.values[letter]).shown}"
         for letter in letters
-        if scope and update.rule.letters.get(letter, letter) in update.options and letter != "η"
+        if scope and update.rule.symbols.get(letter, letter) in update.options and letter != "η"
     ]
     flags = [name for name, value in update.options.items() if value is True]
     return (

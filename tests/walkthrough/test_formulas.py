@@ -23,7 +23,7 @@ WORDS = ("mean", "Σ ", "")  # what a loss's reduction is in its formula
 def stated():
     """Every formula and equation in the library, with the name of what states it."""
     for name, op in vars(ops).items():
-        if hasattr(op, "formula") and not op.moves and op.inputs is not None:
+        if hasattr(op, "formula") and not op.movement and not op.variadic:
             for line, word in itertools.product((op.formula, *op.derivatives), WORDS):
                 yield name, line.replace("reduction", word)
     for name, rule in vars(optim).items():

@@ -86,7 +86,7 @@ def test_the_numbers_of_the_story_are_those_of_the_tape(name, arrays, options):
     walk, op, flow = walked(name, arrays, options)
     forward, backward, *_ = walk.story.steps
     *softmax, part = forward.parts
-    assert bool(softmax) is (name == "softmax_error")
+    assert bool(softmax) is (name == "cross_entropy")
     assert part.result.data is op.value.data
     results = [p.result.data for p in backward.parts]
     np.testing.assert_array_equal(results[0], flow.g)
@@ -219,7 +219,7 @@ def test_the_equations_of_a_rule_give_what_its_kernel_leaves(rule, options, comm
     for _, update, optimizer, w in updates(rule, {**options, **common}):
         last = {line[0].letter: line for line in update.lines}
         left = {**optimizer.state[w], "θ": w.data}
-        name_of = getattr(optim, rule).letters
+        name_of = getattr(optim, rule).symbols
         for letter, (equation, scope, value) in last.items():
             kept = left.get(letter, left.get(name_of.get(letter)))
             if kept is not None and letter != "t":
