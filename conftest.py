@@ -1,4 +1,4 @@
-"""What every test and doctest starts from: a printed seed, and the same state each time."""
+"""Fixtures and settings shared by all tests and doctests."""
 
 import gc
 
@@ -15,27 +15,27 @@ pytest_plugins = ["browsing"]
 
 
 def pytest_addoption(parser):
-    parser.addoption("--seed", type=int, default=0, help="the seed of the rng fixture")
+    parser.addoption("--seed", type=int, default=0, help="seed of the rng fixture")
 
 
 def pytest_report_header(config):
-    return f"seed: {config.getoption('seed')} (another one: --seed N); hypothesis is derandomized"
+    return f"seed: {config.getoption('seed')} (change it with --seed N); hypothesis is derandomized"
 
 
 def pytest_collection_finish():
     gc.collect()
-    gc.freeze()  # thousands of tests need not be looked through for garbage again and again
+    gc.freeze()  # keeps the collector from scanning thousands of collected tests
 
 
 @pytest.fixture
 def rng(request):
-    """A random generator that starts anew in each test."""
+    """A random generator, seeded again for each test."""
     return np.random.default_rng(request.config.getoption("seed"))
 
 
 @pytest.fixture(autouse=True)
 def untouched_settings():
-    """Fail a test that leaves another default dtype or number of threads behind."""
+    """Fail a test that changes the default dtype or the number of threads."""
     before = dl.get_default_dtype(), dl.get_num_threads()
     yield
     assert (dl.get_default_dtype(), dl.get_num_threads()) == before
@@ -43,5 +43,5 @@ def untouched_settings():
 
 @pytest.fixture(autouse=True)
 def names_for_doctests(doctest_namespace):
-    """The names that docstring examples use."""
+    """The names that doctests use without importing them."""
     doctest_namespace.update(dl=dl, np=np)

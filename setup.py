@@ -1,4 +1,4 @@
-"""The extension modules and how to compile them; everything else is in pyproject.toml."""
+"""Build the extension modules; all other packaging metadata is in pyproject.toml."""
 
 import sys
 import tempfile
@@ -16,16 +16,16 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
 }
-# No -ffast-math: results depend neither on the instruction set nor on the number of threads.
+# No -ffast-math: results must not depend on the instruction set or the number of threads.
 FLAGS = {
     "unix": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"],
     "msvc": ["/O2", "/fp:precise"],
 }
-# One build serves every CPython from 3.11 on, and every NumPy from 2.1 on.
+# One build works with every CPython ≥ 3.11 and every NumPy ≥ 2.1.
 MACROS = [("Py_LIMITED_API", "0x030B0000")]
 NUMPY = "NPY_2_1_API_VERSION"
 MACROS += [("NPY_TARGET_VERSION", NUMPY), ("NPY_NO_DEPRECATED_API", NUMPY)]
-# How each kind of compiler is asked for OpenMP: (compile, link), the first that works is used.
+# OpenMP flags of each kind of compiler, (compile, link); the first pair that works is used.
 OPENMP = {
     "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
     "msvc": [(["/openmp"], [])],
@@ -34,7 +34,7 @@ PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\
 
 
 class BuildKernels(build_ext):
-    """Compile with the flags of the compiler at hand, and with OpenMP where it has it."""
+    """Compile with the flags for the current compiler, and with OpenMP if it is available."""
 
     def build_extensions(self):
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
@@ -45,7 +45,7 @@ class BuildKernels(build_ext):
         super().build_extensions()
 
     def find_openmp(self, candidates):
-        """The first flags with which a small OpenMP program compiles and links, or none."""
+        """The first pair of flags that compiles and links a small OpenMP program, or empty ones."""
         for compile_flags, link_flags in candidates:
             with tempfile.TemporaryDirectory() as folder:
                 source = Path(folder, "probe.c")
@@ -57,10 +57,10 @@ class BuildKernels(build_ext):
                     self.compiler.link_executable(
                         objects, str(Path(folder, "probe")), extra_postargs=link_flags
                     )
-                except Exception:  # each compiler class raises its own kind
+                except Exception:  # each compiler class raises its own exception
                     continue
             return compile_flags, link_flags
-        print("minidl: no OpenMP found; the kernels will use one thread", file=sys.stderr)
+        print("minidl: OpenMP not found; the kernels will use one thread", file=sys.stderr)
         return [], []
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.mutants                # all of them, two at a time: some twenty minutes
     python -m tests.mutants --only Adam    # those with this word in their description
-    python -m tests.mutants --write docs/mutants.md
+    python -m tests.mutants --write tests/proof/mutants.md
 
 Each mutant is made in a copy of the project, whose kernels are rebuilt where it concerns them, and
 the tests of the file that it breaks run until one fails. It is no part of the tests.
@@ -885,9 +885,9 @@ def main() -> None:
 
 INTRODUCTION = """# Mutants
 
-What the tests are worth: each row is an error that a person could make. `python -m tests.mutants
---write docs/mutants.md` puts them into a copy of the code, one at a time, runs the tests of that
-file, and wrote this list.
+Each row is an error that a person could make. `python -m tests.mutants --write
+tests/proof/mutants.md` inserts them into a copy of the code, one at a time, runs the tests of the
+changed file, and writes this list.
 """
 
 if __name__ == "__main__":
