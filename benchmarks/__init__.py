@@ -1,1 +1,1 @@
-"""How fast minidl is, and how fast its peers are: python -m benchmarks --help"""
+"""Benchmarks of minidl, compared with other libraries: python -m benchmarks --help"""

@@ -1,13 +1,13 @@
-"""How many updates each rule needs to arrive: python benchmarks/convergence.py [--problem NAME]
+"""Updates that each rule needs to converge: python benchmarks/convergence.py [--problem NAME]
 
-Every rule is tuned in one and the same way: the rate is one of RATES, all other options are at
-their defaults (AdamW's weight_decay is 0.01, RMSprop's alpha 0.99, and so on). On the three
-functions, in float64, a budget of N updates is given, over which CosineDecay(rate, N) takes the
-rate to zero; what counts is the smallest N of BUDGETS after which, with some rate, ‖θ − θ*‖ is at
-most 0.001, and of several such rates the one that ends closest is named. On scikit-learn's digits,
-in float32, with batches of 32 and a constant rate, what counts is the first update after which
-97 % of the held-out fifth are right, looked at every 5 updates: the median of three seeds, and the
-rate for which it is least. The network and the split are those of examples/digits.py.
+All rules are tuned in the same way: the rate is one of RATES, all other options have their defaults
+(AdamW's weight_decay is 0.01, RMSprop's alpha 0.99, and so on). On the three functions, in float64,
+CosineDecay(rate, N) reduces the rate to zero over a budget of N updates. The result is the smallest
+N of BUDGETS after which ‖θ − θ*‖ ≤ 0.001 for some rate; of several such rates, the one that ends
+closest to θ* is reported. On scikit-learn's digits, in float32 with batches of 32 and a constant
+rate, the result is the first update after which 97 % of the held-out fifth are classified
+correctly (tested every 5 updates, median of three seeds), for the best rate. The network and the
+split are those of examples/digits.py.
 """
 
 import argparse
@@ -27,7 +27,7 @@ try:
     from sklearn.datasets import load_digits
     from tqdm import tqdm
 except ModuleNotFoundError as error:
-    sys.exit(f"{error.name} is needed: python -m pip install 'minidl[examples]'")
+    sys.exit(f"This needs {error.name}: python -m pip install 'minidl[examples]'")
 
 RULES = {
     "SGD": (dl.optim.SGD, {}),
@@ -49,18 +49,18 @@ RULES = {
 }
 RATES = [10 ** (k / 4) for k in range(-16, 9)]  # 0.0001 … 100
 BUDGETS = [100 * 2**k for k in range(11)]  # 100 … 102,400
-CLOSE, RIGHT, LOOK_EVERY = 1e-3, 0.97, 5
+TOLERANCE, ACCURACY, TEST_EVERY = 1e-3, 0.97, 5
 
-# --- three functions, their gradients, where to start, and the minimum ---------------------------
+# --- three functions, their gradients, starts and minima ------------------------------------------
 
 CURVATURES = np.geomspace(1, 100, 10)
 ROTATION = np.linalg.qr(np.random.default_rng(0).normal(size=(10, 10)))[0]
 MATRIX = ROTATION @ np.diag(CURVATURES) @ ROTATION.T
-MINIMUM = ROTATION @ np.ones(10)  # one unit from the start along each axis of the ellipsoid
+MINIMUM = ROTATION @ np.ones(10)  # distance 1 from the start along each axis of the ellipsoid
 
 
 def quadratic(w):
-    """½ (w − w*)ᵀ A (w − w*), A having eigenvalues from 1 to 100."""
+    """½ (w − w*)ᵀ A (w − w*), where A has eigenvalues from 1 to 100."""
     e = w - MINIMUM
     return 0.5 * (e @ MATRIX @ e)
 
@@ -104,7 +104,7 @@ FUNCTIONS = {
 
 
 def check_functions():
-    """The gradients above are those of backward and of central differences, the minima minima."""
+    """Check the gradients against backward and central differences, and the minima."""
     rng = np.random.default_rng(1)
     for function, gradient, start, minimum in FUNCTIONS.values():
         assert function(minimum) == 0
@@ -116,9 +116,9 @@ def check_functions():
             np.testing.assert_allclose(gradient(point), w.grad, rtol=1e-12, atol=1e-12)
 
 
-@np.errstate(all="ignore")  # a rate that is too large ends in NaN, which is no arrival
+@np.errstate(all="ignore")  # a rate that is too large gives NaN: not converged
 def distance(rule, problem, rate, budget):
-    """How far from the minimum the rule is after so many updates; infinite if too far."""
+    """The distance from the minimum after `budget` updates; infinity if above TOLERANCE."""
     _, gradient, start, minimum = FUNCTIONS[problem]
     make, options = RULES[rule]
     w = dl.Tensor(start.copy(), requires_grad=True)
@@ -126,8 +126,8 @@ def distance(rule, problem, rate, budget):
     for _ in range(budget):
         w.grad = gradient(w.data)
         optimizer.step()
-    left = np.linalg.norm(w.data - minimum)
-    return left if left <= CLOSE else np.inf
+    result = np.linalg.norm(w.data - minimum)
+    return result if result <= TOLERANCE else np.inf
 
 
 # --- the digits ----------------------------------------------------------------------------------
@@ -136,8 +136,8 @@ load_digits = functools.cache(load_digits)
 
 
 @np.errstate(all="ignore")
-def updates_to_read(rule, rate, budget, seed):
-    """The update after which 97 % of the unseen digits are right; infinite if not in the budget."""
+def updates_to_accuracy(rule, rate, budget, seed):
+    """The first update after which 97 % of the held-out digits are right; infinity if none."""
     digits, rng = load_digits(), np.random.default_rng(seed)
     order = rng.permutation(len(digits.target))
     x, y = (digits.data[order] / 16).astype(np.float32), digits.target[order]
@@ -151,47 +151,49 @@ def updates_to_read(rule, rate, budget, seed):
         optimizer.zero_grad()
         dl.losses.cross_entropy(model(batch), labels).backward()
         optimizer.step()
-        if optimizer.t % LOOK_EVERY == 0:
+        if optimizer.t % TEST_EVERY == 0:
             with dl.no_grad():
                 scores = model(x[:held_out]).data
             if not np.isfinite(scores).all():
                 break
-            if np.mean(scores.argmax(axis=1) == y[:held_out]) >= RIGHT:
+            if np.mean(scores.argmax(axis=1) == y[:held_out]) >= ACCURACY:
                 return optimizer.t
     return np.inf
 
 
-# --- the campaign --------------------------------------------------------------------------------
+# --- all rules on all problems --------------------------------------------------------------------
 
 PROBLEMS = [*FUNCTIONS, "digits"]
 
 
-def arrival(task):
-    """The updates that a rule needs on a problem, and its rate; None if no budget is enough."""
+def updates_needed(task):
+    """The updates that a rule needs on a problem, and the best rate; None if it never converges."""
     rule, problem = task
     for budget in BUDGETS:
         if problem == "digits":
-            tries = {
-                rate: statistics.median(updates_to_read(rule, rate, budget, s) for s in range(3))
+            results = {
+                rate: statistics.median(
+                    updates_to_accuracy(rule, rate, budget, seed) for seed in range(3)
+                )
                 for rate in RATES
             }
         else:
-            tries = {rate: distance(rule, problem, rate, budget) for rate in RATES}
-        rate = min(tries, key=tries.get)
-        if tries[rate] < np.inf:
-            return tries[rate] if problem == "digits" else budget, rate
+            results = {rate: distance(rule, problem, rate, budget) for rate in RATES}
+        rate = min(results, key=results.get)
+        if results[rate] < np.inf:
+            return results[rate] if problem == "digits" else budget, rate
     return None
 
 
-def cell(found):
-    """The updates, and the rate to two digits."""
-    return f"{found[0]:,} ({float(f'{found[1]:.2g}'):g})" if found else "never"
+def cell(result):
+    """The number of updates, and the rate to two digits."""
+    return f"{result[0]:,} ({float(f'{result[1]:.2g}'):g})" if result else "never"
 
 
 def main():
-    """Print one row a rule and one column a problem."""
+    """Print a table with one row per rule and one column per problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--problem", choices=PROBLEMS, help="only this one (default: all)")
+    parser.add_argument("--problem", choices=PROBLEMS, help="run only this problem (default: all)")
     parser.add_argument("--workers", type=int, default=2, help="default: %(default)s")
     arguments = parser.parse_args()
     check_functions()
@@ -200,14 +202,16 @@ def main():
     for library in ("OPENBLAS", "MKL", "OMP"):
         os.environ[f"{library}_NUM_THREADS"] = "1"  # of each worker
     with multiprocessing.get_context("spawn").Pool(arguments.workers) as pool:
-        found = dict(zip(tasks, tqdm(pool.imap(arrival, tasks), total=len(tasks)), strict=True))
+        results = dict(
+            zip(tasks, tqdm(pool.imap(updates_needed, tasks), total=len(tasks)), strict=True)
+        )
     print(f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}, updates (rate)\n")
     print("| rule |", *(f"{problem} |" for problem in problems))
     print("|---|" + "---:|" * len(problems))
     for rule in RULES:
-        print(f"| {rule} |", *(f"{cell(found[rule, problem])} |" for problem in problems))
-    if None in found.values():
-        sys.exit("\nSome rules never arrive.")
+        print(f"| {rule} |", *(f"{cell(results[rule, problem])} |" for problem in problems))
+    if None in results.values():
+        sys.exit("\nSome rules do not converge.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The rows as one figure: how a step grows, and how near the update rules come to the memory."""
+"""Draw the results: how the time of a step grows, and the memory bandwidth of the update rules."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.growth import curves
 
-COLOURS = {"minidl": "#0072B2", "PyTorch": "#D55E00", "JAX": "#009E73"}  # Okabe's and Ito's
+COLOURS = {"minidl": "#0072B2", "PyTorch": "#D55E00", "JAX": "#009E73"}  # Okabe-Ito palette
 MARKERS = {"minidl": "o", "PyTorch": "s", "JAX": "^"}
 AXES = {
     "parameters": "parameters, two hidden layers, batch 32",
@@ -17,8 +17,8 @@ AXES = {
 GREY = "0.45"
 
 
-def apart(heights, gap):
-    """The heights, moved up where one is nearer than the gap to the one below."""
+def spread_out(heights, gap):
+    """The heights, increased where necessary to be at least `gap` apart."""
     moved, order = np.array(heights, float), np.argsort(heights)
     for below, above in itertools.pairwise(order):
         moved[above] = max(moved[above], moved[below] + gap)
@@ -26,13 +26,13 @@ def apart(heights, gap):
 
 
 def ticks(largest, curve):
-    """Powers of ten, or for threads of two, that are not far beyond the largest x."""
+    """Powers of ten (of two for threads), up to about the largest x."""
     base = 2 if curve == "threads" else 10
     return [base**k for k in range(round(np.log(largest) / np.log(base)) + 1)]
 
 
 def draw_curve(axes, curve, lines):
-    """Step time by x; the name and the slope of each contestant stand at the end of its line."""
+    """Draw the step time against x; label each line at its end with the library and the slope."""
     from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullLocator
 
     axes.set(xscale="log", yscale="log", xlabel=AXES[curve])
@@ -46,13 +46,13 @@ def draw_curve(axes, curve, lines):
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(np.exp(low), np.exp(high + 0.6 * (high - low)))
     low, high = np.log(axes.get_ylim())
-    few = high - low < np.log(100)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    narrow = high - low < np.log(100)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if narrow else (1,)))
     axes.yaxis.set_major_formatter(EngFormatter("s"))
     axes.yaxis.set_minor_formatter("")
     axes.set_ylim(np.exp(low), np.exp(high + 0.1 * (high - low)))
     ends = [np.log(y[-1]) for _, y, _ in lines.values()]
-    heights = apart(ends, 0.07 * (high - low))
+    heights = spread_out(ends, 0.07 * (high - low))
     for (who, (x, _, slope)), height in zip(lines.items(), heights, strict=True):
         slope = "" if np.isnan(slope) else f" ∝ n$^{{{slope:.2f}}}$"
         axes.annotate(
@@ -67,14 +67,14 @@ def draw_curve(axes, curve, lines):
 
 
 def draw_roofline(axes, rows):
-    """Bytes a second of each rule, and the memory's speed, by the number of threads."""
+    """Draw the bytes per second of each rule and the memory bandwidth, by the number of threads."""
     speeds = {row.threads: row.value / 1e9 for row in rows if row.contestant == "in place"}
     fastest = max(speeds, key=speeds.get)
     for threads, speed in speeds.items():
         colour, marker = ("#0072B2", "o") if threads > 1 else ("#882255", "s")
         mine = [r for r in rows if (r.contestant, r.threads) == ("minidl", threads)]
         rates = [float(r.note.split()[0].replace(",", "")) / r.value / 1e9 for r in mine]
-        axes.plot(rates, [r.work for r in mine], marker, ms=6, color=colour)
+        axes.plot(rates, [r.task for r in mine], marker, ms=6, color=colour)
         axes.axvline(speed, color=colour, ls="-" if threads > 1 else "--")
         axes.annotate(
             f"in place, {threads} thread{'s' * (threads > 1)}: {speed:.0f} GB/s",
@@ -88,11 +88,11 @@ def draw_roofline(axes, rows):
     axes.set_xlim(0, 1.35 * speeds[fastest])
     axes.invert_yaxis()
     axes.grid(color="0.92")
-    axes.set_xlabel("GB/s that an update of 20 million weights moves")
+    axes.set_xlabel("GB/s moved by an update of 20 million weights")
 
 
 def draw(parts, path):
-    """Write the figure of {part: rows}; what was not measured is left empty."""
+    """Write the figure of {part: rows}; panels without data stay empty."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 9), dpi=120, layout="constrained")
@@ -103,7 +103,7 @@ def draw(parts, path):
         if found:
             draw_curve(panel, curve, found)
     for panel in (panels[0], panels[3]):
-        panel.set_ylabel("a training step")
+        panel.set_ylabel("time of a training step")
     if "roofline" in parts:
         draw_roofline(panels[4], parts["roofline"])
     figure.savefig(path)

@@ -1,6 +1,6 @@
-"""How the time of a training step grows: with parameters, batch, depth and threads.
+"""How the time of a training step grows with parameters, batch size, depth and threads.
 
-A contestant leaves a curve where the next point would take it too long, judged by the last one.
+A library's curve ends where its next point is expected to take too long.
 """
 
 import os
@@ -9,38 +9,38 @@ import time
 import numpy as np
 
 from benchmarks.measure import cores, in_child, left_out, row, seconds
-from benchmarks.networks import STEPS, Problem, lacking, set_torch_threads
+from benchmarks.networks import STEPS, Problem, missing_libraries, set_torch_threads
 
 CURVES = "parameters", "batch", "depth", "threads"
 WIDTH = 8  # of the deep network
-STANDING = 1e-12  # a rate that leaves float32 weights as they are: no depth explodes
-BUDGET = 0.15  # s that a contestant has for a point in a turn, two turns; one step is always made
-PATIENCE = 20  # s that the first step of a point may take, with all that comes before
+TINY_RATE = 1e-12  # too small to change float32 weights, so deep networks don't diverge
+BUDGET = 0.15  # s per library, point and turn; there are two turns of at least one step each
+MAX_SETUP = 20  # s for the setup and the first step of a point
 
 
 def problems(curve, threads, quick):
-    """(x, problem) by x; the problem is made when it is asked for."""
+    """(x, function that makes the problem) for each point of a curve."""
     if curve == "parameters":
         for exponent in range(3, 6 if quick else 9):
             h = round(((10**exponent - 10) / 2) ** 0.5 - 3)
             x = 2 * h * (h + 1) + 10 * (h + 1)
-            if fits(x):
-                yield x, lambda h=h: Problem(f"{h}-{h}-{h}-10", 32, lr=STANDING)
+            if fits_in_memory(x):
+                yield x, lambda h=h: Problem(f"{h}-{h}-{h}-10", 32, lr=TINY_RATE)
     if curve == "batch":
         for exponent in range(3 if quick else 5):
-            yield 10**exponent, lambda n=10**exponent: Problem("64-64-10", n, lr=STANDING)
+            yield 10**exponent, lambda n=10**exponent: Problem("64-64-10", n, lr=TINY_RATE)
     if curve == "depth":
         identity = np.eye(WIDTH, dtype=np.float32)
         for exponent in range(3 if quick else 6):
             sizes = "-".join([str(WIDTH)] * (10**exponent + 1))
             weights = [identity] * 10**exponent
-            yield 10**exponent, lambda s=sizes, w=weights: Problem(s, WIDTH, w, STANDING)
+            yield 10**exponent, lambda s=sizes, w=weights: Problem(s, WIDTH, w, TINY_RATE)
     if curve == "threads":
-        yield threads, lambda: Problem("784-2048-2048-10", 256, lr=STANDING)
+        yield threads, lambda: Problem("784-2048-2048-10", 256, lr=TINY_RATE)
 
 
-def fits(parameters):
-    """Whether four contestants can hold weight, gradient and two moments in half the memory."""
+def fits_in_memory(parameters):
+    """Whether the weights, gradients and moments of four libraries fit in half the memory."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):
         return True
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -48,7 +48,7 @@ def fits(parameters):
 
 
 def step_times(steps):
-    """The times of the steps, {contestant: list}, in two turns."""
+    """The times of the steps in two turns, {contestant: list}."""
     times = {who: [] for who in steps}
     for turn in (1, 2):
         for who, step in steps.items():
@@ -59,23 +59,23 @@ def step_times(steps):
 
 
 def expected(costs, ratio):
-    """What the next point costs, if what is beyond the cost of the first is proportional to x."""
+    """The cost of the next point, if all cost above that of the first is proportional to x."""
     return costs[0] + max(0, costs[-1] - costs[0]) * ratio
 
 
-def follow(threads, curve, quick):
+def measure_curve(threads, curve, quick):
     """The rows of one curve."""
-    absent = {who: why for who, why in lacking().items() if who != "torch.compile"}
-    spent = {who: [] for who in STEPS if who not in (*absent, "torch.compile")}
-    for who in spent:
-        STEPS[who](Problem("2-2-2", 2))()  # the imports
-    rows, last, patience = [], None, PATIENCE / (3 if quick else 1)
+    skipped = {who: why for who, why in missing_libraries().items() if who != "torch.compile"}
+    setup_times = {who: [] for who in STEPS if who not in (*skipped, "torch.compile")}
+    for who in setup_times:
+        STEPS[who](Problem("2-2-2", 2))()  # imports the library
+    rows, last, max_setup = [], None, MAX_SETUP / (3 if quick else 1)
     for x, make in problems(curve, threads, quick):
         problem, steps = make(), {}
-        for who, costs in list(spent.items()):
-            if costs and expected(costs, x / last) > patience:
-                absent[who] = f"no {x:,} {curve}, since {last:,} took {costs[-1]:.1f} s to begin"
-                del spent[who]
+        for who, costs in list(setup_times.items()):
+            if costs and expected(costs, x / last) > max_setup:
+                skipped[who] = f"no {x:,} {curve}: setup took {costs[-1]:.1f} s for {last:,}"
+                del setup_times[who]
             else:
                 start = time.perf_counter()
                 steps[who] = STEPS[who](problem)
@@ -84,34 +84,36 @@ def follow(threads, curve, quick):
         last = x
         for who, values in step_times(steps).items():
             rows.append(row("growth", f"{x:,} {curve}", who, threads, values))
-    return rows + left_out("growth", threads, absent)
+    return rows + left_out("growth", threads, skipped)
 
 
-def follow_all(threads, quick):
-    """The rows of all curves, of those on several threads only of the last."""
+def measure_curves(threads, quick):
+    """The rows of all curves; with several threads only of the last."""
     set_torch_threads(threads)
     return [
-        r for curve in CURVES[-1 if threads > 1 else 0 :] for r in follow(threads, curve, quick)
+        r
+        for curve in CURVES[-1 if threads > 1 else 0 :]
+        for r in measure_curve(threads, curve, quick)
     ]
 
 
 def measure(repeats, quick):
-    """The rows of the part, one process a number of threads: 1, 2, 4, …"""
+    """The rows of this part, in one process per number of threads: 1, 2, 4, …"""
     counts = [1] if quick else [2**k for k in range(cores().bit_length())]
-    return [r for threads in counts for r in in_child(threads, follow_all, threads, quick)]
+    return [r for threads in counts for r in in_child(threads, measure_curves, threads, quick)]
 
 
 def slope(x, y):
-    """The exponent of the power law that fits best, by least squares in the logarithms."""
+    """The exponent of a power law, fitted by least squares to the logarithms."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def curves(rows):
-    """{curve: {contestant: (x, y, slope)}}; the slope is that of the last two decades."""
+    """{curve: {contestant: (x, y, slope)}}, with the slope over the last two decades."""
     found = {curve: {} for curve in CURVES}
     for point in rows:
         if point.value is not None:
-            x, curve = point.work.split()
+            x, curve = point.task.split()
             points = found[curve].setdefault(point.contestant, [])
             points.append((int(x.replace(",", "")), point.value))
     for lines in found.values():

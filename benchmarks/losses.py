@@ -6,13 +6,13 @@ import numpy as np
 
 import minidl as dl
 from benchmarks.measure import THREADS, agree, in_child, in_children, left_out, row, take_turns
-from benchmarks.networks import lacking, set_torch_threads
+from benchmarks.networks import missing_libraries, set_torch_threads
 
 SHAPES = [(64, 10), (1024, 1000), (64, 50_000)]
 
 
 def minidl_loss(logits, labels):
-    """As a user of minidl writes it."""
+    """A step in minidl, as a user would write it."""
     tensor = dl.Tensor(logits, requires_grad=True)
 
     def step():
@@ -49,25 +49,25 @@ def problem(examples, classes):
 LOSSES = {"minidl": minidl_loss, "PyTorch": torch_loss}
 
 
-def present():
-    """The contestants that can take part."""
-    return [who for who in LOSSES if who not in lacking()]
+def available():
+    """The libraries that are installed."""
+    return [who for who in LOSSES if who not in missing_libraries()]
 
 
 def alone(threads, who, shape, repeats, quick):
-    """The times of one contestant where no other has been."""
+    """The times of one library in a process without the others."""
     if who == "PyTorch":
         set_torch_threads(threads)
     return take_turns({who: LOSSES[who](*problem(*shape))}, repeats, quick)[who]
 
 
 def compare(threads, repeats, quick):
-    """The rows on so many threads, the contestants in one process."""
+    """The rows for a number of threads, with all libraries in one process."""
     set_torch_threads(threads)
-    missing = {who: why for who, why in lacking().items() if who in LOSSES}
+    missing = {who: why for who, why in missing_libraries().items() if who in LOSSES}
     rows = left_out("losses", threads, missing)
     for shape in SHAPES:
-        steps = {who: LOSSES[who](*problem(*shape)) for who in present()}
+        steps = {who: LOSSES[who](*problem(*shape)) for who in available()}
         times = take_turns(steps, repeats, quick)
         losses = {who: step() for who, step in steps.items()}
         agree(name(shape), losses)
@@ -78,15 +78,15 @@ def compare(threads, repeats, quick):
 
 
 def name(shape):
-    """What the tables call it."""
+    """The name of a shape in the tables."""
     return "{:,} × {:,}".format(*shape)
 
 
 def measure(repeats, quick):
-    """The rows of the part: the contestants together, then each in processes of its own."""
+    """The rows of this part: all libraries in one process, then each in its own."""
     counts = THREADS[:1] if quick else THREADS
     rows = in_children(compare, repeats, quick, counts)
-    for threads, shape, who in itertools.product(counts, SHAPES, present()):
+    for threads, shape, who in itertools.product(counts, SHAPES, available()):
         times = in_child(threads, alone, threads, who, shape, repeats, quick)
         rows.append(row("losses", name(shape), f"{who} alone", threads, times))
     return rows

@@ -1,7 +1,7 @@
-"""The contestants: one training step of the same network in each library, from the same weights.
+"""One training step of the same network in each library, from the same weights.
 
-A step is zero_grad, forward, loss, backward and Adam in float32, and returns the loss. The last
-layer's size decides which loss: 1 unit mean squared error, more cross-entropy.
+A step is zero_grad, forward, loss, backward and Adam in float32, and returns the loss: mean squared
+error if the last layer has one unit, cross-entropy otherwise.
 """
 
 import importlib.util
@@ -13,9 +13,9 @@ import minidl as dl
 
 
 class Problem:
-    """Layer sizes ("784-128-10"), one batch, and initial weights, unless they are given.
+    """Layer sizes ("784-128-10"), one batch, and initial weights (random unless given).
 
-    Every input comes twice, with two targets, so that the loss has a floor well above 0 and can be
+    Each input occurs twice, with two targets, so that the loss stays well above 0 and can be
     compared after any number of steps.
     """
 
@@ -37,7 +37,7 @@ class Problem:
 
 
 def minidl_step(problem):
-    """As a user of minidl writes it."""
+    """A step in minidl, as a user would write it."""
     model = dl.nn.MLP(problem.sizes)
     layers = [layer for layer in model if isinstance(layer, dl.nn.Dense)]
     for layer, weight in zip(layers, problem.weights, strict=True):
@@ -57,7 +57,7 @@ def minidl_step(problem):
 
 
 def torch_step(problem, compiled=False):
-    """PyTorch with its fused Adam; compiled: forward, loss and backward by torch.compile."""
+    """A step in PyTorch with fused Adam; `compiled` applies torch.compile to forward and loss."""
     import torch
 
     layers = []
@@ -89,7 +89,7 @@ def torch_step(problem, compiled=False):
 
 
 def jax_step(problem):
-    """JAX and Optax: the whole step is one jitted function, which reuses what it is given."""
+    """A step in JAX with Optax: one jitted function that donates its buffers."""
     import jax
     import optax
     from jax import numpy as jnp
@@ -123,7 +123,7 @@ def jax_step(problem):
 
 
 def limit_step(problem):
-    """What no step can do without: its matrix products, each into its own array, and Adam."""
+    """The lower bound of a step: its matrix products, into preallocated arrays, and Adam."""
     inputs = [np.ones((problem.batch, size), np.float32) for size in problem.sizes]
     gradients = [np.ones_like(values) for values in inputs]
     changes = [np.ones_like(weight) for weight in problem.weights]
@@ -134,7 +134,7 @@ def limit_step(problem):
             np.matmul(inputs[i], weight, out=inputs[i + 1])
         for i, weight in reversed(list(enumerate(problem.weights))):
             np.matmul(inputs[i].T, gradients[i + 1], out=changes[i])
-            if i:  # nobody asks for the derivative by x
+            if i:  # the gradient of x is not needed
                 np.matmul(gradients[i + 1], weight.T, out=gradients[i])
         adam()
 
@@ -142,7 +142,7 @@ def limit_step(problem):
 
 
 def adam_step(shapes):
-    """Adam alone, on weights of these shapes and gradients that stay the same."""
+    """Adam alone, on weights of these shapes with constant gradients."""
     rng = np.random.default_rng(0)
     weights = [dl.Tensor(np.zeros(shape, np.float32), requires_grad=True) for shape in shapes]
     for w in weights:
@@ -159,8 +159,8 @@ STEPS = {
 NEEDS = {"PyTorch": ["torch"], "torch.compile": ["torch"], "JAX": ["jax", "optax"]}
 
 
-def lacking():
-    """{contestant: why} of those that can't take part here."""
+def missing_libraries():
+    """{contestant: reason} for those that are not installed."""
     missing = {
         who: [name for name in names if not importlib.util.find_spec(name)]
         for who, names in NEEDS.items()
@@ -169,8 +169,8 @@ def lacking():
 
 
 def set_torch_threads(threads):
-    """PyTorch, where it is installed, on so many threads."""
-    if "PyTorch" not in lacking():
+    """Set the number of PyTorch's threads, if it is installed."""
+    if "PyTorch" not in missing_libraries():
         import torch
 
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""One update of the weights, minidl's rules against PyTorch's; the gradients stay the same."""
+"""One optimizer step in minidl and in PyTorch, with constant gradients."""
 
 import inspect
 
@@ -6,14 +6,14 @@ import numpy as np
 
 import minidl as dl
 from benchmarks.measure import THREADS, in_children, left_out, row, take_turns
-from benchmarks.networks import lacking, set_torch_threads
+from benchmarks.networks import missing_libraries, set_torch_threads
 
 SHAPES = {
     "353 weights in 6": [(3, 16), (16,), (16, 16), (16,), (16, 1), (1,)],
     "118,282 weights in 4": [(757, 154), (154,), (154, 10), (10,)],
     "20,000,000 weights in 1": [(20_000_000,)],
 }
-OTHERS = {  # and what PyTorch calls them
+OTHERS = {  # with their names in PyTorch
     "RMSprop": "RMSprop",
     "Adadelta": "Adadelta",
     "Nadam": "NAdam",
@@ -23,12 +23,13 @@ OTHERS = {  # and what PyTorch calls them
 
 
 def gradients(shapes):
+    """Random gradients of these shapes."""
     rng = np.random.default_rng(0)
     return [rng.standard_normal(shape, np.float32) for shape in shapes]
 
 
 def minidl_rule(rule, shapes, **options):
-    """The step of a rule, on weights of these shapes."""
+    """The step of a rule on weights of these shapes."""
     weights = [dl.Tensor(np.ones(shape, np.float32), requires_grad=True) for shape in shapes]
     for w, g in zip(weights, gradients(shapes), strict=True):
         w.grad = g
@@ -36,7 +37,7 @@ def minidl_rule(rule, shapes, **options):
 
 
 def torch_rules(rule, shapes):
-    """{way: step} of PyTorch's ways to do the same; of Adam, only the fused one."""
+    """{implementation: step} of PyTorch's implementations; for Adam only the fused one."""
     import torch
 
     make, steps = getattr(torch.optim, rule), {}
@@ -51,23 +52,23 @@ def torch_rules(rule, shapes):
 
 
 def compare(threads, repeats, quick):
-    """The rows on so many threads."""
+    """The rows for a number of threads."""
     cases = [("Adam", "Adam", size) for size in SHAPES]
     cases += [(rule, theirs, "118,282 weights in 4") for rule, theirs in OTHERS.items()]
     set_torch_threads(threads)
-    missing = {who: why for who, why in lacking().items() if who == "PyTorch"}
+    missing = {who: why for who, why in missing_libraries().items() if who == "PyTorch"}
     rows = left_out("optimizers", threads, missing)
     for rule, theirs, size in cases:
-        work, shapes = f"{rule}, {size}", SHAPES[size]
+        task, shapes = f"{rule}, {size}", SHAPES[size]
         steps = {} if missing else torch_rules(theirs, shapes)
         times = take_turns({"minidl": minidl_rule(rule, shapes), **steps}, repeats, quick, 0.02)
-        rows.append(row("optimizers", work, "minidl", threads, times["minidl"]))
+        rows.append(row("optimizers", task, "minidl", threads, times["minidl"]))
         if steps:
             best = min(steps, key=lambda way: np.median(times[way]))
-            rows.append(row("optimizers", work, "PyTorch", threads, times[best], note=best))
+            rows.append(row("optimizers", task, "PyTorch", threads, times[best], note=best))
     return rows
 
 
 def measure(repeats, quick):
-    """The rows of the part."""
+    """The rows of this part."""
     return in_children(compare, repeats, quick, THREADS[:1] if quick else THREADS)

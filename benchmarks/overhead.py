@@ -1,4 +1,4 @@
-"""What else it costs: time to import, space on the disk, peak memory, the engine's bookkeeping."""
+"""Import time, installed size, peak memory, and the overhead of the engine per op."""
 
 import contextlib
 import importlib.util
@@ -10,7 +10,7 @@ import numpy as np
 
 import minidl as dl
 from benchmarks.measure import confined, in_child, left_out, row, seconds
-from benchmarks.networks import STEPS, Problem, lacking
+from benchmarks.networks import STEPS, Problem, missing_libraries
 
 LARGEST = "784-2048-2048-10", 256
 IMPORT = """
@@ -22,20 +22,20 @@ print(time.perf_counter() - start)
 
 
 def import_time(name):
-    """How long a new process takes to import a library after NumPy."""
+    """The time to import a library in a new process, after NumPy."""
     command = [sys.executable, "-c", IMPORT.format(name=name)]
     return float(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
 def size(name):
-    """The bytes of a library's files, without the C that is made of Cython and not installed."""
+    """The size of a library's files in bytes, without generated C files, which aren't installed."""
     (folder,) = importlib.util.find_spec(name).submodule_search_locations
     files = [path for path in Path(folder).rglob("*") if path.is_file() and path.suffix != ".c"]
     return sum(path.stat().st_size for path in files)
 
 
 def peak_memory(who, steps=10):
-    """The most memory that this process has held, after training the largest network."""
+    """The peak memory of this process after training the largest network."""
     import resource  # on Unix only
 
     step = STEPS[who](Problem(*LARGEST))
@@ -46,14 +46,14 @@ def peak_memory(who, steps=10):
 
 
 def chain(x, n):
-    """n negatives, one of another."""
+    """Negate x n times."""
     for _ in range(n):
         x = -x
     return x
 
 
-def bookkeeping(n, repeats):
-    """The times of an op, forward and backward, beyond those of NumPy, in a chain of n."""
+def engine_overhead(n, repeats):
+    """The times per op, forward and backward, in a chain of n ops, minus those of NumPy."""
     one, x = np.ones(1, np.float32), dl.Tensor(np.ones(1, np.float32), requires_grad=True)
     chain(x, 1000).backward()
     return [
@@ -63,21 +63,21 @@ def bookkeeping(n, repeats):
 
 
 def measure(repeats, quick):
-    """The rows of the part, all on one thread."""
-    missing = {who: why for who, why in lacking().items() if who == "PyTorch"}
+    """The rows of this part, all on one thread."""
+    missing = {who: why for who, why in missing_libraries().items() if who == "PyTorch"}
     names = {"minidl": "minidl"} if missing else {"minidl": "minidl", "PyTorch": "torch"}
     few, rows = 1 if quick else 3, left_out("overhead", 1, missing)
 
-    def add(work, who, values, unit):
-        rows.append(row("overhead", work, who, 1, values, unit))
+    def add(task, who, values, unit):
+        rows.append(row("overhead", task, who, 1, values, unit))
 
     for who, name in names.items():
         with confined(1):
-            add("import beyond NumPy's", who, [import_time(name) for _ in range(repeats)], "s")
+            add("import, after NumPy", who, [import_time(name) for _ in range(repeats)], "s")
         add("installed size", who, [size(name)], "B")
         with contextlib.suppress(ModuleNotFoundError):
             values = [in_child(1, peak_memory, who) for _ in range(few)]
             add("peak memory, {}, batch {}".format(*LARGEST), who, values, "B")
     for n, times in (1000, 100 * repeats), (1_000_000, few):
-        add(f"an op of {n:,} in a chain", "minidl", in_child(1, bookkeeping, n, times), "s")
+        add(f"an op in a chain of {n:,}", "minidl", in_child(1, engine_overhead, n, times), "s")
     return rows

@@ -1,8 +1,8 @@
-"""How long a race takes: python benchmarks/races.py [--steps N] [--turns N]
+"""The time of an optimizer race: python benchmarks/races.py [--steps N] [--turns N]
 
-All rules of minidl on each surface with a name, as `dl.viz.race` runs them, all points at once, and
-as a plain loop does, each rule by itself: forward, backward, step. Both take the same steps, which
-is checked bit for bit. They take turns, and the median counts.
+Runs all rules on each named surface, once with `dl.viz.race`, which steps all points together, and
+once with a plain loop of forward, backward and step per rule. Both must give the same bits. The two
+take turns, and the median times are reported.
 """
 
 import argparse
@@ -17,7 +17,7 @@ LR = 0.001
 
 
 def plain(surface, steps):
-    """The last points of all rules, each in a loop of its own."""
+    """The final points of all rules, computed in one loop per rule."""
     ends = []
     for rule in dl.optim.RULES.values():
         x, y = (dl.Tensor(np.array(v), requires_grad=True) for v in surface.start)
@@ -31,13 +31,13 @@ def plain(surface, steps):
 
 
 def raced(surface, steps):
-    """The same by a race, which keeps every step and judges."""
+    """The final points of all rules, computed by a race."""
     race = dl.viz.race(surface, list(dl.optim.RULES), steps=steps, lr=LR)
     return np.array([run.theta[-1, 0] for run in race.runs])
 
 
 def main():
-    """Time all surfaces and print the table."""
+    """Measure all surfaces and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000, help="default: %(default)s")
     parser.add_argument("--turns", type=int, default=5, help="default: %(default)s")
@@ -54,9 +54,9 @@ def main():
                 ends[contestant] = contestant(surface, options.steps)
                 taken.append(time.perf_counter() - start)
         if not np.array_equal(*ends.values(), equal_nan=True):
-            raise AssertionError(f"{surface.name}: the race and the loops end in different places")
-        quick, slow = (float(np.median(taken)) for taken in times.values())
-        print(f"{surface.name:15}  {quick:.2f} s  {slow:.2f} s       {slow / quick:.1f}")
+            raise AssertionError(f"{surface.name}: the race and the loops end at different points")
+        fast, slow = (float(np.median(taken)) for taken in times.values())
+        print(f"{surface.name:15}  {fast:.2f} s  {slow:.2f} s       {slow / fast:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Every update rule against the machine: bytes that must be moved, at the speed of the memory.
+"""The time of every update rule, compared with the limit set by the memory bandwidth.
 
-The speed is that of changing float32 arrays in place, as fast as NumPy can, with one array and one
-Python thread for each core; an entry that is changed counts as read and written.
+The bandwidth is that of NumPy's fastest in-place operation on float32 arrays, with one array and
+one Python thread per core; each changed entry counts as one read and one write.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ WAYS = {
 
 
 def bytes_moved(rule, options):
-    """Per weight: θ and each array of the rule's state are read and written, g is read."""
+    """Per weight: θ and each state array are read and written, g is read."""
     one = dl.Tensor(np.ones(1, np.float32), requires_grad=True)
     state = getattr(dl.optim, rule)([one], **options).state_dict()["state"]
     slots = [v for s in state.values() for v in s.values() if getattr(v, "dtype", "") == "float32"]
@@ -46,7 +46,7 @@ def bytes_moved(rule, options):
 
 
 def in_place(threads, way):
-    """A function that changes one array for each thread, all at once."""
+    """A function that changes one array per thread, in parallel."""
     arrays = [np.ones(SIZE, np.float32) for _ in range(threads)]
     if threads == 1:
         return lambda: way(arrays[0])
@@ -55,23 +55,23 @@ def in_place(threads, way):
 
 
 def compare(threads, repeats, quick):
-    """The rows on so many threads."""
+    """The rows for a number of threads."""
     ways = {name: in_place(threads, way) for name, way in WAYS.items()}
     best = min(ways, key=lambda name: min(seconds(ways[name]) for _ in range(6)))
-    moved, rows, speeds = 2 * 4 * SIZE * threads, [], []
+    moved, rows, bandwidths = 2 * 4 * SIZE * threads, [], []
     w = dl.Tensor(np.ones(SIZE, np.float32), requires_grad=True)
     w.grad = np.random.default_rng(0).standard_normal(SIZE, np.float32)
     for name, (rule, options) in RULES.items():
         step = getattr(dl.optim, rule)([w], 1e-6, **options).step
         times = take_turns({"minidl": step, best: ways[best]}, repeats, quick, 0.03, 2)
-        size, unit = SIZE * bytes_moved(rule, options), moved / times[best]
-        speeds += unit.tolist()
+        size, bandwidth = SIZE * bytes_moved(rule, options), moved / times[best]
+        bandwidths += bandwidth.tolist()
         rows.append(row("roofline", name, "minidl", threads, times["minidl"], note=f"{size:,} B"))
-        rows.append(row("roofline", name, "limit", threads, size / unit))
-    speed = row("roofline", "the memory's speed", "in place", threads, speeds, "B/s", best)
-    return [speed, *rows]
+        rows.append(row("roofline", name, "limit", threads, size / bandwidth))
+    memory = row("roofline", "memory bandwidth", "in place", threads, bandwidths, "B/s", best)
+    return [memory, *rows]
 
 
 def measure(repeats, quick):
-    """The rows of the part."""
+    """The rows of this part."""
     return in_children(compare, repeats, quick, THREADS[:1] if quick else THREADS)

@@ -1,9 +1,9 @@
-"""What an update of few among many weights costs: python benchmarks/sparse.py [--repeats N]
+"""The time of sparse FTRL updates: python benchmarks/sparse.py [--repeats N]
 
-FTRL updates k of D weights by sparse_step, and by step with the same gradient stored in full. Then
-a logistic regression predicts and learns row by row, as examples/online_ftrl.py does: with FTRL,
-with SGD as one line of NumPy, and predicting only. The contestants take turns, each turn is a block
-of calls on random weights, and the median call counts.
+FTRL updates k of D weights with sparse_step, and with step and the same gradient as a dense array.
+Then a logistic regression predicts and learns row by row, as in examples/online_ftrl.py: with FTRL,
+with SGD as one line of NumPy, and without learning. The variants take turns; each turn is a block
+of calls on random weights, and the median time of a call is reported.
 """
 
 import argparse
@@ -16,14 +16,14 @@ import numpy as np
 
 import minidl as dl
 
-WIDTH = 8  # features of a row
+WIDTH = 8  # features per row
 SIZES = [2**bits for bits in range(10, 23, 2)]
-TOUCHED = [4**power for power in range(8)]
-MANY = 2**20
+UPDATED = [4**power for power in range(8)]
+LARGE = 2**20
 
 
 class Problem:
-    """D weights and their FTRL, past the first update, which sets up the state."""
+    """D weights and their FTRL optimizer, after the first update, which allocates the state."""
 
     def __init__(self, size, dtype):
         self.rng = np.random.default_rng(0)
@@ -32,56 +32,58 @@ class Problem:
         self.weights.grad = np.full(size, 0, dtype)
         self.optimizer.step()
 
-    def sparse_step(self, numbers, gradient):
-        """An update from the entries of the gradient that are not zero."""
-        self.optimizer.sparse_step(self.weights, numbers, gradient)
+    def sparse_step(self, indices, gradient):
+        """Update with the nonzero entries of the gradient."""
+        self.optimizer.sparse_step(self.weights, indices, gradient)
 
-    def step(self, numbers, gradient):
-        """An update from the whole gradient."""
+    def step(self, indices, gradient):
+        """Update with the dense gradient."""
         self.optimizer.step()
 
-    def sgd(self, numbers, gradient):
-        """The sparse update of a rule without state."""
-        self.weights.data[numbers] -= 0.1 * gradient
+    def sgd(self, indices, gradient):
+        """Sparse update with SGD, which has no state."""
+        self.weights.data[indices] -= 0.1 * gradient
 
-    def nothing(self, numbers, gradient):
+    def nothing(self, indices, gradient):
         """No update."""
 
-    def seconds(self, update, touched, calls, online=False):
-        """The time of each call; online it begins with the row's prediction."""
-        data, whole = self.weights.data, self.weights.grad
-        counts, stride, times = np.ones(touched, data.dtype), data.size // touched, []
+    def seconds(self, update, updated, calls, online=False):
+        """The time of each call; with `online` it includes the prediction of the row."""
+        data, dense = self.weights.data, self.weights.grad
+        counts, stride, times = np.ones(updated, data.dtype), data.size // updated, []
         for _ in range(calls):
-            numbers = np.arange(touched) * stride + self.rng.integers(stride, size=touched)
-            gradient = self.rng.normal(size=touched).astype(data.dtype)
+            indices = np.arange(updated) * stride + self.rng.integers(stride, size=updated)
+            gradient = self.rng.normal(size=updated).astype(data.dtype)
             clicked = float(self.rng.random() < 0.1)
-            whole[numbers] = gradient
+            dense[indices] = gradient
             start = time.perf_counter()
             if online:
-                p = (1 + math.tanh(data[numbers] @ counts / 2)) / 2
+                p = (1 + math.tanh(data[indices] @ counts / 2)) / 2
                 gradient = (p - clicked) * counts
-            update(numbers, gradient)
+            update(indices, gradient)
             times.append(time.perf_counter() - start)
-            whole[numbers] = 0
+            dense[indices] = 0
         return times
 
 
 def main():
-    """Print the cost of an update by D and by k, then the rows a second of an online loop."""
+    """Print the time of an update against D and k, then the rows per second of online learning."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=8, help="turns (default: %(default)s)")
+    parser.add_argument(
+        "--repeats", type=int, default=8, help="number of turns (default: %(default)s)"
+    )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--threads", type=int, default=1, help="default: %(default)s")
     arguments = parser.parse_args()
     dl.set_num_threads(arguments.threads)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, NumPy {np.__version__}, {arguments.dtype}, "
-        f"threads: {dl.get_num_threads()}; median update in µs"
+        f"threads: {dl.get_num_threads()}; median time of an update in µs"
     )
 
     problems = {size: Problem(size, arguments.dtype) for size in SIZES}
-    updates = {"sparse_step": 40, "step": 5}  # and their calls in a turn
-    by_size, by_touched = [(size, WIDTH) for size in SIZES], [(MANY, k) for k in TOUCHED]
+    updates = {"sparse_step": 40, "step": 5}  # calls per turn
+    by_size, by_touched = [(size, WIDTH) for size in SIZES], [(LARGE, k) for k in UPDATED]
     seconds = {(case, how): [] for case in by_size + by_touched for how in updates}
     for _ in range(arguments.repeats):
         for ((size, k), how), times in seconds.items():
@@ -100,7 +102,7 @@ def main():
         for (size, update), times in seconds.items():
             problem = problems[size]
             times += problem.seconds(getattr(problem, update), WIDTH, 1000, online=True)
-    print(f"\nrows a second, {WIDTH} features a row: predict, then learn")
+    print(f"\nrows per second with {WIDTH} features per row: predict, then learn")
     print("weights D  " + "  ".join(loops))
     for size in sizes:
         rates = (1 / np.median(seconds[size, update]) for update in loops.values())

@@ -1,7 +1,7 @@
-"""A training step: forward, loss, backward and Adam, in float32."""
+"""The time of a training step: forward, loss, backward and Adam, in float32."""
 
 from benchmarks.measure import agree, in_children, left_out, row, take_turns
-from benchmarks.networks import STEPS, Problem, lacking, limit_step, set_torch_threads
+from benchmarks.networks import STEPS, Problem, limit_step, missing_libraries, set_torch_threads
 
 NETWORKS = {
     "2-16-16-1": 32,
@@ -14,8 +14,8 @@ LIMITED = list(NETWORKS)[-2:]
 
 
 def contestants(problem, quick):
-    """{contestant: step} of those that can take part, and {contestant: why} of the others."""
-    steps, missing = {}, lacking()
+    """{contestant: step} of the available ones, and {contestant: reason} of the others."""
+    steps, missing = {}, missing_libraries()
     if quick:
         missing.setdefault("torch.compile", "--quick")
     for who in [who for who in STEPS if who not in missing]:
@@ -23,7 +23,7 @@ def contestants(problem, quick):
             step = STEPS[who](problem)
             step()
         except Exception as error:
-            if who != "torch.compile":  # which needs a C++ compiler
+            if who != "torch.compile":  # it needs a C++ compiler
                 raise
             missing[who] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         else:
@@ -32,23 +32,23 @@ def contestants(problem, quick):
 
 
 def compare(threads, repeats, quick):
-    """The rows of every network, on so many threads."""
+    """The rows of every network for a number of threads."""
     set_torch_threads(threads)
     rows = []
     for name, batch in NETWORKS.items():
-        problem, work = Problem(name, batch), f"{name}, batch {batch}"
+        problem, task = Problem(name, batch), f"{name}, batch {batch}"
         steps, missing = contestants(problem, quick)
         limit = {"limit": limit_step(problem)} if name in LIMITED else {}
         times = take_turns({**steps, **limit}, repeats, quick)
         losses = {who: step() for who, step in steps.items()}
-        agree(work, losses)
+        agree(task, losses)
         for who, values in times.items():
             note = f"loss {losses[who]:.5f}" if who in losses else ""
-            rows.append(row("steps", work, who, threads, values, note=note))
+            rows.append(row("steps", task, who, threads, values, note=note))
         rows += left_out("steps", threads, missing)
     return rows
 
 
 def measure(repeats, quick):
-    """The rows of the part, one process a number of threads."""
+    """The rows of this part, in one process per number of threads."""
     return in_children(compare, repeats, quick)

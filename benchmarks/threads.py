@@ -1,4 +1,4 @@
-"""A training step of minidl on two threads against one: processes of either kind take turns."""
+"""A training step of minidl on two threads and on one, measured in alternating processes."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ from benchmarks.steps import NETWORKS
 
 
 def alone(quick):
-    """The median step of each network in this process."""
+    """The median time of a step of each network in this process."""
     steps = {name: minidl_step(Problem(name, batch)) for name, batch in NETWORKS.items()}
     times = {name: take_turns({name: step}, 1, quick)[name] for name, step in steps.items()}
     return {name: np.median(values) for name, values in times.items()}
 
 
 def measure(repeats, quick):
-    """The rows of the part; none on a machine with one core."""
+    """The rows of this part; none on a machine with one core."""
     if 2 not in THREADS:
         return []
     medians = {threads: [] for threads in THREADS}

@@ -1,4 +1,4 @@
-"""The benchmarks compare the same computations, and their page and figure say what was measured."""
+"""The benchmarks compare equal computations; their page and figure show what was measured."""
 
 import importlib
 import os
@@ -14,8 +14,8 @@ from benchmarks.measure import Row
 SMALL = "2-16-16-1, batch 32"
 
 
-def timed(contestant, value, part="steps", work=SMALL, threads=1, unit="s", note=""):
-    return Row(part, work, contestant, threads, value, unit, 0.05 * value, note)
+def timed(contestant, value, part="steps", task=SMALL, threads=1, unit="s", note=""):
+    return Row(part, task, contestant, threads, value, unit, 0.05 * value, note)
 
 
 ROWS = [
@@ -31,7 +31,7 @@ GROWTH = [
     for x in (1, 10, 100, 1000)
 ]
 ROOFLINE = [
-    timed("in place", 4e10, "roofline", "the memory's speed", unit="B/s"),
+    timed("in place", 4e10, "roofline", "memory bandwidth", unit="B/s"),
     timed("minidl", 0.016, "roofline", "Adam", note="560,000,000 B"),
     timed("limit", 0.014, "roofline", "Adam"),
 ]
@@ -41,7 +41,7 @@ ROOFLINE = [
 
 
 @pytest.mark.parametrize(("name", "batch"), list(steps.NETWORKS.items())[:3])
-def test_first_loss_is_that_of_the_forward_pass_by_hand(name, batch):
+def test_first_loss_equals_that_of_a_forward_pass_in_numpy(name, batch):
     problem = networks.Problem(name, batch)
     x, y = problem.x.astype(np.float64), problem.y
     for weight in problem.weights[:-1]:
@@ -54,7 +54,7 @@ def test_first_loss_is_that_of_the_forward_pass_by_hand(name, batch):
     assert networks.minidl_step(problem)() == pytest.approx(loss, rel=1e-5)
 
 
-def test_contestants_leave_the_problem_to_the_next_as_it_was():
+def test_contestants_do_not_change_the_problem():
     problem = networks.Problem("4-8-3", 6)
     before = [array.copy() for array in (problem.x, problem.y, *problem.weights)]
     for make in (networks.minidl_step, networks.limit_step):
@@ -63,7 +63,7 @@ def test_contestants_leave_the_problem_to_the_next_as_it_was():
     assert all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
 
 
-def test_losses_that_differ_are_an_error():
+def test_different_losses_raise_an_error():
     measure.agree("a network", {"minidl": 1.0, "JAX": 1.0005})
     with pytest.raises(ValueError, match="a network: the losses disagree"):
         measure.agree("a network", {"minidl": 1.0, "JAX": 1.002})
@@ -73,12 +73,12 @@ def test_losses_that_differ_are_an_error():
     ("name", "numbers"),
     [("SGD", 3), ("SGD, momentum 0.9", 5), ("Lion", 5), ("Adam", 7), ("Adam, amsgrad", 9)],
 )
-def test_rule_moves_the_numbers_that_it_reads_and_writes(name, numbers):
+def test_bytes_moved_count_every_array_that_a_rule_reads_or_writes(name, numbers):
     assert roofline.bytes_moved(*roofline.RULES[name]) == 4 * numbers
 
 
 @pytest.mark.parametrize("name", optimizers.SHAPES)
-def test_shapes_have_the_weights_that_their_name_says(name):
+def test_shapes_have_as_many_weights_as_their_name_says(name):
     weights, tensors = (int(word.replace(",", "")) for word in name.split(" weights in "))
     shapes = optimizers.SHAPES[name]
     assert (sum(map(np.prod, shapes)), len(shapes)) == (weights, tensors)
@@ -88,7 +88,7 @@ def test_shapes_have_the_weights_that_their_name_says(name):
     ("curve", "powers"), [("parameters", range(3, 9)), ("batch", range(5)), ("depth", range(6))]
 )
 def test_curve_grows_by_powers_of_ten(curve, powers, monkeypatch):
-    monkeypatch.setattr(growth, "fits", lambda parameters: True)
+    monkeypatch.setattr(growth, "fits_in_memory", lambda parameters: True)
     xs = [x for x, _ in growth.problems(curve, 1, quick=False)]
     assert xs == pytest.approx([10**power for power in powers], rel=0.05)
 
@@ -136,19 +136,19 @@ def test_child_is_confined():
     ("contestant", "seconds", "met"),
     [("PyTorch", 181e-6, True), ("PyTorch", 179e-6, False), ("JAX", 91e-6, True)],
 )
-def test_peer_must_take_the_goal_times_as_long(contestant, seconds, met):
+def test_library_must_be_slower_by_the_factor_of_the_goal(contestant, seconds, met):
     row = timed(contestant, seconds)
     assert goals.reached(goals.goal_of(row), row, timed("minidl", 30e-6)) == met
 
 
 @pytest.mark.parametrize(("seconds", "met"), [(1.11e-3, True), (1.13e-3, False)])
-def test_limit_may_be_exceeded_by_the_goal(seconds, met):
+def test_limit_may_be_exceeded_by_the_factor_of_the_goal(seconds, met):
     row = timed("limit", 1e-3)
     assert goals.reached(goals.goal_of(row), row, timed("minidl", seconds)) == met
 
 
-def test_every_goal_is_about_something_that_is_measured():
-    works = {
+def test_every_goal_applies_to_a_measured_task():
+    tasks = {
         "steps": [f"{name}, batch {batch}" for name, batch in steps.NETWORKS.items()],
         "losses": [f"{n:,} × {classes:,}" for n, classes in losses.SHAPES],
         "optimizers": [
@@ -157,15 +157,15 @@ def test_every_goal_is_about_something_that_is_measured():
     }
     for goal in goals.GOALS:
         assert goal.part in report.PARTS
-        assert goal.work is None or goal.work in works.get(goal.part, [goal.work])
+        assert goal.task is None or goal.task in tasks.get(goal.part, [goal.task])
 
 
-def test_table_compares_marks_goals_and_names_the_missing():
+def test_table_shows_ratios_goals_and_skipped_libraries():
     text = report.table(ROWS)
     assert (
         f"| {SMALL} | 1 | 30 µs | 210 µs = 7.00× ✓ (≥ 6×) | 60 µs = 2.00× ✗ (≥ 3×) | 5% |" in text
     )
-    assert "Left out: torch.compile (torch not installed)." in text
+    assert "Skipped: torch.compile (torch not installed)." in text
     assert f"- {SMALL}, 1 thread: minidl loss 0.6" in text
 
 
@@ -200,20 +200,20 @@ def test_curves_are_read_from_rows():
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Parts that measure nothing; what they were asked for."""
-    asked = []
+    """Replace the measurements by fixed rows, and return the list of their calls."""
+    calls = []
     for part, rows in (("steps", ROWS), ("growth", GROWTH), ("roofline", ROOFLINE)):
         module = importlib.import_module(f"benchmarks.{part}")
 
         def pretend(repeats, quick, part=part, rows=rows):
-            asked.append((part, repeats, quick))
+            calls.append((part, repeats, quick))
             return rows
 
         monkeypatch.setattr(module, "measure", pretend)
-    return asked
+    return calls
 
 
-def test_command_runs_the_parts_named_and_keeps_the_others(measured, tmp_path):
+def test_command_runs_the_given_parts_and_keeps_the_others(measured, tmp_path):
     command.main(["steps", "--out", str(tmp_path)])
     command.main(["growth", "roofline", "--quick", "--repeats", "4", "--out", str(tmp_path)])
     assert measured == [("steps", 10, False), ("growth", 4, True), ("roofline", 2, True)]
@@ -223,7 +223,7 @@ def test_command_runs_the_parts_named_and_keeps_the_others(measured, tmp_path):
         "## roofline",
         "## growth",
     ]
-    assert "**goals**: 2 of 3 are reached" in page
+    assert "**goals**: 2 of 3 reached" in page
     assert (tmp_path / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
     command.main(["--redraw", "--out", str(tmp_path)])
     assert (tmp_path / "benchmarks.md").read_text() == page
@@ -233,11 +233,11 @@ def test_command_runs_the_parts_named_and_keeps_the_others(measured, tmp_path):
 def test_command_needs_no_matplotlib(measured, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     command.main(["steps", "--out", str(tmp_path)])
-    assert "The figure is left out" in capsys.readouterr().out
+    assert "No figure: it needs Matplotlib" in capsys.readouterr().out
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md"}
 
 
-def test_unknown_part_is_named(capsys):
+def test_unknown_part_raises_an_error_that_lists_the_parts(capsys):
     with pytest.raises(SystemExit):
         command.main(["stairs"])
-    assert "no such part: stairs; there are steps, " in capsys.readouterr().err
+    assert "unknown part: stairs; choose from steps, " in capsys.readouterr().err
