@@ -1,13 +1,13 @@
-"""Recognising handwritten digits: a small network, trained in a second, and what it gets wrong.
+"""Classify handwritten digits with a small network, and look at its mistakes: a first real task.
 
-Run it with `python examples/digits.py`, or cell by cell in an editor that knows `# %%`.
+Run it with `python examples/digits.py`, or cell by cell in an editor that supports `# %%`.
 """
 
 # %% [markdown]
 # # Handwritten digits
 #
-# scikit-learn brings 1797 scanned digits of 8 × 8 pixels. A network with one hidden layer learns
-# from four fifths of them and is tested on the rest, which it has never seen.
+# scikit-learn includes 1797 scanned digits of 8 × 8 pixels. A network with one hidden layer is
+# trained on four fifths of them and tested on the rest.
 
 # %%
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 import minidl as dl
 
 parser = argparse.ArgumentParser(
-    description="Train a network on 1797 scanned digits and show what it gets wrong."
+    description="Train a network on 1797 scanned digits and show its mistakes."
 )
 parser.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
 parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
@@ -34,7 +34,7 @@ if not Path(arguments.figure).parent.is_dir():
 try:
     from sklearn.datasets import load_digits
 except ModuleNotFoundError:
-    sys.exit("The digits come with scikit-learn: python -m pip install 'minidl[examples]'")
+    sys.exit("The digits are part of scikit-learn: python -m pip install 'minidl[examples]'")
 
 rng = np.random.default_rng(arguments.seed)
 digits = load_digits()
@@ -45,13 +45,13 @@ held_out = len(x) // 5
 x_train, y_train, x_test, y_test = x[held_out:], y[held_out:], x[:held_out], y[:held_out]
 
 # %% [markdown]
-# ## The network and how it learns
+# ## The network and its training
 #
-# 64 pixels, 128 hidden units, 10 scores, one for each digit: softmax turns scores into
-# probabilities, and cross-entropy measures how little the right digit got. With smoothed labels
-# the network is asked to be 91 % sure rather than 100 %, which keeps it from learning by heart.
-# Adam's rate warms up over the first two epochs, so that the first, badly informed steps are small,
-# and then falls along a cosine, so that the last ones settle.
+# The network has 64 inputs, 128 hidden units and 10 outputs, one score per digit. Softmax turns
+# the scores into probabilities, and cross-entropy is small if the correct digit has a high one.
+# With label smoothing, the target probability is 91 % instead of 100 %, which reduces overfitting.
+# Adam's rate warms up over the first two epochs, because early gradients are unreliable, and then
+# decreases along a cosine, so that training converges.
 
 # %%
 model = dl.nn.MLP([64, 128, 10], rng=rng)
@@ -75,7 +75,7 @@ history = dl.fit(
 seconds = time.perf_counter() - start
 
 # %% [markdown]
-# ## How well it does
+# ## The accuracy
 
 # %%
 with dl.no_grad():
@@ -94,16 +94,16 @@ for digit, row in enumerate(confusion):
     print(f"{digit:4d}" + "".join(f"{count or '·':>4}" for count in row))
 
 # %% [markdown]
-# ## The hardest ten
+# ## The ten hardest digits
 #
-# First the mistakes, then the right answers that the network was least sure of. Most of them
-# would puzzle a person, too.
+# First the mistakes, then the correct predictions with the lowest probability. Most of these
+# digits are hard to read for a person, too.
 
 # %%
 try:
     import matplotlib.pyplot as plt
 except ModuleNotFoundError:
-    sys.exit("\nFor the picture install Matplotlib: python -m pip install 'minidl[viz]'")
+    sys.exit("\nThe figure needs Matplotlib: python -m pip install 'minidl[viz]'")
 
 figure = plt.figure(figsize=(12, 4.6), layout="constrained")
 left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
@@ -111,24 +111,26 @@ top, bottom = left.subplots(2, sharex=True, height_ratios=(2, 1))
 epochs = np.arange(1, len(history.loss) + 1)
 top.plot(epochs, history.loss, color="#0072B2", label="training")
 top.plot(epochs, history.validation, color="#D55E00", label="unseen digits")
-top.set(ylabel="cross-entropy (smoothed labels)", title="The loss and the rate")
+top.set(ylabel="cross-entropy (smoothed labels)", title="Loss and learning rate")
 top.legend(frameon=False)
 bottom.plot(np.arange(1, len(history.lr) + 1) / len(data), history.lr, color="#009E73")
-bottom.set(xlabel="epoch", ylabel="rate", ylim=(0, None))
+bottom.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
 for axes in (top, bottom):
     axes.spines[["top", "right"]].set_visible(False)
 
-sure = probabilities.max(axis=1)
-hardest = sorted(range(held_out), key=lambda i: (guesses[i] == y_test[i], sure[i]))[:10]
-escapes = max(0, 10 - len(wrong))
-right.suptitle(f"{len(wrong)} mistakes among {held_out} unseen digits, {escapes} narrow escapes")
+confidence = probabilities.max(axis=1)
+hardest = sorted(range(held_out), key=lambda i: (guesses[i] == y_test[i], confidence[i]))[:10]
+others = max(0, 10 - len(wrong))
+right.suptitle(
+    f"{len(wrong)} mistakes among {held_out} unseen digits, {others} uncertain predictions"
+)
 for axes, i in zip(right.subplots(2, 5).flat, hardest, strict=True):
     mistaken = guesses[i] != y_test[i]
     axes.imshow(x_test[i].reshape(8, 8), cmap="gray_r")
     axes.set_axis_off()
-    verdict = f"a {y_test[i]}, taken for {guesses[i]}" if mistaken else f"a {y_test[i]}"
+    verdict = f"{y_test[i]}, predicted {guesses[i]}" if mistaken else f"{y_test[i]}"
     axes.set_title(
-        f"{verdict}\n{sure[i]:.0%} sure", size=10, color="#D55E00" if mistaken else "black"
+        f"{verdict}\np = {confidence[i]:.0%}", size=10, color="#D55E00" if mistaken else "black"
     )
 figure.savefig(arguments.figure, dpi=120)
-print(f"\nThe picture is in {arguments.figure}")
+print(f"\nWrote {arguments.figure}")

@@ -1,21 +1,21 @@
-"""FTRL for what it is made for: learning from a stream of clicks, with most weights exactly zero.
+"""Predict clicks online with FTRL, in a sparse model whose weights are mostly exactly zero.
 
-Run it with `python examples/online_ftrl.py`, or cell by cell in an editor that knows `# %%`.
+Run it with `python examples/online_ftrl.py`, or cell by cell in an editor that supports `# %%`.
 """
 
 # %% [markdown]
-# # Who clicks?
+# # Click prediction
 #
-# A web site wants the probability that a visitor clicks on an advertisement. What it knows of each
-# showing are a few categories: the site, the ad, the visitor's segment, the hour, and pairs of
-# these. All in all there are millions of them, and new ones turn up every day. So the model has to
+# A web site needs the probability that a visitor clicks on an advertisement. For each impression it
+# knows a few categories: the site, the ad, the visitor's segment, the hour, and pairs of these.
+# There are millions of categories, and new ones appear every day. Therefore the model must
 #
-# - learn online: it sees each row once, predicts it first, then learns from it;
-# - be quick: a row has eight features, so an update should touch eight weights, not all;
-# - be sparse: most categories tell nothing, and their weights should be exactly 0, so that the
-#   model that is served holds only the others.
+# - learn online: it sees each row once, predicts it first, and then learns from it;
+# - be fast: a row has eight features, so an update should change eight weights, not all;
+# - be sparse: most categories carry no information, and their weights should be exactly 0, so that
+#   the deployed model stores only the others.
 #
-# FTRL-Proximal was made for this (McMahan et al. 2013, "Ad click prediction: a view from the
+# FTRL-Proximal was designed for this (McMahan et al. 2013, "Ad click prediction: a view from the
 # trenches").
 
 # %%
@@ -52,35 +52,35 @@ except ModuleNotFoundError:
 # %% [markdown]
 # ## The stream
 #
-# Categories are as uneven as in life: the one of rank r turns up about 1/r as often as the first
-# (Zipf's law), and n^u, with u uniform in [0, 1), draws such ranks in one line. The truth is
-# sparse: one category in five and one pair in fifty change the odds of a click, the others do
-# nothing. Rows come in chunks, and no chunk is kept.
+# The frequencies of the categories follow Zipf's law, as in real data: the category of rank r
+# occurs about 1/r times as often as the first. n^u with u uniform in [0, 1) draws such ranks. The
+# true model is sparse: one category in five and one pair in fifty change the odds of a click. Rows
+# are generated in chunks, and no chunk is stored.
 #
-# There is no dictionary of all categories either. A hash turns each into 64 bits, as good as
-# random, and the first `bits` of them are the number of its weight. Some categories share a weight:
-# the more weights, the fewer.
+# There is no dictionary of the categories. A hash maps each category to 64 pseudorandom bits, and
+# the first `bits` of them are the index of its weight. Some categories share a weight; the more
+# weights there are, the fewer do.
 
 # %%
-FIELDS = {"always": 1, "site": 300, "ad": 1000, "segment": 3000, "hour": 24}  # how many of each
+FIELDS = {"always": 1, "site": 300, "ad": 1000, "segment": 3000, "hour": 24}  # number of values
 PAIRS = ("site", "ad"), ("segment", "ad"), ("hour", "site")
 WIDTH = len(FIELDS) + len(PAIRS)
 CHUNK = 1000
 
 
 def scatter(x):
-    """Integers of 64 bits, mixed so that every bit depends on all (Steele et al. 2014)."""
+    """Mix 64-bit integers so that every bit depends on all bits (Steele et al. 2014)."""
     for shift, factor in (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB):
         x = (x ^ (x >> shift)) * factor
     return x ^ (x >> 31)
 
 
 def stream(rows, seed):
-    """In chunks: a hash for each feature (n, WIDTH), clicks (n,) and the true log-odds (n,)."""
+    """Yield chunks: hashes of the features (n, WIDTH), clicks (n,) and true log-odds (n,)."""
     rng = np.random.default_rng(seed)
     columns = np.arange(WIDTH, dtype=np.uint64)
-    share = np.where(columns < len(FIELDS), 1 / 5, 1 / 50)[:, None]
-    effects = rng.normal(scale=1.5, size=(WIDTH, 2**14)) * (rng.random((WIDTH, 2**14)) < share)
+    density = np.where(columns < len(FIELDS), 1 / 5, 1 / 50)[:, None]
+    effects = rng.normal(scale=1.5, size=(WIDTH, 2**14)) * (rng.random((WIDTH, 2**14)) < density)
     effects[0] = -3
     for start in range(0, rows, CHUNK):
         rank = {name: (n ** rng.random(CHUNK)).astype(np.uint64) for name, n in FIELDS.items()}
@@ -95,46 +95,46 @@ def stream(rows, seed):
 # %% [markdown]
 # ## A row and its weights
 #
-# A feature is there or it isn't, so the log-odds of a click are the sum of the row's weights.
-# `sparse_step` wants each weight once and in rising order; where two features of a row share a
-# weight, it counts twice. All rows of a chunk are sorted at once.
+# Features are binary, so the log-odds of a click are the sum of the row's weights. `sparse_step`
+# needs unique indices in ascending order; a weight that two features of a row share counts twice.
+# All rows of a chunk are sorted together.
 
 
 # %%
 def sparse_rows(hashes, bits):
-    """For each row the numbers of its weights, rising, and how many features each one serves."""
-    numbers = np.sort((hashes >> (64 - bits)).astype(np.intp), axis=1)
-    new = np.diff(numbers, axis=1, prepend=-1) > 0
+    """For each row, the ascending indices of its weights and how many features use each."""
+    indices = np.sort((hashes >> (64 - bits)).astype(np.intp), axis=1)
+    new = np.diff(indices, axis=1, prepend=-1) > 0
     starts = np.flatnonzero(new)
     counts = np.diff(starts, append=new.size).astype(np.float32)
     ends = np.cumsum(new.sum(axis=1)).tolist()
-    numbers = numbers.ravel()[starts]
-    return [(numbers[i:j], counts[i:j]) for i, j in zip([0, *ends], ends, strict=False)]
+    indices = indices.ravel()[starts]
+    return [(indices[i:j], counts[i:j]) for i, j in zip([0, *ends], ends, strict=False)]
 
 
 # %% [markdown]
 # ## Predict, then learn
 #
-# With p = 1 / (1 + e^−s) for the log-odds s, the derivative of the logistic loss by each of the
-# row's weights is p − y, and all others are 0. FTRL gets those few by `sparse_step`. SGD has no
-# state, so that its sparse update is one line of NumPy.
+# With p = 1 / (1 + e^−s) for log-odds s, the derivative of the logistic loss with respect to each
+# of the row's weights is p − y, and all other derivatives are 0. `sparse_step` passes only these
+# few to FTRL. SGD has no state, so its sparse update is one line of NumPy.
 
 
 # %%
 class Learner:
-    """A logistic regression that starts from zero weights and learns row by row."""
+    """Logistic regression, trained row by row from zero weights."""
 
     def __init__(self, name, size):
         self.name, self.quality = name, Quality()
         self.weights = dl.Tensor(np.zeros(size, np.float32), requires_grad=True)
 
     def learn(self, rows, clicked):
-        """Predict each row before learning from it; returns the predicted log-odds."""
+        """Predict each row, then learn from it; return the predicted log-odds."""
         weights, log_odds = self.weights.data, np.empty(len(rows))
-        for t, ((numbers, counts), y) in enumerate(zip(rows, clicked, strict=True)):
-            log_odds[t] = s = weights[numbers] @ counts
+        for t, ((indices, counts), y) in enumerate(zip(rows, clicked, strict=True)):
+            log_odds[t] = s = weights[indices] @ counts
             p = (1 + math.tanh(s / 2)) / 2  # 1 / (1 + e^−s) without overflow
-            self.update(numbers, (p - y) * counts)
+            self.update(indices, (p - y) * counts)
         return log_odds
 
 
@@ -143,8 +143,8 @@ class FTRL(Learner):
         super().__init__(f"FTRL, λ₁ = {l1}", size)
         self.optimizer = dl.optim.FTRL([self.weights], lr=lr, l1=l1)
 
-    def update(self, numbers, gradient):
-        self.optimizer.sparse_step(self.weights, numbers, gradient)
+    def update(self, indices, gradient):
+        self.optimizer.sparse_step(self.weights, indices, gradient)
 
 
 class SGD(Learner):
@@ -152,45 +152,44 @@ class SGD(Learner):
         super().__init__(f"SGD, rate {rate}", size)
         self.rate = rate
 
-    def update(self, numbers, gradient):
-        self.weights.data[numbers] -= self.rate * gradient
+    def update(self, indices, gradient):
+        self.weights.data[indices] -= self.rate * gradient
 
 
 # %% [markdown]
-# Each prediction is made before its answer is known, so the stream is its own test set
-# (*progressive validation*). Two figures sum them up: the log-loss, −log of the probability that
-# was given to what happened, and the AUC, the probability that of one clicked and one unclicked row
-# the clicked one was thought more likely. Counting predictions in narrow bins gives the AUC without
-# keeping them.
+# Each prediction is made before its label is used, so the stream is its own test set (*progressive
+# validation*). Two metrics summarize the predictions: the log-loss, −log of the probability
+# assigned to the outcome, and the AUC, the probability that a random clicked row has a higher score
+# than a random unclicked one. Counting predictions in narrow bins gives the AUC without storing
+# them.
 
 
 # %%
 class Quality:
-    """Log-loss and AUC of the predictions so far."""
+    """Running log-loss and AUC of predictions."""
 
     def __init__(self):
         self.loss, self.bins = 0.0, np.zeros((2, 4000))  # unclicked, clicked; log-odds −10 … 10
 
     def add(self, log_odds, clicked):
         self.loss += np.sum(np.logaddexp(0, log_odds) - clicked * log_odds)
-        places = np.clip(200 * (log_odds + 10), 0, 3999).astype(int)
-        np.add.at(self.bins, (clicked.astype(int), places), 1)
+        columns = np.clip(200 * (log_odds + 10), 0, 3999).astype(int)
+        np.add.at(self.bins, (clicked.astype(int), columns), 1)
 
     def log_loss(self):
         return self.loss / self.bins.sum()
 
     def auc(self):
         unclicked, clicked = self.bins
-        less_likely = np.cumsum(unclicked) - unclicked / 2  # a tie counts half
-        return less_likely @ clicked / (unclicked.sum() * clicked.sum())
+        lower = np.cumsum(unclicked) - unclicked / 2  # ties count half
+        return lower @ clicked / (unclicked.sum() * clicked.sum())
 
 
 # %% [markdown]
 # ## One pass
 #
-# All learners read the same stream side by side: FTRL with λ₁, the price of a weight that is not
-# zero, from 0 to 10, and SGD at four rates. Ctrl-C ends the pass after the running chunk, and what
-# was learned so far counts.
+# All learners read the same stream: FTRL with the L1 penalty λ₁ from 0 to 10, and SGD with four
+# rates. Ctrl-C ends the pass after the current chunk, and the results so far are reported.
 
 # %%
 size = 2**arguments.bits
@@ -200,12 +199,12 @@ truth, touched, interrupted = Quality(), np.zeros(size, bool), []
 
 
 def interrupt(*_):
-    """The first Ctrl-C asks for an end; a second one ends at once."""
+    """End after this chunk; a second Ctrl-C ends immediately."""
     interrupted.append(True)
-    signal.signal(signal.SIGINT, usual)
+    signal.signal(signal.SIGINT, default_handler)
 
 
-usual = signal.signal(signal.SIGINT, interrupt)
+default_handler = signal.signal(signal.SIGINT, interrupt)
 try:
     with tqdm(total=arguments.rows, unit="row", disable=False if notebook else None) as bar:
         for hashes, clicked, true_log_odds in stream(arguments.rows, arguments.seed):
@@ -219,18 +218,19 @@ try:
             if interrupted:
                 break
 finally:
-    signal.signal(signal.SIGINT, usual)
+    signal.signal(signal.SIGINT, default_handler)
 
 # %% [markdown]
-# ## What was learned
+# ## The results
 #
-# The log-loss is best compared with that of always predicting the average click rate (100 %) and
-# with that of the true probabilities, which nobody can beat. FTRL is ahead of SGD because each
-# weight has a rate of its own, α / (β + √n), which is still large when a rare category turns up at
-# last. λ₁ = 1 sets more than nine in ten of the touched weights to exactly 0 and loses nothing by
-# it: what they had learned was noise. A larger λ₁ trades quality for size, the less the longer the
-# stream. SGD has small weights, but none that is 0. (Which of its rates is best is known afterwards
-# only; α = 0.5 was the best of 0.1, 0.2, 0.5 and 1 at λ₁ = 1 on the seeds 1 and 2.)
+# Compare the log-loss with that of always predicting the average click rate (100 %) and with that
+# of the true probabilities, the best possible value. FTRL is better than SGD because each weight
+# has its own rate, α / (β + √n), which is still large when a rare category occurs for the first
+# time. λ₁ = 1 sets more than nine in ten of the updated weights to exactly 0 without loss of
+# quality: these weights had only fitted noise. A larger λ₁ trades quality for size; the cost in
+# quality decreases with the length of the stream. SGD has small weights, but none that are 0. (Its
+# best rate is known only afterwards; α = 0.5 was the best of 0.1, 0.2, 0.5 and 1 at λ₁ = 1 on the
+# seeds 1 and 2.)
 
 # %%
 read, clicks = truth.bins.sum(), truth.bins[1].sum()
@@ -253,36 +253,36 @@ loss = truth.log_loss()
 print(f"the truth       {loss:8.5f} {loss / base:7.2%}  {truth.auc():.3f}")
 
 # %% [markdown]
-# ## What an update costs
+# ## The time of an update
 #
-# `sparse_step` reads and writes the touched weights and no others. So its time doesn't depend on
-# how many weights there are, but for what the processor's caches no longer hold, and grows with
-# how many are touched, once these outweigh the fixed cost of a call from Python. `step()`, with a
-# gradient that is as sparse but stored in full, has to go through all.
+# `sparse_step` reads and writes only the updated weights. Apart from cache misses, its time does
+# not depend on the total number of weights. It grows with the number of updated ones, once these
+# outweigh the fixed cost of a call from Python. `step()` with the same gradient as a dense array
+# processes all weights.
 
 
 # %%
 def microseconds(size, touched, dense=False, calls=200):
-    """The median time of an FTRL update of `size` weights of which the gradient touches a few."""
+    """The median time of an FTRL update of `touched` out of `size` weights."""
     rng = np.random.default_rng(0)
     learner = FTRL(size, l1=1)
     weights, optimizer = learner.weights, learner.optimizer
-    whole = np.full(size, 0, np.float32)
+    dense_gradient = np.full(size, 0, np.float32)
     stride, times = size // touched, []
     for _ in range(calls + 1):
-        numbers = np.arange(touched) * stride + rng.integers(stride, size=touched)
+        indices = np.arange(touched) * stride + rng.integers(stride, size=touched)
         gradient = rng.normal(size=touched).astype(np.float32)
         if dense:
-            whole[numbers] = gradient
-            weights.grad = whole
+            dense_gradient[indices] = gradient
+            weights.grad = dense_gradient
             start = time.perf_counter()
             optimizer.step()
         else:
             start = time.perf_counter()
-            optimizer.sparse_step(weights, numbers, gradient)
+            optimizer.sparse_step(weights, indices, gradient)
         times.append(time.perf_counter() - start)
-        whole[numbers] = 0
-    return 1e6 * float(np.median(times[1:]))  # the first sets up the state
+        dense_gradient[indices] = 0
+    return 1e6 * float(np.median(times[1:]))  # the first allocates the state
 
 
 print("\nµs an update     sparse_step      step()")
@@ -297,10 +297,10 @@ for k in (1, 4, 16, 64, 256, 1024, 4096, 16384):
     print(f"{k:5d} of {2**20:9,d} {sparse:11.1f} {dense:11.1f}")
 
 # %% [markdown]
-# ## The picture
+# ## The figure
 #
-# Left how good the predictions are against how many weights they need, right the time of an update
-# against the number of weights.
+# Left: the quality of the predictions against the number of nonzero weights. Right: the time of an
+# update against the total number of weights.
 
 # %%
 try:
@@ -308,32 +308,32 @@ try:
 
     from minidl.viz.plots import COLOURS
 except ModuleNotFoundError:
-    sys.exit("\nFor the picture install Matplotlib: python -m pip install 'minidl[viz]'")
+    sys.exit("\nThe figure needs Matplotlib: python -m pip install 'minidl[viz]'")
 
 sgd = min((x for x in learners if isinstance(x, SGD)), key=lambda x: x.quality.log_loss())
 ftrl = [x for x in learners if isinstance(x, FTRL)]
-figure, (price, speed) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-places = [(max(kept[x], 1), x.quality.log_loss()) for x in ftrl]  # the axis is logarithmic
-price.semilogx(*zip(*places, strict=True), "o-", color=COLOURS["blue"], label="FTRL with its λ₁")
-for learner, place in zip(ftrl, places, strict=True):
+figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+points = [(max(kept[x], 1), x.quality.log_loss()) for x in ftrl]  # the axis is logarithmic
+left.semilogx(*zip(*points, strict=True), "o-", color=COLOURS["blue"], label="FTRL with its λ₁")
+for learner, point in zip(ftrl, points, strict=True):
     label = learner.name.split(" = ")[1]
-    price.annotate(label, place, (0, 8), textcoords="offset points", ha="center")
-price.plot(kept[sgd], sgd.quality.log_loss(), "D", color=COLOURS["orange"], label=sgd.name)
-price.set(xlabel="weights that are not zero", ylabel="log-loss", title="The price of zeros")
-price.margins(0.1)
-price.legend(frameon=False, loc="upper right")
+    left.annotate(label, point, (0, 8), textcoords="offset points", ha="center")
+left.plot(kept[sgd], sgd.quality.log_loss(), "D", color=COLOURS["orange"], label=sgd.name)
+left.set(xlabel="nonzero weights", ylabel="log-loss", title="Quality and sparsity")
+left.margins(0.1)
+left.legend(frameon=False, loc="upper right")
 
 sparse, dense = zip(*costs.values(), strict=True)
-speed.loglog(sizes, dense, "s-", color=COLOURS["orange"], label="step()")
-speed.loglog(sizes, sparse, "o-", color=COLOURS["blue"], label=f"sparse_step(), {WIDTH} weights")
-speed.set(
+right.loglog(sizes, dense, "s-", color=COLOURS["orange"], label="step()")
+right.loglog(sizes, sparse, "o-", color=COLOURS["blue"], label=f"sparse_step(), {WIDTH} weights")
+right.set(
     xlabel="number of weights",
-    ylabel="µs an update",
+    ylabel="µs per update",
     ylim=(1, None),
-    title="The price of an update",
+    title="Time of an update",
 )
-speed.legend(frameon=False)
-for axes in (price, speed):
+right.legend(frameon=False)
+for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
 figure.savefig(arguments.figure, dpi=120)
-print(f"\nThe picture is in {arguments.figure}")
+print(f"\nWrote {arguments.figure}")

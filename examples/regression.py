@@ -1,14 +1,14 @@
-"""A line through a hundred noisy points: what each part of an optimizer does, on the smallest job.
+"""Fit a line to a hundred noisy points, by hand and with every optimizer: training for beginners.
 
-Run it with `python examples/regression.py`, or cell by cell in an editor that knows `# %%`.
+Run it with `python examples/regression.py`, or cell by cell in an editor that supports `# %%`.
 """
 
 # %% [markdown]
 # # One line, every optimizer
 #
-# A hundred points scatter around y = 2x + 1. A model with two weights, slope and intercept,
-# is to find that line. All that training a network needs is here: a prediction, a loss that
-# measures how wrong it is, gradients that tell which way is down, and a rule that takes a step.
+# A hundred points scatter around y = 2x + 1. A model with two weights, a slope and an intercept,
+# learns this line. The example has everything that training a network needs: a prediction, a loss
+# that measures its error, gradients of the loss, and a rule that updates the weights.
 
 # %%
 import argparse
@@ -22,8 +22,10 @@ import minidl as dl
 parser = argparse.ArgumentParser(
     description="Fit a line by gradient descent, by hand and with every update rule of minidl."
 )
-parser.add_argument("--figure", default="regression.png", help="the picture (default: %(default)s)")
-parser.add_argument("--seeds", type=int, default=5, help="runs of Adam (default: %(default)s)")
+parser.add_argument("--figure", default="regression.png", help="output file (default: %(default)s)")
+parser.add_argument(
+    "--seeds", type=int, default=5, help="number of runs of Adam (default: %(default)s)"
+)
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 if not Path(arguments.figure).parent.is_dir():
     parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
@@ -33,13 +35,13 @@ x = random.rand(100, 1) * 10
 y = 2 * x + 1 + random.randn(100, 1)
 
 # %% [markdown]
-# With a squared error this problem has an exact answer, so each method can be judged by its
+# With a squared error this problem has an exact solution, so each method can be judged by its
 # distance from it.
 
 # %%
 columns = np.hstack([x, np.ones_like(x)])
 best = np.linalg.lstsq(columns, y, rcond=None)[0].ravel()
-print(f"least squares        slope {best[0]:.7f}  intercept {best[1]:.8f}   (the exact answer)")
+print(f"least squares        slope {best[0]:.7f}  intercept {best[1]:.8f}   (the exact solution)")
 
 # %% [markdown]
 # ## Gradient descent by hand
@@ -49,7 +51,7 @@ print(f"least squares        slope {best[0]:.7f}  intercept {best[1]:.8f}   (the
 #     ∂L/∂slope     = mean(2 (prediction − y) x)
 #     ∂L/∂intercept = mean(2 (prediction − y))
 #
-# and each of the thousand updates goes a small way against them: θ ← θ − η ∂L/∂θ.
+# and each of the thousand updates takes a small step against them: θ ← θ − η ∂L/∂θ.
 
 # %%
 slope, intercept = np.zeros(1), np.zeros(1)
@@ -62,19 +64,19 @@ print(f"by hand              slope {slope[0]:.8f}  intercept {intercept[0]!s}")
 # %% [markdown]
 # ## The same with minidl
 #
-# `Dense(1, 1)` is the line, `mse` the loss, `SGD` the rule, and backward finds the derivatives.
-# Both take the same steps, so they agree to the last digits of a float64.
+# `Dense(1, 1)` is the line, `mse` the loss and `SGD` the update rule; `backward` computes the
+# derivatives. Both versions take the same steps, so they agree to the last digits of a float64.
 
 
 # %%
 def line(rng=None):
-    """A model y = x · weight + bias in float64, from zero weights or from random ones."""
+    """A model y = x · weight + bias in float64, with zero or random initial weights."""
     with dl.default_dtype("float64"):
         return dl.nn.Dense(1, 1, init="zeros" if rng is None else "glorot_uniform", rng=rng)
 
 
 def train(model, optimizer, epochs, batch_size=None, rng=0):
-    """Train on the points; whole set, one sample or mini-batches."""
+    """Train on the points, in batches of batch_size (None: all points)."""
     data = dl.data.DataLoader(x, y, batch_size, rng=rng)
     return dl.fit(model, dl.losses.mse, optimizer, data, epochs=epochs, progress=False)
 
@@ -87,11 +89,11 @@ difference = max(abs(weights[0] - slope[0]), abs(weights[1] - intercept[0]))
 print(f"                     they differ by {difference:.1e}")
 
 # %% [markdown]
-# ## Adam under Keras's conditions
+# ## Adam with the defaults of Keras
 #
-# Keras would start from a random weight, use batches of 32, Adam at a rate of 0.001 with
-# ε = 10⁻⁷, and 1000 epochs: 4000 steps of at most about 0.001 each. Where the start is far away,
-# that is too short a walk to arrive, so the outcome depends on the seed.
+# With its defaults, Keras starts from a random weight and uses batches of 32 and Adam with a rate
+# of 0.001 and ε = 10⁻⁷. In 1000 epochs it takes 4000 steps of at most about 0.001 each. If the
+# start is far from the solution, this is not far enough, so the result depends on the seed.
 
 # %%
 print(f"\nAdam, rate 0.001, batches of 32, 1000 epochs, from {arguments.seeds} random starts")
@@ -104,11 +106,11 @@ for seed in range(arguments.seeds):
 # %% [markdown]
 # ## Every update rule
 #
-# All start from zero, see the whole set at each step and take a thousand steps, at a rate that
-# suits the rule. (Rates of different rules don't compare: Adagrad divides by all the gradients it
-# has seen, Adadelta finds its own scale.) AdamW stops short of the exact answer on purpose: its
-# weight decay pulls every weight towards zero. Lion's steps all have the size of the rate, so in
-# the end it steps back and forth around the answer; a falling rate (a schedule) would let it rest.
+# All rules start from zero, use all points in each step and take a thousand steps, with a rate
+# that suits the rule. (Rates of different rules are not comparable: Adagrad divides by all past
+# gradients, Adadelta determines its own scale.) AdamW stops short of the exact solution by design:
+# weight decay pulls every weight towards zero. All steps of Lion have the size of the rate, so it
+# ends up oscillating around the solution; with a decreasing rate (a schedule) it would converge.
 
 # %%
 rates = {
@@ -126,7 +128,7 @@ rates = {
     "FTRL": 1.0,
     "Lion": 0.005,
 }
-print("\nrule      rate   updates    slope  intercept    loss  distance from the exact answer")
+print("\nrule      rate   updates    slope  intercept    loss  distance from the exact solution")
 histories = {}
 for name, rate in rates.items():
     model = line()
@@ -140,12 +142,12 @@ for name, rate in rates.items():
     )
 
 # %% [markdown]
-# ## Three sizes of batch
+# ## Three batch sizes
 #
-# The gradient can come from all points (gradient descent), from one (stochastic) or from a few
-# (mini-batch). Fewer points make a step cheaper and noisier: at one rate, a thousand steps read
-# 100,000 points, 14,300 or 1000, and all three arrive, but the noisy ones wander around the
-# minimum instead of resting in it.
+# The gradient can be computed from all points (gradient descent), from one (stochastic gradient
+# descent) or from a few (mini-batches). With fewer points, a step is cheaper and noisier. At the
+# same rate, a thousand steps read 100,000, 14,300 or 1000 points. All three reach the minimum, but
+# the noisy ones fluctuate around it.
 
 # %%
 print("\nbatch                updates  points read    slope  intercept  distance")
@@ -170,8 +172,8 @@ for name, batch_size in (("all 100 points", None), ("mini-batches of 16", 16), (
 # %% [markdown]
 # ## Too small, right, too large
 #
-# The loss curves most along one direction, with curvature λ. Gradient descent multiplies the error
-# there by 1 − ηλ at each step: it shrinks while η < 2/λ, and grows without limit above it.
+# Let λ be the largest curvature of the loss. Along its direction, each step of gradient descent
+# multiplies the error by 1 − ηλ. The error decreases if η < 2/λ and grows without bound if η > 2/λ.
 
 # %%
 curvature = np.linalg.eigvalsh(2 * columns.T @ columns / len(x))[-1]
@@ -188,17 +190,17 @@ for rate, verdict in ((0.0001, "too small"), (0.01, "right"), (0.05, "too large"
     print(f"  rate {rate:<7g} {verdict:10} {outcome}")
 
 # %% [markdown]
-# ## The picture
+# ## The figure
 #
-# Top left the points and two of the lines; top right how fast four of the rules get there; bottom
-# left the three rates; bottom right the three batch sizes on a map of the loss, whose lines of
-# equal loss are a long, narrow valley.
+# Top left: the points and two of the lines. Top right: the convergence of four rules. Bottom left:
+# the three rates. Bottom right: the paths for three batch sizes on the contours of the loss, which
+# form a long, narrow valley.
 
 # %%
 try:
     import matplotlib.pyplot as plt
 except ModuleNotFoundError:
-    sys.exit("\nFor the picture install Matplotlib: python -m pip install 'minidl[viz]'")
+    sys.exit("\nThe figure needs Matplotlib: python -m pip install 'minidl[viz]'")
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
 floor = np.mean((columns @ best - y.ravel()) ** 2)
@@ -211,21 +213,21 @@ ends = np.array([0.0, 10.0])
 points.plot(x, y, ".", color=GREY, label="100 points around y = 2x + 1")
 points.plot(ends, best[0] * ends + best[1], color=BLUE, lw=5, alpha=0.4, label="least squares")
 points.plot(ends, slope * ends + intercept, color=ORANGE, label="gradient descent, 1000 steps")
-points.set(xlabel="x", ylabel="y", title="The data and the line")
+points.set(xlabel="x", ylabel="y", title="Data and fitted line")
 
 for name, colour in (("SGD", BLUE), ("Momentum", ORANGE), ("Adam", GREEN), ("RMSprop", PINK)):
     excess = np.array(histories[name].loss) - floor
     losses.plot(np.maximum(excess, 1e-16), color=colour, label=f"{name}, rate {rates[name]:g}")
 losses.set(
-    yscale="log", ylim=(1e-14, 1e3), xlabel="step", ylabel="loss above the smallest possible",
-    title="Four rules on the way down",
+    yscale="log", ylim=(1e-14, 1e3), xlabel="step", ylabel="loss minus its minimum",
+    title="Four update rules",
 )  # fmt: skip
 
 for ((rate, verdict), run), colour in zip(by_rate.items(), (BLUE, GREEN, ORANGE), strict=True):
     rates_axes.plot(run.step_loss[:60], color=colour, label=f"{rate:g}: {verdict}")
 rates_axes.set(
     yscale="log", ylim=(0.5, 1e6), xlabel="step", ylabel="loss",
-    title=f"Three rates (above {2 / curvature:.3f} the loss explodes)",
+    title=f"Three rates (the loss diverges above {2 / curvature:.3f})",
 )  # fmt: skip
 
 a, b = np.meshgrid(np.linspace(1.4, 2.7, 200), np.linspace(-0.4, 2.6, 200))
@@ -234,13 +236,13 @@ levels = floor + np.geomspace(0.01, 20, 12)
 valley.contour(a, b, surface, levels=levels, colors=GREY, linewidths=0.6)
 for (name, path), colour in zip(reversed(paths.items()), (PINK, ORANGE, BLUE), strict=True):
     valley.plot(*path.T, color=colour, lw=0.7 if name == "one point" else 1.5, label=name)
-valley.plot(*best, "k*", ms=14, label="exact answer")
+valley.plot(*best, "k*", ms=14, label="exact solution")
 valley.set(
     xlim=(1.4, 2.7), ylim=(-0.4, 2.6), xlabel="slope", ylabel="intercept",
-    title="Three sizes of batch, on lines of equal loss",
+    title="Three batch sizes, on contours of the loss",
 )  # fmt: skip
 
 for axes in figure.axes:
     axes.legend(framealpha=0.9, edgecolor="none")
 figure.savefig(arguments.figure, dpi=120)
-print(f"\nThe picture is in {arguments.figure}")
+print(f"\nWrote {arguments.figure}")

@@ -77,7 +77,7 @@ def test_regression_compares_every_rule_every_batch_size_and_three_rates(regress
 
     result, _ = regression
     rules = {name for name, thing in vars(optim).items() if _is_rule(optim, thing)}
-    table = result.stdout.split("distance from the exact answer")[1].split("batch ")[0]
+    table = result.stdout.split("distance from the exact solution")[1].split("batch ")[0]
     rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
     assert set(rows) == rules
     assert all(row[2] == "1000" and float(row[-1]) < 0.05 for row in rows.values())
@@ -97,7 +97,7 @@ def _is_rule(optim, thing):
 
 def test_regression_draws_one_figure_and_names_it(regression):
     result, folder = regression
-    assert "The picture is in regression.png" in result.stdout
+    assert "Wrote regression.png" in result.stdout
     assert (folder / "regression.png").read_bytes().startswith(b"\x89PNG")
     assert not result.stderr
 
