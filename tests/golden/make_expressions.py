@@ -1,10 +1,10 @@
-"""Write expressions.json: composite expressions, their values and gradients, made by PyTorch.
+"""Write expressions.json: values and gradients of composite expressions, computed by PyTorch.
 
     python tests/golden/make_expressions.py
 
-needs PyTorch 2.13 (CPU); the file that is kept was made with PyTorch 2.13.0 and NumPy 2.4.6 in
-float64, on one thread, and comes out bit for bit the same each time. Numbers are written so that
-reading them gives the same bits. tests/test_tensor.py computes the same expressions with minidl.
+This needs PyTorch 2.13 (CPU). The stored file was made with PyTorch 2.13.0 and NumPy 2.4.6 in
+float64, on one thread; the result is the same, bit for bit, in every run. Numbers are written such
+that reading them gives the same bits. tests/test_tensor.py computes the expressions with minidl.
 """
 
 import json

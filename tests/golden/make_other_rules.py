@@ -1,10 +1,10 @@
-"""Make other_rules.json: what Optax's and Keras's optimizers do in 50 steps.
+"""Write other_rules.json: trajectories of Optax's and Keras's optimizers over 50 steps.
 
     python tests/golden/make_other_rules.py
 
-needs JAX 0.10, Optax 0.2.8 and Keras 3.15, computes in float64 and writes the same bytes each
-time. Each run names the library's optimizer, minidl's rule with the options that give the same
-path, and the tolerance, relative and absolute, within which it does.
+This needs JAX 0.10, Optax 0.2.8 and Keras 3.15. It computes in float64 and writes the same bytes in
+every run. Each run names the library's optimizer, minidl's rule with the options that give the same
+trajectory, and the tolerance (relative and absolute) of the comparison.
 """
 
 import os
@@ -20,14 +20,14 @@ import shared
 
 SEED = 20260103
 STEPS = 50
-KEPT = [1, 2, 5, 10, 20, 50]  # the steps whose θ is stored
+STORED_STEPS = [1, 2, 5, 10, 20, 50]  # the steps after which θ is stored
 
-# Where a library adds ε at another place than minidl, the paths agree as closely as ε is small.
+# If a library adds ε in another place than minidl, the results differ by the order of ε.
 TINY = 1e-30
 EXACT = 1e-10
 
-# Each run: the library's optimizer and its arguments, minidl's rule and options. The rate of Optax
-# has no default; for Keras a run without arguments takes its defaults.
+# Each run: the library's optimizer and its arguments, minidl's rule and options. Optax has no
+# default rate; a Keras run without arguments uses the defaults of Keras.
 OPTAX = [
     ("sgd", {"learning_rate": 0.05}, "SGD", {"lr": 0.05}),
     ("sgd", {"learning_rate": 0.05, "momentum": 0.9}, "SGD", {"lr": 0.05, "momentum": 0.9}),
@@ -84,7 +84,7 @@ OPTAX = [
         "AdamW",
         {"lr": 0.01, "betas": [0.5, 0.8], "eps": 0.1, "weight_decay": 0.5},
     ),
-    (  # its maximum is of the corrected v: the same where β₂ = 0 leaves nothing to correct
+    (  # Optax takes the maximum of the corrected v; with β₂ = 0 there is no correction
         "amsgrad",
         {"learning_rate": 0.01, "b2": 0.0},
         "Adam",
@@ -231,7 +231,7 @@ KERAS = [
 
 
 def optax_stepper(name, arguments, start):
-    """A function that takes a gradient and returns θ after the update with it."""
+    """A function that updates θ with a gradient and returns it."""
     optimizer = getattr(optax, name)(**arguments)
     theta = jax.numpy.array(start)
     state = optimizer.init(theta)
@@ -246,6 +246,7 @@ def optax_stepper(name, arguments, start):
 
 
 def keras_stepper(name, arguments, start):
+    """A function that updates θ with a gradient and returns it."""
     optimizer = getattr(keras.optimizers, name)(**arguments)
     theta = keras.Variable(np.array(start), dtype="float64")
 
@@ -257,12 +258,12 @@ def keras_stepper(name, arguments, start):
 
 
 def trajectory(step, start, target, curvature, noise):
-    """θ after each of the KEPT steps."""
+    """θ after each of the STORED_STEPS."""
     theta, path = np.array(start), []
     for row in noise:
         theta = step(np.array(curvature) * (theta - np.array(target)) + np.array(row))
         path.append(theta.tolist())
-    return [path[step - 1] for step in KEPT]
+    return [path[step - 1] for step in STORED_STEPS]
 
 
 def main():
@@ -285,7 +286,7 @@ def main():
         ]
         for name, arguments, rule, options, tolerance in ((*case, EXACT)[:5] for case in cases)
     ]
-    head |= {"kept": KEPT, "problem": problem}
+    head |= {"kept": STORED_STEPS, "problem": problem}
     shared.write(Path(__file__).with_name("other_rules.json"), head, runs=runs)
 
 

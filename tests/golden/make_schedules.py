@@ -1,17 +1,17 @@
-"""Make schedules.json: the rates of PyTorch's, Optax's and Keras's schedules, and of the plateau.
+"""Write schedules.json: rates of the schedules of PyTorch, Optax and Keras, and ReduceLROnPlateau.
 
     python tests/golden/make_schedules.py
 
-needs PyTorch 2.13 (CPU), JAX 0.10, Optax 0.2.8 and Keras 3.15, computes in float64 and writes the
-same bytes each time. Each schedule stands beside the minidl schedule that equals it, both as
-[name, arguments]; an argument that is a schedule is again such a pair.
+This needs PyTorch 2.13 (CPU), JAX 0.10, Optax 0.2.8 and Keras 3.15. It computes in float64 and
+writes the same bytes in every run. Each schedule is stored with the equal minidl schedule, both as
+[name, arguments]; an argument that is a schedule is stored in the same form.
 """
 
 import itertools
 import os
 from pathlib import Path
 
-os.environ["KERAS_BACKEND"] = "torch"  # under JAX its cosine is one in float32
+os.environ["KERAS_BACKEND"] = "torch"  # with JAX, Keras computes its cosine in float32
 
 import jax
 import keras
@@ -22,9 +22,9 @@ import torch
 from torch.optim import lr_scheduler
 
 SEED = 20260102
-LR = 0.1  # of the optimizer that a PyTorch scheduler drives
-STEPS = 45  # rates are stored for t = 0 … 44, or fewer where the libraries part later
-CALLS = 40  # of a plateau's step
+LR = 0.1  # of the optimizer that a PyTorch scheduler controls
+STEPS = 45  # rates are stored for t = 0 … 44, or fewer if the libraries differ later
+CALLS = 40  # of ReduceLROnPlateau.step
 STAIRS = [False, True]
 
 
@@ -32,8 +32,8 @@ def call(name, **arguments):
     return [name, arguments]
 
 
-# Each of the next three yields a library's schedule, minidl's, and at times the number of steps
-# for which the two agree.
+# Each of the next three functions yields a library's schedule, the equal minidl schedule, and
+# optionally the number of steps for which the two agree.
 
 
 def pytorch_pairs():
@@ -41,7 +41,7 @@ def pytorch_pairs():
         ours = call("StepDecay", lr=LR, every=every, factor=factor)
         yield call("StepLR", step_size=every, gamma=factor), ours
 
-    # A milestone is the first step of the new piece, a boundary the last one of the old piece.
+    # A milestone is the first step of the next piece, a boundary the last step of the previous one.
     for milestones, factor, values in [
         ([10], 0.1, [LR, LR * 0.1]),
         ([1, 2, 30], 0.5, [LR, LR * 0.5, LR * 0.25, LR * 0.125]),
@@ -72,7 +72,11 @@ def pytorch_pairs():
 
     for steps, end in [(1, 0.0), (7, 0.01), (30, 0.0), (44, 0.2)]:
         ours = call("CosineDecay", lr=LR, steps=steps, end=end)
-        yield call("CosineAnnealingLR", T_max=steps, eta_min=end), ours, steps + 1  # then it rises
+        yield (
+            call("CosineAnnealingLR", T_max=steps, eta_min=end),
+            ours,
+            steps + 1,
+        )  # PyTorch's rate rises after that
 
     for steps, multiply, end in [(1, 1, 0.0), (7, 1, 0.01), (1, 2, 0.0), (5, 2, 0.01), (4, 3, 0.0)]:
         theirs = call("CosineAnnealingWarmRestarts", T_0=steps, T_mult=multiply, eta_min=end)
@@ -131,7 +135,7 @@ def optax_pairs():
     constant = call("constant_schedule", value=LR)
     yield constant, call("Constant", lr=LR)
 
-    # A boundary is the first step of the new piece here as well.
+    # Here, too, a boundary is the first step of the next piece.
     scales = {1: 0.5, 10: 0.1, 30: 4.0}
     values = [LR, LR * 0.5, LR * 0.5 * 0.1, LR * 0.5 * 0.1 * 4]
     yield (
@@ -177,10 +181,10 @@ def optax_pairs():
     for steps, start, first, last in [(30, 0.3, 25.0, 1e4), (41, 0.25, 10.0, 100.0)]:
         cycle = {"pct_start": start, "div_factor": first, "final_div_factor": last}
         theirs = call("cosine_onecycle_schedule", transition_steps=steps, peak_value=LR, **cycle)
-        top = int(start * steps)  # the peak is at this step, and the end one later than PyTorch's
+        top = int(start * steps)  # the step of the peak; the end is one step later than in PyTorch
         factors = {"initial_factor": first, "final_factor": last}
-        share = (top + 1) / (steps + 1)
-        ours = call("OneCycle", peak=LR, steps=steps + 1, start_fraction=share, **factors)
+        fraction = (top + 1) / (steps + 1)
+        ours = call("OneCycle", peak=LR, steps=steps + 1, start_fraction=fraction, **factors)
         yield theirs, ours, steps + 1
         ours = call("CosineDecay", lr=LR, steps=steps - top, end=LR / first / last)
         yield theirs, call("WarmUp", schedule=ours, steps=top, start=LR / first, shape="cosine")
@@ -203,7 +207,7 @@ def optax_pairs():
         )
 
     def restarts(warmup):
-        """Three periods, each twice as long and half as high as the one before."""
+        """Three periods, each twice as long and half as high as the previous one."""
         kwargs, parts = [], []
         for peak, steps in [(LR, 6), (LR / 2, 12), (LR / 4, 24)]:
             warm = {"init_value": 0.0, "peak_value": peak, "warmup_steps": warmup}
@@ -285,7 +289,7 @@ def keras_pairs():
 
 
 def build(library, description, *first):
-    """The schedule of a library that a [name, arguments] pair describes, to its depth."""
+    """The schedule of a library described by [name, arguments], built recursively."""
     name, arguments = description
     inner = {
         key: [build(library, one, *first) for one in arguments[key]]
@@ -317,8 +321,10 @@ def keras_rates(description, steps):
 
 
 def plateau(rng, mode, patience, cooldown):
-    """What ReduceLROnPlateau counts at each call, over a random course of the metric."""
-    lr = rng.choice([0.1, 1e-6, 3e-8])  # the low ones fall to where its eps, 1e-8, stops them
+    """The state of ReduceLROnPlateau after each call, for a random sequence of metrics."""
+    lr = rng.choice(
+        [0.1, 1e-6, 3e-8]
+    )  # the low ones reach the bound where eps = 1e-8 stops the decrease
     options = {
         "lr": lr,
         "factor": rng.choice([0.1, 0.5, 0.9]),
@@ -330,10 +336,12 @@ def plateau(rng, mode, patience, cooldown):
     }
     options = {name: x.item() if hasattr(x, "item") else x for name, x in options.items()}
     slope, noise, level = rng.choice([0, 0.02, 0.1]), rng.choice([0, 0.05, 0.3]), rng.normal()
-    course = level + slope * np.arange(CALLS) + noise * rng.normal(size=CALLS)
-    metrics = (course if mode == "max" else -course).round(rng.integers(1, 4))  # so with ties
-    strange = rng.random(CALLS) < rng.choice([0, 0.15])
-    metrics[strange] = rng.choice([np.nan, np.inf, -np.inf], strange.sum(), p=[0.8, 0.1, 0.1])
+    trend = level + slope * np.arange(CALLS) + noise * rng.normal(size=CALLS)
+    metrics = (trend if mode == "max" else -trend).round(
+        rng.integers(1, 4)
+    )  # rounded, so that ties occur
+    nonfinite = rng.random(CALLS) < rng.choice([0, 0.15])
+    metrics[nonfinite] = rng.choice([np.nan, np.inf, -np.inf], nonfinite.sum(), p=[0.8, 0.1, 0.1])
     given, sgd = dict(options), optimizer(lr)
     del given["lr"]
     scheduler = lr_scheduler.ReduceLROnPlateau(sgd, **given)
@@ -343,12 +351,12 @@ def plateau(rng, mode, patience, cooldown):
         seen["lr"].append(sgd.param_groups[0]["lr"])
         seen["num_bad_epochs"].append(scheduler.num_bad_epochs)
         seen["cooldown_counter"].append(scheduler.cooldown_counter)
-        seen["best"].append(readable(scheduler.best))
-    return {"options": options, "metrics": list(map(readable, metrics)), **seen}
+        seen["best"].append(as_json(scheduler.best))
+    return {"options": options, "metrics": list(map(as_json, metrics)), **seen}
 
 
-def readable(x):
-    """A number that JSON has, or a word: float() reads both."""
+def as_json(x):
+    """A finite number, or "nan", "inf" or "-inf", which JSON lacks; float() reads all of them."""
     return float(x) if np.isfinite(x) else str(float(x))
 
 

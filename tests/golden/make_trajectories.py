@@ -1,8 +1,8 @@
-"""Make trajectories.json: what PyTorch's optimizers do in 200 steps, under many options.
+"""Write trajectories.json: trajectories of PyTorch's optimizers over 200 steps.
 
     python tests/golden/make_trajectories.py
 
-needs PyTorch 2.13 (CPU) and writes the same bytes each time.
+This needs PyTorch 2.13 (CPU) and writes the same bytes in every run.
 """
 
 import functools
@@ -14,9 +14,9 @@ import torch
 
 SEED = 20260101
 STEPS = 200
-KEPT = [1, 2, 5, 10, 20, 50, 100, 200]  # the steps whose θ is stored
+STORED_STEPS = [1, 2, 5, 10, 20, 50, 100, 200]  # the steps after which θ is stored
 
-# Each rule's options, in minidl's words: every combination is run.
+# The options of each rule, named as in minidl; all combinations are run.
 GRIDS = {
     "SGD": {
         "lr": [0.02],
@@ -85,9 +85,9 @@ GRIDS = {
 }
 GRIDS["AdamW"] = GRIDS["Adam"]
 
-# The options with which PyTorch tests its optimizers: the optim_inputs_func_* of
-# torch/testing/_internal/common_optimizers.py, without what only chooses an implementation. The
-# rate is spelt out; the other defaults are PyTorch's and minidl's.
+# The options with which PyTorch tests its optimizers: optim_inputs_func_* in
+# torch/testing/_internal/common_optimizers.py, without options that only select an implementation.
+# The rate is always given; the other defaults are the same in PyTorch and minidl.
 TESTED = {
     "SGD": [
         {"lr": 0.001},
@@ -179,7 +179,7 @@ PYTORCH_NAMES = {"initial_accumulator": "initial_accumulator_value"}
 
 
 def trajectory(rule, options, start, target, curvature, noise):
-    """θ after each of the KEPT steps."""
+    """θ after each of the STORED_STEPS."""
     tensor = functools.partial(torch.tensor, dtype=torch.float64)
     target, curvature, noise = tensor(target), tensor(curvature), tensor(noise)
     theta = tensor(start, requires_grad=True)
@@ -190,22 +190,22 @@ def trajectory(rule, options, start, target, curvature, noise):
     for step in range(1, STEPS + 1):
         theta.grad = curvature * (theta.detach() - target) + noise[step - 1]
         optimizer.step()
-        if step in KEPT:
+        if step in STORED_STEPS:
             path.append(theta.tolist())
     return path
 
 
 def combinations(rule):
-    """The options of every run of a rule."""
+    """The options of all runs of a rule."""
     grid = GRIDS[rule]
     for values in itertools.product(*grid.values()):
         options = dict(zip(grid, values, strict=True))
         nesterov = options.get("nesterov")
         decoupled = options.get("decoupled_weight_decay")
         if nesterov and (options["dampening"] or not options["momentum"]):
-            continue  # PyTorch refuses it
+            continue  # an error in PyTorch
         if decoupled and not options["weight_decay"]:
-            continue  # changes nothing
+            continue  # no effect
         yield options
     yield from TESTED[rule]
 
@@ -213,14 +213,14 @@ def combinations(rule):
 def main():
     head = shared.about(__file__, SEED, torch="2.13")
     torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)  # NAdam keeps its product of μ in the default dtype
+    torch.set_default_dtype(torch.float64)  # NAdam stores the product of μ in the default dtype
     problem = shared.problem(SEED, STEPS, [1.0, -2.0, 0.5, 3.0])
     runs = [
         {"rule": rule, "options": options, "theta": trajectory(rule, options, **problem)}
         for rule in GRIDS
         for options in combinations(rule)
     ]
-    head |= {"kept": KEPT, "problem": problem}
+    head |= {"kept": STORED_STEPS, "problem": problem}
     shared.write(Path(__file__).with_name("trajectories.json"), head, runs=runs)
 
 

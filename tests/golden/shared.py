@@ -1,4 +1,4 @@
-"""What the scripts that make golden files share: a problem, the versions, the form of the file."""
+"""Shared by the scripts that write golden files: a problem, library versions, the file format."""
 
 import importlib.metadata
 import json
@@ -9,10 +9,10 @@ import numpy as np
 
 
 def problem(seed, steps, start):
-    """A problem for the rules, in numbers with few digits.
+    """A problem for update rules, given by numbers with few digits.
 
-    The gradient is curvature · (θ − target) + noise_t, entry by entry; the last entry has no
-    curvature and every other gradient of it is 0.
+    The gradient is curvature · (θ − target) + noise_t, elementwise. The last entry has curvature 0,
+    and its gradient is 0 in every other step.
     """
     noise = np.random.default_rng(seed).normal(size=(steps, 4)).round(3)
     noise[::2, -1] = 0
@@ -25,7 +25,7 @@ def problem(seed, steps, start):
 
 
 def about(script, seed, **needed):
-    """Where a file comes from; SystemExit unless each library's version begins as needed."""
+    """The origin of a file; SystemExit if a library does not have the needed version."""
     versions = {name: importlib.metadata.version(name) for name in ("numpy", *needed)}
     for name, start in needed.items():
         if not f"{versions[name]}.".startswith(f"{start}."):
@@ -35,11 +35,13 @@ def about(script, seed, **needed):
 
 
 def write(path, head, **lists):
-    """Write the head in one line, then each list with a line for each of its rows."""
+    """Write the head on one line, then each list with one row per line."""
 
-    def line(thing):
-        return json.dumps(thing, allow_nan=False)
+    def encode(value):
+        return json.dumps(value, allow_nan=False)
 
-    rows = (f'"{name}": [\n' + ",\n".join(map(line, rows)) + "\n]" for name, rows in lists.items())
-    path.write_text(line(head)[:-1] + ", " + ", ".join(rows) + "}\n")
+    rows = (
+        f'"{name}": [\n' + ",\n".join(map(encode, rows)) + "\n]" for name, rows in lists.items()
+    )
+    path.write_text(encode(head)[:-1] + ", " + ", ".join(rows) + "}\n")
     print(path.name, {name: len(rows) for name, rows in lists.items()})
