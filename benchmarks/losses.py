@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 import minidl as dl
-from benchmarks.measure import THREADS, agree, in_child, in_children, left_out, row, take_turns
+from benchmarks.measure import THREADS, agree, in_child, in_children, skipped_rows, row, take_turns
 from benchmarks.networks import missing_libraries, set_torch_threads
 
 SHAPES = [(64, 10), (1024, 1000), (64, 50_000)]
@@ -65,7 +65,7 @@ def compare(threads, repeats, quick):
     """The rows for a number of threads, with all libraries in one process."""
     set_torch_threads(threads)
     missing = {who: why for who, why in missing_libraries().items() if who in LOSSES}
-    rows = left_out("losses", threads, missing)
+    rows = skipped_rows("losses", threads, missing)
     for shape in SHAPES:
         steps = {who: LOSSES[who](*problem(*shape)) for who in available()}
         times = take_turns(steps, repeats, quick)

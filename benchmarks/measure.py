@@ -37,7 +37,7 @@ def row(part, task, contestant, threads, values, unit="s", note=""):
     return Row(part, task, contestant, threads, float(median), unit, float(high - low), note)
 
 
-def left_out(part, threads, reasons):
+def skipped_rows(part, threads, reasons):
     """The rows of skipped contestants, given {contestant: reason}."""
     return [Row(part, "", who, threads, None, "", None, why) for who, why in reasons.items()]
 

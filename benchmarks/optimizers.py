@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 
 import minidl as dl
-from benchmarks.measure import THREADS, in_children, left_out, row, take_turns
+from benchmarks.measure import THREADS, in_children, skipped_rows, row, take_turns
 from benchmarks.networks import missing_libraries, set_torch_threads
 
 SHAPES = {
@@ -57,7 +57,7 @@ def compare(threads, repeats, quick):
     cases += [(rule, theirs, "118,282 weights in 4") for rule, theirs in OTHERS.items()]
     set_torch_threads(threads)
     missing = {who: why for who, why in missing_libraries().items() if who == "PyTorch"}
-    rows = left_out("optimizers", threads, missing)
+    rows = skipped_rows("optimizers", threads, missing)
     for rule, theirs, size in cases:
         task, shapes = f"{rule}, {size}", SHAPES[size]
         steps = {} if missing else torch_rules(theirs, shapes)

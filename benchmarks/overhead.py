@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
-from benchmarks.measure import confined, in_child, left_out, row, seconds
+from benchmarks.measure import confined, in_child, skipped_rows, row, seconds
 from benchmarks.networks import STEPS, Problem, missing_libraries
 
 LARGEST = "784-2048-2048-10", 256
@@ -66,7 +66,7 @@ def measure(repeats, quick):
     """The rows of this part, all on one thread."""
     missing = {who: why for who, why in missing_libraries().items() if who == "PyTorch"}
     names = {"minidl": "minidl"} if missing else {"minidl": "minidl", "PyTorch": "torch"}
-    few, rows = 1 if quick else 3, left_out("overhead", 1, missing)
+    few, rows = 1 if quick else 3, skipped_rows("overhead", 1, missing)
 
     def add(task, who, values, unit):
         rows.append(row("overhead", task, who, 1, values, unit))

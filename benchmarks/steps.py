@@ -1,6 +1,6 @@
 """The time of a training step: forward, loss, backward and Adam, in float32."""
 
-from benchmarks.measure import agree, in_children, left_out, row, take_turns
+from benchmarks.measure import agree, in_children, skipped_rows, row, take_turns
 from benchmarks.networks import STEPS, Problem, limit_step, missing_libraries, set_torch_threads
 
 NETWORKS = {
@@ -45,7 +45,7 @@ def compare(threads, repeats, quick):
         for who, values in times.items():
             note = f"loss {losses[who]:.5f}" if who in losses else ""
             rows.append(row("steps", task, who, threads, values, note=note))
-        rows += left_out("steps", threads, missing)
+        rows += skipped_rows("steps", threads, missing)
     return rows
 
 

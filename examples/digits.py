@@ -1,4 +1,4 @@
-"""Classify handwritten digits with a small network, and look at its mistakes: a first real task.
+"""Classify handwritten digits with a small network, and inspect its mistakes: a first real task.
 
 Run it with `python examples/digits.py`, or cell by cell in an editor that supports `# %%`.
 """

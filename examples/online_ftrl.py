@@ -242,12 +242,12 @@ print(
     "\n                log-loss  of base    AUC  non-zero  exact zeros among the touched"
     f"\nclick rate      {base:8.5f}  {1:6.2%}  {0.5:.3f}"
 )
-kept = {}
+nonzero = {}
 for learner in learners:
-    loss, kept[learner] = learner.quality.log_loss(), np.count_nonzero(learner.weights.data)
+    loss, nonzero[learner] = learner.quality.log_loss(), np.count_nonzero(learner.weights.data)
     print(
         f"{learner.name:15} {loss:8.5f} {loss / base:7.2%}  {learner.quality.auc():.3f}"
-        f"  {kept[learner]:8,d}  {1 - kept[learner] / touched.sum():7.2%}"
+        f"  {nonzero[learner]:8,d}  {1 - nonzero[learner] / touched.sum():7.2%}"
     )
 loss = truth.log_loss()
 print(f"the truth       {loss:8.5f} {loss / base:7.2%}  {truth.auc():.3f}")
@@ -313,12 +313,12 @@ except ModuleNotFoundError:
 sgd = min((x for x in learners if isinstance(x, SGD)), key=lambda x: x.quality.log_loss())
 ftrl = [x for x in learners if isinstance(x, FTRL)]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-points = [(max(kept[x], 1), x.quality.log_loss()) for x in ftrl]  # the axis is logarithmic
+points = [(max(nonzero[x], 1), x.quality.log_loss()) for x in ftrl]  # the axis is logarithmic
 left.semilogx(*zip(*points, strict=True), "o-", color=COLOURS["blue"], label="FTRL with its λ₁")
 for learner, point in zip(ftrl, points, strict=True):
     label = learner.name.split(" = ")[1]
     left.annotate(label, point, (0, 8), textcoords="offset points", ha="center")
-left.plot(kept[sgd], sgd.quality.log_loss(), "D", color=COLOURS["orange"], label=sgd.name)
+left.plot(nonzero[sgd], sgd.quality.log_loss(), "D", color=COLOURS["orange"], label=sgd.name)
 left.set(xlabel="nonzero weights", ylabel="log-loss", title="Quality and sparsity")
 left.margins(0.1)
 left.legend(frameon=False, loc="upper right")
