@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
-from benchmarks.measure import THREADS, confined, skipped_rows, row
+from benchmarks.measure import THREADS, confined, row, skipped_rows
 
 SIZES = [784, 128, 10]
 MAX_EPOCHS = 60  # to reach the goal

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from benchmarks.measure import cores, in_child, skipped_rows, row, seconds
+from benchmarks.measure import cores, in_child, row, seconds, skipped_rows
 from benchmarks.networks import STEPS, Problem, missing_libraries, set_torch_threads
 
 CURVES = "parameters", "batch", "depth", "threads"

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 import minidl as dl
-from benchmarks.measure import THREADS, agree, in_child, in_children, skipped_rows, row, take_turns
+from benchmarks.measure import THREADS, agree, in_child, in_children, row, skipped_rows, take_turns
 from benchmarks.networks import missing_libraries, set_torch_threads
 
 SHAPES = [(64, 10), (1024, 1000), (64, 50_000)]

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 
 import minidl as dl
-from benchmarks.measure import THREADS, in_children, skipped_rows, row, take_turns
+from benchmarks.measure import THREADS, in_children, row, skipped_rows, take_turns
 from benchmarks.networks import missing_libraries, set_torch_threads
 
 SHAPES = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
-from benchmarks.measure import confined, in_child, skipped_rows, row, seconds
+from benchmarks.measure import confined, in_child, row, seconds, skipped_rows
 from benchmarks.networks import STEPS, Problem, missing_libraries
 
 LARGEST = "784-2048-2048-10", 256

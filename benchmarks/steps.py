@@ -1,6 +1,6 @@
 """The time of a training step: forward, loss, backward and Adam, in float32."""
 
-from benchmarks.measure import agree, in_children, skipped_rows, row, take_turns
+from benchmarks.measure import agree, in_children, row, skipped_rows, take_turns
 from benchmarks.networks import STEPS, Problem, limit_step, missing_libraries, set_torch_threads
 
 NETWORKS = {
