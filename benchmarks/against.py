@@ -1,9 +1,9 @@
-"""How fast is a training step beside an older revision? python -m benchmarks.against REVISION
+"""The speed of a training step and of an older revision: python -m benchmarks.against REVISION
 
-The older revision is checked out into a temporary folder (git) and its kernels are built there.
-Then the two take turns, each in a process of its own on one core, at eager training steps (forward,
-loss, backward, Adam) with fresh batches. A table shows the medians over the turns, the median of
-their ratios, and the spread between turns of the same code.
+git exports the older revision to a temporary folder, where its kernels are built. The two versions
+then take turns, in separate processes with one thread, at eager training steps (forward, loss,
+backward, Adam) with changing batches. A table shows the medians over the turns, the median of their
+ratios, and the interquartile range of the older revision.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NETWORKS = {  # sizes, batch, steps a turn
+NETWORKS = {  # sizes, batch, steps per turn
     "2-16-16-1": ([2, 16, 16, 1], 32, 4000),
     "20-32-32-2": ([20, 32, 32, 2], 16, 4000),
     "64-64-10": ([64, 64, 10], 32, 4000),
@@ -49,8 +49,8 @@ print(json.dumps({"minidl": dl.__file__, **found}))
 """
 
 
-def checked_out(revision, folder):
-    """The tree of a revision in a folder, with its kernels built."""
+def export(revision, folder):
+    """Export a revision to a folder and build its kernels; return the folder."""
     archive = subprocess.run(
         ["git", "archive", "--format=tar", revision], cwd=ROOT, stdout=subprocess.PIPE, check=True
     )
@@ -62,7 +62,7 @@ def checked_out(revision, folder):
 
 
 def turn(tree, networks):
-    """The median time of a step of each network in seconds, with the minidl of a tree."""
+    """The median time in s of a step of each network, with the minidl of a source tree."""
     threads = ("OMP_", "OPENBLAS_", "GOMP_", "MKL_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(threads)}
     one = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(tree)}
@@ -74,7 +74,7 @@ def turn(tree, networks):
         check=True,
     )
     found = json.loads(run.stdout)
-    assert Path(found.pop("minidl")).is_relative_to(tree), f"another minidl than that of {tree}"
+    assert Path(found.pop("minidl")).is_relative_to(tree), f"imported minidl from outside {tree}"
     return found
 
 
@@ -82,10 +82,12 @@ def main(arguments=None):
     """Measure and print the table."""
     parser = argparse.ArgumentParser("python -m benchmarks.against", description=__doc__)
     parser.add_argument("revision", help="a commit, tag or branch of this repository")
-    parser.add_argument("--turns", type=int, default=9, help="(default: %(default)s)")
+    parser.add_argument(
+        "--turns", type=int, default=9, help="number of turns (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        trees = {"now": ROOT, "before": checked_out(options.revision, Path(folder).resolve())}
+        trees = {"now": ROOT, "before": export(options.revision, Path(folder).resolve())}
         found = {which: [] for which in trees}
         for i in range(options.turns):
             for which in list(trees)[:: 1 if i % 2 else -1]:
@@ -94,7 +96,7 @@ def main(arguments=None):
         f"{datetime.date.today()}, {platform.machine()}, one core, float32, {options.turns} turns; "
         f"before: {options.revision}\n"
     )
-    print("| network | before | now | now / before | turns of the same code differ by |")
+    print("| network | before | now | now / before | spread |")
     print("|---|---:|---:|---:|---:|")
     for network, (_, batch, _) in NETWORKS.items():
         now, before = ([times[network] for times in found[which]] for which in trees)
