@@ -197,7 +197,7 @@ def test_what_must_not_happen_while_the_weights_are_lent_is_refused(action, word
     own, state = bits(model.parameters()), averaged.state_dict()
     with averaged:
         lent = bits(model.parameters())
-        with pytest.raises(RuntimeError, match=rf"^average: {re.escape(words)} inside of `with`"):
+        with pytest.raises(RuntimeError, match=rf"^average: {re.escape(words)} inside the `with`"):
             action(averaged)
         assert bits(model.parameters()) == lent
     assert bits(model.parameters()) == own
@@ -454,7 +454,7 @@ def test_a_senseless_decay_is_named_with_its_value(decay, error):
         (dl.nn.ReLU(), ValueError, "there are no parameters"),
         (None, TypeError, "params must be"),
         (weights([1.0]), TypeError, "put it in a list"),
-        ([np.ones(2)], TypeError, "ndarray, which is no tensor"),
+        ([np.ones(2)], TypeError, "ndarray, which is not a minidl tensor"),
         ([2 * weights([1.0])], ValueError, "was computed from"),
     ],
 )

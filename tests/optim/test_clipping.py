@@ -323,7 +323,9 @@ def test_a_gradient_that_is_not_finite_is_named_and_nothing_changes(
     params = with_gradients(*gradients, dtype=dtype, names=["first", "second", "third"])
     params[at].grad.flat[1] = bad
     before = [(g, g.tobytes()) for g in gradients_of(params)]
-    words = rf"{clip.__name__}: the gradient of {params[at].name} of shape .* holds NaN or infinity"
+    words = (
+        rf"{clip.__name__}: the gradient of {params[at].name} of shape .* contains NaN or infinity"
+    )
     with pytest.raises(ValueError, match=f"^{words}"):
         clip(params, limit)
     for p, (g, data) in zip(params, before, strict=True):
@@ -358,7 +360,7 @@ def test_a_senseless_limit_is_named_with_its_value_and_nothing_changes(clip, nam
     [
         ([], ValueError, "there are no parameters"),
         (None, TypeError, "params must be"),
-        ([np.ones(2)], TypeError, "ndarray, which is no tensor"),
+        ([np.ones(2)], TypeError, "ndarray, which is not a minidl tensor"),
         (with_gradients([1.0])[0], TypeError, "put it in a list"),
         ([2 * with_gradients([1.0])[0]], ValueError, "was computed from"),
     ],
