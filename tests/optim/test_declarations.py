@@ -78,9 +78,7 @@ def test_an_option_that_one_group_refuses_is_set_in_none():
 @pytest.mark.parametrize("attributes", [{"lr": 0.1}, {"weight_decay": 0.1}, {"options": {}}])
 def test_an_option_that_is_assigned_instead_of_declared_is_refused(attributes):
     (name,) = attributes
-    words = (
-        rf"^Mine: {name} is not declared as an option\. Declare each option as a class attribute"
-    )
+    words = rf"^Mine: {name} is not declared as an option\. Declare each option as a class attr"
     with pytest.raises(TypeError, match=words):
         type("Mine", (dl.optim.SGD,), attributes)
 

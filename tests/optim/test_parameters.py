@@ -82,7 +82,7 @@ BAD_PARAMS = {
     "a list with None": (
         lambda: [weights([1.0]), None],
         TypeError,
-        "NoneType, which is not a minidl tensor",
+        "NoneType, which is not a mini",
     ),
     "a pair without tensor": (lambda: [("w", 1.0)], TypeError, "which is not a minidl tensor"),
     "a computed tensor": (lambda: [2 * weights([1.0])], ValueError, "was computed from"),
