@@ -6,7 +6,7 @@ docstring states the equations of the class. Constants arrive as float64 and are
 arrays' type. Each entry is computed from its own inputs alone, so the bits do not depend on the
 number of threads.
 
-g is the effective gradient throughout: negated to maximize, with λθ added for weight decay.
+Before g is used, it is negated to maximize, and λθ is added for weight decay.
 """
 
 from cython cimport floating
