@@ -12,7 +12,7 @@ import minidl as dl
 from minidl.schedulers import Schedule
 
 EVERY_RULE = pytest.mark.parametrize("rule", RULES)
-# Options that give a rule all the state it can have.
+# Options with which a rule has all its state.
 FULL = {
     "SGD": {"momentum": 0.9},
     "Adagrad": {"initial_accumulator": 0.1, "lr_decay": 0.1},
@@ -112,13 +112,13 @@ def train(model, optimizer, steps, seed=1):
 
 
 def snapshot(params, optimizer):
-    """All that a step may change."""
+    """Everything that a step may change."""
     return [(p.data.tobytes(), p.version) for p in params], optimizer.t, optimizer.state_dict()
 
 
 @dataclasses.dataclass(frozen=True)
-class Falling(Schedule):
-    """A schedule that goes wrong at a step, the third unless said otherwise."""
+class Failing(Schedule):
+    """A schedule whose rate is invalid from a step on, by default the third."""
 
     rate: object
     step: int = 2
@@ -127,14 +127,14 @@ class Falling(Schedule):
         return 0.1 if t < self.step else self.rate
 
 
-# What messages call each range, the ends that belong to it, and what lies next to it.
+# Each range as error messages name it, numbers at its ends, and numbers just outside.
 LARGEST = 1e10
 TO_LARGEST, ABOVE_0 = "≥ 0 and ≤ 1e+10", "> 0 and ≤ 1e+10"
-SHARE, BELOW_1, POWER = "≥ 0 and ≤ 1", "≥ 0 and < 1", "≥ -1 and ≤ 0"
+UP_TO_1, BELOW_1, POWER = "≥ 0 and ≤ 1", "≥ 0 and < 1", "≥ -1 and ≤ 0"
 RANGES = {
     TO_LARGEST: ([0, -0.0, LARGEST], [-5e-324, np.nextafter(LARGEST, math.inf)]),
     ABOVE_0: ([5e-324, LARGEST], [0, -0.0, -1.0, np.nextafter(LARGEST, math.inf)]),
-    SHARE: ([0, -0.0, 1], [-5e-324, np.nextafter(1, 2)]),
+    UP_TO_1: ([0, -0.0, 1], [-5e-324, np.nextafter(1, 2)]),
     BELOW_1: ([0, -0.0, np.nextafter(1, 0)], [-5e-324, 1]),
     POWER: ([-1, 0, -0.0], [np.nextafter(-1, -2), 5e-324]),
 }
@@ -142,7 +142,7 @@ RANGE_OF = {
     **dict.fromkeys(["lr", "weight_decay", "lr_decay", "momentum_decay"], TO_LARGEST),
     **dict.fromkeys(["initial_accumulator", "l1", "l2"], TO_LARGEST),
     **dict.fromkeys(["alpha", "rho", "beta", "betas"], BELOW_1),
-    **dict.fromkeys(["momentum", "dampening"], SHARE),
+    **dict.fromkeys(["momentum", "dampening"], UP_TO_1),
     "eps": ABOVE_0,
     "lr_power": POWER,
 }

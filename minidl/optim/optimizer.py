@@ -41,7 +41,7 @@ SYMBOLS |= {"β₁": "betas", "β₂": "betas", "λ₁": "l1", "λ₂": "l2", "�
 
 
 class Batch(NamedTuple):
-    """Parameters of one group that have equal step counts and scalars: those of one `update`."""
+    """Parameters of one group with equal step counts and scalars, updated by one `update`."""
 
     group: Group
     lr: float
@@ -71,11 +71,14 @@ class Optimizer(Declared):
 
     A rule is a subclass that declares its options and its state and defines `update`, which changes
     parameters in place. theta, g and each slot are lists with one array per parameter; a slot that
-    is switched off is None. If the rule supports weight_decay and maximize, `update` applies them.
+    is switched off is None. `update` also applies weight_decay and maximize, as the kernels do.
 
     >>> from minidl.optim.declarations import Slot, fraction, option
     >>> class Sign(dl.optim.Optimizer):
-    ...     equations = "m ← βm + (1 − β)g;  θ ← θ − η sgn(m)"
+    ...     equations = '''
+    ...         m ← βm + (1 − β)g
+    ...         θ ← θ − η sgn(m)
+    ...     '''
     ...     beta: float = option(fraction, default=0.9)
     ...     slots = {"m": Slot()}
     ...

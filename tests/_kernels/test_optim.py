@@ -183,8 +183,8 @@ def read_only(array):
     return array
 
 
-# How to spoil one array, and which: "all" arrays, or all but "g".
-SPOILERS = {
+# How to corrupt one array, and which: "all" arrays, or all but "g".
+CORRUPTIONS = {
     "shorter": (lambda a: a[:-1].copy(), "all"),
     "longer": (lambda a: np.append(a, a[:1]), "all"),
     "empty": (lambda a: a[:0].copy(), "all"),
@@ -201,14 +201,14 @@ SPOILERS = {
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("spoiler", SPOILERS)
-def test_kernel_refuses_bad_arrays_and_changes_nothing(name, states, options, spoiler):
-    spoil, which = SPOILERS[spoiler]
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_kernel_refuses_bad_arrays_and_changes_nothing(name, states, options, corruption):
+    corrupt, which = CORRUPTIONS[corruption]
     theta, (g, *_), slots = inputs(7, np.float64, states)
     valid = {"theta": theta, "g": g, **slots}
-    for spoiled in valid if which == "all" else valid.keys() - {"g"}:
+    for corrupted in valid if which == "all" else valid.keys() - {"g"}:
         arrays = {key: array.copy() for key, array in valid.items()}
-        arrays[spoiled] = spoil(arrays[spoiled])
+        arrays[corrupted] = corrupt(arrays[corrupted])
         before = {key: np.array(array) for key, array in arrays.items()}
         with pytest.raises(ValueError, match="must be a C-contiguous array of theta's shape"):
             call(
@@ -222,7 +222,7 @@ def test_kernel_refuses_bad_arrays_and_changes_nothing(name, states, options, sp
             np.testing.assert_array_equal(np.array(array), before[key], err_msg=key)
 
 
-RULES = [thing for thing in vars(kernels).values() if isinstance(thing, kernels.Rule)]
+RULES = [rule for rule in vars(kernels).values() if isinstance(rule, kernels.Rule)]
 EVERY_RULE = pytest.mark.parametrize("kernel", RULES, ids=lambda kernel: kernel.arrays)
 
 
@@ -235,9 +235,9 @@ def lists_of(kernel, size=3):
 def test_kernel_refuses_lists_that_are_missing_or_of_another_length_and_changes_nothing(kernel):
     constants = [0.5] * len(kernel.constants)
     for k, name in enumerate(kernel.arrays):
-        for spoiled in ([], [np.ones(3)] * 2, *([] if name.endswith("?") else [None])):
+        for corrupted in ([], [np.ones(3)] * 2, *([] if name.endswith("?") else [None])):
             lists = lists_of(kernel)
-            lists[k] = spoiled
+            lists[k] = corrupted
             with pytest.raises((TypeError, ValueError), match=r"must hold|None"):
                 kernel(tuple(lists), *constants)
             assert all((array == 1).all() for arrays in lists for array in arrays or [])
@@ -296,7 +296,7 @@ LETTERS = {"theta": "θ", "g_mean": "ḡ"}
 
 @pytest.mark.parametrize("rule", [rule for rule in optim.RULES if rule != "AdamW"])
 def test_a_loop_states_the_equations_of_its_class_symbol_for_symbol(rule):
-    """All that change its arrays; FTRL's warm start is no part of the loop."""
+    """Those that change its arrays; FTRL's warm start is not part of the loop."""
     kernel, documented = getattr(kernels, rule.lower()), lines_of(LOOPS[rule.lower()])
     letters = {LETTERS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays}
     equations = {
@@ -375,10 +375,10 @@ def test_no_index_lies_in_an_empty_array():
         kernels.check_indices(np.array([0]), 0)
 
 
-def assert_refused_by_ftrl(error, words, indices, **spoiled):
+def assert_refused_by_ftrl(error, words, indices, **corrupted):
     """Assert that ftrl_at raises, and leaves each of its arrays unchanged."""
     arrays = {key: np.arange(1.0, 8) for key in ("theta", "z", "n")} | {"g": np.ones(len(indices))}
-    arrays |= spoiled
+    arrays |= corrupted
     before = {key: array.copy() for key, array in arrays.items()}
     options = {"lr": LR, "maximize": False, **DEFAULTS["ftrl"]}
     with pytest.raises(error, match=words):
@@ -392,16 +392,16 @@ def test_ftrl_refuses_bad_indices_and_changes_nothing(indices, error, words):
     assert_refused_by_ftrl(error, words, np.array(indices))
 
 
-@pytest.mark.parametrize("spoiled", ["g", "z", "n"])
+@pytest.mark.parametrize("corrupted", ["g", "z", "n"])
 @pytest.mark.parametrize("size", [0, 1, 3, 6, 8])
-def test_ftrl_with_indices_refuses_arrays_of_other_lengths(spoiled, size):
-    assert_refused_by_ftrl(ValueError, "entries", np.array([1, 4]), **{spoiled: np.ones(size)})
+def test_ftrl_with_indices_refuses_arrays_of_other_lengths(corrupted, size):
+    assert_refused_by_ftrl(ValueError, "entries", np.array([1, 4]), **{corrupted: np.ones(size)})
 
 
 @pytest.mark.parametrize(
     "indices", [np.array([1.0, 4.0]), np.array([1, 4], np.int32), np.array([[1, 4]]), [1, 4]]
 )
-def test_ftrl_refuses_what_are_no_indices(indices):
+def test_ftrl_refuses_invalid_indices(indices):
     assert_refused_by_ftrl((TypeError, ValueError), "mismatch|dimensions|bytes-like", indices)
 
 
@@ -445,13 +445,13 @@ def test_squared_norm_has_the_same_bits_with_one_and_two_threads(dtype, rng):
 @EVERY_FLOAT
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("place", [0, 7, 8, 12])
-def test_squared_norm_does_not_hide_what_is_not_finite(dtype, bad, place):
+def test_squared_norm_does_not_hide_nan_or_infinity(dtype, bad, place):
     g = np.ones(13, dtype)
     g[place] = bad
     np.testing.assert_equal(kernels.squared_norm(read_only(g)), bad)
 
 
-@pytest.mark.parametrize("spoiler", ["strided", "half", "integers", "a list"])
-def test_squared_norm_refuses_what_is_no_flat_gradient(spoiler):
+@pytest.mark.parametrize("corruption", ["strided", "half", "integers", "a list"])
+def test_squared_norm_refuses_anything_but_a_flat_gradient(corruption):
     with pytest.raises((TypeError, ValueError), match=r"contiguous|signature|bytes-like"):
-        kernels.squared_norm(SPOILERS[spoiler][0](np.ones(7)))
+        kernels.squared_norm(CORRUPTIONS[corruption][0](np.ones(7)))

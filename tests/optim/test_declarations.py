@@ -125,14 +125,14 @@ def assert_refused(error, words, rule, option, value):
 
 
 @pytest.mark.parametrize(("rule", "option", "interval"), NUMBERS)
-def test_a_number_outside_of_its_range_is_named_beside_it(rule, option, interval):
+def test_a_number_outside_its_range_is_named_beside_it(rule, option, interval):
     for value in RANGES[interval][1] + NEVER_INSIDE:
         words = f"{rule}: {option} must be a finite number {interval}, got {value!r}"
         assert_refused(ValueError, f"^{re.escape(words)}$", rule, option, value)
 
 
 @pytest.mark.parametrize(("rule", "option", "interval"), NUMBERS)
-def test_what_is_no_number_is_named_beside_the_range(rule, option, interval):
+def test_a_value_that_is_not_a_number_is_named_beside_the_range(rule, option, interval):
     for value in NO_NUMBERS:
         allowed = f"a finite number {interval}"
         if option == "lr" and not isinstance(value, bool):
@@ -202,6 +202,6 @@ def test_an_eps_that_float32_rounds_to_zero_is_refused_where_float64_takes_it(ru
 
 
 @pytest.mark.parametrize("lr", [lambda t: 0.1, CosineDecay, None, [0.1]])
-def test_a_rate_of_the_wrong_type_is_told_that_schedules_exist(lr):
+def test_the_error_for_a_rate_of_the_wrong_type_mentions_schedules(lr):
     with pytest.raises(TypeError, match=r"≥ 0 and ≤ 1e\+10 or a schedule, such as schedulers"):
         dl.optim.SGD([weights([1.0])], lr=lr)

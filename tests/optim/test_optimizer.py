@@ -11,7 +11,7 @@ from optimizing import (
     EVERY_RULE,
     FULL,
     SIGNATURES,
-    Falling,
+    Failing,
     descend,
     make,
     network,
@@ -33,7 +33,7 @@ def test_names_are_those_that_the_parameters_were_given_with():
     assert [p.name for p in (a, b, c)] == ["own", None, "third"]
 
 
-def test_the_state_can_be_looked_at_and_not_replaced():
+def test_the_state_is_a_read_only_view():
     w = weights([1.0])
     optimizer = dl.optim.Adam([w])
     with pytest.raises(TypeError, match="assignment"):
@@ -102,7 +102,7 @@ def test_groups_have_their_own_options_and_share_the_rest(rule):
     assert optimizer.lr == 0.2
 
 
-def test_groups_share_the_clock_of_their_schedules():
+def test_groups_share_the_step_count_of_their_schedules():
     a, b, c = (weights([0.0]) for _ in range(3))
     first, second = LinearDecay(1.0, 4), StepDecay(1.0, 1, 0.5)
     groups = [{"params": [a], "lr": first}, {"params": [b], "lr": second}, {"params": [c]}]
@@ -118,7 +118,7 @@ def test_groups_share_the_clock_of_their_schedules():
 
 
 @EVERY_RULE
-def test_a_parameter_that_joins_later_has_its_own_count_and_the_common_clock(rule):
+def test_a_parameter_that_joins_later_has_its_own_count_and_the_common_schedule(rule):
     early, late = weights([1.0, 2.0]), weights([1.0, 2.0])
     lr = StepDecay(0.4, 2, 0.5)
     optimizer = make(rule, [early, late], lr=lr, **FULL.get(rule, {}))
@@ -134,7 +134,7 @@ def test_a_parameter_that_joins_later_has_its_own_count_and_the_common_clock(rul
 
 
 @EVERY_RULE
-def test_parameters_without_a_gradient_are_left_alone(rule):
+def test_parameters_without_a_gradient_do_not_change(rule):
     used, unused = weights([1.0]), weights([1.0])
     optimizer = make(rule, [unused, used], lr=0.1, weight_decay=0.5)
     descend(optimizer, used, [[1.0], [1.0]])
@@ -143,7 +143,7 @@ def test_parameters_without_a_gradient_are_left_alone(rule):
 
 
 @pytest.mark.parametrize("stale", [False, True])
-def test_a_frozen_parameter_is_left_alone(stale):
+def test_a_frozen_parameter_does_not_change(stale):
     frozen, free = weights([1.0]), weights([1.0])
     optimizer = dl.optim.SGD([frozen, free], lr=0.1)
     frozen.grad = np.ones(1) if stale else None
@@ -175,7 +175,7 @@ def test_the_rate_can_be_set_for_every_group_to_a_number_or_a_schedule():
     optimizer.step()
     assert (a.data[0], b.data[0]) == (-0.125, -0.125)
     optimizer.lr = StepDecay(1.0, 1, 0.5)
-    assert optimizer.lr == 0.5  # the clock has gone on
+    assert optimizer.lr == 0.5  # the step count continues
     optimizer.step()
     assert (a.data[0], b.data[0]) == (-0.625, -0.625)
 
@@ -208,17 +208,17 @@ def test_step_without_any_gradient_says_what_to_call(rule):
 
 
 def set_gradient(value):
-    def spoil(p):
+    def corrupt(p):
         p.grad = value(p)
 
-    return spoil
+    return corrupt
 
 
 def lock(p):
     p.data.flags.writeable = False
 
 
-SPOILERS = {
+CORRUPTIONS = {
     "longer": (set_gradient(lambda p: np.ones((2, 4))), ValueError, "has shape"),
     "of shape (1, 1)": (set_gradient(lambda p: np.ones((1, 1))), ValueError, "has shape"),
     "0-d": (set_gradient(lambda p: np.array(1.0)), ValueError, "has shape"),
@@ -234,10 +234,10 @@ SPOILERS = {
 
 
 @EVERY_RULE
-@pytest.mark.parametrize("spoiler", SPOILERS)
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
 @pytest.mark.parametrize("grouped", [False, True])
-def test_a_step_that_fails_changes_nothing(rule, spoiler, grouped, rng):
-    spoil, error, words = SPOILERS[spoiler]
+def test_a_step_that_fails_changes_nothing(rule, corruption, grouped, rng):
+    corrupt, error, words = CORRUPTIONS[corruption]
     params = [weights(rng.normal(size=(2, 3)), name=name) for name in ("a", "bad", "c")]
     groups = [{"params": [p]} for p in params] if grouped else params
     optimizer = make(rule, groups, lr=0.1, **FULL.get(rule, {}))
@@ -250,7 +250,7 @@ def test_a_step_that_fails_changes_nothing(rule, spoiler, grouped, rng):
     optimizer.step()
     give_gradients()
     before, (twins, twin) = snapshot(params, optimizer), copy.deepcopy((params, optimizer))
-    spoil(params[1])
+    corrupt(params[1])
     with pytest.raises(error, match=rf"^{rule}\.step: .* bad of shape \(2, 3\).*{words}"):
         optimizer.step()
     np.testing.assert_equal(snapshot(params, optimizer), before)
@@ -263,16 +263,16 @@ def test_a_step_that_fails_changes_nothing(rule, spoiler, grouped, rng):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -0.1, 1.1e10, None, "0.1", True])
-def test_a_schedule_that_goes_wrong_stops_the_step_before_it_begins(bad):
+def test_an_invalid_rate_of_a_schedule_stops_the_step_before_it_begins(bad):
     a, b = weights([1.0]), weights([1.0])
-    optimizer = dl.optim.Adam([{"params": [a]}, {"params": [b], "lr": Falling(bad)}])
+    optimizer = dl.optim.Adam([{"params": [a]}, {"params": [b], "lr": Failing(bad)}])
     for _ in range(2):
         a.grad = b.grad = np.ones(1)
         optimizer.step()
     before = snapshot([a, b], optimizer)
     with pytest.raises(
         (TypeError, ValueError),
-        match=r"Adam: lr of step 2 must be a finite number|Falling.* at t = 2; .* must be finite",
+        match=r"Adam: lr of step 2 must be a finite number|Failing.* at t = 2; .* must be finite",
     ):
         optimizer.step()
     assert repr(snapshot([a, b], optimizer)) == repr(before)
@@ -289,7 +289,7 @@ def test_a_schedule_that_goes_wrong_stops_the_step_before_it_begins(bad):
         {"momentum": 0.9},  # needs state that was not made
     ],
 )
-def test_a_group_that_was_spoiled_never_makes_half_a_step(edit):
+def test_a_group_that_was_corrupted_never_makes_half_a_step(edit):
     a, b = weights([1.0]), weights([1.0])
     optimizer = dl.optim.SGD([{"params": [a]}, {"params": [b]}], lr=0.1)
     a.grad = b.grad = np.ones(1)
@@ -432,7 +432,7 @@ def test_parameters_that_changed_groups_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("corrupt", "words"),
     [
         (lambda state: state.update(t=-1), "t must be"),
         (lambda state: state.pop("t"), "not the state_dict"),
@@ -448,12 +448,12 @@ def test_parameters_that_changed_groups_are_refused():
         (lambda state: state["state"]["b"].update(v=np.zeros(3)), "slot v of b"),
     ],
 )
-def test_a_spoiled_state_is_refused_and_nothing_changes(spoil, words):
+def test_a_corrupted_state_is_refused_and_nothing_changes(corrupt, words):
     params = pair()
     optimizer = dl.optim.Adam(params, lr=0.1)
     descend(optimizer, params[0], [[1.0, 2.0]] * 3)
     state = optimizer.state_dict()
-    spoil(state)
+    corrupt(state)
     descend(optimizer, params[0], [[1.0, 2.0]])
     before = snapshot(params, optimizer)
     with pytest.raises(ValueError, match=f"^Adam: .*{words}"):
@@ -463,7 +463,7 @@ def test_a_spoiled_state_is_refused_and_nothing_changes(spoil, words):
 
 @EVERY_RULE
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
-def test_a_copied_model_and_optimizer_stay_linked_and_go_on_identically(rule, copied):
+def test_a_copied_model_and_optimizer_stay_linked_and_continue_identically(rule, copied):
     model = network()
     optimizer = optimizer_of(rule, model)
     train(model, optimizer, 3)
@@ -491,7 +491,7 @@ def test_nadam_saves_the_product_of_its_momenta_in_float64():
 
 @pytest.mark.parametrize("slot", ["m", "v", "mu_product"])
 @pytest.mark.parametrize("value", [None, np.ones(3), np.ones((1, 2)), np.float64(0.5)])
-def test_a_spoiled_slot_of_nadam_is_refused_and_nothing_changes(slot, value):
+def test_a_corrupted_slot_of_nadam_is_refused_and_nothing_changes(slot, value):
     params = pair()
     optimizer = dl.optim.Nadam(params, lr=0.1)
     descend(optimizer, params[1], [[1.0, 2.0]] * 3)
@@ -508,11 +508,11 @@ def test_a_spoiled_slot_of_nadam_is_refused_and_nothing_changes(slot, value):
 
 
 def plateau():
-    """Halves the rate whenever the metric is no better than before."""
+    """A schedule that halves the rate whenever the metric has not improved."""
     return ReduceOnPlateau(0.8, factor=0.5, patience=0)
 
 
-def seen(handle, *metrics):
+def observed(handle, *metrics):
     for metric in metrics:
         handle.observe(metric)
     return handle
@@ -531,19 +531,19 @@ EVERY_PLATEAU = pytest.mark.parametrize(("around", "t"), AROUND.values(), ids=AR
 
 
 @EVERY_PLATEAU
-def test_a_plateau_goes_back_to_what_was_saved_and_goes_on_under_its_handle(around, t):
+def test_a_plateau_returns_to_its_saved_state_and_continues_under_its_handle(around, t):
     handle, w = plateau(), weights([0.0])
     optimizer = dl.optim.SGD([w], lr=around(handle))
     descend(optimizer, w, [[1.0]] * t)
-    seen(handle, 3.0, 3.0)
+    observed(handle, 3.0, 3.0)
     saved, memory = optimizer.state_dict(), dict(handle.memory)
-    assert (optimizer.lr, memory) == (0.4, seen(plateau(), 3.0, 3.0).memory)
+    assert (optimizer.lr, memory) == (0.4, observed(plateau(), 3.0, 3.0).memory)
     for _ in range(2):
-        seen(handle, 2.0, 3.0, 3.0)
+        observed(handle, 2.0, 3.0, 3.0)
         assert optimizer.lr == 0.1
         optimizer.load_state_dict(saved)
         assert (handle.memory, optimizer.lr) == (memory, 0.4)
-    seen(handle, 3.0)
+    observed(handle, 3.0)
     assert optimizer.lr == 0.2
 
 
@@ -552,23 +552,23 @@ def test_a_plateau_in_another_optimizer_resumes_under_the_users_own_handle(aroun
     old, w = plateau(), weights([0.0])
     optimizer = dl.optim.SGD([w], lr=around(old))
     descend(optimizer, w, [[1.0]] * t)
-    seen(old, 2.0, 3.0)
+    observed(old, 2.0, 3.0)
     new = plateau()
     later = dl.optim.SGD([weights([0.0])], lr=around(new))
     later.load_state_dict(optimizer.state_dict())
     assert (new.memory, later.lr) == (old.memory, 0.4)
-    seen(new, 3.0)
+    observed(new, 3.0)
     assert (later.lr, optimizer.lr) == (0.2, 0.4)
 
 
 @pytest.mark.parametrize("own", [0.3, dl.schedulers.Constant(0.8), StepDecay(0.8, 5, 0.5)])
 def test_a_saved_plateau_takes_the_place_of_a_rate_without_memory(own):
-    optimizer = dl.optim.SGD([weights([0.0])], lr=seen(plateau(), 2.0, 2.0))
+    optimizer = dl.optim.SGD([weights([0.0])], lr=observed(plateau(), 2.0, 2.0))
     state, before = optimizer.state_dict(), copy.deepcopy(own)
     later = dl.optim.SGD([weights([0.0])], lr=own)
     later.load_state_dict(state)
     assert (own, later.lr) == (before, 0.4)
-    seen(later.groups[0]["lr"], 2.0)
+    observed(later.groups[0]["lr"], 2.0)
     assert (later.lr, optimizer.lr, state["groups"][0]["lr"](0)) == (0.2, 0.4, 0.4)
 
 
@@ -595,29 +595,31 @@ def rates(optimizer):
 
 
 def test_a_plateau_shared_by_groups_stays_shared():
-    handle = seen(plateau(), 2.0, 2.0)
+    handle = observed(plateau(), 2.0, 2.0)
     state = two_groups(handle, handle).state_dict()
     shared = plateau()
-    kept, replaced = two_groups(shared, shared), two_groups(0.1, 0.2)
-    for optimizer in (kept, replaced):
+    own, replaced = two_groups(shared, shared), two_groups(0.1, 0.2)
+    for optimizer in (own, replaced):
         optimizer.load_state_dict(state)
         assert optimizer.groups[0]["lr"] is optimizer.groups[1]["lr"]
         assert rates(optimizer) == [0.4, 0.4]
-    assert kept.groups[0]["lr"] is shared
+    assert own.groups[0]["lr"] is shared
 
 
 def test_plateaus_of_several_groups_keep_their_own_memories():
-    state = two_groups(seen(plateau(), 2.0, 2.0), seen(plateau(), 2.0, 2.0, 2.0)).state_dict()
+    state = two_groups(
+        observed(plateau(), 2.0, 2.0), observed(plateau(), 2.0, 2.0, 2.0)
+    ).state_dict()
     handles = plateau(), plateau()
     optimizer = two_groups(*handles)
     optimizer.load_state_dict(state)
     assert rates(optimizer) == [0.4, 0.2]
-    seen(handles[0], 2.0)
+    observed(handles[0], 2.0)
     assert rates(optimizer) == [0.2, 0.2]
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
         lambda state: state.update(t=-1),
         lambda state: state.update(rule="Adam"),
@@ -628,13 +630,13 @@ def test_plateaus_of_several_groups_keep_their_own_memories():
         lambda state: state["state"].pop("1"),
     ],
 )
-def test_a_refused_load_leaves_the_memory_of_a_plateau_untouched(spoil):
+def test_a_refused_load_leaves_the_memory_of_a_plateau_untouched(corrupt):
     first, second = plateau(), plateau()
     optimizer = two_groups(WarmUp(first, 2), second)
     state = optimizer.state_dict()
-    spoil(state)
-    seen(first, 2.0, 2.0)
-    seen(second, 2.0, 2.0, 2.0)
+    corrupt(state)
+    observed(first, 2.0, 2.0)
+    observed(second, 2.0, 2.0, 2.0)
     before = dict(first.memory), dict(second.memory)
     with pytest.raises((TypeError, ValueError), match=r"^SGD: "):
         optimizer.load_state_dict(state)
@@ -646,9 +648,9 @@ def test_a_copied_optimizer_has_a_plateau_of_its_own_under_the_copied_handle(cop
     handle = plateau()
     optimizer = dl.optim.SGD([weights([0.0])], lr=WarmUp(handle, 1))
     optimizer.t = 1
-    handle_copy, optimizer_copy = copied((seen(handle, 2.0, 2.0), optimizer))
+    handle_copy, optimizer_copy = copied((observed(handle, 2.0, 2.0), optimizer))
     assert optimizer_copy.lr == optimizer.lr == 0.4
-    seen(handle_copy, 2.0)
+    observed(handle_copy, 2.0)
     assert (optimizer_copy.lr, optimizer.lr) == (0.2, 0.4)
 
 
@@ -657,12 +659,12 @@ def test_a_plateau_and_all_state_resume_after_the_parameters_were_reordered(rule
     model, handle = network(), plateau()
     optimizer = optimizer_of(rule, model, lr=WarmUp(handle, 2))
     train(model, optimizer, 4)
-    seen(handle, 2.0, 2.0)
+    observed(handle, 2.0, 2.0)
     resumed, own = copy.deepcopy(model), plateau()
     later = optimizer_of(rule, list(resumed.named_parameters())[::-1], lr=WarmUp(own, 2))
     later.load_state_dict(pickle.loads(pickle.dumps(optimizer.state_dict())))
-    seen(handle, 2.0)
-    seen(own, 2.0)
+    observed(handle, 2.0)
+    observed(own, 2.0)
     assert later.lr == optimizer.lr == 0.2
     assert train(resumed, later, 4, seed=2) == train(model, optimizer, 4, seed=2)
 
@@ -702,12 +704,12 @@ def test_a_name_given_to_one_optimizer_is_not_changed_by_another():
     assert w.name == "a"
 
 
-def test_parameters_that_share_a_name_are_kept_apart_by_position():
+def test_parameters_with_the_same_name_are_identified_by_position():
     optimizer = dl.optim.Adam([weights([1.0], name="w"), weights([1.0, 2.0], name="w")])
     assert list(optimizer.state_dict()["state"]) == ["0", "1"]
 
 
-def test_zero_grad_forgets_the_gradient_of_a_frozen_parameter_too():
+def test_zero_grad_clears_the_gradient_of_a_frozen_parameter_too():
     a, b = weights([1.0]), weights([1.0])
     optimizer = dl.optim.SGD([a, b])
     b.grad, b.requires_grad = np.ones(1), False
@@ -732,7 +734,7 @@ class Decaying(dl.optim.Optimizer):
 
 
 @pytest.mark.parametrize(("damped", "expected"), [(False, 1 - 0.5 * 9), (True, 1 - 0.5 * 9 * 2)])
-def test_a_rule_of_ones_own_has_the_options_and_the_state_that_it_declares(damped, expected):
+def test_a_user_defined_rule_has_the_options_and_the_state_that_it_declares(damped, expected):
     w = weights([1.0])
     optimizer = Decaying([w], 0.5, power=2, damped=damped)
     descend(optimizer, w, [[3.0]])
@@ -745,7 +747,7 @@ def test_a_rule_of_ones_own_has_the_options_and_the_state_that_it_declares(dampe
         Decaying([w], power=3.0)
 
 
-def test_a_rule_of_ones_own_gets_the_common_options_by_default():
+def test_a_user_defined_rule_has_the_common_options():
     class Signed(dl.optim.Optimizer):
         def update(self, group, lr, t, theta, g):
             for theta_i, g_i in zip(theta, g, strict=True):

@@ -20,7 +20,7 @@ def test_parameters_come_as_tensors_pairs_a_module_a_generator_or_groups():
     assert [len(group.params) for group in (first, second)] == [2, 2]
 
 
-def test_a_group_reads_like_a_dict_and_names_what_it_lacks():
+def test_a_group_reads_like_a_dict_and_names_a_missing_entry():
     (group,) = dl.optim.SGD(dl.nn.Dense(1, 1, rng=0), lr=0.5).groups
     assert {"params", "lr", "momentum", "weight_decay"} <= set(group)
     assert (len(group), group["lr"], group.lr) == (len(dict(group)), 0.5, 0.5)
@@ -121,7 +121,7 @@ def test_a_parameter_in_two_groups_is_refused_by_name():
         dl.optim.SGD([{"params": [w]}, {"params": [weights([2.0]), w]}])
 
 
-def test_an_optimizer_that_is_refused_has_not_renamed_its_parameters():
+def test_a_failed_constructor_has_not_renamed_the_parameters():
     w = weights([1.0], name="mine")
     with pytest.raises(TypeError, match="not a minidl tensor"):
         dl.optim.SGD([("theirs", w), ("other", None)])
@@ -157,7 +157,7 @@ def test_a_group_changes_by_checked_options_alone():
         ([dl.nn.Dense(1, 1, rng=0)], r"give the module itself, SGD\(model\)"),
     ],
 )
-def test_what_only_looks_like_parameters_is_named(params, words):
+def test_objects_that_only_resemble_parameters_are_named(params, words):
     with pytest.raises(TypeError, match=words):
         dl.optim.SGD(params)
 
@@ -200,13 +200,13 @@ def test_names_that_two_groups_share_are_preceded_by_the_groups_number():
     assert list(unique_names({a: "x", b: "y"}, [[a], [b]]).values()) == ["x", "y"]
 
 
-def test_the_first_name_that_comes_along_with_a_tensor_is_kept():
+def test_the_first_name_given_with_a_tensor_counts():
     a, b = (dl.Tensor([1.0], True) for _ in range(2))
     found = tensors("Rule", [a, ("first", a), ("b", b), ("second", b), b])
     assert list(found.items()) == [(a, None), (b, "b")]
 
 
-def test_a_module_gives_its_parameters_by_path_and_leaves_out_what_is_not_floating():
+def test_a_module_gives_its_parameters_by_path_and_omits_tensors_that_are_not_floating():
     class Net(dl.nn.Module):
         def __init__(self):
             self.layer = dl.nn.Dense(2, 1, rng=0)

@@ -13,7 +13,7 @@ from optimizing import (
     FULL,
     POWER,
     RANGES,
-    Falling,
+    Failing,
     descend,
     make,
     options_of,
@@ -51,15 +51,15 @@ def assert_follows(rule, theta, gradients, lr, **options):
 # --- against the equations ----------------------------------------------------------------------
 
 flags, eps = st.booleans(), st.floats(1e-6, 1)
-shares = st.just(0.0) | st.floats(0.01, 0.99)
-moments = {"betas": st.tuples(shares, shares), "eps": eps}
+fractions = st.just(0.0) | st.floats(0.01, 0.99)
+moments = {"betas": st.tuples(fractions, fractions), "eps": eps}
 OPTIONS = {  # in the units of the gradient, where they have any
     "SGD": [
-        {"momentum": shares, "dampening": st.floats(0, 1)},
+        {"momentum": fractions, "dampening": st.floats(0, 1)},
         {"momentum": st.floats(0.1, 1), "nesterov": st.just(True)},
     ],
-    "Momentum": [{"beta": shares}],
-    "NAG": [{"beta": shares}],
+    "Momentum": [{"beta": fractions}],
+    "NAG": [{"beta": fractions}],
     "Adagrad": [
         {
             "eps": eps,
@@ -82,10 +82,10 @@ OPTIONS = {  # in the units of the gradient, where they have any
     "Nadam": [{**moments, "momentum_decay": st.floats(0, 10), "decoupled_weight_decay": flags}],
     "Adamax": [moments],
     "RAdam": [
-        {"betas": st.tuples(shares, betas2), "eps": eps, "decoupled_weight_decay": flags}
-        for betas2 in (shares, st.floats(0.9, 0.9999))  # never rectified for long; from t = 6 on
+        {"betas": st.tuples(fractions, betas2), "eps": eps, "decoupled_weight_decay": flags}
+        for betas2 in (fractions, st.floats(0.9, 0.9999))  # never rectified for long; from t = 6 on
     ],
-    "Adadelta": [{"rho": shares, "eps": eps}],
+    "Adadelta": [{"rho": fractions, "eps": eps}],
     "FTRL": [
         {
             "beta": st.floats(0.1, 2),
@@ -96,7 +96,7 @@ OPTIONS = {  # in the units of the gradient, where they have any
             "warm_start": flags,
         }
     ],
-    "Lion": [{"betas": st.tuples(shares, shares)}],
+    "Lion": [{"betas": st.tuples(fractions, fractions)}],
 }
 SHARED = {"weight_decay": st.sampled_from([0.0, 0.01, 0.5]), "maximize": flags}
 SHAPES = st.sampled_from([(), (0,), (1,), (7,), (3, 0), (2, 3), (1, 1, 1), (2, 1, 3)])
@@ -285,8 +285,8 @@ def assert_follows_stored(file, run, rule, options, tolerance=1e-10):
         optimizer.step()
         path.append(w.data.copy())
     assert file["kept"][-1] == len(path)
-    kept = [path[step - 1] for step in file["kept"]]
-    np.testing.assert_allclose(kept, run["theta"], tolerance, tolerance, err_msg=str(options))
+    stored = [path[step - 1] for step in file["kept"]]
+    np.testing.assert_allclose(stored, run["theta"], tolerance, tolerance, err_msg=str(options))
 
 
 FROM_PYTORCH = ["SGD", "Adagrad", "RMSprop", "Adam", "AdamW", "Nadam", "Adamax", "RAdam"]
@@ -511,7 +511,7 @@ def test_huge_and_tiny_float32_gradients_leave_finite_weights(rule, options, siz
 @EVERY_RULE
 @pytest.mark.parametrize("options", [{}, FULL], ids=["defaults", "full"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_gradient_of_nan_is_not_hidden_and_spoils_no_other_weight(rule, options, dtype):
+def test_a_gradient_of_nan_is_not_hidden_and_changes_no_other_weight(rule, options, dtype):
     w = weights([1.0, 1.0, 1.0], dtype)
     optimizer = make(rule, [w], lr=0.1, **options.get(rule, {}))
     path = descend(optimizer, w, [[1.0, 1.0, 1.0], [1.0, math.nan, 1.0], [1.0, 1.0, 1.0]])
@@ -616,7 +616,7 @@ BAD_SPARSE = {  # parameter, indices, gradient; the error and what it says
         r"w of shape \(3,\) is frozen",
     ),
     "weight decay": ([1], [1.0], {"weight_decay": 0.1}, ValueError, "weight_decay=0.1 .* use l2"),
-    "a rate gone wrong": ([1], [1.0], {"lr": np.nan}, ValueError, "at t = "),
+    "an invalid rate": ([1], [1.0], {"lr": np.nan}, ValueError, "at t = "),
 }
 
 
@@ -625,7 +625,7 @@ BAD_SPARSE = {  # parameter, indices, gradient; the error and what it says
 def test_a_sparse_step_that_fails_changes_nothing(case, steps_before):
     indices, gradient, how, error, words = BAD_SPARSE[case]
     w = weights([1.0, -2.0, 3.0], name="w")
-    optimizer = dl.optim.FTRL([w], lr=Falling(how.get("lr", 0.1), steps_before))
+    optimizer = dl.optim.FTRL([w], lr=Failing(how.get("lr", 0.1), steps_before))
     for _ in range(steps_before):
         optimizer.sparse_step(w, [0, 2], np.array([1.0, -1.0]))
     optimizer.groups[0]["weight_decay"] = how.get("weight_decay", 0.0)
@@ -639,7 +639,7 @@ def test_a_sparse_step_that_fails_changes_nothing(case, steps_before):
 
 
 @pytest.mark.parametrize("gradient", [[1.0], 1.0, None, dl.Tensor([1.0])])
-def test_a_sparse_gradient_that_is_no_array_is_refused(gradient):
+def test_a_sparse_gradient_that_is_not_an_array_is_refused(gradient):
     w = weights([1.0, 2.0], name="w")
     optimizer = dl.optim.FTRL([w])
     with pytest.raises(TypeError, match=r"gradient of w of shape \(2,\) must be a NumPy array"):
