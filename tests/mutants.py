@@ -477,7 +477,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("the rate of the step after", "name, lr(self.t)", "name, lr(self.t + 1)"),
             ("steps not counted", "        self.t += 1\n", ""),
-            ("changed weights not marked as changed", "                p.version += 1\n", ""),
+            ("changed weights not marked as changed", "p.version += 1\n", "pass\n"),
             (
                 "slots always start from 0",
                 "chosen[slot.start] if slot.start else 0",

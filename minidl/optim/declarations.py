@@ -51,7 +51,7 @@ def two_fractions(rule: str, name: str, value: Any) -> tuple[float, float]:
     return fraction(rule, f"{name}[0]", value[0]), fraction(rule, f"{name}[1]", value[1])
 
 
-def rate(rule: str, name: str, value: Any) -> Any:
+def rate(rule: str, name: str, value: Any) -> float | Schedule:
     """The check for a learning rate: a number or a schedule."""
     if isinstance(value, Schedule):
         return value
@@ -60,7 +60,7 @@ def rate(rule: str, name: str, value: Any) -> Any:
             f"{rule}: {name} must be a finite number ≥ 0 and ≤ {LARGEST:g} or a schedule, such as "
             f"schedulers.CosineDecay(0.1, 1000), got {value!r}"
         )
-    return number(rule, name, value)
+    return _checks.number(rule, name, value, high=LARGEST)
 
 
 # --- declarations -------------------------------------------------------------------------------
@@ -74,6 +74,7 @@ class Option:
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+        self.annotation = inspect.get_annotations(owner).get(name, inspect.Parameter.empty)
 
     def __get__(self, optimizer: Any, owner: type) -> Any:
         return self if optimizer is None else optimizer.groups[0][self.name]
@@ -87,6 +88,9 @@ class Option:
 
 class Rate(Option):
     """The learning rate: given as a number or a schedule, read as the rate of the next step."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name, self.annotation = name, "float | Schedule"
 
     @overload
     def __get__(self, optimizer: None, owner: type) -> Self: ...
@@ -103,14 +107,15 @@ def option(check: Check, *, default: Any, kw_only: bool = True) -> Any:
     """Declare an option: the check of a given value, and the default.
 
     check    a function (rule, name, value) that returns the value to use, or raises a TypeError or
-             ValueError, such as `number`, `positive`, `fraction`, `flag` or `within(high=1)`
-    kw_only  what type checkers are told; at run time only params and lr are positional
+             ValueError: `number`, `positive`, `fraction`, `flag`, `within(high=1)`, or another
+    default  the value if none is given; it must pass the check
+    kw_only  for type checkers alone; at run time, all but params and lr are keyword-only
     """
     return Option(check, default)
 
 
 def learning_rate(*, default: float, kw_only: bool) -> Any:
-    """Declare lr, with the default of the rule."""
+    """Declare lr with the rule's default; kw_only=False, as lr is positional."""
     return Rate(rate, default)
 
 
@@ -157,12 +162,13 @@ class Declared:
         kind = inspect.Parameter
         cls.__signature__ = inspect.Signature(
             [
-                kind("params", kind.POSITIONAL_OR_KEYWORD),
+                kind("params", kind.POSITIONAL_OR_KEYWORD, annotation="Params"),
                 *(
                     kind(
                         name,
                         kind.POSITIONAL_OR_KEYWORD if name == "lr" else kind.KEYWORD_ONLY,
                         default=declared.default,
+                        annotation=declared.annotation,
                     )
                     for name, declared in cls.options.items()
                 ),

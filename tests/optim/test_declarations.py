@@ -28,6 +28,16 @@ def test_signature_has_these_names_and_defaults(rule):
 
 
 @EVERY_RULE
+def test_signature_has_the_types_of_all_options(rule):
+    parameters = dict(inspect.signature(getattr(dl.optim, rule)).parameters)
+    assert parameters.pop("params").annotation == "Params"
+    assert parameters.pop("lr").annotation == "float | Schedule"
+    for name, parameter in parameters.items():
+        kind = {tuple: "tuple[float, float]"}.get(type(parameter.default))
+        assert parameter.annotation == (kind or type(parameter.default).__name__), name
+
+
+@EVERY_RULE
 def test_options_are_keyword_only_and_lr_is_not(rule):
     assert make(rule, [weights([1.0])]).lr == SIGNATURES[rule]["lr"]
     assert getattr(dl.optim, rule)([weights([1.0])], 0.25).lr == 0.25
