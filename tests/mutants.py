@@ -464,7 +464,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     OPTIMIZER: {
         "Optimizer": [
-            ("step count one too small", "step_count + 1, indices", "step_count, indices"),
+            ("step count one too small", "step_counts[indices[0]] + 1", "step_counts[indices[0]]"),
             (
                 "one step count for all parameters",
                 "self.update(batch.group, batch.lr, batch.t,",
@@ -472,8 +472,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             (
                 "parameters of different step counts updated together",
-                "key = step_counts[i], *",
-                "key = step_counts[0], *",
+                "setdefault(keys[i], [])",
+                "setdefault(keys[0], [])",
             ),
             ("the rate of the step after", "name, lr(self.t)", "name, lr(self.t + 1)"),
             ("steps not counted", "        self.t += 1\n", ""),

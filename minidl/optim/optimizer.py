@@ -220,20 +220,23 @@ class Optimizer(Declared):
     def _batches(self, group: Group, columns: dict[str, list[Any]]) -> Iterator[Batch]:
         """The parameters with a gradient, in batches of equal step count and scalars."""
         lr, step, step_counts = self.rate(group), f"{type(self).__name__}.step", columns["t"]
-        scalars = [columns[name] for name in self.scalars]
-        batches: dict[Any, list[int]] = {}  # indices of parameters, by step count and scalars
+        keys: list[Any] = step_counts
+        if self.scalars:
+            scalars = ([x.item() for x in columns[name]] for name in self.scalars)
+            keys = list(zip(step_counts, *scalars, strict=True))
+        batches: dict[Any, list[int]] = {}  # indices of parameters, by key
         for i, p in enumerate(group.params):
             if p.requires_grad and p.grad is not None:
-                key = step_counts[i], *[column[i].item() for column in scalars]
-                batches.setdefault(key, []).append(i)
-        for (step_count, *_), indices in batches.items():
+                batches.setdefault(keys[i], []).append(i)
+        for indices in batches.values():
             params = [group.params[i] for i in indices]
             g = [self._checked_gradient(step, p, p.grad, p.shape) for p in params]
             state = [
                 [columns[name][i] for i in indices] if name in columns else None
                 for name in self.state_names
             ]
-            yield Batch(group, lr, step_count + 1, indices, step_counts, params, g, state)
+            t = step_counts[indices[0]] + 1
+            yield Batch(group, lr, t, indices, step_counts, params, g, state)
 
     def _checked_gradient(
         self, method: str, p: Tensor, g: Any, shape: tuple[int, ...]
