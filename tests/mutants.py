@@ -502,7 +502,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             (
                 "shape of the gradient not checked",
                 "if g.shape != shape:",
-                "if g.size != math.prod(shape):",
+                "if g.size != np.prod(shape):",
             ),
         ],
     },
