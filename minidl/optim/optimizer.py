@@ -22,7 +22,7 @@ from minidl import _checks
 from minidl._checks import describe
 from minidl._observer import active
 from minidl.optim import declarations, parameters
-from minidl.optim.declarations import Declared, Rate, learning_rate, option, required
+from minidl.optim.declarations import LARGEST, Declared, Rate, learning_rate, option, required
 from minidl.optim.parameters import Group, Params
 from minidl.schedulers import Schedule, check_resumable, resumed
 from minidl.tensor import Tensor
@@ -185,7 +185,7 @@ class Optimizer(Declared):
         lr: float | Schedule = group.lr
         if isinstance(lr, Schedule):
             name = f"lr of step {self.t}"
-            return float(declarations.number(type(self).__name__, name, lr(self.t)))
+            return _checks.number(type(self).__name__, name, lr(self.t), high=LARGEST)
         return lr
 
     def step(self) -> None:
