@@ -1,8 +1,8 @@
-"""The update rules once more, in plain float64 NumPy: what the classes and kernels must compute.
+"""The update rules in plain float64 NumPy, for tests: what the classes and kernels must compute.
 
 Each rule maps θ₀, the gradients g₁, g₂, … and the rate η (a number, or a function of t − 1) to
-θ₁, θ₂, …. Its equations are those of the paper, in its symbols and order; in `s` it keeps what it
-remembers from one update to the next, where everything is 0 at first.
+θ₁, θ₂, …. Its equations are those of the paper, in its symbols and order; `s` is its state, whose
+variables are 0 at first.
 """
 
 import functools
@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 
 
-class Memory(SimpleNamespace):
+class State(SimpleNamespace):
     def __getattr__(self, name):
         return 0.0
 
 
 def rule(equations, *, decoupled=False, weight_decay=0.0):
-    """The trajectory under the equations; what weight_decay and maximize mean is said here."""
+    """The trajectory under the equations, with weight_decay and maximize as in every rule."""
     decay = weight_decay
 
     @functools.wraps(equations)
@@ -32,15 +32,15 @@ def rule(equations, *, decoupled=False, weight_decay=0.0):
         maximize=False,
         **options,
     ):
-        theta, s, path = np.array(theta, np.float64), Memory(), []
+        theta, s, path = np.array(theta, np.float64), State(), []
         for t, g in enumerate(gradients, 1):
-            eta = lr(t - 1) if callable(lr) else lr
+            rate = lr(t - 1) if callable(lr) else lr
             g = np.array(-g if maximize else g, np.float64)
             if decoupled_weight_decay:
-                theta = theta - eta * weight_decay * theta
+                theta = theta - rate * weight_decay * theta
             else:
                 g = g + weight_decay * theta
-            theta = equations(theta, g, eta, t, s, **options)
+            theta = equations(theta, g, rate, t, s, **options)
             path.append(theta)
         return path
 
@@ -48,55 +48,55 @@ def rule(equations, *, decoupled=False, weight_decay=0.0):
 
 
 @rule
-def sgd(theta, g, eta, t, s, *, momentum=0.0, dampening=0.0, nesterov=False):
+def sgd(theta, g, lr, t, s, *, momentum=0.0, dampening=0.0, nesterov=False):
     s.b = g if t == 1 or momentum == 0 else momentum * s.b + (1 - dampening) * g
-    return theta - eta * (g + momentum * s.b if nesterov else s.b)
+    return theta - lr * (g + momentum * s.b if nesterov else s.b)
 
 
 @rule
-def momentum(theta, g, eta, t, s, *, beta=0.9):
+def momentum(theta, g, lr, t, s, *, beta=0.9):
     s.v = beta * s.v + (1 - beta) * g
-    return theta - eta * s.v
+    return theta - lr * s.v
 
 
 @rule
-def nag(theta, g, eta, t, s, *, beta=0.9):
+def nag(theta, g, lr, t, s, *, beta=0.9):
     s.v = beta * s.v + (1 - beta) * g
-    return theta - eta * (beta * s.v + (1 - beta) * g)
+    return theta - lr * (beta * s.v + (1 - beta) * g)
 
 
-def damped_root(x, eps, inside):
-    return np.sqrt(x + eps) if inside else np.sqrt(x) + eps
+def damped_root(x, eps, eps_inside_sqrt):
+    return np.sqrt(x + eps) if eps_inside_sqrt else np.sqrt(x) + eps
 
 
 @rule
 def adagrad(
-    theta, g, eta, t, s, *, eps=1e-10, initial_accumulator=0.0, lr_decay=0.0, eps_inside_sqrt=True
+    theta, g, lr, t, s, *, eps=1e-10, initial_accumulator=0.0, lr_decay=0.0, eps_inside_sqrt=True
 ):
-    s.sum = s.sum + g**2
-    eta_t = eta / (1 + (t - 1) * lr_decay)
-    return theta - eta_t * g / damped_root(initial_accumulator + s.sum, eps, eps_inside_sqrt)
+    s.G = (initial_accumulator if t == 1 else s.G) + g**2
+    lr = lr / (1 + (t - 1) * lr_decay)
+    return theta - lr * g / damped_root(s.G, eps, eps_inside_sqrt)
 
 
 @rule
 def rmsprop(
-    theta, g, eta, t, s, *, alpha=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside_sqrt=True
+    theta, g, lr, t, s, *, alpha=0.99, eps=1e-8, momentum=0.0, centered=False, eps_inside_sqrt=True
 ):
     s.G = alpha * s.G + (1 - alpha) * g**2
-    s.mean = alpha * s.mean + (1 - alpha) * g
-    variance = s.G - s.mean**2 if centered else s.G
+    s.g_mean = alpha * s.g_mean + (1 - alpha) * g
+    variance = s.G - s.g_mean**2 if centered else s.G
     s.b = momentum * s.b + g / damped_root(variance, eps, eps_inside_sqrt)
-    return theta - eta * s.b
+    return theta - lr * s.b
 
 
-def adam_equations(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False):
+def adam_equations(theta, g, lr, t, s, *, betas=(0.9, 0.999), eps=1e-8, amsgrad=False):
     beta1, beta2 = betas
     s.m = beta1 * s.m + (1 - beta1) * g
     s.v = beta2 * s.v + (1 - beta2) * g**2
     s.v_max = np.maximum(s.v_max, s.v)
     m_hat = s.m / (1 - beta1**t)
     v_hat = (s.v_max if amsgrad else s.v) / (1 - beta2**t)
-    return theta - eta * m_hat / (np.sqrt(v_hat) + eps)
+    return theta - lr * m_hat / (np.sqrt(v_hat) + eps)
 
 
 adam = rule(adam_equations)
@@ -109,7 +109,7 @@ def momentum_at(t, beta1, momentum_decay):
 
 
 @rule
-def nadam(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8, momentum_decay=0.004):
+def nadam(theta, g, lr, t, s, *, betas=(0.9, 0.999), eps=1e-8, momentum_decay=0.004):
     beta1, beta2 = betas
     mu = [momentum_at(i, beta1, momentum_decay) for i in range(1, t + 2)]  # up to μ_{t+1}
     g_hat = g / (1 - math.prod(mu[:t]))
@@ -118,19 +118,19 @@ def nadam(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8, momentum_decay=0
     s.v = beta2 * s.v + (1 - beta2) * g**2
     v_hat = s.v / (1 - beta2**t)
     m_bar = (1 - mu[t - 1]) * g_hat + mu[t] * m_hat
-    return theta - eta * m_bar / (np.sqrt(v_hat) + eps)
+    return theta - lr * m_bar / (np.sqrt(v_hat) + eps)
 
 
 @rule
-def adamax(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8):
+def adamax(theta, g, lr, t, s, *, betas=(0.9, 0.999), eps=1e-8):
     beta1, beta2 = betas
     s.m = beta1 * s.m + (1 - beta1) * g
     s.u = np.maximum(beta2 * s.u, abs(g) + eps)
-    return theta - eta / (1 - beta1**t) * s.m / s.u
+    return theta - lr / (1 - beta1**t) * s.m / s.u
 
 
 def rectification(t, beta2):
-    """r_t of RAdam, or 0 as long as the variance can't be rectified."""
+    """r_t of RAdam, or 0 where the variance can't be rectified."""
     rho_inf = 2 / (1 - beta2) - 1
     rho = rho_inf - 2 * t * beta2**t / (1 - beta2**t)
     if rho <= 5:
@@ -139,28 +139,28 @@ def rectification(t, beta2):
 
 
 @rule
-def radam(theta, g, eta, t, s, *, betas=(0.9, 0.999), eps=1e-8):
+def radam(theta, g, lr, t, s, *, betas=(0.9, 0.999), eps=1e-8):
     beta1, beta2 = betas
     s.m = beta1 * s.m + (1 - beta1) * g
     s.v = beta2 * s.v + (1 - beta2) * g**2
     m_hat, r = s.m / (1 - beta1**t), rectification(t, beta2)
     adaptive_rate = np.sqrt(1 - beta2**t) / (np.sqrt(s.v) + eps)
-    return theta - eta * m_hat * (r * adaptive_rate if r else 1)
+    return theta - lr * m_hat * (r * adaptive_rate if r else 1)
 
 
 @rule
-def adadelta(theta, g, eta, t, s, *, rho=0.9, eps=1e-6):
+def adadelta(theta, g, lr, t, s, *, rho=0.9, eps=1e-6):
     s.E = rho * s.E + (1 - rho) * g**2
     delta = g * np.sqrt(s.D + eps) / np.sqrt(s.E + eps)
     s.D = rho * s.D + (1 - rho) * delta**2
-    return theta - eta * delta
+    return theta - lr * delta
 
 
 @rule
 def ftrl(
     theta,
     g,
-    alpha,
+    lr,
     t,
     s,
     *,
@@ -171,7 +171,7 @@ def ftrl(
     initial_accumulator=0.0,
     warm_start=True,
 ):
-    """Another rate α takes αz over from the last: the pull of the past on θ is as it was."""
+    """z is the paper's. When the rate α changes, αz stays the same."""
 
     def root(n):
         return n**-lr_power
@@ -179,23 +179,23 @@ def ftrl(
     if t == 1:
         s.n = np.full_like(theta, initial_accumulator)
         if warm_start:
-            s.z = -theta * ((beta + root(s.n)) / alpha + l2) - np.sign(theta) * l1
+            s.z = -theta * ((beta + root(s.n)) / lr + l2) - np.sign(theta) * l1
     else:
-        s.z = s.z * (s.alpha / alpha)
-    s.alpha = alpha
-    sigma = (root(s.n + g**2) - root(s.n)) / alpha
+        s.z = s.z * (s.lr / lr)
+    s.lr = lr
+    sigma = (root(s.n + g**2) - root(s.n)) / lr
     s.z = s.z + g - sigma * theta
     s.n = s.n + g**2
     with np.errstate(invalid="ignore"):  # 0/0 where no gradient was seen
-        leader = -(s.z - np.sign(s.z) * l1) / ((beta + root(s.n)) / alpha + l2)
+        leader = -(s.z - np.sign(s.z) * l1) / ((beta + root(s.n)) / lr + l2)
     return np.where(g == 0, theta, np.where(abs(s.z) <= l1, 0.0, leader))
 
 
-def lion_equations(theta, g, eta, t, s, *, betas=(0.9, 0.99)):
+def lion_equations(theta, g, lr, t, s, *, betas=(0.9, 0.99)):
     beta1, beta2 = betas
     direction = np.sign(beta1 * s.m + (1 - beta1) * g)
     s.m = beta2 * s.m + (1 - beta2) * g
-    return theta - eta * direction
+    return theta - lr * direction
 
 
 lion = rule(lion_equations, decoupled=True)

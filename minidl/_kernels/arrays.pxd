@@ -1,4 +1,4 @@
-"""What kernels read of a NumPy array, straight from its struct: a buffer costs ten times as much.
+"""What kernels read from a NumPy array struct directly: a buffer costs ten times as much.
 
 A module that uses these calls `import_numpy()` once.
 """
@@ -23,14 +23,14 @@ cdef extern from "numpy/arrayobject.h":
 
 
 cdef inline bint readable(object a) noexcept:
-    """Whether a is an array of float32 or float64 whose entries lie in C order in a row."""
+    """Whether a is a C-contiguous array of float32 or float64."""
     if not PyArray_Check(a) or not PyArray_ISCARRAY_RO(<Array *> a):
         return False
     return PyArray_TYPE(<Array *> a) == NPY_FLOAT or PyArray_TYPE(<Array *> a) == NPY_DOUBLE
 
 
 cdef inline bint alike(object a, object b) noexcept:
-    """Whether two readable arrays have one dtype and one shape."""
+    """Whether two readable arrays have the same dtype and shape."""
     if PyArray_TYPE(<Array *> a) != PyArray_TYPE(<Array *> b):
         return False
     return PyArray_SAMESHAPE(<Array *> a, <Array *> b)
@@ -53,7 +53,7 @@ cdef inline Py_ssize_t itemsize(object a) noexcept:
 
 
 cdef inline bint single(object a) noexcept:
-    """Whether a readable array is of float32, not float64."""
+    """Whether a readable array is float32, not float64."""
     return PyArray_TYPE(<Array *> a) == NPY_FLOAT
 
 
@@ -75,7 +75,7 @@ cdef inline bint is_vector(object a) noexcept:
 
 
 cdef inline bint is_labels(object a) noexcept:
-    """Whether a is a vector of int64 whose entries lie in a row."""
+    """Whether a is a contiguous vector of int64."""
     if not PyArray_Check(a) or not PyArray_ISCARRAY_RO(<Array *> a):
         return False
     cdef int kind = PyArray_TYPE(<Array *> a)

@@ -1,9 +1,9 @@
-from typing import Any
+import numpy as np
 
 class Rule:
     arrays: tuple[str, ...]
     constants: tuple[str, ...]
-    def __call__(self, lists: tuple[list[Any] | None, ...], *constants: float) -> None: ...
+    def __call__(self, lists: tuple[list[np.ndarray] | None, ...], *constants: float) -> None: ...
 
 threaded: int
 sgd: Rule
@@ -19,14 +19,13 @@ adadelta: Rule
 ftrl: Rule
 lion: Rule
 
-def ready(w: list[Any], g: list[Any]) -> bool: ...
-def check_indices(indices: Any, size: int) -> int: ...
+def check_indices(indices: np.ndarray, size: int) -> int: ...
 def ftrl_at(
-    indices: Any,
-    w: Any,
-    g: Any,
-    z: Any,
-    n: Any,
+    indices: np.ndarray,
+    theta: np.ndarray,
+    g: np.ndarray,
+    z: np.ndarray,
+    n: np.ndarray,
     lr: float,
     beta: float,
     l1: float,
@@ -34,4 +33,4 @@ def ftrl_at(
     lr_power: float,
     maximize: bool,
 ) -> None: ...
-def squared_norm(g: Any) -> float: ...
+def squared_norm(g: np.ndarray) -> float: ...

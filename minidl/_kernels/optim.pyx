@@ -1,9 +1,12 @@
-"""The update rules: one typed loop each, in place, in the letters of the papers.
+"""The loops of the update rules, for `minidl.optim`: one typed loop each, in place.
 
-A rule is called with lists, the parameters w, the gradients g of the loss by them and its states,
-and with its constants; one call updates all parameters. Its loop runs over n entries of one of
-them. Constants arrive as float64 and are rounded once to the arrays' type. An entry depends on
-nothing but itself: the bits do not depend on the number of threads.
+A rule is called with lists, the parameters theta, their gradients g and their states, and with its
+constants; one call updates all parameters. Its loop runs over the entries of one parameter; its
+docstring states the equations of the class. Constants arrive as float64 and are rounded once to the
+arrays' type. Each entry is computed from its own inputs alone, so the bits do not depend on the
+number of threads.
+
+Before g is used, it is negated to maximize, and λθ is added for weight decay.
 """
 
 from cython cimport floating
@@ -21,592 +24,649 @@ import_numpy()
 
 cdef enum:
     THREADED = 2097152  # entries; below this, starting the threads costs more than they save
-    ARRAYS = 5  # of one parameter at most: itself, its gradient and three states
+    ARRAYS = 5  # of one parameter at most: theta, g and three states
     CONSTANTS = 10  # of one rule at most
-    LONG = 4096  # entries, from which on it pays to begin at a cache line
-    BYTES = 64  # in a cache line, and
-    LINE = 16  # float32 entries
+    LONG = 4096  # entries; from here on it pays to begin at a cache line
+    BYTES = 64  # in a cache line
+    LINE = 16  # float32 entries in a cache line
 
 threaded = THREADED
 
-ctypedef void (*Loop)(void **a, Py_ssize_t n, const double *c) noexcept nogil
+ctypedef void (*Loop)(void **a, Py_ssize_t size, const double *c) noexcept nogil
 
 
 cdef class Rule:
-    """A rule's loop, for float32 and float64, to be called with lists of arrays and constants."""
+    """A rule's loops, for float32 and float64, called with lists of arrays and constants."""
 
-    cdef Loop singles, doubles
-    cdef readonly tuple arrays, constants  # their names; one with a ? may be left out
+    cdef Loop float_loop, double_loop
+    cdef readonly tuple arrays, constants  # their names; an array with a ? is optional
 
     def __call__(self, tuple lists, *constants):
-        """Update parameters: lists are w, g and the states, None for one that is left out.
+        """Update parameters: lists are theta, g and the states, None for one that is left out.
 
-        ValueError, and nothing is changed, unless all arrays are C-contiguous, those of one
+        ValueError, before anything is changed, unless all arrays are C-contiguous, those of one
         parameter have one shape and one dtype, float32 or float64, and all but g are writable.
         """
         cdef Py_ssize_t width = len(self.arrays), count, i, k, part, parts, total = 0
         cdef double c[CONSTANTS]
         cdef Parameter *all
-        cdef list w
+        cdef list theta
         if len(lists) != width or len(constants) != len(self.constants):
             raise TypeError(f"expected {self.arrays} and {self.constants}")
         for k in range(len(constants)):
             c[k] = constants[k]
-        w = lists[0]
-        count = len(w)
+        theta = lists[0]
+        count = len(theta)
         all = <Parameter *> malloc((count + 1) * sizeof(Parameter))
         if all == NULL:
             raise MemoryError
         try:
             for k in range(width):
-                collect(lists[k], self.arrays[k], k, w, all)
+                check_arrays(lists[k], self.arrays[k], k, theta, all)
             for i in range(count):
-                total += all[i].n
+                total += all[i].size
             parts = threads() if total >= THREADED else 1
             if parts == 1:
                 with nogil:
                     for i in range(count):
-                        update(&all[i], 0, 1, self.singles, self.doubles, c)
+                        update_part(&all[i], 0, 1, self.float_loop, self.double_loop, c)
             else:
                 for part in prange(parts, nogil=True, schedule="static", chunksize=1,
                                    num_threads=parts):
                     for i in range(count):
-                        update(&all[i], part, parts, self.singles, self.doubles, c)
+                        update_part(&all[i], part, parts, self.float_loop, self.double_loop, c)
         finally:
             free(all)
 
 
 cdef struct Parameter:
-    char *a[ARRAYS]  # where its arrays begin, NULL for one that is left out
-    Py_ssize_t n  # entries in each
+    char *a[ARRAYS]  # pointers to its arrays, NULL for one that is left out
+    Py_ssize_t size  # entries in each
     Py_ssize_t itemsize
 
 
-cdef int collect(list arrays, str name, Py_ssize_t k, list w, Parameter *all) except -1:
-    """Note where the k-th array of each parameter begins, after a check against the parameter."""
+cdef int check_arrays(list arrays, str name, Py_ssize_t k, list theta, Parameter *all) except -1:
+    """Check the k-th array of each parameter against theta, and store its pointer."""
     cdef Py_ssize_t i
     if arrays is None and name.endswith("?"):
-        for i in range(len(w)):
+        for i in range(len(theta)):
             all[i].a[k] = NULL
         return 0
-    if arrays is None or len(arrays) != len(w):
-        raise ValueError(f"{name} must hold {len(w)} arrays, one for each parameter, got {arrays}")
-    for i in range(len(w)):
-        if not fits(w[i], arrays[i], written=k != 1):
+    if arrays is None or len(arrays) != len(theta):
+        raise ValueError(
+            f"{name} must hold {len(theta)} arrays, one for each parameter, got {arrays}"
+        )
+    for i in range(len(theta)):
+        if not is_compatible(theta[i], arrays[i], written=k != 1):
             raise ValueError(
-                f"{name}[{i}] must be a C-contiguous array of w's shape and dtype, float32 or "
+                f"{name}[{i}] must be a C-contiguous array of theta's shape and dtype, float32 or "
                 f"float64, and writable unless it is g; got {arrays[i]!r:.200}"
             )
         all[i].a[k] = data(arrays[i])
-        all[i].n, all[i].itemsize = size_of(w[i]), itemsize(w[i])
+        all[i].size, all[i].itemsize = size_of(theta[i]), itemsize(theta[i])
     return 0
 
 
-cdef void update(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop singles, Loop doubles,
-                 const double *c) noexcept nogil:
-    """Run a rule's loop over one part of so many of a parameter.
+cdef inline bint is_compatible(object theta, object array, bint written) noexcept:
+    """Whether an array has the form that a rule needs for the parameter theta."""
+    return (readable(theta) and readable(array) and alike(theta, array)
+            and (not written or writable(array)))
 
-    In long arrays parts begin where a cache line of w does, as those of g and the states do, too:
-    the system gives out large arrays at equal places in a page. Vectors across lines cost 15 %.
+
+cdef void update_part(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop float_loop,
+                      Loop double_loop, const double *c) noexcept nogil:
+    """Run a rule's loop over one of several parts of a parameter.
+
+    In long arrays, parts begin at a cache line of theta. g and the states begin there too, since
+    the system allocates large arrays at the same offset in a page. Unaligned vectors cost 15 %.
     """
     cdef Py_ssize_t head = 0, lines
-    if p.n >= LONG:
+    if p.size >= LONG:
         head = (-<Py_ssize_t> p.a[0] & (BYTES - 1)) // p.itemsize
-    lines = (p.n - head) // LINE
+    lines = (p.size - head) // LINE
     if head and part == 0:
-        run(p, 0, head, singles, doubles, c)
-    run(p, head + lines * part // parts * LINE,
-        p.n if part == parts - 1 else head + lines * (part + 1) // parts * LINE,
-        singles, doubles, c)
+        run_loop(p, 0, head, float_loop, double_loop, c)
+    run_loop(p, head + lines * part // parts * LINE,
+             p.size if part == parts - 1 else head + lines * (part + 1) // parts * LINE,
+             float_loop, double_loop, c)
 
 
-cdef void run(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop singles, Loop doubles,
-              const double *c) noexcept nogil:
+cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop float_loop,
+                   Loop double_loop, const double *c) noexcept nogil:
+    """Run the loop of the parameter's dtype over the entries from begin to end."""
     cdef Py_ssize_t k
     cdef void *a[ARRAYS]
     for k in range(ARRAYS):
         a[k] = p.a[k] + begin * p.itemsize if p.a[k] != NULL else NULL
     if p.itemsize == sizeof(float):
-        singles(a, end - begin, c)
+        float_loop(a, end - begin, c)
     else:
-        doubles(a, end - begin, c)
+        double_loop(a, end - begin, c)
 
 
-cdef inline bint fits(object w, object array, bint written) noexcept:
-    """Whether an array is as a rule asks, beside its parameter w."""
-    return readable(w) and readable(array) and alike(w, array) and (not written or writable(array))
-
-
-def ready(list w, list g):
-    """Whether a rule would take these parameters and their gradients."""
-    cdef Py_ssize_t i
-    for i in range(len(w)):
-        if not (fits(w[i], w[i], written=True) and fits(w[i], g[i], written=False)):
-            return False
-    return True
-
-
-cdef Rule rule(str arrays, str constants, Loop singles, Loop doubles):
+cdef Rule rule(str arrays, str constants, Loop float_loop, Loop double_loop):
     cdef Rule made = Rule()
     made.arrays, made.constants = tuple(arrays.split()), tuple(constants.split())
-    made.singles, made.doubles = singles, doubles
+    made.float_loop, made.double_loop = float_loop, double_loop
     return made
 
 
-cdef inline floating descent(floating g, floating w, floating sign, floating decay) noexcept nogil:
-    """The direction to descend: the gradient, flipped to maximize, with L2 weight decay added."""
-    return sign * g + decay * w
+cdef inline floating effective(floating g, floating theta, floating sign,
+                               floating weight_decay) noexcept nogil:
+    """The effective gradient: g ← −g if maximize (sign = −1), then g ← g + λθ."""
+    return sign * g + weight_decay * theta
 
 
-cdef inline floating stepped(floating w, floating eta, floating d) noexcept nogil:
-    """w − ηd; just w where η = 0, even if d has overflowed."""
-    return w - eta * d if eta != 0 else w
+cdef inline floating stepped(floating theta, floating lr, floating d) noexcept nogil:
+    """θ − ηd; exactly θ where η = 0, even if d has overflowed."""
+    return theta - lr * d if lr != 0 else theta
 
 
-cdef inline void forget(floating *v, Py_ssize_t n, floating keep) noexcept nogil:
-    """v ← 0 if nothing of it is to be kept, as 0 · v would be NaN where v has overflowed."""
+cdef inline void reset_if_zero(floating beta, floating *v, Py_ssize_t size) noexcept nogil:
+    """v ← 0 if β = 0, since 0 · v would be NaN where v has overflowed."""
     cdef Py_ssize_t i
-    if keep == 0:
-        for i in range(n):
+    if beta == 0:
+        for i in range(size):
             v[i] = 0
 
 
 cdef inline floating root(floating x) noexcept nogil:
+    """√x."""
     if floating is float:
         return sqrtf(x)
     else:
         return sqrt(x)
 
 
-cdef inline floating damped_root(floating x, floating eps, bint eps_inside) noexcept nogil:
-    """√(x + ε), or √x + ε."""
-    return root(x + eps) if eps_inside else root(x) + eps
+cdef inline floating damped_root(floating x, floating eps, bint eps_inside_sqrt) noexcept nogil:
+    """√(x + ε) if eps_inside_sqrt, else √x + ε."""
+    return root(x + eps) if eps_inside_sqrt else root(x) + eps
 
 
-cdef inline floating square_sum(floating n, floating d) noexcept nogil:
-    """n + d², or the largest number where that overflows."""
-    cdef floating total = n + d * d, largest = FLT_MAX if floating is float else DBL_MAX
+cdef inline floating add_square(floating n, floating g) noexcept nogil:
+    """n + g², or the largest number where that overflows."""
+    cdef floating total = n + g * g, largest = FLT_MAX if floating is float else DBL_MAX
     return largest if total > largest else total
 
 
-cdef cloned sgd_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """b ← μb + (1 − τ)g (b ← g at first);  d = g + μb if nesterov else b;  w ← w − ηd.
-
-    Without momentum b is None and d = g.
+cdef cloned sgd_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """θ ← θ − ηg              if μ = 0
+    b ← g                   if μ > 0 and t = 1
+    b ← μb + (1 − τ)g       if μ > 0 and t > 1
+    θ ← θ − ηb              if μ > 0 and not nesterov
+    θ ← θ − η(g + μb)       if nesterov
     """
-    cdef floating *w = a[0]
+    cdef floating lr = <floating> c[0], momentum = <floating> c[1]
+    cdef floating one_minus_dampening = <floating> (1 - c[2])
+    cdef bint first = c[3] != 0, nesterov = c[4] != 0
+    cdef floating weight_decay = <floating> c[5], sign = -1 if c[6] else 1, d
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *b = a[2]
-    cdef floating eta = <floating> c[0], mu = <floating> c[1], fresh = <floating> (1 - c[2])
-    cdef bint first = c[3] != 0, nesterov = c[4] != 0
-    cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1, d
     cdef Py_ssize_t i
     if b == NULL:
-        for i in range(n):
-            w[i] = stepped(w[i], eta, descent(g[i], w[i], sign, decay))
+        for i in range(size):
+            theta[i] = stepped(theta[i], lr, effective(g[i], theta[i], sign, weight_decay))
         return
-    for i in range(n):
-        d = descent(g[i], w[i], sign, decay)
-        b[i] = d if first else mu * b[i] + fresh * d
-        w[i] = stepped(w[i], eta, d + mu * b[i] if nesterov else b[i])
+    for i in range(size):
+        d = effective(g[i], theta[i], sign, weight_decay)
+        b[i] = d if first else momentum * b[i] + one_minus_dampening * d
+        theta[i] = stepped(theta[i], lr, d + momentum * b[i] if nesterov else b[i])
 
 
 sgd = rule(
-    "w g b?",
+    "theta g b?",
     "lr momentum dampening first nesterov weight_decay maximize",
     <Loop> sgd_loop[float], <Loop> sgd_loop[double],
 )
 
 
-cdef cloned momentum_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """v ← βv + (1 − β)g;  w ← w − ηv."""
-    cdef floating *w = a[0]
+cdef cloned momentum_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """v ← βv + (1 − β)g
+    θ ← θ − ηv
+    """
+    cdef floating lr = <floating> c[0]
+    cdef floating beta = <floating> c[1], one_minus_beta = <floating> (1 - c[1])
+    cdef floating weight_decay = <floating> c[2], sign = -1 if c[3] else 1
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *v = a[2]
-    cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
-    cdef floating decay = <floating> c[2], sign = -1 if c[3] else 1
     cdef Py_ssize_t i
-    for i in range(n):
-        v[i] = keep * v[i] + fresh * descent(g[i], w[i], sign, decay)
-        w[i] = stepped(w[i], eta, v[i])
+    for i in range(size):
+        v[i] = beta * v[i] + one_minus_beta * effective(g[i], theta[i], sign, weight_decay)
+        theta[i] = stepped(theta[i], lr, v[i])
 
 
 momentum = rule(
-    "w g v",
+    "theta g v",
     "lr beta weight_decay maximize",
     <Loop> momentum_loop[float], <Loop> momentum_loop[double],
 )
 
 
-cdef cloned nag_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """v ← βv + (1 − β)g;  w ← w − η(βv + (1 − β)g)."""
-    cdef floating *w = a[0]
+cdef cloned nag_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """v ← βv + (1 − β)g
+    θ ← θ − η(βv + (1 − β)g)
+    """
+    cdef floating lr = <floating> c[0]
+    cdef floating beta = <floating> c[1], one_minus_beta = <floating> (1 - c[1])
+    cdef floating weight_decay = <floating> c[2], sign = -1 if c[3] else 1, d
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *v = a[2]
-    cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
-    cdef floating decay = <floating> c[2], sign = -1 if c[3] else 1, push
     cdef Py_ssize_t i
-    for i in range(n):
-        push = fresh * descent(g[i], w[i], sign, decay)
-        v[i] = keep * v[i] + push
-        w[i] = stepped(w[i], eta, keep * v[i] + push)
+    for i in range(size):
+        d = one_minus_beta * effective(g[i], theta[i], sign, weight_decay)
+        v[i] = beta * v[i] + d
+        theta[i] = stepped(theta[i], lr, beta * v[i] + d)
 
 
 nag = rule(
-    "w g v",
+    "theta g v",
     "lr beta weight_decay maximize",
     <Loop> nag_loop[float], <Loop> nag_loop[double],
 )
 
 
-cdef cloned adagrad_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """G ← G + g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
+cdef cloned adagrad_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """G ← G + g²
+    θ ← θ − ηg / √(G + ε)               if eps_inside_sqrt
+    θ ← θ − ηg / (√G + ε)               if not eps_inside_sqrt
     """
-    cdef floating *w = a[0]
+    cdef floating lr = <floating> c[0], eps = <floating> c[1]
+    cdef bint eps_inside_sqrt = c[2] != 0
+    cdef floating weight_decay = <floating> c[3], sign = -1 if c[4] else 1, d
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *G = a[2]
-    cdef floating eta = <floating> c[0], e = <floating> c[1]
-    cdef bint eps_inside_sqrt = c[2] != 0
-    cdef floating decay = <floating> c[3], sign = -1 if c[4] else 1, d
     cdef Py_ssize_t i
-    for i in range(n):
-        d = descent(g[i], w[i], sign, decay)
+    for i in range(size):
+        d = effective(g[i], theta[i], sign, weight_decay)
         G[i] = G[i] + d * d
-        w[i] = stepped(w[i], eta, d / damped_root(G[i], e, eps_inside_sqrt))
+        theta[i] = stepped(theta[i], lr, d / damped_root(G[i], eps, eps_inside_sqrt))
 
 
 adagrad = rule(
-    "w g G",
+    "theta g G",
     "lr eps eps_inside_sqrt weight_decay maximize",
     <Loop> adagrad_loop[float], <Loop> adagrad_loop[double],
 )
 
 
-cdef inline void scale_by_root(floating **a, Py_ssize_t n, const double *c, bint centered,
-                               bint averaged, bint eps_inside_sqrt) noexcept nogil:
-    """RMSprop in one of its forms; each gets a loop of its own, free of branches."""
-    cdef floating *w = a[0]
+cdef cloned rmsprop_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """G ← αG + (1 − α)g²
+    ḡ ← αḡ + (1 − α)g                   if centered
+    d = g / √(G + ε)                    if not centered and eps_inside_sqrt
+    d = g / (√G + ε)                    if not centered and not eps_inside_sqrt
+    d = g / √(max(G − ḡ², 0) + ε)       if centered and eps_inside_sqrt
+    d = g / (√max(G − ḡ², 0) + ε)       if centered and not eps_inside_sqrt
+    b ← μb + d                          if μ > 0
+    θ ← θ − ηb                          if μ > 0
+    θ ← θ − ηd                          if μ = 0
+    """
+    cdef floating alpha = <floating> c[1]
+    cdef floating *G = a[2]
+    cdef floating *g_mean = a[3]
+    cdef floating *b = a[4]
+    reset_if_zero(alpha, G, size)
+    if g_mean == NULL and b == NULL:
+        rmsprop_variant(a, size, c, False, False)
+    elif g_mean == NULL:
+        rmsprop_variant(a, size, c, False, True)
+    elif b == NULL:
+        rmsprop_variant(a, size, c, True, False)
+    else:
+        rmsprop_variant(a, size, c, True, True)
+
+
+cdef inline void rmsprop_variant(floating **a, Py_ssize_t size, const double *c, bint centered,
+                                 bint with_momentum) noexcept nogil:
+    """RMSprop in one of its forms; each is compiled to its own loop without branches."""
+    cdef floating lr = <floating> c[0], eps = <floating> c[2], momentum = <floating> c[3]
+    cdef floating alpha = <floating> c[1], one_minus_alpha = <floating> (1 - c[1])
+    cdef bint eps_inside_sqrt = c[4] != 0
+    cdef floating weight_decay = <floating> c[5], sign = -1 if c[6] else 1
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *G = a[2]
     cdef floating *g_mean = a[3]
     cdef floating *b = a[4]
-    cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
-    cdef floating e = <floating> c[2], mu = <floating> c[3], d, s, spread
-    cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
+    cdef floating d, square, variance
     cdef Py_ssize_t i
-    for i in range(n):
-        d = descent(g[i], w[i], sign, decay)
-        G[i] = keep * G[i] + fresh * (d * d)
-        s = G[i]
+    for i in range(size):
+        d = effective(g[i], theta[i], sign, weight_decay)
+        G[i] = alpha * G[i] + one_minus_alpha * (d * d)
+        square = G[i]
         if centered:
-            g_mean[i] = keep * g_mean[i] + fresh * d
-            spread = s - g_mean[i] * g_mean[i]
-            # a variance is ≥ 0, but for rounding; where both have overflowed it stays infinite
-            s = spread if spread > 0 else (0 if spread <= 0 else s)
-        d = d / damped_root(s, e, eps_inside_sqrt)
-        if averaged:
-            b[i] = mu * b[i] + d
+            g_mean[i] = alpha * g_mean[i] + one_minus_alpha * d
+            variance = square - g_mean[i] * g_mean[i]
+            # below 0 only by rounding; where both terms have overflowed, it stays infinite
+            square = variance if variance > 0 else (0 if variance <= 0 else square)
+        d = d / damped_root(square, eps, eps_inside_sqrt)
+        if with_momentum:
+            b[i] = momentum * b[i] + d
             d = b[i]
-        w[i] = stepped(w[i], eta, d)
-
-
-cdef cloned rmsprop_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """G ← αG + (1 − α)g²;  w ← w − ηg/√(G + ε), or ηg/(√G + ε).
-
-    Centered, with ḡ: ḡ ← αḡ + (1 − α)g, and G − ḡ² stands for G under the root.
-    With momentum, and b: b ← μb + g/denominator;  w ← w − ηb.
-    """
-    cdef bint eps_inside_sqrt = c[4] != 0
-    forget(a[2], n, <floating> c[1])
-    if a[3] == NULL and a[4] == NULL:
-        scale_by_root(a, n, c, False, False, eps_inside_sqrt)
-    elif a[3] == NULL:
-        scale_by_root(a, n, c, False, True, eps_inside_sqrt)
-    elif a[4] == NULL:
-        scale_by_root(a, n, c, True, False, eps_inside_sqrt)
-    else:
-        scale_by_root(a, n, c, True, True, eps_inside_sqrt)
+        theta[i] = stepped(theta[i], lr, d)
 
 
 rmsprop = rule(
-    "w g G g_mean? b?",
+    "theta g G g_mean? b?",
     "lr alpha eps momentum eps_inside_sqrt weight_decay maximize",
     <Loop> rmsprop_loop[float], <Loop> rmsprop_loop[double],
 )
 
 
-cdef cloned adam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (m/c₁) / (√(v/c₂) + ε).
+cdef cloned adam_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """m ← β₁m + (1 − β₁)g
+    v ← β₂v + (1 − β₂)g²
+    v_max ← max(v_max, v)       if amsgrad
+    m̂ = m / (1 − β₁ᵗ)
+    v̂ = v / (1 − β₂ᵗ)           if not amsgrad
+    v̂ = v_max / (1 − β₂ᵗ)       if amsgrad
+    θ ← θ − η m̂ / (√v̂ + ε)
 
-    The corrections are c₁ = 1 − β₁ᵗ and c₂ = 1 − β₂ᵗ. With v_max (AMSGrad), v_max ← max(v_max, v)
-    stands for v in the update. Decoupled weight decay: w ← (1 − ηλ)w first, and g is left alone.
+    correction1 = 1 − β₁ᵗ, correction2 = 1 − β₂ᵗ. Decoupled weight decay: θ ← (1 − ηλ)θ first.
     """
-    cdef floating *w = a[0]
+    cdef floating beta1 = <floating> c[1], one_minus_beta1 = <floating> (1 - c[1])
+    cdef floating beta2 = <floating> c[2], one_minus_beta2 = <floating> (1 - c[2])
+    cdef double lr = c[0], correction1 = c[3], correction2 = c[4], weight_decay = c[6]
+    cdef floating eps = <floating> c[5], sign = -1 if c[8] else 1
+    cdef bint decoupled = c[7] != 0
+    cdef floating step_size = <floating> (lr / correction1), scale2 = <floating> (1 / correction2)
+    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
+    cdef floating l2 = 0 if decoupled else <floating> weight_decay, d, largest
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *m = a[2]
     cdef floating *v = a[3]
     cdef floating *v_max = a[4]
-    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1])
-    cdef floating keep2 = <floating> c[2], fresh2 = <floating> (1 - c[2])
-    cdef floating eta = <floating> (c[0] / c[3]), scale2 = <floating> (1 / c[4])
-    cdef floating e = <floating> c[5], decay = 0 if c[7] else <floating> c[6]
-    cdef floating shrink = <floating> (1 - c[0] * c[6]) if c[7] else 1
-    cdef floating sign = -1 if c[8] else 1, d, s
     cdef Py_ssize_t i
-    forget(v, n, keep2)
-    for i in range(n):
-        d = descent(g[i], w[i], sign, decay)
-        m[i] = keep1 * m[i] + fresh1 * d
-        v[i] = keep2 * v[i] + fresh2 * (d * d)
-        s = v[i]
+    reset_if_zero(beta2, v, size)
+    for i in range(size):
+        d = effective(g[i], theta[i], sign, l2)
+        m[i] = beta1 * m[i] + one_minus_beta1 * d
+        v[i] = beta2 * v[i] + one_minus_beta2 * (d * d)
+        largest = v[i]
         if v_max != NULL:
-            s = v_max[i] if v_max[i] > s else s
-            v_max[i] = s
-        w[i] = stepped(shrink * w[i], eta, m[i] / (root(s * scale2) + e))
+            largest = v_max[i] if v_max[i] > largest else largest
+            v_max[i] = largest
+        theta[i] = stepped(shrink * theta[i], step_size, m[i] / (root(largest * scale2) + eps))
 
 
 adam = rule(
-    "w g m v v_max?",
+    "theta g m v v_max?",
     "lr beta1 beta2 correction1 correction2 eps weight_decay decoupled maximize",
     <Loop> adam_loop[float], <Loop> adam_loop[double],
 )
 
 
-cdef cloned nadam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − η (p g + q m) / (√(v/c₂) + ε).
+cdef cloned nadam_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """m ← β₁m + (1 − β₁)g
+    v ← β₂v + (1 − β₂)g²
+    v̂ = v / (1 − β₂ᵗ)
+    θ ← θ − η((1 − μ_t)g / (1 − Π) + μ_next m / (1 − Πμ_next)) / (√v̂ + ε)
 
-    p is (1 − μ_t) / (1 − Πμ_t), q is μ_{t+1} / (1 − Πμ_{t+1}), and c₂ = 1 − β₂ᵗ.
+    g_factor = (1 − μ_t) / (1 − Π), m_factor = μ_next / (1 − Πμ_next), correction2 = 1 − β₂ᵗ.
     """
-    cdef floating *w = a[0]
+    cdef floating beta1 = <floating> c[1], one_minus_beta1 = <floating> (1 - c[1])
+    cdef floating beta2 = <floating> c[2], one_minus_beta2 = <floating> (1 - c[2])
+    cdef double lr = c[0], g_factor = c[3], m_factor = c[4], correction2 = c[5], weight_decay = c[7]
+    cdef floating eps = <floating> c[6], sign = -1 if c[9] else 1
+    cdef bint decoupled = c[8] != 0
+    # a quarter of each factor, as the sum could overflow; four times the rate makes up for it
+    cdef floating step_size = <floating> (4 * lr)
+    cdef floating g_quarter = <floating> (g_factor / 4), m_quarter = <floating> (m_factor / 4)
+    cdef floating scale2 = <floating> (1 / correction2)
+    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
+    cdef floating l2 = 0 if decoupled else <floating> weight_decay, d
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *m = a[2]
     cdef floating *v = a[3]
-    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1])
-    cdef floating keep2 = <floating> c[2], fresh2 = <floating> (1 - c[2])
-    # a quarter of each share, as the sum could overflow; η makes up for it
-    cdef floating eta = <floating> (4 * c[0]), p = <floating> (c[3] / 4), q = <floating> (c[4] / 4)
-    cdef floating scale2 = <floating> (1 / c[5]), e = <floating> c[6]
-    cdef floating decay = 0 if c[8] else <floating> c[7]
-    cdef floating shrink = <floating> (1 - c[0] * c[7]) if c[8] else 1
-    cdef floating sign = -1 if c[9] else 1, d
     cdef Py_ssize_t i
-    forget(v, n, keep2)
-    for i in range(n):
-        d = descent(g[i], w[i], sign, decay)
-        m[i] = keep1 * m[i] + fresh1 * d
-        v[i] = keep2 * v[i] + fresh2 * (d * d)
-        w[i] = stepped(shrink * w[i], eta, (p * d + q * m[i]) / (root(v[i] * scale2) + e))
+    reset_if_zero(beta2, v, size)
+    for i in range(size):
+        d = effective(g[i], theta[i], sign, l2)
+        m[i] = beta1 * m[i] + one_minus_beta1 * d
+        v[i] = beta2 * v[i] + one_minus_beta2 * (d * d)
+        theta[i] = stepped(shrink * theta[i], step_size,
+                           (g_quarter * d + m_quarter * m[i]) / (root(v[i] * scale2) + eps))
 
 
 nadam = rule(
-    "w g m v",
-    "lr beta1 beta2 now ahead correction2 eps weight_decay decoupled maximize",
+    "theta g m v",
+    "lr beta1 beta2 g_factor m_factor correction2 eps weight_decay decoupled maximize",
     <Loop> nadam_loop[float], <Loop> nadam_loop[double],
 )
 
 
-cdef cloned adamax_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """m ← β₁m + (1 − β₁)g;  u ← max(β₂u, |g| + ε);  w ← w − (η/c₁) m/u with c₁ = 1 − β₁ᵗ.
+cdef cloned adamax_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """m ← β₁m + (1 − β₁)g
+    u ← max(β₂u, |g| + ε)
+    θ ← θ − ηm / ((1 − β₁ᵗ)u)
+
+    correction1 = 1 − β₁ᵗ.
     """
-    cdef floating *w = a[0]
+    cdef floating beta1 = <floating> c[1], one_minus_beta1 = <floating> (1 - c[1])
+    cdef floating beta2 = <floating> c[2], eps = <floating> c[4]
+    cdef double lr = c[0], correction1 = c[3]
+    cdef floating weight_decay = <floating> c[5], sign = -1 if c[6] else 1
+    cdef floating step_size = <floating> (lr / correction1), d, decayed, magnitude
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *m = a[2]
     cdef floating *u = a[3]
-    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1]), keep2 = <floating> c[2]
-    cdef floating eta = <floating> (c[0] / c[3]), e = <floating> c[4], d, faded, size
-    cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
     cdef Py_ssize_t i
-    for i in range(n):
-        d = descent(g[i], w[i], sign, decay)
-        m[i] = keep1 * m[i] + fresh1 * d
-        faded, size = keep2 * u[i], <floating> fabs(d) + e
-        u[i] = faded if faded > size else size
-        w[i] = stepped(w[i], eta, m[i] / u[i])
+    for i in range(size):
+        d = effective(g[i], theta[i], sign, weight_decay)
+        m[i] = beta1 * m[i] + one_minus_beta1 * d
+        decayed, magnitude = beta2 * u[i], <floating> fabs(d) + eps
+        u[i] = decayed if decayed > magnitude else magnitude
+        theta[i] = stepped(theta[i], step_size, m[i] / u[i])
 
 
 adamax = rule(
-    "w g m u",
+    "theta g m u",
     "lr beta1 beta2 correction1 eps weight_decay maximize",
     <Loop> adamax_loop[float], <Loop> adamax_loop[double],
 )
 
 
-cdef cloned radam_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """m ← β₁m + (1 − β₁)g;  v ← β₂v + (1 − β₂)g²;  w ← w − (η/c₁) m · r√c₂/(√v + ε).
+cdef cloned radam_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """m ← β₁m + (1 − β₁)g
+    v ← β₂v + (1 − β₂)g²
+    m̂ = m / (1 − β₁ᵗ)
+    θ ← θ − η m̂ r √(1 − β₂ᵗ) / (√v + ε)                     if ρ_t > 5
+    θ ← θ − η m̂                                             if ρ_t ≤ 5
 
-    As long as the rectification r√c₂ is 0, w ← w − (η/c₁) m. c₁ = 1 − β₁ᵗ, c₂ = 1 − β₂ᵗ.
+    correction1 = 1 − β₁ᵗ; rectification = r √(1 − β₂ᵗ), or 0 if ρ_t ≤ 5.
     """
-    cdef floating *w = a[0]
+    cdef floating beta1 = <floating> c[1], one_minus_beta1 = <floating> (1 - c[1])
+    cdef floating beta2 = <floating> c[2], one_minus_beta2 = <floating> (1 - c[2])
+    cdef double lr = c[0], correction1 = c[3], weight_decay = c[6]
+    cdef floating rectification = <floating> c[4], eps = <floating> c[5], sign = -1 if c[8] else 1
+    cdef bint decoupled = c[7] != 0
+    cdef floating step_size = <floating> (lr / correction1)
+    cdef floating shrink = <floating> (1 - lr * weight_decay) if decoupled else 1
+    cdef floating l2 = 0 if decoupled else <floating> weight_decay, d
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *m = a[2]
     cdef floating *v = a[3]
-    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1])
-    cdef floating keep2 = <floating> c[2], fresh2 = <floating> (1 - c[2])
-    cdef floating eta = <floating> (c[0] / c[3]), rectified = <floating> c[4]
-    cdef floating e = <floating> c[5], decay = 0 if c[7] else <floating> c[6]
-    cdef floating shrink = <floating> (1 - c[0] * c[6]) if c[7] else 1
-    cdef floating sign = -1 if c[8] else 1, d
     cdef Py_ssize_t i
-    forget(v, n, keep2)
-    for i in range(n):
-        d = descent(g[i], w[i], sign, decay)
-        m[i] = keep1 * m[i] + fresh1 * d
-        v[i] = keep2 * v[i] + fresh2 * (d * d)
-        d = m[i] / (root(v[i]) + e) * rectified if rectified else m[i]
-        w[i] = stepped(shrink * w[i], eta, d)
+    reset_if_zero(beta2, v, size)
+    for i in range(size):
+        d = effective(g[i], theta[i], sign, l2)
+        m[i] = beta1 * m[i] + one_minus_beta1 * d
+        v[i] = beta2 * v[i] + one_minus_beta2 * (d * d)
+        d = m[i] / (root(v[i]) + eps) * rectification if rectification else m[i]
+        theta[i] = stepped(shrink * theta[i], step_size, d)
 
 
 radam = rule(
-    "w g m v",
+    "theta g m v",
     "lr beta1 beta2 correction1 rectification eps weight_decay decoupled maximize",
     <Loop> radam_loop[float], <Loop> radam_loop[double],
 )
 
 
-cdef cloned adadelta_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """E ← ρE + (1 − ρ)g²;  Δ = g √(D + ε)/√(E + ε);  D ← ρD + (1 − ρ)Δ²;  w ← w − ηΔ.
+cdef cloned adadelta_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """E ← ρE + (1 − ρ)g²
+    Δ = g √(D + ε) / √(E + ε)
+    D ← ρD + (1 − ρ)Δ²
+    θ ← θ − ηΔ
     """
-    cdef floating *w = a[0]
+    cdef floating lr = <floating> c[0], eps = <floating> c[2]
+    cdef floating rho = <floating> c[1], one_minus_rho = <floating> (1 - c[1])
+    cdef floating weight_decay = <floating> c[3], sign = -1 if c[4] else 1, d, delta
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *E = a[2]
     cdef floating *D = a[3]
-    cdef floating eta = <floating> c[0], keep = <floating> c[1], fresh = <floating> (1 - c[1])
-    cdef floating e = <floating> c[2], decay = <floating> c[3], sign = -1 if c[4] else 1, d
     cdef Py_ssize_t i
-    forget(E, n, keep)
-    for i in range(n):
-        d = descent(g[i], w[i], sign, decay)
-        E[i] = keep * E[i] + fresh * (d * d)
-        d = d * (root(D[i] + e) / root(E[i] + e))
-        D[i] = keep * D[i] + fresh * (d * d)
-        w[i] = stepped(w[i], eta, d)
+    reset_if_zero(rho, E, size)
+    for i in range(size):
+        d = effective(g[i], theta[i], sign, weight_decay)
+        E[i] = rho * E[i] + one_minus_rho * (d * d)
+        delta = d * (root(D[i] + eps) / root(E[i] + eps))
+        D[i] = rho * D[i] + one_minus_rho * (delta * delta)
+        theta[i] = stepped(theta[i], lr, delta)
 
 
 adadelta = rule(
-    "w g E D",
+    "theta g E D",
     "lr rho eps weight_decay maximize",
     <Loop> adadelta_loop[float], <Loop> adadelta_loop[double],
 )
 
 
-cdef inline void follow(floating g, floating *w, floating *z, floating *n, floating alpha,
-                        floating threshold, floating ridge, double power,
-                        bint square_root) noexcept nogil:
-    """σ = n'^−p − n^−p with n' = n + g²;  z ← z + αg − σw;  n ← n';
-    w = 0 where |z| ≤ αλ₁, else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂).
+cdef cloned ftrl_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """d = (n + g²)^−p − n^−p
+    z ← z + αg − dθ
+    n ← n + g²
+    θ ← θ if g = 0 else 0 if |z| ≤ αλ₁ else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂)
 
-    This z is α times the paper's, so that α may change from step to step, or be 0. An entry with
-    g² = 0 has nothing to learn and is left alone, to the bit.
+    α is lr. threshold = αλ₁, ridge = β + αλ₂, power = −p.
     """
-    cdef floating limit = 1e19 if floating is float else 1e154  # beyond it g² would overflow
-    cdef floating before, after, grown, tilted, size, moved
-    cdef bint learns = g * g != 0  # no branch but selections below, so that the loop can be vectors
-    g = limit if g > limit else (-limit if g < -limit else g)
-    before = root(n[0]) if square_root else <floating> pow(n[0], power)
-    grown = square_sum(n[0], g)
-    after = root(grown) if square_root else <floating> pow(grown, power)
-    tilted = z[0] + alpha * g - (after - before) * w[0]
-    size = <floating> fabs(tilted) - threshold
-    moved = (-size if tilted > 0 else size) / (ridge + after)
-    moved = 0 if size <= 0 else moved
-    n[0] = grown if learns else n[0]
-    z[0] = tilted if learns else z[0]
-    w[0] = moved if learns else w[0]
-
-
-cdef cloned ftrl_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    cdef floating *w = a[0]
+    cdef double lr = c[0], beta = c[1], l1 = c[2], l2 = c[3], power = -c[4]
+    cdef floating weight_decay = <floating> c[5], sign = -1 if c[6] else 1
+    cdef floating threshold = <floating> (lr * l1), ridge = <floating> (beta + lr * l2)
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *z = a[2]
-    cdef floating *m = a[3]
-    cdef floating alpha = <floating> c[0], threshold = <floating> (c[0] * c[2])
-    cdef floating ridge = <floating> (c[1] + c[0] * c[3])
-    cdef floating decay = <floating> c[5], sign = -1 if c[6] else 1
-    cdef double power = -c[4]
+    cdef floating *n = a[3]
     cdef Py_ssize_t i
     if power == 0.5:
-        for i in range(n):
-            follow(descent(g[i], w[i], sign, decay), &w[i], &z[i], &m[i], alpha, threshold, ridge,
-                   power, True)
+        for i in range(size):
+            ftrl_entry(effective(g[i], theta[i], sign, weight_decay), &theta[i], &z[i], &n[i],
+                       <floating> lr, threshold, ridge, power, True)
     else:
-        for i in range(n):
-            follow(descent(g[i], w[i], sign, decay), &w[i], &z[i], &m[i], alpha, threshold, ridge,
-                   power, False)
+        for i in range(size):
+            ftrl_entry(effective(g[i], theta[i], sign, weight_decay), &theta[i], &z[i], &n[i],
+                       <floating> lr, threshold, ridge, power, False)
+
+
+cdef inline void ftrl_entry(floating g, floating *theta, floating *z, floating *n, floating lr,
+                            floating threshold, floating ridge, double power,
+                            bint square_root) noexcept nogil:
+    """The equations of `ftrl_loop` for one entry.
+
+    This z is α times the paper's, so that α may change from step to step, or be 0. An entry with
+    g² = 0 is left unchanged, to the bit.
+    """
+    cdef floating limit = 1e19 if floating is float else 1e154  # beyond it g² would overflow
+    cdef floating old_root, new_root, new_n, new_z, new_theta, excess
+    cdef bint changes = g * g != 0  # selections instead of branches below, so that it vectorizes
+    g = limit if g > limit else (-limit if g < -limit else g)
+    old_root = root(n[0]) if square_root else <floating> pow(n[0], power)
+    new_n = add_square(n[0], g)
+    new_root = root(new_n) if square_root else <floating> pow(new_n, power)
+    new_z = z[0] + lr * g - (new_root - old_root) * theta[0]
+    excess = <floating> fabs(new_z) - threshold
+    new_theta = (-excess if new_z > 0 else excess) / (ridge + new_root)
+    new_theta = 0 if excess <= 0 else new_theta
+    n[0] = new_n if changes else n[0]
+    z[0] = new_z if changes else z[0]
+    theta[0] = new_theta if changes else theta[0]
 
 
 ftrl = rule(
-    "w g z n",
+    "theta g z n",
     "lr beta l1 l2 lr_power weight_decay maximize",
     <Loop> ftrl_loop[float], <Loop> ftrl_loop[double],
 )
 
 
-def ftrl_at(const Py_ssize_t[::1] indices not None, floating[::1] w not None,
+def ftrl_at(const Py_ssize_t[::1] indices not None, floating[::1] theta not None,
             const floating[::1] g not None, floating[::1] z not None, floating[::1] n not None,
             double lr, double beta, double l1, double l2, double lr_power, bint maximize):
-    """`ftrl` on the entries at the indices, which rise; g holds the gradients of these alone."""
-    cdef floating alpha = <floating> lr, threshold = <floating> (lr * l1)
-    cdef floating ridge = <floating> (beta + lr * l2), sign = -1 if maximize else 1
+    """`ftrl` for the entries at increasing indices; g holds the gradients of these alone."""
+    cdef floating threshold = <floating> (lr * l1), ridge = <floating> (beta + lr * l2)
+    cdef floating sign = -1 if maximize else 1
     cdef Py_ssize_t i, k, size = indices.shape[0]
-    if not (g.shape[0] == size and z.shape[0] == n.shape[0] == w.shape[0]):
+    if not (g.shape[0] == size and z.shape[0] == n.shape[0] == theta.shape[0]):
         raise ValueError(
-            f"there are {size} indices, {g.shape[0]} gradients; w has {w.shape[0]} entries, z "
-            f"{z.shape[0]} and n {n.shape[0]}"
+            f"there are {size} indices, {g.shape[0]} gradients; theta has {theta.shape[0]} "
+            f"entries, z {z.shape[0]} and n {n.shape[0]}"
         )
-    check_indices(indices, w.shape[0])
+    check_indices(indices, theta.shape[0])
     with nogil:
         for k in range(size):
             i = indices[k]
-            follow(sign * g[k], &w[i], &z[i], &n[i], alpha, threshold, ridge, -lr_power,
-                   lr_power == -0.5)
+            ftrl_entry(sign * g[k], &theta[i], &z[i], &n[i], <floating> lr, threshold, ridge,
+                       -lr_power, lr_power == -0.5)
 
 
-cdef cloned lion_loop(floating **a, Py_ssize_t n, const double *c) noexcept nogil:
-    """w ← (1 − ηλ)w − η sgn(β₁m + (1 − β₁)g);  m ← β₂m + (1 − β₂)g.
+cdef cloned lion_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    """θ ← θ − η sgn(β₁m + (1 − β₁)g)
+    m ← β₂m + (1 − β₂)g
+
+    Decoupled weight decay: θ ← (1 − ηλ)θ first.
     """
-    cdef floating *w = a[0]
+    cdef floating beta1 = <floating> c[1], one_minus_beta1 = <floating> (1 - c[1])
+    cdef floating beta2 = <floating> c[2], one_minus_beta2 = <floating> (1 - c[2])
+    cdef double lr = c[0], weight_decay = c[3]
+    cdef floating step_size = <floating> lr, shrink = <floating> (1 - lr * weight_decay)
+    cdef floating sign = -1 if c[4] else 1, d, direction
+    cdef floating *theta = a[0]
     cdef floating *g = a[1]
     cdef floating *m = a[2]
-    cdef floating keep1 = <floating> c[1], fresh1 = <floating> (1 - c[1])
-    cdef floating keep2 = <floating> c[2], fresh2 = <floating> (1 - c[2])
-    cdef floating eta = <floating> c[0], shrink = <floating> (1 - c[0] * c[3])
-    cdef floating sign = -1 if c[4] else 1, d, direction
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(size):
         d = sign * g[i]
-        direction = keep1 * m[i] + fresh1 * d
-        # the sign; of 0 it is 0, of NaN NaN
+        direction = beta1 * m[i] + one_minus_beta1 * d
+        # the sign of 0 is 0, that of NaN is NaN
         direction = 1 if direction > 0 else (-1 if direction < 0 else direction)
-        w[i] = shrink * w[i] - eta * direction
-        m[i] = keep2 * m[i] + fresh2 * d
+        theta[i] = shrink * theta[i] - step_size * direction
+        m[i] = beta2 * m[i] + one_minus_beta2 * d
 
 
 lion = rule(
-    "w g m",
+    "theta g m",
     "lr beta1 beta2 weight_decay maximize",
     <Loop> lion_loop[float], <Loop> lion_loop[double],
 )
 
 
 cpdef int check_indices(const Py_ssize_t[::1] indices, Py_ssize_t size) except -1:
-    """Raise unless the indices rise and lie in 0 … size − 1."""
+    """Raise unless the indices increase and lie in 0 … size − 1."""
     cdef Py_ssize_t k, last = -1
     for k in range(indices.shape[0]):
         if indices[k] < 0 or indices[k] >= size:
             raise IndexError(
-                f"sparse_step: index {indices[k]} is outside of 0 … {size - 1}"
+                f"sparse_step: index {indices[k]} is outside 0 … {size - 1}"
             )
         if indices[k] <= last:
             raise ValueError(
-                f"sparse_step: indices must rise, but {indices[k]} comes after {last}; sort them, "
-                "and add up the gradients of equal ones"
+                f"sparse_step: indices must increase, but {indices[k]} comes after {last}; sort "
+                "them, and sum the gradients of equal ones"
             )
         last = indices[k]
     return 0
 
 
 def squared_norm(const floating[::1] g not None):
-    """Σ g² in float64, added up in the same order on every machine."""
+    """Σ g² in float64, summed in the same order on every machine."""
     cdef Py_ssize_t i
     cdef double[8] sums = [0, 0, 0, 0, 0, 0, 0, 0]
     cdef double total = 0

@@ -1,8 +1,9 @@
-"""Update rules, gradient clipping and averages of the weights."""
+"""Update rules, gradient clipping and averages of the weights, as `dl.optim`."""
 
 from minidl.optim.averaging import average
 from minidl.optim.clipping import clip_grad_norm, clip_grad_value
-from minidl.optim.optimizer import COMMON, LARGEST, SYMBOLS, Optimizer
+from minidl.optim.declarations import LARGEST
+from minidl.optim.optimizer import COMMON, SYMBOLS, Optimizer
 from minidl.optim.rules import (
     FTRL,
     NAG,

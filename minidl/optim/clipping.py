@@ -1,29 +1,30 @@
-"""Gradients made smaller before a step: by their common norm, or entry by entry."""
+"""Gradient clipping before a step: by the norm of all gradients, or entry by entry."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
 from minidl._kernels import optim as kernels
-from minidl.optim import parameters as _parameters
+from minidl.optim.parameters import GroupParams, tensors
+from minidl.tensor import Tensor
 
 
-def clip_grad_norm(params: Any, max_norm: float) -> float:
-    """Scale all gradients together so that their norm is at most max_norm; the norm before.
+def clip_grad_norm(params: GroupParams, max_norm: float) -> float:
+    """Scale all gradients together so that their norm is at most max_norm; returns the norm before.
 
         norm = √Σ g² over the entries of all gradients;   g ← g · min(1, max_norm / norm)
 
-    params    tensors, (name, tensor) pairs or a Module; those without a gradient are left out
+    params    tensors, (name, tensor) pairs or a Module; those without a gradient are ignored
     max_norm  a number ≥ 0; math.inf only measures the norm
 
-    It goes between backward and step. The sum is taken in float64 and in a fixed order, so it is
-    the same on every machine. ValueError for a gradient with NaN or infinity; nothing has been
-    changed then (Pascanu et al. 2013).
+    Call it between backward and step (Pascanu et al. 2013). The sum is taken in float64 and in a
+    fixed order, so it is the same on every machine. ValueError for a gradient that contains NaN or
+    infinity; nothing has changed then.
 
     >>> w = dl.Tensor([0.0, 0.0], requires_grad=True)
     >>> w.grad = np.array([3.0, 4.0], np.float32)
@@ -32,22 +33,22 @@ def clip_grad_norm(params: Any, max_norm: float) -> float:
     """
     if max_norm != math.inf:
         max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
-    found = _with_gradients("clip_grad_norm", params)
-    unit, norm = _norm([p.grad for p in found])
+    found = _gradients("clip_grad_norm", params)
+    unit, norm = _norm(found.values())
     if unit * norm > max_norm:
-        for p in found:
-            scaled = p.grad.astype(np.float64) / unit * (max_norm / norm)
+        for p, g in found.items():
+            scaled = g.astype(np.float64) / unit * (max_norm / norm)
             p.grad = np.asarray(scaled, p.dtype)
     return unit * norm
 
 
-def clip_grad_value(params: Any, limit: float) -> None:
-    """Bring every entry of the gradients into [−limit, limit].
+def clip_grad_value(params: GroupParams, limit: float) -> None:
+    """Clip every entry of the gradients to [−limit, limit].
 
-    params  tensors, (name, tensor) pairs or a Module; those without a gradient are left out
+    params  tensors, (name, tensor) pairs or a Module; those without a gradient are ignored
     limit   a finite number ≥ 0
 
-    ValueError for a gradient with NaN or infinity; nothing has been changed then.
+    ValueError for a gradient that contains NaN or infinity; nothing has changed then.
 
     >>> w = dl.Tensor([0.0, 0.0], requires_grad=True)
     >>> w.grad = np.array([3.0, -0.5], np.float32)
@@ -56,30 +57,30 @@ def clip_grad_value(params: Any, limit: float) -> None:
     array([ 1. , -0.5], dtype=float32)
     """
     limit = _checks.number("clip_grad_value", "limit", limit)
-    for p in _with_gradients("clip_grad_value", params):
+    for p, g in _gradients("clip_grad_value", params).items():
         largest = min(limit, float(np.finfo(p.dtype).max))
-        p.grad = np.asarray(p.grad.clip(-largest, largest))
+        p.grad = np.asarray(g.clip(-largest, largest))
 
 
-def _with_gradients(owner: str, params: Any) -> list[Any]:
-    """The parameters that have a gradient; ValueError for one that is not finite."""
-    found = [p for p in _parameters.tensors(owner, params) if p.grad is not None]
-    for p in found:
-        if not isinstance(p.grad, np.ndarray):
+def _gradients(owner: str, params: GroupParams) -> dict[Tensor, np.ndarray]:
+    """The gradients of the parameters that have one; ValueError for one that is not finite."""
+    found = {p: p.grad for p in tensors(owner, params) if p.grad is not None}
+    for p, g in found.items():
+        if not isinstance(g, np.ndarray):
             raise TypeError(
                 f"{owner}: the gradient of {describe(p)} must be a NumPy array, got a "
-                f"{type(p.grad).__name__}"
+                f"{type(g).__name__}"
             )
-        if not np.isfinite(p.grad).all():
+        if not np.isfinite(g).all():
             raise ValueError(
-                f"{owner}: the gradient of {describe(p)} holds NaN or infinity, which clipping "
-                "would hide. Find where it comes from, or leave this step out."
+                f"{owner}: the gradient of {describe(p)} contains NaN or infinity, which clipping "
+                "would hide. Find its cause, or skip this step."
             )
     return found
 
 
-def _norm(gradients: list[np.ndarray]) -> tuple[float, float]:
-    """√Σ g² as a multiple of a unit, which is 1 unless g² is beyond the floats."""
+def _norm(gradients: Collection[np.ndarray]) -> tuple[float, float]:
+    """√Σ g² as a multiple of a unit, which is 1 unless g² overflows or underflows."""
     total = _sum_of_squares(gradients)
     if 1e-200 < total < math.inf:
         return 1.0, math.sqrt(total)
@@ -87,8 +88,8 @@ def _norm(gradients: list[np.ndarray]) -> tuple[float, float]:
     return unit, math.sqrt(_sum_of_squares([g / unit for g in gradients]))
 
 
-def _sum_of_squares(gradients: list[np.ndarray]) -> float:
+def _sum_of_squares(gradients: Iterable[np.ndarray]) -> float:
     total = 0.0
-    for g in gradients:  # one by one: the built-in sum() rounds otherwise from Python 3.12 on
+    for g in gradients:  # one by one: from Python 3.12 on, the built-in sum() rounds differently
         total += kernels.squared_norm(g.ravel())
     return total

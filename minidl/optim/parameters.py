@@ -1,16 +1,31 @@
-"""The parameters of an optimizer: what may stand for them, and the groups they come in."""
+"""The parameters of an optimizer: the forms in which they are given, and their groups."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from minidl._checks import describe
+from minidl.optim.declarations import Declared
+from minidl.tensor import Tensor
 
 
-def groups(rule: str, params: Any) -> list[dict[str, Any]]:
+@runtime_checkable
+class HasParameters(Protocol):
+    """A Module, or any object that lists its parameters by name."""
+
+    def named_parameters(self) -> Iterable[tuple[str, Tensor]]: ...
+
+
+# of one group: tensors, (name, tensor) pairs, or a Module
+GroupParams: TypeAlias = Iterable[Tensor | tuple[str, Tensor]] | HasParameters
+# of an optimizer: the same, or groups {"params": …, "lr": …, …}
+Params: TypeAlias = GroupParams | Iterable[dict[str, Any]]
+
+
+def groups(rule: str, params: Params) -> list[dict[str, Any]]:
     """The groups as they were given; parameters alone are one group."""
     items = _items(rule, params)
     kinds = {isinstance(item, dict) for item in items}
@@ -19,26 +34,26 @@ def groups(rule: str, params: Any) -> list[dict[str, Any]]:
     return items if kinds == {True} else [{"params": items}]
 
 
-def tensors(rule: str, params: Any) -> dict[Any, str | None]:
-    """The tensors of one group, each once, with the first name that came along."""
-    found: dict[Any, str | None] = {}
+def tensors(rule: str, params: GroupParams) -> dict[Tensor, str | None]:
+    """The tensors of one group, each once, with the first name given for it."""
+    found: dict[Tensor, str | None] = {}
     taken: set[str] = set()
     for item in _items(rule, params):
         name = None
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
             name, item = item
-        if not _is_tensor(item):
+        if not isinstance(item, Tensor):
             advice = "make it one: Tensor(…, requires_grad=True)"
-            if hasattr(item, "named_parameters"):
+            if isinstance(item, HasParameters):
                 advice = f"give the module itself, {rule}(model), or model.parameters()"
             raise TypeError(
-                f"{rule}: params holds a {type(item).__name__}, which is no tensor of minidl; "
+                f"{rule}: params holds a {type(item).__name__}, which is not a minidl tensor; "
                 f"{advice}"
             )
         if not item.is_leaf:
             raise ValueError(
-                f"{rule}: {describe(item)} was computed from other tensors; give those that were "
-                "not"
+                f"{rule}: {describe(item)} was computed from other tensors, so it is not a "
+                "parameter; give the tensors that it was computed from"
             )
         if item.dtype not in (np.float32, np.float64):
             raise TypeError(f"{rule}: {describe(item)} is {item.dtype}, not float32 or float64")
@@ -50,11 +65,13 @@ def tensors(rule: str, params: Any) -> dict[Any, str | None]:
     return found
 
 
-def names(found: dict[Any, str | None], groups: Iterable[list[Any]] = ()) -> dict[Any, str]:
-    """A name for each tensor: the one found with it, or its own.
+def unique_names(
+    found: Mapping[Tensor, str | None], groups: Iterable[list[Tensor]] = ()
+) -> dict[Tensor, str]:
+    """A unique name for each tensor: the one given with it, or its own.
 
-    Where these are not unique, the number of the group goes before them; where that doesn't help,
-    or any has none, the names are positions.
+    Where these are not unique, they are prefixed by the number of the group; if that doesn't make
+    them unique, or a tensor has no name, all names are positions.
     """
     own = {p: str(name or p.name) for p, name in found.items()}
     numbered = {p: f"{i}.{own[p]}" for i, group in enumerate(groups) for p in group}
@@ -65,13 +82,14 @@ def names(found: dict[Any, str | None], groups: Iterable[list[Any]] = ()) -> dic
 
 
 def _items(rule: str, params: Any) -> list[Any]:
+    """What params holds: tensors, pairs, groups, or something that is none of these."""
     if isinstance(params, type):
         raise TypeError(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")
-    if hasattr(params, "named_parameters"):
+    if isinstance(params, Tensor):
+        raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
+    if isinstance(params, HasParameters):
         named = params.named_parameters()
         params = [(name, p) for name, p in named if p.requires_grad or p.dtype.kind == "f"]
-    if _is_tensor(params):
-        raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
     if isinstance(params, str | dict | set | np.ndarray) or not isinstance(params, Iterable):
         raise TypeError(
             f"{rule}: params must be a list of tensors, (name, tensor) pairs or groups, or a "
@@ -80,24 +98,20 @@ def _items(rule: str, params: Any) -> list[Any]:
     items = list(params)
     if not items:
         raise ValueError(
-            f"{rule}: there are no parameters. An empty list, a module without parameters, or a "
-            "generator that was consumed before? model.parameters() makes a fresh one."
+            f"{rule}: there are no parameters. Is it an empty list, a module without parameters, "
+            "or a generator that was consumed before? model.parameters() makes a new one."
         )
     return items
 
 
-def _is_tensor(thing: Any) -> bool:
-    return hasattr(thing, "requires_grad") and isinstance(thing.data, np.ndarray)
-
-
-class Group(Mapping):
+class Group(Mapping[str, Any]):
     """Parameters that share options: a dict whose entries are attributes too.
 
-    An option may be changed later, group.lr = 0.01 or group["lr"] = 0.01, and is checked like any
-    other.
+    An option may be changed later, group.lr = 0.01 or group["lr"] = 0.01; a new value is checked
+    like any other.
     """
 
-    def __init__(self, rule: Any, entries: dict[str, Any]) -> None:
+    def __init__(self, rule: type[Declared], entries: dict[str, Any]) -> None:
         vars(self).update(entries, _rule=rule)
 
     def __getitem__(self, name: str) -> Any:
@@ -129,17 +143,17 @@ class Group(Mapping):
         raise AttributeError(f"{name} can't be deleted from a group, only changed")
 
     def update(self, changes: dict[str, Any]) -> None:
-        """Change options, all or, after an error, none."""
-        vars(self).update(self._accepted(changes))
+        """Change options: all of them or, after an error, none."""
+        vars(self).update(self.checked(changes))
 
-    def _accepted(self, changes: dict[str, Any]) -> dict[str, Any]:
-        """The options as they would be after the changes; TypeError or ValueError for a bad one."""
+    def checked(self, changes: dict[str, Any]) -> dict[str, Any]:
+        """All options as the changes would leave them; TypeError or ValueError for a bad one."""
         old = {name: value for name, value in self.items() if name != "params"}
-        new = self._rule._checked({**old, **changes}, self.params)
-        for name in self._rule.slots.values():
-            if name and bool(new[name]) != bool(old[name]):
+        new: dict[str, Any] = self._rule.check_options({**old, **changes}, self.params)
+        for name in {slot.when for slot in self._rule.slots.values() if slot.when}:
+            if bool(new[name]) != bool(old[name]):
                 raise ValueError(
-                    f"{self._rule.__name__}: {name} decides which state is kept, so a group that "
-                    f"exists can't change it from {old[name]} to {new[name]}; make a new optimizer"
+                    f"{self._rule.__name__}: {name} decides which state a group has, so it can't "
+                    f"be changed from {old[name]} to {new[name]}; make a new optimizer"
                 )
         return new

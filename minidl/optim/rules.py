@@ -1,34 +1,37 @@
-"""Update rules: one class each, which states the paper's equations and whose loop is a kernel."""
+"""The update rules: one class each, with the paper's equations and one call of a kernel."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from minidl._checks import describe
 from minidl._kernels import optim as kernels
-from minidl.optim.optimizer import (
-    SYMBOLS,
-    Optimizer,
-    _betas,
-    _flag,
-    _number,
-    _positive,
-    _rate,
-    _share,
-    _within,
+from minidl.optim.declarations import (
+    Rate,
+    Slot,
+    flag,
+    fraction,
+    learning_rate,
+    number,
+    option,
+    positive,
+    two_fractions,
+    within,
 )
-
-_MOMENTS: dict[str, Any] = {"betas": ((0.9, 0.999), _betas), "eps": (1e-8, _positive)}
+from minidl.optim.optimizer import SYMBOLS, Arrays, Optimizer
+from minidl.optim.parameters import Group
+from minidl.tensor import Tensor
 
 
 class SGD(Optimizer):
     """Gradient descent; with momentum in PyTorch's form.
 
     momentum μ and dampening τ in [0, 1]; nesterov needs momentum and no dampening.
-    Whether it is batch, stochastic or mini-batch gradient descent is up to the data's batch_size.
+    The data's batch_size decides whether it is batch, stochastic or mini-batch gradient descent.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -45,16 +48,14 @@ class SGD(Optimizer):
         θ ← θ − ηb              if μ > 0 and not nesterov
         θ ← θ − η(g + μb)       if nesterov
     """
-    options = {
-        "momentum": (0.0, _within(high=1)),
-        "dampening": (0.0, _within(high=1)),
-        "nesterov": (False, _flag),
-    }
-    slots = {"b": "momentum"}
+    momentum: float = option(within(high=1), default=0.0)
+    dampening: float = option(within(high=1), default=0.0)
+    nesterov: bool = option(flag, default=False)
+    slots = {"b": Slot(when="momentum")}
 
     @classmethod
-    def _checked(cls, given: dict[str, Any], params: Any) -> dict[str, Any]:
-        chosen = super()._checked(given, params)
+    def check_options(cls, given: dict[str, Any], params: Iterable[Tensor]) -> dict[str, Any]:
+        chosen = super().check_options(given, params)
         if chosen["nesterov"] and not (chosen["momentum"] > 0 and chosen["dampening"] == 0):
             raise ValueError(
                 "SGD: nesterov needs momentum > 0 and dampening = 0, got "
@@ -62,10 +63,12 @@ class SGD(Optimizer):
             )
         return chosen
 
-    def update(self, group, lr, t, w, g, b):
+    def update(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, b: Arrays | None
+    ) -> None:
         momentum = group.momentum, group.dampening
         decay = group.weight_decay, group.maximize
-        kernels.sgd((w, g, b), lr, *momentum, t == 1, group.nesterov, *decay)
+        kernels.sgd((theta, g, b), lr, *momentum, t == 1, group.nesterov, *decay)
 
 
 class Momentum(Optimizer):
@@ -85,11 +88,11 @@ class Momentum(Optimizer):
         v ← βv + (1 − β)g
         θ ← θ − ηv
     """
-    options = {"beta": (0.9, _share)}
-    slots = {"v": None}
+    beta: float = option(fraction, default=0.9)
+    slots = {"v": Slot()}
 
-    def update(self, group, lr, t, w, g, v):
-        kernels.momentum((w, g, v), lr, group.beta, group.weight_decay, group.maximize)
+    def update(self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, v: Arrays) -> None:
+        kernels.momentum((theta, g, v), lr, group.beta, group.weight_decay, group.maximize)
 
 
 class NAG(Momentum):
@@ -111,14 +114,14 @@ class NAG(Momentum):
         θ ← θ − η(βv + (1 − β)g)
     """
 
-    def update(self, group, lr, t, w, g, v):
-        kernels.nag((w, g, v), lr, group.beta, group.weight_decay, group.maximize)
+    def update(self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, v: Arrays) -> None:
+        kernels.nag((theta, g, v), lr, group.beta, group.weight_decay, group.maximize)
 
 
 class Adagrad(Optimizer):
-    """A rate for each weight that falls with the gradients it has seen (Duchi et al. 2011).
+    """A rate for each weight that falls as its squared gradients add up (Duchi et al. 2011).
 
-    eps > 0: `eps_inside_sqrt=False` gives PyTorch's √G + ε. G starts at initial_accumulator ≥ 0.
+    eps > 0; `eps_inside_sqrt=False` gives PyTorch's √G + ε. G starts at initial_accumulator ≥ 0.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -134,28 +137,25 @@ class Adagrad(Optimizer):
         θ ← θ − ηg / √(G + ε)               if eps_inside_sqrt
         θ ← θ − ηg / (√G + ε)               if not eps_inside_sqrt
     """
-    options = {
-        "eps": (1e-10, _positive),
-        "initial_accumulator": (0.0, _number),
-        "lr_decay": (0.0, _number),
-        "eps_inside_sqrt": (True, _flag),
-    }
-    slots = {"G": None}
-    start = {"G": "initial_accumulator"}
+    eps: float = option(positive, default=1e-10)
+    initial_accumulator: float = option(number, default=0.0)
+    lr_decay: float = option(number, default=0.0)
+    eps_inside_sqrt: bool = option(flag, default=True)
+    slots = {"G": Slot(start="initial_accumulator")}
 
-    def update(self, group, lr, t, w, g, G):
+    def update(self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, G: Arrays) -> None:
         lr /= 1 + (t - 1) * group.lr_decay
-        epsilon = group.eps, group.eps_inside_sqrt
-        kernels.adagrad((w, g, G), lr, *epsilon, group.weight_decay, group.maximize)
+        eps = group.eps, group.eps_inside_sqrt
+        kernels.adagrad((theta, g, G), lr, *eps, group.weight_decay, group.maximize)
 
 
 class RMSprop(Optimizer):
     """A rate for each weight from a moving average of its squared gradients (Hinton 2012).
 
-    centered  the variance stands for the mean square under the root (Graves 2013)
+    centered  divide by the standard deviation of the gradients instead (Graves 2013)
     momentum  μ in [0, 1]
 
-    α in [0, 1), eps > 0: `eps_inside_sqrt=False` gives PyTorch's √G + ε.
+    α in [0, 1), eps > 0; `eps_inside_sqrt=False` gives PyTorch's √G + ε.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -176,25 +176,33 @@ class RMSprop(Optimizer):
         θ ← θ − ηb                          if μ > 0
         θ ← θ − ηd                          if μ = 0
     """
-    options = {
-        "alpha": (0.99, _share),
-        "eps": (1e-8, _positive),
-        "momentum": (0.0, _within(high=1)),
-        "centered": (False, _flag),
-        "eps_inside_sqrt": (True, _flag),
-    }
-    slots = {"G": None, "g_mean": "centered", "b": "momentum"}
+    alpha: float = option(fraction, default=0.99)
+    eps: float = option(positive, default=1e-8)
+    momentum: float = option(within(high=1), default=0.0)
+    centered: bool = option(flag, default=False)
+    eps_inside_sqrt: bool = option(flag, default=True)
+    slots = {"G": Slot(), "g_mean": Slot(when="centered"), "b": Slot(when="momentum")}
 
-    def update(self, group, lr, t, w, g, G, g_mean, b):
+    def update(
+        self,
+        group: Group,
+        lr: float,
+        t: int,
+        theta: Arrays,
+        g: Arrays,
+        G: Arrays,
+        g_mean: Arrays | None,
+        b: Arrays | None,
+    ) -> None:
         form = group.alpha, group.eps, group.momentum, group.eps_inside_sqrt
         decay = group.weight_decay, group.maximize
-        kernels.rmsprop((w, g, G, g_mean, b), lr, *form, *decay)
+        kernels.rmsprop((theta, g, G, g_mean, b), lr, *form, *decay)
 
 
 class Adam(Optimizer):
-    """Momentum and RMSprop with their bias at the start corrected (Kingma & Ba 2015).
+    """Momentum and RMSprop, with the initial bias of both corrected (Kingma & Ba 2015).
 
-    betas in [0, 1), eps > 0. amsgrad: the largest v so far in place of v (Reddi et al. 2018).
+    betas in [0, 1), eps > 0. amsgrad: use the largest v so far instead of v (Reddi et al. 2018).
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -213,20 +221,33 @@ class Adam(Optimizer):
         v̂ = v_max / (1 − β₂ᵗ)       if amsgrad
         θ ← θ − η m̂ / (√v̂ + ε)
     """
-    options = {"lr": (1e-3, _rate), **_MOMENTS, "amsgrad": (False, _flag)}
-    slots = {"m": None, "v": None, "v_max": "amsgrad"}
+    lr: Rate = learning_rate(default=1e-3, kw_only=False)
+    betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
+    eps: float = option(positive, default=1e-8)
+    amsgrad: bool = option(flag, default=False)
+    slots = {"m": Slot(), "v": Slot(), "v_max": Slot(when="amsgrad")}
 
-    def update(self, group, lr, t, w, g, m, v, v_max):
+    def update(
+        self,
+        group: Group,
+        lr: float,
+        t: int,
+        theta: Arrays,
+        g: Arrays,
+        m: Arrays,
+        v: Arrays,
+        v_max: Arrays | None,
+    ) -> None:
         beta1, beta2 = group.betas
-        corrections = 1 - beta1**t, 1 - beta2**t  # in float64: in float32 the fifth digit is wrong
+        corrections = 1 - beta1**t, 1 - beta2**t  # in float64: float32 has only 4 correct digits
         decay = group.weight_decay, self.decoupled, group.maximize
-        kernels.adam((w, g, m, v, v_max), lr, beta1, beta2, *corrections, group.eps, *decay)
+        kernels.adam((theta, g, m, v, v_max), lr, beta1, beta2, *corrections, group.eps, *decay)
 
 
 class AdamW(Adam):
     """Adam with decoupled weight decay: θ ← (1 − ηλ)θ, then Adam with the raw gradient.
 
-    λ is weight_decay, 0.01 by default; all else is Adam's (Loshchilov & Hutter 2019).
+    λ is weight_decay, 0.01 by default; the rest is Adam (Loshchilov & Hutter 2019).
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -236,7 +257,7 @@ class AdamW(Adam):
     """
 
     adds = {"Adam": "weight decay beside the gradient"}
-    options = {"weight_decay": (1e-2, _number)}
+    weight_decay: float = option(number, default=1e-2)
     decoupled = True
 
 
@@ -263,28 +284,37 @@ class Nadam(Optimizer):
         Π ← Πμ_t
         θ ← θ − η((1 − μ_t)g / (1 − Π) + μ_next m / (1 − Πμ_next)) / (√v̂ + ε)
     """
-    options = {
-        "lr": (2e-3, _rate),
-        **_MOMENTS,
-        "momentum_decay": (4e-3, _number),
-        "decoupled_weight_decay": (False, _flag),
-    }
-    slots = {"m": None, "v": None}
+    lr: Rate = learning_rate(default=2e-3, kw_only=False)
+    betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
+    eps: float = option(positive, default=1e-8)
+    momentum_decay: float = option(number, default=4e-3)
+    decoupled_weight_decay: bool = option(flag, default=False)
+    slots = {"m": Slot(), "v": Slot()}
     scalars = {"mu_product": 1.0}
 
-    def update(self, group, lr, t, w, g, m, v, mu_product):
+    def update(
+        self,
+        group: Group,
+        lr: float,
+        t: int,
+        theta: Arrays,
+        g: Arrays,
+        m: Arrays,
+        v: Arrays,
+        mu_product: Arrays,
+    ) -> None:
         beta1, beta2 = group.betas
         mu, mu_next = (beta1 * (1 - 0.96 ** (s * group.momentum_decay) / 2) for s in (t, t + 1))
         product = mu_product[0].item() * mu
-        for kept in mu_product:
-            kept[:] = product
-        shares = (1 - mu) / (1 - product), mu_next / (1 - product * mu_next)
+        for saved in mu_product:
+            saved[:] = product
+        factors = (1 - mu) / (1 - product), mu_next / (1 - product * mu_next)  # of g and of m
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
-        kernels.nadam((w, g, m, v), lr, beta1, beta2, *shares, 1 - beta2**t, group.eps, *decay)
+        kernels.nadam((theta, g, m, v), lr, beta1, beta2, *factors, 1 - beta2**t, group.eps, *decay)
 
 
 class Adamax(Optimizer):
-    """Adam with the largest recent gradient in place of the root (Kingma & Ba 2015, section 7).
+    """Adam with the largest recent gradient instead of √v̂ (Kingma & Ba 2015, section 7).
 
     betas in [0, 1), eps > 0.
 
@@ -301,17 +331,21 @@ class Adamax(Optimizer):
         u ← max(β₂u, |g| + ε)
         θ ← θ − ηm / ((1 − β₁ᵗ)u)
     """
-    options = {"lr": (2e-3, _rate), **_MOMENTS}
-    slots = {"m": None, "u": None}
+    lr: Rate = learning_rate(default=2e-3, kw_only=False)
+    betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
+    eps: float = option(positive, default=1e-8)
+    slots = {"m": Slot(), "u": Slot()}
 
-    def update(self, group, lr, t, w, g, m, u):
+    def update(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays, u: Arrays
+    ) -> None:
         beta1, beta2 = group.betas
         decay = group.weight_decay, group.maximize
-        kernels.adamax((w, g, m, u), lr, beta1, beta2, 1 - beta1**t, group.eps, *decay)
+        kernels.adamax((theta, g, m, u), lr, beta1, beta2, 1 - beta1**t, group.eps, *decay)
 
 
 class RAdam(Optimizer):
-    """Adam that waits until the variance of its rates can be rectified (Liu et al. 2020).
+    """Adam that rectifies the variance of its adaptive rate, once it can (Liu et al. 2020).
 
     betas in [0, 1), eps > 0. decoupled_weight_decay: weight_decay as in AdamW.
 
@@ -333,25 +367,30 @@ class RAdam(Optimizer):
         θ ← θ − η m̂ r √(1 − β₂ᵗ) / (√v + ε)                     if ρ_t > 5
         θ ← θ − η m̂                                             if ρ_t ≤ 5
     """
-    options = {"lr": (1e-3, _rate), **_MOMENTS, "decoupled_weight_decay": (False, _flag)}
-    slots = {"m": None, "v": None}
+    lr: Rate = learning_rate(default=1e-3, kw_only=False)
+    betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
+    eps: float = option(positive, default=1e-8)
+    decoupled_weight_decay: bool = option(flag, default=False)
+    slots = {"m": Slot(), "v": Slot()}
 
-    def update(self, group, lr, t, w, g, m, v):
+    def update(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays, v: Arrays
+    ) -> None:
         beta1, beta2 = group.betas
         correction1, correction2 = 1 - beta1**t, 1 - beta2**t
         rho_max = 2 / (1 - beta2) - 1
         rho = rho_max - 2 * t * beta2**t / correction2
-        rectification = 0.0
+        rectification = 0.0  # r √(1 − β₂ᵗ), or 0 if ρ_t ≤ 5
         if rho > 5:
-            shrunk, full = (rho - 4) * (rho - 2) / rho, (rho_max - 4) * (rho_max - 2) / rho_max
-            rectification = math.sqrt(shrunk / full * correction2)
+            now, limit = (rho - 4) * (rho - 2) / rho, (rho_max - 4) * (rho_max - 2) / rho_max
+            rectification = math.sqrt(now / limit * correction2)
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
-        form = correction1, rectification, group.eps
-        kernels.radam((w, g, m, v), lr, beta1, beta2, *form, *decay)
+        factors = correction1, rectification, group.eps
+        kernels.radam((theta, g, m, v), lr, beta1, beta2, *factors, *decay)
 
 
 class Adadelta(Optimizer):
-    """Steps in the units of the weights, from moving averages alone (Zeiler 2012).
+    """Steps in the units of the weights, computed from moving averages alone (Zeiler 2012).
 
     ρ in [0, 1), eps > 0; η is 1 in the paper.
 
@@ -369,12 +408,16 @@ class Adadelta(Optimizer):
         D ← ρD + (1 − ρ)Δ²
         θ ← θ − ηΔ
     """
-    options = {"lr": (1.0, _rate), "rho": (0.9, _share), "eps": (1e-6, _positive)}
-    slots = {"E": None, "D": None}
+    lr: Rate = learning_rate(default=1.0, kw_only=False)
+    rho: float = option(fraction, default=0.9)
+    eps: float = option(positive, default=1e-6)
+    slots = {"E": Slot(), "D": Slot()}
 
-    def update(self, group, lr, t, w, g, E, D):
+    def update(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, E: Arrays, D: Arrays
+    ) -> None:
         decay = group.weight_decay, group.maximize
-        kernels.adadelta((w, g, E, D), lr, group.rho, group.eps, *decay)
+        kernels.adadelta((theta, g, E, D), lr, group.rho, group.eps, *decay)
 
 
 class FTRL(Optimizer):
@@ -382,12 +425,12 @@ class FTRL(Optimizer):
 
     lr                   α; z is the paper's z times α, so that α may follow a schedule, even to 0
     beta, l1, l2         β, λ₁, λ₂ ≥ 0 (λ₂ as McMahan writes it)
-    lr_power             p in [−1, 0]: −½ makes n^−p the paper's √n
+    lr_power             p in [−1, 0]; with −½, n^−p is the paper's √n
     initial_accumulator  n₀ ≥ 0
-    warm_start           start z so that the first θ is the initial weight, not 0 as in the paper,
-                         which would undo a layer's random initial weights
+    warm_start           initialize z so that training starts from the initial weights, not from 0
+                         as in the paper, which would discard a layer's random initial weights
 
-    A weight whose gradient is 0 stays as it is.
+    A weight whose gradient is 0 does not change.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -405,57 +448,58 @@ class FTRL(Optimizer):
         θ ← θ if g = 0 else 0 if |z| ≤ αλ₁ else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂)
     """
     symbols = {**SYMBOLS, "α": "lr"}
-    options = {
-        "lr": (0.1, _rate),
-        "beta": (1.0, _number),
-        "l1": (0.0, _number),
-        "l2": (0.0, _number),
-        "lr_power": (-0.5, _within(low=-1, high=0)),
-        "initial_accumulator": (0.0, _number),
-        "warm_start": (True, _flag),
-    }
-    slots = {"z": None, "n": None}
-    start = {"n": "initial_accumulator"}
+    lr: Rate = learning_rate(default=0.1, kw_only=False)
+    beta: float = option(number, default=1.0)
+    l1: float = option(number, default=0.0)
+    l2: float = option(number, default=0.0)
+    lr_power: float = option(within(low=-1, high=0), default=-0.5)
+    initial_accumulator: float = option(number, default=0.0)
+    warm_start: bool = option(flag, default=True)
+    slots = {"z": Slot(), "n": Slot(start="initial_accumulator")}
 
-    def update(self, group, lr, t, w, g, z, n):
-        self._start(group, lr, t, w, z, n)
-        form = group.beta, group.l1, group.l2, group.lr_power
-        kernels.ftrl((w, g, z, n), lr, *form, group.weight_decay, group.maximize)
+    def update(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, z: Arrays, n: Arrays
+    ) -> None:
+        self._warm_start(group, lr, t, theta, z, n)
+        regularization = group.beta, group.l1, group.l2, group.lr_power
+        decay = group.weight_decay, group.maximize
+        kernels.ftrl((theta, g, z, n), lr, *regularization, *decay)
 
     @staticmethod
-    def _start(group, lr, t, w, z, n):
-        """Before the first update, the z from which the rule gives back the initial weights."""
+    def _warm_start(group: Group, lr: float, t: int, theta: Arrays, z: Arrays, n: Arrays) -> None:
+        """Before the first update, set z so that the rule reproduces the initial weights."""
         if t == 1 and group.warm_start:
             with np.errstate(all="ignore"):
-                for w_0, z_0, n_0 in zip(w, z, n, strict=True):
+                for theta_0, z_0, n_0 in zip(theta, z, n, strict=True):
                     ridge = group.beta + n_0**-group.lr_power + lr * group.l2
-                    z_0[...] = -w_0 * ridge - np.sign(w_0) * lr * group.l1
+                    z_0[...] = -theta_0 * ridge - np.sign(theta_0) * lr * group.l1
 
-    def sparse_step(self, parameter: Any, indices: Any, gradient: np.ndarray) -> None:
-        """A step of one parameter whose gradient is 0 but at a few entries, at the cost of these.
+    def sparse_step(self, parameter: Tensor, indices: Any, gradient: np.ndarray) -> None:
+        """Update one parameter whose gradient is 0 except at the indices, at their cost alone.
 
-        indices   whole numbers that rise, into the flattened parameter
-        gradient  the gradient at these, in the parameter's dtype
+        indices   increasing integers, into the flattened parameter
+        gradient  the gradient at these indices, in the parameter's dtype
 
-        The weights are those of `step()` with the whole gradient. Each call is a step of the
-        schedule. ValueError, TypeError or IndexError for what doesn't fit, for a frozen parameter,
-        and with weight_decay, which has a gradient everywhere (use l2); nothing has been changed
-        then.
+        The result is that of `step()` with the full gradient, to the bit. Each call is one step of
+        the schedule. ValueError, TypeError or IndexError for invalid indices or gradients, for a
+        frozen parameter, and with weight_decay, whose gradient is not sparse (use l2); nothing has
+        changed then.
 
         >>> w = dl.Tensor(np.zeros(1_000_000), requires_grad=True)
         >>> dl.optim.FTRL([w], lr=0.5).sparse_step(w, [7, 42], np.array([1.0, -3.0]))
         >>> w.data[[7, 8, 42]]
         array([-0.25 ,  0.   ,  0.375])
         """
-        places = (
+        matches = (
             (group, columns, i)
             for group, columns in zip(self.groups, self._columns, strict=True)
             for i, p in enumerate(group.params)
             if p is parameter
         )
-        group, columns, i = next(places, (None, {}, 0))
-        if group is None:
-            raise ValueError("FTRL.sparse_step: the parameter is none of this optimizer's")
+        match = next(matches, None)
+        if match is None:
+            raise ValueError("FTRL.sparse_step: the parameter is not one of this optimizer's")
+        group, columns, i = match
         if not parameter.requires_grad:
             raise ValueError(f"FTRL.sparse_step: {describe(parameter)} is frozen")
         if group.weight_decay:
@@ -465,27 +509,27 @@ class FTRL(Optimizer):
             )
         indices = np.asarray(indices)
         if indices.dtype.kind not in "iu" and indices.size:
-            raise TypeError(f"FTRL.sparse_step: indices must be whole numbers, got {indices.dtype}")
+            raise TypeError(f"FTRL.sparse_step: indices must be integers, got {indices.dtype}")
         if indices.ndim != 1:
             raise ValueError(
-                f"FTRL.sparse_step: indices must be a list of numbers, got shape {indices.shape}"
+                f"FTRL.sparse_step: indices must be a list of integers, got shape {indices.shape}"
             )
         indices = np.ascontiguousarray(indices, np.intp)
-        self._check_step(parameter, gradient, indices.shape, "sparse_step")
+        g = self._checked_gradient("FTRL.sparse_step", parameter, gradient, indices.shape)
         lr = self.rate(group)
         kernels.check_indices(indices, parameter.size)
         self.t += 1
         columns["t"][i] += 1
-        w, z, n = parameter.data, columns["z"][i], columns["n"][i]
-        self._start(group, lr, columns["t"][i], [w], [z], [n])
-        form = group.beta, group.l1, group.l2, group.lr_power, group.maximize
-        flat = w.reshape(-1), np.ascontiguousarray(gradient), z.reshape(-1), n.reshape(-1)
-        kernels.ftrl_at(indices, *flat, lr, *form)
+        theta, z, n = parameter.data, columns["z"][i], columns["n"][i]
+        self._warm_start(group, lr, columns["t"][i], [theta], [z], [n])
+        regularization = group.beta, group.l1, group.l2, group.lr_power
+        flat = theta.reshape(-1), g, z.reshape(-1), n.reshape(-1)
+        kernels.ftrl_at(indices, *flat, lr, *regularization, group.maximize)
         parameter.version += 1
 
 
 class Lion(Optimizer):
-    """Steps of one size, in the direction that two averages of the gradient agree on.
+    """Steps of constant size, in the direction of the sign of an average gradient.
 
     betas in [0, 1). λ is weight_decay, decoupled; sgn(0) = 0 (Chen et al. 2023).
 
@@ -501,12 +545,13 @@ class Lion(Optimizer):
         θ ← θ − η sgn(β₁m + (1 − β₁)g)
         m ← β₂m + (1 − β₂)g
     """
-    options = {"lr": (1e-4, _rate), "betas": ((0.9, 0.99), _betas)}
-    slots = {"m": None}
+    lr: Rate = learning_rate(default=1e-4, kw_only=False)
+    betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.99))
+    slots = {"m": Slot()}
     decoupled = True
 
-    def update(self, group, lr, t, w, g, m):
-        kernels.lion((w, g, m), lr, *group.betas, group.weight_decay, group.maximize)
+    def update(self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays) -> None:
+        kernels.lion((theta, g, m), lr, *group.betas, group.weight_decay, group.maximize)
 
 
 RULES: dict[str, type[Optimizer]] = {

@@ -1,11 +1,14 @@
-"""Each kernel against its twin in reference.py, and what it refuses."""
+"""Each kernel against its NumPy twin in reference.py, and the arguments that it refuses."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import reference
+from cases import ROOT
 
+from minidl import optim
 from minidl._kernels import optim as kernels
 from minidl._kernels import system
 
@@ -43,27 +46,28 @@ CASES = [
     ("adagrad", "G", {"eps_inside_sqrt": False}),
     ("rmsprop", "G", {}),
     ("rmsprop", "G", {"eps_inside_sqrt": False}),
-    ("rmsprop", "Gb", {"momentum": 0.9}),
-    ("rmsprop", "Gm", {"centered": True}),
-    ("rmsprop", "Gmb", {"momentum": 0.9, "centered": True}),
-    ("adam", "mv", {}),
-    ("adam", "mvx", {"betas": (0.5, 0.6), "amsgrad": True}),
-    ("adamw", "mv", {}),
-    ("nadam", "mv", {}),
-    ("nadam", "mv", {"decoupled_weight_decay": True}),
-    ("adamax", "mu", {"betas": (0.5, 0.6)}),
-    ("radam", "mv", {}),
-    ("radam", "mv", {"decoupled_weight_decay": True}),
-    ("adadelta", "ED", {}),
-    ("ftrl", "zn", {}),
-    ("ftrl", "zn", {"beta": 0.5, "l1": 0.3, "l2": 0.2}),
-    ("ftrl", "zn", {"l1": 0.1, "l2": 0.2, "lr_power": -0.7}),
+    ("rmsprop", "G b", {"momentum": 0.9}),
+    ("rmsprop", "G g_mean", {"centered": True}),
+    ("rmsprop", "G g_mean b", {"momentum": 0.9, "centered": True}),
+    ("adam", "m v", {}),
+    ("adam", "m v v_max", {"betas": (0.5, 0.6), "amsgrad": True}),
+    ("adamw", "m v", {}),
+    ("nadam", "m v", {}),
+    ("nadam", "m v", {"decoupled_weight_decay": True}),
+    ("adamax", "m u", {"betas": (0.5, 0.6)}),
+    ("radam", "m v", {}),
+    ("radam", "m v", {"decoupled_weight_decay": True}),
+    ("adadelta", "E D", {}),
+    ("ftrl", "z n", {}),
+    ("ftrl", "z n", {"beta": 0.5, "l1": 0.3, "l2": 0.2}),
+    ("ftrl", "z n", {"l1": 0.1, "l2": 0.2, "lr_power": -0.7}),
     ("lion", "m", {"betas": (0.5, 0.6)}),
 ]
-CASES = [(name, states, DEFAULTS[name] | options) for name, states, options in CASES]
-SLOTS = {"sgd": "b", "rmsprop": "Gmb", "adam": "mvx", "adamw": "mvx"}  # the others need all
+CASES = [(name, states.split(), DEFAULTS[name] | options) for name, states, options in CASES]
 EVERY_CASE = pytest.mark.parametrize(
-    ("name", "states", "options"), CASES, ids=[f"{n}-{s}-{i}" for i, (n, s, _) in enumerate(CASES)]
+    ("name", "states", "options"),
+    CASES,
+    ids=[f"{n}-{' '.join(s)}-{i}" for i, (n, s, _) in enumerate(CASES)],
 )
 EVERY_KIND = pytest.mark.parametrize(
     ("weight_decay", "maximize"), [(0.0, False), (0.2, False), (0.2, True)]
@@ -71,18 +75,25 @@ EVERY_KIND = pytest.mark.parametrize(
 EVERY_SIZE = pytest.mark.parametrize("size", [0, 1, 7, 1000, 40_003])
 
 
-def call(name, w, g, states, t=1, weight_decay=0.0, maximize=False, times=1, **options):
-    """The kernel's t-th update of w and the states, a dict of the arrays by letter.
-
-    Several times in one call, if asked for, as if there were so many parameters.
-    """
+def kernel_of(name):
+    """The kernel, and the names of all its states."""
     kernel = getattr(kernels, "adam" if name == "adamw" else name)
-    lists = [[states[s]] * times if s in states else None for s in SLOTS.get(name, states)]
+    return kernel, [array.rstrip("?") for array in kernel.arrays[2:]]
+
+
+def call(name, theta, g, states, t=1, weight_decay=0.0, maximize=False, times=1, **options):
+    """The kernel's t-th update of theta and the states, a dict of arrays by name.
+
+    `times` repeats the parameter in one call, as if there were several.
+    """
+    kernel, names = kernel_of(name)
+    lists = [[states[s]] * times if s in states else None for s in names]
     if name in ("adamw", "lion"):
         options["decoupled_weight_decay"] = True
     given = constants(name, t, **options) | {"lr": LR, "first": t == 1}
     given |= {"weight_decay": weight_decay, "maximize": maximize}
-    kernel(([w] * times, [g] * times, *lists), *[given[constant] for constant in kernel.constants])
+    values = [given[constant] for constant in kernel.constants]
+    kernel(([theta] * times, [g] * times, *lists), *values)
 
 
 def constants(name, t, betas=None, momentum_decay=None, decoupled_weight_decay=False, **options):
@@ -98,9 +109,9 @@ def constants(name, t, betas=None, momentum_decay=None, decoupled_weight_decay=F
     if name in ("adam", "adamw", "nadam"):
         options["correction2"] = 1 - beta2**t
     if name == "nadam":
-        *mu, ahead = (reference.momentum_at(s, beta1, momentum_decay) for s in range(1, t + 2))
-        options["now"] = (1 - mu[-1]) / (1 - math.prod(mu))
-        options["ahead"] = ahead / (1 - math.prod([*mu, ahead]))
+        *mu, mu_next = (reference.momentum_at(s, beta1, momentum_decay) for s in range(1, t + 2))
+        options["g_factor"] = (1 - mu[-1]) / (1 - math.prod(mu))
+        options["m_factor"] = mu_next / (1 - math.prod([*mu, mu_next]))
     if name == "radam":
         options["rectification"] = reference.rectification(t, beta2) * math.sqrt(1 - beta2**t)
     return options
@@ -109,27 +120,27 @@ def constants(name, t, betas=None, momentum_decay=None, decoupled_weight_decay=F
 def inputs(size, dtype, states):
     """Weights, STEPS gradients with some zeros, and states, all from one fixed seed."""
     rng = np.random.default_rng(size)
-    w, *gradients = rng.normal(size=(1 + STEPS, size)).astype(dtype)
+    theta, *gradients = rng.normal(size=(1 + STEPS, size)).astype(dtype)
     for step, g in enumerate(gradients):
         g[step::5] = 0
-    return w, gradients, {letter: np.zeros(size, dtype) for letter in states}
+    return theta, gradients, {state: np.zeros(size, dtype) for state in states}
 
 
 def descend(name, states, options, size, dtype, **kind):
     """The weights after each of a few updates."""
-    w, gradients, arrays = inputs(size, dtype, states)
+    theta, gradients, arrays = inputs(size, dtype, states)
     path = []
     for t, g in enumerate(gradients, 1):
-        call(name, w, g, arrays, t, **kind, **options)
-        path.append(w.copy())
+        call(name, theta, g, arrays, t, **kind, **options)
+        path.append(theta.copy())
     return path
 
 
 def twin(name, options, size, dtype, **kind):
-    w, gradients, _ = inputs(size, dtype, "")
+    theta, gradients, _ = inputs(size, dtype, [])
     if name == "ftrl":
-        kind["warm_start"] = False  # the class warms z up, the kernel is given it
-    return getattr(reference, name)(w, gradients, LR, **kind, **options)
+        kind["warm_start"] = False  # it is the class that initializes z
+    return getattr(reference, name)(theta, gradients, LR, **kind, **options)
 
 
 @EVERY_SIZE
@@ -159,10 +170,10 @@ def test_kernel_has_the_same_bits_with_one_and_two_threads(name, states, options
 
 @EVERY_CASE
 def test_kernel_leaves_the_gradient_alone_and_takes_a_read_only_one(name, states, options):
-    w, (g, *_), arrays = inputs(7, np.float64, states)
+    theta, (g, *_), arrays = inputs(7, np.float64, states)
     before = g.copy()
     g.flags.writeable = False
-    call(name, w, g, arrays, maximize=True, weight_decay=0.1, **options)
+    call(name, theta, g, arrays, maximize=True, weight_decay=0.1, **options)
     np.testing.assert_array_equal(g, before)
 
 
@@ -172,46 +183,46 @@ def read_only(array):
     return array
 
 
-# How to spoil one array, and the arrays to which that happens: w, g, s for the states.
-SPOILERS = {
-    "shorter": (lambda a: a[:-1].copy(), "wgs"),
-    "longer": (lambda a: np.append(a, a[:1]), "wgs"),
-    "empty": (lambda a: a[:0].copy(), "wgs"),
-    "of another shape": (lambda a: a[None], "wgs"),
-    "strided": (lambda a: np.repeat(a, 2)[::2], "wgs"),
-    "of another float": (lambda a: a.astype(np.float32), "wgs"),
-    "half": (lambda a: a.astype(np.float16), "wgs"),
-    "of another byte order": (lambda a: a.astype(a.dtype.newbyteorder()), "wgs"),
-    "integers": (lambda a: a.astype(int), "wgs"),
-    "a list": (lambda a: a.tolist(), "wgs"),
-    "None": (lambda a: None, "wgs"),
-    "read-only": (read_only, "ws"),
+# How to corrupt one array, and which: "all" arrays, or all but "g".
+CORRUPTIONS = {
+    "shorter": (lambda a: a[:-1].copy(), "all"),
+    "longer": (lambda a: np.append(a, a[:1]), "all"),
+    "empty": (lambda a: a[:0].copy(), "all"),
+    "of another shape": (lambda a: a[None], "all"),
+    "strided": (lambda a: np.repeat(a, 2)[::2], "all"),
+    "of another float": (lambda a: a.astype(np.float32), "all"),
+    "half": (lambda a: a.astype(np.float16), "all"),
+    "of another byte order": (lambda a: a.astype(a.dtype.newbyteorder()), "all"),
+    "integers": (lambda a: a.astype(int), "all"),
+    "a list": (lambda a: a.tolist(), "all"),
+    "None": (lambda a: None, "all"),
+    "read-only": (read_only, "all but g"),
 }
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("spoiler", SPOILERS)
-def test_kernel_refuses_bad_arrays_and_changes_nothing(name, states, options, spoiler):
-    spoil, where = SPOILERS[spoiler]
-    w, (g, *_), slots = inputs(7, np.float64, states)
-    good = {"w": w, "g": g, **{f"s{letter}": array for letter, array in slots.items()}}
-    for spoiled in (letter for letter in good if letter[0] in where):
-        arrays = {letter: array.copy() for letter, array in good.items()}
-        arrays[spoiled] = spoil(arrays[spoiled])
-        before = {letter: np.array(array) for letter, array in arrays.items()}
-        with pytest.raises(ValueError, match="must be a C-contiguous array of w's shape"):
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_kernel_refuses_bad_arrays_and_changes_nothing(name, states, options, corruption):
+    corrupt, which = CORRUPTIONS[corruption]
+    theta, (g, *_), slots = inputs(7, np.float64, states)
+    valid = {"theta": theta, "g": g, **slots}
+    for corrupted in valid if which == "all" else valid.keys() - {"g"}:
+        arrays = {key: array.copy() for key, array in valid.items()}
+        arrays[corrupted] = corrupt(arrays[corrupted])
+        before = {key: np.array(array) for key, array in arrays.items()}
+        with pytest.raises(ValueError, match="must be a C-contiguous array of theta's shape"):
             call(
                 name,
-                arrays["w"],
+                arrays["theta"],
                 arrays["g"],
-                {letter: arrays[f"s{letter}"] for letter in slots},
+                {state: arrays[state] for state in slots},
                 **options,
             )
-        for letter, array in arrays.items():
-            np.testing.assert_array_equal(np.array(array), before[letter], err_msg=letter)
+        for key, array in arrays.items():
+            np.testing.assert_array_equal(np.array(array), before[key], err_msg=key)
 
 
-RULES = [thing for thing in vars(kernels).values() if isinstance(thing, kernels.Rule)]
+RULES = [rule for rule in vars(kernels).values() if isinstance(rule, kernels.Rule)]
 EVERY_RULE = pytest.mark.parametrize("kernel", RULES, ids=lambda kernel: kernel.arrays)
 
 
@@ -224,9 +235,9 @@ def lists_of(kernel, size=3):
 def test_kernel_refuses_lists_that_are_missing_or_of_another_length_and_changes_nothing(kernel):
     constants = [0.5] * len(kernel.constants)
     for k, name in enumerate(kernel.arrays):
-        for spoiled in ([], [np.ones(3)] * 2, *([] if name.endswith("?") else [None])):
+        for corrupted in ([], [np.ones(3)] * 2, *([] if name.endswith("?") else [None])):
             lists = lists_of(kernel)
-            lists[k] = spoiled
+            lists[k] = corrupted
             with pytest.raises((TypeError, ValueError), match=r"must hold|None"):
                 kernel(tuple(lists), *constants)
             assert all((array == 1).all() for arrays in lists for array in arrays or [])
@@ -236,10 +247,10 @@ def test_kernel_refuses_lists_that_are_missing_or_of_another_length_and_changes_
 def test_kernel_refuses_too_few_or_too_many_lists_and_constants(kernel):
     lists, constants = lists_of(kernel), [0.5] * len(kernel.constants)
     for some in (lists[:-1], [*lists, lists[-1]]):
-        with pytest.raises(TypeError, match=r"expected \('w', 'g'"):
+        with pytest.raises(TypeError, match=r"expected \('theta', 'g'"):
             kernel(tuple(some), *constants)
     for some in (constants[:-1], [*constants, 0.5]):
-        with pytest.raises(TypeError, match=r"expected \('w', 'g'"):
+        with pytest.raises(TypeError, match=r"expected \('theta', 'g'"):
             kernel(tuple(lists), *some)
     with pytest.raises(TypeError, match=r"real number|float"):
         kernel(tuple(lists), *constants[:-1], "maximize")
@@ -250,7 +261,7 @@ def test_one_call_for_several_parameters_equals_a_call_for_each(name, states, op
     """Of other sizes and dtypes, some empty, and with more than one dimension."""
     if name in ("adamw", "lion"):
         options = options | {"decoupled_weight_decay": True}
-    kernel = getattr(kernels, "adam" if name == "adamw" else name)
+    kernel, names = kernel_of(name)
     given = constants(name, 1, **options) | {"lr": LR, "first": True}
     given = [(given | {"weight_decay": 0.1, "maximize": True})[c] for c in kernel.constants]
     rng, kinds = np.random.default_rng(0), [np.float32, np.float64, np.float64, np.float32]
@@ -259,16 +270,47 @@ def test_one_call_for_several_parameters_equals_a_call_for_each(name, states, op
         [np.array(abs(rng.normal(size=shape)), kind) for _ in kernel.arrays]
         for shape, kind in shapes
     ]
-    kept = {2 + SLOTS.get(name, states).index(letter) for letter in states}
+    used = {0, 1, *(2 + names.index(state) for state in states)}
     each = [[array.copy() for array in arrays] for arrays in groups]
     columns = enumerate(zip(*groups, strict=True))
-    together = [list(arrays) if k < 2 or k in kept else None for k, arrays in columns]
+    together = [list(arrays) if k in used else None for k, arrays in columns]
     kernel(tuple(together), *given)
     for arrays in each:
-        alone = [[array] if k < 2 or k in kept else None for k, array in enumerate(arrays)]
+        alone = [[array] if k in used else None for k, array in enumerate(arrays)]
         kernel(tuple(alone), *given)
     for one, other in zip(groups, each, strict=True):
         assert [array.tobytes() for array in one] == [array.tobytes() for array in other]
+
+
+# --- the documentation ----------------------------------------------------------------------------
+
+LOOPS = dict(
+    re.findall(
+        r'^cdef cloned (\w+)_loop\(.*?""\"(.*?)""\"',
+        (ROOT / "minidl/_kernels/optim.pyx").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+LETTERS = {"theta": "θ", "g_mean": "ḡ"}
+
+
+@pytest.mark.parametrize("rule", [rule for rule in optim.RULES if rule != "AdamW"])
+def test_a_loop_states_the_equations_of_its_class_symbol_for_symbol(rule):
+    """Those that change its arrays; FTRL's warm start is not part of the loop."""
+    kernel, documented = getattr(kernels, rule.lower()), lines_of(LOOPS[rule.lower()])
+    letters = {LETTERS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays}
+    equations = {
+        line
+        for line in lines_of(optim.RULES[rule].equations)
+        if line.partition(" ← ")[0] in letters and "warm_start" not in line
+    }
+    assert equations <= documented
+    stated = {line for line in documented if "←" in line and ":" not in line}
+    assert stated == equations
+
+
+def lines_of(text):
+    return {" ".join(line.split()) for line in text.splitlines()} - {""}
 
 
 # --- some entries of ftrl -------------------------------------------------------------------------
@@ -290,27 +332,27 @@ def test_ftrl_with_indices_is_ftrl_with_zeros_elsewhere(
         return np.where(np.isin(np.arange(size), indices), array, np.nan).astype(dtype)
 
     indices = np.sort(rng.choice(size, touched, replace=False))
-    w, z, n, g = rng.normal(size=(4, size)).astype(dtype)
+    theta, z, n, g = rng.normal(size=(4, size)).astype(dtype)
     g[np.setdiff1d(np.arange(size), indices)] = 0
-    dense = {"w": w, "z": z, "n": abs(n)}
-    sparse = {letter: unread(array) for letter, array in dense.items()}
+    dense = {"theta": theta, "z": z, "n": abs(n)}
+    sparse = {key: unread(array) for key, array in dense.items()}
     options = {"lr": LR, "maximize": maximize, **options}
     kernels.ftrl_at(indices, **sparse, g=g[indices], **options)
     options = [(options | {"weight_decay": 0.0})[name] for name in kernels.ftrl.constants]
-    kernels.ftrl(([dense["w"]], [g], [dense["z"]], [dense["n"]]), *options)
-    for letter, array in dense.items():
-        assert sparse[letter][indices].tobytes() == array[indices].tobytes(), letter
-        np.testing.assert_array_equal(sparse[letter], unread(array), err_msg=letter)
+    kernels.ftrl(([dense["theta"]], [g], [dense["z"]], [dense["n"]]), *options)
+    for key, array in dense.items():
+        assert sparse[key][indices].tobytes() == array[indices].tobytes(), key
+        np.testing.assert_array_equal(sparse[key], unread(array), err_msg=key)
 
 
 # Indices into 7 entries that are refused, and why.
 BAD_INDICES = {
-    "negative": ([-1, 2], IndexError, "index -1 is outside of 0 … 6"),
-    "beyond the end": ([2, 7], IndexError, "index 7 is outside of 0 … 6"),
-    "falling": ([3, 2], ValueError, "must rise, but 2 comes after 3"),
-    "falling later": ([0, 3, 4, 2], ValueError, "must rise, but 2 comes after 4"),
-    "twice the same": ([0, 5, 5], ValueError, "must rise, but 5 comes after 5"),
-    "twice the first": ([0, 0], ValueError, "must rise, but 0 comes after 0"),
+    "negative": ([-1, 2], IndexError, "index -1 is outside 0 … 6"),
+    "beyond the end": ([2, 7], IndexError, "index 7 is outside 0 … 6"),
+    "falling": ([3, 2], ValueError, "must increase, but 2 comes after 3"),
+    "falling later": ([0, 3, 4, 2], ValueError, "must increase, but 2 comes after 4"),
+    "twice the same": ([0, 5, 5], ValueError, "must increase, but 5 comes after 5"),
+    "twice the first": ([0, 0], ValueError, "must increase, but 0 comes after 0"),
 }
 EVERY_BAD_INDEX = pytest.mark.parametrize(
     ("indices", "error", "words"), BAD_INDICES.values(), ids=BAD_INDICES
@@ -324,7 +366,7 @@ def test_bad_indices_are_refused_with_their_place(indices, error, words):
 
 
 @pytest.mark.parametrize("indices", [[], [0], [6], [0, 1, 2, 3, 4, 5, 6], [0, 6]])
-def test_indices_that_rise_within_the_size_are_accepted(indices):
+def test_indices_that_increase_within_the_size_are_accepted(indices):
     assert kernels.check_indices(read_only(np.array(indices, np.intp)), 7) == 0
 
 
@@ -333,34 +375,34 @@ def test_no_index_lies_in_an_empty_array():
         kernels.check_indices(np.array([0]), 0)
 
 
-def refused_by_ftrl(error, words, indices, **spoiled):
-    """That ftrl raises, and leaves each of its arrays as it was."""
-    arrays = {letter: np.arange(1.0, 8) for letter in "wzn"} | {"g": np.ones(len(indices))}
-    arrays |= spoiled
-    before = {letter: array.copy() for letter, array in arrays.items()}
+def assert_refused_by_ftrl(error, words, indices, **corrupted):
+    """Assert that ftrl_at raises, and leaves each of its arrays unchanged."""
+    arrays = {key: np.arange(1.0, 8) for key in ("theta", "z", "n")} | {"g": np.ones(len(indices))}
+    arrays |= corrupted
+    before = {key: array.copy() for key, array in arrays.items()}
     options = {"lr": LR, "maximize": False, **DEFAULTS["ftrl"]}
     with pytest.raises(error, match=words):
         kernels.ftrl_at(indices, **arrays, **options)
-    for letter, array in arrays.items():
-        np.testing.assert_array_equal(array, before[letter], err_msg=letter)
+    for key, array in arrays.items():
+        np.testing.assert_array_equal(array, before[key], err_msg=key)
 
 
 @EVERY_BAD_INDEX
 def test_ftrl_refuses_bad_indices_and_changes_nothing(indices, error, words):
-    refused_by_ftrl(error, words, np.array(indices))
+    assert_refused_by_ftrl(error, words, np.array(indices))
 
 
-@pytest.mark.parametrize("spoiled", ["g", "z", "n"])
+@pytest.mark.parametrize("corrupted", ["g", "z", "n"])
 @pytest.mark.parametrize("size", [0, 1, 3, 6, 8])
-def test_ftrl_with_indices_refuses_arrays_of_other_lengths(spoiled, size):
-    refused_by_ftrl(ValueError, "entries", np.array([1, 4]), **{spoiled: np.ones(size)})
+def test_ftrl_with_indices_refuses_arrays_of_other_lengths(corrupted, size):
+    assert_refused_by_ftrl(ValueError, "entries", np.array([1, 4]), **{corrupted: np.ones(size)})
 
 
 @pytest.mark.parametrize(
     "indices", [np.array([1.0, 4.0]), np.array([1, 4], np.int32), np.array([[1, 4]]), [1, 4]]
 )
-def test_ftrl_refuses_what_are_no_indices(indices):
-    refused_by_ftrl((TypeError, ValueError), "mismatch|dimensions|bytes-like", indices)
+def test_ftrl_refuses_invalid_indices(indices):
+    assert_refused_by_ftrl((TypeError, ValueError), "mismatch|dimensions|bytes-like", indices)
 
 
 # --- the sum of squares ---------------------------------------------------------------------------
@@ -403,13 +445,13 @@ def test_squared_norm_has_the_same_bits_with_one_and_two_threads(dtype, rng):
 @EVERY_FLOAT
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("place", [0, 7, 8, 12])
-def test_squared_norm_does_not_hide_what_is_not_finite(dtype, bad, place):
+def test_squared_norm_does_not_hide_nan_or_infinity(dtype, bad, place):
     g = np.ones(13, dtype)
     g[place] = bad
     np.testing.assert_equal(kernels.squared_norm(read_only(g)), bad)
 
 
-@pytest.mark.parametrize("spoiler", ["strided", "half", "integers", "a list"])
-def test_squared_norm_refuses_what_is_no_flat_gradient(spoiler):
+@pytest.mark.parametrize("corruption", ["strided", "half", "integers", "a list"])
+def test_squared_norm_refuses_anything_but_a_flat_gradient(corruption):
     with pytest.raises((TypeError, ValueError), match=r"contiguous|signature|bytes-like"):
-        kernels.squared_norm(SPOILERS[spoiler][0](np.ones(7)))
+        kernels.squared_norm(CORRUPTIONS[corruption][0](np.ones(7)))

@@ -1,4 +1,4 @@
-"""The average of the weights: against its closed form, and lent to the model and given back."""
+"""The average of the weights: its closed form, and its use in the model as a context manager."""
 
 import contextlib
 import copy
@@ -28,7 +28,7 @@ def network(dtype="float32", seed=0):
         return dl.nn.MLP([2, 3, 1], "tanh", rng=seed)
 
 
-def wander(model, averaged, steps, seed=1):
+def update_randomly(model, averaged, steps, seed=1):
     """A few steps of the weights, each taken into the average."""
     rng = np.random.default_rng(seed)
     for _ in range(steps):
@@ -54,9 +54,9 @@ def test_the_average_is_a_geometric_sum_of_the_weights(decay, seed, steps, dtype
     for theta in path[1:]:
         w.data = theta
         averaged.update()
-    shares = (1 - decay) * decay ** np.arange(steps)[::-1]
+    factors = (1 - decay) * decay ** np.arange(steps)[::-1]
     start, later = np.split(path.astype(np.float64), [1])
-    expected = decay**steps * start[0] + np.tensordot(shares, later, 1)
+    expected = decay**steps * start[0] + np.tensordot(factors, later, 1)
     np.testing.assert_allclose(averaged.state_dict()["0"], expected, rtol=1e-12, atol=1e-13)
     with averaged:
         np.testing.assert_allclose(w.data, expected.astype(dtype), rtol=1e-6, atol=1e-13)
@@ -90,12 +90,12 @@ def test_the_average_of_constant_weights_is_the_weights_bit_for_bit(rng):
 def test_without_decay_the_average_is_the_last_weights():
     model = network()
     averaged = average(model, 0)
-    wander(model, averaged, 5)
+    update_randomly(model, averaged, 5)
     for name, value in model.state_dict().items():
         np.testing.assert_allclose(averaged.state_dict()[name], value, rtol=1e-15, atol=1e-15)
 
 
-def test_before_the_first_update_the_average_is_the_weights_of_its_making():
+def test_before_the_first_update_the_average_is_the_initial_weights():
     model = network()
     averaged, start = average(model, 0.9), bits(model.parameters())
     model.load_state_dict(network(seed=5).state_dict())
@@ -103,7 +103,7 @@ def test_before_the_first_update_the_average_is_the_weights_of_its_making():
         assert bits(model.parameters()) == start
 
 
-def test_updating_leaves_the_weights_alone():
+def test_an_update_does_not_change_the_weights():
     w = weights([1.0, 2.0])
     data, averaged = w.data, average([w], 0.5)
     averaged.update()
@@ -123,14 +123,14 @@ def test_updating_leaves_the_weights_alone():
 def test_the_model_may_come_in_every_form(form):
     model = network()
     averaged, start = average(form(model), 0.5), model.state_dict()
-    wander(model, averaged, 1)
+    update_randomly(model, averaged, 1)
     moved = model.state_dict()
     with averaged:
         for name, p in model.named_parameters():
             np.testing.assert_allclose(p.data, (start[name] + moved[name]) / 2, 1e-6, 1e-7)
 
 
-# --- lending ------------------------------------------------------------------------------------
+# --- in a with ----------------------------------------------------------------------------------
 
 
 class Crash(Exception):  # noqa: N818
@@ -139,11 +139,11 @@ class Crash(Exception):  # noqa: N818
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("crash", [False, True])
-def test_the_weights_are_lent_and_given_back_bit_for_bit(dtype, crash):
+def test_the_with_uses_the_averaged_weights_and_restores_the_own_ones_bit_for_bit(dtype, crash):
     model = network(dtype)
     model[0].weight.requires_grad = False
     averaged = average(model, 0.9)
-    wander(model, averaged, 3)
+    update_randomly(model, averaged, 3)
     own, state = bits(model.parameters()), averaged.state_dict()
     with contextlib.suppress(Crash), averaged:
         for name, p in model.named_parameters():
@@ -153,12 +153,12 @@ def test_the_weights_are_lent_and_given_back_bit_for_bit(dtype, crash):
     assert bits(model.parameters()) == own
     np.testing.assert_equal(averaged.state_dict(), state)
     averaged.update()
-    with averaged as lent:
-        assert lent is averaged
+    with averaged as inside:
+        assert inside is averaged
         assert bits(model.parameters()) != own
 
 
-def test_frozen_weights_are_averaged_and_given_back_still_frozen():
+def test_frozen_weights_are_averaged_and_restored_still_frozen():
     model = network()
     model[0].weight.requires_grad = False
     averaged = average(model, 0.5)
@@ -171,7 +171,7 @@ def test_frozen_weights_are_averaged_and_given_back_still_frozen():
     assert not model[0].weight.requires_grad
 
 
-def test_gradients_are_left_alone():
+def test_gradients_do_not_change():
     w = weights([1.0])
     w.grad = g = np.array([7.0])
     averaged = average([w], 0.5)
@@ -190,16 +190,16 @@ def test_gradients_are_left_alone():
         (lambda averaged: averaged.load_state_dict(averaged.state_dict()), "load_state_dict"),
     ],
 )
-def test_what_must_not_happen_while_the_weights_are_lent_is_refused(action, words):
+def test_what_must_not_happen_inside_the_with_is_refused(action, words):
     model = network()
     averaged = average(model, 0.5)
-    wander(model, averaged, 2)
+    update_randomly(model, averaged, 2)
     own, state = bits(model.parameters()), averaged.state_dict()
     with averaged:
-        lent = bits(model.parameters())
-        with pytest.raises(RuntimeError, match=rf"^average: {re.escape(words)} inside of `with`"):
+        inside = bits(model.parameters())
+        with pytest.raises(RuntimeError, match=rf"^average: {re.escape(words)} inside the `with`"):
             action(averaged)
-        assert bits(model.parameters()) == lent
+        assert bits(model.parameters()) == inside
     assert bits(model.parameters()) == own
     np.testing.assert_equal(averaged.state_dict(), state)
     action(averaged)
@@ -221,10 +221,10 @@ def load(model):
 
 
 @pytest.mark.parametrize("change", [assign, step, load])
-def test_a_change_while_the_weights_are_lent_is_reported_and_undone(change):
+def test_a_change_inside_the_with_is_reported_and_undone(change):
     model = network()
     averaged = average(model, 0.5)
-    wander(model, averaged, 2)
+    update_randomly(model, averaged, 2)
     own, state = bits(model.parameters()), averaged.state_dict()
     name = "dense1.weight of shape (2, 3)" if change is load else "dense2.bias of shape (1,)"
     words = rf"^average: {re.escape(name)} was changed.*Train outside"
@@ -276,7 +276,7 @@ def noisy_line():
     return x, x @ [[1.0], [-2.0]] + 0.5 * rng.normal(size=(64, 1))
 
 
-def test_a_training_by_hand_is_not_disturbed_by_looking_at_the_average():
+def test_a_training_by_hand_is_not_changed_by_using_the_average():
     x, y = noisy_line()
     runs = []
     for look in (False, True):
@@ -337,18 +337,18 @@ def test_the_average_of_noisy_weights_is_closer_to_the_minimum():
 # --- saving and going on --------------------------------------------------------------------------
 
 
-def test_a_saved_average_goes_on_bit_for_bit():
+def test_a_saved_average_continues_bit_for_bit():
     model = network()
     averaged = average(model, 0.9)
-    wander(model, averaged, 3)
+    update_randomly(model, averaged, 3)
     saved, weights_then = averaged.state_dict(), model.state_dict()
-    wander(model, averaged, 3, seed=2)
+    update_randomly(model, averaged, 3, seed=2)
 
     resumed = network(seed=7)
     later = average(resumed, 0.9)
     later.load_state_dict(dict(reversed(saved.items())))
     resumed.load_state_dict(weights_then)
-    wander(resumed, later, 3, seed=2)
+    update_randomly(resumed, later, 3, seed=2)
     np.testing.assert_equal(later.state_dict(), averaged.state_dict())
     with averaged, later:
         assert bits(resumed.parameters()) == bits(model.parameters())
@@ -357,7 +357,7 @@ def test_a_saved_average_goes_on_bit_for_bit():
 def test_the_state_is_a_copy_in_float64_and_so_is_what_is_loaded():
     model = network()
     averaged = average(model, 0.9)
-    wander(model, averaged, 2)
+    update_randomly(model, averaged, 2)
     state, expected = averaged.state_dict(), averaged.state_dict()
     assert {a.dtype for a in state.values()} == {np.dtype(np.float64)}
     state["dense1.bias"][:] = np.nan
@@ -368,7 +368,7 @@ def test_the_state_is_a_copy_in_float64_and_so_is_what_is_loaded():
     np.testing.assert_equal(averaged.state_dict(), expected)
 
 
-def test_loading_leaves_the_weights_alone():
+def test_loading_does_not_change_the_weights():
     model = network()
     averaged, own = average(model, 0.9), bits(model.parameters())
     averaged.load_state_dict(network(seed=4).state_dict())
@@ -396,7 +396,7 @@ def test_names_are_those_of_an_optimizers_state(params):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
         lambda state: state.pop("dense1.bias"),
         lambda state: state.update(other=np.zeros(3)),
@@ -408,25 +408,25 @@ def test_names_are_those_of_an_optimizers_state(params):
         lambda state: state.clear(),
     ],
 )
-def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(spoil):
+def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(corrupt):
     averaged = average(network(), 0.9)
     before, state = averaged.state_dict(), average(network(seed=4), 0.9).state_dict()
-    spoil(state)
+    corrupt(state)
     with pytest.raises(ValueError, match=r"^average: the state has .*, but the model's weights"):
         averaged.load_state_dict(state)
     np.testing.assert_equal(averaged.state_dict(), before)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
-def test_a_copied_model_and_average_stay_linked_and_go_on_identically(copied):
+def test_a_copied_model_and_average_stay_linked_and_continue_identically(copied):
     model = network()
     averaged = average(model, 0.9)
-    wander(model, averaged, 3)
+    update_randomly(model, averaged, 3)
     model_copy, averaged_copy = copied((model, averaged))
     before = bits(model.parameters()), repr(averaged.state_dict())
-    wander(model_copy, averaged_copy, 3, seed=2)
+    update_randomly(model_copy, averaged_copy, 3, seed=2)
     assert (bits(model.parameters()), repr(averaged.state_dict())) == before
-    wander(model, averaged, 3, seed=2)
+    update_randomly(model, averaged, 3, seed=2)
     np.testing.assert_equal(averaged_copy.state_dict(), averaged.state_dict())
     with averaged, averaged_copy:
         assert bits(model_copy.parameters()) == bits(model.parameters())
@@ -441,7 +441,7 @@ def test_a_copied_model_and_average_stay_linked_and_go_on_identically(copied):
     + [(value, TypeError) for value in (True, "0.9", None, [0.9], 1j, np.ones(1))],
     ids=lambda value: repr(value)[:20],
 )
-def test_a_senseless_decay_is_named_with_its_value(decay, error):
+def test_an_invalid_decay_is_named_with_its_value(decay, error):
     words = f"average: decay must be a finite number ≥ 0 and < 1, got {decay!r}"
     with pytest.raises(error, match=f"^{re.escape(words)}"):
         average([weights([1.0])], decay)
@@ -454,16 +454,16 @@ def test_a_senseless_decay_is_named_with_its_value(decay, error):
         (dl.nn.ReLU(), ValueError, "there are no parameters"),
         (None, TypeError, "params must be"),
         (weights([1.0]), TypeError, "put it in a list"),
-        ([np.ones(2)], TypeError, "ndarray, which is no tensor"),
+        ([np.ones(2)], TypeError, "ndarray, which is not a minidl tensor"),
         ([2 * weights([1.0])], ValueError, "was computed from"),
     ],
 )
-def test_what_has_no_parameters_is_refused(model, error, words):
+def test_a_model_without_parameters_is_refused(model, error, words):
     with pytest.raises(error, match=rf"^average: .*{words}"):
         average(model, 0.9)
 
 
-def test_a_state_that_is_no_dict_is_refused():
+def test_a_state_that_is_not_a_dict_is_refused():
     averaged = dl.optim.average([dl.Tensor([1.0], True)], 0.5)
     with pytest.raises(TypeError, match=r"^average: a state is a dict of arrays by name, got None"):
         averaged.load_state_dict(None)

@@ -66,8 +66,8 @@ def test_the_norm_before_is_returned_and_is_that_of_all_gradients_together(case,
 @pytest.mark.parametrize("size", EXTREMES)
 @pytest.mark.parametrize("max_norm", [1.0, 1e-3, 1e3])
 def test_the_norm_of_huge_and_tiny_gradients_neither_overflows_nor_vanishes(size, max_norm):
-    shares = [[0.5, -1.0], [0.25]]
-    params = with_gradients(*(np.multiply(size, g) for g in shares))
+    parts = [[0.5, -1.0], [0.25]]
+    params = with_gradients(*(np.multiply(size, g) for g in parts))
     expected = exact_norm(gradients_of(params))
     assert clip_grad_norm(params, max_norm) == pytest.approx(expected, rel=1e-15, abs=0)
     if size > 1:
@@ -323,7 +323,9 @@ def test_a_gradient_that_is_not_finite_is_named_and_nothing_changes(
     params = with_gradients(*gradients, dtype=dtype, names=["first", "second", "third"])
     params[at].grad.flat[1] = bad
     before = [(g, g.tobytes()) for g in gradients_of(params)]
-    words = rf"{clip.__name__}: the gradient of {params[at].name} of shape .* holds NaN or infinity"
+    words = (
+        rf"{clip.__name__}: the gradient of {params[at].name} of shape .* contains NaN or infinity"
+    )
     with pytest.raises(ValueError, match=f"^{words}"):
         clip(params, limit)
     for p, (g, data) in zip(params, before, strict=True):
@@ -340,7 +342,7 @@ def test_a_gradient_that_is_not_finite_is_named_and_nothing_changes(
     + [(value, TypeError) for value in (True, "1", None, [1.0], 1j, np.ones(1))],
     ids=lambda value: repr(value)[:20],
 )
-def test_a_senseless_limit_is_named_with_its_value_and_nothing_changes(clip, name, value, error):
+def test_an_invalid_limit_is_named_with_its_value_and_nothing_changes(clip, name, value, error):
     (p,) = with_gradients([3.0, -4.0])
     before = p.grad
     if clip is clip_grad_norm and value == math.inf:
@@ -358,12 +360,12 @@ def test_a_senseless_limit_is_named_with_its_value_and_nothing_changes(clip, nam
     [
         ([], ValueError, "there are no parameters"),
         (None, TypeError, "params must be"),
-        ([np.ones(2)], TypeError, "ndarray, which is no tensor"),
+        ([np.ones(2)], TypeError, "ndarray, which is not a minidl tensor"),
         (with_gradients([1.0])[0], TypeError, "put it in a list"),
         ([2 * with_gradients([1.0])[0]], ValueError, "was computed from"),
     ],
 )
-def test_what_are_no_parameters_is_refused(clip, params, error, words):
+def test_invalid_parameters_are_refused(clip, params, error, words):
     with pytest.raises(error, match=rf"^{clip.__name__}: .*{words}"):
         clip(params, 1.0)
 
@@ -376,7 +378,7 @@ def test_an_infinite_max_norm_only_measures():
 
 
 @pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
-def test_a_gradient_that_is_no_array_is_named(clip):
+def test_a_gradient_that_is_not_an_array_is_named(clip):
     (p,) = with_gradients([3.0, -4.0])
     p.grad = [3.0, -4.0]
     with pytest.raises(TypeError, match=rf"^{clip.__name__}: .*must be a NumPy array, got a list"):

@@ -21,7 +21,7 @@ from minidl.schedulers import (
 NO_EPS = 1e-200  # beside any gradient
 
 
-def travel(rule, start, gradient, steps, *, box=math.inf, **options):
+def optimize(rule, start, gradient, steps, *, box=math.inf, **options):
     """θ₀, θ₁, …, θ_steps under a gradient (θ, t), kept in [−box, box]."""
     w = dl.Tensor(np.array(start, np.float64), requires_grad=True)
     optimizer = getattr(dl.optim, rule)([w], **options)
@@ -34,10 +34,10 @@ def travel(rule, start, gradient, steps, *, box=math.inf, **options):
     return np.array(path)
 
 
-def fed(rule, gradients, start=None, **options):
+def apply_gradients(rule, gradients, start=None, **options):
     """The same under gradients that are known beforehand, by default from 0."""
     start = np.zeros_like(gradients[0]) if start is None else start
-    return travel(rule, start, lambda _, t: gradients[t - 1], len(gradients), **options)
+    return optimize(rule, start, lambda _, t: gradients[t - 1], len(gradients), **options)
 
 
 def moving_average(beta, gradients):
@@ -54,25 +54,27 @@ def column(steps):
 # --- gradient descent on a quadratic --------------------------------------------------------------
 
 
-def test_descent_contracts_each_eigencomponent_by_one_minus_its_share(rng):
+def test_descent_contracts_each_eigencomponent_by_one_minus_rate_times_eigenvalue(rng):
     """On ½ θᵀAθ each step multiplies a component by 1 − ηλ (Nesterov 2004, section 2.1.5)."""
     curvatures, lr = np.array([0.1, 0.7, 1.0, 2.5, 4.0]), 0.3
     basis, _ = np.linalg.qr(rng.normal(size=(5, 5)))
     matrix, start = basis * curvatures @ basis.T, rng.uniform(1, 2, 5)
-    components = travel("SGD", start, lambda x, t: matrix @ x, 30, lr=lr) @ basis
+    components = optimize("SGD", start, lambda x, t: matrix @ x, 30, lr=lr) @ basis
     factors = 1 - lr * curvatures
     np.testing.assert_allclose(components[1:], factors * components[:-1], rtol=0, atol=1e-14)
     expected = factors ** column(30) * components[0]
     np.testing.assert_allclose(components[1:], expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("share", "verdict"), [(0.999, "falls"), (1, "swings"), (1.001, "grows")])
-def test_descent_converges_exactly_below_two_over_the_largest_curvature(share, verdict):
+@pytest.mark.parametrize(
+    ("fraction", "verdict"), [(0.999, "falls"), (1, "swings"), (1.001, "grows")]
+)
+def test_descent_converges_exactly_below_two_over_the_largest_curvature(fraction, verdict):
     """|1 − ηλ| < 1 for all λ if and only if η < 2/λ_max (Polyak 1987, section 1.4)."""
     curvatures, steps = np.array([0.5, 1.0, 4.0]), 10_000
-    path = travel("SGD", [1, 1, 1], lambda x, t: curvatures * x, steps, lr=share * 2 / 4)
+    path = optimize("SGD", [1, 1, 1], lambda x, t: curvatures * x, steps, lr=fraction * 2 / 4)
     size = abs(path).max(axis=1)
-    assert size[-1] == pytest.approx(abs(1 - 2 * share) ** steps, rel=1e-9, abs=0)
+    assert size[-1] == pytest.approx(abs(1 - 2 * fraction) ** steps, rel=1e-9, abs=0)
     if verdict == "swings":
         np.testing.assert_array_equal(path[:, 2], (-1.0) ** np.arange(steps + 1))
     else:
@@ -85,7 +87,7 @@ def test_the_best_constant_rate_contracts_by_its_known_factor():
     best, factor = 2 / (0.5 + 4), (8 - 1) / (8 + 1)
 
     def slowest(lr):
-        path = travel("SGD", np.ones(4), lambda x, t: curvatures * x, 40, lr=lr)
+        path = optimize("SGD", np.ones(4), lambda x, t: curvatures * x, 40, lr=lr)
         return abs(path[-1] / path[-2]).max()
 
     assert slowest(best) == pytest.approx(factor, rel=1e-12)
@@ -101,7 +103,7 @@ KAPPA = L / M
 def measured_rate(rule, **options):
     """By what the slowest component shrinks a step in the end, from m to L."""
     curvatures = np.geomspace(M, L, 9)
-    path = travel(rule, np.ones(9), lambda x, t: curvatures * x, 2000, **options)
+    path = optimize(rule, np.ones(9), lambda x, t: curvatures * x, 2000, **options)
     return (abs(path[1900:2000]).max() / abs(path[900:1000]).max()) ** (1 / 1000)
 
 
@@ -148,7 +150,7 @@ def test_no_parameters_nearby_are_faster_than_the_optimal_ones(parameters, neste
 def test_the_energy_of_the_heavy_ball_falls_by_mu_each_step(curvature):
     """Casorati: x′² − p x x′ + μx² of a recurrence x″ = p x′ − μx is multiplied by μ."""
     lr, mu = POLYAK
-    x = travel("SGD", [1.0], lambda x, t: curvature * x, 60, lr=lr, momentum=mu)[:, 0]
+    x = optimize("SGD", [1.0], lambda x, t: curvature * x, 60, lr=lr, momentum=mu)[:, 0]
     p = 1 + mu - lr * curvature
     assert p**2 < 4 * mu  # the energy is positive: √μ is the rate of each component
     energy = x[1:] ** 2 - p * x[1:] * x[:-1] + mu * x[:-1] ** 2
@@ -158,7 +160,7 @@ def test_the_energy_of_the_heavy_ball_falls_by_mu_each_step(curvature):
 # --- constant gradients ---------------------------------------------------------------------------
 
 T = column(40)
-DISTANCES = [  # travelled in t steps under η = g = 1: sums of geometric series of ratio 3/4
+DISTANCES = [  # covered in t steps under η = g = 1: sums of geometric series of ratio 3/4
     ("SGD", {"momentum": 0.75}, 4 * (T - 3 * (1 - 0.75**T))),
     ("SGD", {"momentum": 0.75, "dampening": 0.5}, 2 * (T - 2 * (1 - 0.75**T))),
     ("SGD", {"momentum": 0.75, "nesterov": True}, 4 * (T - 2.25 * (1 - 0.75**T))),
@@ -171,14 +173,14 @@ DISTANCES = [  # travelled in t steps under η = g = 1: sums of geometric series
 def test_momentum_under_a_constant_gradient_is_a_geometric_series(rule, options, distance):
     """v_t = (1 − βᵗ) g, the recurrence unrolled (Kingma & Ba 2015, section 3)."""
     g = np.array([3.0, -0.2])
-    path = fed(rule, [g] * 40, lr=0.5, **options)
+    path = apply_gradients(rule, [g] * 40, lr=0.5, **options)
     np.testing.assert_allclose(path[1:], -0.5 * distance * g, rtol=1e-12)
 
 
 def test_rmsprop_with_momentum_is_the_heavy_ball_on_normalised_gradients():
     """b ← μb + g/√G, here ±1 each step, sums to the same series (Hinton 2012, lecture 6e)."""
     options = {"alpha": 0.0, "eps": NO_EPS, "momentum": 0.75}
-    path = fed("RMSprop", [[3.0, -0.2]] * 40, lr=0.5, **options)
+    path = apply_gradients("RMSprop", [[3.0, -0.2]] * 40, lr=0.5, **options)
     expected = 0.5 * 4 * (T - 3 * (1 - 0.75**T)) * [-1, 1]
     np.testing.assert_allclose(path[1:], expected, rtol=1e-12)
 
@@ -193,7 +195,7 @@ SIGNED = [("Adam", {}), ("Adam", {"amsgrad": True}), ("AdamW", {"weight_decay": 
 def test_adam_moves_by_the_rate_each_step_under_a_constant_gradient(rule, options, betas, size):
     """m̂ = g and v̂ = g²: with its bias corrected, a mean of equals is one (Kingma & Ba 2015)."""
     g = size * np.array([3.0, -0.2])
-    path = fed(rule, [g] * 30, lr=0.5, betas=betas, eps=NO_EPS, **options)
+    path = apply_gradients(rule, [g] * 30, lr=0.5, betas=betas, eps=NO_EPS, **options)
     np.testing.assert_allclose(path, -0.5 * np.arange(31)[:, None] * np.sign(g), rtol=1e-10)
 
 
@@ -207,13 +209,13 @@ def test_the_first_step_is_the_rate_against_the_sign_for_any_betas(betas, size, 
     rule, options = case
     options = {} if rule == "Lion" else {**options, "eps": NO_EPS}
     g = size * np.array([1.0, -2.5, 0.0])
-    (_, step) = fed(rule, [g], lr=0.5, betas=betas, **options)
+    (_, step) = apply_gradients(rule, [g], lr=0.5, betas=betas, **options)
     np.testing.assert_allclose(step, [-0.5, 0.5, 0], rtol=1e-10)
 
 
 def test_adagrad_slows_down_as_one_over_root_t_under_a_constant_gradient():
     """G_t = t g² (Duchi et al. 2011)."""
-    path = fed("Adagrad", [[3.0, -0.2]] * 40, lr=0.5, eps=NO_EPS)
+    path = apply_gradients("Adagrad", [[3.0, -0.2]] * 40, lr=0.5, eps=NO_EPS)
     np.testing.assert_allclose(np.diff(path, axis=0), 0.5 * T**-0.5 * [[-1, 1]], rtol=1e-12)
 
 
@@ -243,7 +245,7 @@ def test_radam_rectifies_once_the_variance_is_known(beta2, first, rng):
     rectified = [t for t in range(1, 41) if rho(exact, t)[1] > 5]
     assert rectified == ([] if first is None else list(range(first, 41)))
     gradients = rng.uniform(1, 2, size=(40, 3))
-    path = fed("RAdam", gradients, lr=0.5, betas=(0.8, float(beta2)), eps=NO_EPS)
+    path = apply_gradients("RAdam", gradients, lr=0.5, betas=(0.8, float(beta2)), eps=NO_EPS)
     corrected = moving_average(0.8, gradients) / (1 - 0.8**T)
     size = np.sqrt(moving_average(float(beta2), gradients**2) / (1 - float(beta2) ** T))
     for t in range(1, 41):
@@ -254,21 +256,23 @@ def test_radam_rectifies_once_the_variance_is_known(beta2, first, rng):
 
 def test_radam_becomes_adam():
     """r_t rises to 1 (Liu et al. 2020, section 4): under a constant gradient the step is η r_t."""
-    path = fed("RAdam", [[3.0]] * 3000, lr=0.5, betas=(0.9, 0.99), eps=NO_EPS)
-    shares = -np.diff(path[:, 0])[5:] / 0.5
-    assert shares[0] < 0.1
-    assert (np.diff(shares) > -1e-9).all()
-    assert shares[-1] == pytest.approx(1, rel=1e-9)
+    path = apply_gradients("RAdam", [[3.0]] * 3000, lr=0.5, betas=(0.9, 0.99), eps=NO_EPS)
+    ratios = -np.diff(path[:, 0])[5:] / 0.5
+    assert ratios[0] < 0.1
+    assert (np.diff(ratios) > -1e-9).all()
+    assert ratios[-1] == pytest.approx(1, rel=1e-9)
 
 
-@pytest.mark.parametrize(("momentum_decay", "share"), [(1e9, 1.0), (0.0, 0.5)])
+@pytest.mark.parametrize(("momentum_decay", "fraction"), [(1e9, 1.0), (0.0, 0.5)])
 def test_nadam_at_the_ends_of_its_schedule_is_adam_with_nesterov_momentum(
-    momentum_decay, share, rng
+    momentum_decay, fraction, rng
 ):
     """μ = β₁, or β₁/2: ((1 − μ) g/(1 − μᵗ) + μm/(1 − μᵗ⁺¹)) / √v̂ (Dozat 2016, algorithm 2)."""
     beta1, beta2 = betas = 0.8, 0.95
-    gradients, mu = rng.normal(size=(40, 3)), share * beta1
-    path = fed("Nadam", gradients, lr=0.5, betas=betas, momentum_decay=momentum_decay, eps=NO_EPS)
+    gradients, mu = rng.normal(size=(40, 3)), fraction * beta1
+    path = apply_gradients(
+        "Nadam", gradients, lr=0.5, betas=betas, momentum_decay=momentum_decay, eps=NO_EPS
+    )
     now = (1 - mu) * gradients / (1 - mu**T)
     ahead = mu * moving_average(beta1, gradients) / (1 - mu ** (T + 1))
     size = np.sqrt(moving_average(beta2, gradients**2) / (1 - beta2**T))
@@ -278,14 +282,16 @@ def test_nadam_at_the_ends_of_its_schedule_is_adam_with_nesterov_momentum(
 def test_nadam_without_momentum_is_adam_without_momentum(rng):
     """β₁ = 0 leaves nothing to look ahead along (Dozat 2016)."""
     gradients = rng.normal(size=(40, 3))
-    nadam, adam = (fed(rule, gradients, lr=0.5, betas=(0, 0.9)) for rule in ("Nadam", "Adam"))
+    nadam, adam = (
+        apply_gradients(rule, gradients, lr=0.5, betas=(0, 0.9)) for rule in ("Nadam", "Adam")
+    )
     np.testing.assert_allclose(nadam, adam, rtol=1e-12, atol=1e-12)
 
 
 def test_adamax_divides_by_the_discounted_largest_gradient(rng):
     """u_t = max over s ≤ t of β₂ᵗ⁻ˢ (|g_s| + ε) (Kingma & Ba 2015, section 7.1)."""
     gradients, eps = rng.standard_cauchy(size=(60, 5)), 0.25
-    path = fed("Adamax", gradients, lr=0.5, betas=(0.0, 0.9), eps=eps)
+    path = apply_gradients("Adamax", gradients, lr=0.5, betas=(0.0, 0.9), eps=eps)
     denominators = -0.5 * gradients / np.diff(path, axis=0)
     t = np.arange(60)
     discounts = np.tril(0.9 ** abs(t[:, None] - t))
@@ -296,7 +302,7 @@ def test_adamax_divides_by_the_discounted_largest_gradient(rng):
 def test_each_step_of_lion_is_the_rate_in_every_coordinate(rng):
     """Δ = ±η, and 0 where no gradient was (Chen et al. 2023)."""
     gradients = rng.standard_cauchy(size=(200, 6)) * [1e-9, 1e-3, 1, 1e3, 1e9, 0]
-    steps = np.diff(fed("Lion", gradients, lr=0.125), axis=0)
+    steps = np.diff(apply_gradients("Lion", gradients, lr=0.125), axis=0)
     np.testing.assert_array_equal(abs(steps), np.broadcast_to([0.125] * 5 + [0], (200, 6)))
     beta1, beta2 = 0.9, 0.99
     m = np.vstack([np.zeros(6), moving_average(beta2, gradients)[:-1]])
@@ -323,8 +329,8 @@ SCALE_FREE = [
 def test_a_rule_is_invariant_to_the_scale_of_the_loss_in_each_coordinate(rule, options, rng):
     """Diagonal scaling of g leaves Δ alone (Kingma & Ba 2015, 2.1; Duchi et al. 2011; Zeiler)."""
     gradients = rng.normal(size=(60, 4))
-    path = fed(rule, gradients, **options)
-    scaled = fed(rule, gradients * [1e-6, 0.3, 1e3, 1e6], **options)
+    path = apply_gradients(rule, gradients, **options)
+    scaled = apply_gradients(rule, gradients * [1e-6, 0.3, 1e3, 1e6], **options)
     assert path.any(axis=0).all()
     np.testing.assert_allclose(scaled, path, rtol=1e-9, atol=1e-12 * abs(path).max())
 
@@ -333,8 +339,8 @@ def test_a_rule_is_invariant_to_the_scale_of_the_loss_in_each_coordinate(rule, o
 def test_adadeltas_steps_have_the_units_of_the_weights(unit, rng):
     """Weights in units u have gradients 1/u and steps u times as large (Zeiler 2012, 3.2)."""
     gradients, eps = rng.uniform(1, 2, size=(200, 4)), 1e-20
-    path = fed("Adadelta", gradients, eps=eps)
-    other = fed("Adadelta", gradients / unit, eps=eps * unit**2)
+    path = apply_gradients("Adadelta", gradients, eps=eps)
+    other = apply_gradients("Adadelta", gradients / unit, eps=eps * unit**2)
     np.testing.assert_allclose(other, unit * path, rtol=1e-9)
 
 
@@ -343,7 +349,7 @@ def test_the_denominators_of_rmsprop_settle_at_the_second_moment(centered, rng):
     """E G = E g², var G = var g² (1 − α)/(1 + α); centred E (G − ḡ²) = σ² 2α/(1 + α) (AR(1))."""
     alpha, mean, sigma, n = 0.95, 0.7, 1.3, 10_000
     gradients = rng.normal(mean, sigma, size=(400, n))
-    path = fed("RMSprop", gradients, lr=1.0, alpha=alpha, eps=1e-30, centered=centered)
+    path = apply_gradients("RMSprop", gradients, lr=1.0, alpha=alpha, eps=1e-30, centered=centered)
     settled = (gradients[-1] / (path[-2] - path[-1])) ** 2
     expected = sigma**2 * 2 * alpha / (1 + alpha) if centered else mean**2 + sigma**2
     assert abs(settled.mean() - expected) < 5 * settled.std() / math.sqrt(n) < 0.02 * expected
@@ -358,7 +364,7 @@ def test_adam_converges_to_the_worst_point_where_amsgrad_finds_the_best(
     amsgrad, start, end, largest
 ):
     """f_t(x) = Cx every third step, else −x, on [−1, 1] (Reddi et al. 2018, theorem 1)."""
-    path = travel(
+    path = optimize(
         "Adam",
         [start],
         lambda _, t: [largest if t % 3 == 1 else -1.0],
@@ -384,8 +390,8 @@ def test_to_maximise_a_function_is_to_minimise_its_negative(rule, rng):
     """arg max f = arg min −f, bit for bit, and weights decay towards 0 in both."""
     start, target = rng.normal(size=(2, 4))
     options = {"lr": 0.05, "weight_decay": 0.1}
-    up = travel(rule, start, lambda x, t: target - x, 30, maximize=True, **options)
-    down = travel(rule, start, lambda x, t: x - target, 30, **options)
+    up = optimize(rule, start, lambda x, t: target - x, 30, maximize=True, **options)
+    down = optimize(rule, start, lambda x, t: x - target, 30, **options)
     np.testing.assert_array_equal(up, down)
     assert not np.array_equal(up[0], up[-1])
 
@@ -432,7 +438,7 @@ def play(rule, opponent, seed, steps=1600, size=5, **options):
     For convex losses the regret Σ f_t(θ_t) − f_t(u) is at most Σ g_t·(θ_t − u).
     """
     gradient = opponent(np.random.default_rng(seed), steps, size)
-    path = travel(rule, np.zeros(size), gradient, steps, **options)
+    path = optimize(rule, np.zeros(size), gradient, steps, **options)
     return path[:-1], path[-1], np.array([gradient(x, t) for t, x in enumerate(path[:-1], 1)])
 
 
@@ -526,8 +532,8 @@ def test_ftrl_without_regularisation_is_adagrad(warm_start, rng):
     """β = λ₁ = λ₂ = 0: the proximal leader is the adaptive gradient step (McMahan 2011)."""
     start, *gradients = rng.normal(size=(60, 5))
     start = start if warm_start else np.zeros(5)
-    ftrl = fed("FTRL", gradients, start, lr=0.3, beta=0.0, warm_start=warm_start)
-    adagrad = fed("Adagrad", gradients, start, lr=0.3, eps=NO_EPS)
+    ftrl = apply_gradients("FTRL", gradients, start, lr=0.3, beta=0.0, warm_start=warm_start)
+    adagrad = apply_gradients("Adagrad", gradients, start, lr=0.3, eps=NO_EPS)
     np.testing.assert_allclose(ftrl, adagrad, rtol=1e-11, atol=1e-13)
 
 
@@ -554,7 +560,7 @@ def test_averaging_reduces_the_variance_by_the_factor_of_an_autoregression(lr, d
     assert factor < 1
 
 
-# --- schedules and the distance travelled ---------------------------------------------------------
+# --- schedules and the distance covered ---------------------------------------------------------
 
 SCHEDULES = [  # and the sum of their rates over the 60 steps
     (0.5, 30.0),
@@ -575,9 +581,9 @@ STRIDES = [
 
 @pytest.mark.parametrize(("schedule", "total"), SCHEDULES)
 @pytest.mark.parametrize(("rule", "options"), STRIDES)
-def test_the_distance_travelled_is_the_sum_of_the_rates(rule, options, schedule, total):
+def test_the_distance_covered_is_the_sum_of_the_rates(rule, options, schedule, total):
     """Under g = 1 step t + 1 is lr(t): the clock starts at 0, and neither lags nor leads."""
-    path = fed(rule, [[1.0]] * 60, lr=schedule, **options)[:, 0]
+    path = apply_gradients(rule, [[1.0]] * 60, lr=schedule, **options)[:, 0]
     assert -path[-1] == pytest.approx(total, rel=1e-9)
     rates = [schedule(t) if callable(schedule) else schedule for t in range(60)]
     np.testing.assert_allclose(-np.diff(path), rates, rtol=1e-9, atol=1e-12)
@@ -598,9 +604,9 @@ START = np.array([3.0, -0.2, 0.0])
 
 @pytest.mark.parametrize("lr", [0.1, CosineDecay(0.1, 30)])
 @pytest.mark.parametrize(("rule", "options"), DECOUPLED)
-def test_weights_without_gradient_decay_by_one_minus_the_rates_share(rule, options, lr):
+def test_weights_without_gradient_decay_by_one_minus_rate_times_weight_decay(rule, options, lr):
     """θ_t = Π (1 − ηλ) θ₀ (Loshchilov & Hutter 2019, equation 1 and proposition 1)."""
-    path = fed(rule, np.zeros((40, 3)), START, lr=lr, weight_decay=0.7, **options)
+    path = apply_gradients(rule, np.zeros((40, 3)), START, lr=lr, weight_decay=0.7, **options)
     rates = lr(np.arange(40)) if callable(lr) else np.full(40, lr)
     np.testing.assert_allclose(path[1:], np.cumprod(1 - 0.7 * rates)[:, None] * START, rtol=1e-12)
 
@@ -609,5 +615,5 @@ def test_weights_without_gradient_decay_by_one_minus_the_rates_share(rule, optio
 @pytest.mark.parametrize("rule", ["Adam", "Adamax"])
 def test_adam_with_l2_pulls_all_weights_by_the_rate_instead(rule, decay):
     """λθ is divided by its own size: large weights don't decay faster (Loshchilov & Hutter, 3)."""
-    path = fed(rule, np.zeros((1, 3)), START, lr=0.1, weight_decay=decay, eps=NO_EPS)
+    path = apply_gradients(rule, np.zeros((1, 3)), START, lr=0.1, weight_decay=decay, eps=NO_EPS)
     np.testing.assert_allclose(path[1], START - 0.1 * np.sign(START), rtol=1e-12)
