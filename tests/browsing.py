@@ -46,7 +46,7 @@ def tab_and_events(browser):
 
 @pytest.fixture
 def opened(tab_and_events, tmp_path):
-    """A function that opens the page of a walkthrough or a race; messages and requests are errors."""
+    """A function that opens a page from disk; any message, error or request is a failure."""
     tab, events = tab_and_events
     names = itertools.count()
 
