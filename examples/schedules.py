@@ -155,10 +155,10 @@ for name, rate in rates.items():
 # ends far above all others, and the most unseen digits are misread. Where the rate falls, the
 # training loss falls, too; it ends lowest with the cosine decay. The shape of a cool-down matters
 # less than having one. With a constant rate of a tenth of the peak, the training loss ends in
-# between. On unseen digits its loss is as low as with the cosine decay and lower than after a
-# cool-down, though a few more are misread: a low training loss is not the only goal. But this rate
-# must be known, whereas a schedule works from a high peak. A warm-up alone changes little here, as
-# Adam recovers from a bad start; deeper networks, and SGD at a high rate, may not.
+# between. On unseen digits its loss is about as low as with the cosine decay, though a few more are
+# misread. But this rate must be known, whereas a schedule works from a high peak. A warm-up alone
+# changes little here, as Adam recovers from a bad start; deeper networks, and SGD at a high rate,
+# may not.
 
 # %%
 chosen = ("constant", "warm-up, cosine decay", "warm-up, cool-down linear")

@@ -857,9 +857,10 @@ function draw() {
   (in3D ? draw3D : draw2D)();
   drawChart();
   const names = visibleRuns().map(({ name }) => name).join(', ') || 'no optimizer';
-  const view = in3D ? '3-D view, turned by the arrow keys,' : 'Contours';
+  const view = in3D ? '3-D view' : 'Contours';
+  const hint = in3D ? '; the arrow keys rotate it' : '';
   $('surface').setAttribute('aria-label',
-    `${view} of ${surface.name}, with the paths of ${names} up to step ${steps[current]}`);
+    `${view} of ${surface.name}, with the paths of ${names} up to step ${steps[current]}${hint}`);
   $('chart').setAttribute('aria-label',
     `f above its lowest of ${names} over the steps, at step ${steps[current]}`);
 }

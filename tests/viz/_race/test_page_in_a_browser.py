@@ -396,7 +396,9 @@ def test_the_3d_view_rotates_and_keeps_the_step(opened):
     tab.mouse.move(5, 5)
     press(tab, "End")
     assert step_of(tab) == 48
-    assert "three dimensions" in tab.locator("#surface").get_attribute("aria-label")
+    label = tab.locator("#surface").get_attribute("aria-label")
+    assert label.startswith("3-D view of bowl, with the paths of SGD, Momentum, Adam up to step 48")
+    assert label.endswith("; the arrow keys rotate it")
 
 
 def test_the_pointer_finds_points_in_the_3d_view(opened):
