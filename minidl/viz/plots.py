@@ -65,7 +65,7 @@ def plot_schedule(schedule: Schedule, steps: int) -> Axes:
         shade_phases(axes, schedule.phases(), steps - 1, inches=9, size=14)
         title = textwrap.shorten(repr(schedule), 300, placeholder=" …")
         axes.set(xlabel="step t", ylabel="learning rate η", title=textwrap.fill(title, 60))
-        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # leaves room for the names of the phases
+        axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # space for the names of the phases
         axes.margins(x=0)
         _fix_tick_size(axes)
     return axes
@@ -180,7 +180,7 @@ def _fix_tick_size(axes: Axes) -> None:
 
 
 def finish_layout(figure: Figure) -> None:
-    """Lay the figure out twice, as the positions of the axes and their ticks depend on each other."""
+    """Lay the figure out twice, as the positions of axes and their ticks depend on each other."""
     for _ in range(2):
         figure.draw_without_rendering()
 

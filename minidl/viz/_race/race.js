@@ -341,7 +341,7 @@ function planePosition(run, k) { // on the canvas, or null
   return point.some(Number.isNaN) ? null : plane.project(limited(point));
 }
 
-// The part of a line from a point inside the box that is inside the box.
+// The part inside the box of a line that starts inside it.
 const visiblePart = (from, to) => clipLine(from, to, plane.box) ?? [from, from];
 
 function drawBackground(g) {

@@ -2,7 +2,7 @@
 
 The optimizers are those of `minidl.optim` and step through their kernels; gradients come from
 minidl's autograd. Rules are element-wise, so all optimizers are evaluated at once, and an
-optimizer holds the points from all starts in one parameter.
+optimizer has the points from all starts in one parameter.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Rate = float | Schedule
 
 
 class Race(RaceRecord):
-    """A finished race: one run per optimizer in `runs`, and ways to look at them.
+    """A finished race: one run per optimizer in `runs`, and methods to show them.
 
     surface  the Surface              steps   how many each optimizer took
     runs     list of Run              starts  (starts, 2)
@@ -131,7 +131,7 @@ def race(
     start       a point (x, y), a list of points, or a number of points to draw at random from the
                 domain; by default the surface's own
     lr          a rate or schedule for all optimizers, or a dict {label: rate or schedule}; an
-                optimizer that is given none uses its own default
+                optimizer without one uses its default
     tune        try `budget` (25) constant rates from 0.0001 to 10 for each optimizer, in equal
                 ratios and rounded to two digits, from the same starts, and race with the best: the
                 most starts that arrive, then the lowest median number of steps, then the lowest

@@ -1,4 +1,4 @@
-"""The data of a race and what it says about itself, for its table, page, picture and film."""
+"""The data of a race, with descriptions and styles, for its table, page, picture and film."""
 
 from __future__ import annotations
 

@@ -78,8 +78,9 @@ def judge(
 
 
 def _tail(theta: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the last points of each run: whether a circle of that radius holds them, the length of
-    the path through them, and their progress, twice the distance between the means of the halves.
+    """For the last points of each run: whether a circle of that radius contains them, the length
+    of the path through them, and their progress, twice the distance between the means of their
+    halves.
     """
     last = theta[..., -max(MIN_TAIL, theta.shape[-1] // TAIL) :]
     centre = (last.max(-1) + last.min(-1)) / 2

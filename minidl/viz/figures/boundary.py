@@ -103,7 +103,7 @@ def decision_boundary(
     data: Any = "moons",
     *,
     hidden: Sequence[int] = (16, 16),
-    activation: str = "tanh",
+    activation: nn.Activation = "tanh",
     optimizer: Callable[..., Any] = optim.Adam,
     lr: Any = 0.02,
     steps: int = 300,
@@ -193,7 +193,7 @@ def train(
     grid: tuple[np.ndarray, np.ndarray],
     *,
     hidden: Sequence[int],
-    activation: str,
+    activation: nn.Activation,
     optimizer: Callable[..., Any],
     lr: Any,
     steps: int,
@@ -258,7 +258,7 @@ def _boundaries(across: np.ndarray, up: np.ndarray, probabilities: np.ndarray) -
 
 
 def _points(owner: str, data: Any, seed: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The named points, or the given ones after a check."""
+    """The points and classes: the named ones, or those in `data` after a check."""
     if isinstance(data, str):
         return SHAPES[_checks.choice(owner, "data", data, SHAPES)](rng=seed)
     if not isinstance(data, tuple | list) or len(data) != 2:

@@ -64,8 +64,8 @@ def learning_rates(
     with style.context(), np.errstate(over="ignore", invalid="ignore"):
         figure = plt.figure()
         panels = [f"rate {i}" for i in range(len(chosen))]
-        rows = [panels, ["ends"] * len(panels)]
-        axes = figure.subplot_mosaic(rows, height_ratios=(1, 1.15))  # type: ignore[arg-type]
+        rows: list[Any] = [panels, ["ends"] * len(panels)]
+        axes = figure.subplot_mosaic(rows, height_ratios=(1, 1.15))
         ends = axes["ends"]
         _draw_ends(ends, chosen, curvature, steps, lambda rate: loss(run(rate)[-1]))
         for panel, rate in zip(panels, chosen, strict=True):
