@@ -108,7 +108,8 @@ def reset_copy(schedule: Any) -> tuple[Any, list[ReduceOnPlateau]]:
     copied = copy.deepcopy(schedule)
     found = list(plateaus(copied))
     for plateau in found:
-        plateau.memory.update(dataclasses.replace(plateau).memory)
+        initial = dataclasses.replace(plateau)  # memory is not an argument, so it starts again
+        object.__setattr__(plateau, "memory", initial.memory)  # the dataclass is frozen
     return copied, found
 
 
