@@ -151,14 +151,14 @@ for name, rate in rates.items():
     print(f"{name:35} {training:13.4f} {unseen:22.3f} {right:6.1%}")
 
 # %% [markdown]
-# If the rate stays at its peak, with or without a warm-up, the training loss keeps fluctuating: it
-# ends far above all others, and the most unseen digits are misread. Where the rate falls, the
-# training loss falls, too; it ends lowest with the cosine decay. The shape of a cool-down matters
-# less than having one. With a constant rate of a tenth of the peak, the training loss ends in
-# between. On unseen digits its loss is about as low as with the cosine decay, though a few more are
-# misread. But this rate must be known, whereas a schedule works from a high peak. A warm-up alone
-# changes little here, as Adam recovers from a bad start; deeper networks, and SGD at a high rate,
-# may not.
+# At the peak rate to the end, with a warm-up or without, training goes on rattling: its loss ends
+# far above all others', and the most unseen digits are misread. Where the rate falls, the training
+# loss falls with it, and ends lowest of all under the cosine decay; the shape of a cool-down
+# matters less than having one. A tenth of the peak rate, constant, ends with a training loss in
+# between. On unseen digits its loss is as low as under the cosine decay and lower than after a
+# cool-down, though a few more are misread: a lower training loss is not all. But one has to know
+# that rate, and a schedule finds its way down from the peak. A warm-up alone changes little here,
+# where Adam recovers from a bad start; deeper networks and plain SGD at a high rate may not.
 
 # %%
 chosen = ("constant", "warm-up, cosine decay", "warm-up, cool-down linear")
