@@ -1,13 +1,14 @@
-"""Where a network changes its mind: hidden units bend a line until it fits between two moons.
+"""A lesson on the decision boundary: hidden units bend a line until it separates two moons.
 
-Run it with `python examples/decision_boundary.py`, or cell by cell in an editor that knows `# %%`.
+Run it with `python examples/decision_boundary.py`, or cell by cell in an editor that supports
+`# %%`.
 """
 
 # %% [markdown]
 # # The decision boundary
 #
-# Points of two kinds lie in the plane, and a network is to tell which kind a new point is. It
-# gives a score to each kind; where the two are equal runs the boundary.
+# Points of two classes lie in the plane, and a network must predict the class of a new point. It
+# computes a score for each class; the boundary is where the two scores are equal.
 
 # %%
 import argparse
@@ -20,14 +21,16 @@ import numpy as np
 import minidl as dl
 
 parser = argparse.ArgumentParser(
-    description="Tell two moons apart, with more and more hidden units, and watch it happen."
+    description="Separate two moons with more and more hidden units, and watch the boundary."
 )
 parser.add_argument(
     "--figure", default="decision_boundary.gif", help="the animation (default: %(default)s)"
 )
 parser.add_argument("--data", choices=("moons", "spirals"), default="moons", help="the points")
 parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-parser.add_argument("--frames", type=int, default=36, help="at most (default: %(default)s)")
+parser.add_argument(
+    "--frames", type=int, default=36, help="the largest number (default: %(default)s)"
+)
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 path = Path(arguments.figure)
 if not path.parent.is_dir():
@@ -48,13 +51,13 @@ except ModuleNotFoundError as error:
 points = boundary.SHAPES[arguments.data]
 x, y = points(200, rng=arguments.seed)
 x_new, y_new = points(1000, rng=arguments.seed + 1)
-print(f"{len(x)} points to learn from, {len(x_new)} new ones to test with")
+print(f"{len(x)} points for training, {len(x_new)} new points for testing")
 
 # %% [markdown]
-# ## Why one line is not enough
+# ## Why a straight line is not enough
 #
 # Without a hidden layer a score is a · x₁ + b · x₂ + c. Two such scores are equal on a straight
-# line, and no straight line runs between two moons, however long we train.
+# line, and no straight line separates two moons, however long we train.
 
 
 # %%
@@ -67,7 +70,7 @@ def train(*hidden):
 
 
 def right(model, x, y):
-    """The share of the points that the model tells right."""
+    """The fraction of the points that the model classifies correctly."""
     with dl.no_grad():
         return np.mean(model(x).numpy().argmax(axis=1) == y)
 
@@ -81,10 +84,10 @@ print(f"{right(line, x, y):.1%} of the points are on their side of it")
 # %% [markdown]
 # ## What hidden units do
 #
-# Each hidden unit draws a line of its own, softly: tanh goes from −1 on one side to 1 on the
-# other. The output adds them up, so that each unit can put one more bend into the boundary. A few
-# bends are enough for the moons, but with units to spare they are found sooner. The spirals need
-# many more, and a second layer, which bends what is already bent.
+# Each hidden unit draws a soft line of its own: tanh goes from −1 on one side of it to 1 on the
+# other. The output adds the units up, so that each of them can add a bend to the boundary. A few
+# bends are enough for the moons, but with more units they are found sooner. The spirals need many
+# more bends, and a second layer, which bends the lines of the first.
 
 # %%
 print("\nhidden units   parameters   right   right of the new points")
@@ -95,11 +98,11 @@ for hidden in ((), (1,), (2,), (4,), (8,), (16,), (16, 16)):
     print(f"{units:12} {size:12d} {right(model, x, y):7.1%} {right(model, x_new, y_new):25.1%}")
 
 # %% [markdown]
-# ## Watch it grow
+# ## The boundary during training
 #
-# The darker the tint, the surer the network; the line is where it can't decide. At first it is
-# almost straight. Then bends grow where points are still on the wrong side, and in the end the
-# network is sure nearly everywhere, even where it has never seen a point.
+# The tint is darker where the network is more certain; on the line both classes are equally likely.
+# At first the line is almost straight. Then it bends where points are on the wrong side. In the end
+# the network is certain nearly everywhere, even where it has never seen a point.
 
 # %%
 animation = boundary.decision_boundary(

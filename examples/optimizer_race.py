@@ -1,14 +1,15 @@
-"""Optimizers race over hills and valleys: what each part of a rule is good for.
+"""A lesson on the parts of update rules: optimizers race on surfaces of two parameters.
 
-Run it with `python examples/optimizer_race.py`, or cell by cell in an editor that knows `# %%`.
+Run it with `python examples/optimizer_race.py`, or cell by cell in an editor that supports `# %%`.
 """
 
 # %% [markdown]
 # # A race of optimizers
 #
-# A network's loss has thousands of weights, and nobody can see it. A function of two numbers can
-# be seen: a landscape with valleys, ridges and pits. The rules of minidl take their steps on it
-# just as in a network, so one can watch what momentum, a rate for each weight, or noise do.
+# The loss of a network is a function of thousands of weights, which cannot be plotted. A function
+# of two numbers can: it is a surface with valleys, ridges and minima. The rules of minidl take the
+# same steps on it as in a network, so we can watch the effect of momentum, of a rate for each
+# weight, and of noise.
 
 # %%
 import argparse
@@ -18,9 +19,11 @@ from pathlib import Path
 
 import minidl as dl
 
-parser = argparse.ArgumentParser(description="Race optimizers over landscapes of two parameters.")
-parser.add_argument("--out", default=".", help="the folder for picture and page (default: here)")
-parser.add_argument("--film", action="store_true", help="write race.gif, too; takes some seconds")
+parser = argparse.ArgumentParser(description="Race optimizers on surfaces of two parameters.")
+parser.add_argument(
+    "--out", default=".", help="the folder for the picture and the page (default: here)"
+)
+parser.add_argument("--film", action="store_true", help="also write race.gif; takes some seconds")
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 out = Path(arguments.out)
 if not out.is_dir():
@@ -29,46 +32,45 @@ if not out.is_dir():
 NAMES = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL"]
 
 # %% [markdown]
-# ## One rate for all is unfair
+# ## The same rate for all is unfair
 #
 # The ravine is f = (x² + 40 y²) / 2: forty times as steep across as along. Gradient descent
-# diverges across as soon as η > 2 / 40 = 0.05, so along the ravine it has to crawl. Rules that
-# divide by the size of the gradients see the same bowl whichever way it is stretched, but how far
-# a step goes is then up to the rate, which is small here for Adagrad, Adadelta and FTRL.
+# diverges across the ravine if η > 2 / 40 = 0.05, so it is slow along it. Rules that divide by the
+# size of the gradients do not depend on how the ravine is stretched. The length of their steps
+# depends on the rate alone, and this rate is too small for Adagrad, Adadelta and FTRL.
 
 # %%
 print(dl.viz.race("ravine", NAMES, steps=200, lr=0.04).table(), "\n")
 
 # %% [markdown]
-# A little above the threshold gradient descent is lost. Momentum averages the gradients across
-# away, and stays.
+# Slightly above the threshold gradient descent diverges. Momentum averages out the gradients across
+# the ravine, and converges.
 
 # %%
 print(dl.viz.race("ravine", ["SGD", "Momentum", "NAG"], steps=200, lr=0.051).table(), "\n")
 
 # %% [markdown]
-# ## To each the best of 25 rates
+# ## The best of 25 rates for each
 #
 # `tune=True` tries 25 rates from 0.0001 to 10 for each rule, and races with the one that arrives
-# first. That is what a benchmark should do, and what the figure of a paper should tell.
+# first. A fair benchmark does this, and states it.
 
 # %%
 race = dl.viz.race("beale", NAMES, steps=150, tune=True)
 print(race.table(), "\n")
 race.plot(out / "race.png")
 race.save(out / "race.html")
-print(f"{out / 'race.png'} shows it, and {out / 'race.html'} plays it in a browser.\n")
+print(f"{out / 'race.png'} is the picture, {out / 'race.html'} the page for a browser.\n")
 if arguments.film:
     race.animate(out / "race.gif")
 
 # %% [markdown]
 # ## A saddle
 #
-# At a saddle the gradient is 0, though it is no minimum. Exactly on the ridge every rule is
-# stuck: the gradient across is 0, and no rule makes something of nothing. A little beside it,
-# plain descent leaves slowly, in proportion to how far it is off; rules that divide by the
-# gradient's size do not mind how small it is. And noise, as from mini-batches, pushes all of them
-# off.
+# At a saddle the gradient is 0, though it is not a minimum. Exactly on the ridge every rule gets
+# stuck, as the gradient across the ridge is 0. Slightly beside it, gradient descent leaves slowly,
+# as its steps are proportional to the small gradient; rules that divide by the size of the gradient
+# leave quickly. Noise, as from mini-batches, pushes all of them off the ridge.
 
 # %%
 for start, noise in (((-1.5, 0.0), 0.0), ((-1.5, 1e-6), 0.0), ((-1.5, 0.0), 0.05)):
@@ -78,9 +80,9 @@ for start, noise in (((-1.5, 0.0), 0.0), ((-1.5, 1e-6), 0.0), ((-1.5, 0.0), 0.05
 # %% [markdown]
 # ## Two wells
 #
-# From the right, the local minimum at x = 1 lies on the way to the global one at x = −1. With a
-# small rate descent ends in the first well. Momentum may have the speed to roll through, and on
-# average over two hundred starts that shows.
+# From the right, the local minimum at x = 1 is on the way to the global one at x = −1. With a small
+# rate gradient descent ends in the first well. Momentum can be fast enough to roll through it; over
+# two hundred starts it ends more often in the global minimum.
 
 # %%
 rules = {
@@ -95,9 +97,9 @@ print(dl.viz.race("two-wells", rules, steps=400, start=200, lr=0.05).table(), "\
 # %% [markdown]
 # ## Noise and a schedule
 #
-# With noise in the gradients a large constant rate never settles: the run jitters around the
-# minimum. A small one would settle, but is slow to get there. A schedule begins large and ends
-# small.
+# With noisy gradients a run with a large constant rate never settles: it jitters around the
+# minimum. With a small rate it would settle, but it is slow. A schedule begins with a large rate
+# and ends with a small one.
 
 # %%
 rates = {
@@ -111,10 +113,10 @@ print(dl.viz.race("bowl", dict.fromkeys(rates, dl.optim.SGD), lr=rates, **noisy)
 # %% [markdown]
 # ## Your own function
 #
-# Any function of two tensors will do, and its minimum is searched for if you don't give it. On this
-# one, a bowl with ripples, each rule ends in the pit that is nearest, wherever it begins: out of
-# two hundred random starts about one in ten is in the right one. That is why training begins more
-# than once.
+# Any function of two tensors can be a surface, and its minima are searched for if you don't pass
+# them. On this one, a bowl with ripples, each rule ends in a close local minimum: of two hundred
+# random starts, about one in ten ends in the global one. This is a reason to train from several
+# initial weights.
 
 
 # %%

@@ -1,14 +1,14 @@
-"""Learning-rate schedules: warm-up, decay and cool-down, and what they do to the loss.
+"""A lesson on learning-rate schedules: warm-up, decay and cool-down, and their effect on the loss.
 
-Run it with `python examples/schedules.py`, or cell by cell in an editor that knows `# %%`.
+Run it with `python examples/schedules.py`, or cell by cell in an editor that supports `# %%`.
 """
 
 # %% [markdown]
-# # How fast to learn, and when
+# # Learning-rate schedules
 #
-# The learning rate says how far each step goes. Far steps cover the distance, but never settle;
-# small ones settle, but take for ever. A schedule does both: it is the rate as a function of the
-# step t = 0, 1, 2, …
+# The learning rate sets the length of each step. Large steps cover the distance, but never settle;
+# small steps settle, but take too long. A schedule combines both: it is the rate as a function of
+# the step t = 0, 1, 2, …
 
 # %%
 import argparse
@@ -20,10 +20,10 @@ import numpy as np
 import minidl as dl
 
 parser = argparse.ArgumentParser(
-    description="See what warm-up, decay and cool-down of the learning rate do to the loss."
+    description="Show the effect of warm-up, decay and cool-down of the learning rate on the loss."
 )
 for option, default, what in (
-    ("--figure", "schedules.png", "the rates, and the losses under them"),
+    ("--figure", "schedules.png", "the rates, and the losses below them"),
     ("--shapes", "shapes.png", "warm-up and cool-down in three shapes"),
     ("--plot", "schedule.png", "one schedule"),
 ):
@@ -51,8 +51,8 @@ except ModuleNotFoundError as error:
 # %% [markdown]
 # ## A schedule is a function
 #
-# It has no memory: ask it for any step, in any order, or for many at once. This one decays along
-# half a cosine, from 0.03 to 0 within a thousand steps.
+# It has no state: it can be called with any step, in any order, or with an array of steps. This one
+# decays along half a cosine, from 0.03 to 0 within a thousand steps.
 
 # %%
 decay = dl.schedulers.CosineDecay(0.03, steps=1000)
@@ -63,15 +63,15 @@ for t in (0, 250, 500, 750, 1000):
 # %% [markdown]
 # ## Warm-up
 #
-# At the start the weights are random, and the first gradients say little about where to go. A
-# warm-up raises the rate from 0 to its peak, so that the first steps do no harm. It goes around
-# any other schedule, which starts when the warm-up is over.
+# At the start the weights are random, and the first gradients say little about the direction to
+# the minimum. A warm-up raises the rate from 0 to its peak, so that the first steps do no harm. It
+# wraps any other schedule, which starts when the warm-up is over.
 #
 # ## Cool-down
 #
-# Near the minimum, steps of one size jump from one side of the valley to the other. A cool-down
-# lowers the rate, so that the weights come to rest. Until then the rate may stay at its peak, and
-# the end can be decided late: a training that has not begun its cool-down can always go on.
+# Near the minimum, steps of constant length jump from one side of the valley to the other. A
+# cool-down lowers the rate, so that the weights settle. Until then the rate may stay at its peak,
+# so the length of a training need not be known at its start.
 
 # %%
 schedule = dl.schedulers.CoolDown(dl.schedulers.WarmUp(0.03, steps=100), at=750, steps=250)
@@ -82,7 +82,7 @@ assert schedule == dl.schedulers.warmup_stable_decay(0.03, warmup=100, stable=65
 
 
 def save(figure, path):
-    """Write a figure, or end with a line that says why it can't be."""
+    """Write a figure, or exit with the reason why it can't be written."""
     try:
         plots.save(figure, path)
     except OSError as error:
@@ -93,18 +93,18 @@ save(schedule.plot(1100).figure, arguments.plot)
 save(warm_up_and_cool_down(peak=0.03), arguments.shapes)
 
 # %% [markdown]
-# ## What they do to the loss
+# ## The effect on the loss
 #
-# A small network learns to read digits of 8 × 8 pixels. Each schedule gets the same samples, the
-# same weights to start from and the same number of steps; only the rate differs. `lr=` of every
-# optimizer takes a number or a schedule.
+# A small network learns to read digits of 8 × 8 pixels. The trainings differ in the rate only: all
+# use the same samples, initial weights and number of steps. `lr=` of every optimizer takes a number
+# or a schedule.
 
 # %%
 EPOCHS, BATCH, PEAK = 12, 16, 0.03
 
 
 def train(rate, seed):
-    """Train with a rate; what was recorded, and the share of unseen digits that are read right."""
+    """Train with a rate; returns the History, and the accuracy on unseen digits."""
     training, unseen = split(*data, seed=seed)
     model = dl.nn.MLP([64, 32, 32, 10], rng=seed)
     history = dl.fit(
@@ -117,13 +117,13 @@ def train(rate, seed):
         progress=False,
     )
     with dl.no_grad():
-        guesses = model(unseen[0]).numpy().argmax(axis=1)
-    return history, np.mean(guesses == unseen[1])
+        predicted = model(unseen[0]).numpy().argmax(axis=1)
+    return history, np.mean(predicted == unseen[1])
 
 
 steps = EPOCHS * len(dl.data.DataLoader(*split(*data)[0], BATCH))
 up, down = steps // 10, steps // 4
-flat = steps - up - down
+stable = steps - up - down
 rates = {
     "constant": PEAK,
     "constant, a tenth": PEAK / 10,
@@ -133,7 +133,7 @@ rates = {
     ),
 } | {
     f"warm-up, cool-down {shape}": dl.schedulers.warmup_stable_decay(
-        PEAK, up, flat, down, shape=shape
+        PEAK, up, stable, down, shape=shape
     )
     for shape in ("linear", "cosine", "one_minus_sqrt")
 }  # fmt: skip
@@ -145,7 +145,8 @@ for name, rate in rates.items():
     runs = [train(rate, seed) for seed in range(arguments.seeds)]
     first[name] = runs[0][0]
     training, unseen, right = np.median(
-        [(history.loss[-1], history.validation[-1], share) for history, share in runs], axis=0
+        [(history.loss[-1], history.validation[-1], accuracy) for history, accuracy in runs],
+        axis=0,
     )
     print(f"{name:35} {training:13.4f} {unseen:22.3f} {right:6.1%}")
 

@@ -1,4 +1,4 @@
-"""Pages in a headless Chromium, all in one tab: to make one takes longer than most tests."""
+"""Fixtures for pages in a headless Chromium; all share one tab, as opening a tab is slow."""
 
 import itertools
 import shutil
@@ -7,17 +7,17 @@ import pytest
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-FORGET = "try { localStorage.clear(); } catch { /* there is none in a frame */ }"
+CLEAR_STORAGE = "try { localStorage.clear(); } catch { /* there is none in a frame */ }"
 
 
 def pytest_ignore_collect(collection_path):
-    without = not BROWSER and collection_path.match("test_*_in_a_browser.py")
-    return True if without else None
+    skipped = not BROWSER and collection_path.match("test_*_in_a_browser.py")
+    return True if skipped else None
 
 
 def pytest_report_header():
-    without = "none, so tests/test_*_in_a_browser.py are left out: install Chromium"
-    return f"browser: {BROWSER or without}"
+    missing = "none, so test_*_in_a_browser.py are skipped: install Chromium"
+    return f"browser: {BROWSER or missing}"
 
 
 @pytest.fixture(scope="session")
@@ -32,22 +32,22 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def listened(browser):
-    """A tab that remembers nothing from page to page, and what it complained about."""
-    tab, complaints = browser.new_page(), []
+def tab_and_events(browser):
+    """A tab that stores nothing between pages, and a list of its messages, errors and requests."""
+    tab, events = browser.new_page(), []
     tab.clock.install()
-    tab.add_init_script(FORGET)
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("dialog", lambda dialog: complaints.append(dialog.message))
-    tab.on("request", lambda request: complaints.append(request.url))
-    return tab, complaints
+    tab.add_init_script(CLEAR_STORAGE)
+    tab.on("console", lambda message: events.append(message.text))
+    tab.on("pageerror", lambda error: events.append(str(error)))
+    tab.on("dialog", lambda dialog: events.append(dialog.message))
+    tab.on("request", lambda request: events.append(request.url))
+    return tab, events
 
 
 @pytest.fixture
-def opened(listened, tmp_path):
-    """A function that opens a walkthrough or a race from disk; any complaint is an error."""
-    tab, complaints = listened
+def opened(tab_and_events, tmp_path):
+    """A function that opens a page from disk; any message, error or request is a failure."""
+    tab, events = tab_and_events
     names = itertools.count()
 
     def open_page(shown, at="", size=DESKTOP, colours="light", motion="no-preference", **options):
@@ -58,17 +58,17 @@ def opened(listened, tmp_path):
         tab.emulate_media(media="screen", color_scheme=colours, reduced_motion=motion)
         tab.mouse.move(0, 0)
         tab.goto(path.as_uri() + at)
-        complaints.remove(path.as_uri())  # all that it may ask for is itself
+        events.remove(path.as_uri())  # the only request allowed
         return tab
 
-    complaints.clear()
+    events.clear()
     yield open_page
-    assert complaints == []
+    assert events == []
 
 
 @pytest.fixture
 def opened_without_scripts(browser, tmp_path):
-    """The same, where scripts are forbidden."""
+    """The same with scripts disabled."""
     with browser.new_context(java_script_enabled=False, viewport=DESKTOP) as context:
 
         def open_page(shown):
@@ -81,6 +81,6 @@ def opened_without_scripts(browser, tmp_path):
 
 
 def press(tab, key, times=1):
-    """Press a key, so many times."""
+    """Press a key one or more times."""
     for _ in range(times):
         tab.keyboard.press(key)

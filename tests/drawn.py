@@ -1,28 +1,34 @@
-"""What the tests of pictures ask of a Matplotlib figure."""
+"""What the tests of pictures read from a Matplotlib figure."""
 
 import itertools
 
+import numpy as np
 import pytest
 from matplotlib.text import Text
 
 
+def line_points(axes, index=0):
+    """The points of one line of the axes, (n, 2)."""
+    return np.transpose(axes.get_lines()[index].get_data())
+
+
 def drawn_texts(figure):
-    """The texts that are drawn, with their boxes in pixels."""
-    seen = {}
+    """The texts that are drawn, {text: its box in pixels}."""
+    boxes = {}
 
     def draw(text, renderer):
-        seen[text] = text.get_window_extent()
+        boxes[text] = text.get_window_extent()
         original(text, renderer)
 
     original = Text.draw
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Text, "draw", draw)
         figure.canvas.draw()
-    return {t: box for t, box in seen.items() if t.get_visible() and t.get_text().strip()}
+    return {t: box for t, box in boxes.items() if t.get_visible() and t.get_text().strip()}
 
 
 def check_texts(figure):
-    """No text lies on another, and none leaves the figure; returns them."""
+    """Assert that texts do not overlap and are inside the figure; returns them."""
     texts = drawn_texts(figure)
     whole = figure.bbox.padded(1)
     for text, box in texts.items():
@@ -34,7 +40,7 @@ def check_texts(figure):
 
 
 def listed(axes):
-    """What the list beside a race says: {name: (rate, how it ended)}, from top to bottom."""
+    """The table beside a race, {name: (rate, outcome)}, from top to bottom."""
     rows = {}
     for text in axes.figure.axes[1].texts:
         x, y = text.get_position()
@@ -45,6 +51,6 @@ def listed(axes):
 
 
 def tracks(axes):
-    """The ring at the start, and for each run (path, head)."""
+    """The ring at the start, and for each run (path, marker at its end)."""
     ring, *lines = [line for line in axes.get_lines() if line.get_label() != "goal"]
     return ring, list(zip(lines[::2], lines[1::2], strict=True))

@@ -1,10 +1,27 @@
-"""Races, pictures and pages. Races need NumPy alone, pictures and pages pip install 'minidl[viz]'.
+"""Races, pictures and pages, for learners and teachers.
 
-`surfaces`, `racing` and `verdicts` compute; `plots`, `film` and `figures` draw with Matplotlib;
-`page` and `race_page` make pages with Jinja2.
+Importing this and racing needs NumPy alone. Pictures need Matplotlib and pages Jinja2:
+pip install 'minidl[viz]'. `figures`, the gallery, is imported on first use.
 """
 
-from minidl.viz._race.racing import ARTICLE, Race, Run, race
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from minidl.viz._race.racing import ARTICLE, Race, race
+from minidl.viz._race.record import Run
 from minidl.viz._race.surfaces import SURFACES, Surface
 
+if TYPE_CHECKING:
+    from minidl.viz import figures as figures
+
 __all__ = ["ARTICLE", "SURFACES", "Race", "Run", "Surface", "race"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "figures":
+        return importlib.import_module("minidl.viz.figures")
+    raise AttributeError(f"module 'minidl.viz' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "figures"]

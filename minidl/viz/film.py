@@ -1,4 +1,7 @@
-"""Animations: a race as a film, and the writing of films. They need Matplotlib."""
+"""Animations of races behind `Race.animate`, and the writing of any animation to a file.
+
+They need Matplotlib: pip install 'minidl[viz]'.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import io
 import itertools
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,12 @@ import numpy as np
 from minidl import _checks, _files
 from minidl._format import number
 from minidl.viz import plots, style
+from minidl.viz._race.record import RaceRecord
 from minidl.viz.style import COLOURS
 
 try:
     from matplotlib import animation
+    from matplotlib.artist import Artist
     from matplotlib.colors import to_rgb
     from PIL import Image
 except ModuleNotFoundError as error:
@@ -25,24 +31,25 @@ except ModuleNotFoundError as error:
         "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
     ) from error
 
-EASE = 1.5  # > 1: the pictures of a race lie closer together at the start, where more happens
-REST = 1.5  # seconds that the last picture stays
-COMMON, ALIKE = 100, 12  # colours beside those of `style`; the difference within which two are one
+EASE = 1.5  # > 1: frames are closer together at the beginning of a race, where more happens
+REST = 1.5  # seconds that a GIF shows its last frame
+EXTRA_COLOURS = 100  # of a GIF's palette, besides those of `style`
+SAME_COLOUR = 12  # two colours are the same if no channel differs by more, of 255
 
 
-class _Gif(animation.AbstractMovieWriter):
-    """A GIF of few colours, in which each picture stores what changed."""
+class _GifWriter(animation.AbstractMovieWriter):
+    """Writes a GIF with a small palette, in which each frame stores only what changed."""
 
     def setup(self, fig: Any, outfile: Any, dpi: float | None = None) -> None:
         super().setup(fig, outfile, dpi)
-        self.pictures: list[Image.Image] = []
+        self.images: list[Image.Image] = []
 
     @contextlib.contextmanager
-    def saving(self, *given: Any, **options: Any) -> Iterator[Any]:
-        """As Matplotlib's, but that a film that fails on the way is not written."""
-        self.setup(*given, **options)
+    def saving(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+        """As in Matplotlib, except that nothing is written if drawing a frame fails."""
+        self.setup(*arguments, **options)
         canvas: Any = self.fig.canvas
-        canvas.draw_idle = lambda: None  # each picture is drawn as it is written, not before, too
+        canvas.draw_idle = lambda: None  # grab_frame draws each frame, so drawing before is wasted
         try:
             yield self
         finally:
@@ -52,50 +59,55 @@ class _Gif(animation.AbstractMovieWriter):
     def grab_frame(self, **options: Any) -> None:
         buffer = io.BytesIO()
         self.fig.savefig(buffer, format="rgba", dpi=self.dpi)
-        whole = Image.frombuffer("RGBA", self.frame_size, buffer.getvalue(), "raw", "RGBA", 0, 1)
-        self.pictures.append(whole.convert("RGB"))
+        image = Image.frombuffer("RGBA", self.frame_size, buffer.getvalue(), "raw", "RGBA", 0, 1)
+        self.images.append(image.convert("RGB"))
 
     def finish(self) -> None:
-        own = np.rint([255 * np.array(to_rgb(c)) for c in ("white", *COLOURS.values())])
-        some = [np.array(picture) for picture in self.pictures[:: len(self.pictures) // 4 or 1]]
-        mixed = Image.fromarray(np.concatenate(some)).quantize(COMMON)
-        common = np.array(mixed.getpalette()).reshape(-1, 3)
-        apart = np.abs(common[:, None] - own).max(-1).min(-1) > ALIKE
-        colours = np.concatenate([own, common[apart]]).astype(int).ravel().tolist()
+        colours = self._colours()
         palette = Image.new("P", (1, 1))
         palette.putpalette(colours)
         frames = [
-            np.array(picture.quantize(palette=palette, dither=Image.Dither.NONE))
-            for picture in self.pictures
+            np.array(image.quantize(palette=palette, dither=Image.Dither.NONE))
+            for image in self.images
         ]
-        clear = len(colours) // 3  # the number of a colour that leaves what is there
-        changed = [
-            np.where(before == after, np.uint8(clear), after)
+        unchanged = len(colours) // 3  # the index of the transparent colour
+        changes = [
+            np.where(before == after, np.uint8(unchanged), after)
             for before, after in itertools.pairwise(frames)
         ]
-        first, *others = (Image.fromarray(frame) for frame in (frames[0], *changed))
+        first, *others = (Image.fromarray(frame) for frame in (frames[0], *changes))
         for frame in (first, *others):
             frame.putpalette([*colours, 0, 0, 0])
-        pace = max(20, 10 * round(100 / self.fps))  # in hundredths; players slow down faster ones
+        pace = max(20, 10 * round(100 / self.fps))  # in ms; players slow down faster GIFs
         first.save(
             self.outfile,
             save_all=True,
             append_images=others,
             duration=[*[pace] * len(others), round(1000 * REST)],
             loop=0,
-            transparency=clear,
+            transparency=unchanged,
             disposal=1,
             optimize=False,
         )
 
+    def _colours(self) -> list[int]:
+        """The palette, red, green and blue in turn: white, those of `style`, the most frequent."""
+        own = np.rint([255 * np.array(to_rgb(c)) for c in ("white", *COLOURS.values())])
+        sample = [np.array(image) for image in self.images[:: len(self.images) // 4 or 1]]
+        quantized = Image.fromarray(np.concatenate(sample)).quantize(EXTRA_COLOURS)
+        frequent = np.array(quantized.getpalette()).reshape(-1, 3)
+        distinct = np.abs(frequent[:, None] - own).max(-1).min(-1) > SAME_COLOUR
+        colours = np.concatenate([own, frequent[distinct]]).astype(int)
+        return [int(level) for level in colours.ravel()]
 
-def _writer(path: Any, fps: float) -> Any:
-    """What writes a film of that name; told before the work that it can't be."""
+
+def _writer(path: str | PathLike[str], fps: float) -> animation.AbstractMovieWriter:
+    """The writer for a path. Raises before the animation is drawn if it can't be written."""
     path = _files.ending("animate", path, _files.FILMS)
     with _files.writing("animate", path):
         pass
     if path.suffix.lower() == ".gif":
-        return _Gif(fps=fps)  # type: ignore[arg-type]
+        return _GifWriter(fps=fps)  # type: ignore[arg-type]
     if not animation.writers.is_available("ffmpeg"):
         raise ModuleNotFoundError(
             "animate: an .mp4 needs the program ffmpeg, which is not installed; a .gif does not"
@@ -103,47 +115,56 @@ def _writer(path: Any, fps: float) -> Any:
     return animation.FFMpegWriter(fps=fps)  # type: ignore[arg-type]
 
 
-def save(film: animation.FuncAnimation, path: Any, writer: Any = None) -> None:
-    """Write an animation: a .gif, or an .mp4 where ffmpeg is installed.
+def save(
+    film: animation.FuncAnimation,
+    path: str | PathLike[str],
+    writer: animation.AbstractMovieWriter | None = None,
+) -> None:
+    """Write an animation: a .gif, or an .mp4 if ffmpeg is installed.
+
+    writer  by default one that suits the path
 
     ValueError for another ending, OSError for a path that can't be written, ModuleNotFoundError for
     an .mp4 without ffmpeg.
     """
     timer: Any = film.event_source
-    writer = writer or _writer(path, 1000 / timer.interval)
-    with _files.writing("animate", Path(path)), style.drawing():
+    path, writer = Path(path), writer or _writer(path, 1000 / timer.interval)
+    with _files.writing("animate", path), style.context():
         film.save(path, writer=writer, dpi=80)
 
 
-def animate(race: Any, path: Any, start: int, frames: int, fps: int) -> animation.FuncAnimation:
-    """The race from one start, step by step; written if there is a path."""
+def animate(
+    race: RaceRecord, path: str | PathLike[str] | None, start: int, frames: int, fps: int
+) -> animation.FuncAnimation:
+    """Animate a race from one start; the animation is written if a path is given."""
     frames = min(_checks.count("animate", "frames", frames, 2), race.steps + 1)
     fps = _checks.count("animate", "fps", fps)
     writer = None if path is None else _writer(path, fps)
-    with style.drawing():
-        axes, tracks, words = plots.board(race, start)
-        plots.entitle(axes, " ")
-        for run, text in zip(race.runs, words, strict=True):  # room for the longest
-            text.set_text(max(plots.ending(run, start), "f = −1.23e−100", key=len))
-        plots.settle(axes.figure)
-        axes.figure.set_layout_engine("none")  # laid out once, not for each picture
-    part = np.arange(frames) / (frames - 1)
-    steps = np.maximum(np.arange(frames), np.rint(race.steps * part**EASE)).astype(int)
+    with style.context():
+        picture = plots.draw_race(race, start)
+        figure, axes, tracks, outcomes = picture
+        plots.set_title(axes, " ")
+        for run, text in zip(race.runs, outcomes, strict=True):  # reserves space for the longest
+            text.set_text(max(plots.outcome(run, start), "f = −1.23e−100", key=len))
+        plots.finish_layout(figure)
+        figure.set_layout_engine("none")  # so that nothing moves from frame to frame
+    fraction = np.arange(frames) / (frames - 1)
+    steps = np.maximum(np.arange(frames), np.rint(race.steps * fraction**EASE)).astype(int)
 
-    def draw(k: int) -> list[Any]:
-        plots.entitle(axes, f"{race.surface.name}, step {k} of {race.steps}")
-        for run, (path, head), text in zip(race.runs, tracks, words, strict=True):
+    def draw(k: int) -> list[Artist]:
+        plots.set_title(axes, f"{race.surface.name}, step {k} of {race.steps}")
+        for run, (line, marker), text in zip(race.runs, tracks, outcomes, strict=True):
             theta = run.theta[: k + 1, start]
-            path.set_data(*theta.T)
-            head.set_data(*theta[-1:].T)
+            line.set_data(*theta.T)
+            marker.set_data(*theta[-1:].T)
             arrived = run.arrived[start]
-            there = k == race.steps if arrived is None else k >= arrived
+            ended = k == race.steps if arrived is None else k >= arrived
             loss = number(run.loss[k, start], 3).shown
-            text.set_text(plots.ending(run, start) if there else f"f = {loss}")
-        return [*(artist for pair in tracks for artist in pair), *words]
+            text.set_text(plots.outcome(run, start) if ended else f"f = {loss}")
+        return [*itertools.chain.from_iterable(tracks), *outcomes]
 
     film = animation.FuncAnimation(
-        axes.figure, draw, steps.tolist(), init_func=lambda: draw(0), interval=1000 / fps
+        figure, draw, steps.tolist(), init_func=lambda: draw(0), interval=1000 / fps
     )
     if path is not None:
         save(film, path, writer)

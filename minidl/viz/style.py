@@ -1,13 +1,14 @@
-"""One look for all pictures and pages: colours that everyone can tell apart, letters for a slide.
+"""The style that all pictures and pages share, for the modules that draw: colours, markers, fonts.
 
-The colours are those of Okabe & Ito 2008, with brown for their yellow: lines must be seen on white
-paper.
+The colours are those of Okabe & Ito 2008, which color-blind readers can tell apart, with brown in
+place of their yellow, which is hard to see on white paper. Importing this needs NumPy alone.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 COLOURS = {
@@ -22,7 +23,7 @@ COLOURS = {
     "grey": "#6B7280",
 }
 
-# Matplotlib's settings while a picture is drawn
+# Matplotlib's settings (rcParams) while a picture is drawn
 STYLE: dict[Any, Any] = {
     "figure.figsize": (10, 5.6),
     "figure.dpi": 100,
@@ -48,9 +49,8 @@ STYLE: dict[Any, Any] = {
     "axes.prop_cycle": f"cycler('color', {list(COLOURS.values())})",
 }
 
-
-# colour and dashes of lines that are no rules
-LINES = tuple(
+# the colour and dashes of lines that show something other than a rule
+LINE_STYLES = tuple(
     zip(
         (COLOURS[name] for name in ("blue", "vermilion", "green", "purple", "black", "orange")),
         ("solid", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "solid", (0, (5, 1.5))),
@@ -59,23 +59,23 @@ LINES = tuple(
 )
 
 
-def drawing() -> Any:
-    """A context in which Matplotlib draws with STYLE alone, whatever the user has set."""
+def context() -> AbstractContextManager[None]:
+    """A context in which Matplotlib uses its defaults and STYLE, whatever the user has set."""
     from matplotlib import style
 
     return style.context(["default", STYLE])
 
 
-class Look(NamedTuple):
-    """How one optimizer is drawn: its colour, marker and dashes, by Matplotlib's names."""
+class RunStyle(NamedTuple):
+    """How the run of one optimizer is drawn; markers and dashes are named as in Matplotlib."""
 
     colour: str
     marker: str
     dashes: str
 
 
-def _looks() -> dict[str, Look]:
-    """The heirs of a rule have its colour, and dashes or a marker of their own."""
+def _rule_styles() -> dict[str, RunStyle]:
+    """The style of each rule. Variants share their parent's colour and differ in the dashes."""
     rows = """
         SGD       black      o  solid
         Momentum  blue       s  solid
@@ -91,20 +91,22 @@ def _looks() -> dict[str, Look]:
         RAdam     orange     h  dashed
         Lion      blue       d  dashed
     """
-    words = (line.split() for line in rows.strip().splitlines())
-    return {name: Look(COLOURS[colour], *rest) for name, colour, *rest in words}
+    fields = (line.split() for line in rows.strip().splitlines())
+    return {
+        name: RunStyle(COLOURS[colour], marker, dashes) for name, colour, marker, dashes in fields
+    }
 
 
-LOOKS = _looks()
+RULE_STYLES = _rule_styles()
 
 
-def looks(names: Sequence[str]) -> list[Look]:
-    """A look for each: a rule's own, and for any other name one that no other here has.
+def run_styles(names: Sequence[str]) -> list[RunStyle]:
+    """One style for each name: a rule's own, or for another name one that is still free.
 
     >>> from minidl.viz import style
-    >>> [look.colour for look in style.looks(["mine", "SGD"])]
+    >>> [run_style.colour for run_style in style.run_styles(["mine", "SGD"])]
     ['#0072B2', '#222222']
     """
-    free = [look for rule, look in LOOKS.items() if rule not in names] or list(LOOKS.values())
-    spare = itertools.cycle(free)
-    return [LOOKS.get(name) or next(spare) for name in names]
+    unused = [own for rule, own in RULE_STYLES.items() if rule not in names]
+    spare = itertools.cycle(unused or RULE_STYLES.values())
+    return [RULE_STYLES.get(name) or next(spare) for name in names]

@@ -4,28 +4,17 @@ import gc
 import io
 import itertools
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from drawn import check_texts, listed, tracks
+from matplotlib import animation, colors, pyplot
 from PIL import Image, ImageSequence
 
-from minidl.viz import race, style
-
-mpl.use("Agg")
-from matplotlib import animation, colors, pyplot
-
-from minidl.viz import film
+from minidl.viz import film, race, style
 
 STEPS = 15
 RULES = {"slow": "Adam", "there": "SGD", "gone": "SGD", "first": "SGD"}
 RATES = {"there": 0.3, "gone": 1.3, "first": 0.5}
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    pyplot.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +29,7 @@ class Recorder(animation.AbstractMovieWriter):
     def __init__(self, fps=20, pictures=False):
         super().__init__(fps=fps)
         self.drawing = pictures
-        self.titles, self.paths, self.heads, self.lists, self.pictures = [], [], [], [], []
+        self.titles, self.paths, self.heads, self.lists, self.images = [], [], [], [], []
 
     def setup(self, *given, **options):
         super().setup(*given, **options)
@@ -55,7 +44,7 @@ class Recorder(animation.AbstractMovieWriter):
         if self.drawing:
             buffer = io.BytesIO()
             self.fig.savefig(buffer, dpi=self.dpi, format="png")
-            self.pictures.append(np.array(Image.open(buffer).convert("RGB")).astype(int))
+            self.images.append(np.array(Image.open(buffer).convert("RGB")).astype(int))
 
     def finish(self):
         pass
@@ -90,7 +79,7 @@ def test_frames_are_spread_over_the_steps_from_the_first_to_the_last(frames, ste
             np.testing.assert_array_equal(head, run.theta[k : k + 1, 0])
 
 
-def test_the_frames_of_a_long_race_are_as_many_as_asked_for_and_closer_at_the_start():
+def test_a_long_race_has_the_requested_number_of_frames_closer_at_the_beginning():
     raced = race("bowl", "SGD", steps=997)
     titles = recorded(raced.animate(frames=9)).titles
     steps = [int(title.split()[2]) for title in titles]
@@ -111,7 +100,7 @@ def test_the_first_frame_shows_the_start_alone_and_the_last_what_the_picture_sho
     assert list(seen.lists[-1].items()) == list(listed(axes).items())
 
 
-def test_the_list_gives_f_until_arrival_then_the_steps_and_the_verdict_at_the_end(bowl):
+def test_the_table_gives_f_until_arrival_then_the_steps_and_the_verdict_at_the_end(bowl):
     seen = recorded(bowl.animate(frames=999))
     for run in bowl.runs:
         (arrived,), (verdict,) = run.arrived, run.verdicts
@@ -130,7 +119,7 @@ def test_the_list_gives_f_until_arrival_then_the_steps_and_the_verdict_at_the_en
     assert all(list(lines) == list(seen.lists[0]) for lines in seen.lists)
 
 
-def test_a_film_is_of_the_start_that_is_asked_for():
+def test_a_film_shows_the_requested_start():
     starts = [(-3.0, 2.0), (2.0, -1.0), (0.001, 0.0)]
     raced = race("bowl", ["SGD", "Adam"], steps=9, lr=0.3, start=starts)
     for start, at in enumerate(starts):
@@ -149,9 +138,7 @@ def test_a_film_is_of_the_start_that_is_asked_for():
 
 
 @pytest.mark.parametrize(("frames", "fps", "each"), [(6, 20, 50), (2, 10, 100), (3, 1, 1000)])
-def test_a_gif_has_frames_size_pace_a_rest_at_the_end_and_runs_for_ever(
-    frames, fps, each, bowl, tmp_path
-):
+def test_a_gif_has_frames_size_pace_a_rest_at_the_end_and_loops(frames, fps, each, bowl, tmp_path):
     path = tmp_path / "race.gif"
     movie = bowl.animate(path, frames=frames, fps=fps)
     assert isinstance(movie, animation.FuncAnimation)
@@ -163,7 +150,7 @@ def test_a_gif_has_frames_size_pace_a_rest_at_the_end_and_runs_for_ever(
 
 
 @pytest.mark.parametrize("fps", [30, 60])
-def test_no_player_slows_a_fast_gif_down(fps, bowl, tmp_path):
+def test_a_fast_gif_is_not_slowed_down_by_players(fps, bowl, tmp_path):
     bowl.animate(tmp_path / "race.gif", frames=2, fps=fps)
     durations = decoded(tmp_path / "race.gif")[1]
     # players show what claims a hundredth of a second or less for a tenth
@@ -173,14 +160,14 @@ def test_no_player_slows_a_fast_gif_down(fps, bowl, tmp_path):
 def test_each_frame_of_a_gif_is_what_is_drawn_within_its_palette(bowl, tmp_path):
     path = tmp_path / "race.gif"
     bowl.animate(path, frames=4)
-    drawn = recorded(bowl.animate(frames=4), pictures=True).pictures
+    drawn = recorded(bowl.animate(frames=4), pictures=True).images
     shown = decoded(path)[0]
-    heads = {look.colour for look in style.looks([run.name for run in bowl.runs])}
-    exact = np.array([[255 * c for c in colors.to_rgb(name)] for name in ("white", *heads)])
+    markers = {run_style.colour for run_style in style.run_styles([run.name for run in bowl.runs])}
+    exact = np.array([[255 * c for c in colors.to_rgb(name)] for name in ("white", *markers)])
     for ours, theirs in zip(shown, drawn, strict=True):
         apart = abs(ours - theirs).max(-1)
         assert apart.max() <= 80
-        assert (apart <= film.ALIKE).mean() > 0.995
+        assert (apart <= film.SAME_COLOUR).mean() > 0.995
         assert apart.mean() < 2
         for colour in exact.round():
             places = (theirs == colour).all(-1)
@@ -198,7 +185,7 @@ def test_a_gif_is_small_as_only_changes_are_stored(bowl, tmp_path):
     assert sizes[1] < 2 * sizes[0] < 200_000
 
 
-def test_the_same_film_is_written_the_same_again(bowl, tmp_path):
+def test_writing_a_film_twice_gives_the_same_file(bowl, tmp_path):
     one, other, third = (tmp_path / f"{name}.gif" for name in ("one", "other", "third"))
     film.save(bowl.animate(one, frames=2), other)
     bowl.animate(third, frames=2)
@@ -239,7 +226,7 @@ STANDS = {"start": (0, 0), "lr": 0.1, "steps": 20}
     ("surface", "optimizers", "options"),
     [
         ("saddle", ["SGD", "Adam"], STANDS),
-        ("saddle", list(style.LOOKS), STANDS),
+        ("saddle", list(style.RULE_STYLES), STANDS),
         ("bowl", {"a rule with a long name of its own": "SGD"}, {"steps": 5}),
     ],
     ids=["2 rules", "13 rules", "long label"],
@@ -264,7 +251,7 @@ def test_the_verdicts_at_the_end_of_a_film_can_be_read(surface, optimizers, opti
         ({"path": "folder.gif"}, IsADirectoryError, "it is a folder"),
     ],
 )
-def test_what_can_not_be_filmed_is_refused_and_nothing_is_left(
+def test_invalid_arguments_raise_and_nothing_is_written(
     options, error, words, bowl, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -278,7 +265,7 @@ def test_what_can_not_be_filmed_is_refused_and_nothing_is_left(
 
 @pytest.mark.parametrize("before", ["kept", None])
 @pytest.mark.parametrize("last", [0, 2])
-def test_a_film_that_fails_on_the_way_leaves_the_file_as_it_was(before, last, tmp_path):
+def test_a_film_that_fails_leaves_the_file_as_it_was(before, last, tmp_path):
     path = tmp_path / "film.gif"
     if before:
         path.write_text(before)
@@ -295,7 +282,7 @@ def test_a_film_that_fails_on_the_way_leaves_the_file_as_it_was(before, last, tm
     assert (path.read_text() if path.exists() else None) == before
 
 
-def test_a_disk_that_is_full_is_told_with_advice(bowl, tmp_path, monkeypatch):
+def test_a_full_disk_raises_with_advice(bowl, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 

@@ -9,21 +9,11 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from drawn import check_texts, listed, tracks
+from matplotlib import colors, pyplot
 
 import minidl as dl
 from minidl import schedulers
-from minidl.viz import SURFACES, Surface, race, style
-
-mpl.use("Agg")
-from matplotlib import colors, pyplot
-
-from minidl.viz import plots
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    pyplot.close("all")
+from minidl.viz import SURFACES, Surface, plots, race, style
 
 
 def curves(axes):
@@ -110,7 +100,7 @@ def test_a_single_step_is_drawn_as_a_point_and_a_long_repr_is_cut_short():
 
 
 @pytest.mark.parametrize(("steps", "error"), [(0, ValueError), (-1, ValueError), (2.5, TypeError)])
-def test_a_plot_of_no_steps_is_refused(steps, error):
+def test_an_invalid_number_of_steps_raises(steps, error):
     with pytest.raises(error, match=r"^plot: steps must be a whole number ≥ 1"):
         schedulers.Constant(0.1).plot(steps)
     assert not pyplot.get_fignums()
@@ -135,7 +125,7 @@ def test_a_history_is_drawn_with_steps_epochs_validation_and_rate():
     losses.figure.canvas.draw()
 
 
-def test_the_lines_of_a_history_are_told_apart_by_colour():
+def test_the_lines_of_a_history_differ_in_colour():
     lines = history().plot()[0].get_lines()
     steps, epochs, validation = (line.get_color() for line in lines)
     assert steps == epochs != validation
@@ -156,7 +146,7 @@ def test_losses_have_a_logarithmic_axis_where_all_are_positive(offset, scale):
     assert given.plot()[0].get_yscale() == scale
 
 
-def test_a_history_without_a_step_says_that_there_is_nothing_to_plot():
+def test_a_history_without_steps_raises():
     with pytest.raises(ValueError, match="nothing to plot"):
         dl.History().plot()
     assert not pyplot.get_fignums()
@@ -206,15 +196,15 @@ def bowl():
     return race("bowl", BOWL, steps=30, lr=BOWL_RATES)
 
 
-def test_a_race_shows_the_whole_path_of_each_run_and_a_head_at_its_end(bowl):
+def test_a_race_shows_the_whole_path_of_each_run_and_a_marker_at_its_end(bowl):
     axes = bowl.plot()
     ring, drawn = tracks(axes)
     assert np.transpose(ring.get_data()).tolist() == bowl.starts.tolist()
-    looks = style.looks([run.name for run in bowl.runs])
-    for run, (path, head), look in zip(bowl.runs, drawn, looks, strict=True):
+    styles = style.run_styles([run.name for run in bowl.runs])
+    for run, (path, head), run_style in zip(bowl.runs, drawn, styles, strict=True):
         np.testing.assert_array_equal(np.transpose(path.get_data()), run.theta[:, 0])
         np.testing.assert_array_equal(np.transpose(head.get_data()), run.theta[-1:, 0])
-        colour, marker, dashes = look
+        colour, marker, dashes = run_style
         assert path.get_color() == head.get_color() == colour
         assert (path.get_marker(), head.get_marker()) == ("None", marker)
         assert DASHES[path.get_linestyle()] == dashes
@@ -222,33 +212,33 @@ def test_a_race_shows_the_whole_path_of_each_run_and_a_head_at_its_end(bowl):
     assert ring.get_markerfacecolor() == "white" != ring.get_markeredgecolor()
 
 
-def test_a_rule_has_the_same_look_on_the_surface_and_in_the_list():
+def test_a_rule_has_the_same_style_on_the_surface_and_in_the_table():
     rules = ["Lion", "FTRL", "AdamW"]
     axes = race("bowl", rules, steps=2).plot()
     keys = axes.figure.axes[1].get_lines()[: len(rules)]
     keys = sorted(keys, key=lambda key: -key.get_ydata()[0])
     for name, key in zip(listed(axes), keys, strict=True):
         shown = (key.get_color(), key.get_marker(), DASHES[key.get_linestyle()])
-        assert shown == style.LOOKS[name]
+        assert shown == style.RULE_STYLES[name]
     for name, (path, head) in zip(rules, tracks(axes)[1], strict=True):
         shown = (path.get_color(), head.get_marker(), DASHES[path.get_linestyle()])
-        assert shown == style.LOOKS[name]
+        assert shown == style.RULE_STYLES[name]
 
 
-def test_no_two_runs_look_alike():
+def test_no_two_runs_have_the_same_style():
     names = ["mine", "SGD", "yours", "NAG", "theirs"]
     drawn = tracks(race("bowl", dict.fromkeys(names, "SGD"), steps=2).plot())[1]
-    looks = [(path.get_color(), head.get_marker()) for path, head in drawn]
-    assert len(set(looks)) == len(names)
-    assert looks[1] == style.LOOKS["SGD"][:2]
-    assert looks[3] == style.LOOKS["NAG"][:2]
+    styles = [(path.get_color(), head.get_marker()) for path, head in drawn]
+    assert len(set(styles)) == len(names)
+    assert styles[1] == style.RULE_STYLES["SGD"][:2]
+    assert styles[3] == style.RULE_STYLES["NAG"][:2]
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_on_a_line_the_surface_has_one_height_and_heights_lie_closer_in_valleys(name):
+def test_a_contour_has_one_height_and_contours_are_closer_in_valleys(name):
     surface = SURFACES[name]
     axes = pyplot.subplots()[1]
-    plots.contours(axes, surface, (surface.x, surface.y))
+    plots.plot_contours(axes, surface, (surface.x, surface.y))
     filled, lines = axes.collections[:2]
     np.testing.assert_array_equal(filled.levels, lines.levels)
     heights = []
@@ -289,7 +279,7 @@ def test_each_global_minimum_is_a_target(name):
         np.testing.assert_array_equal(np.transpose(mark.get_data()), SURFACES[name].minima)
 
 
-def test_dollars_in_a_label_or_title_are_written_as_they_are():
+def test_dollars_in_a_label_or_title_are_not_typeset():
     axes = race("bowl", {"a $\\bad{x$": "SGD"}, steps=1).plot(title="$5")
     check_texts(axes.figure)
 
@@ -299,7 +289,7 @@ def test_a_picture_with_a_path_is_closed(tmp_path):
     assert not pyplot.get_fignums()
 
 
-def test_the_list_is_in_the_order_of_arrival_then_of_height(bowl):
+def test_the_table_is_in_the_order_of_arrival_then_of_f(bowl):
     lines = listed(bowl.plot())
     first, there = bowl.runs[3].arrived[0], bowl.runs[1].arrived[0]
     assert list(lines.items()) == [
@@ -311,7 +301,7 @@ def test_the_list_is_in_the_order_of_arrival_then_of_height(bowl):
     assert first < there
 
 
-def test_who_arrives_first_is_first_whoever_ends_lower():
+def test_the_first_to_arrive_is_first_even_if_another_ends_lower():
     rates = {"lower": 0.3, "first": schedulers.PiecewiseConstant([8], [0.4, 0.0])}
     raced = race("bowl", dict.fromkeys(rates, "SGD"), steps=40, lr=rates)
     assert raced.runs[0].loss[-1, 0] < raced.runs[1].loss[-1, 0]
@@ -322,7 +312,7 @@ def test_who_arrives_first_is_first_whoever_ends_lower():
 
 
 @pytest.mark.parametrize(("surface", "lost"), [("bowl", 1e10), ("rosenbrock", 0.1)])
-def test_those_that_do_not_arrive_are_ordered_by_height_and_lost_ones_come_last(surface, lost):
+def test_runs_that_do_not_arrive_are_ordered_by_f_and_diverged_ones_come_last(surface, lost):
     rates = {"lost": lost, "low": 2e-5, "lowest": 3e-5, "high": 1e-5}
     raced = race(surface, dict.fromkeys(rates, "SGD"), steps=20, lr=rates)
     end = raced.runs[0].loss[-1, 0]
@@ -338,7 +328,7 @@ def test_those_that_do_not_arrive_are_ordered_by_height_and_lost_ones_come_last(
         ({"title": ""}, ""),
     ],
 )
-def test_the_title_says_who_is_first_unless_another_is_given(options, title, bowl):
+def test_the_title_names_the_first_to_arrive_unless_another_is_given(options, title, bowl):
     assert bowl.plot(**options).get_title() == title
 
 
@@ -371,7 +361,7 @@ def test_each_start_has_its_own_verdict():
 
 
 @pytest.mark.parametrize("lr", [0.04, 0.123457, 1e-5, 1.2345e-5, 0.0, schedulers.Constant(0.04)])
-def test_the_list_gives_a_constant_rate_as_a_number(lr):
+def test_the_table_gives_a_constant_rate_as_a_number(lr):
     axes = race("bowl", "SGD", steps=9, lr=lr).plot()
     rate = schedulers.as_schedule("", "", lr)(0)
     assert float(listed(axes)["SGD"][0]) == pytest.approx(rate, rel=5e-3)
@@ -390,7 +380,7 @@ def test_the_list_gives_a_constant_rate_as_a_number(lr):
     ],
     ids=lambda given: type(given).__name__,
 )
-def test_the_list_says_whether_a_rate_falls_or_varies(lr, shown):
+def test_the_table_says_whether_a_rate_falls_or_varies(lr, shown):
     axes = race("bowl", "SGD", steps=9, lr=lr).plot()
     assert listed(axes)["SGD"][0] == shown
 
@@ -401,16 +391,16 @@ STANDS = {"start": (0, 0), "lr": 0.1}  # at a saddle, where no rule moves
 @pytest.mark.parametrize(
     ("surface", "optimizers", "options"),
     [
-        ("beale", list(style.LOOKS), {"steps": 20}),
-        ("saddle", list(style.LOOKS), {"steps": 9, **STANDS}),
-        ("styblinski-tang", list(style.LOOKS)[:8], {"steps": 9}),
+        ("beale", list(style.RULE_STYLES), {"steps": 20}),
+        ("saddle", list(style.RULE_STYLES), {"steps": 9, **STANDS}),
+        ("styblinski-tang", list(style.RULE_STYLES)[:8], {"steps": 9}),
         ("saddle", ["SGD", PARTIAL], {"steps": 9, **STANDS}),
         ("styblinski-tang", {"Adam with a rate of its own, and more": "Adam"}, {"steps": 9}),
         ("bowl", {"first": "SGD", "": "Adam"}, {"steps": 9, "lr": 1.2345e-5}),
     ],
     ids=["13 rules", "13 verdicts", "long title", "options", "long label", "long rate"],
 )
-def test_no_text_of_a_race_lies_on_another_or_leaves_the_picture(surface, optimizers, options):
+def test_no_texts_of_a_race_overlap_or_leave_the_picture(surface, optimizers, options):
     check_texts(race(surface, optimizers, **options).plot().figure)
 
 
@@ -464,7 +454,7 @@ def test_a_picture_of_a_race_is_written_as_its_name_says(suffix, bowl, tmp_path)
         ("folder.png", IsADirectoryError, "it is a folder"),
     ],
 )
-def test_a_picture_that_can_not_be_written_says_why(name, error, words, bowl, tmp_path):
+def test_a_path_that_cannot_be_written_raises_with_the_reason(name, error, words, bowl, tmp_path):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(error, match=words):
         bowl.plot(tmp_path / name)

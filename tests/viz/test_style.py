@@ -1,4 +1,4 @@
-"""The look of all pictures: every rule has one of its own, which everyone can see."""
+"""The style of all pictures: every rule has its own, which color-blind readers can tell apart."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from cases import RULES
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 
-from minidl.viz.style import COLOURS, LOOKS, STYLE, looks
+from minidl.viz.style import COLOURS, RULE_STYLES, STYLE, run_styles
 
 # Machado, Oliveira & Fernandes 2009, severity 1: what linear RGB becomes to such eyes
 SIGHT = {
@@ -46,26 +46,32 @@ def lab(rgb):
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
-def test_every_rule_has_a_look_of_its_own():
-    assert set(LOOKS) == set(RULES)
-    assert len(set(LOOKS.values())) == len({(x.colour, x.marker) for x in LOOKS.values()})
-    assert len({x.marker for x in LOOKS.values()}) == len(LOOKS)
-    assert {x.colour for x in LOOKS.values()} <= set(COLOURS.values())
-    assert looks([*LOOKS][::-1]) == [*LOOKS.values()][::-1]
+def test_every_rule_has_its_own_style():
+    assert set(RULE_STYLES) == set(RULES)
+    assert len(set(RULE_STYLES.values())) == len(
+        {(x.colour, x.marker) for x in RULE_STYLES.values()}
+    )
+    assert len({x.marker for x in RULE_STYLES.values()}) == len(RULE_STYLES)
+    assert {x.colour for x in RULE_STYLES.values()} <= set(COLOURS.values())
+    assert run_styles([*RULE_STYLES][::-1]) == [*RULE_STYLES.values()][::-1]
 
 
-def test_what_is_no_rule_has_a_look_that_no_other_has_while_there_are_any():
-    rules = list(LOOKS)
-    assert looks(["mine", "SGD", "yours"]) == [LOOKS[rules[1]], LOOKS["SGD"], LOOKS[rules[2]]]
+def test_another_name_has_a_style_that_is_not_in_use_while_there_is_one():
+    rules = list(RULE_STYLES)
+    assert run_styles(["mine", "SGD", "yours"]) == [
+        RULE_STYLES[rules[1]],
+        RULE_STYLES["SGD"],
+        RULE_STYLES[rules[2]],
+    ]
     names = [f"mine {i}" for i in range(len(rules) - 1)]
-    assert len(set(looks(["Adam", *names]))) == len(rules)
-    assert len(set(looks([*rules, "mine"]))) == len(rules)
-    assert looks([]) == []
+    assert len(set(run_styles(["Adam", *names]))) == len(rules)
+    assert len(set(run_styles([*rules, "mine"]))) == len(rules)
+    assert run_styles([]) == []
 
 
 @pytest.mark.parametrize("sight", SIGHT)
-def test_the_eight_solid_colours_are_told_apart_by_everyone(sight):
-    seen = {x.colour: lab(SIGHT[sight] @ linear(x.colour)) for x in [*LOOKS.values()][:8]}
+def test_the_eight_solid_colours_differ_for_every_kind_of_colour_vision(sight):
+    seen = {x.colour: lab(SIGHT[sight] @ linear(x.colour)) for x in [*RULE_STYLES.values()][:8]}
     assert len(seen) == 8
     for (one, a), (other, b) in itertools.combinations(seen.items(), 2):
         assert np.linalg.norm(a - b) > 9, (one, other)
@@ -77,7 +83,7 @@ def test_every_colour_is_seen_on_white_paper(name):
     assert 1.05 / (luminance + 0.05) > 2.2
 
 
-def test_the_settings_are_matplotlibs_and_letters_are_legible_on_a_slide():
+def test_the_settings_are_valid_and_texts_are_legible_on_a_slide():
     with mpl.rc_context(STYLE):
         assert all(mpl.rcParams[name] is not None for name in STYLE)
         cycle = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
@@ -87,14 +93,14 @@ def test_the_settings_are_matplotlibs_and_letters_are_legible_on_a_slide():
     assert STYLE["figure.figsize"] == (10, 5.6)
 
 
-def test_letters_and_axes_are_dark():
+def test_texts_and_axes_are_dark():
     for name, value in STYLE.items():
         if name.endswith("color") and not name.endswith("facecolor"):
             luminance = np.array([0.2126, 0.7152, 0.0722]) @ linear(value)
             assert 1.05 / (luminance + 0.05) > 4.5, name
 
 
-def test_looks_are_what_matplotlib_can_draw():
-    for found in LOOKS.values():
+def test_markers_and_dashes_are_matplotlibs():
+    for found in RULE_STYLES.values():
         line = Line2D([], [], marker=found.marker, linestyle=found.dashes)
         assert line.get_marker() == found.marker

@@ -1,1 +1,1 @@
-"""Races of optimizers over surfaces of two parameters."""
+"""Races of optimizers on surfaces of two parameters; `dl.viz.race` is their entry point."""

@@ -1,28 +1,31 @@
-"""The race as a page to play: one HTML file that needs nothing else. It is made with Jinja2."""
+"""The page of a race, for a browser or a notebook: one HTML file that needs no network.
+
+It is rendered with Jinja2 (minidl[viz]) from race.html.j2, race.css and race.js.
+"""
 
 from __future__ import annotations
 
 import base64
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minidl import _files
 from minidl._format import number
 from minidl._page import framed, render
-from minidl.viz import style
+from minidl.viz._race import table
+from minidl.viz._race.record import RaceRecord, Run
 from minidl.viz._race.surfaces import GRID, heights
+from minidl.viz.style import RunStyle
 
-if TYPE_CHECKING:
-    from minidl.viz._race.racing import Race, Run
-
-FINE = 129  # points along each side of the surface, where its function takes many at once
-KEPT = 2000  # steps that a page holds at most, beside the start
-VOID = 2**16 - 1  # the height where the surface is not finite
+FINE_GRID = 129  # points along each side of the surface if its function is element-wise
+MAX_STEPS = 2000  # steps that a page holds at most, besides the start
+NOT_FINITE = 2**16 - 1  # stands for the height where the surface is not finite
 
 
-def page(race: Race, start: int = 0) -> str:
+def html(race: RaceRecord, start: int = 0) -> str:
     """The page of a race from one of its starts."""
     return render(
         "minidl.viz._race",
@@ -30,97 +33,97 @@ def page(race: Race, start: int = 0) -> str:
         _data(race, start),
         title=_title(race),
         formula=race.surface.formula,
-        facts=_facts(race, start),
+        description=_description(race, start),
         search=_search(race),
-        text=str(race.table()),
+        text=str(table.as_text(race)),
     )
 
 
-def frame(race: Race, start: int = 0, height: int = 840) -> str:
-    """The page in a frame of its own, for a notebook."""
-    return framed(page(race, start), _title(race), height)
+def frame(race: RaceRecord, start: int = 0, height: int = 840) -> str:
+    """The page inside an iframe, for a notebook; the height is in pixels."""
+    return framed(html(race, start), _title(race), height)
 
 
-def save(race: Race, path: Any, start: int = 0) -> Path:
-    """Write the page; ValueError for another ending, OSError for a path that can't be written."""
+def save(race: RaceRecord, path: str | PathLike[str], start: int = 0) -> Path:
+    """Write the page; ValueError unless the name ends in .html, OSError if it can't be written."""
     path = Path(path)
     if path.suffix.lower() not in _files.PAGES:
         raise ValueError(
             f"save: a race is saved as a page, so the name must end in .html, got {str(path)!r}. "
-            "For a picture (.png, .svg, .pdf) there is race.plot, for a film (.gif, .mp4) "
-            "race.animate."
+            "For a picture (.png, .svg, .pdf) use race.plot, for a film (.gif, .mp4) race.animate."
         )
-    text = page(race, start)
+    text = html(race, start)
     with _files.writing("save", path):
         path.write_bytes(text.encode("utf-8", "replace"))
     return path
 
 
-# --- words --------------------------------------------------------------------------------------
+# --- text ---------------------------------------------------------------------------------------
 
 
-def _title(race: Race) -> str:
+def _title(race: RaceRecord) -> str:
     return f"Race on {race.surface.name}"
 
 
-def _facts(race: Race, start: int) -> list[str]:
-    facts = race.facts(start)
-    if race.steps > KEPT:
-        facts.append(f"the page shows {KEPT:,} of {race.steps:,} steps, evenly chosen")
-    return facts
+def _description(race: RaceRecord, start: int) -> list[str]:
+    lines = race.description(start)
+    if race.steps > MAX_STEPS:
+        lines.append(f"the page shows {MAX_STEPS:,} of {race.steps:,} steps, evenly spaced")
+    return lines
 
 
-def _search(race: Race) -> dict[str, Any] | None:
-    """Of a tuned race: the rates tried, and for each optimizer how it went with each."""
+def _search(race: RaceRecord) -> dict[str, Any] | None:
+    """After tuning, the rates that were tried and how each optimizer did with each."""
     if not race.runs[0].tried:
         return None
-    quickest = min(steps for run in race.runs for _, steps, _ in run.tried.values())
+    fewest = min(score.steps for run in race.runs for score in run.tried.values())
 
     def cell(run: Run, rate: float) -> dict[str, Any]:
-        share, steps, loss = run.tried[rate]
-        words = f"{run.name} at {rate:g}: {share:.0%} of starts arrive"
-        if share:
-            words += f", after {steps:g} steps in the median"
+        arrived, steps, loss = run.tried[rate]
+        caption = f"{run.name} at {rate:g}: {arrived:.0%} of starts arrive"
+        if arrived:
+            caption += f", after {steps:g} steps in the median"
         return {
-            "shown": f"{steps:g}" if share else "∞" if np.isinf(loss) else "–",
-            "share": f"{share:.0%}" if 0 < share < 1 else "",
-            "tint": round(100 * share * (quickest + 1) / (steps + 1)) if share else 0,
-            "words": f"{words}; median f at the end {number(loss).shown}",
-            "chosen": f"{rate:g}" == run.rate,
+            "shown": f"{steps:g}" if arrived else "∞" if np.isinf(loss) else "–",
+            "arrived": f"{arrived:.0%}" if 0 < arrived < 1 else "",
+            "tint": round(100 * arrived * (fewest + 1) / (steps + 1)) if arrived else 0,
+            "caption": f"{caption}; median f at the end {number(loss).shown}",
+            "best": f"{rate:g}" == run.rate,
         }
 
     return {
         "rates": [f"{rate:g}" for rate in race.runs[0].tried],
         "rows": [{"name": r.name, "cells": [cell(r, rate) for rate in r.tried]} for r in race.runs],
-        "many": len(race.starts) > 1,
+        "many_starts": len(race.starts) > 1,
     }
 
 
-# --- numbers ------------------------------------------------------------------------------------
+# --- data ---------------------------------------------------------------------------------------
 
 
-def _data(race: Race, start: int) -> dict[str, Any]:
-    """The JSON of the page: arrays are the bytes of little-endian float64, in base64."""
-    kept = np.rint(np.linspace(0, race.steps, min(race.steps, KEPT) + 1)).astype(int)
+def _data(race: RaceRecord, start: int) -> dict[str, Any]:
+    """The JSON data of the page. Arrays are little-endian float64 bytes in base64."""
+    steps = np.rint(np.linspace(0, race.steps, min(race.steps, MAX_STEPS) + 1)).astype(int)
     return {
         "surface": _surface(race, start),
-        "places": kept.tolist(),
+        "steps": steps.tolist(),
         "start": race.starts[start].tolist(),
         "noise": race.noise,
         "runs": [
-            _run(run, look, start, kept) for run, look in zip(race.runs, race.looks(), strict=True)
+            _run(run, style, start, steps)
+            for run, style in zip(race.runs, race.styles(), strict=True)
         ],
     }
 
 
-def _surface(race: Race, start: int) -> dict[str, Any]:
-    """Heights as 0 … 65534, by the logarithm of what f is above its lowest."""
+def _surface(race: RaceRecord, start: int) -> dict[str, Any]:
+    """The surface in view; heights are integers from 0 to 65534 on a logarithmic scale."""
     surface, (x, y) = race.surface, race.view(start)
-    z = surface.grid(FINE if surface.entrywise else GRID, x, y)[2]
-    lowest = _lowest(race, z, start)
-    high, scale = heights(z, lowest)
-    known = np.isfinite(high)
-    high = np.rint((VOID - 1) * high / (high[known].max() or 1))
+    f = surface.grid(FINE_GRID if surface.elementwise else GRID, x, y)[2]
+    lowest = _lowest(race, f, start)
+    height, scale = heights(f, lowest)
+    finite = np.isfinite(height)
+    height = np.rint((NOT_FINITE - 1) * height / (height[finite].max() or 1))
     return {
         "name": surface.name,
         "x": x,
@@ -128,45 +131,45 @@ def _surface(race: Race, start: int) -> dict[str, Any]:
         "minima": surface.minima.tolist(),
         "radius": race.radius,
         "lowest": lowest,
-        "highest": float(z[known].max()),
+        "highest": float(f[finite].max()),
         "scale": scale,
-        "side": len(z),
-        "heights": _packed(np.where(known, high, VOID), "<u2"),
+        "side": len(f),
+        "heights": _packed(np.where(finite, height, NOT_FINITE), "<u2"),
     }
 
 
-def _lowest(race: Race, z: np.ndarray, start: int) -> float:
-    """The lowest f that is known: at the minima, on the grid, or where a run came in the domain."""
+def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:
+    """The lowest known f: at the minima, on the grid, or on a path inside the domain."""
     surface = race.surface
-    found = [z, surface.at(surface.minima.T)[0]]
+    found = [grid, surface.at(surface.minima.T)[0]]
     for run in race.runs:
         inside = surface.contains(run.theta[:, start].T)
         found.append(run.loss[inside, start])
-    everywhere = np.concatenate([values.ravel() for values in found])
-    return float(np.min(everywhere[np.isfinite(everywhere)], initial=np.inf))
+    values = np.concatenate([array.ravel() for array in found])
+    return float(np.min(values[np.isfinite(values)], initial=np.inf))
 
 
-def _run(run: Run, look: style.Look, start: int, kept: np.ndarray) -> dict[str, Any]:
-    rates = run.lr[kept[:-1]]
-    same = np.ptp(rates) == 0
+def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, Any]:
+    rates = run.lr[steps[:-1]]
+    constant = np.ptp(rates) == 0
     return {
         "name": run.name,
         "rate": run.rate,
-        "colour": look.colour,
-        "marker": look.marker,
-        "dashes": look.dashes,
+        "colour": style.colour,
+        "marker": style.marker,
+        "dashes": style.dashes,
         "verdict": run.verdicts[start],
         "arrived": run.arrived[start],
-        "theta": _packed(run.theta[kept, start]),
-        "loss": _packed(run.loss[kept, start]),
-        "gradient": _packed(run.gradient[kept, start]),
-        "lr": float(rates[0]) if same else _packed(rates),
-        "state": {name: _packed(_of(x, start)[kept]) for name, x in run.state.items()},
+        "theta": _packed(run.theta[steps, start]),
+        "loss": _packed(run.loss[steps, start]),
+        "gradient": _packed(run.gradient[steps, start]),
+        "lr": float(rates[0]) if constant else _packed(rates),
+        "state": {name: _packed(_from(x, start)[steps]) for name, x in run.state.items()},
     }
 
 
-def _of(state: np.ndarray, start: int) -> np.ndarray:
-    """A state array from one start: (steps + 1, 2), or (steps + 1,) where all share a number."""
+def _from(state: np.ndarray, start: int) -> np.ndarray:
+    """A state array of one start: (steps + 1, 2), or (steps + 1,) for state that is one number."""
     return state[:, start] if state.ndim == 3 else state.reshape(len(state), -1)[:, 0]
 
 

@@ -1,8 +1,8 @@
-"""Races: optimizers descend a surface from the same start, step by step, and are judged.
+"""Races, for users and for the gallery: optimizers descend a surface step by step, and are judged.
 
-The optimizers are those of `minidl.optim`, stepping through their kernels; gradients come from
-minidl's autograd. As rules work entry by entry, the points of all optimizers are evaluated at
-once, and an optimizer has all its starts in one parameter.
+The optimizers are those of `minidl.optim` and step through their kernels; gradients come from
+minidl's autograd. Rules are element-wise, so all optimizers are evaluated at once, and an
+optimizer has the points from all starts in one parameter.
 """
 
 from __future__ import annotations
@@ -11,71 +11,41 @@ import functools
 import numbers
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import minidl as dl
-from minidl import _checks, _format, optim
-from minidl._format import number
-from minidl.optim import RULES
-from minidl.schedulers import Constant, Schedule, plateaus
-from minidl.viz import style
-from minidl.viz._race import surfaces, verdicts
-from minidl.viz._race.surfaces import Surface
+from minidl import _checks
+from minidl._format import Text, number
+from minidl.optim import RULES, Optimizer
+from minidl.schedulers import Schedule, plateaus
+from minidl.tensor import Tensor
+from minidl.viz._race import table, verdicts
+from minidl.viz._race.record import RaceRecord, RateScore, Run, coordinates
+from minidl.viz._race.surfaces import Function, Surface, as_surface
+
+if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.axes import Axes
 
 ARTICLE = ("SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL")
-SLOWEST, FASTEST, BUDGET = 1e-4, 10.0, 25  # the rates between which tuning looks, and how many
-MANY = 4  # minima that a table names
-MARGIN, SLIMMEST = 0.15, 0.8  # around what a picture shows, and its shorter side by the longer
-Build = Callable[..., Any]
+MIN_RATE, MAX_RATE, BUDGET = 1e-4, 10.0, 25  # the rates that tuning tries, and how many
+Factory = Callable[..., Optimizer]  # (params) or (params, lr=…) → optimizer
+Rule = str | Factory  # a name, a class or a function
+Rules = Rule | Iterable[Rule] | Mapping[Any, Rule]
+Rate = float | Schedule
 
 
-@dataclass(eq=False, repr=False)
-class Run:
-    """What one optimizer did. Arrays are float64; k counts steps, from 0 before the first.
+class Race(RaceRecord):
+    """A finished race: one run per optimizer in `runs`, and methods to show them.
 
-    name       what the race calls it
-    optimizer  the optimizer, after the last step
-    theta      (steps + 1, starts, 2), where it was: theta[k]
-    loss       (steps + 1, starts), the surface there
-    gradient   (steps + 1, starts, 2), what backward gave there, with the noise, if there is any
-    state      for each of the rule's arrays, such as "m" and "v", (steps + 1, starts, 2); for a
-               number that it keeps beside them, (steps + 1, 1)
-    lr         (steps,), the rate of each step
-    verdicts   for each start, how it ended
-    arrived    for each start, the first step from which on it stays at the goal, or None
-    tried      of a tuned rate: {rate: (share of starts that arrived, median steps, median loss)}
-    """
-
-    name: str
-    optimizer: Any
-    theta: np.ndarray
-    loss: np.ndarray
-    gradient: np.ndarray
-    state: dict[str, np.ndarray]
-    lr: np.ndarray
-    verdicts: list[str] = field(default_factory=list)
-    arrived: list[int | None] = field(default_factory=list)
-    tried: dict[float, tuple[float, float, float]] = field(default_factory=dict)
-
-    @property
-    def rate(self) -> str:
-        """The rate as text: a number, or the schedule's name."""
-        lr = self.optimizer.groups[0]["lr"]
-        if isinstance(lr, Schedule) and not isinstance(lr, Constant):
-            return type(lr).__name__
-        return f"{self.lr[0]:g}"
-
-
-@dataclass(eq=False, repr=False)
-class Race:
-    """A race that was run: `runs`, one for each optimizer, and ways to look at them.
-
-    radius  how near to a global minimum the goal is
-    noise   the standard deviation of what was added to each entry of each gradient
+    surface  the Surface              steps   how many each optimizer took
+    runs     list of Run              starts  (starts, 2)
+    radius   of the goal around each global minimum
+    noise    the standard deviation of the noise in each entry of each gradient
 
     >>> race = dl.viz.race("bowl", ["SGD", "Adam"], steps=300, lr=0.1)
     >>> race
@@ -84,200 +54,112 @@ class Race:
     array([-3.06,  1.92])
     """
 
-    surface: Surface
-    runs: list[Run]
-    steps: int
-    starts: np.ndarray
-    radius: float
-    noise: float
+    def table(self) -> Text:
+        """The result as text: where each run ended, when it arrived, and the verdict.
 
-    def table(self) -> _format.Text:
-        """Where each run ended, when it arrived, and the verdict, as text.
-
-        With many starts: the share that arrived, the median steps of these, and how all ended.
+        With many starts: how many arrived, the median of their steps, and how all of them ended.
         """
-        lines = [*self._heading(), "", *_format.aligned(self._rows())]
-        came = any(step is not None for run in self.runs for step in run.arrived)
-        if len(self.surface.minima) and not came and not self.runs[0].tried:
-            lines += ["", "None reached the goal; another rate may, and tune=True looks for it."]
-        return _format.Text("\n".join(lines))
+        return table.as_text(self)
 
-    def plot(self, path: Any = None, *, start: int = 0, title: str | None = None) -> Any:
-        """Draw contours, the paths from one start and where they end; returns the Matplotlib axes.
+    def plot(
+        self, path: str | PathLike[str] | None = None, *, start: int = 0, title: str | None = None
+    ) -> Axes:
+        """Draw the contours and the paths from one start; returns the Matplotlib axes.
 
-        path   a file to write, such as "race.png", .svg or .pdf; the figure is closed then
-        start  which start, of several
-        title  in place of who is first
+        path   a file to write, such as "race.png", .svg or .pdf; the figure is then closed
+        start  the index of the start
+        title  by default it names the optimizer that arrives first
         """
         from minidl.viz import plots
 
-        return plots.plot_race(self, self._start(start), title, path)
+        return plots.plot_race(self, self.check_start(start), title, path)
 
-    def animate(self, path: Any = None, *, start: int = 0, frames: int = 80, fps: int = 20) -> Any:
-        """The race as a film; returns the Matplotlib animation.
+    def animate(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        start: int = 0,
+        frames: int = 80,
+        fps: int = 20,
+    ) -> FuncAnimation:
+        """Animate the race from one start; returns the Matplotlib animation.
 
-        path    a .gif, or an .mp4 where ffmpeg is installed
-        start   which start, of several
-        frames  how many pictures, ≥ 2: the first is the start, the last the end; they lie closer
-                together at the start
-        fps     pictures a second
+        path    a file to write: a .gif, or an .mp4 if ffmpeg is installed
+        start   the index of the start
+        frames  the number of frames, ≥ 2, from the first step to the last; they are closer together
+                at the beginning
+        fps     frames per second
         """
         from minidl.viz import film
 
-        return film.animate(self, path, self._start(start), frames, fps)
+        return film.animate(self, path, self.check_start(start), frames, fps)
 
-    def save(self, path: Any, *, start: int = 0) -> Path:
-        """Write the race as a page to play: one .html file that needs no network."""
-        from minidl.viz._race import page as race_page
+    def save(self, path: str | PathLike[str], *, start: int = 0) -> Path:
+        """Write the race as an interactive page: one .html file that needs no network."""
+        from minidl.viz._race import page
 
-        return race_page.save(self, path, self._start(start))
-
-    def view(self, start: int = 0) -> tuple[surfaces.Point, surfaces.Point]:
-        """The part of the domain that pictures show, x and y: minima, and paths from one start."""
-        surface = self.surface
-        paths = np.concatenate([run.theta[:, start] for run in self.runs])
-        points = np.concatenate([paths[surface.contains(paths.T)], surface.minima])
-        low, high = points.min(0), points.max(0)
-        size = np.maximum(high - low, SLIMMEST * (high - low).max() + 2 * self.radius)
-        middle, size = (low + high) / 2, (1 + 2 * MARGIN) * size
-        ends = np.clip(
-            [middle - size / 2, middle + size / 2], *np.transpose([surface.x, surface.y])
-        )
-        x, y = ends.T.tolist()
-        return tuple(x), tuple(y)
+        return page.save(self, path, self.check_start(start))
 
     def _repr_html_(self) -> str:
-        """The page in a frame, for a notebook."""
-        from minidl.viz._race import page as race_page
+        """The page in an iframe, for a notebook."""
+        from minidl.viz._race import page
 
-        return race_page.frame(self)
-
-    def __repr__(self) -> str:
-        ends = (f"{run.name}: {_often(run.verdicts)}" for run in self.runs)
-        return f"Race({self.surface.name}, {self.steps} steps, {', '.join(ends)})"
-
-    def _start(self, start: Any) -> int:
-        place = _checks.count("race", "start", start, 0)
-        if place >= len(self.starts):
-            raise ValueError(
-                f"race: start must be below {len(self.starts)}, the number of starts, got {start}"
-            )
-        return place
-
-    def looks(self) -> list[style.Look]:
-        """How each run is drawn."""
-        return style.looks([run.name for run in self.runs])
-
-    def facts(self, start: int | None = None) -> list[str]:
-        """What was raced, in lines: from all starts, or from one of them."""
-        surface, many = self.surface, len(self.starts)
-        begin = f"{many} starts" if many > 1 and start is None else _at(self.starts[start or 0])
-        one = f", start {start + 1} of {many}" if many > 1 and start is not None else ""
-        facts = [f"{self.steps} step{'s' * (self.steps > 1)} from {begin}{one}"]
-        if len(surface.minima):
-            goals = " or ".join(map(_at, surface.minima[:MANY]))
-            if (more := len(surface.minima) - MANY) > 0:
-                goals += f" or {more} points more"
-            found = ", the lowest point found" if surface.searched else ""
-            facts.append(f"goal: within {self.radius:g} of {goals}{found}")
-        else:
-            facts.append("goal: none, as no minimum was found inside the domain")
-        if self.noise:
-            facts.append(f"noise: {self.noise:g} in each entry of each gradient")
-        return facts
-
-    def _heading(self) -> list[str]:
-        begin, *facts = self.facts()
-        lines = [f"{self.surface.name}: {begin}"]
-        lines += [self.surface.formula] if self.surface.formula else []
-        lines += facts
-        if tried := self.runs[0].tried:
-            lines.append(
-                f"rates: the best of {len(tried)} from {min(tried):g} to {max(tried):g} for each: "
-                "the most starts that arrive, then the fewest steps, then the lowest f"
-            )
-            ends = {f"{rate:g}" for rate in (min(tried), max(tried))}
-            if edge := ", ".join(run.name for run in self.runs if run.rate in ends):
-                lines.append(f"best at the end of these rates, so perhaps not best: {edge}")
-        given = [run.optimizer.groups[0]["lr"] for run in self.runs]
-        schedules = dict.fromkeys(
-            repr(lr) for lr in given if isinstance(lr, Schedule) and not isinstance(lr, Constant)
-        )
-        return [*lines, *(f"rate: {schedule}" for schedule in schedules)]
-
-    def _rows(self) -> list[list[str]]:
-        if len(self.starts) > 1:
-            rows = [
-                ["optimizer", "rate", "arrived", "steps to goal", "f at the end", "how they ended"]
-            ]
-            for run in self.runs:
-                steps = [k for k in run.arrived if k is not None]
-                middle = f"median {np.median(steps):g}" if steps else "–"
-                share = f"{len(steps)} of {len(run.arrived)}"
-                with np.errstate(invalid="ignore"):
-                    loss = f"median {number(np.median(run.loss[-1])).shown}"
-                rows.append([run.name, run.rate, share, middle, loss, _counted(run.verdicts)])
-            return rows
-        rows = [["optimizer", "rate", "verdict", "steps to goal", "f at the end", "ends at"]]
-        for run in self.runs:
-            (verdict,), (arrived,) = run.verdicts, run.arrived
-            when = "–" if arrived is None else str(arrived)
-            end = number(run.loss[-1, 0]).shown
-            rows.append([run.name, run.rate, verdict, when, end, _at(run.theta[-1, 0])])
-        return rows
+        return page.frame(self)
 
 
 def race(
-    surface: Any,
-    optimizers: Any = ARTICLE,
+    surface: str | Surface | Function,
+    optimizers: Rules = ARTICLE,
     *,
     steps: int = 400,
     start: Any = None,
-    lr: Any = None,
+    lr: Rate | Mapping[Any, Rate] | None = None,
     tune: bool = False,
     budget: int | None = None,
     noise: float = 0.0,
     tolerance: float = 0.01,
-    rng: Any = 0,
+    rng: int | np.random.Generator | None = 0,
 ) -> Race:
     """Let optimizers descend a surface, each from the same start.
 
-    surface     a name (`SURFACES`), a `Surface`, or a function of two tensors, whose domain is then
-                −2 … 2 each way
+    surface     a name (`SURFACES`), a `Surface`, or a function of two tensors, whose domain is
+                then −2 … 2 in both directions
     optimizers  names or classes of rules; `functools.partial(dl.optim.Adam, betas=(0.5, 0.9))` and
-                other functions (params, lr) → optimizer; or a dict {label: such a thing}; eight
-                well-known ones if not given
-    steps       how many, ≥ 1
+                other functions (params, lr) → optimizer; or a dict of them, {label: rule}; by
+                default eight well-known rules
+    steps       the number of steps, ≥ 1
     start       a point (x, y), a list of points, or a number of points to draw at random from the
-                domain; the surface's own if not given
-    lr          a rate or schedule for all, or a dict {label: rate or schedule}; where none is
-                given the optimizer has its own default
-    tune        try `budget` constant rates (25) from 0.0001 to 10 for each optimizer, in equal
-                ratios and rounded to two digits, from the same starts, and race with the best: by
-                the share of starts that arrive, then the median steps until then, then the median
-                f at the end
-    noise       standard deviation of normal noise that is added to each entry of each gradient, the
-                same for all optimizers, to imitate mini-batches
-    tolerance   the goal is a circle around each global minimum; its radius is this share of the
-                domain's longer side
-    rng         a seed or numpy.random.Generator, for random starts and noise
+                domain; by default the surface's own
+    lr          a rate or schedule for all optimizers, or a dict {label: rate or schedule}; an
+                optimizer without one uses its default
+    tune        try `budget` (25) constant rates from 0.0001 to 10 for each optimizer, in equal
+                ratios and rounded to two digits, from the same starts, and race with the best: the
+                most starts that arrive, then the lowest median number of steps, then the lowest
+                median of f at the end
+    noise       standard deviation of the normal noise that is added to each entry of each gradient
+                to imitate mini-batches; it is the same for all optimizers
+    tolerance   the radius of the goal, a circle around each global minimum, as a fraction of the
+                longer side of the domain
+    rng         None, a seed or a numpy.random.Generator, for random starts and the noise
 
-    Nothing is clipped: what diverges, diverges. The verdicts:
+    Nothing is clipped, so a run may diverge. The verdicts:
 
-    - "global minimum": the last ten points are within the goal, or the last half, if there are
-      fewer than twenty. Where minima were searched for, a point of a valley of them counts, too.
-    - "diverged": not finite; or ended outside the domain, higher than f is on a grid inside of it
-      or farther away than it is wide, and not at rest where the gradient is 0.
-    - "local minimum", "stuck at a saddle", "stuck at a maximum": the last tenth of the points, ten
-      at least, lies in a circle of the goal's size, and the gradient is 0 that near to the end.
-    - "standing still": it does not move, or lies in such a circle on flat ground.
-    - "oscillating": in that last tenth it went five times as far as it got ahead, or more, which
-      is twice the distance between the mean points of the two halves.
-    - "still moving": any other.
+    - "global minimum": the last ten points are inside the goal, or the last half of them if there
+      are fewer than twenty. If the minima were searched for and form a valley, each of its points
+      is a goal.
+    - "diverged": not finite; or at the end outside the domain and either higher than f on a grid
+      inside it or farther away than its width, and not at rest at a point with gradient 0.
+    - "local minimum", "stuck at a saddle", "stuck at a maximum": the last tenth of the points, at
+      least ten, lies in a circle of the goal's size, and a point with gradient 0 is that close to
+      the end.
+    - "standing still": it does not move, or lies in such a circle where the surface is flat.
+    - "oscillating": the path through that last tenth is at least five times as long as its
+      progress, which is twice the distance between the mean points of its two halves.
+    - "still moving": anything else.
 
     ValueError or TypeError for an unknown surface or optimizer, a start outside the domain, options
-    out of range, a function that is not finite inside its domain, and ReduceOnPlateau, which
-    answers to a metric.
+    out of range, a function that is not finite inside its domain, and ReduceOnPlateau, which needs
+    a metric.
 
     >>> print(dl.viz.race("saddle", ["SGD", "Adam"], steps=60, start=(-1.5, 0), lr=0.1).table())
     saddle: 60 steps from (−1.5, 0)
@@ -290,33 +172,35 @@ def race(
     <BLANKLINE>
     None reached the goal; another rate may, and tune=True looks for it.
     """
-    ground = surfaces.surface(surface)
+    surface = as_surface(surface)
     steps, noise = _checks.count("race", "steps", steps), _checks.number("race", "noise", noise)
     budget = _budget(_checks.flag("race", "tune", tune), budget)
-    radius = ground.width * _checks.number("race", "tolerance", tolerance, above=True, high=1)
+    radius = surface.width * _checks.number("race", "tolerance", tolerance, above=True, high=1)
     generator = _generator(rng)
-    starts = _starts(ground, start, generator)
-    builds = _builds(optimizers)
-    rates = _rates(lr, tune, builds)
+    starts = _starts(surface, start, generator)
+    factories = _factories(optimizers)
+    options = _rate_options(lr, tune, factories)
     seed = int(generator.integers(2**63))
-    descend = functools.partial(_descend, ground, starts, steps, noise, seed)
-    tried: dict[str, Any] = {}
+    tried: dict[str, dict[float, RateScore]] = {name: {} for name in factories}
     if tune:
-        candidates = [float(f"{r:.2g}") for r in np.geomspace(SLOWEST, FASTEST, budget)]
-        pairs = [(name, rate) for name in builds for rate in candidates]
-        scores = _scores(descend([(n, builds[n], {"lr": r}) for n, r in pairs])[1], ground, radius)
+        candidates = [float(f"{rate:.2g}") for rate in np.geomspace(MIN_RATE, MAX_RATE, budget)]
+        pairs = [(name, rate) for name in factories for rate in candidates]
+        entrants = [_entrant(name, factories[name], {"lr": rate}, starts) for name, rate in pairs]
+        scores = _scores(_walk(surface, entrants, steps, noise, seed), surface, radius)
         for (name, rate), score in zip(pairs, scores, strict=True):
-            tried.setdefault(name, {})[rate] = score
-        for name, table in tried.items():
-            rates[name] = {"lr": min(table, key=lambda r: (-table[r][0], *table[r][1:]))}
-    runs = _recorded(*descend([(name, builds[name], rates[name]) for name in builds]), steps)
-    _judge(runs, ground, radius)
+            tried[name][rate] = score
+        for name, by_rate in tried.items():
+            best = min(by_rate, key=lambda r: (-by_rate[r].arrived, *by_rate[r][1:]))
+            options[name] = {"lr": best}
+    entrants = [_entrant(name, make, options[name], starts) for name, make in factories.items()]
+    runs = _record(entrants, _walk(surface, entrants, steps, noise, seed), steps)
+    _judge(runs, surface, radius)
     for run in runs:
-        run.tried = tried.get(run.name, {})
-    return Race(ground, runs, steps, starts, radius, noise)
+        run.tried = tried[run.name]
+    return Race(surface, runs, steps, starts, radius, noise)
 
 
-# --- what was asked for -------------------------------------------------------------------------
+# --- arguments ----------------------------------------------------------------------------------
 
 
 def _generator(rng: Any) -> np.random.Generator:
@@ -329,18 +213,25 @@ def _generator(rng: Any) -> np.random.Generator:
 
 
 def _starts(surface: Surface, start: Any, generator: np.random.Generator) -> np.ndarray:
+    """The starts, (starts, 2)."""
     if start is None:
         return np.array([surface.start])
     if isinstance(start, numbers.Integral):
         low, high = np.transpose([surface.x, surface.y])
         return generator.uniform(low, high, (_checks.count("race", "start", start), 2))
-    return surface.inside("race: start", start)
+    return surface.check_points("race: start", start)
 
 
-def _builds(optimizers: Any) -> dict[str, Build]:
-    """For each label a function that makes the optimizer."""
+def _budget(tune: bool, budget: int | None) -> int:
+    if budget is not None and not tune:
+        raise ValueError(f"race: budget={budget} needs tune=True, which is not given")
+    return BUDGET if budget is None else _checks.count("race", "budget", budget, 2)
+
+
+def _factories(optimizers: Rules) -> dict[str, Factory]:
+    """For each label the function that makes the optimizer."""
     if isinstance(optimizers, Mapping):
-        pairs = [(str(label), _build(rule)[1]) for label, rule in optimizers.items()]
+        pairs = [(str(label), _factory(rule)[1]) for label, rule in optimizers.items()]
     else:
         if isinstance(optimizers, str | type) or callable(optimizers):
             optimizers = [optimizers]
@@ -349,7 +240,7 @@ def _builds(optimizers: Any) -> dict[str, Build]:
                 "race: optimizers must be names, classes, functions or a dict of them, got "
                 f"{optimizers!r}"
             )
-        pairs = [_build(rule) for rule in optimizers]
+        pairs = [_factory(rule) for rule in optimizers]
     if not pairs:
         raise ValueError("race: there is no optimizer to race. Give some, such as ['SGD', 'Adam'].")
     (name, count), *_ = Counter(name for name, _ in pairs).most_common()
@@ -360,13 +251,8 @@ def _builds(optimizers: Any) -> dict[str, Build]:
     return dict(pairs)
 
 
-def _budget(tune: bool, budget: int | None) -> int:
-    if budget is not None and not tune:
-        raise ValueError(f"race: budget={budget} is of tune=True, which is not given")
-    return BUDGET if budget is None else _checks.count("race", "budget", budget, 2)
-
-
-def _build(rule: Any) -> tuple[str, Build]:
+def _factory(rule: Any) -> tuple[str, Factory]:
+    """The label of a rule, and the function that makes the optimizer."""
     if isinstance(rule, str):
         known = {name.lower(): name for name in RULES}
         if rule.lower() not in known:
@@ -380,197 +266,184 @@ def _build(rule: Any) -> tuple[str, Build]:
         return f"{rule.func.__name__}({options})", rule
     if not callable(rule):
         raise TypeError(
-            "race: an optimizer must be a name, a class, or a function that makes one of a list of "
-            f"parameters, got {rule!r}"
+            "race: an optimizer must be a name, a class, or a function that makes an optimizer "
+            f"from a list of parameters, got {rule!r}"
         )
     name = getattr(rule, "__name__", type(rule).__name__)
     return "your optimizer" if name == "<lambda>" else name, rule
 
 
-def _rates(lr: Any, tune: bool, builds: Mapping[str, Build]) -> dict[str, dict[str, Any]]:
+def _rate_options(lr: Any, tune: bool, labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     """For each label the options that set its rate."""
+    labels = list(labels)
     if tune and lr is not None:
         raise ValueError(
-            f"race: tune=True searches for the rates; lr must not be given, got {lr!r}"
+            f"race: tune=True searches for the rates, so lr must not be given, got {lr!r}"
         )
     if not isinstance(lr, Mapping):
-        return {name: {} if lr is None else {"lr": lr} for name in builds}
-    lr = {str(name): rate for name, rate in lr.items()}
-    if unknown := [name for name in lr if name not in builds]:
+        return {label: {} if lr is None else {"lr": lr} for label in labels}
+    lr = {str(label): rate for label, rate in lr.items()}
+    if unknown := [label for label in lr if label not in labels]:
         raise ValueError(
             f"race: lr names {', '.join(map(repr, unknown))}, but the optimizers are called "
-            f"{', '.join(map(repr, builds))}"
+            f"{', '.join(map(repr, labels))}"
         )
-    return {name: {"lr": lr[name]} if name in lr else {} for name in builds}
+    return {label: {"lr": lr[label]} if label in lr else {} for label in labels}
 
 
 # --- the race -----------------------------------------------------------------------------------
 
 
 @dataclass
-class _Entry:
-    """An optimizer, the one parameter that it moves, (2, starts), and its state arrays."""
+class _Entrant:
+    """An optimizer, its only parameter, (2, starts), and the state arrays of that parameter."""
 
     name: str
-    optimizer: Any
-    parameter: dl.Tensor
+    optimizer: Optimizer
+    parameter: Tensor
     state: dict[str, np.ndarray]
 
 
-def _descend(
-    surface: Surface, starts: np.ndarray, steps: int, noise: float, seed: int, asked: list[Any]
-) -> tuple[list[_Entry], Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]]:
-    """The optimizers at the start, and (k, θ, f, gradient) of all of them at each step.
-
-    θ and gradient are (optimizers, 2, starts), and overwritten by the next step.
-    """
-    entries = [_entry(name, build, options, starts) for name, build, options in asked]
-    return entries, _walk(surface, entries, steps, noise, np.random.default_rng(seed))
+# k, and of all optimizers: θ (optimizers, 2, starts), f (optimizers, starts), gradient as θ
+Step = tuple[int, np.ndarray, np.ndarray, np.ndarray]
 
 
-def _entry(name: str, build: Build, options: dict[str, Any], starts: np.ndarray) -> _Entry:
-    parameter = dl.Tensor(starts.T, requires_grad=True, name="θ")
+def _entrant(name: str, make: Factory, options: dict[str, Any], starts: np.ndarray) -> _Entrant:
+    parameter = Tensor(starts.T, requires_grad=True, name="θ")
     try:
-        optimizer = build([parameter], **options)
+        optimizer = make([parameter], **options)
     except TypeError as error:
-        if isinstance(build, type | functools.partial):
+        if isinstance(make, type | functools.partial):
             raise
         given = "".join(f", {option}={value!r}" for option, value in options.items())
         raise TypeError(
             f"race: {name}([θ]{given}) failed: {error}. A function must take a list of parameters, "
             "and lr where the race gives rates."
         ) from error
-    if not isinstance(optimizer, optim.Optimizer):
+    if not isinstance(optimizer, Optimizer):
         raise TypeError(f"race: {name} must make an optimizer, got {optimizer!r}")
     if parameter not in optimizer.state:
-        raise ValueError(f"race: {name} must be made of the parameters that it is given")
+        raise ValueError(f"race: {name} must use the parameters that it is given")
     if any(plateaus(optimizer.groups[0]["lr"])):
         raise ValueError(
             f"race: {name} has ReduceOnPlateau, which answers to a metric; a race takes schedules "
             "that are functions of the step, such as StepDecay"
         )
     state = {key: x for key, x in optimizer.state[parameter].items() if isinstance(x, np.ndarray)}
-    return _Entry(name, optimizer, parameter, state)
+    return _Entrant(name, optimizer, parameter, state)
 
 
 def _walk(
-    surface: Surface, entries: list[_Entry], steps: int, noise: float, rng: np.random.Generator
-) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    shape = (len(entries), *entries[0].parameter.shape)
+    surface: Surface, entrants: list[_Entrant], steps: int, noise: float, seed: int
+) -> Iterator[Step]:
+    """Let all optimizers take their steps together. The next step overwrites θ and gradient."""
+    rng = np.random.default_rng(seed)
+    shape = (len(entrants), *entrants[0].parameter.shape)
     theta, gradient = np.empty(shape), np.empty(shape)
-    for entry, g in zip(entries, gradient, strict=True):
-        entry.parameter.grad = g
+    for entrant, own_gradient in zip(entrants, gradient, strict=True):
+        entrant.parameter.grad = own_gradient
     for k in range(steps + 1):
-        for here, entry in zip(theta, entries, strict=True):
-            here[...] = entry.parameter.data
-        loss, slope = surface.at(theta.swapaxes(0, 1))
-        gradient[...] = slope.swapaxes(0, 1)
+        for position, entrant in zip(theta, entrants, strict=True):
+            position[...] = entrant.parameter.data
+        loss, exact_gradient = surface.at(theta.swapaxes(0, 1))
+        gradient[...] = exact_gradient.swapaxes(0, 1)
         if not (np.isfinite(loss).all() and np.isfinite(gradient).all()):
-            _finite(surface, entries, k, theta, loss, gradient)
+            _check_finite(surface, entrants, k, theta, loss, gradient)
         if noise:
             gradient += rng.normal(0, noise, shape[1:])
         yield k, theta, loss, gradient
         if k < steps:
             with np.errstate(all="ignore"):
-                for entry in entries:
-                    entry.optimizer.step()
+                for entrant in entrants:
+                    entrant.optimizer.step()
 
 
-def _finite(
-    surface: Surface, entries: list[_Entry], k: int, theta: Any, loss: Any, gradient: Any
+def _check_finite(
+    surface: Surface,
+    entrants: list[_Entrant],
+    k: int,
+    theta: np.ndarray,
+    loss: np.ndarray,
+    gradient: np.ndarray,
 ) -> None:
-    """An error for a value or gradient that is not finite, unless the run has left the domain."""
-    known = np.isfinite(loss) & np.isfinite(gradient).all(1)
-    wrong = np.argwhere(~known & surface.contains(theta.swapaxes(0, 1)))
-    if len(wrong):
-        i, j = wrong[0]
+    """ValueError if f or its gradient is not finite at a point inside the domain."""
+    finite = np.isfinite(loss) & np.isfinite(gradient).all(1)
+    undefined = np.argwhere(~finite & surface.contains(theta.swapaxes(0, 1)))
+    if len(undefined):
+        i, j = undefined[0]
         raise ValueError(
-            f"race: {surface.name} is not finite at {_at(theta[i, :, j])}, inside its domain, "
-            f"where {entries[i].name} came at step {k}: f = {number(loss[i, j]).shown}, gradient "
-            f"{_at(gradient[i, :, j])}. Mend the function, or choose a domain in which it is "
-            "finite."
+            f"race: {surface.name} is not finite at {coordinates(theta[i, :, j])}, inside its "
+            f"domain, which {entrants[i].name} reached at step {k}: f = {number(loss[i, j]).shown},"
+            f" gradient {coordinates(gradient[i, :, j])}. Correct the function, or choose a domain "
+            "in which it is finite."
         )
 
 
-def _recorded(entries: list[_Entry], walk: Any, steps: int) -> list[Run]:
-    """Run the race, and keep all of it."""
-    shape = (steps + 1, len(entries), *entries[0].parameter.shape)
+def _record(entrants: list[_Entrant], walk: Iterator[Step], steps: int) -> list[Run]:
+    """Run the race, and record every step of it."""
+    shape = (steps + 1, len(entrants), *entrants[0].parameter.shape)
     thetas, gradients, losses = np.empty(shape), np.empty(shape), np.empty((*shape[:2], shape[3]))
-    lr = np.empty((steps, len(entries)))
+    lr = np.empty((steps, len(entrants)))
     states = [
-        {name: np.empty((steps + 1, *x.shape)) for name, x in entry.state.items()}
-        for entry in entries
+        {name: np.empty((steps + 1, *x.shape)) for name, x in entrant.state.items()}
+        for entrant in entrants
     ]
-    arrays = [
-        (kept[name], x)
-        for entry, kept in zip(entries, states, strict=True)
-        for name, x in entry.state.items()
+    copies = [
+        (records[name], x)
+        for entrant, records in zip(entrants, states, strict=True)
+        for name, x in entrant.state.items()
     ]
-    rates = [e.optimizer.groups[0]["lr"] for e in entries]
+    rates = [entrant.optimizer.groups[0]["lr"] for entrant in entrants]
     for k, theta, loss, gradient in walk:
         thetas[k], losses[k], gradients[k] = theta, loss, gradient
-        for kept, x in arrays:
-            kept[k] = x
+        for record, x in copies:
+            record[k] = x
         if k < steps:
             lr[k] = [rate(k) if isinstance(rate, Schedule) else rate for rate in rates]
     for state in states:
-        for name, kept in state.items():
-            state[name] = kept.swapaxes(1, 2) if kept.ndim == 3 else kept
+        for name, record in state.items():
+            state[name] = record.swapaxes(1, 2) if record.ndim == 3 else record
     return [
         Run(
-            entry.name,
-            entry.optimizer,
+            entrant.name,
+            entrant.optimizer,
             thetas[:, i].swapaxes(1, 2),
             losses[:, i],
             gradients[:, i].swapaxes(1, 2),
             states[i],
             lr[:, i],
         )
-        for i, entry in enumerate(entries)
+        for i, entrant in enumerate(entrants)
     ]
 
 
-# --- the verdicts -------------------------------------------------------------------------------
+# --- verdicts -----------------------------------------------------------------------------------
 
 
-def _scores(walk: Any, surface: Surface, radius: float) -> list[tuple[float, float, float]]:
-    """For each optimizer: the share of starts that arrive, the median steps, the median f."""
-    outside: Any = -1
+def _scores(walk: Iterator[Step], surface: Surface, radius: float) -> list[RateScore]:
+    """The score of each optimizer."""
+    last_outside: Any = -1
     for k, theta, f, _ in walk:
         loss = f  # of the last step, after the loop
         inside = verdicts.distance(surface, theta.swapaxes(0, 1)) <= radius
-        outside = np.where(inside, outside, k)
-    came = verdicts.arrived(outside, k)
+        last_outside = np.where(inside, last_outside, k)
+    arrivals = verdicts.arrival(last_outside, k)
     finite = np.where(np.isfinite(loss), loss, np.inf)
     return [
-        (
-            float(np.mean(a >= 0)),
-            float(np.median(a[a >= 0])) if (a >= 0).any() else float(np.inf),
+        RateScore(
+            float(np.mean(steps >= 0)),
+            float(np.median(steps[steps >= 0])) if (steps >= 0).any() else float(np.inf),
             float(np.median(f)),
         )
-        for a, f in zip(came, finite, strict=True)
+        for steps, f in zip(arrivals, finite, strict=True)
     ]
 
 
 def _judge(runs: list[Run], surface: Surface, radius: float) -> None:
-    """Give each run its verdicts, and when it arrived."""
+    """Give each run its verdicts and its arrivals."""
     theta = np.stack([run.theta.transpose(2, 1, 0) for run in runs], 1)  # (2, runs, starts, steps)
     loss = np.stack([run.loss[-1] for run in runs])
-    for run, words, came in zip(runs, *verdicts.judge(theta, loss, surface, radius), strict=True):
-        run.verdicts = words.tolist()
-        run.arrived = [k if k >= 0 else None for k in came.tolist()]
-
-
-# --- words --------------------------------------------------------------------------------------
-
-
-def _at(point: Any) -> str:
-    return f"({', '.join(number(x).shown for x in point)})"
-
-
-def _often(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else _counted(words)
-
-
-def _counted(words: list[str]) -> str:
-    return ", ".join(f"{count} {word}" for word, count in Counter(words).most_common())
+    judged = verdicts.judge(theta, loss, surface, radius)
+    for run, run_verdicts, arrivals in zip(runs, *judged, strict=True):
+        run.verdicts = run_verdicts.tolist()
+        run.arrived = [k if k >= 0 else None for k in arrivals.tolist()]

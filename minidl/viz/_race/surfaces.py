@@ -1,7 +1,7 @@
-"""Surfaces to race on: functions of two tensors, their domains, and where their minima are.
+"""Surfaces to race on, for races and for users with a function of their own.
 
-Gradients are those of minidl's own autograd. A surface is evaluated at many points at once where
-its function allows that.
+A surface is a function of two tensors with a domain and its global minima. Gradients come from
+minidl's autograd. If the function is element-wise, it is evaluated at many points at once.
 """
 
 from __future__ import annotations
@@ -12,30 +12,34 @@ from typing import Any
 
 import numpy as np
 
-import minidl as dl
 from minidl import _checks
+from minidl.tensor import Tensor, cos, default_dtype, exp
 
-Function = Callable[[Any, Any], Any]
+Function = Callable[[Any, Any], Any]  # of two Tensors, or of two numbers; the same comes back
 Point = tuple[float, float]
-GRID = 101  # points along each side of the grid on which minima are searched
-NEWTON = 60  # steps to a stationary point; at a minimum such as x⁴ each takes a third of the way
-CANDIDATES = 200  # points of the grid that are refined
-FLAT = 1e-6  # a curvature below this share of the largest counts as none
+Interval = tuple[float, float]
+GRID = 101  # points along each side of the grid on which minima are searched for
+NEWTON_STEPS = 60  # at a minimum such as x⁴ each step covers only a third of the distance
+CANDIDATES = 200  # grid points that are refined
+FLAT = 1e-6  # a curvature below this fraction of the largest one counts as 0
 
 
 class Surface:
-    """A function f of two tensors x and y, to be minimised.
+    """A function f of two tensors x and y, to be minimized.
 
-    function  (x, y) → tensor, made of minidl's functions. Points are given to it as arrays if it
-              works entry by entry, one at a time if it doesn't
-    x, y      the domain, (low, high) each
-    start     where races begin by default; a quarter from the upper left corner if not given
-    minima    the global minima, [(x, y), …]; searched for in the domain if not given (`searched`)
-    name      what tables call it; the function's name if not given
+    function  (x, y) → tensor, written with minidl's functions. If it is element-wise
+              (`elementwise`), it is called with arrays of points, otherwise with one point at a
+              time
+    x, y      the domain, an interval (low, high) for each
+    start     the default start of a race; by default a quarter of the way from the upper left
+              corner
+    minima    the global minima, [(x, y), …]; by default they are searched for in the domain
+              (`searched`)
+    name      the name in tables; by default the function's name
     formula   the function as a line of text
 
-    ValueError or TypeError for a domain, start or minimum that can't be, and for a function that
-    gives no number for each point, or whose gradient backward does not see, as that of math.sin.
+    ValueError or TypeError if the domain, the start or a minimum is invalid, if the function does
+    not return one number per point, or if backward does not find its gradient, as with math.sin.
 
     >>> surface = dl.viz.Surface(lambda x, y: x**2 + dl.cos(y), x=(-1, 1), y=(2, 4))
     >>> surface.minima.round(4)
@@ -49,8 +53,8 @@ class Surface:
     def __init__(
         self,
         function: Function,
-        x: Point = (-2.0, 2.0),
-        y: Point = (-2.0, 2.0),
+        x: Interval = (-2.0, 2.0),
+        y: Interval = (-2.0, 2.0),
         start: Any = None,
         minima: Any = None,
         name: str = "",
@@ -58,7 +62,7 @@ class Surface:
     ) -> None:
         if not callable(function):
             raise TypeError(
-                f"Surface: function must be one of two tensors (x, y), got {function!r}"
+                f"Surface: function must be a function of two tensors (x, y), got {function!r}"
             )
         name = name or getattr(function, "__name__", "the function")
         self.function, self.formula = function, formula
@@ -66,15 +70,16 @@ class Surface:
         self.x, self.y = _interval("x", x), _interval("y", y)
         low, high = np.transpose([self.x, self.y])
         start = low + (high - low) * (0.25, 0.75) if start is None else start
-        starts = self.inside("start", start)
+        starts = self.check_points("start", start)
         if len(starts) > 1:
             raise ValueError(
-                f"Surface: start must be one point, got {len(starts)}; a race takes more"
+                f"Surface: start must be one point, got {len(starts)}. To race from several "
+                "points, pass start= to dl.viz.race."
             )
         self.start: Point = tuple(starts[0].tolist())
-        self.entrywise = self._checked()
+        self.elementwise = self._check_function()
         self.searched = minima is None
-        self.minima = self._search() if self.searched else self.inside("minima", minima)
+        self.minima = self._search() if self.searched else self.check_points("minima", minima)
         self.minima.flags.writeable = False
 
     def __repr__(self) -> str:
@@ -86,12 +91,18 @@ class Surface:
         return max(high - low for low, high in (self.x, self.y))
 
     def contains(self, points: np.ndarray) -> np.ndarray:
-        """Which points are in the domain: (2, …) → (…)."""
+        """Whether each point is in the domain: (2, …) → (…)."""
         x, y = points
-        return (self.x[0] <= x) & (x <= self.x[1]) & (self.y[0] <= y) & (y <= self.y[1])
+        inside: np.ndarray = (
+            (self.x[0] <= x) & (x <= self.x[1]) & (self.y[0] <= y) & (y <= self.y[1])
+        )
+        return inside
 
-    def inside(self, name: str, points: Any) -> np.ndarray:
-        """Points as an (n, 2) array, after a check that all are in the domain."""
+    def check_points(self, name: str, points: Any) -> np.ndarray:
+        """A point or a list of points as an (n, 2) array; ValueError if one is not in the domain.
+
+        name  of the argument, for the message
+        """
         try:
             array = np.array(points, np.float64)
         except (TypeError, ValueError):
@@ -105,38 +116,40 @@ class Surface:
                 raise ValueError(
                     f"{name} ({x:g}, {y:g}) is outside the domain of {self.name}, "
                     f"x from {self.x[0]:g} to {self.x[1]:g} and y from {self.y[0]:g} to "
-                    f"{self.y[1]:g}. Choose one inside, or a Surface with a larger domain."
+                    f"{self.y[1]:g}. Choose a point inside, or use a Surface with a larger domain."
                 )
         return array
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """f and its gradient at points: (2, …) float64 → (…) and (2, …)."""
-        if self.entrywise:
-            return self._at(points)
+        if self.elementwise:
+            return self._evaluate(points)
         value, gradient = np.empty(points.shape[1:]), np.empty(points.shape)
-        for place in np.ndindex(value.shape):
-            value[place], gradient[(slice(None), *place)] = self._at(points[(slice(None), *place)])
+        for index in np.ndindex(value.shape):
+            point = points[(slice(None), *index)]
+            value[index], gradient[(slice(None), *index)] = self._evaluate(point)
         return value, gradient
 
-    def _at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x, y = (dl.Tensor(p, requires_grad=True) for p in points)
-        with dl.default_dtype("float64"), np.errstate(all="ignore"):
+    def _evaluate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """f and its gradient from one call of the function."""
+        x, y = (Tensor(coordinates, requires_grad=True) for coordinates in points)
+        with default_dtype("float64"), np.errstate(all="ignore"):
             value = self.function(x, y)
-            if not isinstance(value, dl.Tensor):
+            if not isinstance(value, Tensor):
                 raise TypeError(
-                    f"{self.name} must give a Tensor, made of x and y by minidl's functions, got "
-                    f"{type(value).__name__}"
+                    f"{self.name} must return a Tensor, computed from x and y with minidl's "
+                    f"functions, got {type(value).__name__}"
                 )
             if value.shape != x.shape and value.size != x.size:
                 raise ValueError(
-                    f"{self.name} must give one number for a point, got shape {value.shape}"
+                    f"{self.name} must return one number per point, got shape {value.shape}"
                 )
             if value.requires_grad:
                 value.backward(np.ones(value.shape, value.dtype))
             elif not (x + 0).requires_grad:
                 raise RuntimeError(
-                    f"{self.name} is evaluated under dl.no_grad(), but a race needs gradients: "
-                    "race outside of it"
+                    f"{self.name} is evaluated under dl.no_grad(), but a race needs gradients. "
+                    "Race outside of it."
                 )
         gradient = np.zeros(points.shape)
         for axis, tensor in enumerate((x, y)):
@@ -145,102 +158,106 @@ class Surface:
         return value.data.reshape(x.shape), gradient
 
     def grid(
-        self, n: int = GRID, x: Point | None = None, y: Point | None = None
+        self, n: int = GRID, x: Interval | None = None, y: Interval | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x (n,), y (n,) and f (n, n), a row for each y, over the domain or a part of it."""
-        across, up = np.linspace(*(x or self.x), n), np.linspace(*(y or self.y), n)
-        return across, up, self.at(np.array(np.meshgrid(across, up)))[0]
+        """x (n,), y (n,) and f (n, n), one row per y, over the domain or a part of it."""
+        xs, ys = np.linspace(*(x or self.x), n), np.linspace(*(y or self.y), n)
+        return xs, ys, self.at(np.array(np.meshgrid(xs, ys)))[0]
 
     def stationary(self, points: np.ndarray, within: float) -> tuple[np.ndarray, np.ndarray]:
-        """The stationary points near by: (2, n) points → (2, n) points, and (n,) words.
+        """The stationary point close to each point: (2, n) → positions (2, n) and kinds (n,).
 
-        They are found by Newton's method, with central differences of the gradient for the Hessian.
-        A word is "minimum", "saddle" or "maximum", by the signs of the Hessian's eigenvalues; where
-        one of them is 0, by f at that distance along its eigenvector. It is "flat" where gradient
-        and Hessian are 0, and "" where no gradient of 0 is found within that distance.
+        within  the largest distance of a stationary point from its starting point
+
+        They are found by Newton's method with a Hessian from central differences of the gradient.
+        The kind is "minimum", "saddle" or "maximum", by the signs of the Hessian's eigenvalues;
+        if an eigenvalue is 0, f at the distance `within` along its eigenvector decides. The kind
+        is "flat" if both the gradient and the Hessian are 0, and "" if no point with gradient 0
+        is found.
         """
-        here, h = np.array(points, np.float64), 1e-5 * self.width
+        position, h = np.array(points, np.float64), 1e-5 * self.width
         offsets = h * np.array([[0, 1, -1, 0, 0], [0, 0, 0, 1, -1.0]])
-        near = np.full(here.shape[1:], True)
+        near = np.full(position.shape[1:], True)
         with np.errstate(all="ignore"):
-            for _ in range(NEWTON):
-                g = self.at(here[:, :, None] + offsets[:, None])[1]
+            for _ in range(NEWTON_STEPS):
+                g = self.at(position[:, :, None] + offsets[:, None])[1]
                 hessian = np.stack([g[..., 1] - g[..., 2], g[..., 3] - g[..., 4]]) / (2 * h)
                 hessian = np.transpose(hessian + hessian.swapaxes(0, 1)) / 2
-                known = np.isfinite(hessian).all((1, 2)) & np.isfinite(g[..., 0]).all(0)
-                hessian[~known] = 0
-                slope = np.where(known, g[..., 0], np.inf)
+                finite = np.isfinite(hessian).all((1, 2)) & np.isfinite(g[..., 0]).all(0)
+                hessian[~finite] = 0
+                gradient = np.where(finite, g[..., 0], np.inf)
                 inverse = np.linalg.pinv(hessian, rcond=1e-7, hermitian=True)
-                step = np.einsum("nij,jn->in", inverse, np.where(known, slope, 0))
-                near &= np.hypot(*(here - step - points)) <= within
-                here -= np.where(near, step, 0)
+                step = np.einsum("nij,jn->in", inverse, np.where(finite, gradient, 0))
+                near &= np.hypot(*(position - step - points)) <= within
+                position -= np.where(near, step, 0)
                 if (np.hypot(*step)[near] <= 1e-12 * self.width).all():
                     break
-            curvatures, directions = np.linalg.eigh(hessian)
-            scale = np.abs(curvatures).max(1)
-            # what no step could mend lies along a direction in which the surface is straight
-            left = slope - np.einsum("nij,jn->in", hessian, step)
-            found = near & known & (scale > 0) & (np.hypot(*step) <= 1e-6 * self.width)
-            found &= np.hypot(*left) <= 1e-9 * scale * self.width
-            f, up, down = self.at(here)[0], np.full(known.shape, False), np.full(known.shape, False)
+            eigenvalues, eigenvectors = np.linalg.eigh(hessian)
+            scale = np.abs(eigenvalues).max(1)
+            # the part of the gradient in the Hessian's null space, which no step removes
+            residual = gradient - np.einsum("nij,jn->in", hessian, step)
+            found = near & finite & (scale > 0) & (np.hypot(*step) <= 1e-6 * self.width)
+            found &= np.hypot(*residual) <= 1e-9 * scale * self.width
+            f = self.at(position)[0]
+            rises, falls = np.full(finite.shape, False), np.full(finite.shape, False)
             for i in (0, 1):
-                along = within * directions[:, :, i].T
-                sides = np.stack([self.at(here + along)[0], self.at(here - along)[0]]) - f
-                flat = np.abs(curvatures[:, i]) <= FLAT * scale
+                offset = within * eigenvectors[:, :, i].T
+                sides = np.stack([self.at(position + offset)[0], self.at(position - offset)[0]]) - f
+                flat = np.abs(eigenvalues[:, i]) <= FLAT * scale
                 rounding = 1e-14 * (np.abs(f) + np.abs(sides).max(0))
-                up |= np.where(flat, (sides > rounding).any(0), curvatures[:, i] > 0)
-                down |= np.where(flat, (sides < -rounding).any(0), curvatures[:, i] < 0)
-        level = near & (scale == 0) & (slope == 0).all(0)
+                rises |= np.where(flat, (sides > rounding).any(0), eigenvalues[:, i] > 0)
+                falls |= np.where(flat, (sides < -rounding).any(0), eigenvalues[:, i] < 0)
+        level = near & (scale == 0) & (gradient == 0).all(0)
         kinds = np.select(
-            [level, ~found, up & down, down], ["flat", "", "saddle", "maximum"], "minimum"
+            [level, ~found, rises & falls, falls], ["flat", "", "saddle", "maximum"], "minimum"
         )
-        return here, kinds
+        return position, kinds
 
-    def _checked(self) -> bool:
-        """Whether the function works entry by entry; an error if its gradient isn't seen."""
+    def _check_function(self) -> bool:
+        """Whether the function is element-wise; ValueError if backward misses its gradient."""
         low, high = np.transpose([self.x, self.y])
-        shares = np.random.default_rng(0).random((2, 3))
-        points, h = low[:, None] + (high - low)[:, None] * shares, 1e-6 * self.width
-        single = [self._at(point) for point in points.T]
+        fractions = np.random.default_rng(0).random((2, 3))
+        points, h = low[:, None] + (high - low)[:, None] * fractions, 1e-6 * self.width
+        single = [self._evaluate(point) for point in points.T]
         for point, (value, gradient) in zip(points.T, single, strict=True):
             for axis, name in enumerate("xy"):
-                ahead, back = point.copy(), point.copy()
-                ahead[axis] += h
-                back[axis] -= h
-                up, down = self._at(ahead)[0], self._at(back)[0]
-                difference = float(up - down) / (2 * h)
+                forward, backward = point.copy(), point.copy()
+                forward[axis] += h
+                backward[axis] -= h
+                rise = self._evaluate(forward)[0] - self._evaluate(backward)[0]
+                difference = float(rise) / (2 * h)
                 error = abs(difference - gradient[axis])
                 rounding = 1e-9 * (abs(float(value)) + 1) / h
                 if error > 1e-3 * abs(difference) + rounding:
                     raise ValueError(
-                        f"{self.name}: at ({point[0]:.4g}, {point[1]:.4g}) its derivative by "
-                        f"{name} is {difference:.4g} by central differences, but backward "
-                        f"finds {gradient[axis]:.4g}. Is each function in it minidl's, such "
-                        "as dl.sin for math.sin?"
+                        f"{self.name}: at ({point[0]:.4g}, {point[1]:.4g}) its derivative with "
+                        f"respect to {name} is {difference:.4g} by central differences, but "
+                        f"backward finds {gradient[axis]:.4g}. Use minidl's functions only, such "
+                        "as dl.sin in place of math.sin."
                     )
         try:
-            value, gradient = self._at(points)
-        except Exception:  # whatever a function for one point does with arrays
+            value, gradient = self._evaluate(points)
+        except Exception:  # a function of one point may fail in any way when called with arrays
             return False
-        alike = [
+        return all(
             np.allclose(value[i], v, 1e-12, 0, True)
             and np.allclose(gradient[:, i], g, 1e-9, 1e-12, True)
             for i, (v, g) in enumerate(single)
-        ]
-        return all(alike)
+        )
 
     def _search(self) -> np.ndarray:
-        """The lowest minima inside the domain: the lowest points of a grid, refined.
+        """The global minima inside the domain, (n, 2): the lowest points of a grid, refined.
 
-        A point that can't be refined counts as it is, as at a kink, unless the surface goes on
-        falling from there to the domain's edge; if such a point is lowest, there is no minimum.
+        A grid point that can't be refined is taken as it is, for example at a kink, unless the
+        surface keeps falling from there to the edge of the domain. If such a point is the lowest,
+        there is no minimum.
         """
         x, y, z = self.grid()
         z = np.pad(np.where(np.isfinite(z), z, np.inf), 1, constant_values=np.inf)
         inner = z[1:-1, 1:-1]
         shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-        around = [z[i : GRID + i, j : GRID + j] for i, j in shifts]
-        rows, columns = np.nonzero((inner <= np.min(around, 0)) & np.isfinite(inner))
+        neighbours = [z[i : GRID + i, j : GRID + j] for i, j in shifts]
+        rows, columns = np.nonzero((inner <= np.min(neighbours, 0)) & np.isfinite(inner))
         order = np.argsort(inner[rows, columns], kind="stable")[:CANDIDATES]
         if not order.size:
             return np.empty((0, 2))
@@ -250,18 +267,18 @@ class Surface:
         fine, kinds = self.stationary(coarse, self.width)
         refined = np.where(np.isfinite(fine).all(0), self.at(fine)[0], np.inf)
         lower = (kinds == "minimum") & (refined <= value)
-        better, falls = lower & self.contains(fine), lower | edge
-        points, value = np.where(better, fine, coarse).T, np.where(better, refined, value)
+        refinable, falls = lower & self.contains(fine), lower | edge
+        points = np.where(refinable, fine, coarse).T
+        value = np.where(refinable, refined, value)
         close = value.min() + 1e-9 * (np.max(inner[np.isfinite(inner)]) - value.min())
-        lowest = points[(value <= close) & (better | ~falls)]
-        kept: list[np.ndarray] = []
-        for point in lowest:
-            if all(np.hypot(*(point - other)) > self.width / GRID for other in kept):
-                kept.append(point)
-        return np.reshape(kept, (-1, 2))
+        distinct: list[np.ndarray] = []
+        for point in points[(value <= close) & (refinable | ~falls)]:
+            if all(np.hypot(*(point - other)) > self.width / GRID for other in distinct):
+                distinct.append(point)
+        return np.reshape(distinct, (-1, 2))
 
 
-def _interval(name: str, value: Any) -> Point:
+def _interval(name: str, value: Any) -> Interval:
     expected = f"Surface: {name} must be two numbers (low, high), low < high, got {value!r}"
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
         raise TypeError(expected)
@@ -272,17 +289,17 @@ def _interval(name: str, value: Any) -> Point:
 
 
 def heights(f: np.ndarray, lowest: float) -> tuple[np.ndarray, float]:
-    """Values of a grid as pictures show them, log(1 + (f − lowest) / scale), and the scale.
+    """Heights as pictures show them, log(1 + (f − lowest) / scale), and the scale.
 
-    The scale is what three hundredths of the grid are below, so that valleys are seen beside steep
-    walls. NaN where f is not finite.
+    The scale is the 3 % quantile of f − lowest, so that valleys remain visible beside steep walls.
+    NaN where f is not finite.
     """
     above = np.maximum(np.where(np.isfinite(f), f, np.nan) - lowest, 0)
     scale = float(np.nanquantile(above, 0.03)) or float(np.nanmax(above)) or 1.0
     return np.log1p(above / scale), scale
 
 
-# --- surfaces with a name -----------------------------------------------------------------------
+# --- named surfaces -----------------------------------------------------------------------------
 
 
 def _bowl(x: Any, y: Any) -> Any:
@@ -306,7 +323,7 @@ def _beale(x: Any, y: Any) -> Any:
 
 def _rastrigin(x: Any, y: Any) -> Any:
     tau = 2 * math.pi
-    return 20 + x**2 + y**2 - 10 * (dl.cos(tau * x) + dl.cos(tau * y))
+    return 20 + x**2 + y**2 - 10 * (cos(tau * x) + cos(tau * y))
 
 
 def _styblinski_tang(x: Any, y: Any) -> Any:
@@ -328,7 +345,7 @@ def _saddle(x: Any, y: Any) -> Any:
 
 
 def _plateau(x: Any, y: Any) -> Any:
-    return 1 - dl.exp(-(x**2 + y**2) / 2)
+    return 1 - exp(-(x**2 + y**2) / 2)
 
 
 _HIMMELBLAU = [
@@ -436,22 +453,21 @@ SURFACES = {
 }
 
 
-def surface(given: Any) -> Surface:
-    """The surface of that name, a surface itself, or one made of a function of two tensors.
+def as_surface(given: str | Surface | Function) -> Surface:
+    """The surface with that name, the Surface itself, or a Surface of that function.
 
     >>> from minidl.viz._race import surfaces
-    >>> surfaces.surface("beale").minima
+    >>> surfaces.as_surface("beale").minima
     array([[3. , 0.5]])
     """
     if isinstance(given, Surface):
         return given
     if callable(given) and not isinstance(given, type):
         return Surface(given)
-    known = list(SURFACES)
-    word = str(given).lower().replace("_", "-").replace(" ", "-")
-    if isinstance(given, str) and word in SURFACES:
-        return SURFACES[word]
+    name = str(given).lower().replace("_", "-").replace(" ", "-")
+    if isinstance(given, str) and name in SURFACES:
+        return SURFACES[name]
     raise ValueError(
-        f"there is no surface {given!r}.{_checks.nearest(word, known)} There are "
-        f"{', '.join(known)}, and any function of two tensors"
+        f"there is no surface {given!r}.{_checks.nearest(name, SURFACES)} There are "
+        f"{', '.join(SURFACES)}; a function of two tensors can be given instead"
     )

@@ -1,8 +1,6 @@
-"""How the runs of a race ended: when they arrived at the goal, and a verdict in words."""
+"""How the runs of a race ended, for races and their tuning: the step of arrival and a verdict."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -12,84 +10,96 @@ GLOBAL, LOCAL = "global minimum", "local minimum"
 SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
 STILL, MOVING = "standing still", "still moving"
 OSCILLATING, DIVERGED = "oscillating", "diverged"
-LAST, LEAST = 10, 10  # the last tenth of the points, ten at least, tells how a run ended
+TAIL, MIN_TAIL = 10, 10  # the last 1/TAIL of the points, at least MIN_TAIL, decides
 
 
 def distance(surface: Surface, theta: np.ndarray) -> np.ndarray:
-    """From points (2, …) to the nearest global minimum; infinite without one."""
+    """The distance of points (2, …) to the nearest global minimum; ∞ if there is none."""
     nearest = np.full(theta.shape[1:], np.inf)
     for x, y in surface.minima:
         nearest = np.fmin(nearest, np.hypot(theta[0] - x, theta[1] - y))
     return nearest
 
 
-def arrived(outside: np.ndarray, steps: int) -> np.ndarray:
-    """From the last step outside of the goal, −1 if there was none: the first that stays inside.
+def arrival(last_outside: np.ndarray, steps: int) -> np.ndarray:
+    """The first step from which on each run stays at the goal, or −1 if it has not arrived.
 
-    It is −1 for a run that is not there to stay: its last ten points must be inside, or the last
-    half if there are fewer than twenty.
+    last_outside  the last step at which each run was outside the goal; −1 if there was none
+    steps         how many steps each run took
+
+    A run has arrived only if its last ten points are inside the goal, or the last half of them if
+    it has fewer than twenty.
     """
-    first = outside + 1
-    return np.where(first <= steps + 1 - min(LEAST, (steps + 1) // 2), first, -1)
+    first = last_outside + 1
+    return np.where(first <= steps + 1 - min(MIN_TAIL, (steps + 1) // 2), first, -1)
 
 
 def judge(
     theta: np.ndarray, loss: np.ndarray, surface: Surface, radius: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The verdict on each run, and the step at which it arrived, or −1.
+    """The verdict on each run, and the step of its arrival or −1.
 
-    theta  (2, …, steps + 1), where the runs were
-    loss   (…), the surface at their ends
+    theta   (2, …, steps + 1), the positions of the runs
+    loss    (…), f at their ends
+    radius  of the goal
     """
     steps = theta.shape[-1] - 1
     with np.errstate(all="ignore"):
         finite = np.isfinite(theta).all((0, -1))
         end = np.where(finite, theta[..., -1], 0)
-        spot, kind = surface.stationary(end.reshape(2, -1), radius)
-        spot, kind = spot.reshape(end.shape), kind.reshape(finite.shape)
-        resting, way, ahead = _last(theta, radius)
+        stationary, kind = surface.stationary(end.reshape(2, -1), radius)
+        stationary, kind = stationary.reshape(end.shape), kind.reshape(finite.shape)
+        resting, length, progress = _tail(theta, radius)
         kind[~resting] = ""
         inside = distance(surface, theta) <= radius
-        if surface.searched:  # there may be a valley of minima: any point of it is a goal
-            level = np.max(surface.at(surface.minima.T)[0], initial=-1e300)
-            lowest = np.isin(kind, ("minimum", "flat")) & (loss <= level + 1e-12 * abs(level))
-            here = np.hypot(*(theta - spot[..., None])) <= radius
-            inside |= lowest[..., None] & here
-        outside = np.where(inside, -1, np.arange(steps + 1)).max(-1)
-        came = arrived(outside, steps)
-        another = distance(surface, spot) > 1e-3 * radius
-        gone = ~finite | _away(surface, end, loss) & (kind == "")
-    words = np.select(
+        if surface.searched:  # the minima may form a valley, and each of its points is a goal
+            lowest = np.max(surface.at(surface.minima.T)[0], initial=-1e300)
+            global_end = np.isin(kind, ("minimum", "flat"))
+            global_end &= loss <= lowest + 1e-12 * abs(lowest)
+            inside |= global_end[..., None] & (np.hypot(*(theta - stationary[..., None])) <= radius)
+        last_outside = np.where(inside, -1, np.arange(steps + 1)).max(-1)
+        arrived = arrival(last_outside, steps)
+        elsewhere = distance(surface, stationary) > 1e-3 * radius
+        diverged = ~finite | _left(surface, end, loss) & (kind == "")
+    verdict = np.select(
         [
-            gone,
-            came >= 0,
-            (kind == "minimum") & another,
+            diverged,
+            arrived >= 0,
+            (kind == "minimum") & elsewhere,
             kind == "saddle",
             kind == "maximum",
-            (kind == "flat") | (way == 0),
-            way >= 5 * ahead,
+            (kind == "flat") | (length == 0),
+            length >= 5 * progress,
         ],
         [DIVERGED, GLOBAL, LOCAL, SADDLE, MAXIMUM, STILL, OSCILLATING],
         MOVING,
     )
-    return words, np.where(words == GLOBAL, came, -1)
+    return verdict, np.where(verdict == GLOBAL, arrived, -1)
 
 
-def _last(theta: np.ndarray, radius: float) -> tuple[Any, Any, Any]:
-    """Of the last points: whether they lie in such a circle, their way, and how far it got."""
-    last = theta[..., -max(LEAST, theta.shape[-1] // LAST) :]
-    middle = (last.max(-1) + last.min(-1)) / 2
-    spread = np.hypot(*(last - middle[..., None])).max(-1)
+def _tail(theta: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For the last points of each run: whether a circle of that radius contains them, the length
+    of the path through them, and their progress, twice the distance between the means of their
+    halves.
+    """
+    last = theta[..., -max(MIN_TAIL, theta.shape[-1] // TAIL) :]
+    centre = (last.max(-1) + last.min(-1)) / 2
+    spread = np.hypot(*(last - centre[..., None])).max(-1)
     half = last.shape[-1] // 2
-    ahead = 2 * np.hypot(*(last[..., half:].mean(-1) - last[..., :half].mean(-1)))
-    return spread <= radius, np.hypot(*np.diff(last)).sum(-1), ahead
+    progress = 2 * np.hypot(*(last[..., half:].mean(-1) - last[..., :half].mean(-1)))
+    return spread <= radius, np.hypot(*np.diff(last)).sum(-1), progress
 
 
-def _away(surface: Surface, end: np.ndarray, loss: np.ndarray) -> np.ndarray:
-    """Whether a run ended outside: higher than inside of the domain, or farther than its width."""
+def _left(surface: Surface, end: np.ndarray, loss: np.ndarray) -> np.ndarray:
+    """Whether a run ended outside the domain, and higher than f inside or farther than its width.
+
+    end   (2, …)
+    loss  (…), f there
+    """
     bounds = np.transpose([surface.x, surface.y])
     low, high = bounds.reshape(2, 2, *[1] * (end.ndim - 1))
-    beyond = np.maximum(low - end, end - high).max(0)
-    ground = surface.grid(21)[2]
-    top = np.max(ground, where=np.isfinite(ground), initial=-np.inf)
-    return (beyond > surface.width) | (beyond > 0) & (loss > top)
+    excess = np.maximum(low - end, end - high).max(0)
+    grid = surface.grid(21)[2]
+    highest = np.max(grid, where=np.isfinite(grid), initial=-np.inf)
+    left: np.ndarray = (excess > surface.width) | (excess > 0) & (loss > highest)
+    return left

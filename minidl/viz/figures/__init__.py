@@ -1,18 +1,20 @@
-"""The gallery: the pictures of optimizers that courses show, each drawn from real runs.
+"""The gallery, for teachers: the pictures of optimizers that courses show, drawn from real runs.
 
-Each is a function with settings of its own, which gives a Matplotlib figure or animation; `write`
-makes the files.
+Each picture is a function with options that returns a Matplotlib figure or animation; `write`
+writes them to files. They need Matplotlib: pip install 'minidl[viz]'.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minidl import _checks, _files
 from minidl.viz import film, plots
 from minidl.viz._race import racing
+from minidl.viz._race.surfaces import Function, Surface
 from minidl.viz.figures.arrows import momentum_arrows
 from minidl.viz.figures.batches import batch_paths
 from minidl.viz.figures.boundary import decision_boundary
@@ -22,24 +24,25 @@ from minidl.viz.figures.learning import rate_and_loss
 from minidl.viz.figures.rates import learning_rates
 from minidl.viz.figures.schedules import every_schedule, warm_up_and_cool_down
 
-try:
-    import matplotlib.pyplot as plt
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "minidl's pictures need Matplotlib: pip install 'minidl[viz]'"
-    ) from error
+if TYPE_CHECKING:
+    from matplotlib.animation import FuncAnimation
+    from matplotlib.figure import Figure
 
 
-def optimizer_race(surface: Any = "beale", optimizers: Any = racing.ARTICLE, **options: Any) -> Any:
+def optimizer_race(
+    surface: str | Surface | Function = "beale",
+    optimizers: racing.Rules = racing.ARTICLE,
+    **options: Any,
+) -> FuncAnimation:
     """A race as an animation; the options are those of `dl.viz.race`.
 
-    By default the best of 25 rates for each, and 150 steps.
+    By default each optimizer has the best of 25 rates and takes 150 steps.
     """
     options = {"steps": 150, "tune": "lr" not in options, **options}
     return racing.race(surface, optimizers, **options).animate(frames=76)
 
 
-FIGURES: dict[str, Callable[..., Any]] = {
+FIGURES: dict[str, Callable[[], Figure | FuncAnimation]] = {
     "family_tree.png": family_tree,
     "race.gif": optimizer_race,
     "learning_rates.png": learning_rates,
@@ -54,17 +57,19 @@ FIGURES: dict[str, Callable[..., Any]] = {
 }
 
 
-def write(folder: Any, names: str | Sequence[str] = ()) -> Iterator[Path]:
-    """Write pictures of the gallery into a folder, which is made if missing; gives each path.
+def write(folder: str | PathLike[str], names: str | Iterable[str] = ()) -> Iterator[Path]:
+    """Write pictures of the gallery into a folder, which is created if missing; yields each path.
 
-    It is a generator: each picture is drawn as its path is asked for.
+    This is a generator: each picture is drawn when its path is requested.
 
-    names  one such as "race.gif" or "race", or a list of them; all without any
+    names  a name such as "race.gif" or "race", or several of them; by default all
 
-    ValueError for a name that isn't there, OSError for a folder that can't be written.
+    ValueError for an unknown name, OSError for a folder that can't be written.
     """
+    import matplotlib.pyplot as plt
+
     known = {Path(file).stem: file for file in FIGURES}
-    names = [names] if isinstance(names, str) else names
+    names = [names] if isinstance(names, str) else list(names)
     for name in names:
         if name not in (*known, *FIGURES):
             hint = _checks.nearest(str(name), known)
@@ -72,12 +77,12 @@ def write(folder: Any, names: str | Sequence[str] = ()) -> Iterator[Path]:
     folder = _files.folder("figures", folder)
     for file in [known[Path(name).stem] for name in names] or FIGURES:
         with _files.writing("figures", folder / file):
-            pass  # or it is told before the work that it can't be
-        before = plt.get_fignums()
-        save = film.save if file.endswith(".gif") else plots.save
+            pass  # raises before the picture is drawn if the file can't be written
+        open_before = plt.get_fignums()
+        save: Callable[..., None] = film.save if file.endswith(".gif") else plots.save
         try:
             save(FIGURES[file](), folder / file)
         finally:
-            for number in set(plt.get_fignums()).difference(before):
+            for number in set(plt.get_fignums()).difference(open_before):
                 plt.close(number)
         yield folder / file

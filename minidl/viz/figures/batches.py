@@ -1,4 +1,4 @@
-"""Batch, mini-batch and stochastic gradient descent over the contours of one loss."""
+"""A figure of the gallery: batch, mini-batch and stochastic gradient descent on one loss."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minidl import _checks, data, losses, nn, optim
 from minidl.tensor import default_dtype
 from minidl.viz import style
-from minidl.viz.figures import _given
+from minidl.viz.figures import _arguments
 
 TITLE = "Fewer points a step: cheaper, and noisier"
 COLOURS = ("blue", "green", "vermilion", "black")
 
 
 def worked_example() -> tuple[np.ndarray, np.ndarray]:
-    """A hundred noisy points around y = 2x + 1, always the same.
+    """A hundred noisy points around y = 2x + 1, the same in each call.
 
     >>> x, y = worked_example()
     >>> x.shape, float(y.mean())
@@ -41,68 +42,72 @@ def batch_paths(
     start: tuple[float, float] = (1.4, -0.2),
     seed: int = 0,
 ) -> Figure:
-    """Gradient descent on a line's squared error, with gradients from all points, some, or one.
+    """Gradient descent on a line's squared error, with gradients from all, some or one point.
 
-    x, y        the points, arrays or lists of n numbers; without them the worked example's hundred
-    batch_size  of each panel: None for all points, 1 for one, m for mini-batches; one to four
-    updates     how many steps each takes
-    lr          the rate of all
+    x, y        the points, arrays or lists of n numbers; by default the hundred of worked_example
+    batch_size  for each panel: None for all points, 1 for one, m for mini-batches; one to four
+    updates     the number of steps
+    lr          the rate
     start       slope and intercept at the start
-    seed        of the order of the points, a whole number ≥ 0
+    seed        for the order of the points, a whole number ≥ 0
 
-    Each panel is one run of Dense(1, 1), mean squared error and SGD; the loss whose contours it
-    walks over is that of all points. The star is the exact answer of least squares. ValueError or
-    TypeError for other points and numbers than that, and if a run diverges.
+    Each panel shows one run of Dense(1, 1) with mean squared error and SGD, over the contours of
+    the loss of all points. The star is the exact least-squares solution. ValueError or TypeError
+    for invalid points and numbers, and if a run diverges.
 
     >>> figure = batch_paths([0, 1, 2, 3], [1, 3, 5, 7], batch_size=[None, 1], updates=20, lr=0.05)
     >>> [axes.get_title().splitlines()[0] for axes in figure.axes]
     ['all 4 points a step', '1 point a step']
     """
     x, y = _points(x, y)
-    begin = np.array(_given.pair("batch_paths", "start", start, "(slope, intercept)"))
+    origin = np.array(_arguments.pair("batch_paths", "start", start, "(slope, intercept)"))
     updates = _checks.count("batch_paths", "updates", updates)
     seed = _checks.count("batch_paths", "seed", seed, low=0)
-    paths = [_path(x, y, size, updates, lr, begin, seed) for size in _sizes(batch_size, len(x))]
-    columns = np.hstack([x, np.ones_like(x)])
-    best = np.linalg.lstsq(columns, y, rcond=None)[0].ravel()
-    with style.drawing():
+    paths = [_path(x, y, size, updates, lr, origin, seed) for size in _sizes(batch_size, len(x))]
+    design = np.hstack([x, np.ones_like(x)])
+    best = np.linalg.lstsq(design, y, rcond=None)[0].ravel()
+    with style.context():
         figure, axes = plt.subplots(1, len(paths), sharex=True, sharey=True, squeeze=False)
         figure.suptitle(TITLE, x=0.01, ha="left", fontsize=15, weight="bold")
         axes[0, 0].set_ylabel("intercept")
-        _frame(axes[0, 0], np.concatenate([*paths, [best]]))
+        _set_limits(axes[0, 0], np.concatenate([*paths, [best]]))
         for panel, size, path, colour in zip(axes[0], batch_size, paths, COLOURS, strict=False):
-            _draw_contours(panel, columns, best)
+            _draw_contours(panel, design, best)
             _draw_path(panel, path, style.COLOURS[colour])
             panel.plot(*best, "*", color=style.COLOURS["black"], mec="white", ms=20, zorder=5)
             panel.set(title=_title(size, len(x), updates), xlabel="slope")
-        near: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
-        axes[0, 0].annotate("exact\nanswer", best, (-14, 0), ha="right", **near)
-        axes[0, 0].annotate("start", begin, (-2, 20), ha="left", **near)
+        label: dict[str, Any] = {"textcoords": "offset points", "va": "center"}
+        axes[0, 0].annotate("exact\nanswer", best, (-14, 0), ha="right", **label)
+        axes[0, 0].annotate("start", origin, (-2, 20), ha="left", **label)
         figure.draw_without_rendering()
     return figure
 
 
-def _draw_path(axes: Any, path: np.ndarray, colour: str) -> None:
+def _draw_path(axes: Axes, path: np.ndarray, colour: str) -> None:
     axes.plot(*path.T, color=colour, lw=1)
     axes.plot(*path[0], "o", color=colour, mfc="white", ms=11, mew=2.5)
     axes.plot(*path[-1], "o", color=colour, mec="white", ms=11, mew=1.5, zorder=4)
 
 
-def _frame(axes: Any, points: np.ndarray) -> None:
-    """Limits around all points, with the last of them, the minimum, well inside."""
+def _set_limits(axes: Axes, points: np.ndarray) -> None:
+    """Set limits around all points, with the last one, the minimum, away from the edges."""
     low, high = points.min(axis=0), points.max(axis=0)
-    room = np.where(high > low, high - low, 1.0)
-    low, high = np.minimum(low, points[-1] - room / 4), np.maximum(high, points[-1] + room / 4)
-    axes.set(xlim=(low[0] - room[0] / 20, high[0] + room[0] / 20))
-    axes.set(ylim=(low[1] - room[1] / 20, high[1] + room[1] / 20))
+    extent = np.where(high > low, high - low, 1.0)
+    low, high = np.minimum(low, points[-1] - extent / 4), np.maximum(high, points[-1] + extent / 4)
+    axes.set(xlim=(low[0] - extent[0] / 20, high[0] + extent[0] / 20))
+    axes.set(ylim=(low[1] - extent[1] / 20, high[1] + extent[1] / 20))
 
 
-def _draw_contours(axes: Any, columns: np.ndarray, best: np.ndarray) -> None:
-    """Lines of equal mean squared error of all points, each of four times the excess."""
+def _draw_contours(axes: Axes, design: np.ndarray, best: np.ndarray) -> None:
+    """Contours of the mean squared error of all points, each at four times the last one's excess.
+
+    design  (n, 2), the columns x and 1
+    best    (2,), the least-squares solution
+    """
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     slope, intercept = np.meshgrid(np.linspace(left, right, 200), np.linspace(low, high, 200))
-    away = np.stack([slope - best[0], intercept - best[1]], axis=-1)
-    excess = np.mean((away @ columns.T) ** 2, axis=-1)
+    offset = np.stack([slope - best[0], intercept - best[1]], axis=-1)
+    excess = np.mean((offset @ design.T) ** 2, axis=-1)
     levels = excess.max() / 4.0 ** np.arange(6, 0, -1)
     axes.contour(
         slope, intercept, excess, levels, colors=style.COLOURS["grey"], linewidths=0.9, alpha=0.6
@@ -111,13 +116,13 @@ def _draw_contours(axes: Any, columns: np.ndarray, best: np.ndarray) -> None:
 
 def _title(size: int | None, n: int, updates: int) -> str:
     size = n if size is None else size
-    read = f"all {n} points" if size == n else f"{size} point{'s' * (size > 1)}"
+    batch = f"all {n} points" if size == n else f"{size} point{'s' * (size > 1)}"
     epochs = updates / -(-n // size)
-    return f"{read} a step\n{updates:,} steps, {epochs:,.{0 if epochs >= 10 else 1}f} epochs"
+    return f"{batch} a step\n{updates:,} steps, {epochs:,.{0 if epochs >= 10 else 1}f} epochs"
 
 
 def _points(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Both as columns of numbers."""
+    """x and y as checked columns of numbers, (n, 1)."""
     if (x is None) != (y is None):
         raise TypeError("batch_paths: give both x and y, or neither for the worked example")
     if x is None:
@@ -127,12 +132,12 @@ def _points(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     for name, values in (("x", x), ("y", y)):
         if values.size != len(values):
             raise ValueError(
-                f"batch_paths: {name} must hold one number a point, got shape {values.shape}"
+                f"batch_paths: {name} must be one number per point, got shape {values.shape}"
             )
         if not np.isfinite(values).all():
-            raise ValueError(f"batch_paths: {name} holds numbers that are not finite")
+            raise ValueError(f"batch_paths: {name} must be finite, but some numbers are not")
     if np.ptp(x) == 0:
-        raise ValueError("batch_paths: all x are equal, so no line is the best")
+        raise ValueError("batch_paths: all x are equal, so there is no unique best line")
     return x.reshape(-1, 1), y.reshape(-1, 1)
 
 
@@ -160,7 +165,7 @@ def _path(
     start: np.ndarray,
     seed: int,
 ) -> np.ndarray:
-    """Slope and intercept at the start and after each update of one run."""
+    """The run with one batch size: slope and intercept before and after each update."""
     with default_dtype("float64"):
         model = nn.Dense(1, 1)
     weight, bias = model.parameters()
@@ -177,6 +182,6 @@ def _path(
             if not np.abs(path[-1]).max() < 1e9:
                 raise ValueError(
                     f"batch_paths: with batch_size={size} the rate lr={lr:g} is too large: slope "
-                    f"and intercept ran away within {optimizer.t} steps. Choose a smaller lr."
+                    f"and intercept diverged within {optimizer.t} steps. Choose a smaller lr."
                 )
     return np.array(path)

@@ -1,4 +1,4 @@
-"""What schedules do: the rate of a training, and under it the losses."""
+"""A figure of the gallery: the rate of a training under some schedules, and its losses."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from minidl import _checks, losses, nn, optim, schedulers
@@ -19,7 +20,7 @@ from minidl.data import DataLoader
 from minidl.schedulers import ReduceOnPlateau, Schedule
 from minidl.training import DivergenceError, History, fit
 from minidl.viz import style
-from minidl.viz.figures._given import anew
+from minidl.viz.figures.schedules import reset_copy
 
 
 def rate_and_loss(
@@ -33,21 +34,21 @@ def rate_and_loss(
     smooth: int = 45,
     seed: int = 0,
 ) -> Figure:
-    """The rate of some schedules, and under it the losses of a network trained with each.
+    """The rate of some schedules, and below it the losses of a network trained with each.
 
-    schedules   {label: schedule or rate}, or {label: History} of trainings that have been run;
-                without them those of `usual`. A ReduceOnPlateau observes the validation loss.
-    data        (x, y) of shapes (samples, features) and (samples,), y whole numbers from 0; without
-                it scikit-learn's 1797 digits. A fifth, chosen by the seed, is for validation.
-    hidden      units of each hidden layer of the MLP, with ReLU between them
+    schedules   {label: schedule or rate}, or {label: History} of finished trainings; by default
+                those of `usual`. A ReduceOnPlateau observes the validation loss.
+    data        (x, y) of shapes (samples, features) and (samples,), y whole numbers from 0; by
+                default scikit-learn's 1797 digits. A fifth, chosen by the seed, is for validation.
+    hidden      units of each hidden layer of the MLP, with ReLU
     optimizer   the update rule, such as dl.optim.SGD, or a function (model, lr=schedule)
-    batch_size  samples a step, ≥ 1
-    epochs      how many times to go through the data, ≥ 1
-    smooth      the training loss drawn is the mean of so many steps, ≥ 1
-    seed        of the split, the weights, which are the same for all, and the order of the batches
+    batch_size  samples per step, ≥ 1
+    epochs      passes over the data, ≥ 1
+    smooth      the training loss is drawn as the mean of this many steps, ≥ 1
+    seed        for the split, the weights, which are the same for all, and the order of the batches
 
-    The numbers on the right are the last ones. A training that diverges ends there, and its label
-    says so. ModuleNotFoundError without scikit-learn, if the digits are needed.
+    The numbers on the right are the last values. If a training diverges, its line ends there and
+    its label says so. ModuleNotFoundError without scikit-learn, if the digits are needed.
     """
     name = "rate_and_loss"
     smooth = _checks.count(name, "smooth", smooth)
@@ -68,19 +69,19 @@ def rate_and_loss(
         if isinstance(schedule, History):
             histories[label] = schedule
             continue
-        schedule, watching = anew(schedule)
-        observers = [partial(_observe, plateau) for plateau in watching]
+        schedule, plateaus = reset_copy(schedule)
+        callbacks = [partial(_observe, plateau) for plateau in plateaus]
         model = nn.MLP([x.shape[1], *hidden, int(y.max()) + 1], rng=seed)
         loader = DataLoader(*training, batch_size, rng=seed)
         try:
             histories[label] = fit(
                 model, losses.cross_entropy, optimizer(model, lr=schedule), loader,
-                epochs=epochs, validation=validation, callbacks=observers, progress=False,
+                epochs=epochs, validation=validation, callbacks=callbacks, progress=False,
             )  # fmt: skip
         except DivergenceError as error:
             histories[f"{label}: diverged"] = error.history
-    point = "A constant rate rattles on; where the rate falls, the loss does too"
-    return _draw_runs(histories, smooth, "" if schedules else point)
+    title = "A constant rate rattles on; where the rate falls, the loss does too"
+    return _draw_runs(histories, smooth, "" if schedules else title)
 
 
 def _observe(plateau: ReduceOnPlateau, epoch: int, history: History) -> None:
@@ -88,7 +89,7 @@ def _observe(plateau: ReduceOnPlateau, epoch: int, history: History) -> None:
 
 
 def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
-    """A constant rate, warm-up with cosine decay, warm-up with cool-down; for so many steps ≥ 4."""
+    """For `steps` ≥ 4: a constant rate, warm-up with cosine decay, and warm-up with cool-down."""
     steps = _checks.count("usual", "steps", steps, 4)
     up, down = math.ceil(steps / 10), math.ceil(steps / 4)
     s = schedulers
@@ -100,7 +101,7 @@ def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's digits: 1797 × 64 pixels from 0 to 1, and which digits they are."""
+    """scikit-learn's digits: 1797 × 64 pixels from 0 to 1, and their classes."""
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
@@ -112,7 +113,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(x: Any, y: Any, *, seed: int = 0) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """(x, y) for training and for validation, four fifths and one, in an order by the seed."""
+    """(x, y) for training, four fifths of a shuffled data set, and (x, y) for validation."""
     x, y = np.asarray(x), np.asarray(y)
     order = np.random.default_rng(seed).permutation(len(x))
     train, held_out = np.split(order, [len(x) - len(x) // 5])
@@ -120,7 +121,7 @@ def split(x: Any, y: Any, *, seed: int = 0) -> tuple[tuple[Any, Any], tuple[Any,
 
 
 def _labelled(owner: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Samples and their labels as arrays, checked."""
+    """Samples and their labels as arrays, after a check."""
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise TypeError(f"{owner}: data must be a pair (x, y), got {type(data).__name__}")
     x, y = map(np.asarray, data)
@@ -130,54 +131,57 @@ def _labelled(owner: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
             f"5 samples or more, got {x.shape} and {y.shape}"
         )
     if y.dtype.kind not in "iu" or y.min() < 0:
-        raise ValueError(f"{owner}: y must be classes 0, 1, 2, …, whole numbers, got {y[:5]} …")
+        raise ValueError(f"{owner}: y must be whole numbers, the classes 0, 1, 2, …, got {y[:5]} …")
     return x, y
 
 
 def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -> Figure:
     for label, history in histories.items():
         if not history.step_loss:
-            raise ValueError(f"rate_and_loss: the history {label!r} holds no step yet")
+            raise ValueError(f"rate_and_loss: the history {label!r} has no steps yet")
     validated = any(history.validation for history in histories.values())
-    with style.drawing():
+    with style.context():
         figure, panels = plt.subplots(
             2 + validated, sharex=True, figsize=(10, 7.4 if validated else 5.6),
             height_ratios=(1, 1.2, 1.2)[: 2 + validated],
         )  # fmt: skip
-        rates, *others = panels
-        looks = itertools.cycle(style.LINES)
-        for (label, history), (hue, dashes) in zip(histories.items(), looks, strict=False):
+        rates, *loss_panels = panels
+        styles = itertools.cycle(style.LINE_STYLES)
+        for (label, history), (colour, dashes) in zip(histories.items(), styles, strict=False):
             steps = np.arange(1, len(history.lr) + 1)
             window = min(smooth, len(steps))
             means = np.convolve(history.step_loss, np.full(window, 1 / window), "valid")
             ends = history.epoch_ends[: len(history.validation)]
-            points = [(steps, history.lr), (steps[window - 1 :], means), (ends, history.validation)]
-            for axes, (at, values), marker in zip(panels, points, ("", "", "o"), strict=False):
-                axes.plot(at, values, color=hue, linestyle=dashes, marker=marker, label=label)
+            lines = [(steps, history.lr), (steps[window - 1 :], means), (ends, history.validation)]
+            for axes, line, marker in zip(panels, lines, ("", "", "o"), strict=False):
+                axes.plot(*line, color=colour, linestyle=dashes, marker=marker, label=label)
         rates.set(ylabel="learning rate η", ylim=(0, None))
         rates.set_title(title, loc="left")
-        others[0].set_ylabel(f"training loss,\nmean of {smooth} steps")
+        loss_panels[0].set_ylabel(f"training loss,\nmean of {smooth} steps")
         if validated:
-            others[1].set_ylabel("validation\nloss")
-        for axes in others:
+            loss_panels[1].set_ylabel("validation\nloss")
+        for axes in loss_panels:
             axes.set_yscale("log")
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter("{x:g}")
         panels[-1].set(xlabel="step", xlim=(0, None))
         panels[-1].margins(x=0.01)
-        _label_ends(rates, lambda line, value: line.get_label(), gap=0.4)
-        for axes in others:
+        _label_ends(rates, lambda line, value: str(line.get_label()), gap=0.4)
+        for axes in loss_panels:
             _label_ends(axes, lambda line, value: f"{value:.2g}", gap=0.17)
         figure.align_ylabels()
     return figure
 
 
-def _label_ends(axes: Axes, words: Callable[[Any, float], str], gap: float) -> None:
-    """words(line, last value) beside the end of each line, a share `gap` of the height apart."""
+def _label_ends(axes: Axes, label: Callable[[Line2D, float], str], gap: float) -> None:
+    """Draw label(line, last value) to the right of each line.
+
+    gap  the smallest distance between labels, as a fraction of the height of the axes
+    """
     lines, last = [], []
     for line in axes.get_lines():
-        points: Any = line.get_xydata()
+        points = np.asarray(line.get_xydata())
         finite = points[np.isfinite(points).all(axis=1)]
         if len(finite):
             lines.append(line)
@@ -186,14 +190,14 @@ def _label_ends(axes: Axes, words: Callable[[Any, float], str], gap: float) -> N
         return
     heights = axes.transAxes.inverted().transform(axes.transData.transform(np.array(last)))[:, 1]
     order = np.argsort(heights, kind="stable")
-    places = heights[order]
-    for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + gap)
-    places[-1] = min(places[-1], 1)
-    for i in reversed(range(len(places) - 1)):
-        places[i] = min(places[i], places[i + 1] - gap)
-    for place, i in zip(places, order, strict=True):
+    positions = heights[order]
+    for i in range(1, len(positions)):
+        positions[i] = max(positions[i], positions[i - 1] + gap)
+    positions[-1] = min(positions[-1], 1)
+    for i in reversed(range(len(positions) - 1)):
+        positions[i] = min(positions[i], positions[i + 1] - gap)
+    for position, i in zip(positions, order, strict=True):
         axes.text(
-            1.01, place, words(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
+            1.01, position, label(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
             color=lines[i].get_color(), va="center", linespacing=1,
         )  # fmt: skip

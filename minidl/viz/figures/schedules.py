@@ -1,30 +1,31 @@
-"""Pictures of learning-rate schedules: all of them, and two ramps compared."""
+"""Figures of the gallery: all learning-rate schedules, and the shapes of warm-up and cool-down."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 from minidl import _checks, optim, schedulers
-from minidl.schedulers import Schedule
+from minidl.schedulers import ReduceOnPlateau, Schedule, plateaus
 from minidl.tensor import Tensor
 from minidl.viz import plots, style
-from minidl.viz.figures._given import anew
 
-LABELS = {  # what a ramp does; where in it the label stands, and on which side of the line
+LABELS: dict[str, tuple[str, float, Literal["left", "right"], int, int]] = {
+    # how a ramp falls; the position of the label along it, its alignment, and its offset
     "linear": ("evenly", 0.7, "left", 1, 1),
     "cosine": ("gently, fast, gently", 0.28, "left", 1, 1),
     "one_minus_sqrt": ("fast, then ever slower", 0.3, "right", -1, -1),
 }
-PHASES = {
+PURPOSES = {  # of the phases
     "warm-up": "small first steps,\nwhile the gradients\nstill mislead",
     "constant": "large steps\ncover the distance",
     "cool-down": "smaller and smaller steps:\nthe weights settle",
@@ -35,7 +36,7 @@ PHASES = {
 
 
 def examples(steps: int = 1000, peak: float = 0.1) -> dict[str, Schedule]:
-    """One setting of each schedule for a training of `steps` ≥ 20 steps, by its call.
+    """One example of each schedule for a training of `steps` ≥ 20 steps, {call: schedule}.
 
     >>> from minidl.viz.figures.schedules import examples
     >>> list(examples())[:2]
@@ -44,7 +45,7 @@ def examples(steps: int = 1000, peak: float = 0.1) -> dict[str, Schedule]:
     steps = _checks.count("examples", "steps", steps, 20)
     peak = _checks.number("examples", "peak", peak, above=True)
     s = schedulers
-    part, third, half, most = (round(share * steps) for share in (0.3, 0.35, 0.5, 0.8))
+    part, third, half, most = (round(fraction * steps) for fraction in (0.3, 0.35, 0.5, 0.8))
     low, lower = round(peak / 2, 12), round(peak / 5, 12)
     chosen = [
         s.Constant(peak),
@@ -67,8 +68,8 @@ def examples(steps: int = 1000, peak: float = 0.1) -> dict[str, Schedule]:
     ]
     by_call = {call(schedule): schedule for schedule in chosen}
     up, down = round(0.28 * steps), round(0.32 * steps)
-    whole = s.warmup_stable_decay(peak, up, up, down)
-    by_call[f"warmup_stable_decay({peak:g}, {up}, {up}, {down})"] = whole
+    combined = s.warmup_stable_decay(peak, up, up, down)
+    by_call[f"warmup_stable_decay({peak:g}, {up}, {up}, {down})"] = combined
     return by_call
 
 
@@ -79,27 +80,37 @@ def call(schedule: Schedule) -> str:
     >>> call(dl.schedulers.WarmUp(dl.schedulers.CosineDecay(0.1, steps=900), steps=100))
     'WarmUp(CosineDecay(0.1, steps=900), steps=100)'
     """
-    given: list[str] = []
-    thing: Any = schedule
-    for field in dataclasses.fields(thing) if dataclasses.is_dataclass(thing) else ():
+    arguments: list[str] = []
+    instance: Any = schedule
+    for field in dataclasses.fields(instance) if dataclasses.is_dataclass(instance) else ():
         value = getattr(schedule, field.name)
         if field.init and value != field.default:
-            bare = not given or isinstance(value, tuple)
-            given.append(_words(value) if bare else f"{field.name}={_words(value)}")
-    return f"{type(schedule).__name__}({', '.join(given)})"
+            positional = not arguments or isinstance(value, tuple)
+            arguments.append(_text(value) if positional else f"{field.name}={_text(value)}")
+    return f"{type(schedule).__name__}({', '.join(arguments)})"
 
 
-def _words(value: Any) -> str:
+def _text(value: Any) -> str:
+    """An argument of a call as text."""
     if isinstance(value, schedulers.Constant):
         return f"{value.lr:g}"
     if isinstance(value, Schedule):
         return call(value)
-    if isinstance(value, tuple):  # a pair of a Sequence, or a list
+    if isinstance(value, tuple):  # a (schedule, steps) pair of a Sequence, or a list
         pair = len(value) == 2 and isinstance(value[0], Schedule) and isinstance(value[1], int)
-        return (
-            f"({', '.join(map(_words, value))})" if pair else f"[{', '.join(map(_words, value))}]"
-        )
+        items = ", ".join(map(_text, value))
+        return f"({items})" if pair else f"[{items}]"
     return f"{value:g}" if isinstance(value, float) else repr(value)
+
+
+def reset_copy(schedule: Any) -> tuple[Any, list[ReduceOnPlateau]]:
+    """A copy of a schedule or rate with every ReduceOnPlateau in its initial state, and these."""
+    copied = copy.deepcopy(schedule)
+    found = list(plateaus(copied))
+    for plateau in found:
+        initial = dataclasses.replace(plateau)  # memory is not an argument, so it starts again
+        object.__setattr__(plateau, "memory", initial.memory)  # the dataclass is frozen
+    return copied, found
 
 
 def every_schedule(
@@ -108,14 +119,14 @@ def every_schedule(
     steps: int = 1000,
     columns: int = 3,
 ) -> Figure:
-    """Every schedule in a panel of its own, under its call, with its phases shaded and named.
+    """Each schedule in its own panel, titled by its call, with its phases shaded and named.
 
-    schedules  schedules, or {title: schedule}; without them one example of each that there is
+    schedules  a list of schedules, or {title: schedule}; by default one example of each schedule
     steps      how many steps to draw, ≥ 1; ≥ 20 for the examples
     columns    panels side by side, ≥ 1
 
-    The rate of a ReduceOnPlateau comes from a real run: gradient descent in a bowl with noisy
-    gradients, whose loss it observes; the loss is the grey line, on a logarithmic scale.
+    The rate of a ReduceOnPlateau comes from a real run: it observes the loss of gradient descent on
+    a bowl with noisy gradients. The loss is the grey line, on a logarithmic scale.
     """
     steps = _checks.count("every_schedule", "steps", steps)
     columns = _checks.count("every_schedule", "columns", columns)
@@ -123,7 +134,7 @@ def every_schedule(
     rows = math.ceil(len(chosen) / columns)
     drawn = {title: _rates(schedule, steps) for title, schedule in chosen.items()}
     peak = max(rates.max() for rates, _ in drawn.values()) or 1.0
-    with style.drawing():
+    with style.context():
         figure, panels = plt.subplots(
             rows, columns, figsize=(3.6 * columns, 2 * rows), sharey=True, squeeze=False
         )
@@ -139,20 +150,20 @@ def every_schedule(
                     0.4, 0.3, "the loss it watches", transform=panel.transAxes, size=13,
                     color=style.COLOURS["grey"],
                 )  # fmt: skip
-            name, bracket, arguments = title.partition("(")
-            lines = textwrap.wrap(bracket + arguments, 33)
+            name, parenthesis, arguments = title.partition("(")
+            lines = textwrap.wrap(parenthesis + arguments, 33)
             panel.set_title("\n".join([name, *lines]), size=13, linespacing=1.1, loc="left")
             panel.set(xlim=(0, steps), ylim=(0, 1.5 * peak), xticks=[0, steps / 2, steps])
             panel.set_yticks([0, peak], ["0", f"{peak:g}"])
             panel.tick_params(labelbottom=i + columns >= len(chosen))
-            plots.shade(panel, chosen[title].phases(), steps, inches=3.05, size=12)
+            plots.shade_phases(panel, chosen[title].phases(), steps, inches=3.05, size=12)
         figure.supxlabel("step t", size=14)
         figure.supylabel("learning rate η", size=14)
     return figure
 
 
 def _titled(schedules: Any) -> dict[str, Schedule]:
-    """Schedules by their titles, checked."""
+    """{title: schedule}, after a check."""
     if not isinstance(schedules, Mapping):
         if isinstance(schedules, Schedule) or not isinstance(schedules, Iterable):
             raise TypeError(
@@ -166,19 +177,19 @@ def _titled(schedules: Any) -> dict[str, Schedule]:
                 f"schedulers.CosineDecay(0.1, 900), got {schedule!r}"
             )
     if not schedules:
-        raise ValueError("every_schedule: schedules holds none; give one or more, or None for all")
+        raise ValueError("every_schedule: schedules is empty; give one or more, or None for all")
     return dict(schedules)
 
 
 def _rates(schedule: Schedule, steps: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """The rate at each step, and the loss that it answered to, from 0 to 1."""
-    schedule, watching = anew(schedule)
-    if not watching:
+    """The rate at each step, and for a ReduceOnPlateau the loss it observed, scaled to [0, 1]."""
+    schedule, observers = reset_copy(schedule)
+    if not observers:
         return schedule(np.arange(steps)), None
     rng = np.random.default_rng(0)
     weights = Tensor(rng.standard_normal(200), requires_grad=True)
     optimizer = optim.SGD([weights], lr=schedule)
-    curvature = 0.1 / (watching[0].lr or 1.0)
+    curvature = 0.1 / (observers[0].lr or 1.0)
     every = max(steps // 25, 1)
     rates, loss = np.empty(steps), np.empty(steps)
     for t in range(steps):
@@ -186,7 +197,7 @@ def _rates(schedule: Schedule, steps: int) -> tuple[np.ndarray, np.ndarray | Non
         weights.grad = curvature * (weights.data + rng.standard_normal(weights.shape))
         optimizer.step()
         if (t + 1) % every == 0:
-            for plateau in watching:
+            for plateau in observers:
                 plateau.observe(np.mean(loss[t + 1 - every : t + 1]))
     logarithm = np.log(loss)
     return rates, (logarithm - logarithm.min()) / (np.ptp(logarithm) or 1.0)
@@ -204,14 +215,14 @@ def warm_up_and_cool_down(
     end: float = 0.0,
     shapes: Sequence[str] = ("linear", "cosine", "one_minus_sqrt"),
 ) -> Figure:
-    """Warm-up and cool-down of one peak in several shapes, and what each phase is for.
+    """Warm-up and cool-down of the same rate in several shapes, and the purpose of each phase.
 
     peak      the rate between the ramps, > 0
     warmup    steps of the warm-up, ≥ 1
     stable    steps at the peak, ≥ 0
     cooldown  steps of the cool-down, ≥ 1
     end       the rate after it
-    shapes    "linear", "cosine", "one_minus_sqrt", or some of them
+    shapes    one or more of "linear", "cosine", "one_minus_sqrt"
     """
     name = "warm_up_and_cool_down"
     _checks.number(name, "peak", peak, above=True)
@@ -226,27 +237,30 @@ def warm_up_and_cool_down(
     }  # fmt: skip
     steps = round(1.09 * (warmup + stable + cooldown)) + 1
     t = np.arange(steps)
-    with style.drawing():
+    with style.context():
         figure, axes = plt.subplots()
-        for (shape, schedule), (hue, dashes) in zip(ramps.items(), style.LINES, strict=False):
-            axes.plot(t, schedule(t), color=hue, linestyle=dashes, label=shape)
-            words, share, beside, sideways, upwards = LABELS[shape]
-            at = warmup + stable + round(share * cooldown)
+        for (shape, schedule), (colour, dashes) in zip(
+            ramps.items(), style.LINE_STYLES, strict=False
+        ):
+            axes.plot(t, schedule(t), color=colour, linestyle=dashes, label=shape)
+            manner, fraction, alignment, sideways, upwards = LABELS[shape]
+            at = warmup + stable + round(fraction * cooldown)
             axes.annotate(
-                f"{shape}\n{words}", (at, schedule(at)), (12 * sideways, 8 * upwards),
-                textcoords="offset points", color=hue, weight="bold",
-                ha=beside, va="top" if upwards < 0 else "bottom",
+                f"{shape}\n{manner}", (at, schedule(at)), (12 * sideways, 8 * upwards),
+                textcoords="offset points", color=colour, weight="bold",
+                ha=alignment, va="top" if upwards < 0 else "bottom",
             )  # fmt: skip
         top = max(peak, end)
         axes.set(xlim=(0, steps), ylim=(0, 1.62 * top), xlabel="step t", ylabel="learning rate η")
         axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1.001 * top])
         phases = next(iter(ramps.values())).phases()
-        plots.shade(axes, phases, steps, inches=9.2, size=17)
+        plots.shade_phases(axes, phases, steps, inches=9.2, size=17)
         for (start, phase), (stop, _) in itertools.pairwise(phases):
-            words = PHASES[phase]
-            if (stop - start) / steps * 9.2 * plots.POINTS > 7 * max(map(len, words.split("\n"))):
+            purpose = PURPOSES[phase]
+            width = (stop - start) / steps * 9.2 * plots.POINTS_PER_INCH
+            if width > 7 * max(map(len, purpose.split("\n"))):
                 axes.text(
-                    (start + stop) / 2, 0.86, words, transform=axes.get_xaxis_transform(),
+                    (start + stop) / 2, 0.86, purpose, transform=axes.get_xaxis_transform(),
                     size=13, ha="center", va="top", linespacing=1.15,
                 )  # fmt: skip
         title = "Warm-up takes the rate up, cool-down takes it down: evenly, gently or fast"

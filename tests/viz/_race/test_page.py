@@ -23,7 +23,7 @@ HOSTILE = "</script><script>alert(1)</script><b>\"'&\u2028"
 
 def data_of(race, start=0):
     """The JSON that a page holds."""
-    text = race_page.page(race, start)
+    text = race_page.html(race, start)
     return json.loads(
         re.search(r'<script type="application/json" id="race">(.*?)</script>', text)[1]
     )
@@ -37,19 +37,19 @@ def agree(race, start=0):
     """Each array of the page is the run's, bit for bit; how many numbers were compared."""
     numbers = 0
     data = data_of(race, start)
-    kept = np.array(data["places"])
+    steps = np.array(data["steps"])
     for shown, run in zip(data["runs"], race.runs, strict=True):
         arrays = {"theta": run.theta, "loss": run.loss, "gradient": run.gradient}
-        pairs = [(shown[name], array[kept, start]) for name, array in arrays.items()]
+        pairs = [(shown[name], array[steps, start]) for name, array in arrays.items()]
         assert list(shown["state"]) == list(run.state)
         for name, array in run.state.items():
             own = array[:, start] if array.ndim == 3 else array[:, 0] if array.ndim == 2 else array
-            pairs.append((shown["state"][name], own[kept]))
+            pairs.append((shown["state"][name], own[steps]))
         for text, array in pairs:
             np.testing.assert_array_equal(unpacked(text), array.ravel())
             numbers += array.size
         rates = [shown["lr"]] if isinstance(shown["lr"], float) else unpacked(shown["lr"])
-        taken = run.lr[kept[:-1]]
+        taken = run.lr[steps[:-1]]
         np.testing.assert_array_equal(np.broadcast_to(rates, taken.shape), taken)
         assert (shown["verdict"], shown["arrived"]) == (run.verdicts[start], run.arrived[start])
     return numbers
@@ -81,7 +81,7 @@ def test_numbers_that_overflow_are_on_the_page_as_they_are():
 @pytest.mark.parametrize(
     ("lr", "kind"), [(0.1, float), (schedulers.CosineDecay(0.1, 30), str)], ids=["rate", "schedule"]
 )
-def test_a_rate_is_one_number_and_a_schedule_many(lr, kind):
+def test_a_constant_rate_is_one_number_and_a_schedule_is_an_array(lr, kind):
     race = dl.viz.race("bowl", ["SGD"], steps=30, lr=lr)
     assert agree(race) > 0
     (run,) = data_of(race)["runs"]
@@ -89,23 +89,23 @@ def test_a_rate_is_one_number_and_a_schedule_many(lr, kind):
     assert run["rate"] == race.runs[0].rate
 
 
-def test_of_a_long_race_steps_are_kept_evenly_with_the_first_and_the_last():
+def test_the_page_of_a_long_race_has_evenly_spaced_steps_with_the_first_and_the_last():
     race = dl.viz.race("bowl", ["SGD", "Nadam"], steps=7001, lr=0.01)
-    places = np.array(data_of(race)["places"])
-    assert (places[0], places[-1], len(places)) == (0, 7001, race_page.KEPT + 1)
-    assert set(np.diff(places)) == {3, 4}
+    steps = np.array(data_of(race)["steps"])
+    assert (steps[0], steps[-1], len(steps)) == (0, 7001, race_page.MAX_STEPS + 1)
+    assert set(np.diff(steps)) == {3, 4}
     assert agree(race) > 0
-    assert "the page shows 2,000 of 7,001 steps" in race_page.page(race)
+    assert "the page shows 2,000 of 7,001 steps" in race_page.html(race)
 
 
-def test_of_a_race_that_is_not_long_each_step_is_kept():
-    race = dl.viz.race("bowl", ["SGD"], steps=race_page.KEPT)
-    assert data_of(race)["places"] == list(range(race_page.KEPT + 1))
-    assert "the page shows" not in race_page.page(race)
+def test_the_page_of_another_race_has_all_steps():
+    race = dl.viz.race("bowl", ["SGD"], steps=race_page.MAX_STEPS)
+    assert data_of(race)["steps"] == list(range(race_page.MAX_STEPS + 1))
+    assert "the page shows" not in race_page.html(race)
 
 
 @pytest.mark.parametrize("name", dl.viz.SURFACES)
-def test_heights_are_the_logarithm_of_what_f_is_above_its_lowest(name):
+def test_heights_are_logarithms_of_f_above_its_lowest(name):
     race = dl.viz.race(name, ["Adam"], steps=3)
     surface = data_of(race)["surface"]
     heights = unpacked(surface["heights"], "<u2").reshape(surface["side"], surface["side"])
@@ -125,8 +125,8 @@ def test_a_surface_that_is_not_finite_everywhere_has_holes():
     heights = unpacked(data["heights"], "<u2").reshape(data["side"], -1)
     x = np.linspace(*data["x"], data["side"])
     assert data["x"][0] < -1.5
-    assert (heights[:, x <= -1.5] == race_page.VOID).all()
-    assert (heights[:, x > -1.5] < race_page.VOID).all()
+    assert (heights[:, x <= -1.5] == race_page.NOT_FINITE).all()
+    assert (heights[:, x > -1.5] < race_page.NOT_FINITE).all()
     assert data["lowest"] == pytest.approx(0, abs=1e-12)
 
 
@@ -137,28 +137,28 @@ def test_a_flat_surface_has_one_height():
     assert (data["lowest"], data["highest"], data["scale"]) == (3, 3, 1)
 
 
-def test_a_surface_without_a_minimum_inside_says_so():
+def test_the_page_says_that_there_is_no_minimum_inside():
     race = dl.viz.race(dl.viz.Surface(lambda x, y: x + y), ["SGD"], steps=5)
     assert data_of(race)["surface"]["minima"] == []
     (left, _), (bottom, _) = race.view()
     assert data_of(race)["surface"]["lowest"] == left + bottom > -4
-    assert "no minimum was found inside the domain" in race_page.page(race)
+    assert "no minimum was found inside the domain" in race_page.html(race)
 
 
-def test_each_run_has_its_rules_look():
+def test_each_run_has_the_style_of_its_rule():
     race = dl.viz.race("bowl", {**{name: name for name in RULES}, "mine": "Adam"}, steps=1)
     *rules, mine = (
         (shown["colour"], shown["marker"], shown["dashes"]) for shown in data_of(race)["runs"]
     )
-    assert rules == [style.LOOKS[name] for name in RULES]
+    assert rules == [style.RULE_STYLES[name] for name in RULES]
     assert mine in rules  # there is no other left
 
 
-def test_a_label_that_is_no_rule_has_a_look_that_no_other_run_has():
+def test_a_label_that_is_not_a_rule_has_a_style_of_its_own():
     race = dl.viz.race("bowl", {"mine": "SGD", "SGD": "SGD", "yours": "Adam"}, steps=1)
     shown = [(run["colour"], run["marker"]) for run in data_of(race)["runs"]]
     assert len(set(shown)) == 3
-    assert shown[1] == style.LOOKS["SGD"][:2]
+    assert shown[1] == style.RULE_STYLES["SGD"][:2]
 
 
 # --- the page -----------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class Outline(html.parser.HTMLParser):
 
 
 def test_the_page_stands_alone_and_its_script_finds_what_it_names():
-    outline = Outline(race_page.page(dl.viz.race("bowl", ["SGD"], steps=3)))
+    outline = Outline(race_page.html(dl.viz.race("bowl", ["SGD"], steps=3)))
     assert outline.links == ["data:,"]
     script = "".join(path.read_text(encoding="utf-8") for path in PAGES)
     named = set(re.findall(r"\$\('([\w-]+)'\)", script))
@@ -205,14 +205,14 @@ def test_the_page_stands_alone_and_its_script_finds_what_it_names():
 
 def test_each_marker_and_dash_can_be_drawn():
     script = PAGES[1].read_text(encoding="utf-8")
-    for look in style.LOOKS.values():
-        assert re.search(rf"^ +'?{re.escape(look.marker)}'?: 'M", script, re.MULTILINE)
-        assert f"{look.dashes}: [" in script
+    for run_style in style.RULE_STYLES.values():
+        assert re.search(rf"^ +'?{re.escape(run_style.marker)}'?: 'M", script, re.MULTILINE)
+        assert f"{run_style.dashes}: [" in script
 
 
-def test_title_formula_goal_and_noise_are_said():
+def test_the_page_states_title_formula_goal_and_noise():
     race = dl.viz.race("beale", ["SGD"], steps=7, start=[(1, 1), (2, 2)], noise=0.25)
-    text = race_page.page(race, 1)
+    text = race_page.html(race, 1)
     for words in (
         "<title>Race on beale</title>",
         race.surface.formula,
@@ -221,39 +221,39 @@ def test_title_formula_goal_and_noise_are_said():
         "noise: 0.25 in each entry of each gradient",
     ):
         assert words in text
-    assert "1 step from" in race_page.page(dl.viz.race("bowl", ["SGD"], steps=1))
+    assert "1 step from" in race_page.html(dl.viz.race("bowl", ["SGD"], steps=1))
 
 
-def test_the_table_is_there_as_text():
+def test_the_page_contains_the_table_as_text():
     race = dl.viz.race("beale", EIGHT, steps=30)
-    (text,) = Outline(race_page.page(race)).texts["pre"]
+    (text,) = Outline(race_page.html(race)).texts["pre"]
     assert text.strip() == str(race.table())
 
 
-def test_the_rates_tried_are_shown_with_how_they_went():
+def test_the_rates_that_were_tried_are_shown_with_their_scores():
     race = dl.viz.race("bowl", ["SGD", "Adam"], steps=60, tune=True, budget=9, start=4)
-    outline = Outline(race_page.page(race))
+    outline = Outline(race_page.html(race))
     cells = outline.cells
     tried = [(run, rate, *how) for run in race.runs for rate, how in run.tried.items()]
-    shares = iter(outline.texts.get("small", []))
-    for (shown, chosen, words), (run, rate, share, steps, loss) in zip(cells, tried, strict=True):
-        assert shown == (f"{steps:g}" if share else "–" if np.isfinite(loss) else "∞")
-        assert (chosen == "chosen") is (f"{rate:g}" == run.rate)
-        assert words.startswith(f"{run.name} at {rate:g}: {share:.0%} of starts arrive")
-        if 0 < share < 1:
-            assert next(shares) == f"{share:.0%}"
-    assert sum(chosen == "chosen" for _, chosen, _ in cells) == 2
+    fractions = iter(outline.texts.get("small", []))
+    for (shown, best, caption), (run, rate, arrived, steps, loss) in zip(cells, tried, strict=True):
+        assert shown == (f"{steps:g}" if arrived else "–" if np.isfinite(loss) else "∞")
+        assert (best == "best") is (f"{rate:g}" == run.rate)
+        assert caption.startswith(f"{run.name} at {rate:g}: {arrived:.0%} of starts arrive")
+        if 0 < arrived < 1:
+            assert next(fractions) == f"{arrived:.0%}"
+    assert sum(best == "best" for _, best, _ in cells) == 2
     assert {"–", "∞"} & {shown for shown, _, _ in cells}
 
 
-def test_without_tuning_nothing_is_said_of_a_search():
-    assert "search" not in Outline(race_page.page(dl.viz.race("bowl", ["SGD"], steps=3))).ids
+def test_without_tuning_the_page_has_no_search():
+    assert "search" not in Outline(race_page.html(dl.viz.race("bowl", ["SGD"], steps=3))).ids
 
 
 def test_hostile_names_stay_text():
     surface = dl.viz.Surface(lambda x, y: x**2 + y**2, name=HOSTILE, formula=HOSTILE)
     race = dl.viz.race(surface, {HOSTILE: "SGD"}, steps=9, tune=True, budget=3)
-    outline = Outline(race_page.page(race))
+    outline = Outline(race_page.html(race))
     assert outline.tags.count("script") == 2
     assert "b" not in outline.tags
     data = data_of(race)
@@ -265,7 +265,7 @@ def test_hostile_names_stay_text():
 
 def test_eight_rules_and_four_hundred_steps_take_less_than_400_kb():
     race = dl.viz.race("beale", EIGHT, steps=400, tune=True)
-    assert len(race_page.page(race).encode()) < 400_000
+    assert len(race_page.html(race).encode()) < 400_000
 
 
 def test_a_frame_holds_the_whole_page():
@@ -276,7 +276,7 @@ def test_a_frame_holds_the_whole_page():
     outline.feed(race_page.frame(race, 1, height=500))
     ((tag, attributes),) = found
     assert tag == "iframe"
-    assert attributes["srcdoc"] == race_page.page(race, 1)
+    assert attributes["srcdoc"] == race_page.html(race, 1)
     assert attributes["title"] == "Race on bowl"
     assert "height:500px" in attributes["style"]
 
@@ -289,7 +289,7 @@ def test_save_writes_the_page(tmp_path, name):
     race = dl.viz.race("bowl", ["SGD"], steps=3, start=2)
     path = race_page.save(race, str(tmp_path / name), start=1)
     assert path == tmp_path / name
-    assert path.read_text(encoding="utf-8") == race_page.page(race, 1)
+    assert path.read_text(encoding="utf-8") == race_page.html(race, 1)
 
 
 @pytest.mark.parametrize("name", ["race.png", "race.gif", "race", "race.html.txt"])

@@ -71,7 +71,7 @@ def hessian(name, point):
 # --- surfaces with a name -----------------------------------------------------------------------
 
 
-def test_each_surface_with_a_name_has_its_truth_here():
+def test_each_named_surface_is_tested_here():
     assert list(SURFACES) == list(TRUTH)
     assert all(surface.name == name for name, surface in SURFACES.items())
 
@@ -118,7 +118,7 @@ def test_the_search_finds_the_stated_minima_and_no_others(name):
 
 
 @named
-def test_formulas_say_what_is_computed(name):
+def test_formulas_are_those_that_are_computed(name):
     text = SURFACES[name].formula.removeprefix("f = ")
     signs = {"²": "**2", "³": "**3", "⁴": "**4", "−": "-", "e^": "exp"}
     for sign, python in signs.items():
@@ -134,14 +134,14 @@ def test_formulas_say_what_is_computed(name):
 
 
 @named
-def test_surfaces_with_a_name_take_many_points_at_once(name):
-    assert SURFACES[name].entrywise
+def test_named_surfaces_are_element_wise(name):
+    assert SURFACES[name].elementwise
 
 
 @named
 def test_surfaces_are_found_by_name_in_any_spelling(name):
     for spelling in (name, name.upper(), name.replace("-", "_"), name.replace("-", " ").title()):
-        assert surfaces.surface(spelling) is SURFACES[name]
+        assert surfaces.as_surface(spelling) is SURFACES[name]
 
 
 def test_two_wells_have_a_shallow_well_a_deep_one_and_a_pass_between():
@@ -209,15 +209,15 @@ class Callable:
         (functools.partial(paraboloid), "the function"),
     ],
 )
-def test_a_surface_is_called_as_its_function_is(function, name):
+def test_a_surface_has_the_name_of_its_function(function, name):
     assert Surface(function).name == name
     assert Surface(function, name="hill").name == "hill"
-    assert surfaces.surface(function).name == name
+    assert surfaces.as_surface(function).name == name
 
 
-def test_a_surface_that_is_given_is_taken_as_it_is():
+def test_a_surface_is_returned_as_it_is():
     surface = Surface(paraboloid)
-    assert surfaces.surface(surface) is surface
+    assert surfaces.as_surface(surface) is surface
 
 
 def test_points_on_the_edge_are_inside():
@@ -275,7 +275,7 @@ def of_others(x):
 
 
 @pytest.mark.parametrize(
-    ("function", "entrywise"),
+    ("function", "elementwise"),
     [
         (paraboloid, True),
         (without_if, True),
@@ -289,8 +289,8 @@ def of_others(x):
         (lambda x, y: x**2 + y**2 + of_others(x) - of_others(x).detach(), False),
     ],
 )
-def test_functions_that_need_one_point_at_a_time_are_detected(function, entrywise):
-    assert Surface(function, minima=[(0, 0)]).entrywise == entrywise
+def test_functions_that_need_one_point_at_a_time_are_detected(function, elementwise):
+    assert Surface(function, minima=[(0, 0)]).elementwise == elementwise
 
 
 @pytest.mark.parametrize(("single", "many"), [(with_if, without_if), (stacked, plain)])
@@ -357,9 +357,9 @@ PASS = SURFACES["two-wells"]
         (stacked, (0.32, 0.28), (0.3, 0.3), "minimum"),
     ],
 )
-def test_stationary_points_near_by_are_found_and_told_apart(surface, near, at, kind):
-    ground = surfaces.surface(surface)
-    found, kinds = ground.stationary(np.array(near)[:, None], 0.05)
+def test_close_stationary_points_are_found_and_classified(surface, near, at, kind):
+    domain = surfaces.as_surface(surface)
+    found, kinds = domain.stationary(np.array(near)[:, None], 0.05)
     assert kinds.tolist() == [kind]
     np.testing.assert_allclose(found[:, 0], at, rtol=0, atol=1e-7)
 
@@ -377,15 +377,15 @@ def test_stationary_points_near_by_are_found_and_told_apart(surface, near, at, k
         (lambda x, y: 1e8 * (x - y) ** 2 + (x + y - 1) ** 2, (0, 0)),
     ],
 )
-def test_where_no_gradient_is_0_near_by_there_is_no_word(surface, near):
-    ground = surfaces.surface(surface)
-    assert ground.stationary(np.array(near)[:, None], 0.05)[1].tolist() == [""]
+def test_without_a_close_stationary_point_the_kind_is_empty(surface, near):
+    domain = surfaces.as_surface(surface)
+    assert domain.stationary(np.array(near)[:, None], 0.05)[1].tolist() == [""]
 
 
-def test_exactly_flat_ground_has_a_word_of_its_own():
-    ground = surfaces.surface(lambda x, y: dl.relu(x) ** 2 + dl.relu(y) ** 2)
+def test_a_flat_surface_has_the_kind_flat():
+    domain = surfaces.as_surface(lambda x, y: dl.relu(x) ** 2 + dl.relu(y) ** 2)
     points = np.transpose([(-1, -1), (1, -1)])
-    assert ground.stationary(points, 0.05)[1].tolist() == ["flat", ""]
+    assert domain.stationary(points, 0.05)[1].tolist() == ["flat", ""]
 
 
 @pytest.mark.parametrize(
@@ -400,9 +400,9 @@ def test_exactly_flat_ground_has_a_word_of_its_own():
         (lambda x, y: (x + y) ** 2, "minimum"),
     ],
 )
-def test_where_a_curvature_is_0_the_surface_around_tells(function, kind):
-    ground = surfaces.surface(function)
-    assert ground.stationary(np.array([[0.02], [-0.02]]), 0.05)[1].tolist() == [kind]
+def test_where_a_curvature_is_0_f_around_the_point_decides(function, kind):
+    domain = surfaces.as_surface(function)
+    assert domain.stationary(np.array([[0.02], [-0.02]]), 0.05)[1].tolist() == [kind]
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,7 @@ def test_minima_at_the_edge_and_at_jumps_are_found(function, minima):
     np.testing.assert_allclose(found, np.reshape(minima, (-1, 2)), rtol=0, atol=1e-6)
 
 
-def test_under_no_grad_a_surface_says_that_it_needs_gradients():
+def test_a_surface_under_no_grad_raises():
     with (
         dl.no_grad(),
         pytest.raises(RuntimeError, match=r"no_grad\(\), but a race needs gradients"),
@@ -427,7 +427,7 @@ def test_under_no_grad_a_surface_says_that_it_needs_gradients():
         Surface(lambda x, y: x**2 + y**2)
 
 
-def test_a_surface_has_one_start_and_minima_that_can_not_be_changed():
+def test_a_surface_has_one_start_and_minima_that_cannot_be_changed():
     with pytest.raises(ValueError, match="start must be one point, got 2"):
         Surface(lambda x, y: x**2 + y**2, start=[(0, 0), (1, 1)])
     with pytest.raises(ValueError, match="read-only"):
@@ -435,7 +435,7 @@ def test_a_surface_has_one_start_and_minima_that_can_not_be_changed():
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_a_surface_with_a_name_can_be_pickled(name):
+def test_a_named_surface_can_be_pickled(name):
     copy = pickle.loads(pickle.dumps(SURFACES[name]))
     assert (copy.name, copy.start, copy.minima.tolist()) == (
         name,
@@ -444,13 +444,13 @@ def test_a_surface_with_a_name_can_be_pickled(name):
     )
 
 
-def test_near_by_is_counted_from_the_point_not_from_newtons_last_step():
+def test_within_is_the_distance_from_the_point_not_from_newtons_last_step():
     quartic = Surface(lambda x, y: x**4 + y**2, (-200, 200), (-200, 200), minima=[(0, 0)])
     points = np.array([[0.14, 0.04], [0, 0]])
     assert quartic.stationary(points, 0.05)[1].tolist() == ["", "minimum"]
 
 
-def test_each_of_many_points_has_its_own_answer():
+def test_each_of_many_points_has_its_own_stationary_point():
     points = np.array([[0.01, 0.01, 1.0, 0.01], [0.01, 0.99, 0.5, -1.01]])
     found, kinds = SURFACES["saddle"].stationary(points, 0.05)
     assert kinds.tolist() == ["saddle", "minimum", "", "minimum"]
@@ -494,7 +494,7 @@ def test_minima_at_kinks_are_found_to_within_a_cell_of_the_grid(function):
     assert np.abs(surface.minima[0] - (0.31, -0.77)).max() <= surface.width / (surfaces.GRID - 1)
 
 
-def test_a_minimum_without_a_derivative_there_warns_of_nothing():
+def test_a_minimum_without_a_derivative_causes_no_warning():
     assert Surface(lambda x, y: dl.sqrt(x**2 + y**2)).minima.tolist() == [[0, 0]]
 
 
@@ -508,7 +508,7 @@ def test_a_minimum_without_a_derivative_there_warns_of_nothing():
         lambda x, y: (x - 2.01) ** 2 + y**2,  # a hundredth outside
     ],
 )
-def test_there_is_no_minimum_where_the_edge_is_lower(function):
+def test_there_is_no_minimum_if_the_edge_is_lower(function):
     assert Surface(function).minima.shape == (0, 2)
 
 
@@ -542,7 +542,7 @@ def test_a_valley_whose_lowest_point_is_outside_has_no_minimum(angle, centre):
 # --- what can't be ------------------------------------------------------------------------------
 
 
-def refused(error, words, *args, **options):
+def assert_raises(error, words, *args, **options):
     with pytest.raises(error) as caught:
         Surface(*args, **options)
     message = str(caught.value)
@@ -569,8 +569,8 @@ def refused(error, words, *args, **options):
         ({"minima": [(1, 2, 3)]}, ValueError, ["minima must be", "(1, 2, 3)"]),
     ],
 )
-def test_domains_starts_and_minima_that_cannot_be_are_refused(options, error, words):
-    refused(error, words, paraboloid, **options)
+def test_invalid_domains_starts_and_minima_raise(options, error, words):
+    assert_raises(error, words, paraboloid, **options)
 
 
 def sine(x, y):
@@ -584,21 +584,25 @@ def detached(x, y):
 @pytest.mark.parametrize(
     ("function", "error", "words"),
     [
-        (3, TypeError, ["Surface: function must be one of two tensors", "got 3"]),
-        (lambda x, y: 3.0, TypeError, ["must give a Tensor", "minidl's functions", "float"]),
-        (lambda x, y: x.data**2, TypeError, ["must give a Tensor", "your function"]),
-        (lambda x, y: None, TypeError, ["must give a Tensor", "NoneType"]),
-        (lambda x, y: dl.stack([x, y]), ValueError, ["one number for a point", "(2,)"]),
-        (sine, ValueError, ["sine", "derivative by y", "central differences", "dl.sin"]),
-        (detached, ValueError, ["detached", "derivative by x", "backward finds 0"]),
+        (3, TypeError, ["Surface: function must be a function of two tensors", "got 3"]),
+        (lambda x, y: 3.0, TypeError, ["must return a Tensor", "minidl's functions", "float"]),
+        (lambda x, y: x.data**2, TypeError, ["must return a Tensor", "your function"]),
+        (lambda x, y: None, TypeError, ["must return a Tensor", "NoneType"]),
+        (lambda x, y: dl.stack([x, y]), ValueError, ["one number per point", "(2,)"]),
+        (
+            sine,
+            ValueError,
+            ["sine", "derivative with respect to y", "central differences", "dl.sin"],
+        ),
+        (detached, ValueError, ["detached", "derivative with respect to x", "backward finds 0"]),
     ],
 )
-def test_functions_that_give_no_number_or_hide_their_gradient_are_refused(function, error, words):
-    refused(error, words, function)
+def test_functions_without_a_number_or_with_a_hidden_gradient_raise(function, error, words):
+    assert_raises(error, words, function)
 
 
 def test_the_message_of_a_hidden_gradient_has_both_derivatives_and_the_point():
-    with pytest.raises(ValueError, match="derivative by y") as caught:
+    with pytest.raises(ValueError, match="derivative with respect to y") as caught:
         Surface(sine)
     found = re.search(r", (\S+)\) its .* is (\S+) by central", str(caught.value))
     y, difference = map(float, found.groups())
@@ -615,16 +619,16 @@ def test_the_message_of_a_hidden_gradient_has_both_derivatives_and_the_point():
         (7, None),
     ],
 )
-def test_an_unknown_surface_is_told_the_nearest_name(name, near):
+def test_an_unknown_surface_raises_with_the_nearest_name(name, near):
     with pytest.raises(ValueError, match="there is no surface") as caught:
-        surfaces.surface(name)
+        surfaces.as_surface(name)
     message = str(caught.value)
     assert repr(name) in message
     assert ", ".join(SURFACES) in message
     assert (f"Did you mean {near!r}?" in message) if near else ("Did you mean" not in message)
 
 
-def test_an_error_inside_a_function_comes_through():
+def test_an_error_inside_a_function_is_raised():
     with pytest.raises(ZeroDivisionError):
         Surface(lambda x, y: x / 0 if isinstance(x, float) else 1 // 0)
 

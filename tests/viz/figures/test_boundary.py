@@ -4,16 +4,13 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from drawn import check_texts
+from matplotlib import pyplot
+from matplotlib.animation import FuncAnimation
 from PIL import Image
 
 import minidl as dl
-
-mpl.use("Agg")
-from matplotlib import pyplot
-from matplotlib.animation import FuncAnimation
-
 from minidl.viz import film as films
-from minidl.viz.figures.boundary import LOOKS, decision_boundary, moons, spirals, tint
+from minidl.viz.figures.boundary import CLASS_STYLES, decision_boundary, moons, spirals, tint
 
 
 class Film:
@@ -50,12 +47,6 @@ class Film:
         left, right, bottom, top = self.plane.get_images()[0].get_extent()
         rows, columns, _ = self.image.shape
         return np.linspace(left, right, columns), np.linspace(bottom, top, rows)
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    pyplot.close("all")
 
 
 def network(x, y, steps, at, hidden=(16, 16), seed=0, rule=dl.optim.Adam, lr=0.02):
@@ -125,7 +116,7 @@ def test_noise_has_the_size_it_is_given_and_comes_from_the_seed(shape):
         (spirals, {"noise": "much"}, TypeError, "spirals: noise must be a finite number"),
     ],
 )
-def test_points_that_cannot_be_made_are_refused(shape, arguments, error, message):
+def test_invalid_arguments_of_the_points_raise(shape, arguments, error, message):
     with pytest.raises(error, match=message):
         shape(**arguments)
 
@@ -142,7 +133,7 @@ def test_points_that_cannot_be_made_are_refused(shape, arguments, error, message
     ],
     ids=["moons", "spirals", "three arms"],
 )
-def test_each_frame_shows_what_an_independent_training_says_at_its_step(data, points):
+def test_each_frame_shows_the_probabilities_of_an_independent_training(data, points):
     x, y = points
     film = Film(data, **SMALL)
     at = np.stack(np.meshgrid(*film.grid()), axis=-1).reshape(-1, 2)
@@ -160,7 +151,7 @@ def test_each_frame_shows_what_an_independent_training_says_at_its_step(data, po
 
 
 @pytest.mark.parametrize("arms", [2, 3])
-def test_on_the_line_the_two_likeliest_classes_are_equally_likely(arms):
+def test_on_the_line_the_two_most_likely_classes_are_equally_likely(arms):
     x, y = spirals(90, rng=0, arms=arms)
     film = Film((x, y), resolution=80, frames=5, steps=40)
     film.show(film.frames[-1])
@@ -178,7 +169,7 @@ def test_without_a_hidden_layer_the_line_is_straight():
     assert residual < 1e-6
 
 
-def test_a_network_that_says_one_class_everywhere_has_no_line(rng):
+def test_a_network_that_predicts_one_class_everywhere_has_no_line(rng):
     x, y = rng.standard_normal((100, 2)), np.array([1] + [0] * 99)
     film = Film((x, y), hidden=(), lr=0.1, resolution=10, frames=3, steps=100)
     film.show(film.frames[-1])
@@ -192,7 +183,7 @@ def test_the_points_are_drawn_in_the_colours_and_markers_of_their_classes():
     assert len(film.points) == 4
     for k, points in enumerate(film.points):
         np.testing.assert_allclose(points.get_offsets(), x[y == k])
-        assert mpl.colors.to_hex(points.get_facecolor()[0]).upper() == LOOKS[k][0].upper()
+        assert mpl.colors.to_hex(points.get_facecolor()[0]).upper() == CLASS_STYLES[k][0].upper()
     shapes = {points.get_paths()[0].vertices.tobytes() for points in film.points}
     assert len(shapes) == 4
     left, right, bottom, top = film.plane.get_images()[0].get_extent()
@@ -200,7 +191,7 @@ def test_the_points_are_drawn_in_the_colours_and_markers_of_their_classes():
     assert bottom < x[:, 1].min() < x[:, 1].max() < top
 
 
-def test_frames_lie_closer_together_at_the_start():
+def test_frames_are_closer_together_at_the_beginning():
     film = Film("moons", resolution=4, frames=20, steps=200)
     steps = []
     for k in film.frames:
@@ -246,15 +237,15 @@ def test_the_scale_of_the_points_does_not_matter(scale):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4])
-def test_a_tint_is_white_where_nothing_is_known_and_the_colour_of_a_class_where_it_is_sure(classes):
+def test_a_tint_is_white_if_undecided_and_of_the_colour_of_a_certain_class(classes):
     np.testing.assert_allclose(tint(np.full(classes, 1 / classes)), 1)
-    for k, (colour, _) in enumerate(LOOKS[:classes]):
+    for k, (colour, _) in enumerate(CLASS_STYLES[:classes]):
         ink = 1 - np.array(mpl.colors.to_rgb(colour))
         missing = 1 - tint(np.eye(classes)[k])
         np.testing.assert_allclose(missing / np.linalg.norm(missing), ink / np.linalg.norm(ink))
 
 
-def test_tints_are_few_and_darker_the_surer():
+def test_tints_are_few_and_darker_where_the_network_is_more_certain():
     p = np.linspace(0.5, 1, 101)
     colours = tint(np.stack([p, 1 - p], axis=1))
     assert len(np.unique(colours, axis=0)) <= 8
@@ -281,7 +272,7 @@ def test_a_gif_has_the_frames_and_the_size_rests_on_the_last_and_is_small(tmp_pa
     assert (tmp_path / "moons.gif").stat().st_size < 250_000
 
 
-def test_no_words_overlap_or_leave_the_picture_in_any_frame():
+def test_no_texts_overlap_or_leave_the_picture_in_any_frame():
     film = Film("spirals", resolution=4)
     for k in (0, film.frames[-1]):
         film.show(k)
@@ -302,12 +293,12 @@ X, Y = moons(20, rng=0)
         ({"data": X}, TypeError, r"or a pair \(x, y\), got ndarray"),
         ({"data": (X, Y[:-1])}, ValueError, r"got \(20, 2\) and \(19,\)"),
         ({"data": (X[:, :1], Y)}, ValueError, r"x of shape \(n, 2\)"),
-        ({"data": (X * np.nan, Y)}, ValueError, "x must be finite numbers"),
-        ({"data": (X * [1, 0], Y)}, ValueError, "not all alike in a column"),
-        ({"data": (X, Y + 1)}, ValueError, "y must be the classes 0 and 1"),
-        ({"data": (X, Y * 1.0)}, ValueError, "as whole numbers"),
-        ({"data": (X, np.arange(20) % 5)}, ValueError, "up to four"),
-        ({"data": (X, Y * 0)}, ValueError, "y must be the classes 0 and 1"),
+        ({"data": (X * np.nan, Y)}, ValueError, "x must be finite, and not constant"),
+        ({"data": (X * [1, 0], Y)}, ValueError, "not constant in a column"),
+        ({"data": (X, Y + 1)}, ValueError, "y must be whole numbers"),
+        ({"data": (X, Y * 1.0)}, ValueError, "y must be whole numbers, two"),
+        ({"data": (X, np.arange(20) % 5)}, ValueError, "two to four classes counted from 0"),
+        ({"data": (X, Y * 0)}, ValueError, "y must be whole numbers"),
         ({"steps": 0}, ValueError, "steps must be a whole number ≥ 1"),
         ({"frames": 1}, ValueError, "frames must be a whole number ≥ 2"),
         ({"fps": 0}, ValueError, "fps must be a finite number > 0"),
@@ -317,7 +308,7 @@ X, Y = moons(20, rng=0)
         ({"lr": -1}, ValueError, "lr"),
     ],
 )
-def test_what_cannot_be_animated_is_refused(arguments, error, message):
+def test_invalid_arguments_raise(arguments, error, message):
     with pytest.raises(error, match=message):
         decision_boundary(**arguments)
     assert not pyplot.get_fignums()

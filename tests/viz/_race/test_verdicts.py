@@ -1,0 +1,237 @@
+"""Verdicts and arrivals, against theory and against runs that follow a given path."""
+
+import functools
+import itertools
+import math
+
+import numpy as np
+import pytest
+from races import (
+    DIVERGED,
+    GLOBAL,
+    LOCAL,
+    MAXIMUM,
+    MOVING,
+    OSCILLATING,
+    SADDLE,
+    STEPS,
+    STILL,
+    all_on,
+    following,
+    only,
+    verdict,
+)
+
+import minidl as dl
+from minidl import optim
+from minidl.viz import SURFACES, Surface, race
+
+
+@pytest.mark.parametrize(
+    ("rule", "threshold"),
+    [
+        ("SGD", 2 / 40),  # 2/λ
+        ("Momentum", 2 * 1.9 / (0.1 * 40)),  # 2 (1 + β) / ((1 − β) λ)
+        (functools.partial(optim.SGD, momentum=0.5), 2 * 1.5 / 40),  # 2 (1 + μ) / λ
+    ],
+)
+def test_a_quadratic_diverges_above_the_largest_stable_rate(rule, threshold):
+    assert verdict("ravine", rule, lr=0.95 * threshold) == GLOBAL
+    assert verdict("ravine", rule, lr=1.05 * threshold) == DIVERGED
+
+
+def test_a_quadratic_oscillates_at_the_largest_stable_rate():
+    run = only("ravine", "SGD", lr=2 / 40)
+    assert run.verdicts == [OSCILLATING]
+    assert run.theta[:, 0, 1].tolist() == [1.0, -1.0] * 200 + [1.0]
+
+
+UP = functools.partial(optim.SGD, maximize=True)
+
+
+def well(x, y):
+    return (x**2 + y**2) / 2
+
+
+@pytest.mark.parametrize(
+    ("surface", "rule", "options", "expected"),
+    [
+        ("saddle", "SGD", {"start": (-1.5, 0), "lr": 0.1}, SADDLE),
+        ("saddle", "Adam", {"start": (-1.5, 0), "lr": 0.1}, SADDLE),
+        ("saddle", "SGD", {"start": (-1.5, 1e-3), "lr": 0.1}, GLOBAL),
+        ("saddle", "SGD", {"start": (-1.5, 1e-3), "lr": 0.1, "steps": 30}, MOVING),
+        ("saddle", "SGD", {"start": (0, 0)}, SADDLE),
+        ("two-wells", "SGD", {"lr": 0.05}, LOCAL),
+        ("two-wells", "Momentum", {"lr": 0.05}, GLOBAL),
+        ("two-wells", "SGD", {"start": (-1.8, 1), "lr": 0.05}, GLOBAL),
+        ("two-wells", "SGD", {"start": (0.25, 0)}, SADDLE),
+        ("himmelblau", "SGD", {"start": (-0.270844591, -0.923038522), "lr": 0}, MAXIMUM),
+        ("plateau", "SGD", {"start": (4.9, 4.9)}, MOVING),
+        ("bowl", "SGD", {"lr": 1e-4}, MOVING),
+        ("bowl", "SGD", {"start": (0, 0)}, GLOBAL),
+        ("styblinski-tang", "SGD", {"start": (2.7, -2.9)}, LOCAL),
+        (lambda x, y: 1 - well(x, y), "SGD", {"start": (0, 0)}, MAXIMUM),
+        (lambda x, y: 1 - well(x, y), "SGD", {"start": (0.01, 0)}, MOVING),
+        (lambda x, y: x + y, "SGD", {"lr": 0.1}, DIVERGED),
+        (lambda x, y: x + y, "SGD", {"lr": 0.01}, MOVING),  # outside, but less than its width
+        (lambda x, y: -y, "SGD", {"lr": 0.0151, "start": (0, 0)}, DIVERGED),  # at y = 6.04
+        (lambda x, y: -y, "SGD", {"lr": 0.0149, "start": (0, 0)}, MOVING),  # at y = 5.96
+        (lambda x, y: dl.abs(x) + dl.abs(y), "SGD", {"lr": 0.5, "start": (0.25, 1)}, OSCILLATING),
+        (well, "SGD", {"lr": 2.0, "start": (0.1, 0)}, OSCILLATING),
+        (well, "SGD", {"lr": 2.0, "start": (0.039, 0)}, GLOBAL),  # within the goal
+        (lambda x, y: x + y, UP, {"start": (0, 0), "lr": 0.0051}, DIVERGED),  # outside, higher
+        (lambda x, y: x + y, UP, {"start": (0, 0), "lr": 0.0049}, MOVING),  # not yet outside
+        (Surface(well, minima=[(1, 1)]), "SGD", {"start": (0.2, 0), "lr": 0}, STILL),
+        (Surface(well, minima=[(1, 1)]), "SGD", {"start": (0.02, 0), "lr": 0}, LOCAL),
+    ],
+)
+def test_verdicts_are_those_of_theory(surface, rule, options, expected):
+    assert verdict(surface, rule, **options) == expected
+
+
+def test_a_run_that_ends_in_a_valley_of_minima_ends_at_a_global_minimum():
+    assert verdict(lambda x, y: x**2, "SGD", lr=0.1) == GLOBAL
+
+
+TURN = math.pi / 10
+ELSEWHERE = Surface(well, minima=[(1.5, 1.5)])
+
+
+@pytest.mark.parametrize(("radius", "expected"), [(0.039, LOCAL), (0.041, OSCILLATING)])
+def test_a_run_rests_if_it_stays_in_a_circle_of_the_goals_size(radius, expected):
+    circle = following(lambda k: (radius * math.cos(TURN * k), radius * math.sin(TURN * k)))
+    assert verdict(ELSEWHERE, circle, start=(radius, 0)) == expected
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"),
+    [((2.5, 2), DIVERGED), ((2.5, 1), STILL), ((1.9, 2), STILL), ((-6.1, 0), DIVERGED)],
+)
+def test_a_run_has_diverged_if_it_is_outside_and_higher_than_inside_or_far_away(end, expected):
+    assert verdict(lambda x, y: x + y, following(lambda k: end), start=(0, 0)) == expected
+
+
+def test_a_run_in_a_small_circle_on_a_slope_oscillates():
+    circle = following(lambda k: (0.03 * math.cos(TURN * k), 0.03 * math.sin(TURN * k)))
+    assert verdict(lambda x, y: x + y, circle, start=(0.03, 0)) == OSCILLATING
+
+
+def test_a_run_that_only_passes_through_the_goal_has_not_arrived():
+    run = only(ELSEWHERE, following(lambda k: (1.5 * (k == 3),) * 2), start=(0, 0))
+    assert (run.verdicts, run.arrived) == ([LOCAL], [None])
+
+
+@pytest.mark.parametrize(("across", "expected"), [(4.9, MOVING), (5.0, OSCILLATING)])
+def test_a_run_oscillates_if_its_path_is_five_times_as_long_as_its_progress(across, expected):
+    zigzag = following(lambda k: (0.001 * k, 0.001 * across * (k % 2)))
+    run = only(lambda x, y: x + y, zigzag, start=(0, 0), steps=999, tolerance=1e-3)
+    last = run.theta[-100:, 0]
+    length = sum(math.dist(a, b) for a, b in itertools.pairwise(last))
+    progress = 2 * math.dist(last[:50].mean(0), last[50:].mean(0))
+    assert (length >= 5 * progress) == (expected == OSCILLATING)
+    assert run.verdicts == [expected]
+
+
+@pytest.mark.parametrize(
+    ("steps", "away", "expected"),
+    [
+        (999, 899, LOCAL),
+        (999, 900, OSCILLATING),  # it went as far as 1, and its mean point a 25th of that
+        (49, 39, LOCAL),
+        (49, 40, MOVING),
+    ],
+)
+def test_the_last_tenth_of_the_points_decides_and_at_least_ten(steps, away, expected):
+    rule = following(lambda k: (k == away, 0))
+    assert verdict(ELSEWHERE, rule, start=(0, 0), steps=steps) == expected
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_arrived_is_the_first_step_from_which_on_a_run_stays_at_the_goal(surface):
+    result = all_on(surface)
+    radius = 0.01 * max(b - a for a, b in (result.surface.x, result.surface.y))
+    assert result.radius == pytest.approx(radius)
+    for run in result.runs:
+        arrived = None
+        for k in range(STEPS, -1, -1):
+            x, y = run.theta[k, 0]
+            if not any(math.hypot(x - a, y - b) <= radius for a, b in result.surface.minima):
+                break
+            arrived = k
+        assert run.arrived == [arrived]
+        assert (run.verdicts == [GLOBAL]) == (arrived is not None)
+
+
+def test_arrival_counts_from_the_last_time_outside():
+    run = only("bowl", functools.partial(optim.SGD, momentum=0.9), lr=0.05, start=(0.5, 0))
+    inside = np.abs(run.theta[:, 0, 0]) <= 0.08
+    first, (arrived,) = int(np.argmax(inside)), run.arrived
+    assert 0 < first < arrived
+    assert not inside[arrived - 1]
+    assert inside[arrived:].all()
+
+
+def test_a_run_that_starts_at_the_goal_and_stays_has_arrived_at_once():
+    assert only("bowl", "SGD", start=(0.01, 0)).arrived == [0]
+
+
+def test_the_tolerance_is_the_goals_radius_as_a_fraction_of_the_longer_side():
+    wide, narrow = (race("ravine", "SGD", lr=0.04, tolerance=t) for t in (0.1, 0.001))
+    assert (wide.radius, narrow.radius) == pytest.approx((0.8, 0.008))
+    assert wide.runs[0].arrived[0] < narrow.runs[0].arrived[0]
+    k = narrow.runs[0].arrived[0]
+    distance = np.hypot(*narrow.runs[0].theta[[k - 1, k], 0].T)
+    assert distance[0] > 0.008 >= distance[1]
+
+
+def test_the_nearest_of_several_minima_counts():
+    result = race("saddle", "SGD", start=[(0.3, 0.5), (0.3, -0.5)], lr=0.2)
+    assert result.runs[0].verdicts == [GLOBAL, GLOBAL]
+    assert np.sign(result.runs[0].theta[-1, :, 1]).tolist() == [1, -1]
+
+
+def test_a_run_that_comes_to_rest_outside_the_domain_has_not_diverged():
+    far = race(lambda x, y: (x - 10) ** 2 + y**2, ["SGD", "Adam"], lr=0.1, steps=2000)
+    assert [run.verdicts for run in far.runs] == [[LOCAL], [LOCAL]]
+
+
+def test_a_run_stands_still_where_f_is_flat_and_the_lowest_flat_part_is_a_global_minimum():
+    step = Surface(lambda x, y: dl.relu(x) ** 2 + dl.relu(-x - 1) * 0 + 1, minima=[(-1, 0)])
+    assert verdict(step, "SGD", start=(-0.5, 0.5), lr=0.1) == STILL
+    assert verdict(lambda x, y: dl.relu(x) ** 2 + dl.relu(y) ** 2, "Momentum", lr=0.1) == GLOBAL
+
+
+def test_a_run_that_jumps_over_a_kink_oscillates_however_small_its_steps():
+    kink = Surface(lambda x, y: dl.abs(x - 0.123) + dl.abs(y + 0.456), minima=[(1.5, 1.5)])
+    assert verdict(kink, "SGD", lr=0.004, steps=2000) == OSCILLATING
+
+
+def test_a_run_that_is_inside_the_goal_for_too_few_steps_has_not_arrived():
+    path = following(lambda k: (0.0, 0.0) if k > 60 - 9 else (1.0, 1.0))
+    late = only("bowl", path, start=(1, 1), steps=60)
+    assert (late.arrived, late.verdicts) == ([None], [MOVING])
+    path = following(lambda k: (0.0, 0.0) if k > 60 - 10 else (1.0, 1.0))
+    assert only("bowl", path, start=(1, 1), steps=60).arrived == [51]
+    path = following(lambda k: (0.0, 0.0) if k > 2 else (1.0, 1.0))
+    assert only("bowl", path, start=(1, 1), steps=5).arrived == [3]
+
+
+def test_a_run_that_reached_the_goal_late_is_not_at_a_local_minimum():
+    path = following(lambda k: (0.12, 0.0) if k < 58 else (0.056, 0.0))  # the goal's radius is 0.08
+    run = only("bowl", path, start=(0.12, 0), steps=60)
+    assert (run.arrived, run.verdicts) == ([None], [MOVING])
+
+
+def test_runs_arrive_at_any_point_of_a_valley_of_minima():
+    run = only(lambda x, y: y**2, "SGD", lr=0.1, start=(1.37, 1))
+    assert run.verdicts == [GLOBAL]
+    assert 0 < run.arrived[0] < 30
+
+
+def test_a_run_to_where_the_surface_is_not_finite_outside_the_domain_has_diverged():
+    def root(x, y):
+        return dl.sqrt(x) + y**2 / 6
+
+    surface = Surface(root, x=(0.01, 3), start=(0.5, 1), minima=[(0.01, 0)])
+    result = race(surface, ["SGD", "Lion"], lr={"SGD": 1.0}, steps=50)
+    assert [run.verdicts for run in result.runs] == [[DIVERGED], [MOVING]]
