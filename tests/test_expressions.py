@@ -215,7 +215,7 @@ UNREAD = "can't be read as a schedule"
         ("Constant(0.1, 2)", "Constant(0.1, 2): takes 2 positional arguments"),
         ("Constant(0.1, lr=0.2)", "multiple values for argument 'lr'"),
         ("Constant(lr=0.1, lr=0.2)", "lr"),
-        ("CoolDown(WarmUp(0.1, 9), 3, 4)", "at=3 lies before the end of the warm-up"),
+        ("CoolDown(WarmUp(0.1, 9), 3, 4)", "at=3 is before the end of the warm-up"),
         ("Hold(ReduceOnPlateau(0.1), 3)", "follows a metric"),
     ],
     ids=lambda text: text if len(text) < 60 else f"{text[:9]}-{len(text)}",

@@ -31,6 +31,7 @@ from minidl.schedulers import (
     LinearDecay,
     OneCycle,
     PiecewiseConstant,
+    PlateauMemory,
     PolynomialDecay,
     ReduceOnPlateau,
     Schedule,
@@ -354,10 +355,10 @@ def test_rates_are_those_of_other_libraries(run):
 @pytest.mark.parametrize("run", GOLDEN["plateaus"])
 def test_the_plateau_counts_as_pytorch_does_at_every_call(run):
     plateau = ReduceOnPlateau(**run["options"])
-    names = {"rate": "lr", "best": "best", "bad": "num_bad_epochs", "forgiven": "cooldown_counter"}
+    columns = ("lr", "best", "num_bad_epochs", "cooldown_counter")
     for i, metric in enumerate(run["metrics"]):
         plateau.observe(float(metric))
-        assert plateau.memory == {ours: float(run[theirs][i]) for ours, theirs in names.items()}
+        assert plateau.memory == PlateauMemory(*(float(run[column][i]) for column in columns))
         assert plateau(i) == run["lr"][i]
 
 
@@ -650,7 +651,7 @@ WITH_RAMPS = [
 def test_a_cool_down_that_begins_before_a_ramp_has_ended_is_refused(inner, ramp, ends):
     for at in range(ends):
         message = (
-            f"CoolDown: at={at} lies before the end of the {ramp} inside, at step {ends}; "
+            f"CoolDown: at={at} is before the end of the {ramp} inside, at step {ends}; "
             "begin there or later"
         )
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -909,7 +910,7 @@ def counted(
                 lr = reduced
             cooldown_counter = cooldown
             num_bad_epochs = 0
-        yield {"rate": lr, "best": best, "bad": num_bad_epochs, "forgiven": cooldown_counter}
+        yield PlateauMemory(lr, best, num_bad_epochs, cooldown_counter)
 
 
 METRICS = st.one_of(
@@ -936,8 +937,8 @@ def test_the_plateau_counts_as_documented_at_every_call(options, share, metrics)
     for metric, memory in zip(metrics, counted(metrics, **options), strict=True):
         assert plateau.observe(metric) is None
         assert plateau.memory == memory
-        assert plateau(0) == plateau(FAR) == memory["rate"]
-        assert plateau(np.arange(3)).tolist() == [memory["rate"]] * 3
+        assert plateau(0) == plateau(FAR) == memory.rate
+        assert plateau(np.arange(3)).tolist() == [memory.rate] * 3
 
 
 def observing(plateau, *metrics):
@@ -947,8 +948,16 @@ def observing(plateau, *metrics):
 
 
 def test_a_new_plateau_has_seen_nothing():
-    assert ReduceOnPlateau(0.5).memory == {"rate": 0.5, "best": math.inf, "bad": 0, "forgiven": 0}
-    assert ReduceOnPlateau(0.5, mode="max").memory["best"] == -math.inf
+    assert ReduceOnPlateau(0.5).memory == PlateauMemory(0.5, math.inf, 0, 0)
+    assert ReduceOnPlateau(0.5, mode="max").memory.best == -math.inf
+
+
+def test_a_plateau_that_is_reset_has_seen_nothing():
+    plateau = observing(ReduceOnPlateau(0.5, patience=0, cooldown=2, mode="max"), 1.0, 1.0, 1.0)
+    memory = plateau.memory
+    assert plateau.reset() is None
+    assert plateau == ReduceOnPlateau(0.5, patience=0, cooldown=2, mode="max")
+    assert memory == PlateauMemory(0.05, 1.0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -977,23 +986,23 @@ def test_the_rates_of_a_plateau_by_hand(options, metrics, rates):
 def test_a_change_of_no_more_than_1e_8_is_left_out(lr, after):
     plateau = ReduceOnPlateau(lr, factor=0.5, patience=0, cooldown=3)
     assert observing(plateau, 1.0, 1.0)(0) == after
-    assert plateau.memory["forgiven"] == 3
+    assert plateau.memory.cooldown_left == 3
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_metric_at_the_threshold_is_not_better(mode):
     better = 1.5 if mode == "max" else 0.5
     plateau = observing(ReduceOnPlateau(0.1, threshold=0.5, mode=mode), 1.0, better)
-    assert (plateau.memory["best"], plateau.memory["bad"]) == (1.0, 1)
+    assert (plateau.memory.best, plateau.memory.bad_count) == (1.0, 1)
     observing(plateau, math.nextafter(better, math.inf if mode == "max" else 0))
-    assert (plateau.memory["best"], plateau.memory["bad"]) == (pytest.approx(better), 0)
+    assert (plateau.memory.best, plateau.memory.bad_count) == (pytest.approx(better), 0)
 
 
 @pytest.mark.parametrize(
     "metric", [2, np.float32(2), np.float64(2), np.int64(2), Fraction(4, 2)], ids=repr
 )
 def test_observe_takes_any_real_number(metric):
-    best = observing(ReduceOnPlateau(0.1), metric).memory["best"]
+    best = observing(ReduceOnPlateau(0.1), metric).memory.best
     assert (best, type(best)) == (2.0, float)
 
 
@@ -1105,7 +1114,7 @@ def test_fit_lowers_the_rate_when_the_loss_no_longer_gets_better(rng):
         callbacks=[lambda epoch, history: plateau.observe(history.loss[-1])],
         progress=False,
     )
-    after = [memory["rate"] for memory in counted(history.loss, **options)]
+    after = [memory.rate for memory in counted(history.loss, **options)]
     assert history.lr == [rate for rate in [0.1, *after[:-1]] for _ in range(3)]
     assert plateau(0) == after[-1] < 0.1
 
@@ -1126,7 +1135,7 @@ def test_a_training_goes_on_with_what_its_plateau_had_seen(wrap):
     assert own(0) == 0.4
     assert new.lr == wrap(own)(0)
     new.load_state_dict(state)
-    assert own.memory == {"rate": 0.8, "best": 3.0, "bad": 1, "forgiven": 0}
+    assert own.memory == PlateauMemory(0.8, 3.0, bad_count=1)
 
 
 @EVERY_WRAP
@@ -1148,7 +1157,6 @@ def test_a_saved_rate_that_is_unlike_the_own_one_takes_its_place(wrap):
 
 def test_a_saved_rate_without_memory_is_resumed_as_it_is():
     assert resumed(0.1, 0.2) == 0.2
-    assert resumed(ReduceOnPlateau(0.1), 0.1) == 0.1
     own, saved = LinearDecay(0.1, 5), LinearDecay(0.1, 6)
     assert resumed(own, saved) is saved
     assert resumed(own, LinearDecay(0.1, 5)) == own
@@ -1390,8 +1398,8 @@ def test_a_part_of_a_sequence_that_is_no_pair_is_refused(part):
 @pytest.mark.parametrize("last", [(0.1, 2), [Constant(0.1), 2], (), [0.1]], ids=repr)
 def test_the_last_part_of_a_sequence_given_with_steps_is_refused(last):
     said = (
-        "Sequence: parts[1], the last, runs for ever and has no steps: give the schedule alone, "
-        f"got {last!r}"
+        "Sequence: parts[1], the last, has no end, so it takes no steps: give the schedule "
+        f"alone, got {last!r}"
     )
     with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
         Sequence([(0.1, 2), last])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -63,9 +62,9 @@ def entries(owner: str, f: Any, *places: Tensor) -> Tensor:
 
 
 def anew(schedule: Any) -> tuple[Any, list[ReduceOnPlateau]]:
-    """A copy of a schedule whose plateaus remember nothing, and these."""
+    """A copy of a schedule, and the plateaus in it, which have observed nothing."""
     copied = copy.deepcopy(schedule)
-    watching = list(plateaus(copied))
-    for plateau in watching:
-        plateau.memory.update(dataclasses.replace(plateau).memory)
-    return copied, watching
+    observing = plateaus(copied)
+    for plateau in observing:
+        plateau.reset()
+    return copied, observing
