@@ -1,4 +1,4 @@
-"""Learning-rate schedules, for whoever trains a model: the rate as a pure function of the step.
+"""Learning-rate schedules for optimizers: the rate as a pure function of the step.
 
 A schedule is called with t = 0, 1, 2, … (the first update uses t = 0), in any order, with one step
 or an array of steps. It has no state, so a training that resumes needs nothing but t. The

@@ -1,4 +1,4 @@
-"""The checks of arguments: what they accept, as what, and the words in which they refuse."""
+"""The checks of arguments: what they accept, in which type, and their error messages."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What minidl says about its build, and the number of threads."""
+"""The build configuration that minidl prints, and the number of threads."""
 
 import os
 import platform
@@ -46,7 +46,7 @@ def test_show_config_says_whether_there_is_openmp(openmp, words, capsys, monkeyp
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, np.int64(2)] if system.openmp else [1])
-def test_the_number_of_threads_is_kept_and_shown(threads, capsys):
+def test_the_number_of_threads_is_stored_and_shown(threads, capsys):
     assert dl.set_num_threads(threads) is None
     assert dl.get_num_threads() == threads
     assert shown(capsys)["threads"] == str(threads)
@@ -117,9 +117,9 @@ def test_idle_threads_of_gnu_openmp_sleep_unless_its_variables_say_otherwise():
     command = [sys.executable, "-c", "import minidl"]
     for given, shown in ({}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7"):
         settings = environment | given | {"OMP_DISPLAY_ENV": "VERBOSE"}
-        told = subprocess.run(command, env=settings, capture_output=True, text=True, check=True)
-        if "GOMP_SPINCOUNT" in told.stderr:  # other makers' OpenMP has no such variable
-            assert f"GOMP_SPINCOUNT = '{shown}'" in told.stderr
+        run = subprocess.run(command, env=settings, capture_output=True, text=True, check=True)
+        if "GOMP_SPINCOUNT" in run.stderr:  # other makers' OpenMP has no such variable
+            assert f"GOMP_SPINCOUNT = '{shown}'" in run.stderr
 
 
 FORK = """

@@ -1,4 +1,4 @@
-"""Schedules written as text: what is read back, and what is refused without being run."""
+"""Schedules written as text: which texts are parsed, and which are refused without being run."""
 
 import pytest
 from cases import SCHEDULES as CLASSES
@@ -68,7 +68,7 @@ def wrapped(parts):
 
 
 @given(st.recursive(LEAVES, wrapped, max_leaves=4))
-def test_what_the_repr_of_a_schedule_shows_is_read_back(given):
+def test_the_repr_of_a_schedule_is_parsed_to_an_equal_schedule(given):
     read = schedule(repr(given))
     assert type(read) is type(given)
     assert read == given
@@ -130,7 +130,7 @@ def test_numbers_words_lists_and_calls_are_read(text, meant):
     assert schedule(text) == meant
 
 
-NO_PART = "is no part of a schedule"
+NO_PART = "can't be part of a schedule"
 UNREAD = "can't be read as a schedule"
 
 

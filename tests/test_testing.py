@@ -1,4 +1,4 @@
-"""gradcheck: what it passes, what it catches, what it leaves as it was."""
+"""gradcheck: which gradients pass, which errors it catches, and what it leaves unchanged."""
 
 import re
 
@@ -183,7 +183,7 @@ def test_rtol_is_a_millionth_by_default():
 
 
 @pytest.mark.parametrize("bad", [leaf([1.0], np.float32), np.ones(2), 1.0, None, "x"])
-def test_what_is_no_float64_tensor_is_a_type_error_that_names_the_argument(bad):
+def test_anything_but_a_float64_tensor_is_a_type_error_that_names_the_argument(bad):
     with pytest.raises(TypeError, match="argument 1 must be a float64 Tensor"):
         dl.gradcheck(lambda x, y: x * y, leaf([1.0]), bad)
 
@@ -195,7 +195,7 @@ def test_nothing_to_check_is_a_value_error(tensors):
 
 
 def test_a_function_that_changes_from_call_to_call_is_a_value_error(rng):
-    with pytest.raises(ValueError, match="f gave two values") as caught:
+    with pytest.raises(ValueError, match="f returned two different values") as caught:
         dl.gradcheck(lambda x: x * rng.random(), leaf([1.0]))
     assert not isinstance(caught.value, dl.GradientError)
 

@@ -1,4 +1,4 @@
-"""fit against an explicit loop, and what interrupts it."""
+"""fit against an explicit loop, and everything that interrupts it."""
 
 import math
 import os
@@ -53,7 +53,7 @@ def weights(model):
 
 
 class Probe(nn.Module):
-    """A line that notes in which mode it is called, and whether a graph is recorded."""
+    """A line that records in which mode it is called, and whether there is a graph."""
 
     def __init__(self):
         self.line, self.drop = nn.Dense(1, 1, rng=0), nn.Dropout(0.5, rng=0)
@@ -66,7 +66,7 @@ class Probe(nn.Module):
 
 
 def acting(at, action):
-    """A squared error that does something at one of its calls, before it answers."""
+    """A squared error that runs an action at one of its calls, before it returns."""
     calls = []
 
     def loss(prediction, target):
@@ -538,13 +538,13 @@ def test_a_callback_that_switches_to_evaluation_does_not_switch_the_training():
     ("change", "words"),
     [
         ({"loss": dl.losses.MSE}, r"loss must be .* such as losses.mse or losses.MSE\(\)"),
-        ({"optimizer": None}, "optimizer must be one, such as optim.Adam"),
-        ({"optimizer": dl.optim.Adam}, "optimizer must be one, such as optim.Adam"),
-        ({"loss": lambda p, y: 1.0}, "the loss must give a Tensor, got 1.0"),
+        ({"optimizer": None}, "optimizer must be an Optimizer, such as optim.Adam"),
+        ({"optimizer": dl.optim.Adam}, "optimizer must be an Optimizer, such as optim.Adam"),
+        ({"loss": lambda p, y: 1.0}, "the loss must return a Tensor, got 1.0"),
         ({"progress": 1}, "progress must be True or False"),
     ],
 )
-def test_what_is_no_loss_optimizer_or_flag_is_named(change, words):
+def test_a_wrong_loss_optimizer_or_flag_is_named(change, words):
     model = dl.nn.Dense(2, 1, rng=0)
     given = {"loss": dl.losses.mse, "optimizer": dl.optim.SGD(model), "progress": False, **change}
     with pytest.raises(TypeError, match=words):
