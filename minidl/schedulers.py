@@ -21,6 +21,8 @@ import numpy as np
 
 from minidl import _checks
 
+Check = abc.Callable[[str, str, Any], Any]  # (owner, name of an argument, value) → value
+
 # How far a ramp has risen when the fraction u of its steps is done, 0 ≤ u ≤ 1.
 SHAPES: dict[str, abc.Callable[[float], float]] = {
     "linear": lambda u: u,
@@ -35,7 +37,18 @@ def _ramp(first: float, last: float, u: float, shape: str) -> float:
 
 
 class Schedule:
-    """The base class of all schedules; a subclass defines `formula(self, t)`."""
+    """The base class of all schedules; a subclass defines `formula(self, t)`.
+
+    A subclass that is a dataclass may declare a check for each field: the field becomes what the
+    check returns, or the check raises an error that names the class and the field.
+    """
+
+    checks: ClassVar[dict[str, Check]] = {}
+
+    def __post_init__(self) -> None:
+        for name, check in self.checks.items():
+            value = check(type(self).__name__, name, getattr(self, name))
+            object.__setattr__(self, name, value)  # the dataclass is frozen
 
     @overload
     def __call__(self, t: int | np.integer[Any]) -> float: ...
@@ -68,12 +81,6 @@ class Schedule:
 
         return plot_schedule(self, steps)
 
-    def _check(self, **checks: abc.Callable[[str, str, Any], Any]) -> None:
-        """Replace each named field by what its check returns, or raise the error of the check."""
-        for name, check in checks.items():
-            value = check(type(self).__name__, name, getattr(self, name))
-            object.__setattr__(self, name, value)  # the dataclass is frozen
-
 
 Rate = Schedule | float
 
@@ -87,9 +94,7 @@ def as_schedule(owner: str, name: str, value: Any) -> Schedule:
     return Constant(_checks.number(owner, name, value))
 
 
-def _each(
-    owner: str, name: str, value: Any, check: abc.Callable[[str, str, Any], Any]
-) -> tuple[Any, ...]:
+def _each(owner: str, name: str, value: Any, check: Check) -> tuple[Any, ...]:
     """A list or tuple, each of whose items passes a check, as a tuple."""
     if not isinstance(value, list | tuple):
         raise TypeError(f"{owner}: {name} must be a list, got {value!r}")
@@ -114,8 +119,7 @@ class Constant(Schedule):
 
     lr: float
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER)
+    checks = {"lr": NUMBER}
 
     def formula(self, t: int) -> float:
         return self.lr
@@ -133,8 +137,7 @@ class StepDecay(Schedule):
     every: int
     factor: float
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, every=COUNT, factor=NUMBER)
+    checks = {"lr": NUMBER, "every": COUNT, "factor": NUMBER}
 
     def formula(self, t: int) -> float:
         return self.lr * self.factor ** (t // self.every)
@@ -149,8 +152,7 @@ class _DecayByRate(Schedule):
     steps: int = 1
     staircase: bool = False
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, rate=NUMBER, steps=COUNT, staircase=FLAG)
+    checks = {"lr": NUMBER, "rate": NUMBER, "steps": COUNT, "staircase": FLAG}
 
     def _periods(self, t: int) -> float:
         return t // self.steps if self.staircase else t / self.steps
@@ -190,8 +192,7 @@ class _DecayTo(Schedule):
     # _left(u): what is left of the decay when the fraction u of its steps is done, from 1 to 0
     _left: ClassVar[abc.Callable[..., float]]
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, steps=COUNT, end=NUMBER)
+    checks = {"lr": NUMBER, "steps": COUNT, "end": NUMBER}
 
     def formula(self, t: int) -> float:
         return self.end + (self.lr - self.end) * self._left(min(t, self.steps) / self.steps)
@@ -222,9 +223,7 @@ class PolynomialDecay(_DecayTo):
 
     power: float = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check(power=POSITIVE)
+    checks = {**_DecayTo.checks, "power": POSITIVE}
 
     def _left(self, u: float) -> float:
         return float((1 - u) ** self.power)
@@ -267,8 +266,7 @@ class CosineRestarts(Schedule):
     decay: float = 1.0
     end: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, steps=COUNT, multiply=COUNT, decay=NUMBER, end=NUMBER)
+    checks = {"lr": NUMBER, "steps": COUNT, "multiply": COUNT, "decay": NUMBER, "end": NUMBER}
 
     def formula(self, t: int) -> float:
         period, length = 0, self.steps
@@ -293,8 +291,7 @@ class InverseSqrtDecay(Schedule):
     lr: float
     steps: int
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, steps=COUNT)
+    checks = {"lr": NUMBER, "steps": COUNT}
 
     def formula(self, t: int) -> float:
         return self.lr * math.sqrt(self.steps / max(t, self.steps))
@@ -317,9 +314,14 @@ class PiecewiseConstant(Schedule):
     boundaries: abc.Sequence[int]
     values: abc.Sequence[float]
 
+    checks = {
+        "boundaries": partial(_each, check=FROM_ZERO),
+        "values": partial(_each, check=NUMBER),
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         name = type(self).__name__
-        self._check(boundaries=partial(_each, check=FROM_ZERO), values=partial(_each, check=NUMBER))
         if any(a >= b for a, b in itertools.pairwise(self.boundaries)):
             raise ValueError(f"{name}: boundaries must rise, got {self.boundaries}")
         if len(self.values) != len(self.boundaries) + 1:
@@ -354,8 +356,10 @@ class Triangular(Schedule):
     half_period: int
     decay: float = 1.0
 
+    checks = {"low": NUMBER, "high": NUMBER, "half_period": COUNT, "decay": NUMBER}
+
     def __post_init__(self) -> None:
-        self._check(low=NUMBER, high=NUMBER, half_period=COUNT, decay=NUMBER)
+        super().__post_init__()
         if self.low > self.high:
             raise ValueError(f"Triangular: low={self.low} must be ≤ high={self.high}")
 
@@ -390,9 +394,8 @@ class OneCycle(Schedule):
     initial_factor: float = 25.0
     final_factor: float = 1e4
 
-    def __post_init__(self) -> None:
-        self._check(peak=NUMBER, steps=FROM_TWO, start_fraction=UP_TO_ONE)
-        self._check(initial_factor=POSITIVE, final_factor=POSITIVE)
+    checks = {"peak": NUMBER, "steps": FROM_TWO, "start_fraction": UP_TO_ONE}
+    checks |= {"initial_factor": POSITIVE, "final_factor": POSITIVE}
 
     def formula(self, t: int) -> float:
         top, last, t = self.start_fraction * self.steps - 1, self.steps - 1, min(t, self.steps - 1)
@@ -413,8 +416,7 @@ class _Around(Schedule):
 
     schedule: Rate
 
-    def __post_init__(self) -> None:
-        self._check(schedule=as_schedule)
+    checks = {"schedule": as_schedule}
 
     @property
     def inner(self) -> Schedule:
@@ -440,9 +442,7 @@ class WarmUp(_Around):
     start: float = 0.0
     shape: str = "linear"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check(steps=COUNT, start=NUMBER, shape=SHAPE)
+    checks = {**_Around.checks, "steps": COUNT, "start": NUMBER, "shape": SHAPE}
 
     def formula(self, t: int) -> float:
         if t >= self.steps:
@@ -475,9 +475,10 @@ class CoolDown(_Around):
     end: float = 0.0
     shape: str = "linear"
 
+    checks = {**_Around.checks, "at": FROM_ZERO, "steps": COUNT, "end": NUMBER, "shape": SHAPE}
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check(at=FROM_ZERO, steps=COUNT, end=NUMBER, shape=SHAPE)
         if cut := _cut_ramp(self.inner, self.at):
             name, end = cut
             raise ValueError(
@@ -525,9 +526,10 @@ class Hold(_Around):
 
     at: int
 
+    checks = {**_Around.checks, "at": FROM_ZERO}
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check(at=FROM_ZERO)
         if plateaus(self.inner):
             raise ValueError(
                 f"Hold: the rate of {self.schedule!r} follows a metric rather than the step, so it "
@@ -608,12 +610,7 @@ class Sequence(Schedule):
 
 
 def warmup_stable_decay(
-    peak: float,
-    warmup: int,
-    stable: int,
-    cooldown: int,
-    end: float = 0.0,
-    shape: str = "linear",
+    peak: float, warmup: int, stable: int, cooldown: int, end: float = 0.0, shape: str = "linear"
 ) -> CoolDown:
     """Warm up from 0 to `peak`, stay there, cool down to `end`; each phase is given in steps.
 
@@ -684,9 +681,11 @@ class ReduceOnPlateau(Schedule):
     mode: str = "min"
     memory: PlateauMemory = field(init=False, repr=False, hash=False)
 
+    checks = {"lr": NUMBER, "factor": BELOW_ONE, "patience": FROM_ZERO, "cooldown": FROM_ZERO}
+    checks |= {"threshold": NUMBER, "min_lr": NUMBER, "mode": MODE}
+
     def __post_init__(self) -> None:
-        self._check(lr=NUMBER, factor=BELOW_ONE, patience=FROM_ZERO, cooldown=FROM_ZERO)
-        self._check(threshold=NUMBER, min_lr=NUMBER, mode=MODE)
+        super().__post_init__()
         if self.min_lr > self.lr:
             raise ValueError(f"ReduceOnPlateau: min_lr={self.min_lr} must be ≤ lr={self.lr}")
         self.reset()
