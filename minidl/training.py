@@ -125,8 +125,8 @@ def fit(
             f"fit: optimizer must be an Optimizer, such as optim.Adam(model), got {optimizer!r}"
         )
     _checks.flag("fit", "progress", progress)
-    functions = tuple(callbacks) if isinstance(callbacks, Iterable) else (None,)
-    if not all(map(callable, functions)):
+    functions = tuple(callbacks) if isinstance(callbacks, Iterable) else ()
+    if not (isinstance(callbacks, Iterable) and all(map(callable, functions))):
         raise TypeError(
             f"fit: callbacks must be a list of functions (epoch, history), got {callbacks!r}"
         )

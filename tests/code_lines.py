@@ -1,6 +1,6 @@
 """Counts lines of code: no blank lines, comments or docstrings.
 
-    python -m tests.code_lines      # a table by file, and totals of the core and the package
+python -m tests.code_lines      # a table by file, and totals of the core and the package
 """
 
 import ast
