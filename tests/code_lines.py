@@ -40,10 +40,10 @@ def code_lines(text: str) -> int:
 
 def docstring_starts(tree: ast.Module) -> Iterator[tuple[int, int]]:
     """(line, column) of each docstring."""
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            if ast.get_docstring(node) is not None:
-                yield node.body[0].lineno, node.body[0].col_offset
+        if isinstance(node, kinds) and ast.get_docstring(node) is not None:
+            yield node.body[0].lineno, node.body[0].col_offset
 
 
 def code_lines_of_cython(text: str) -> int:
