@@ -1313,7 +1313,7 @@ def test_a_plateau_goes_back_to_what_was_saved_and_goes_on_under_its_handle(arou
     optimizer = dl.optim.SGD([w], lr=around(handle))
     descend(optimizer, w, [[1.0]] * t)
     seen(handle, 3.0, 3.0)
-    saved, memory = optimizer.state_dict(), copy.copy(handle.memory)
+    saved, memory = optimizer.state_dict(), dict(handle.memory)
     assert (optimizer.lr, memory) == (0.4, seen(plateau(), 3.0, 3.0).memory)
     for _ in range(2):
         seen(handle, 2.0, 3.0, 3.0)
@@ -1412,7 +1412,7 @@ def test_a_refused_load_leaves_the_memory_of_a_plateau_untouched(spoil):
     spoil(state)
     seen(first, 2.0, 2.0)
     seen(second, 2.0, 2.0, 2.0)
-    before = copy.copy(first.memory), copy.copy(second.memory)
+    before = dict(first.memory), dict(second.memory)
     with pytest.raises((TypeError, ValueError), match=r"^SGD: "):
         optimizer.load_state_dict(state)
     assert (first.memory, second.memory) == before
