@@ -39,10 +39,10 @@ def test_show_config_names_version_compiler_threads_and_numpy(capsys):
     assert config["BLAS"].startswith(blas["name"])
 
 
-@pytest.mark.parametrize(("openmp", "words"), [(201511, "yes"), (0, "no: .* one thread")])
-def test_show_config_says_whether_there_is_openmp(openmp, words, capsys, monkeypatch):
+@pytest.mark.parametrize(("openmp", "pattern"), [(201511, "yes"), (0, "no: .* one thread")])
+def test_show_config_says_whether_there_is_openmp(openmp, pattern, capsys, monkeypatch):
     monkeypatch.setattr(system, "openmp", openmp)
-    assert re.match(words, shown(capsys)["OpenMP"])
+    assert re.match(pattern, shown(capsys)["OpenMP"])
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, np.int64(2)] if system.openmp else [1])
@@ -75,7 +75,7 @@ def test_a_bad_number_of_threads_is_named_and_changes_nothing(threads, error):
     assert dl.get_num_threads() == before
 
 
-def test_without_openmp_only_one_thread_can_be_asked_for(monkeypatch):
+def test_without_openmp_only_one_thread_can_be_set(monkeypatch):
     monkeypatch.setattr(system, "openmp", 0)
     with pytest.raises(ValueError, match="got 2, but this build has no OpenMP"):
         dl.set_num_threads(2)

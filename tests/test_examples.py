@@ -123,7 +123,7 @@ def test_without_the_extra_an_example_says_what_to_install(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
-def test_an_example_has_help_and_refuses_what_it_does_not_know(name, tmp_path):
+def test_an_example_has_help_and_refuses_unknown_options(name, tmp_path):
     assert "usage:" in run(name, "--help", cwd=tmp_path).stdout
     assert "unrecognized arguments: --epocs" in refused(name, "--epocs", "3")
     option = {"walkthrough.py": "--page", "optimizer_race.py": "--out"}.get(name, "--figure")
@@ -286,7 +286,7 @@ def test_online_ftrl_measures_log_loss_and_auc_as_scikit_learn_does(online, rng)
     assert quality.auc() == pytest.approx(roc_auc_score(clicked, log_odds), abs=1e-4)
 
 
-def test_online_ftrl_stopped_by_ctrl_c_prints_what_the_rows_so_far_taught(monkeypatch, tmp_path):
+def test_online_ftrl_stopped_by_ctrl_c_prints_what_it_learned_so_far(monkeypatch, tmp_path):
     from tqdm.auto import tqdm
 
     def update(bar, rows):
@@ -340,7 +340,7 @@ def test_the_race_with_tuned_rates_is_written_as_picture_film_and_page(races):
         assert picture.size == (1000, 560)
 
 
-def test_the_race_shows_who_leaves_a_saddle(races):
+def test_the_race_shows_which_optimizers_leave_a_saddle(races):
     on, beside, noisy = races[0][3:6]
     assert {row[1] for row in on.values()} == {"stuck at a saddle"}
     assert beside["RMSprop"][1] == beside["Adam"][1] == "global minimum"
@@ -465,9 +465,7 @@ def test_the_boundary_lesson_writes_the_animation_and_names_it(boundary):
         ("decision_boundary.py", ["--frames", "1"], "and --frames at least 2"),
     ],
 )
-def test_a_lesson_refuses_what_it_does_not_understand(
-    name, arguments, message, tmp_path, monkeypatch
-):
+def test_a_lesson_refuses_wrong_arguments(name, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert message in refused(name, *arguments)
     assert not [*tmp_path.iterdir()]
@@ -480,7 +478,7 @@ def test_a_lesson_refuses_what_it_does_not_understand(
         ("decision_boundary.py", "--figure", "x.GIF", "error: --figure: x.GIF can't be written"),
     ],
 )
-def test_a_lesson_whose_picture_cannot_be_written_says_so_in_a_line(
+def test_a_lesson_whose_picture_cannot_be_written_says_so_in_one_line(
     name, option, file, words, tmp_path
 ):
     (tmp_path / file).mkdir()
@@ -490,7 +488,7 @@ def test_a_lesson_whose_picture_cannot_be_written_says_so_in_a_line(
     assert "Traceback" not in result.stderr
 
 
-def test_the_boundary_lesson_takes_an_ending_in_capitals(tmp_path):
+def test_the_boundary_lesson_takes_a_suffix_in_capitals(tmp_path):
     result = run("decision_boundary.py", "--figure", "x.GIF", "--frames", "2", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
     with Image.open(tmp_path / "x.GIF") as film:

@@ -19,7 +19,7 @@ def test_another_suffix_is_refused_and_the_right_ones_are_listed(name):
     assert str(error.value).endswith(repr(str(Path(name))))
 
 
-def test_a_folder_is_made_with_those_above_it_and_kept_if_it_is_there(tmp_path):
+def test_a_folder_is_created_with_its_parents_and_may_exist_already(tmp_path):
     below = tmp_path / "a" / "b"
     assert _files.folder("figures", str(below)) == below
     (below / "kept").write_text("here")
@@ -79,7 +79,7 @@ def test_an_error_of_the_system_keeps_its_class_and_gets_advice(raised, reason, 
 
 
 @pytest.mark.parametrize("raised", [ValueError("mine"), KeyError("mine"), KeyboardInterrupt()])
-def test_any_other_error_passes_as_it_is(raised, tmp_path):
+def test_any_other_error_is_not_changed(raised, tmp_path):
     with pytest.raises(type(raised)) as caught, _files.writing("plot", tmp_path / "race.png"):
         raise raised
     assert caught.value is raised

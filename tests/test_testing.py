@@ -122,7 +122,7 @@ def test_the_worst_entry_is_the_one_named():
 
 
 @pytest.mark.parametrize(("error", "passes"), [(1e-4, False), (1e-5, False), (1e-8, True)])
-def test_rtol_tells_how_much_may_differ(error, passes):
+def test_rtol_is_the_allowed_difference(error, passes):
     def f(x):
         return x + error * x.detach()
 
@@ -136,12 +136,12 @@ def test_rtol_tells_how_much_may_differ(error, passes):
 
 
 @pytest.mark.parametrize("rtol", [1e-6, 1e-4, 0.01, 0.5])
-@pytest.mark.parametrize(("share", "passes"), [(0.99, True), (1.01, False)])
+@pytest.mark.parametrize(("fraction", "passes"), [(0.99, True), (1.01, False)])
 @pytest.mark.parametrize("wrong_side", ["too large", "too small"])
 def test_rtol_is_the_limit_relative_to_the_larger_of_the_two_values(
-    rtol, share, passes, wrong_side
+    rtol, fraction, passes, wrong_side
 ):
-    error = share * rtol
+    error = fraction * rtol
     slope = 1 - error if wrong_side == "too large" else 1 / (1 - error)  # backward says 1
 
     def f(x):
@@ -155,12 +155,12 @@ def test_rtol_is_the_limit_relative_to_the_larger_of_the_two_values(
             dl.gradcheck(f, x, rtol=rtol)
 
 
-@pytest.mark.parametrize(("share", "passes"), [(0.98, True), (1.02, False)])
+@pytest.mark.parametrize(("fraction", "passes"), [(0.98, True), (1.02, False)])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_small_entry_may_differ_by_rtol_of_the_mean(share, passes, sign):
+def test_a_small_entry_may_differ_by_rtol_of_the_mean(fraction, passes, sign):
     weights = np.random.default_rng(0).uniform(0.5, 1.5, 2)
     slopes, rtol = np.array([4.0, 1e-3]), 1e-4
-    error = sign * share * rtol * (weights * slopes).mean() * np.array([0, 1]) / weights
+    error = sign * fraction * rtol * (weights * slopes).mean() * np.array([0, 1]) / weights
 
     def f(x):
         return slopes * x + error * x.detach()
@@ -204,7 +204,7 @@ def test_a_function_that_changes_from_call_to_call_is_a_value_error(rng):
     ("rtol", "error"),
     [(0, ValueError), (-1e-6, ValueError), (np.nan, ValueError), ("x", TypeError)],
 )
-def test_a_senseless_rtol_is_an_error(rtol, error):
+def test_a_bad_rtol_is_an_error(rtol, error):
     with pytest.raises(error, match="gradcheck: rtol"):
         dl.gradcheck(dl.exp, leaf([1.0]), rtol=rtol)
 
@@ -237,7 +237,7 @@ def check_unchanged(f, grad, error=None):
     ],
 )
 @pytest.mark.parametrize("grad", [None, np.array([7.0, 8.0])])
-def test_tensors_and_their_gradients_come_back_as_they_were(f, error, grad):
+def test_tensors_and_their_gradients_are_restored(f, error, grad):
     check_unchanged(f, grad, error)
 
 
