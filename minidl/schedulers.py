@@ -95,7 +95,7 @@ def as_schedule(owner: str, name: str, value: Any) -> Schedule:
 
 
 def _each(owner: str, name: str, value: Any, check: Check) -> tuple[Any, ...]:
-    """A list or tuple, each of whose items passes a check, as a tuple."""
+    """The items of a list or tuple, each after a check, as a tuple."""
     if not isinstance(value, list | tuple):
         raise TypeError(f"{owner}: {name} must be a list, got {value!r}")
     return tuple(check(owner, f"{name}[{i}]", x) for i, x in enumerate(value))
@@ -145,7 +145,7 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class _DecayByRate(Schedule):
-    """A decay by a rate every `steps` steps: smooth, or in jumps with staircase."""
+    """A decay by `rate` per `steps` steps: smooth, or in jumps with staircase."""
 
     lr: float
     rate: float
@@ -400,7 +400,7 @@ class OneCycle(Schedule):
     def formula(self, t: int) -> float:
         top, last, t = self.start_fraction * self.steps - 1, self.steps - 1, min(t, self.steps - 1)
         first = self.peak / self.initial_factor
-        if float(t) <= top:  # of steps beyond 2⁵³, as rounded as `top`
+        if float(t) <= top:  # beyond 2⁵³ t is rounded as `top` is
             return _ramp(first, self.peak, t / top if top > 0 else 1, "cosine")
         return _ramp(self.peak, first / self.final_factor, (t - top) / (last - top), "cosine")
 
@@ -420,7 +420,7 @@ class _Around(Schedule):
 
     @property
     def inner(self) -> Schedule:
-        """The schedule inside, which a check has made of a number."""
+        """The schedule inside; a number has become a Constant."""
         return cast(Schedule, self.schedule)
 
 

@@ -49,7 +49,7 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
         y = f(*tensors)
         weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
         y.backward(weights)
-        found = [x.grad for x in tensors]
+        grads = [x.grad for x in tensors]
     finally:
         for x, grad in zip(tensors, saved, strict=True):
             x.grad = grad
@@ -64,7 +64,7 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
             "deterministic, so fix its seed or put it in evaluation mode"
         )
     worst = (0.0, "")
-    for i, (x, grad) in enumerate(zip(tensors, found, strict=True)):
+    for i, (x, grad) in enumerate(zip(tensors, grads, strict=True)):
         if x.requires_grad:
             grad = np.zeros(x.shape) if grad is None else grad
             worst = max(worst, _compare(scalar, i, x, grad, rtol))
