@@ -15,11 +15,14 @@ import re
 from collections import abc
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, SupportsFloat, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast, overload
 
 import numpy as np
 
 from minidl import _checks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Check = abc.Callable[[str, str, Any], Any]  # (owner, name of an argument, value) → value
 
@@ -75,7 +78,7 @@ class Schedule:
         """The phases of the schedule in order: the step at which each begins, and its name."""
         return [(0, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower())]
 
-    def plot(self, steps: int) -> Any:
+    def plot(self, steps: int) -> Axes:
         """Draw the rate over the first steps, phase by phase; returns the Matplotlib axes."""
         from minidl.viz.plots import plot_schedule
 

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from minidl import _checks, nn
 from minidl.data import DataLoader
 from minidl.optim import Optimizer
 from minidl.tensor import Tensor, no_grad
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Model = Callable[[Any], Tensor]
 Loss = Callable[[Tensor, Any], Tensor]
@@ -46,8 +49,8 @@ class History:
     epoch_ends: list[int] = field(default_factory=list)
     interrupted: bool = False
 
-    def plot(self) -> Any:
-        """Draw losses and rate over the steps; returns the Matplotlib axes."""
+    def plot(self) -> tuple[Axes, Axes]:
+        """Draw the losses over the steps, and the rate below; returns both Matplotlib axes."""
         from minidl.viz.plots import plot_history
 
         return plot_history(self)

@@ -36,7 +36,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
 }
 HELPERS = LAYERS["helpers"]
 
-# Imports of higher layers, each inside a method that users expect on the object, with the reason.
+# The only imports of higher layers. Each is inside a method that users expect on the object, and
+# runs when it is called; so it can't break importing minidl, and counts in no circle.
 UPWARD = {
     ("minidl.schedulers", "minidl.viz.plots"): "Schedule.plot draws the schedule",
     ("minidl.training", "minidl.viz.plots"): "History.plot draws the history",

@@ -82,6 +82,8 @@ def test_imports_known_by_hand_are_in_the_graph():
 
 def test_imports_of_any_kind_form_no_circle():
     graph = {name: {i.target for i in INSIDE if i.source == name} for name in SOURCES}
+    for source, target in import_graph.UPWARD:
+        graph[source].discard(target)
     try:
         graphlib.TopologicalSorter(graph).prepare()
     except graphlib.CycleError as error:
