@@ -127,6 +127,12 @@ def test_each_declared_import_of_a_higher_layer_is_there_and_inside_a_function()
 THIRD_PARTY = {i.target for i in GRAPH} - SOURCES.keys() - {"numpy"}
 
 
+def needed_by(name):
+    """The optional dependencies of a module and of what it imports at once."""
+    reached = import_graph.reached(name, GRAPH)
+    return (reached | {i.target for i in GRAPH if i.source in reached}) & THIRD_PARTY
+
+
 def declared(module):
     """The optional dependencies that a module may import at once."""
     return {
@@ -152,15 +158,14 @@ def test_a_module_imports_at_once_only_the_optional_dependencies_that_it_is_decl
 
 @pytest.mark.parametrize("module", import_graph.OPTIONAL)
 def test_each_declaration_of_an_optional_dependency_is_used(module):
-    below = [i.target for i in GRAPH if f"{i.source}.".startswith(f"{module}.")]
-    assert import_graph.OPTIONAL[module] <= set(below)
+    at_once = [i for i in GRAPH if i.kind == AT_IMPORT and f"{i.source}.".startswith(f"{module}.")]
+    assert import_graph.OPTIONAL[module] <= {i.target for i in at_once}
 
 
 @pytest.mark.parametrize("module", SOURCES)
-def test_a_function_imports_only_what_needs_an_optional_dependency_or_viz(module):
+def test_a_function_imports_only_viz_and_what_needs_an_optional_dependency(module):
     inside = {i.target for i in GRAPH if i.source == module and i.kind == ON_CALL}
-    free = {name for name in inside if not import_graph.reached(name, GRAPH) & THIRD_PARTY}
-    assert free <= {"minidl.viz"}  # which __init__ and __main__ import on first use
+    assert {name for name in inside if not needed_by(name)} <= {"minidl.viz"}
 
 
 # --- files and names ----------------------------------------------------------------------------
