@@ -14,14 +14,14 @@ DRAWN = 50  # ops
 def draw(last: Any, title: str, value: str) -> str:
     """The SVG of the graph that ends in a node: of its last ops, if there are many."""
     nodes: dict[int, Any] = {}  # by number, the last first
-    reached, queue = {last.number: last}, [last.number]
+    reached, queue = {last.id: last}, [last.id]
     while queue and len(nodes) < DRAWN:
         number = heapq.heappop(queue)
         nodes[number] = reached[number]
         for edge in nodes[number].edges:
-            if edge and not isinstance(edge, tuple) and edge.number not in reached:
-                reached[edge.number] = edge
-                heapq.heappush(queue, edge.number)
+            if edge and not isinstance(edge, tuple) and edge.id not in reached:
+                reached[edge.id] = edge
+                heapq.heappush(queue, edge.id)
     boxes: dict[Any, Box] = {}  # leaves by id, ops by number
     arrows = []
     for number in reversed(nodes):
@@ -32,8 +32,8 @@ def draw(last: Any, title: str, value: str) -> str:
                 kind = "parameter" if x.requires_grad else "input"
                 source = Box(f"leaf{len(boxes)}", kind, x.name or kind, str(x.shape))
                 source = boxes.setdefault(id(x), source)
-            elif x.number in nodes:
-                source = boxes[x.number]
+            elif x.id in nodes:
+                source = boxes[x.id]
             else:
                 source = boxes.setdefault("more", Box("more", "more", "…", "earlier ops"))
             arrows.append(Arrow(source.key, key, str(x.shape)))

@@ -11,6 +11,7 @@ import numpy as np
 
 from minidl import _checks, tensor
 from minidl._observer import active
+from minidl.ops import Array
 from minidl.tensor import Tensor
 
 
@@ -78,7 +79,7 @@ class Module:
             module.training = training
         return self
 
-    def state_dict(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter's data, by name."""
         return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
 
@@ -134,7 +135,7 @@ class Module:
         return f"  # {total:,} parameter{'s' * (total != 1)}, {' and '.join(dtypes)}"
 
 
-def _members(values: dict | list | tuple, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _members(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(path, tensor or module) for what the values hold, directly or in lists, tuples, dicts."""
     items = values.items() if isinstance(values, dict) else enumerate(values)
     for key, value in items:
@@ -162,7 +163,7 @@ Initializer = Callable[[tuple[int, int], Any], Any]  # (shape, a numpy.random.Ge
 def _scaled(kind: str, fan: Callable[[int, int], float]) -> Initializer:
     """Weights of variance 1/fan, where fan is a function of (in, out)."""
 
-    def draw(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    def draw(shape: tuple[int, int], rng: np.random.Generator) -> Array:
         deviation = fan(*shape) ** -0.5
         if kind == "normal":
             return rng.normal(0.0, deviation, shape)
@@ -228,8 +229,8 @@ class Dense(Module):
             Tensor(np.zeros(shape[1], dtype), requires_grad=True, name="bias") if bias else None
         )
 
-    def forward(self, x: Any) -> Tensor:
-        """y = x W + b."""
+    def forward(self, x: Any, *, rectify: bool = False) -> Tensor:
+        """y = x W + b, or max(x W + b, 0)."""
         if not isinstance(x, Tensor):
             x = tensor.as_array(x, self.weight.dtype)
         shape, features = x.shape, self.weight.shape[0]
@@ -239,10 +240,12 @@ class Dense(Module):
                 + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
             )
         if self.bias is None:
-            return tensor.matmul(x, self.weight)
+            y = tensor.matmul(x, self.weight)
+            return tensor.relu(y) if rectify else y
+        dense = tensor.dense_relu if rectify else tensor.dense
         if len(shape) == 2:
-            return tensor.dense(x, self.weight, self.bias)
-        y = tensor.dense(tensor.reshape(x, (-1, features)), self.weight, self.bias)
+            return dense(x, self.weight, self.bias)
+        y = dense(tensor.reshape(x, (-1, features)), self.weight, self.bias)
         return tensor.reshape(y, (*shape[:-1], y.shape[1]))
 
     def _title(self) -> str:
@@ -351,11 +354,12 @@ class Dropout(Module):
 
     def forward(self, x: Any) -> Tensor:
         """x times a fresh random mask of 0 and 1 / (1 − p), or x itself in evaluation."""
-        x = x if isinstance(x, Tensor) else Tensor(x)
+        t = tensor.as_tensor(x)
         if not self.training or self.p == 0:
-            return x
-        keep = self.rng.random(x.shape) >= self.p
-        return x * (keep / x.dtype.type(1 - self.p)).astype(x.dtype)
+            return t
+        kept = self.rng.random(t.shape) >= self.p
+        mask: Array = (kept / t.dtype.type(1 - self.p)).astype(t.dtype)
+        return t * mask
 
 
 class Sequential(Module):
@@ -395,45 +399,23 @@ class Sequential(Module):
         return list(iter(self))[index]
 
     def forward(self, x: Any) -> Tensor:
-        """Each module on what the one before it gave; Dense layers and ReLUs in a row in one op."""
-        row: list[Module] = []
-        parameters: list[Any] = []
-        rectify: list[bool] = []
-        learning = isinstance(x, Tensor) and x.requires_grad
-        for module in vars(self).values():
-            kind = type(module)
-            if kind is Dense and module.bias is not None and "forward" not in module.__dict__:
-                if not learning and (module.weight.requires_grad or module.bias.requires_grad):
-                    learning = True
-                    if row:  # frozen: it is to leave no graph
-                        x = _through(row, parameters, rectify, x)
-                        row, parameters, rectify = [], [], []
-                row.append(module)
-                parameters += (module.weight, module.bias)
-                rectify.append(False)
-            elif (
-                kind is ReLU and row and type(row[-1]) is Dense and "forward" not in module.__dict__
-            ):
-                row.append(module)
-                rectify[-1] = True
-            elif isinstance(module, Module):
-                x = module(_through(row, parameters, rectify, x))
-                row, parameters, rectify = [], [], []
-        return _through(row, parameters, rectify, x)
+        """Apply the modules in order; a Dense and the ReLU after it run as one op."""
+        modules = [m for m in vars(self).values() if isinstance(m, Module)]
+        y: Tensor = x  # an array, perhaps, until the first module has run
+        while modules:
+            module = modules.pop(0)
+            if type(module) is Dense and modules and _can_fuse(module, modules[0]):
+                modules.pop(0)
+                y = module.forward(y, rectify=True)
+            else:
+                y = module(y)
+        return y
 
 
-def _through(row: list[Module], parameters: list[Any], rectify: list[bool], x: Any) -> Any:
-    """What a row of Dense and ReLU makes of x, in one op where x is a matrix that fits."""
-    if parameters:
-        x = x if isinstance(x, Tensor) else tensor.as_array(x, parameters[0].dtype)
-        if x.ndim == 2 and active.get() is None:  # who watches is to see each layer
-            try:
-                return tensor.perceptron([x, *parameters], rectify)
-            except ValueError:
-                pass  # the layer that x doesn't fit says so, below
-    for module in row:
-        x = module(x)
-    return x
+def _can_fuse(dense: Module, after: Module) -> bool:
+    """Whether a plain ReLU follows; a walkthrough is open to show the two one after the other."""
+    plain = "forward" not in vars(dense) and "forward" not in vars(after)
+    return type(after) is ReLU and plain and active.get() is None
 
 
 ACTIVATIONS: dict[str, type[Module]] = {

@@ -103,7 +103,7 @@ def test_requires_grad_is_true_or_false(flag):
 
 
 def test_rows_of_different_lengths_are_a_value_error():
-    with pytest.raises(ValueError, match=r"no array can be made of \[\[1, 2\], \[3\]\]"):
+    with pytest.raises(ValueError, match=r"can't be converted to an array"):
         dl.Tensor([[1, 2], [3]])
 
 

@@ -364,7 +364,7 @@ class trace:  # noqa: N801 (a verb, like no_grad)
         node = result._node
         if node is None:
             op.by_hand = self._updates_by_hand(function, given, result)
-        elif node.fused_vjp:
+        elif function.fused_vjp:
             node.vjps = [self._watched_joint(number, vjp) for vjp in node.vjps or ()]
         else:
             node.vjps = [self._watched(number, i, vjp) for i, vjp in enumerate(node.vjps or ())]
