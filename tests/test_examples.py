@@ -1,4 +1,4 @@
-"""The examples run as scripts, and print and draw what they promise."""
+"""The examples as scripts: what they print and draw, and how they refuse wrong arguments."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ QUICK = {
 
 
 def run(name, *arguments, cwd, **environment):
-    """What `python examples/name` prints, in a folder of its own."""
+    """The finished process of `python examples/name` in a folder."""
     return subprocess.run(
         [sys.executable, EXAMPLES / name, *arguments],
         cwd=cwd,
@@ -39,13 +39,13 @@ def run(name, *arguments, cwd, **environment):
 
 
 def refused(name, *arguments):
-    """What an example says, in this process, of arguments that end it before it begins."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as said:
+    """The error message of an example for wrong arguments; it runs in this process."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as stderr:
         patch.setattr(sys, "argv", [name, *arguments])
         with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(EXAMPLES / name))
     assert stop.value.code == 2
-    return said.getvalue()
+    return stderr.getvalue()
 
 
 def without_viz(folder):
@@ -162,7 +162,7 @@ def run_online(folder, *arguments):
 
 
 def learned(stdout):
-    """The figures of what was learned, all but the times, and the table in them by its names."""
+    """The printed results without the times, and their table by name."""
     report = stdout.split("µs an update")[0]
     rows = re.findall(r"^(\w.*?)  +(0\.\d+) +([\d.]+)%  ([\d.]+)(.*)", report, re.MULTILINE)
     table = {
@@ -316,7 +316,7 @@ def test_online_ftrl_refuses_what_it_cannot_stream(wrong, tmp_path):
 
 @pytest.fixture(scope="module")
 def races(tmp_path_factory):
-    """The tables that the lesson prints, {optimizer: row} each, and the folder it writes to."""
+    """The tables that the lesson prints, each {optimizer: row}, and the folder of its files."""
     folder = tmp_path_factory.mktemp("races")
     result = run("optimizer_race.py", cwd=folder)
     assert (result.returncode, result.stderr) == (0, "")
