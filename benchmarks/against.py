@@ -1,9 +1,9 @@
 """How fast is a training step beside an older revision? python -m benchmarks.against REVISION
 
-The older revision is checked out into a temporary folder (git) and its kernels are built there. Then
-the two take turns, each in a process of its own on one core, at eager training steps (forward, loss,
-backward, Adam) with fresh batches. A table shows the medians over the turns, the median of their
-ratios, and the spread between turns of the same code.
+The older revision is checked out into a temporary folder (git) and its kernels are built there.
+Then the two take turns, each in a process of its own on one core, at eager training steps (forward,
+loss, backward, Adam) with fresh batches. A table shows the medians over the turns, the median of
+their ratios, and the spread between turns of the same code.
 """
 
 import argparse

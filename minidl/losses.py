@@ -1,4 +1,4 @@
-"""Losses: the prediction first, then the target; a scalar unless the reduction is "none"."""
+"""Losses of a prediction and a target, for training; a scalar unless the reduction is "none"."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _cross_entropy = tensor.differentiable(ops.cross_entropy)
 
 
 def mse(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
-    """The squared error (p − t)², averaged over all entries ("mean"), summed, or as it is ("none").
+    """The squared error (p − t)²: its mean over all entries, its sum, or each entry ("none").
 
     prediction, target  of one shape; a target that is no tensor takes the prediction's dtype
 
@@ -60,7 +60,7 @@ def cross_entropy(
     reduction        "mean" over the rows, "sum", or "none" for one loss a row
     label_smoothing  s in [0, 1]: the target becomes (1 − s) t + s / C
 
-    IndexError for a label out of range, naming its row; TypeError for targets that are neither;
+    IndexError for a label out of range, naming its row; TypeError for any other target;
     ValueError for shapes that don't fit, or a mean of no rows.
 
     >>> dl.losses.cross_entropy([[1000.0, 0.0]], [1])
@@ -91,7 +91,7 @@ def cross_entropy(
 
 
 def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tuple[Tensor, Any]:
-    """Both, of one shape: a tensor, and a tensor or an array."""
+    """Prediction and target, after a check that their shapes are equal."""
     try:
         p = tensor.as_tensor(prediction)
         t = target if isinstance(target, Tensor) else tensor.as_array(target, p.dtype)
@@ -101,10 +101,10 @@ def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tup
     if shape != t.shape:
         advice = "reshape one to the shape of the other"
         if p.size == t.size:
-            advice = f"target.reshape({', '.join(map(str, shape))}) makes them alike"
+            advice = f"target.reshape({', '.join(map(str, shape))}) gives it that shape"
         raise ValueError(
-            f"{name}: prediction has shape {shape} but target has {t.shape}. They are not "
-            f"broadcast, which would compare each with every other: {advice}."
+            f"{name}: prediction has shape {shape} but target has {t.shape}. Losses do not "
+            f"broadcast, which would compare each entry with every other: {advice}."
         )
     _check_reduction(name, reduction, p.size)
     return p, t
@@ -112,14 +112,14 @@ def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tup
 
 def _check_reduction(name: str, reduction: Reduction, size: int) -> None:
     if reduction == "mean" and size:
-        return  # as a rule
+        return  # the usual case
     _checks.choice(name, "reduction", reduction, REDUCTIONS)
     if reduction == "mean" and size == 0:
         raise ValueError(f"{name}: the mean over no samples is undefined; the arrays are empty")
 
 
 def _constant(target: Any) -> Array:
-    """A target that no gradient flows to."""
+    """A target that needs no gradient."""
     if isinstance(target, Tensor):
         if target.requires_grad:
             raise TypeError(
@@ -131,7 +131,7 @@ def _constant(target: Any) -> Array:
 
 
 class _Loss:
-    """A loss as an object: it holds the options and is called with prediction and target."""
+    """A loss as an object, which holds the options."""
 
     def __init__(self, reduction: Reduction = "mean") -> None:
         self.reduction = _checks.choice(type(self).__name__, "reduction", reduction, REDUCTIONS)

@@ -58,8 +58,8 @@ def op(
     derivatives  for each input x its VJP, "∂x = …"
     variadic     the op takes a list of inputs, which share one derivative
     fused_vjp    the op returns one VJP for all inputs: a function of g and of one bool per input,
-                 whether its gradient is needed. It returns a list with a new array for each input
-                 that needs one, in that input's shape and dtype
+                 whether its gradient is needed, that returns a list of gradients, None for those
+                 that are not needed
     movement     the op only moves entries, and its formula may be words
     symbols      symbols in the formulas that are neither inputs nor options, each as a function
                  of these
@@ -102,25 +102,25 @@ def _contiguous(x: Array, dtype: Any) -> Array:
 
 @op("y = a + b", "∂a = g", "∂b = g")
 def add(a: Input, b: Input, /) -> Value:
-    """The sum, entry by entry, of two arrays that broadcast."""
+    """The element-wise sum of two arrays that broadcast."""
     return a + b, lambda g: g, lambda g: g
 
 
 @op("y = a − b", "∂a = g", "∂b = −g")
 def subtract(a: Input, b: Input, /) -> Value:
-    """The difference, entry by entry, of two arrays that broadcast."""
+    """The element-wise difference of two arrays that broadcast."""
     return a - b, lambda g: g, lambda g: -g
 
 
 @op("y = a b", "∂a = g b", "∂b = g a")
 def multiply(a: Input, b: Input, /) -> Value:
-    """The product, entry by entry, of two arrays that broadcast."""
+    """The element-wise product of two arrays that broadcast."""
     return a * b, lambda g: g * b, lambda g: g * a
 
 
 @op("y = a / b", "∂a = g / b", "∂b = −g y / b")
 def divide(a: Input, b: Input, /) -> Value:
-    """The quotient, entry by entry, of two arrays that broadcast."""
+    """The element-wise quotient of two arrays that broadcast."""
     y = a / b
     return y, lambda g: g / b, lambda g: -g * y / b
 
@@ -133,7 +133,7 @@ def negative(x: Input, /) -> Value:
 
 @op("y = aᵇ", "∂a = g b aᵇ⁻¹ if b ≠ 0 else 0", "∂b = g y ln a if a ≠ 0 else 0")
 def power(a: Input, b: Input, /) -> Value:
-    """a to the power of b, entry by entry, of two arrays that broadcast."""
+    """a to the power of b, element-wise, for two arrays that broadcast."""
     y = a**b
 
     def vjp_a(g: Array) -> Any:
@@ -146,7 +146,9 @@ def power(a: Input, b: Input, /) -> Value:
 def matmul(a: Input, b: Input, /) -> Value:
     """The matrix product as NumPy's `@`: (…, n, k) @ (…, k, m) → (…, n, m); vectors are (k,)."""
     if not (np.ndim(a) and np.ndim(b)) or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ValueError("the last axis of the first must be as long as the rows of the second")
+        raise ValueError(
+            "the last axis of the first must match the second-to-last axis of the second"
+        )
     y = a @ b
     rows = a if a.ndim > 1 else a[None, :]
     columns = b if b.ndim > 1 else b[:, None]
@@ -184,22 +186,22 @@ def _dense(x: Array, w: Array, b: Array, rectify: bool) -> Value:
     if b.shape != w.shape[1:]:
         raise ValueError(f"the bias must have shape {w.shape[1:]}, got {b.shape}")
     dtype = np.result_type(x, w, b)
-    y = _contiguous(np.dot(x, w), _kernel_dtype(dtype))
+    y = np.dot(x, w).astype(_kernel_dtype(dtype), copy=False)
     layer_kernels.add_bias(y, _contiguous(b, y.dtype), rectify)
 
     def vjp(g: Array, needs_grad: list[bool]) -> list[Array | None]:
         d = _contiguous(g, y.dtype)
         d = layer_kernels.relu_vjp(d, y) if rectify else d
         return [
-            np.dot(d, w.T).astype(x.dtype, copy=False) if needs_grad[0] else None,
-            np.dot(x.T, d).astype(w.dtype, copy=False) if needs_grad[1] else None,
-            layer_kernels.sum_rows(d).astype(b.dtype, copy=False) if needs_grad[2] else None,
+            np.dot(d, w.T) if needs_grad[0] else None,
+            np.dot(x.T, d) if needs_grad[1] else None,
+            layer_kernels.sum_rows(d) if needs_grad[2] else None,
         ]
 
     return y.astype(dtype, copy=False), vjp
 
 
-# --- functions of one array, entry by entry -----------------------------------------------------
+# --- element-wise functions of one array --------------------------------------------------------
 
 
 @op("y = eˣ", "∂x = g y")
@@ -282,14 +284,14 @@ def tanh(x: Input, /) -> Value:
 
 @underflow_to_zero
 def _sigmoid(x: Array) -> tuple[Array, Array]:
-    """σ(x) and 1 − σ(x) = σ(−x), both exact far into the tails, where 1 − y would round."""
+    """σ(x) and σ(−x), both accurate in the tails, where 1 − σ(x) would lose its digits."""
     total = 1 + np.exp(-np.abs(x))
     return np.exp(np.minimum(x, 0)) / total, np.exp(-np.maximum(x, 0)) / total
 
 
 @op("y = 1 / (1 + e⁻ˣ)", "∂x = g y (1 − y)")
 def sigmoid(x: Input, /) -> Value:
-    """The logistic function of each entry, in (0, 1); exact far into both tails.
+    """The logistic function of each entry, in (0, 1), accurate in both tails.
 
     >>> dl.sigmoid([-1000.0, 0.0, 1000.0])
     Tensor([0. , 0.5, 1. ], dtype=float32)
@@ -316,7 +318,7 @@ def relu(x: Input, /) -> Value:
 
 @op("y = x if x > 0 else slope · x", "∂x = g if x > 0 else slope · g")
 def leaky_relu(x: Input, /, slope: float = 0.01) -> Value:
-    """A rectified linear unit that lets `slope` of the negative side through.
+    """A rectified linear unit with slope `slope` for negative entries.
 
     >>> dl.leaky_relu([-1.0, 2.0], slope=0.1)
     Tensor([-0.1,  2. ], dtype=float32)
@@ -356,7 +358,7 @@ def gelu(x: Input, /) -> Value:
     Tensor([-0.1587,  1.9545 ], dtype=float32)
     """
     cdf = _normal_cdf(x)
-    near = np.minimum(np.abs(x), 40)  # further out the density is 0, but x² may overflow
+    near = np.minimum(np.abs(x), 40)  # beyond 40 the density is 0 and x² may overflow
     density = np.exp(-0.5 * near * near) / np.sqrt(2 * np.pi, dtype=x.dtype)
     return x * cdf, lambda g: g * (cdf + x * density)
 
@@ -364,7 +366,7 @@ def gelu(x: Input, /) -> Value:
 @op("y = x σ(x)", "∂x = g (σ(x) + y (1 − σ(x)))")
 @underflow_to_zero
 def silu(x: Input, /) -> Value:
-    """x times its own sigmoid, also called swish (Elfwing et al. 2018).
+    """x times its sigmoid, also called swish (Elfwing et al. 2018).
 
     >>> dl.silu([-1.0, 0.0])
     Tensor([-0.2689,  0.    ], dtype=float32)
@@ -381,7 +383,7 @@ def _softplus(x: Array) -> Array:
 
 @op("y = ln(1 + eˣ)", "∂x = g σ(x)")
 def softplus(x: Input, /) -> Value:
-    """A smooth rectifier; exact far into both tails.
+    """A smooth rectifier, accurate in both tails.
 
     >>> dl.softplus([-1000.0, 0.0])
     Tensor([0.    , 0.6931], dtype=float32)
@@ -389,7 +391,7 @@ def softplus(x: Input, /) -> Value:
     return _softplus(x), lambda g: g * _sigmoid(x)[0]
 
 
-# --- the larger, the smaller, one of two --------------------------------------------------------
+# --- maximum, minimum, selection ----------------------------------------------------------------
 
 
 def _tie_weight(a: Array, b: Array) -> Array:
@@ -399,7 +401,7 @@ def _tie_weight(a: Array, b: Array) -> Array:
 
 @op("y = max(a, b)", "∂a = g ([a > b] + ½ [a = b])", "∂b = g ([b > a] + ½ [a = b])")
 def maximum(a: Input, b: Input, /) -> Value:
-    """The larger of two entries, of two arrays that broadcast; a tie shares the gradient.
+    """The element-wise maximum of two arrays that broadcast; a tie shares the gradient.
 
     >>> dl.maximum([1.0, 5.0], 3.0)
     Tensor([3., 5.], dtype=float32)
@@ -409,7 +411,7 @@ def maximum(a: Input, b: Input, /) -> Value:
 
 @op("y = min(a, b)", "∂a = g ([a < b] + ½ [a = b])", "∂b = g ([b < a] + ½ [a = b])")
 def minimum(a: Input, b: Input, /) -> Value:
-    """The smaller of two entries, of two arrays that broadcast; a tie shares the gradient.
+    """The element-wise minimum of two arrays that broadcast; a tie shares the gradient.
 
     >>> dl.minimum([1.0, 5.0], 3.0)
     Tensor([1., 3.], dtype=float32)
@@ -419,7 +421,7 @@ def minimum(a: Input, b: Input, /) -> Value:
 
 @op("y = a if condition else b", "∂a = g if condition else 0", "∂b = 0 if condition else g")
 def where(a: Input, b: Input, /, condition: Array) -> Value:
-    """a where the condition holds, b elsewhere; neither branch's NaN reaches the other."""
+    """a where the condition holds, b elsewhere; NaN in one does not reach the other."""
     return (
         np.where(condition, a, b),
         lambda g: np.where(condition, g, 0),
@@ -431,8 +433,8 @@ def where(a: Input, b: Input, /, condition: Array) -> Value:
 
 
 def _expand(y: Array, shape: tuple[int, ...], axis: Axis) -> Array:
-    """A reduction's result, or its gradient, with the reduced axes back in place as 1."""
-    everything = axis is None or not shape  # NumPy grants a single number the axes 0 and −1
+    """The result of a reduction, or its gradient, with reduced axes of length 1 restored."""
+    everything = axis is None or not shape  # NumPy accepts the axes 0 and −1 for a 0-d array
     axes = range(len(shape)) if everything else np.atleast_1d(np.asarray(axis)) % len(shape)
     return np.reshape(y, [1 if i in axes else n for i, n in enumerate(shape)])
 
@@ -463,7 +465,7 @@ def mean(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
 
 
 def _extremum_vjp(y: Array, x: Array, axis: Axis) -> Callable[[Array], Any]:
-    """The VJP of max and min: g shared among the entries that equal y (NaN equals NaN here)."""
+    """The VJP of max and min: g divided among the entries that equal y; NaN equals NaN."""
 
     def vjp(g: Array) -> Any:
         hit = (x == _expand(y, x.shape, axis)) | np.isnan(x)
@@ -526,7 +528,7 @@ def _log(total: Array) -> Array:
 
 @op("y = ln Σ eˣ", "∂x = g softmax(x)")
 def logsumexp(x: Input, /, axis: Axis = -1, keepdims: bool = False) -> Value:
-    """The logarithm of the sum of exponentials along an axis, shifted so that it can't overflow.
+    """The logarithm of the sum of exponentials along an axis, computed without overflow.
 
     >>> dl.logsumexp([1000.0, 1000.0])
     Tensor(1000.693, dtype=float32)
@@ -551,7 +553,7 @@ def softmax(x: Input, /, axis: Axis = -1) -> Value:
 
 @op("y = x − ln Σ eˣ", "∂x = g − softmax(x) Σ g")
 def log_softmax(x: Input, /, axis: Axis = -1) -> Value:
-    """The logarithm of softmax, exact where softmax itself would round to 0.
+    """The logarithm of softmax, accurate even where softmax rounds to 0.
 
     >>> dl.log_softmax([0.0, 1000.0])
     Tensor([-1000.,     0.], dtype=float32)
@@ -591,7 +593,7 @@ def getitem(x: Input, /, key: Any) -> Value:
     """Part of an array, by NumPy's indexing rules."""
     parts = key if isinstance(key, tuple) else (key,)
     lists = any(isinstance(part, np.ndarray | list) for part in parts)
-    if lists:  # a copy, since whoever made it may change it; entries may be taken twice
+    if lists:  # copied, since the caller may change it before backward
         key = tuple(np.array(p) if isinstance(p, np.ndarray | list) else p for p in parts)
 
     def vjp(g: Array) -> Any:

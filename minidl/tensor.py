@@ -38,7 +38,7 @@ _PYTHON_NUMBERS = {float, int, bool}
 
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
-    """Compute without recording a graph, as a context manager or as a decorator.
+    """Compute without recording a graph; a context manager or a decorator.
 
     >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
     >>> with dl.no_grad():
@@ -93,7 +93,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     """An array from anything array-like, copied only if it must be converted.
 
     Floating NumPy arrays keep their dtype, everything else gets the default dtype, unless `dtype`
-    says otherwise. TypeError for what is not a real number.
+    says otherwise. TypeError for data that are not real numbers.
     """
     if isinstance(data, Tensor):
         data = data._data
@@ -284,7 +284,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         ∂a = g if condition else 0
         ∂b = 0 if condition else g
 
-    The condition is a boolean array, or a tensor or array that counts as true where it isn't 0.
+    The condition is a boolean array, or a tensor or array, which is true where it is not 0.
 
     >>> dl.where([True, False], 1.0, [5.0, 6.0])
     Tensor([1., 6.], dtype=float32)
@@ -301,15 +301,15 @@ def _swapped(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], 
 
 
 def _in_place(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], Tensor]:
-    """w −= …: updates the data of a parameter, under no_grad; makes a new tensor of any other."""
+    """w −= …: changes a parameter's data in place, under no_grad; any other tensor is rebound."""
 
     def apply(self: Tensor, other: Any) -> Tensor:
         if not (self.requires_grad and self.is_leaf):
             return function(self, other)
         if _recording.get():
             raise RuntimeError(
-                f"{describe(self)} is a parameter, and an update of it must not become part of the "
-                "graph. Put it under dl.no_grad():  with dl.no_grad(): w -= 0.1 * w.grad"
+                f"{describe(self)} is a parameter, and an in-place update must not become part of "
+                "the graph. Put it under dl.no_grad():  with dl.no_grad(): w -= 0.1 * w.grad"
             )
         self.data = function(self, other).data
         return self
@@ -333,9 +333,9 @@ class Tensor:
     requires_grad  whether backward stores the gradient of this tensor in .grad. Such a tensor
                    holds a copy of `data`, since optimizers update it in place; any other tensor
                    shares memory with a floating array that it is given
-    name           what error messages call it
+    name           used in error messages
 
-    TypeError for what is no real number, and for integers that are asked for a gradient.
+    TypeError for data that are not real numbers, and for integers with requires_grad=True.
 
     >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -347,15 +347,15 @@ class Tensor:
     _node: Node | None
     _requires_grad: bool
     grad: Array | None
-    version: int  # how often the data was replaced or updated in place
+    version: int  # counts replacements and in-place updates of the data
 
     def __init__(
         self, data: Any, requires_grad: bool = False, *, dtype: Any = None, name: str | None = None
     ) -> None:
         if isinstance(data, Tensor) and data.requires_grad:
             raise TypeError(
-                f"Tensor(t) would forget how t, {describe(data)}, was computed; use t itself, or "
-                "t.detach() if that is meant"
+                f"Tensor(t) would lose the graph of t, {describe(data)}; use t itself, or "
+                "t.detach() for a constant"
             )
         self._data = as_array(data, dtype)
         self.grad = self._node = None
@@ -367,7 +367,7 @@ class Tensor:
     def __init_subclass__(cls) -> None:
         raise TypeError("Tensor can't be subclassed; write functions of tensors, or an nn.Module")
 
-    def _require_grad(self, value: bool, dtype: np.dtype) -> None:
+    def _require_grad(self, value: bool, dtype: np.dtype[Any]) -> None:
         _checks.flag("Tensor", "requires_grad", value)
         if value and dtype.kind != "f":
             raise TypeError(
@@ -449,19 +449,19 @@ class Tensor:
         return value
 
     def detach(self) -> Tensor:
-        """The same values as a constant without a history; a copy where they may be updated."""
+        """The same values as a constant, without a graph; copied if the tensor is a leaf."""
         data = self._data.copy() if self.is_leaf else self._data
         return Tensor(data, dtype=data.dtype, name=self.name)
 
     def zero_grad(self) -> None:
-        """Forget the gradient."""
+        """Set .grad to None."""
         self.grad = None
 
     def backward(self, grad: Any = None, *, retain_graph: bool = False) -> None:
-        """Add to .grad of every leaf the gradient of this tensor by that leaf.
+        """Compute the gradient of this tensor with respect to every leaf, and add it to its .grad.
 
-        grad          the gradient that arrives here, of this tensor's shape; 1 if it has one entry
-        retain_graph  keep the graph for another backward, instead of freeing it on the way
+        grad          the gradient of the loss by this tensor, of its shape; 1 for one entry
+        retain_graph  keep the graph for another backward instead of freeing it
 
         RuntimeError if no leaf requires a gradient, the graph was freed, or a leaf changed since
         the forward pass; ValueError for a `grad` that is missing or of another shape. After an
@@ -542,7 +542,7 @@ class Tensor:
             )
         return g
 
-    # operators and methods: the functions above
+    # operators and methods are the functions above
 
     __add__ = add
     __sub__ = subtract
@@ -585,7 +585,7 @@ class Tensor:
     __imul__ = _in_place(multiply)
     __itruediv__ = _in_place(divide)
 
-    # comparisons give plain boolean arrays: no gradient flows through them
+    # comparisons return boolean arrays, since they have no gradient
 
     __hash__ = object.__hash__
     __eq__ = _compared(np.equal)
@@ -611,21 +611,21 @@ class Tensor:
         return format(self.item(), spec) if spec else repr(self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """NumPy's function of a tensor is minidl's: array * tensor, np.exp(tensor)."""
+        """Let array * tensor and np.exp(tensor) call minidl's functions."""
         if method == "__call__" and not options and ufunc in _COMPARISONS:
             return ufunc(*map(_plain, inputs))
         if method == "__call__" and not options and ufunc in _FROM_NUMPY:
             return _FROM_NUMPY[ufunc](*inputs)
         raise TypeError(
-            f"minidl has no np.{ufunc.__name__} for tensors in this form; if no gradient is meant "
-            "to flow through it, pass t.numpy()"
+            f"minidl has no np.{ufunc.__name__} for tensors in this form; if no gradient is "
+            "needed, pass t.numpy()"
         )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.requires_grad:
             raise TypeError(
-                "NumPy was given a tensor that requires a gradient, and would lose track of it. "
-                "Use minidl's function of that name, or pass t.numpy() if that is meant."
+                "a tensor that requires a gradient can't be converted to a NumPy array, which has "
+                "no gradient. Use minidl's function of that name, or pass t.numpy()."
             )
         return np.array(self._data, dtype, copy=copy)
 
@@ -638,7 +638,7 @@ class Tensor:
         return _restore, (self._data, self.requires_grad, self.name, self.grad)
 
     def _repr_svg_(self) -> str | None:
-        """The graph that led here, for a notebook; a leaf has none, and shows its numbers."""
+        """A picture of the graph for notebooks; None for a leaf, which is shown by its repr."""
         if self._node is None:
             return None
         value = f"{self._data.item():.6g}" if self._data.size == 1 else str(self.shape)
@@ -659,8 +659,8 @@ _FROM_NUMPY = {
 }
 
 
-def _restore(data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
-    """A copied or unpickled leaf."""
+def _restore(data: Array, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    """Rebuild a leaf that was copied or pickled."""
     tensor = Tensor(data, requires_grad, dtype=data.dtype, name=name)
     tensor.grad = grad
     return tensor
