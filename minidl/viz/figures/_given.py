@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,9 @@ def entries(owner: str, f: Any, *places: Tensor) -> Tensor:
 
 
 def anew(schedule: Any) -> tuple[Any, list[ReduceOnPlateau]]:
-    """A copy of a schedule, and the plateaus in it, which have observed nothing."""
+    """A copy of a schedule whose plateaus remember nothing, and these."""
     copied = copy.deepcopy(schedule)
-    observing = plateaus(copied)
-    for plateau in observing:
-        plateau.reset()
-    return copied, observing
+    watching = list(plateaus(copied))
+    for plateau in watching:
+        plateau.memory.update(dataclasses.replace(plateau).memory)
+    return copied, watching

@@ -145,7 +145,7 @@ def test_an_unknown_figure_is_refused_with_the_nearest_and_nothing_is_made(
 
 def test_a_file_in_the_place_of_the_folder_is_told_before_the_work(quick, tmp_path):
     (tmp_path / "figures").write_text("kept")
-    with pytest.raises(OSError, match=r"figures: .* can't be created"):
+    with pytest.raises(OSError, match=r"figures: .* can't be made"):
         list(write(tmp_path / "figures"))
     assert (tmp_path / "figures").read_text() == "kept"
     assert not quick
