@@ -51,7 +51,7 @@ examples:
 
 def lesson(
     layers: Sequence[int] = (2, 2, 1),
-    activation: str = "tanh",
+    activation: nn.Activation = "tanh",
     loss: str = "mse",
     optimizer: str = "Adam",
     lr: float = 0.1,

@@ -8,7 +8,9 @@ import difflib
 import math
 import numbers
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, TypeVar, cast
+
+Word = TypeVar("Word", bound=str)
 
 
 def number(
@@ -61,12 +63,12 @@ def flag(owner: str, name: str, value: Any) -> bool:
     return value
 
 
-def choice(owner: str, name: str, value: Any, allowed: Collection[str]) -> str:
+def choice(owner: str, name: str, value: Any, allowed: Collection[Word]) -> Word:
     """One of the allowed strings."""
     if not isinstance(value, str) or value not in allowed:
         words = ", ".join(map(repr, allowed))
         raise ValueError(f"{owner}: {name} must be one of {words}, got {value!r}")
-    return value
+    return cast(Word, value)
 
 
 def nearest(word: str, known: Iterable[Any]) -> str:
