@@ -150,14 +150,14 @@ for name, rate in rates.items():
     print(f"{name:35} {training:13.4f} {unseen:22.3f} {right:6.1%}")
 
 # %% [markdown]
-# At the peak rate to the end, with a warm-up or without, the training loss stays noisy: it ends far
-# above all others, and the most unseen digits are misread. Where the rate falls, the training loss
-# falls with it, and is lowest under the cosine decay; having a cool-down matters more than its
-# shape. A tenth of the peak rate, constant, ends with a training loss in between. On unseen digits
-# its loss is about as low as with a rate that falls, though a few more digits are misread: a lower
-# training loss is not everything. But one has to know that rate, whereas a schedule starts at the
-# peak and lowers it. A warm-up alone changes little here, where Adam recovers from a bad start;
-# deeper networks and plain SGD at a high rate may not.
+# At the peak rate to the end, with a warm-up or without, training goes on rattling: its loss ends
+# far above all others', and the most unseen digits are misread. Where the rate falls, the training
+# loss falls with it, and ends lowest of all under the cosine decay; the shape of a cool-down
+# matters less than having one. A tenth of the peak rate, constant, ends with a training loss in
+# between. On unseen digits its loss is as low as under the cosine decay and lower than after a
+# cool-down, though a few more are misread: a lower training loss is not all. But one has to know
+# that rate, and a schedule finds its way down from the peak. A warm-up alone changes little here,
+# where Adam recovers from a bad start; deeper networks and plain SGD at a high rate may not.
 
 # %%
 chosen = ("constant", "warm-up, cosine decay", "warm-up, cool-down linear")

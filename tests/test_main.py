@@ -266,7 +266,7 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
         (["--lr", "much"], "'much' can't be part of a schedule"),
         (["--lr", "Cosine(0.1, 9)"], "there is no schedule 'Cosine'. Did you mean"),
         (["--lr", "__import__('os').mkdir('made')"], "can't be part of a schedule"),
-        (["--lr", "ReduceOnPlateau(0.1)"], "answers to a metric"),
+        (["--lr", "ReduceOnPlateau(0.1)"], "ReduceOnPlateau, which needs a metric"),
         (["--lr", "True"], "must be a schedule or a number"),
         (["--tune", "--budget", "0"], "budget must be a whole number ≥ "),
         (["--noise", "-1"], "noise must be a finite number ≥ 0, got -1"),
