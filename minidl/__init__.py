@@ -1,112 +1,76 @@
 """minidl: a small deep-learning framework that shows every number it computes.
 
-import minidl as dl
+    import minidl as dl
+
+This file lists what `dl.` offers. The redundant `as` marks a name as exported, for type checkers.
 """
 
-from typing import Any as _Any
+import typing as _typing
 
-from minidl import data, losses, nn, optim, schedulers, testing, training
+from minidl import data as data
+from minidl import losses as losses
+from minidl import nn as nn
+from minidl import optim as optim
+from minidl import schedulers as schedulers
+from minidl import testing as testing
+from minidl import training as training
 from minidl.config import __version__ as __version__
-from minidl.config import get_num_threads, set_num_threads, show_config
-from minidl.tensor import (
-    Tensor,
-    abs,
-    concatenate,
-    cos,
-    default_dtype,
-    elu,
-    exp,
-    gelu,
-    get_default_dtype,
-    leaky_relu,
-    log,
-    log_softmax,
-    logsumexp,
-    matmul,
-    max,
-    maximum,
-    mean,
-    min,
-    minimum,
-    no_grad,
-    norm,
-    relu,
-    reshape,
-    set_default_dtype,
-    sigmoid,
-    silu,
-    sin,
-    softmax,
-    softplus,
-    sqrt,
-    stack,
-    sum,
-    tanh,
-    transpose,
-    where,
-)
-from minidl.testing import GradientError, gradcheck
-from minidl.training import DivergenceError, History, fit
-from minidl.walkthrough.recorder import trace
+from minidl.config import get_num_threads as get_num_threads
+from minidl.config import set_num_threads as set_num_threads
+from minidl.config import show_config as show_config
+from minidl.tensor import Tensor as Tensor
+from minidl.tensor import abs as abs
+from minidl.tensor import concatenate as concatenate
+from minidl.tensor import cos as cos
+from minidl.tensor import default_dtype as default_dtype
+from minidl.tensor import elu as elu
+from minidl.tensor import exp as exp
+from minidl.tensor import gelu as gelu
+from minidl.tensor import get_default_dtype as get_default_dtype
+from minidl.tensor import leaky_relu as leaky_relu
+from minidl.tensor import log as log
+from minidl.tensor import log_softmax as log_softmax
+from minidl.tensor import logsumexp as logsumexp
+from minidl.tensor import matmul as matmul
+from minidl.tensor import max as max
+from minidl.tensor import maximum as maximum
+from minidl.tensor import mean as mean
+from minidl.tensor import min as min
+from minidl.tensor import minimum as minimum
+from minidl.tensor import no_grad as no_grad
+from minidl.tensor import norm as norm
+from minidl.tensor import relu as relu
+from minidl.tensor import reshape as reshape
+from minidl.tensor import set_default_dtype as set_default_dtype
+from minidl.tensor import sigmoid as sigmoid
+from minidl.tensor import silu as silu
+from minidl.tensor import sin as sin
+from minidl.tensor import softmax as softmax
+from minidl.tensor import softplus as softplus
+from minidl.tensor import sqrt as sqrt
+from minidl.tensor import stack as stack
+from minidl.tensor import sum as sum
+from minidl.tensor import tanh as tanh
+from minidl.tensor import transpose as transpose
+from minidl.tensor import where as where
+from minidl.testing import GradientError as GradientError
+from minidl.testing import gradcheck as gradcheck
+from minidl.training import DivergenceError as DivergenceError
+from minidl.training import History as History
+from minidl.training import fit as fit
+from minidl.walkthrough.recorder import trace as trace
 
-__all__ = [
-    "DivergenceError",
-    "GradientError",
-    "History",
-    "Tensor",
-    "abs",
-    "concatenate",
-    "cos",
-    "data",
-    "default_dtype",
-    "elu",
-    "exp",
-    "fit",
-    "gelu",
-    "get_default_dtype",
-    "get_num_threads",
-    "gradcheck",
-    "leaky_relu",
-    "log",
-    "log_softmax",
-    "logsumexp",
-    "losses",
-    "matmul",
-    "max",
-    "maximum",
-    "mean",
-    "min",
-    "minimum",
-    "nn",
-    "no_grad",
-    "norm",
-    "optim",
-    "relu",
-    "reshape",
-    "schedulers",
-    "set_default_dtype",
-    "set_num_threads",
-    "show_config",
-    "sigmoid",
-    "silu",
-    "sin",
-    "softmax",
-    "softplus",
-    "sqrt",
-    "stack",
-    "sum",
-    "tanh",
-    "testing",
-    "trace",
-    "training",
-    "transpose",
-    "where",
-]
+if _typing.TYPE_CHECKING:
+    from minidl import viz as viz
+else:
+    __all__ = sorted(name for name in globals() if not name.startswith("_"))  # for help(dl)
 
+    def __getattr__(name):  # imports viz on first use, so that importing minidl stays quick
+        if name == "viz":
+            import minidl.viz
 
-def __getattr__(name: str) -> _Any:
-    if name == "viz":  # is imported when it is first asked for
-        import minidl.viz
+            return minidl.viz
+        raise AttributeError(f"module 'minidl' has no attribute {name!r}")
 
-        return minidl.viz
-    raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+    def __dir__():
+        return sorted({*globals(), "viz"})

@@ -1,4 +1,4 @@
-"""minidl at the command line: `python -m minidl walkthrough --help`."""
+"""The command line, for use without writing Python: `python -m minidl walkthrough --help`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from minidl.optim import RULES
 from minidl.tensor import default_dtype
 from minidl.walkthrough.recorder import Walkthrough, trace
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 LOSSES = ("mse", "cross_entropy", "binary_cross_entropy")
 EXAMPLES = {
     "walkthrough": """\
@@ -49,19 +51,26 @@ examples:
 
 def lesson(
     layers: Sequence[int] = (2, 2, 1),
-    activation: str = "tanh",
+    activation: nn.Activation = "tanh",
     loss: str = "mse",
     optimizer: str = "Adam",
     lr: float = 0.1,
     seed: int = 9,
 ) -> Walkthrough:
-    """One step of a small network on two samples, in numbers of one decimal at the start.
+    """A walkthrough of one training step of a small network on two samples.
+
+    layers      sizes of the layers, from the inputs to the outputs
+    activation  a name in nn.ACTIVATIONS
+    loss        a name in LOSSES
+    optimizer   a name in optim.RULES
+    lr          the learning rate
+    seed        of the random weights and samples, which are rounded to one decimal
 
     >>> print(lesson().explain("tanh1", (0, 1)).splitlines()[0])
     tanh1[0, 1] = 0.207
     """
     if loss == "cross_entropy" and layers[-1] < 2:
-        raise ValueError("cross_entropy needs two outputs or more, one a class: --layers 2 2 2")
+        raise ValueError("cross_entropy needs two outputs or more, one per class: --layers 2 2 2")
     rng = np.random.default_rng(seed)
     with default_dtype("float64"):
         model = nn.MLP(layers, activation, rng=rng)
@@ -88,12 +97,12 @@ def _one_decimal(x: np.ndarray) -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code."""
+    """Run a command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # formulas are Unicode, whatever the terminal is; file names may be anything
+            # formulas are Unicode, and file names may hold undecodable bytes
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    parser = argparse.ArgumentParser("python -m minidl", description="minidl at the command line")
+    parser = argparse.ArgumentParser("python -m minidl", description="The command line of minidl.")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for add in (add_walkthrough, add_race, add_schedule, add_figures):
         add(commands)
@@ -101,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.run(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it has had enough, as `head` has
+    except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except MemoryError:
         parser.exit(2, "python -m minidl: error: not enough memory for that many steps\n")
@@ -111,8 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(
-    commands: argparse._SubParsersAction, name: str, summary: str, description: str
+    commands: Commands, name: str, summary: str, description: str
 ) -> argparse.ArgumentParser:
+    """Add a command with its help."""
     return commands.add_parser(
         name,
         help=summary,
@@ -122,13 +132,13 @@ def _command(
     )
 
 
-def add_walkthrough(commands: argparse._SubParsersAction) -> None:
-    """The command `walkthrough`: its options, and what it runs."""
+def add_walkthrough(commands: Commands) -> None:
+    """Add the command `walkthrough`: its options and the function that runs it."""
     walkthrough = _command(
         commands,
         "walkthrough",
         "every number of a forward pass, a backward pass and an update",
-        "Take one training step of a small network, and show every number of it.",
+        "Take one training step of a small network and show every number of it.",
     )
     add = walkthrough.add_argument
     add("--layers", nargs="+", type=int, default=[2, 2, 1], metavar="N", help="in, hidden …, out")
@@ -137,15 +147,15 @@ def add_walkthrough(commands: argparse._SubParsersAction) -> None:
         ("loss", LOSSES, "mse"),
         ("optimizer", RULES, "Adam"),
     ):
-        words = f"{', '.join(choices)} (default: {default})"
-        add(f"--{name}", choices=choices, default=default, metavar="NAME", help=words)
+        shown = f"{', '.join(choices)} (default: {default})"
+        add(f"--{name}", choices=choices, default=default, metavar="NAME", help=shown)
     add("--lr", type=float, default=0.1, help="the learning rate (default: %(default)s)")
-    add("--seed", type=int, default=9, help="of weights and samples (default: %(default)s)")
-    add("--out", metavar="FILE", help=".html, .md, .txt or .svg; the text is printed without it")
+    add("--seed", type=int, default=9, help="seed of weights and samples (default: %(default)s)")
+    add("--out", metavar="FILE", help=".html, .md, .txt or .svg; default: print the text")
 
     def run(options: argparse.Namespace) -> None:
-        given = {name: value for name, value in vars(options).items() if name not in ("run", "out")}
-        walk = lesson(**given)
+        chosen = {name: x for name, x in vars(options).items() if name not in ("run", "out")}
+        walk = lesson(**chosen)
         if options.out:
             walk.save(options.out)
             print(f"{options.out}: {walk!r}")
@@ -155,37 +165,37 @@ def add_walkthrough(commands: argparse._SubParsersAction) -> None:
     walkthrough.set_defaults(run=run)
 
 
-def add_race(commands: argparse._SubParsersAction) -> None:
-    """The command `race`."""
+def add_race(commands: Commands) -> None:
+    """Add the command `race`."""
     race = _command(
         commands,
         "race",
-        "optimizers descend a surface, and are judged",
-        "Let optimizers descend a surface from the same start; print where each ended.",
+        "optimizers on a surface of two parameters, with a verdict for each",
+        "Run optimizers on a surface from the same start and print where each one ends.",
     )
     add = race.add_argument
     add("--surface", default="beale", metavar="NAME", help="such as saddle (default: %(default)s)")
-    words = f"of {', '.join(RULES)} (default: eight well-known ones)"
-    add("--optimizers", nargs="+", metavar="NAME", help=words)
+    shown = f"{', '.join(RULES)} (default: eight well-known ones)"
+    add("--optimizers", nargs="+", metavar="NAME", help=shown)
     add("--steps", type=int, default=400, metavar="N", help="default: %(default)s")
     begin = race.add_mutually_exclusive_group()
-    begin.add_argument("--start", nargs=2, type=float, metavar=("X", "Y"), help="where all begin")
-    begin.add_argument("--starts", type=int, metavar="N", help="as many random starts")
+    begin.add_argument("--start", nargs=2, type=float, metavar=("X", "Y"), help="the start of all")
+    begin.add_argument("--starts", type=int, metavar="N", help="the number of random starts")
     rate = race.add_mutually_exclusive_group()
-    words = "a rate or schedule for all (default: each its own)"
-    rate.add_argument("--lr", metavar="RATE", help=words)
-    rate.add_argument("--tune", action="store_true", help="the best of --budget rates for each")
-    add("--budget", type=int, metavar="N", help="how many rates --tune tries (default: 25)")
-    add("--noise", type=float, default=0.0, help="deviation of the gradients' noise (default: 0)")
+    shown = "a rate or schedule for all (default: a rate for each)"
+    rate.add_argument("--lr", metavar="RATE", help=shown)
+    rate.add_argument("--tune", action="store_true", help="give each the best of --budget rates")
+    add("--budget", type=int, metavar="N", help="the number of rates --tune tries (default: 25)")
+    add("--noise", type=float, default=0.0, help="deviation of gradient noise (default: 0)")
     add("--seed", type=int, default=0, metavar="N", help="of random starts and noise (default: 0)")
-    add("--html", metavar="FILE", help="write the page to play")
+    add("--html", metavar="FILE", help="write the interactive page")
     add("--png", metavar="FILE", help="write the picture: .png, .svg or .pdf")
-    add("--gif", metavar="FILE", help="write the film: .gif, or .mp4 with ffmpeg")
+    add("--gif", metavar="FILE", help="write the animation: .gif, or .mp4 with ffmpeg")
 
     def run(options: argparse.Namespace) -> None:
         from minidl import viz
 
-        for path, kinds in (
+        for path, kinds in (  # checked before the race, which may take minutes
             (options.html, _files.PAGES),
             (options.png, _files.STILLS),
             (options.gif, _files.FILMS),
@@ -217,8 +227,8 @@ def add_race(commands: argparse._SubParsersAction) -> None:
     race.set_defaults(run=run)
 
 
-def add_schedule(commands: argparse._SubParsersAction) -> None:
-    """The command `schedule`."""
+def add_schedule(commands: Commands) -> None:
+    """Add the command `schedule`."""
     parser = _command(
         commands,
         "schedule",
@@ -226,7 +236,9 @@ def add_schedule(commands: argparse._SubParsersAction) -> None:
         "Print the rate of a schedule, phase by phase, or draw it.",
     )
     parser.add_argument("expression", help="such as 'CosineDecay(0.1, 900)'")
-    parser.add_argument("--steps", type=int, metavar="N", help="how many (default: all phases)")
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="number of steps (default: all phases)"
+    )
     parser.add_argument("--png", metavar="FILE", help="write the picture: .png, .svg or .pdf")
 
     def run(options: argparse.Namespace) -> None:
@@ -249,16 +261,16 @@ def add_schedule(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
 
 
-def add_figures(commands: argparse._SubParsersAction) -> None:
-    """The command `figures`."""
+def add_figures(commands: Commands) -> None:
+    """Add the command `figures`."""
     parser = _command(
         commands,
         "figures",
         "the pictures of the gallery",
         "Draw the pictures of the gallery, each from real runs.",
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
-    parser.add_argument("--out", required=True, metavar="DIR", help="a folder; made if missing")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names of pictures (default: all)")
+    parser.add_argument("--out", required=True, metavar="DIR", help="a folder; created if missing")
 
     def run(options: argparse.Namespace) -> None:
         from minidl.viz import figures

@@ -1,9 +1,16 @@
-"""Checks of arguments that several modules share, and the words in which they fail."""
+"""Checks of arguments for every module that takes some, with one wording for all errors.
+
+Each check gets the owner (the function or class that users called), the name of the argument and
+its value, and returns the value in the type that it's used in.
+"""
 
 import difflib
 import math
 import numbers
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar, cast
+
+Word = TypeVar("Word", bound=str)
 
 
 def number(
@@ -16,9 +23,9 @@ def number(
     above: bool = False,
     below: bool = False,
 ) -> float:
-    """A finite number in [low, high] as a float; `above` and `below` leave the ends out."""
+    """A finite number in [low, high] as a float; `above` and `below` exclude low and high."""
     if type(value) is float and (low < value < high or (value == low == 0 and not above)):
-        return value + 0.0  # the usual case, without the words of an error; −0 becomes 0
+        return value + 0.0  # the common case, before the error message is built; −0 becomes 0
     left = f"{'>' if above else '≥'} {low:g}" if low > -math.inf else ""
     right = f"{'<' if below else '≤'} {high:g}" if high < math.inf else ""
     allowed = " and ".join(filter(None, (left, right)))
@@ -29,7 +36,7 @@ def number(
         )
     try:
         x = float(value) + 0.0  # −0 becomes 0
-    except OverflowError:  # a whole number beyond the floats
+    except OverflowError:  # an integer too large for a float
         x = math.inf
     inside = (x > low if above else x >= low) and (x < high if below else x <= high)
     if not (inside and math.isfinite(x)):
@@ -38,7 +45,7 @@ def number(
 
 
 def count(owner: str, name: str, value: Any, low: int = 1) -> int:
-    """A whole number of at least `low` as an int."""
+    """A whole number ≥ low as an int."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(
             f"{owner}: {name} must be a whole number ≥ {low}, got {value!r} "
@@ -50,27 +57,27 @@ def count(owner: str, name: str, value: Any, low: int = 1) -> int:
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
-    """True or False, and nothing that merely counts as one of them."""
+    """True or False; anything else is a TypeError, even if it's truthy or falsy."""
     if not isinstance(value, bool):
         raise TypeError(f"{owner}: {name} must be True or False, got {value!r}")
     return value
 
 
-def choice(owner: str, name: str, value: Any, allowed: Any) -> Any:
-    """One of the allowed words."""
+def choice(owner: str, name: str, value: Any, allowed: Collection[Word]) -> Word:
+    """One of the allowed strings."""
     if not isinstance(value, str) or value not in allowed:
         words = ", ".join(map(repr, allowed))
         raise ValueError(f"{owner}: {name} must be one of {words}, got {value!r}")
-    return value
+    return cast(Word, value)
 
 
-def nearest(word: str, known: Any) -> str:
-    """What to say of a word that isn't known: " Did you mean 'Adam'?", or nothing."""
+def nearest(word: str, known: Iterable[Any]) -> str:
+    """A hint for an unknown name: " Did you mean 'Adam'?", or "" if none is similar."""
     by_lower = {str(name).lower(): name for name in known}
     near = difflib.get_close_matches(word.lower(), by_lower, 1)
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
 def describe(tensor: Any) -> str:
-    """How messages name a tensor."""
+    """A tensor's name and shape, as messages show them."""
     return f"{tensor.name or 'an unnamed tensor'} of shape {tensor.shape}"

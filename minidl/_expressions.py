@@ -1,4 +1,7 @@
-"""Schedules written as text: "WarmUp(CosineDecay(0.1, 900), 100)", read without running it."""
+"""Schedules written as text, such as "WarmUp(CosineDecay(0.1, 900), 100)", for the command line.
+
+The text is parsed and never run.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +13,35 @@ from minidl import _checks, schedulers
 from minidl.schedulers import Schedule
 
 NAMES: dict[str, Callable[..., Schedule]] = {
-    name: made
-    for name, made in vars(schedulers).items()
-    if (isinstance(made, type) and issubclass(made, Schedule) and made is not Schedule)
+    name: cls
+    for name, cls in vars(schedulers).items()
+    if (isinstance(cls, type) and issubclass(cls, Schedule) and cls is not Schedule)
     and not name.startswith("_")
 }
 NAMES["warmup_stable_decay"] = schedulers.warmup_stable_decay
-SHOWN = 100  # letters of a wrong text that a message repeats
+SHOWN = 100  # characters of a wrong text that an error message repeats
 EXAMPLE = "WarmUp(CosineDecay(0.1, 900), 100)"
 
 
 def schedule(text: str) -> Schedule:
-    """The schedule that a text describes: calls of schedules, numbers, words in quotes, lists.
+    """The schedule that a text describes: calls of schedules, numbers, strings and lists.
 
-    ValueError for anything else, for a schedule that doesn't exist, and for arguments that it
-    doesn't take. A number alone is a constant rate. What a schedule's repr shows can be read again.
+    Raises ValueError for anything else, for an unknown schedule, and for wrong arguments. A number
+    alone is a constant rate. The repr of a schedule is such a text.
 
-    >>> from minidl import _expressions
-    >>> _expressions.schedule("WarmUp(CosineDecay(0.1, 900), 100)")(50)
+    >>> from minidl._expressions import schedule
+    >>> schedule("WarmUp(CosineDecay(0.1, 900), 100)")(50)
     0.05
     """
     try:
-        found = _value(ast.parse(text.strip(), mode="eval").body)
-        return schedulers.as_schedule("schedule", "the expression", found)
+        value = _value(ast.parse(text.strip(), mode="eval").body)
+        return schedulers.as_schedule("schedule", "the expression", value)
     except TypeError as error:
         raise ValueError(str(error)) from None
     except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:
-        reason = getattr(error, "msg", "no text" if isinstance(error, UnicodeError) else "too deep")
+        reason = getattr(
+            error, "msg", "not a text" if isinstance(error, UnicodeError) else "nested too deeply"
+        )
         shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
         raise ValueError(
             f"{shown!r} can't be read as a schedule ({reason}); write {EXAMPLE!r}"
@@ -44,6 +49,7 @@ def schedule(text: str) -> Schedule:
 
 
 def _value(node: ast.expr) -> Any:
+    """The value of a node: a constant, a list of values, or a schedule."""
     if isinstance(node, ast.Constant) and not isinstance(node.value, bytes | complex):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -67,6 +73,6 @@ def _value(node: ast.expr) -> Any:
                 reason = str(error).replace(f"{name}.__init__() ", "")
                 raise ValueError(f"{ast.unparse(node)}: {reason}") from None
     raise ValueError(
-        f"{ast.unparse(node)!r} is no part of a schedule: there may be schedules, numbers, words "
-        f"in quotes and lists of them, as in {EXAMPLE!r}"
+        f"{ast.unparse(node)!r} can't be part of a schedule; write schedules, numbers, strings and "
+        f"lists of them, as in {EXAMPLE!r}"
     )

@@ -1,37 +1,37 @@
-"""Files that are written: an ending that says what they hold, and errors that say what to mend."""
+"""Checks and error messages for everything that writes a file: pages, pictures, films."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
+from os import PathLike
 from pathlib import Path
-from typing import Any
 
 PAGES, STILLS, FILMS = (".html", ".htm"), (".png", ".svg", ".pdf"), (".gif", ".mp4")
 
 
-def ending(owner: str, path: Any, kinds: Iterable[str]) -> Path:
-    """The path, after a check that its name ends in one of ".html", …: ValueError if not."""
+def ending(owner: str, path: str | PathLike[str], kinds: Collection[str]) -> Path:
+    """The path, after a check that its suffix is one of `kinds`, such as ".html"."""
     path = Path(path)
     if path.suffix.lower() not in kinds:
         raise ValueError(
-            f"{owner}: the name must end in {', '.join(kinds)}, which says what is written; got "
+            f"{owner}: the name must end in {', '.join(kinds)}, which sets the format; got "
             f"{str(path)!r}"
         )
     return path
 
 
-def folder(owner: str, path: Any) -> Path:
-    """The folder of that name, made if missing; OSError if that can't be."""
+def folder(owner: str, path: str | PathLike[str]) -> Path:
+    """The folder at that path, created if missing; OSError if it can't be created."""
     path = Path(path)
-    with _advising(owner, path, "a folder", "made"):
+    with _advising(owner, path, "a folder", "created"):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 @contextlib.contextmanager
 def writing(owner: str, path: Path) -> Iterator[None]:
-    """An OSError inside comes with advice; a folder that isn't there is told before the work."""
+    """Add advice to an OSError raised inside; a missing folder raises before anything is done."""
     with _advising(owner, path, "a file", "written"):
         if path.is_dir():
             raise IsADirectoryError(0, "it is a folder")
@@ -47,5 +47,5 @@ def _advising(owner: str, path: Path, thing: str, done: str) -> Iterator[None]:
     except OSError as error:
         raise type(error)(
             f"{owner}: {str(path)!r} can't be {done} ({error.strerror or error}); give the name of "
-            f"{thing} in a folder that exists and is yours"
+            f"{thing} in a folder that exists and that you may write to"
         ) from None

@@ -1,4 +1,4 @@
-"""What minidl was built with, and how many threads its kernels use."""
+"""The version, the build configuration and the number of threads, for users and bug reports."""
 
 import contextlib
 import os
@@ -11,8 +11,8 @@ from minidl import _checks
 from minidl._kernels import system
 
 __version__ = "0.1.0"
-MOST_THREADS = 1024
-_forked = False  # OpenMP's threads don't survive a fork: a child that uses them waits for ever
+MAX_THREADS = 1024
+_forked = False  # OpenMP's threads don't survive a fork; a child that uses them would hang
 
 
 def _after_fork() -> None:
@@ -24,45 +24,59 @@ def _after_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
-# One thread, unless asked for more, as for any program that does not know what else runs.
+# One thread by default, since minidl doesn't know what else runs on this machine.
 with contextlib.suppress(ValueError):
-    _wanted = int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
-    system.set_num_threads(min(max(_wanted, 1), MOST_THREADS))
+    _requested = int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
+    system.set_num_threads(min(max(_requested, 1), MAX_THREADS))
 
 
 def get_num_threads() -> int:
-    """How many threads a kernel uses on arrays that are large enough."""
+    """The number of threads that a kernel uses on large arrays.
+
+    >>> dl.get_num_threads() >= 1
+    True
+    """
     return system.get_num_threads()
 
 
 def set_num_threads(threads: int) -> None:
-    """Let kernels use so many threads; at the start OMP_NUM_THREADS if that is set, else one.
+    """Set the number of threads that kernels use; the default is OMP_NUM_THREADS, else one.
 
-    Shared among threads are rules on two million weights and more, and cross-entropies of a
-    quarter of a million logits and more; below, waking a thread takes longer than the work. The
-    threads of NumPy's BLAS, which computes large matrix products, are its own.
+    threads  a whole number from 1 to 1024
 
-    ValueError for more than 1024, or for more than one where the kernels were built without
-    OpenMP; RuntimeError for more than one in a forked process, where OpenMP's threads are missing.
+    Several threads share an update of two million weights or more, and a cross-entropy of a
+    quarter of a million logits or more; below that, waking a thread takes longer than the work.
+    NumPy's BLAS, which computes large matrix products, has threads of its own.
+
+    Raises ValueError for more than one thread if the kernels were built without OpenMP, and
+    RuntimeError for more than one in a forked process, where OpenMP's threads are missing.
+
+    >>> dl.set_num_threads(1)
+    >>> dl.get_num_threads()
+    1
     """
     threads = _checks.count("set_num_threads", "threads", threads)
-    if threads > MOST_THREADS:
-        raise ValueError(f"set_num_threads: threads must be ≤ {MOST_THREADS}, got {threads}")
+    if threads > MAX_THREADS:
+        raise ValueError(f"set_num_threads: threads must be ≤ {MAX_THREADS}, got {threads}")
     if threads > 1 and _forked and system.openmp:
         raise RuntimeError(
-            f"set_num_threads: got {threads}, but this process was forked and OpenMP's threads did "
-            'not follow it; start processes by "spawn" to use more than one'
+            f"set_num_threads: got {threads}, but this process was forked, and OpenMP's threads "
+            'don\'t survive a fork; start processes with "spawn" to use more than one thread'
         )
     if threads > 1 and not system.openmp:
         raise ValueError(
-            f"set_num_threads: got {threads}, but this build has no OpenMP, so kernels have one "
+            f"set_num_threads: got {threads}, but this build has no OpenMP, so kernels use one "
             "thread; install a compiler with OpenMP and reinstall minidl"
         )
     system.set_num_threads(threads)
 
 
 def show_config() -> None:
-    """Print version, compiler, OpenMP, threads, and NumPy with its BLAS."""
+    """Print the versions of minidl, Python and NumPy, the compiler, OpenMP, threads and BLAS.
+
+    >>> dl.show_config()  # doctest: +ELLIPSIS
+    minidl   ...
+    """
     configuration: Any = np.show_config(mode="dicts")
     blas = configuration["Build Dependencies"]["blas"]
     openmp = f"yes ({system.openmp})" if system.openmp else "no: the kernels use one thread"

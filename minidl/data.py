@@ -1,4 +1,4 @@
-"""Arrays to mini-batches."""
+"""Mini-batches of arrays, for training loops."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from minidl import _checks
 
 
 class DataLoader:
-    """Batches (x, y) of two arrays, in a new order each time it is iterated.
+    """Iterate over batches (x, y) of two arrays; each iteration is an epoch.
 
-    x, y        arrays or lists of one length, sample first; read-only and memory-mapped ones too
+    x, y        arrays or lists of equal length, samples along the first axis; arrays may be
+                read-only or memory-mapped
     batch_size  None: the whole set (gradient descent); 1: one sample (stochastic); m: mini-batches
-    shuffle     a new random order each epoch; without it the batches are views, in order
-    drop_last   leave out a last batch that is smaller than the others
-    rng         None, a seed or a numpy.random.Generator: where the order comes from
+    shuffle     draw a new random order for each epoch; if False, batches are views, in order
+    drop_last   omit the last batch if it is smaller than the others
+    rng         None, a seed or a numpy.random.Generator, for the order
 
-    len() is the number of batches an epoch. The whole set as one batch is never copied or
-    shuffled. ValueError for lengths that differ, no samples, or a batch size below 1; TypeError
-    for one that is no whole number.
+    len() is the number of batches per epoch. The whole set as one batch is neither copied nor
+    shuffled. Raises ValueError if the lengths differ, there are no samples, or batch_size < 1, and
+    TypeError for data that aren't numbers or a batch_size that isn't a whole number.
 
     >>> loader = dl.data.DataLoader(np.arange(5.0), np.arange(5), batch_size=2, shuffle=False)
     >>> [y.tolist() for x, y in loader]
@@ -36,13 +37,13 @@ class DataLoader:
         *,
         shuffle: bool = True,
         drop_last: bool = False,
-        rng: Any = None,
+        rng: int | np.random.Generator | None = None,
     ) -> None:
         self.x, self.y = _array("x", x), _array("y", y)
         if len(self.x) != len(self.y):
             raise ValueError(
                 f"DataLoader: x has {len(self.x)} samples but y has {len(self.y)}; their first "
-                "axes must be of one length"
+                "axes must have the same length"
             )
         if len(self.x) == 0:
             raise ValueError("DataLoader: x and y hold no samples")
@@ -54,8 +55,8 @@ class DataLoader:
         self.rng = np.random.default_rng(rng)
         if len(self) == 0:
             raise ValueError(
-                f"DataLoader: drop_last leaves no batch, for {len(self.x)} samples make less than "
-                f"one of {batch_size}"
+                f"DataLoader: drop_last leaves no batch, since {len(self.x)} samples are fewer "
+                f"than batch_size={batch_size}; use a smaller batch_size or drop_last=False"
             )
 
     def __len__(self) -> int:
@@ -73,17 +74,17 @@ class DataLoader:
     def __repr__(self) -> str:
         return (
             f"DataLoader(x {self.x.shape}, y {self.y.shape}, batch_size={self.batch_size}, "
-            f"shuffle={self.shuffle})  # {len(self)} batches an epoch"
+            f"shuffle={self.shuffle})  # {len(self)} batches per epoch"
         )
 
 
 def _array(name: str, values: Any) -> np.ndarray:
-    """A tensor's data, or an array, without a copy where it is one."""
+    """The values as an array; a tensor's array and an array itself aren't copied."""
     values = values.numpy() if hasattr(values, "requires_grad") else values
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise ValueError(f"DataLoader: {name} can't be made an array: {error}") from None
+        raise ValueError(f"DataLoader: {name} can't be converted to an array: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"DataLoader: {name} must hold numbers, got {type(values).__name__} with dtype "

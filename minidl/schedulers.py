@@ -1,37 +1,62 @@
-"""Learning-rate schedules: the rate as a pure function of the step.
+"""Learning-rate schedules for optimizers: the rate as a pure function of the step.
 
-A schedule is called with t = 0, 1, 2, … (the first update uses t = 0), in any order, one at a
-time or as an array. It has no memory, so a training that resumes needs nothing but t; only
-ReduceOnPlateau, which answers to a metric, remembers.
+A schedule is called with t = 0, 1, 2, … (the first update uses t = 0), in any order, with one step
+or an array of steps. It has no state, so a training that resumes needs nothing but t. The
+exception is ReduceOnPlateau, which follows a metric and remembers what it observed.
 """
 
 from __future__ import annotations
 
 import bisect
-import functools
 import itertools
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections import abc
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast, overload
 
 import numpy as np
 
 from minidl import _checks
 
-# How far a ramp has come when the share u of its steps is done, 0 ≤ u ≤ 1.
-SHAPES: dict[str, Callable[[float], float]] = {
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Check = abc.Callable[[str, str, Any], Any]  # (owner, name of an argument, value) → value
+
+# How far a ramp has risen when the fraction u of its steps is done, 0 ≤ u ≤ 1.
+SHAPES: dict[str, abc.Callable[[float], float]] = {
     "linear": lambda u: u,
     "cosine": lambda u: (1 - math.cos(math.pi * u)) / 2,
     "one_minus_sqrt": math.sqrt,  # falling from 1: 1 − √u (Hägele et al. 2024)
 }
 
 
-class Schedule:
-    """What all schedules share: being called with a step, or with an array of steps."""
+def _ramp(first: float, last: float, u: float, shape: str) -> float:
+    """The rate between `first` and `last` when the fraction u of the steps is done."""
+    return first + (last - first) * SHAPES[shape](u)
 
+
+class Schedule:
+    """The base class of all schedules; a subclass defines `formula(self, t)`.
+
+    A subclass that is a dataclass may declare a check for each field: the field becomes what the
+    check returns, or the check raises an error that names the class and the field.
+    """
+
+    checks: ClassVar[dict[str, Check]] = {}
+
+    def __post_init__(self) -> None:
+        for name, check in self.checks.items():
+            value = check(type(self).__name__, name, getattr(self, name))
+            object.__setattr__(self, name, value)  # the dataclass is frozen
+
+    @overload
+    def __call__(self, t: int | np.integer[Any]) -> float: ...
+    @overload
+    def __call__(self, t: np.ndarray) -> np.ndarray: ...
     def __call__(self, t: Any) -> Any:
         """The rate at step t ≥ 0, a float; for an array of steps an array of rates."""
         if isinstance(t, np.ndarray):
@@ -46,24 +71,21 @@ class Schedule:
         return rate
 
     def formula(self, t: int) -> float:
-        """The rate at one step t ≥ 0; what a subclass defines."""
+        """The rate at one step t ≥ 0."""
         raise TypeError(f"{type(self).__name__} has no formula: define formula(self, t)")
 
     def phases(self) -> list[tuple[int, str]]:
-        """The parts the schedule runs through: the step at which each begins, and its name."""
+        """The phases of the schedule in order: the step at which each begins, and its name."""
         return [(0, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower())]
 
-    def plot(self, steps: int) -> Any:
+    def plot(self, steps: int) -> Axes:
         """Draw the rate over the first steps, phase by phase; returns the Matplotlib axes."""
         from minidl.viz.plots import plot_schedule
 
         return plot_schedule(self, steps)
 
-    def _check(self, **checks: Any) -> None:
-        """Validate fields by name: field=(check, options…); ValueError or TypeError names it."""
-        for name, (check, *options) in checks.items():
-            value = check(type(self).__name__, name, getattr(self, name), *options)
-            object.__setattr__(self, name, value)
+
+Rate = Schedule | float
 
 
 def as_schedule(owner: str, name: str, value: Any) -> Schedule:
@@ -75,11 +97,19 @@ def as_schedule(owner: str, name: str, value: Any) -> Schedule:
     return Constant(_checks.number(owner, name, value))
 
 
-NUMBER, COUNT, FLAG = (_checks.number,), (_checks.count,), (_checks.flag,)
-FROM_ZERO, UP_TO_ONE = (_checks.count, 0), (_checks.number, 0.0, 1.0)
-POSITIVE = (functools.partial(_checks.number, above=True),)
-BELOW_ONE = (functools.partial(_checks.number, high=1, below=True),)
-SHAPE, SCHEDULE = (_checks.choice, SHAPES), (as_schedule,)
+def _each(owner: str, name: str, value: Any, check: Check) -> tuple[Any, ...]:
+    """The items of a list or tuple, each after a check, as a tuple."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{owner}: {name} must be a list, got {value!r}")
+    return tuple(check(owner, f"{name}[{i}]", x) for i, x in enumerate(value))
+
+
+NUMBER, COUNT, FLAG = _checks.number, _checks.count, _checks.flag
+FROM_ZERO, FROM_TWO = partial(COUNT, low=0), partial(COUNT, low=2)
+POSITIVE, UP_TO_ONE = partial(NUMBER, above=True), partial(NUMBER, high=1)
+BELOW_ONE = partial(NUMBER, high=1, below=True)
+SHAPE = partial(_checks.choice, allowed=SHAPES)
+MODE = partial(_checks.choice, allowed=("min", "max"))
 
 
 @dataclass(frozen=True)
@@ -92,8 +122,7 @@ class Constant(Schedule):
 
     lr: float
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER)
+    checks = {"lr": NUMBER}
 
     def formula(self, t: int) -> float:
         return self.lr
@@ -111,8 +140,7 @@ class StepDecay(Schedule):
     every: int
     factor: float
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, every=COUNT, factor=NUMBER)
+    checks = {"lr": NUMBER, "every": COUNT, "factor": NUMBER}
 
     def formula(self, t: int) -> float:
         return self.lr * self.factor ** (t // self.every)
@@ -120,15 +148,14 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class _DecayByRate(Schedule):
-    """A decay by a rate each `steps` steps: smoothly, or all at once with staircase."""
+    """A decay by `rate` per `steps` steps: smooth, or in jumps with staircase."""
 
     lr: float
     rate: float
     steps: int = 1
     staircase: bool = False
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, rate=NUMBER, steps=COUNT, staircase=FLAG)
+    checks = {"lr": NUMBER, "rate": NUMBER, "steps": COUNT, "staircase": FLAG}
 
     def _periods(self, t: int) -> float:
         return t // self.steps if self.staircase else t / self.steps
@@ -143,7 +170,7 @@ class ExponentialDecay(_DecayByRate):
     """
 
     def formula(self, t: int) -> float:
-        return self.lr * self.rate ** self._periods(t)
+        return float(self.lr * self.rate ** self._periods(t))
 
 
 @dataclass(frozen=True)
@@ -160,16 +187,15 @@ class InverseTimeDecay(_DecayByRate):
 
 @dataclass(frozen=True)
 class _DecayTo(Schedule):
-    """A decay to `end` within `steps` steps: lr(t) = end + (lr − end) · what is left of it."""
+    """A decay to `end` within `steps` steps: lr(t) = end + (lr − end) · left(t / steps)."""
 
     lr: float
     steps: int
     end: float = 0.0
-    # _left(u): what is left of the decay when the share u of its steps is done, from 1 to 0
-    _left: ClassVar[Callable[..., float]]
+    # _left(u): what is left of the decay when the fraction u of its steps is done, from 1 to 0
+    _left: ClassVar[abc.Callable[..., float]]
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, steps=COUNT, end=NUMBER)
+    checks = {"lr": NUMBER, "steps": COUNT, "end": NUMBER}
 
     def formula(self, t: int) -> float:
         return self.end + (self.lr - self.end) * self._left(min(t, self.steps) / self.steps)
@@ -200,35 +226,38 @@ class PolynomialDecay(_DecayTo):
 
     power: float = 1.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check(power=POSITIVE)
+    checks = {**_DecayTo.checks, "power": POSITIVE}
 
     def _left(self, u: float) -> float:
-        return (1 - u) ** self.power
+        return float((1 - u) ** self.power)
 
 
 @dataclass(frozen=True)
 class CosineDecay(_DecayTo):
-    """lr(t) = end + (lr − end)(1 + cos(π min(t, steps) / steps)) / 2, then end for ever.
+    """lr(t) = end + (lr − end)(1 + cos(π min(t, steps) / steps)) / 2.
 
-    Loshchilov & Hutter 2017, one period.
+    One period of Loshchilov & Hutter 2017.
 
     >>> dl.schedulers.CosineDecay(0.8, steps=100)(np.array([0, 50, 100, 1000]))
     array([0.8, 0.4, 0. , 0. ])
     """
 
     def _left(self, u: float) -> float:
-        return (1 + math.cos(math.pi * u)) / 2
+        return _cosine_fall(u)
+
+
+def _cosine_fall(u: float) -> float:
+    """Half a period of a cosine, from 1 at u = 0 to 0 at u = 1."""
+    return (1 + math.cos(math.pi * u)) / 2
 
 
 @dataclass(frozen=True)
 class CosineRestarts(Schedule):
-    """Cosine decays one after the other (SGDR; Loshchilov & Hutter 2017).
+    """Cosine decays in succession, each with a warm restart (SGDR; Loshchilov & Hutter 2017).
 
         lr(t) = end + (lr · decayᵏ − end)(1 + cos(π u / steps_k)) / 2
 
-    in period k = 0, 1, …, which is steps_k = steps · multiplyᵏ steps long, u steps after its start.
+    u steps after the start of period k = 0, 1, …, which lasts steps_k = steps · multiplyᵏ steps.
 
     >>> dl.schedulers.CosineRestarts(0.8, steps=2, multiply=2)(np.arange(7))
     array([0.8   , 0.4   , 0.8   , 0.6828, 0.4   , 0.1171, 0.8   ])
@@ -240,8 +269,7 @@ class CosineRestarts(Schedule):
     decay: float = 1.0
     end: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, steps=COUNT, multiply=COUNT, decay=NUMBER, end=NUMBER)
+    checks = {"lr": NUMBER, "steps": COUNT, "multiply": COUNT, "decay": NUMBER, "end": NUMBER}
 
     def formula(self, t: int) -> float:
         period, length = 0, self.steps
@@ -250,14 +278,14 @@ class CosineRestarts(Schedule):
         while t >= length:
             period, t, length = period + 1, t - length, length * self.multiply
         top = self.lr * self.decay**period
-        return self.end + (top - self.end) * ((1 + math.cos(math.pi * (t / length))) / 2)
+        return self.end + (top - self.end) * _cosine_fall(t / length)
 
 
 @dataclass(frozen=True)
 class InverseSqrtDecay(Schedule):
-    """lr(t) = lr · √(steps / max(t, steps)): flat for `steps` steps, then falling as 1 / √t.
+    """lr(t) = lr · √(steps / max(t, steps)): constant for `steps` steps, then falling as 1 / √t.
 
-    Vaswani et al. 2017, without the warm-up, for which there is WarmUp.
+    Vaswani et al. 2017 without its warm-up; WarmUp adds one.
 
     >>> dl.schedulers.InverseSqrtDecay(0.8, steps=100)(np.array([0, 100, 400]))
     array([0.8, 0.8, 0.4])
@@ -266,8 +294,7 @@ class InverseSqrtDecay(Schedule):
     lr: float
     steps: int
 
-    def __post_init__(self) -> None:
-        self._check(lr=NUMBER, steps=COUNT)
+    checks = {"lr": NUMBER, "steps": COUNT}
 
     def formula(self, t: int) -> float:
         return self.lr * math.sqrt(self.steps / max(t, self.steps))
@@ -280,18 +307,24 @@ class InverseSqrtDecay(Schedule):
 class PiecewiseConstant(Schedule):
     """lr(t) = values[k], where k is the number of boundaries < t.
 
-    A boundary belongs to the piece on its left, as in Keras. One value more than boundaries.
+    A boundary belongs to the piece on its left, as in Keras. There is one value more than
+    boundaries.
 
     >>> dl.schedulers.PiecewiseConstant([10, 20], [0.1, 0.01, 0.001])(np.array([0, 10, 11, 21]))
     array([0.1  , 0.1  , 0.01 , 0.001])
     """
 
-    boundaries: tuple[int, ...]
-    values: tuple[float, ...]
+    boundaries: abc.Sequence[int]
+    values: abc.Sequence[float]
+
+    checks = {
+        "boundaries": partial(_each, check=FROM_ZERO),
+        "values": partial(_each, check=NUMBER),
+    }
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         name = type(self).__name__
-        self._check(boundaries=(_all, _checks.count, 0), values=(_all, _checks.number))
         if any(a >= b for a, b in itertools.pairwise(self.boundaries)):
             raise ValueError(f"{name}: boundaries must rise, got {self.boundaries}")
         if len(self.values) != len(self.boundaries) + 1:
@@ -308,20 +341,14 @@ class PiecewiseConstant(Schedule):
         return [(start, f"{value:g}") for start, value in zip(starts, self.values, strict=True)]
 
 
-def _all(owner: str, name: str, value: Any, check: Any, *options: Any) -> tuple[Any, ...]:
-    """A list or tuple, each of whose items passes a check, as a tuple."""
-    if not isinstance(value, list | tuple):
-        raise TypeError(f"{owner}: {name} must be a list, got {value!r}")
-    return tuple(check(owner, f"{name}[{i}]", x, *options) for i, x in enumerate(value))
-
-
 @dataclass(frozen=True)
 class Triangular(Schedule):
-    """Up from `low` to `high` and down again, half_period steps each, over and over (Smith 2017).
+    """A triangular wave between `low` and `high` (cyclical learning rates; Smith 2017).
 
         lr(t) = low + (high − low) decayᵏ min(u, 2h − u) / h
 
-    in period k = 0, 1, …, u steps after its start, with h = half_period.
+    u steps after the start of period k = 0, 1, …, with h = half_period, the steps from `low` to
+    `high`.
 
     >>> dl.schedulers.Triangular(0.2, 1.0, half_period=2, decay=0.5)(np.arange(8))
     array([0.2, 0.6, 1. , 0.6, 0.2, 0.4, 0.6, 0.4])
@@ -332,8 +359,10 @@ class Triangular(Schedule):
     half_period: int
     decay: float = 1.0
 
+    checks = {"low": NUMBER, "high": NUMBER, "half_period": COUNT, "decay": NUMBER}
+
     def __post_init__(self) -> None:
-        self._check(low=NUMBER, high=NUMBER, half_period=COUNT, decay=NUMBER)
+        super().__post_init__()
         if self.low > self.high:
             raise ValueError(f"Triangular: low={self.low} must be ≤ high={self.high}")
 
@@ -345,15 +374,17 @@ class Triangular(Schedule):
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up to `peak` and down to almost 0, in cosine pieces (Smith & Topin 2018; as in PyTorch).
+    """Up to `peak` and down to almost 0 along cosines (Smith & Topin 2018; as in PyTorch).
 
-        from peak / initial_factor at t = 0 up to peak at t = start_fraction · steps − 1,
-        down to peak / (initial_factor · final_factor) at t = steps − 1, and that from then on
+        lr(0) = peak / initial_factor
+        lr(start_fraction · steps − 1) = peak
+        lr(t) = peak / (initial_factor · final_factor)    for t ≥ steps − 1
 
-    steps           ≥ 2
-    start_fraction  the share of the steps that go up, in [0, 1]; below 1 / steps only the end
-                    of the way up, or nothing, is left of it
-    both factors    > 0
+    steps           a whole number ≥ 2
+    start_fraction  the fraction of the steps that go up, in [0, 1]; below 1 / steps the rise ends
+                    before t = 0, so the rate only falls
+    initial_factor  a number > 0
+    final_factor    a number > 0
 
     >>> cycle = dl.schedulers.OneCycle(1.0, steps=10, start_fraction=0.5, final_factor=2)
     >>> cycle(np.array([0, 2, 4, 9]))
@@ -366,17 +397,15 @@ class OneCycle(Schedule):
     initial_factor: float = 25.0
     final_factor: float = 1e4
 
-    def __post_init__(self) -> None:
-        self._check(peak=NUMBER, steps=(_checks.count, 2), start_fraction=UP_TO_ONE)
-        self._check(initial_factor=POSITIVE, final_factor=POSITIVE)
+    checks = {"peak": NUMBER, "steps": FROM_TWO, "start_fraction": UP_TO_ONE}
+    checks |= {"initial_factor": POSITIVE, "final_factor": POSITIVE}
 
     def formula(self, t: int) -> float:
         top, last, t = self.start_fraction * self.steps - 1, self.steps - 1, min(t, self.steps - 1)
         first = self.peak / self.initial_factor
-        if float(t) <= top:
-            return first + (self.peak - first) * SHAPES["cosine"](t / top if top > 0 else 1)
-        fall = SHAPES["cosine"]((t - top) / (last - top))
-        return self.peak + (first / self.final_factor - self.peak) * fall
+        if float(t) <= top:  # beyond 2⁵³ t is rounded as `top` is
+            return _ramp(first, self.peak, t / top if top > 0 else 1, "cosine")
+        return _ramp(self.peak, first / self.final_factor, (t - top) / (last - top), "cosine")
 
     def phases(self) -> list[tuple[int, str]]:
         top = math.floor(self.start_fraction * self.steps)
@@ -385,11 +414,25 @@ class OneCycle(Schedule):
 
 
 @dataclass(frozen=True)
-class WarmUp(Schedule):
+class _Around(Schedule):
+    """A schedule that runs another one; a number means a constant rate."""
+
+    schedule: Rate
+
+    checks = {"schedule": as_schedule}
+
+    @property
+    def inner(self) -> Schedule:
+        """The schedule inside; a number has become a Constant."""
+        return cast(Schedule, self.schedule)
+
+
+@dataclass(frozen=True)
+class WarmUp(_Around):
     """Raise the rate from `start` to schedule(0) over `steps` steps, then run the schedule.
 
         lr(t) = start + (schedule(0) − start) shape(t / steps)    for t < steps
-        lr(t) = schedule(t − steps)                               from then on
+        lr(t) = schedule(t − steps)                               for t ≥ steps
 
     schedule  a schedule, or a number for a constant rate
     shape     "linear": u; "cosine": (1 − cos πu) / 2; "one_minus_sqrt": √u
@@ -398,124 +441,125 @@ class WarmUp(Schedule):
     array([0. , 0.1, 0.2, 0.3, 0.4, 0.4])
     """
 
-    schedule: Any
     steps: int
     start: float = 0.0
     shape: str = "linear"
 
-    def __post_init__(self) -> None:
-        self._check(schedule=SCHEDULE, steps=COUNT, start=NUMBER, shape=SHAPE)
+    checks = {**_Around.checks, "steps": COUNT, "start": NUMBER, "shape": SHAPE}
 
     def formula(self, t: int) -> float:
         if t >= self.steps:
-            return self.schedule.formula(t - self.steps)
-        top = self.schedule.formula(0)
-        return self.start + (top - self.start) * SHAPES[self.shape](t / self.steps)
+            return self.inner.formula(t - self.steps)
+        return _ramp(self.start, self.inner.formula(0), t / self.steps, self.shape)
 
     def phases(self) -> list[tuple[int, str]]:
-        return [(0, "warm-up"), *_shifted(self.schedule.phases(), self.steps)]
+        return [(0, "warm-up"), *_shifted(self.inner.phases(), self.steps)]
 
 
 @dataclass(frozen=True)
-class CoolDown(Schedule):
+class CoolDown(_Around):
     """Run the schedule until step `at`, then lower the rate to `end` over `steps` steps.
 
         lr(t) = schedule(t)                                                     for t < at
         lr(t) = schedule(at) + (end − schedule(at)) shape((t − at) / steps)     for t < at + steps
-        lr(t) = end                                                             from then on
+        lr(t) = end                                                             for t ≥ at + steps
 
     schedule  a schedule, or a number for a constant rate
     shape     "linear": u; "cosine": (1 − cos πu) / 2; "one_minus_sqrt": √u
 
-    ValueError if it would begin before a warm-up or another cool-down inside has ended.
+    Raises ValueError if it begins before the end of a warm-up or cool-down inside.
 
     >>> dl.schedulers.CoolDown(0.4, at=2, steps=4)(np.arange(8))
     array([0.4, 0.4, 0.4, 0.3, 0.2, 0.1, 0. , 0. ])
     """
 
-    schedule: Any
     at: int
     steps: int
     end: float = 0.0
     shape: str = "linear"
 
+    checks = {**_Around.checks, "at": FROM_ZERO, "steps": COUNT, "end": NUMBER, "shape": SHAPE}
+
     def __post_init__(self) -> None:
-        self._check(schedule=SCHEDULE, at=FROM_ZERO, steps=COUNT, end=NUMBER, shape=SHAPE)
-        if cut := _cut_ramp(self.schedule, self.at):
+        super().__post_init__()
+        if cut := _cut_ramp(self.inner, self.at):
             name, end = cut
             raise ValueError(
-                f"CoolDown: at={self.at} lies before the end of the {name} inside, at step {end}; "
+                f"CoolDown: at={self.at} is before the end of the {name} inside, at step {end}; "
                 "begin there or later"
             )
 
     def formula(self, t: int) -> float:
         if t < self.at:
-            return self.schedule.formula(t)
+            return self.inner.formula(t)
         if t >= self.at + self.steps:
             return self.end
-        top = self.schedule.formula(self.at)
-        return top + (self.end - top) * SHAPES[self.shape]((t - self.at) / self.steps)
+        top = self.inner.formula(self.at)
+        return _ramp(top, self.end, (t - self.at) / self.steps, self.shape)
 
     def phases(self) -> list[tuple[int, str]]:
         ramp = [(self.at, "cool-down"), (self.at + self.steps, "end")]
-        return _shifted(self.schedule.phases(), 0, self.at) + ramp
+        return _shifted(self.inner.phases(), 0, self.at) + ramp
 
 
 def _cut_ramp(schedule: Schedule, at: int) -> tuple[str, int] | None:
-    """The last warm-up or cool-down of a schedule that is not over at a step, and its end."""
+    """The last warm-up or cool-down of a schedule that ends after a step, and its end."""
     for (_, name), (end, _) in reversed([*itertools.pairwise(schedule.phases())]):
         if name in ("warm-up", "cool-down") and end > at:
             return name, end
     return None
 
 
-def _shifted(phases: list[tuple[int, str]], by: int, before: float = math.inf) -> Any:
-    """The phases that begin before a step, later by some steps."""
+def _shifted(
+    phases: list[tuple[int, str]], by: int, before: float = math.inf
+) -> list[tuple[int, str]]:
+    """The phases that begin before a step, each shifted by some steps."""
     return [(start + by, name) for start, name in phases if start < before]
 
 
 @dataclass(frozen=True)
-class Hold(Schedule):
+class Hold(_Around):
     """lr(t) = schedule(min(t, at)): run the schedule, then stay at the rate of step `at`.
 
-    ValueError for a ReduceOnPlateau inside, which has no clock that could stand still.
+    Raises ValueError for a ReduceOnPlateau inside, whose rate doesn't depend on the step.
 
     >>> dl.schedulers.Hold(dl.schedulers.LinearDecay(0.4, steps=4), at=2)(np.arange(5))
     array([0.4, 0.3, 0.2, 0.2, 0.2])
     """
 
-    schedule: Any
     at: int
 
+    checks = {**_Around.checks, "at": FROM_ZERO}
+
     def __post_init__(self) -> None:
-        self._check(schedule=SCHEDULE, at=FROM_ZERO)
-        if any(plateaus(self.schedule)):
+        super().__post_init__()
+        if plateaus(self.inner):
             raise ValueError(
                 f"Hold: the rate of {self.schedule!r} follows a metric rather than the step, so it "
                 f"can't be held at step {self.at}; stop calling observe instead"
             )
 
     def formula(self, t: int) -> float:
-        return self.schedule.formula(min(t, self.at))
+        return self.inner.formula(min(t, self.at))
 
     def phases(self) -> list[tuple[int, str]]:
-        return [*_shifted(self.schedule.phases(), 0, self.at), (self.at, "hold")]
+        return [*_shifted(self.inner.phases(), 0, self.at), (self.at, "hold")]
 
 
 @dataclass(frozen=True)
 class Sequence(Schedule):
-    """One schedule after the other, each on its own clock from 0.
+    """Schedules in succession, each of which counts its steps from 0.
 
-    parts  [(schedule, steps), …, last]: each runs for its steps, the last for ever; a number is a
-           constant rate
+    parts  [(schedule, steps), …, last]: each runs for its steps, the last without an end; a number
+           means a constant rate
 
-    ValueError if a part ends before its warm-up or cool-down is over.
+    Raises ValueError if a part ends before the end of its warm-up or cool-down.
 
     >>> dl.schedulers.Sequence([(0.1, 2), dl.schedulers.LinearDecay(0.4, steps=4)])(np.arange(7))
     array([0.1, 0.1, 0.4, 0.3, 0.2, 0.1, 0. ])
     """
 
-    parts: Any
+    parts: abc.Sequence[tuple[Rate, int] | Rate]
 
     def __post_init__(self) -> None:
         if not isinstance(self.parts, list | tuple) or not self.parts:
@@ -523,17 +567,17 @@ class Sequence(Schedule):
                 f"Sequence: parts must be a list [(schedule, steps), …, last], got {self.parts!r}"
             )
         *timed, last = self.parts
-        checked: list[Any] = [self._timed(f"parts[{i}]", p) for i, p in enumerate(timed)]
+        checked = [self._checked(f"parts[{i}]", part) for i, part in enumerate(timed)]
         if isinstance(last, list | tuple):
             raise TypeError(
-                f"Sequence: parts[{len(timed)}], the last, runs for ever and has no steps: give "
+                f"Sequence: parts[{len(timed)}], the last, has no end, so it takes no steps: give "
                 f"the schedule alone, got {last!r}"
             )
-        checked.append(as_schedule("Sequence", f"parts[{len(timed)}]", last))
-        object.__setattr__(self, "parts", tuple(checked))
+        end = as_schedule("Sequence", f"parts[{len(timed)}]", last)
+        object.__setattr__(self, "parts", (*checked, end))
 
     @staticmethod
-    def _timed(name: str, part: Any) -> tuple[Schedule, int]:
+    def _checked(name: str, part: Any) -> tuple[Schedule, int]:
         if not isinstance(part, list | tuple) or len(part) != 2:
             raise TypeError(f"Sequence: {name} must be a pair (schedule, steps), got {part!r}")
         schedule = as_schedule("Sequence", f"{name}[0]", part[0])
@@ -546,8 +590,13 @@ class Sequence(Schedule):
             )
         return schedule, steps
 
+    def _split(self) -> tuple[list[tuple[Schedule, int]], Schedule]:
+        """The parts that have an end with their steps, and the last part."""
+        *timed, last = cast(Any, self.parts)
+        return timed, last
+
     def formula(self, t: int) -> float:
-        *timed, last = self.parts
+        timed, last = self._split()
         for schedule, steps in timed:
             if t < steps:
                 return schedule.formula(t)
@@ -555,7 +604,7 @@ class Sequence(Schedule):
         return last.formula(t)
 
     def phases(self) -> list[tuple[int, str]]:
-        *timed, last = self.parts
+        timed, last = self._split()
         begin, phases = 0, list[tuple[int, str]]()
         for schedule, steps in timed:
             phases += _shifted(schedule.phases(), begin, steps)
@@ -564,17 +613,12 @@ class Sequence(Schedule):
 
 
 def warmup_stable_decay(
-    peak: float,
-    warmup: int,
-    stable: int,
-    cooldown: int,
-    end: float = 0.0,
-    shape: str = "linear",
+    peak: float, warmup: int, stable: int, cooldown: int, end: float = 0.0, shape: str = "linear"
 ) -> CoolDown:
-    """Warm up from 0 to `peak`, hold it, cool down to `end`: each phase given by its steps.
+    """Warm up from 0 to `peak`, stay there, cool down to `end`; each phase is given in steps.
 
-    The same as CoolDown(WarmUp(peak, warmup), warmup + stable, cooldown, end, shape); the shape is
-    the cool-down's, the warm-up is linear.
+    The same as CoolDown(WarmUp(peak, warmup), warmup + stable, cooldown, end, shape): the warm-up
+    is linear, and `shape` is that of the cool-down.
 
     >>> dl.schedulers.warmup_stable_decay(0.4, warmup=2, stable=2, cooldown=2)(np.arange(7))
     array([0. , 0.2, 0.4, 0.4, 0.4, 0.2, 0. ])
@@ -589,25 +633,40 @@ def warmup_stable_decay(
     return CoolDown(WarmUp(peak, warmup), warmup + stable, cooldown, end, shape)
 
 
+@dataclass
+class PlateauMemory:
+    """What a ReduceOnPlateau remembers.
+
+    rate           the present rate
+    best           the best metric so far
+    bad_count      how many metrics in a row were no better than the best
+    cooldown_left  how many of the next metrics don't count as bad
+    """
+
+    rate: float
+    best: float
+    bad_count: int = 0
+    cooldown_left: int = 0
+
+
 @dataclass(frozen=True)
 class ReduceOnPlateau(Schedule):
-    """Lower the rate when a metric no longer gets better; counts as PyTorch's does.
+    """Lower the rate when a metric stops improving; counts as PyTorch's ReduceLROnPlateau.
 
-    At each `observe(metric)`: a metric below best · (1 − threshold) is the new best; with "max"
-    one above best · (1 + threshold). Any other, NaN too, counts as bad, but for the first
-    `cooldown` ones after a reduction. When more than `patience` bad ones have come in a row,
+    At each `observe(metric)`: a metric below best · (1 − threshold) is the new best; in mode "max"
+    one above best · (1 + threshold). Any other metric, NaN too, is bad, except for the first
+    `cooldown` ones after a reduction. After more than `patience` bad ones in a row,
 
         rate ← max(rate · factor, min_lr)
 
-    unless that changes it by no more than 1e-8.
+    unless that lowers the rate by 1e-8 or less.
 
-    factor     in [0, 1)            min_lr  in [0, lr]
-    patience   a whole number ≥ 0   mode    "min" or "max"
-    cooldown   a whole number ≥ 0   memory  the rate now, the best metric, the bad ones in a row,
-    threshold  a number ≥ 0                 and those still to be forgiven
+    factor     in [0, 1)              threshold  a number ≥ 0
+    patience   a whole number ≥ 0     min_lr     in [0, lr]
+    cooldown   a whole number ≥ 0     mode       "min" or "max"
 
-    The one schedule with a memory, which an optimizer's state_dict holds, and load_state_dict
-    gives back to it. At every t it is the present rate.
+    The only schedule with a state, its `memory`: state_dict() of an optimizer contains it, and
+    load_state_dict() restores it. The rate is the present one at every t.
 
     >>> plateau = dl.schedulers.ReduceOnPlateau(0.8, factor=0.5, patience=1)
     >>> for loss in [3.0, 2.0, 2.0, 2.0]:
@@ -623,66 +682,78 @@ class ReduceOnPlateau(Schedule):
     threshold: float = 1e-4
     min_lr: float = 0.0
     mode: str = "min"
-    memory: dict[str, Any] = field(init=False, repr=False, hash=False)
+    memory: PlateauMemory = field(init=False, repr=False, hash=False)
+
+    checks = {"lr": NUMBER, "factor": BELOW_ONE, "patience": FROM_ZERO, "cooldown": FROM_ZERO}
+    checks |= {"threshold": NUMBER, "min_lr": NUMBER, "mode": MODE}
 
     def __post_init__(self) -> None:
-        self._check(lr=NUMBER, factor=BELOW_ONE, patience=FROM_ZERO, cooldown=FROM_ZERO)
-        self._check(threshold=NUMBER, min_lr=NUMBER, mode=(_checks.choice, ("min", "max")))
+        super().__post_init__()
         if self.min_lr > self.lr:
             raise ValueError(f"ReduceOnPlateau: min_lr={self.min_lr} must be ≤ lr={self.lr}")
-        best = math.inf if self.mode == "min" else -math.inf
-        memory = {"rate": self.lr, "best": best, "bad": 0, "forgiven": 0}
-        object.__setattr__(self, "memory", memory)
+        self.reset()
 
-    def observe(self, metric: Any) -> None:
-        """Take in the next value of the metric; TypeError for what is no number."""
+    def reset(self) -> None:
+        """Forget every metric and go back to the first rate."""
+        best = math.inf if self.mode == "min" else -math.inf
+        self._remember(PlateauMemory(self.lr, best))
+
+    def _remember(self, memory: PlateauMemory) -> None:
+        object.__setattr__(self, "memory", replace(memory))
+
+    def observe(self, metric: SupportsFloat) -> None:
+        """Take the next value of the metric into account; TypeError for what is not a number."""
         if isinstance(metric, bool) or not isinstance(metric, numbers.Real):
             raise TypeError(
                 f"ReduceOnPlateau: observe needs a number, such as loss.item(), got {metric!r}"
             )
         try:
-            metric, m = float(metric), self.memory
+            value = float(metric)
         except OverflowError:
-            raise ValueError("ReduceOnPlateau: the metric is beyond the floats") from None
+            raise ValueError("ReduceOnPlateau: the metric is too large for a float") from None
+        m = self.memory
         if self.mode == "min":
-            better = metric < m["best"] * (1 - self.threshold)
+            better = value < m.best * (1 - self.threshold)
         else:
-            better = metric > m["best"] * (1 + self.threshold)
-        m["best"] = metric if better else m["best"]
-        m["bad"] = 0 if better or m["forgiven"] else m["bad"] + 1
-        m["forgiven"] = max(m["forgiven"] - 1, 0)
-        if m["bad"] > self.patience:
-            lower = max(m["rate"] * self.factor, self.min_lr)
-            m["rate"] = lower if m["rate"] - lower > 1e-8 else m["rate"]
-            m["bad"], m["forgiven"] = 0, self.cooldown
+            better = value > m.best * (1 + self.threshold)
+        m.best = value if better else m.best
+        m.bad_count = 0 if better or m.cooldown_left else m.bad_count + 1
+        m.cooldown_left = max(m.cooldown_left - 1, 0)
+        if m.bad_count > self.patience:
+            lower = max(m.rate * self.factor, self.min_lr)
+            m.rate = lower if m.rate - lower > 1e-8 else m.rate
+            m.bad_count, m.cooldown_left = 0, self.cooldown
 
     def formula(self, t: int) -> float:
-        return self.memory["rate"]
+        return self.memory.rate
 
 
-def plateaus(part: Any) -> Iterator[ReduceOnPlateau]:
-    """The schedules with a memory in a schedule, or in a part of one."""
-    if isinstance(part, ReduceOnPlateau):
-        yield part
-    elif isinstance(part, Schedule | tuple):
-        inner = part if isinstance(part, tuple) else vars(part).values()
-        yield from itertools.chain.from_iterable(map(plateaus, inner))
+def plateaus(rate: Any) -> list[ReduceOnPlateau]:
+    """Every ReduceOnPlateau in a rate: the schedule itself, or the ones inside it."""
+    if isinstance(rate, ReduceOnPlateau):
+        return [rate]
+    if isinstance(rate, Schedule):
+        rate = tuple(vars(rate).values())
+    return [p for part in rate for p in plateaus(part)] if isinstance(rate, tuple) else []
 
 
-def check_resumable(owner: str, own: Any, saved: Any) -> None:
-    """ValueError if a saved rate would take the place of a schedule that observes a metric."""
-    if any(plateaus(own)) and repr(own) != repr(saved):
+def check_resumable(owner: str, own: Rate, saved: Rate) -> None:
+    """ValueError if `saved` would replace a rate that observes a metric and isn't the same."""
+    if plateaus(own) and repr(own) != repr(saved):
         raise ValueError(
             f"{owner}: lr is {own!r}, which observes a metric, but {saved!r} was saved; make the "
             "optimizer with the schedule that was saved"
         )
 
 
-def resumed(own: Any, saved: Any) -> Any:
-    """The saved rate; or `own`, if it is the same but for its memory, with the saved memory, so
-    that whoever observes metrics with it goes on doing so."""
-    if repr(own) != repr(saved):
+def resumed(own: Rate, saved: Rate) -> Rate:
+    """The rate of an optimizer that loads `saved`; check_resumable comes first.
+
+    A rate that observes a metric stays, so that existing references to it keep working, and takes
+    over the saved memory. Any other rate is replaced by the saved one.
+    """
+    if not (observing := plateaus(own)):
         return saved
-    for mine, theirs in zip(plateaus(own), plateaus(saved), strict=True):
-        mine.memory.update(theirs.memory)
+    for mine, theirs in zip(observing, plateaus(saved), strict=True):
+        mine._remember(theirs.memory)
     return own

@@ -1,9 +1,8 @@
-"""Check a gradient against central differences."""
+"""gradcheck, for those who write an op or a loss: gradients against central differences."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -13,20 +12,22 @@ from minidl.tensor import Tensor, no_grad
 
 
 class GradientError(AssertionError, ValueError):
-    """backward and central differences disagree."""
+    """Gradients from backward and from central differences disagree."""
 
 
 def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) -> bool:
-    """Whether backward through f agrees with central differences; True, or GradientError.
+    """Compare backward through f with central differences; True, or GradientError.
 
         ∂L/∂xᵢ ≈ (L(xᵢ + h) − L(xᵢ − h)) / 2h,  L = Σ r f(x)
 
-    f        a function of the tensors, the same at each call, smooth around them
-    tensors  float64, at least one with requires_grad
-    rtol     what may differ, relative to the larger of the two values and of all entries' mean
+    f        a deterministic function of the tensors, smooth around them
+    tensors  float64 tensors, at least one with requires_grad
+    rtol     the tolerance, relative to the larger gradient of an entry or the mean over the entries
 
-    r is a fixed random array, so an output of any shape is checked at once. The error names the
-    worst entry. TypeError for what is no float64 tensor; the tensors come back unchanged.
+    r is a fixed random array with the shape of f(x), so that one L checks every output entry. The
+    tensors are unchanged afterwards. Raises GradientError, which names the worst entry, TypeError
+    for an argument that isn't a float64 tensor, and ValueError if no tensor requires a gradient or
+    if f isn't deterministic.
 
     >>> with dl.default_dtype("float64"):
     ...     dl.gradcheck(dl.tanh, dl.Tensor([0.1, 2.0], requires_grad=True))
@@ -37,7 +38,7 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
         if not isinstance(x, Tensor) or x.dtype != np.float64:
             raise TypeError(
                 f"gradcheck: argument {i} must be a float64 Tensor, since differences of float32 "
-                f"values are too coarse; got {x.dtype if isinstance(x, Tensor) else type(x)}"
+                f"values are too inexact; got {x.dtype if isinstance(x, Tensor) else type(x)}"
             )
     if not any(x.requires_grad for x in tensors):
         raise ValueError("gradcheck: no tensor requires a gradient, so there is nothing to check")
@@ -48,7 +49,7 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
         y = f(*tensors)
         weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
         y.backward(weights)
-        found = [x.grad for x in tensors]
+        grads = [x.grad for x in tensors]
     finally:
         for x, grad in zip(tensors, saved, strict=True):
             x.grad = grad
@@ -58,9 +59,12 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
         return float(np.sum(weights * f(*tensors).data))
 
     if scalar() != float(np.sum(weights * y.data)):
-        raise ValueError("gradcheck: f gave two values for the same tensors; it must be fixed")
+        raise ValueError(
+            "gradcheck: f returned two different values for the same tensors; it must be "
+            "deterministic, so fix its seed or put it in evaluation mode"
+        )
     worst = (0.0, "")
-    for i, (x, grad) in enumerate(zip(tensors, found, strict=True)):
+    for i, (x, grad) in enumerate(zip(tensors, grads, strict=True)):
         if x.requires_grad:
             grad = np.zeros(x.shape) if grad is None else grad
             worst = max(worst, _compare(scalar, i, x, grad, rtol))
@@ -69,12 +73,14 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     return True
 
 
-def _compare(scalar: Any, i: int, x: Tensor, grad: np.ndarray, rtol: float) -> tuple[float, str]:
-    """The worst entry of one tensor: its difference as a multiple of what is allowed, in words."""
+def _compare(
+    scalar: Callable[[], float], i: int, x: Tensor, grad: np.ndarray, rtol: float
+) -> tuple[float, str]:
+    """The worst entry of one tensor: its difference relative to the tolerance, and a message."""
     numeric, noise = np.empty(x.shape), np.empty(x.shape)
     for at in np.ndindex(x.shape):
         middle = float(x.data[at])
-        h = 6e-6 * max(1.0, abs(middle))  # about the cube root of float64's precision
+        h = 6e-6 * max(1.0, abs(middle))  # about the cube root of float64's epsilon
         try:
             x.data[at] = middle + h
             above = scalar()
@@ -83,7 +89,7 @@ def _compare(scalar: Any, i: int, x: Tensor, grad: np.ndarray, rtol: float) -> t
         finally:
             x.data[at] = middle
         numeric[at] = (above - below) / (2 * h)
-        noise[at] = 1e-15 * max(abs(above), abs(below)) / h  # the rounding of the two values
+        noise[at] = 1e-15 * max(abs(above), abs(below)) / h  # rounding errors of the two values
     if not x.size:
         return 0.0, ""
     scale = np.maximum(np.abs(grad), np.abs(numeric))

@@ -1,4 +1,4 @@
-"""The checks of arguments: what they accept, as what, and the words in which they refuse."""
+"""The checks of arguments: what they accept, in which type, and their error messages."""
 
 import math
 import re
@@ -29,7 +29,7 @@ def test_number_turns_minus_zero_into_zero(zero):
 
 
 @pytest.mark.parametrize("value", NOT_NUMBERS, ids=lambda value: repr(value)[:20])
-def test_number_refuses_what_is_no_real_number(value):
+def test_number_refuses_anything_but_a_real_number(value):
     message = f"Rule: lr must be a finite number ≥ 0, got {value!r} ({type(value).__name__})"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         _checks.number("Rule", "lr", value)
@@ -78,7 +78,7 @@ def test_count_accepts_any_whole_number_and_returns_an_int(value):
 
 
 @pytest.mark.parametrize("value", [1.0, 2.5, np.float64(3), math.nan, Fraction(3), *NOT_NUMBERS])
-def test_count_refuses_what_is_no_whole_number(value):
+def test_count_refuses_anything_but_a_whole_number(value):
     message = f"Rule: steps must be a whole number ≥ 1, got {value!r} ({type(value).__name__})"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         _checks.count("Rule", "steps", value)
@@ -103,7 +103,7 @@ def test_flag_returns_true_and_false(value):
 
 
 @pytest.mark.parametrize("value", [0, 1, 0.0, None, "True", "", [], np.int64(1), np.ones(1)])
-def test_flag_refuses_what_merely_counts_as_true_or_false(value):
+def test_flag_refuses_other_truthy_and_falsy_values(value):
     message = f"Rule: nesterov must be True or False, got {value!r}"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         _checks.flag("Rule", "nesterov", value)
@@ -116,7 +116,7 @@ def test_choice_returns_an_allowed_word(word, allowed):
 
 
 @pytest.mark.parametrize("value", ["Linear", "", "lin", None, 1, True, ["linear"], b"linear"])
-def test_choice_refuses_anything_else_and_says_what_there_is(value):
+def test_choice_refuses_anything_else_and_lists_the_allowed_words(value):
     message = f"Rule: shape must be one of 'linear', 'cosine', got {value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         _checks.choice("Rule", "shape", value, ("linear", "cosine"))

@@ -38,9 +38,9 @@ def test_an_epoch_covers_every_sample_exactly_once(n, batch_size, shuffle, seed)
 
 
 @given(n=sizes, batch_size=sizes, shuffle=st.booleans())
-def test_drop_last_leaves_out_what_fills_no_batch(n, batch_size, shuffle):
+def test_drop_last_omits_a_last_batch_that_is_smaller(n, batch_size, shuffle):
     if batch_size > n:
-        with pytest.raises(ValueError, match=f"drop_last leaves no batch, for {n} samples"):
+        with pytest.raises(ValueError, match=f"drop_last leaves no batch, since {n} samples"):
             DataLoader(range(n), range(n), batch_size, drop_last=True)
         return
     loader = DataLoader(range(n), range(n), batch_size, shuffle=shuffle, drop_last=True, rng=0)
@@ -209,10 +209,10 @@ def test_a_bad_batch_size_is_named(batch_size, error):
         ([1, 2], None, TypeError, "y must hold numbers"),
         ([1, 2], [None, 1], TypeError, "y must hold numbers"),
         ([1, 2], [1j, 1], TypeError, "y must hold numbers"),
-        ([[1], [2, 3]], [1, 2], ValueError, "x can't be made an array"),
+        ([[1], [2, 3]], [1, 2], ValueError, "x can't be converted to an array"),
     ],
 )
-def test_data_that_is_none_is_named(x, y, error, message):
+def test_bad_data_is_named(x, y, error, message):
     with pytest.raises(error, match=f"DataLoader: .*{message}"):
         DataLoader(x, y)
 
@@ -232,5 +232,5 @@ def test_options_are_keyword_only():
 def test_repr_shows_shapes_and_options():
     loader = DataLoader(np.ones((5, 2)), np.ones(5), 2, shuffle=False)
     assert repr(loader) == (
-        "DataLoader(x (5, 2), y (5,), batch_size=2, shuffle=False)  # 3 batches an epoch"
+        "DataLoader(x (5, 2), y (5,), batch_size=2, shuffle=False)  # 3 batches per epoch"
     )

@@ -1,4 +1,4 @@
-"""Schedules written as text: what is read back, and what is refused without being run."""
+"""Schedules written as text: which texts are parsed, and which are refused without being run."""
 
 import pytest
 from cases import SCHEDULES as CLASSES
@@ -68,7 +68,7 @@ def wrapped(parts):
 
 
 @given(st.recursive(LEAVES, wrapped, max_leaves=4))
-def test_what_the_repr_of_a_schedule_shows_is_read_back(given):
+def test_the_repr_of_a_schedule_is_parsed_to_an_equal_schedule(given):
     read = schedule(repr(given))
     assert type(read) is type(given)
     assert read == given
@@ -98,11 +98,11 @@ EACH = [
 
 
 @pytest.mark.parametrize("given", EACH, ids=lambda s: type(s).__name__)
-def test_each_kind_of_schedule_is_read_back(given):
+def test_each_kind_of_schedule_is_parsed_from_its_repr(given):
     assert schedule(repr(given)) == given
 
 
-def test_no_schedule_is_forgotten():
+def test_every_schedule_is_here():
     assert {type(given) for given in EACH} == set(CLASSES)
     assert set(NAMES.values()) == {*CLASSES, warmup_stable_decay}
     assert all(getattr(schedulers, name) is made for name, made in NAMES.items())
@@ -126,16 +126,16 @@ def test_no_schedule_is_forgotten():
         ("warmup_stable_decay(0.4, 2, stable=2, cooldown=2)", warmup_stable_decay(0.4, 2, 2, 2)),
     ],
 )
-def test_numbers_words_lists_and_calls_are_read(text, meant):
+def test_numbers_strings_lists_and_calls_are_parsed(text, meant):
     assert schedule(text) == meant
 
 
-NO_PART = "is no part of a schedule"
+NO_PART = "can't be part of a schedule"
 UNREAD = "can't be read as a schedule"
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         *(
             (text, NO_PART)
@@ -215,16 +215,16 @@ UNREAD = "can't be read as a schedule"
         ("Constant(0.1, 2)", "Constant(0.1, 2): takes 2 positional arguments"),
         ("Constant(0.1, lr=0.2)", "multiple values for argument 'lr'"),
         ("Constant(lr=0.1, lr=0.2)", "lr"),
-        ("CoolDown(WarmUp(0.1, 9), 3, 4)", "at=3 lies before the end of the warm-up"),
+        ("CoolDown(WarmUp(0.1, 9), 3, 4)", "at=3 is before the end of the warm-up"),
         ("Hold(ReduceOnPlateau(0.1), 3)", "follows a metric"),
     ],
     ids=lambda text: text if len(text) < 60 else f"{text[:9]}-{len(text)}",
 )
-def test_all_else_is_refused_and_nothing_is_run(text, words, tmp_path, monkeypatch, capsys):
+def test_all_else_is_refused_and_nothing_is_run(text, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError) as error:  # noqa: PT011
         schedule(text)
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert "__init__" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""Files: endings, folders, and errors that say what to mend."""
+"""Files: suffixes, folders, and errors that say how to fix them."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ from minidl import _files
 
 
 @pytest.mark.parametrize("name", ["race.png", "RACE.PNG", "a.b/race.Svg", Path("x/race.svg")])
-def test_a_name_with_one_of_the_endings_is_a_path(name):
+def test_a_name_with_one_of_the_suffixes_is_a_path(name):
     assert _files.ending("plot", name, (".png", ".svg")) == Path(name)
 
 
 @pytest.mark.parametrize("name", ["race", "race.gif", "race.png.zip", "png", ".png", ""])
-def test_another_ending_is_refused_with_those_that_there_are(name):
+def test_another_suffix_is_refused_and_the_right_ones_are_listed(name):
     with pytest.raises(ValueError, match=r"^plot: .* must end in \.png, \.svg, .*; got ") as error:
         _files.ending("plot", name, (".png", ".svg"))
     assert str(error.value).endswith(repr(str(Path(name))))
 
 
-def test_a_folder_is_made_with_those_above_it_and_kept_if_it_is_there(tmp_path):
+def test_a_folder_is_created_with_its_parents_and_may_exist_already(tmp_path):
     below = tmp_path / "a" / "b"
     assert _files.folder("figures", str(below)) == below
     (below / "kept").write_text("here")
@@ -34,8 +34,10 @@ def test_a_folder_in_the_place_of_a_file_is_refused(place, tmp_path):
     with pytest.raises((FileExistsError, NotADirectoryError)) as error:
         _files.folder("figures", path)
     message = str(error.value)
-    assert message.startswith(f"figures: {str(path)!r} can't be made (")
-    assert message.endswith("give the name of a folder in a folder that exists and is yours")
+    assert message.startswith(f"figures: {str(path)!r} can't be created (")
+    assert message.endswith(
+        "give the name of a folder in a folder that exists and that you may write to"
+    )
     assert (tmp_path / "file").read_text() == "here"
 
 
@@ -47,7 +49,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused(place, tmp_path):
         ("file/race.png", FileNotFoundError, "there is no folder '"),
     ],
 )
-def test_a_place_that_can_not_hold_a_file_is_told_before_the_work(place, error, reason, tmp_path):
+def test_a_path_that_cannot_be_written_raises_before_the_work(place, error, reason, tmp_path):
     (tmp_path / "file").write_text("here")
     path, begun = tmp_path / place, []
     with pytest.raises(error) as caught, _files.writing("plot", path):
@@ -64,20 +66,20 @@ def test_a_place_that_can_not_hold_a_file_is_told_before_the_work(place, error, 
         (BlockingIOError("busy"), "busy"),
     ],
 )
-def test_an_error_of_the_system_keeps_its_class_and_comes_with_advice(raised, reason, tmp_path):
+def test_an_error_of_the_system_keeps_its_class_and_gets_advice(raised, reason, tmp_path):
     path = tmp_path / "race.png"
     with pytest.raises(OSError) as caught, _files.writing("plot", path):  # noqa: PT011
         raise raised
     assert type(caught.value) is type(raised)
     assert str(caught.value) == (
         f"plot: {str(path)!r} can't be written ({reason}); give the name of a file in a folder "
-        "that exists and is yours"
+        "that exists and that you may write to"
     )
     assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("raised", [ValueError("mine"), KeyError("mine"), KeyboardInterrupt()])
-def test_any_other_error_passes_as_it_is(raised, tmp_path):
+def test_any_other_error_is_not_changed(raised, tmp_path):
     with pytest.raises(type(raised)) as caught, _files.writing("plot", tmp_path / "race.png"):
         raise raised
     assert caught.value is raised

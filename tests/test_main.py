@@ -1,4 +1,4 @@
-"""The command line: what it prints and writes, the same as ever, and how it refuses."""
+"""The command line: what it prints and writes, and how it refuses wrong arguments."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from minidl.viz import figures, plots
 from minidl.viz._race import racing
 
 GOLDEN = Path(__file__).parent / "golden"
-KEPT = {  # python tests/test_main.py writes them anew
+WALKTHROUGHS = {  # python tests/test_main.py rewrites them
     "walkthrough.txt": [],
     "walkthrough_classes.txt": [
         *("--layers", "2", "3", "2", "--activation", "relu", "--loss", "cross_entropy"),
@@ -45,9 +45,11 @@ def written(name, options, folder):
     return (folder / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", KEPT)
-def test_the_walkthrough_is_told_in_the_same_words_and_numbers_as_ever(name, tmp_path):
-    assert written(name, KEPT[name], tmp_path) == (GOLDEN / name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", WALKTHROUGHS)
+def test_the_walkthrough_is_the_same_as_in_the_golden_files(name, tmp_path):
+    assert written(name, WALKTHROUGHS[name], tmp_path) == (GOLDEN / name).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_without_a_file_the_text_is_printed(capsys):
@@ -85,7 +87,7 @@ def run_anywhere(command, folder, **environment):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_it_prints_formulas_whatever_the_terminal_can(encoding, tmp_path):
+def test_it_prints_formulas_whatever_the_encoding_of_the_terminal(encoding, tmp_path):
     command = f'"{sys.executable}" -m minidl walkthrough'
     run = run_anywhere(command, tmp_path, PYTHONIOENCODING=encoding)
     assert (run.returncode, run.stderr) == (0, "")
@@ -99,7 +101,7 @@ def test_it_works_without_docstrings(tmp_path):
     assert "m̂ = m / (1 − β₁ᵗ)" in run.stdout
 
 
-def test_who_reads_but_the_beginning_sees_no_error(tmp_path):
+def test_a_reader_that_closes_the_pipe_early_sees_no_error(tmp_path):
     command = f'"{sys.executable}" -m minidl walkthrough --layers 9 9 9 9 | head -1'
     run = run_anywhere(command, tmp_path)
     assert run.stderr == ""
@@ -131,7 +133,7 @@ def test_seeds_give_other_numbers_and_the_same_seed_the_same():
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (["--layers", "2"], "sizes must be a list"),
         (["--layers", "2", "0"], "out_features must be a whole number ≥ 1"),
@@ -146,12 +148,12 @@ def test_seeds_give_other_numbers_and_the_same_seed_the_same():
         (["--colour", "red"], "unrecognized arguments: --colour"),
     ],
 )
-def test_what_can_not_be_is_refused_in_a_line(options, words, capsys, tmp_path, monkeypatch):
+def test_wrong_options_are_refused_in_one_line(options, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main(["walkthrough", *options])
     assert stop.value.code == 2
-    assert words in capsys.readouterr().err.splitlines()[-1]
+    assert message in capsys.readouterr().err.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -183,7 +185,7 @@ def refused(command, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "surface", "optimizers", "options"),
+    ("arguments", "surface", "optimizers", "options"),
     [
         ([], "beale", ARTICLE, {}),
         (["--steps", "30"], "beale", ARTICLE, {"steps": 30}),
@@ -203,10 +205,10 @@ def refused(command, capsys):
     ids=lambda given: " ".join(given) if isinstance(given, list) and given != ARTICLE else None,
 )
 def test_a_race_prints_the_table_of_the_same_race_in_python(
-    words, surface, optimizers, options, capsys
+    arguments, surface, optimizers, options, capsys
 ):
     raced = viz.race(surface, optimizers, **options)
-    assert printed(["race", *words], capsys) == f"{raced.table()}\n"
+    assert printed(["race", *arguments], capsys) == f"{raced.table()}\n"
 
 
 def test_the_same_race_is_printed_the_same_and_another_seed_gives_another(capsys):
@@ -227,7 +229,9 @@ def test_the_same_race_is_printed_the_same_and_another_seed_gives_another(capsys
         ("--gif", "race.gif", b"GIF89a"),
     ],
 )
-def test_a_race_writes_what_it_is_asked_to_and_says_so(option, name, begin, tmp_path, capsys):
+def test_a_race_writes_the_files_of_its_options_and_names_them(
+    option, name, begin, tmp_path, capsys
+):
     path = tmp_path / name
     command = ["race", "--surface", "bowl", "--optimizers", "SGD", "--steps", "2"]
     out = printed([*command, option, str(path)], capsys)
@@ -245,7 +249,7 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (["--surface", "beal"], "there is no surface 'beal'. Did you mean 'beale'?"),
         (["--optimizers", "Adam", "Adamw2"], "no optimizer 'Adamw2'. Did you mean 'AdamW'?"),
@@ -259,10 +263,10 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
         (["--starts", "0"], "start must be a whole number ≥ 1, got 0"),
         (["--start", "1", "1", "--starts", "3"], "not allowed with argument"),
         (["--lr", "0.1", "--tune"], "not allowed with argument"),
-        (["--lr", "much"], "'much' is no part of a schedule"),
+        (["--lr", "much"], "'much' can't be part of a schedule"),
         (["--lr", "Cosine(0.1, 9)"], "there is no schedule 'Cosine'. Did you mean"),
-        (["--lr", "__import__('os').mkdir('made')"], "is no part of a schedule"),
-        (["--lr", "ReduceOnPlateau(0.1)"], "answers to a metric"),
+        (["--lr", "__import__('os').mkdir('made')"], "can't be part of a schedule"),
+        (["--lr", "ReduceOnPlateau(0.1)"], "ReduceOnPlateau, which needs a metric"),
         (["--lr", "True"], "must be a schedule or a number"),
         (["--tune", "--budget", "0"], "budget must be a whole number ≥ "),
         (["--noise", "-1"], "noise must be a finite number ≥ 0, got -1"),
@@ -279,10 +283,12 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else None,
 )
-def test_a_race_that_can_not_be_is_refused_in_a_line(options, words, capsys, tmp_path, monkeypatch):
+def test_wrong_options_of_a_race_are_refused_in_one_line(
+    options, message, capsys, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     line = refused(["race", *options], capsys)
-    assert words in line
+    assert message in line
     assert line.startswith("python -m minidl")
     assert list(tmp_path.iterdir()) == []
 
@@ -301,7 +307,7 @@ def test_a_schedule_is_printed_at_even_steps_and_where_its_phases_begin(capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "steps"),
+    ("arguments", "steps"),
     [
         (["0.1"], [*range(0, 1000, 100), 999]),
         (["Constant(0.1)", "--steps", "1"], [0]),
@@ -312,8 +318,10 @@ def test_a_schedule_is_printed_at_even_steps_and_where_its_phases_begin(capsys):
     ],
     ids=lambda given: " ".join(given) if isinstance(given[0], str) else None,
 )
-def test_a_schedule_is_printed_for_as_many_steps_as_asked_for_or_all_phases(words, steps, capsys):
-    _, _, _, *lines = printed(["schedule", *words], capsys).splitlines()
+def test_a_schedule_is_printed_for_the_given_number_of_steps_or_all_phases(
+    arguments, steps, capsys
+):
+    _, _, _, *lines = printed(["schedule", *arguments], capsys).splitlines()
     assert [int(line.split()[0]) for line in lines] == sorted(steps)
 
 
@@ -326,13 +334,15 @@ def test_a_schedule_is_drawn(suffix, tmp_path, capsys):
     assert path.read_bytes().startswith(begin)
 
 
-@pytest.mark.parametrize(("words", "steps"), [([], 1100), (["--steps", "30"], 30)])
+@pytest.mark.parametrize(("arguments", "steps"), [([], 1100), (["--steps", "30"], 30)])
 def test_a_schedule_is_drawn_over_the_steps_that_would_be_printed(
-    words, steps, tmp_path, monkeypatch, capsys
+    arguments, steps, tmp_path, monkeypatch, capsys
 ):
     drawn = []
     monkeypatch.setattr(plots, "save", lambda figure, path: drawn.append(figure))
-    printed(["schedule", "WarmUp(CosineDecay(0.1, 900), 100)", *words, "--png", "lr.png"], capsys)
+    printed(
+        ["schedule", "WarmUp(CosineDecay(0.1, 900), 100)", *arguments, "--png", "lr.png"], capsys
+    )
     (figure,) = drawn
     (line,) = figure.axes[0].get_lines()
     schedule = WarmUp(CosineDecay(0.1, 900), 100)
@@ -341,13 +351,13 @@ def test_a_schedule_is_drawn_over_the_steps_that_would_be_printed(
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("arguments", "error"),
     [
         ([], "the following arguments are required: expression"),
         (["Cosine(0.1, 9)"], "there is no schedule 'Cosine'. Did you mean 'CosineDecay'?"),
         (["CosineDecay(0.1)"], "missing 1 required positional argument: 'steps'"),
         (["CosineDecay(0.1, 0)"], "steps must be a whole number ≥ 1, got 0"),
-        (["__import__('os').mkdir('made')"], "is no part of a schedule"),
+        (["__import__('os').mkdir('made')"], "can't be part of a schedule"),
         (["CosineDecay(0.1, 9"], "can't be read as a schedule"),
         ([""], "can't be read as a schedule"),
         (["True"], "must be a schedule or a number"),
@@ -361,11 +371,9 @@ def test_a_schedule_is_drawn_over_the_steps_that_would_be_printed(
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else None,
 )
-def test_a_schedule_that_can_not_be_is_refused_in_a_line(
-    words, error, capsys, tmp_path, monkeypatch
-):
+def test_a_wrong_schedule_is_refused_in_one_line(arguments, error, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert error in refused(["schedule", *words], capsys)
+    assert error in refused(["schedule", *arguments], capsys)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -391,20 +399,20 @@ def test_figures_are_written_and_named_with_their_sizes(names, files, quick, tmp
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("arguments", "error"),
     [
         ([], "the following arguments are required: --out"),
         (["--out", "new", "ones"], "there is no figure 'ones'. Did you mean 'one'?"),
         (["--out", "new", "one", "three"], "there is no figure 'three'. There are one, two"),
-        (["--out", "file"], "figures: 'file' can't be made (File exists)"),
+        (["--out", "file"], "figures: 'file' can't be created (File exists)"),
     ],
 )
-def test_figures_that_can_not_be_are_refused_in_a_line(
-    words, error, quick, capsys, tmp_path, monkeypatch
+def test_wrong_figures_are_refused_in_one_line(
+    arguments, error, quick, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("kept")
-    assert error in refused(["figures", *words], capsys)
+    assert error in refused(["figures", *arguments], capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -428,11 +436,11 @@ def test_each_example_of_the_help_works(example, quick, tmp_path, monkeypatch, c
     monkeypatch.setattr(racing.Race, "animate", lambda race, path: Path(path).write_text("film"))
     monkeypatch.setitem(figures.FIGURES, "family_tree.png", figures.FIGURES["one.png"])
     monkeypatch.setitem(figures.FIGURES, "race.png", figures.FIGURES["one.png"])
-    python, *words = shlex.split(example)
-    assert (python, words[:2]) == ("python", ["-m", "minidl"])
-    assert printed(words[2:], capsys)
-    asked = {word for word in words if re.fullmatch(r"\w+\.\w+", word) and word[0].isalpha()}
-    assert asked <= {path.name for path in tmp_path.iterdir()}
+    python, *arguments = shlex.split(example)
+    assert (python, arguments[:2]) == ("python", ["-m", "minidl"])
+    assert printed(arguments[2:], capsys)
+    named = {word for word in arguments if re.fullmatch(r"\w+\.\w+", word) and word[0].isalpha()}
+    assert named <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_help_names_the_commands_and_none_is_refused(capsys):
@@ -461,7 +469,9 @@ def test_a_race_runs_as_a_module_without_warnings(tmp_path):
     "command",
     ["schedule 0.1 --png lr.png", "race --steps 1 --png race.png", "figures --out figures"],
 )
-def test_without_matplotlib_pictures_are_refused_in_a_line_and_tables_are_not(command, tmp_path):
+def test_without_matplotlib_pictures_are_refused_in_one_line_and_tables_are_printed(
+    command, tmp_path
+):
     (tmp_path / "matplotlib.py").write_text("raise ModuleNotFoundError('matplotlib')")
     python = f'"{sys.executable}" -m minidl'
     run = run_anywhere(f"{python} {command}", tmp_path, PYTHONPATH=str(tmp_path))
@@ -476,5 +486,5 @@ def test_without_matplotlib_pictures_are_refused_in_a_line_and_tables_are_not(co
 
 
 if __name__ == "__main__":
-    for kept, chosen in KEPT.items():
-        written(kept, chosen, GOLDEN)
+    for name, options in WALKTHROUGHS.items():
+        written(name, options, GOLDEN)

@@ -31,6 +31,7 @@ from minidl.schedulers import (
     LinearDecay,
     OneCycle,
     PiecewiseConstant,
+    PlateauMemory,
     PolynomialDecay,
     ReduceOnPlateau,
     Schedule,
@@ -354,10 +355,10 @@ def test_rates_are_those_of_other_libraries(run):
 @pytest.mark.parametrize("run", GOLDEN["plateaus"])
 def test_the_plateau_counts_as_pytorch_does_at_every_call(run):
     plateau = ReduceOnPlateau(**run["options"])
-    names = {"rate": "lr", "best": "best", "bad": "num_bad_epochs", "forgiven": "cooldown_counter"}
+    columns = ("lr", "best", "num_bad_epochs", "cooldown_counter")
     for i, metric in enumerate(run["metrics"]):
         plateau.observe(float(metric))
-        assert plateau.memory == {ours: float(run[theirs][i]) for ours, theirs in names.items()}
+        assert plateau.memory == PlateauMemory(*(float(run[column][i]) for column in columns))
         assert plateau(i) == run["lr"][i]
 
 
@@ -397,7 +398,7 @@ def test_a_schedule_takes_numpy_integers(schedule):
     + [(t, TypeError) for t in (1.5, 1.0, math.nan, math.inf, True, False, "3", None, [1, 2], {})],
     ids=repr,
 )
-def test_a_schedule_refuses_what_is_no_step(schedule, t, error):
+def test_a_schedule_refuses_anything_but_a_step(schedule, t, error):
     message = f"{type(schedule).__name__}: t must be a whole number ≥ 0, got {t!r}"
     with pytest.raises(error, match=f"^{re.escape(message)}"):
         schedule(t)
@@ -408,7 +409,7 @@ def test_a_schedule_refuses_what_is_no_step(schedule, t, error):
     ("steps", "error"),
     [([0, 3, -1], ValueError), ([0.0, 1.0], TypeError), ([True], TypeError), (["1"], TypeError)],
 )
-def test_a_schedule_refuses_arrays_that_hold_what_is_no_step(schedule, steps, error):
+def test_a_schedule_refuses_arrays_of_anything_but_steps(schedule, steps, error):
     with pytest.raises(error, match=f"{type(schedule).__name__}: t must be a whole number ≥ 0"):
         schedule(np.array(steps))
 
@@ -426,7 +427,7 @@ GROWING += [(Sequence([(0.1, 2), schedule]), t + 2) for schedule, t in GROWING]
 
 
 @pytest.mark.parametrize(("schedule", "t"), GROWING, ids=repr)
-def test_a_rate_that_grows_beyond_the_floats_names_schedule_and_step(schedule, t):
+def test_a_rate_that_overflows_is_an_error_with_schedule_and_step(schedule, t):
     message = rf"^{re.escape(repr(schedule))} is (inf|-inf|nan) at t = {t}; a rate must be finite$"
     with pytest.raises(ValueError, match=message):
         schedule(t)
@@ -443,7 +444,7 @@ class Bad(Schedule):
 
 @pytest.mark.parametrize("t", [1, 2, 3])
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: Sequence([s]), lambda s: Hold(s, 3)])
-def test_a_formula_of_ones_own_must_be_finite_too(wrap, t):
+def test_a_user_defined_formula_must_be_finite_too(wrap, t):
     assert wrap(Bad())(0) == 0.1
     with pytest.raises(ValueError, match=rf" at t = {t}; a rate must be finite$"):
         wrap(Bad())(t)
@@ -454,7 +455,7 @@ def test_a_schedule_without_a_formula_says_what_to_define():
         Schedule()(0)
 
 
-def test_plot_hands_schedule_and_steps_to_the_drawing(monkeypatch):
+def test_plot_passes_schedule_and_steps_to_plot_schedule(monkeypatch):
     monkeypatch.setattr("minidl.viz.plots.plot_schedule", lambda *arguments: arguments)
     assert Constant(0.1).plot(30) == (Constant(0.1), 30)
 
@@ -613,7 +614,7 @@ def test_cool_down_leaves_the_schedule_at_its_rate_and_ends_exactly(inner, at, s
 
 
 @given(st.sampled_from(INNER), st.integers(0, 50), st.integers(0, 100))
-def test_hold_is_the_schedule_until_it_stands_still(inner, at, t):
+def test_hold_is_the_schedule_and_then_constant(inner, at, t):
     assume(not holds_plateau(inner))
     assert Hold(inner, at)(t) == inner(t if t < at else at)
 
@@ -650,7 +651,7 @@ WITH_RAMPS = [
 def test_a_cool_down_that_begins_before_a_ramp_has_ended_is_refused(inner, ramp, ends):
     for at in range(ends):
         message = (
-            f"CoolDown: at={at} lies before the end of the {ramp} inside, at step {ends}; "
+            f"CoolDown: at={at} is before the end of the {ramp} inside, at step {ends}; "
             "begin there or later"
         )
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -685,7 +686,7 @@ PLATEAU = ReduceOnPlateau(0.1)
     ],
     ids=repr,
 )
-def test_what_follows_a_metric_cannot_be_held_at_a_step(inner):
+def test_a_schedule_that_follows_a_metric_cannot_be_held(inner):
     message = f"^{re.escape(f'Hold: the rate of {inner!r} follows a metric rather than the step')}"
     with pytest.raises(ValueError, match=message + r".* held at step 7; stop calling observe"):
         Hold(inner, 7)
@@ -909,7 +910,7 @@ def counted(
                 lr = reduced
             cooldown_counter = cooldown
             num_bad_epochs = 0
-        yield {"rate": lr, "best": best, "bad": num_bad_epochs, "forgiven": cooldown_counter}
+        yield PlateauMemory(lr, best, num_bad_epochs, cooldown_counter)
 
 
 METRICS = st.one_of(
@@ -930,14 +931,14 @@ PLATEAUS = st.fixed_dictionaries(
 
 @settings(max_examples=300)
 @given(PLATEAUS, st.sampled_from([0.0, 0.2, 1.0]), st.lists(METRICS, max_size=40))
-def test_the_plateau_counts_as_documented_at_every_call(options, share, metrics):
-    options["min_lr"] = share * options["lr"]
+def test_the_plateau_counts_as_documented_at_every_call(options, fraction, metrics):
+    options["min_lr"] = fraction * options["lr"]
     plateau = ReduceOnPlateau(**options)
     for metric, memory in zip(metrics, counted(metrics, **options), strict=True):
         assert plateau.observe(metric) is None
         assert plateau.memory == memory
-        assert plateau(0) == plateau(FAR) == memory["rate"]
-        assert plateau(np.arange(3)).tolist() == [memory["rate"]] * 3
+        assert plateau(0) == plateau(FAR) == memory.rate
+        assert plateau(np.arange(3)).tolist() == [memory.rate] * 3
 
 
 def observing(plateau, *metrics):
@@ -946,9 +947,17 @@ def observing(plateau, *metrics):
     return plateau
 
 
-def test_a_new_plateau_has_seen_nothing():
-    assert ReduceOnPlateau(0.5).memory == {"rate": 0.5, "best": math.inf, "bad": 0, "forgiven": 0}
-    assert ReduceOnPlateau(0.5, mode="max").memory["best"] == -math.inf
+def test_a_new_plateau_has_observed_nothing():
+    assert ReduceOnPlateau(0.5).memory == PlateauMemory(0.5, math.inf, 0, 0)
+    assert ReduceOnPlateau(0.5, mode="max").memory.best == -math.inf
+
+
+def test_a_plateau_that_is_reset_has_observed_nothing():
+    plateau = observing(ReduceOnPlateau(0.5, patience=0, cooldown=2, mode="max"), 1.0, 1.0, 1.0)
+    memory = plateau.memory
+    assert plateau.reset() is None
+    assert plateau == ReduceOnPlateau(0.5, patience=0, cooldown=2, mode="max")
+    assert memory == PlateauMemory(0.05, 1.0, 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -974,26 +983,26 @@ def test_the_rates_of_a_plateau_by_hand(options, metrics, rates):
 @pytest.mark.parametrize(
     ("lr", "after"), [(2e-8, 2e-8), (2.1e-8, 1.05e-8), (1.9e-8, 1.9e-8), (1e-7, 5e-8)]
 )
-def test_a_change_of_no_more_than_1e_8_is_left_out(lr, after):
+def test_a_reduction_by_1e_8_or_less_is_not_made(lr, after):
     plateau = ReduceOnPlateau(lr, factor=0.5, patience=0, cooldown=3)
     assert observing(plateau, 1.0, 1.0)(0) == after
-    assert plateau.memory["forgiven"] == 3
+    assert plateau.memory.cooldown_left == 3
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_metric_at_the_threshold_is_not_better(mode):
     better = 1.5 if mode == "max" else 0.5
     plateau = observing(ReduceOnPlateau(0.1, threshold=0.5, mode=mode), 1.0, better)
-    assert (plateau.memory["best"], plateau.memory["bad"]) == (1.0, 1)
+    assert (plateau.memory.best, plateau.memory.bad_count) == (1.0, 1)
     observing(plateau, math.nextafter(better, math.inf if mode == "max" else 0))
-    assert (plateau.memory["best"], plateau.memory["bad"]) == (pytest.approx(better), 0)
+    assert (plateau.memory.best, plateau.memory.bad_count) == (pytest.approx(better), 0)
 
 
 @pytest.mark.parametrize(
     "metric", [2, np.float32(2), np.float64(2), np.int64(2), Fraction(4, 2)], ids=repr
 )
 def test_observe_takes_any_real_number(metric):
-    best = observing(ReduceOnPlateau(0.1), metric).memory["best"]
+    best = observing(ReduceOnPlateau(0.1), metric).memory.best
     assert (best, type(best)) == (2.0, float)
 
 
@@ -1002,7 +1011,7 @@ def test_observe_takes_any_real_number(metric):
     [True, False, None, "0.5", [0.5], 1j, np.True_, np.array(0.5), np.ones(1), dl.Tensor(0.5)],
     ids=repr,
 )
-def test_observe_refuses_what_is_no_number_and_says_what_to_pass(metric):
+def test_observe_refuses_anything_but_a_number_and_says_what_to_pass(metric):
     plateau = observing(ReduceOnPlateau(0.1), 3.0)
     message = f"ReduceOnPlateau: observe needs a number, such as loss.item(), got {metric!r}"
     with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
@@ -1010,7 +1019,7 @@ def test_observe_refuses_what_is_no_number_and_says_what_to_pass(metric):
     assert plateau == observing(ReduceOnPlateau(0.1), 3.0)
 
 
-def test_what_a_plateau_has_seen_is_part_of_its_value_but_not_of_its_repr():
+def test_the_memory_of_a_plateau_counts_in_comparisons_but_is_not_shown():
     plateau, fresh = observing(ReduceOnPlateau(0.1), 3.0), ReduceOnPlateau(0.1)
     assert plateau != fresh
     assert plateau == observing(ReduceOnPlateau(0.1), 3.0)
@@ -1039,7 +1048,7 @@ EVERY_WRAP = pytest.mark.parametrize("wrap", WRAPS)
 
 @EVERY_WRAP
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
-def test_a_copy_remembers_and_goes_its_own_way(wrap, copied):
+def test_a_copy_has_the_same_memory_and_is_independent(wrap, copied):
     plateau = observing(ReduceOnPlateau(0.8, 0.5, patience=1), 3.0, 3.0)
     schedule = wrap(plateau)
     other = copied(schedule)
@@ -1105,13 +1114,13 @@ def test_fit_lowers_the_rate_when_the_loss_no_longer_gets_better(rng):
         callbacks=[lambda epoch, history: plateau.observe(history.loss[-1])],
         progress=False,
     )
-    after = [memory["rate"] for memory in counted(history.loss, **options)]
+    after = [memory.rate for memory in counted(history.loss, **options)]
     assert history.lr == [rate for rate in [0.1, *after[:-1]] for _ in range(3)]
     assert plateau(0) == after[-1] < 0.1
 
 
 @EVERY_WRAP
-def test_a_training_goes_on_with_what_its_plateau_had_seen(wrap):
+def test_a_resumed_training_restores_the_memory_of_its_plateau(wrap):
     plateau, own = (ReduceOnPlateau(0.8, 0.5, patience=2) for _ in range(2))
     old, new = (dl.optim.SGD([a_weight()], lr=wrap(p)) for p in (plateau, own))
     observing(plateau, 3.0, 3.0)
@@ -1126,11 +1135,11 @@ def test_a_training_goes_on_with_what_its_plateau_had_seen(wrap):
     assert own(0) == 0.4
     assert new.lr == wrap(own)(0)
     new.load_state_dict(state)
-    assert own.memory == {"rate": 0.8, "best": 3.0, "bad": 1, "forgiven": 0}
+    assert own.memory == PlateauMemory(0.8, 3.0, bad_count=1)
 
 
 @EVERY_WRAP
-def test_a_saved_rate_that_is_unlike_the_own_one_takes_its_place(wrap):
+def test_a_saved_rate_replaces_another_one_unless_that_observes_a_metric(wrap):
     saved = wrap(observing(ReduceOnPlateau(0.8, patience=2), 3.0))
     for own in (wrap(ReduceOnPlateau(0.8, patience=3)), WarmUp(saved, 3)):
         with pytest.raises(ValueError, match=r"^SGD: lr is .*, which observes a metric, but"):
@@ -1148,7 +1157,6 @@ def test_a_saved_rate_that_is_unlike_the_own_one_takes_its_place(wrap):
 
 def test_a_saved_rate_without_memory_is_resumed_as_it_is():
     assert resumed(0.1, 0.2) == 0.2
-    assert resumed(ReduceOnPlateau(0.1), 0.1) == 0.1
     own, saved = LinearDecay(0.1, 5), LinearDecay(0.1, 6)
     assert resumed(own, saved) is saved
     assert resumed(own, LinearDecay(0.1, 5)) == own
@@ -1287,13 +1295,13 @@ def good(owner, **others):
 )
 def test_a_bad_argument_is_named_with_its_value_and_range(owner, name, value, allowed, error):
     allowed = NUMBER if allowed is SCHEDULE and error is ValueError else allowed
-    said = f"{owner}: {name} must be {allowed}, got {value!r}"
-    with pytest.raises(error, match=rf"^{re.escape(said)}( \(\w+\))?$"):
+    message = f"{owner}: {name} must be {allowed}, got {value!r}"
+    with pytest.raises(error, match=rf"^{re.escape(message)}( \(\w+\))?$"):
         made(owner, good(owner, **{name: value}))
 
 
 @pytest.mark.parametrize("owner", GOOD)
-def test_the_good_arguments_are_good_and_all_there_are(owner):
+def test_the_good_arguments_are_accepted_and_complete(owner):
     assert math.isfinite(made(owner, good(owner))(0))
     names = [re.match(r"\w+", name)[0] for name in GOOD[owner]]
     assert list(dict.fromkeys(names)) == [
@@ -1356,9 +1364,9 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "said"), REFUSALS)
-def test_arguments_that_do_not_go_together_are_refused(make, said):
-    with pytest.raises(ValueError, match=rf"^\w+: {re.escape(said)}$"):
+@pytest.mark.parametrize(("make", "message"), REFUSALS)
+def test_arguments_that_do_not_go_together_are_refused(make, message):
+    with pytest.raises(ValueError, match=rf"^\w+: {re.escape(message)}$"):
         make()
 
 
@@ -1368,32 +1376,32 @@ NO_LISTS = [None, 5, 0.1, "ab", True, {1, 2}, {1: 2}, np.array([1, 2]), range(3)
 @pytest.mark.parametrize("value", NO_LISTS, ids=repr)
 @pytest.mark.parametrize("name", ["boundaries", "values"])
 def test_pieces_are_refused_unless_in_a_list(name, value):
-    said = f"PiecewiseConstant: {name} must be a list, got {value!r}"
-    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+    message = f"PiecewiseConstant: {name} must be a list, got {value!r}"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         PiecewiseConstant(**{"boundaries": [], "values": [0.1], name: value})
 
 
 @pytest.mark.parametrize("value", [*NO_LISTS, [], ()], ids=repr)
 def test_parts_are_refused_unless_in_a_list_with_a_last_one(value):
-    said = f"Sequence: parts must be a list [(schedule, steps), …, last], got {value!r}"
-    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+    message = f"Sequence: parts must be a list [(schedule, steps), …, last], got {value!r}"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         Sequence(value)
 
 
 @pytest.mark.parametrize("part", [0.1, Constant(0.1), None, (), (0.1,), (0.1, 2, 3), "ab", {1, 2}])
-def test_a_part_of_a_sequence_that_is_no_pair_is_refused(part):
-    said = f"Sequence: parts[1] must be a pair (schedule, steps), got {part!r}"
-    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+def test_a_part_of_a_sequence_that_is_not_a_pair_is_refused(part):
+    message = f"Sequence: parts[1] must be a pair (schedule, steps), got {part!r}"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         Sequence([(0.1, 2), part, 0.1])
 
 
 @pytest.mark.parametrize("last", [(0.1, 2), [Constant(0.1), 2], (), [0.1]], ids=repr)
 def test_the_last_part_of_a_sequence_given_with_steps_is_refused(last):
-    said = (
-        "Sequence: parts[1], the last, runs for ever and has no steps: give the schedule alone, "
-        f"got {last!r}"
+    message = (
+        "Sequence: parts[1], the last, has no end, so it takes no steps: give the schedule "
+        f"alone, got {last!r}"
     )
-    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
         Sequence([(0.1, 2), last])
 
 

@@ -1,4 +1,4 @@
-"""gradcheck: what it passes, what it catches, what it leaves as it was."""
+"""gradcheck: which gradients pass, which errors it catches, and what it leaves unchanged."""
 
 import re
 
@@ -122,7 +122,7 @@ def test_the_worst_entry_is_the_one_named():
 
 
 @pytest.mark.parametrize(("error", "passes"), [(1e-4, False), (1e-5, False), (1e-8, True)])
-def test_rtol_tells_how_much_may_differ(error, passes):
+def test_rtol_is_the_allowed_difference(error, passes):
     def f(x):
         return x + error * x.detach()
 
@@ -136,12 +136,12 @@ def test_rtol_tells_how_much_may_differ(error, passes):
 
 
 @pytest.mark.parametrize("rtol", [1e-6, 1e-4, 0.01, 0.5])
-@pytest.mark.parametrize(("share", "passes"), [(0.99, True), (1.01, False)])
+@pytest.mark.parametrize(("fraction", "passes"), [(0.99, True), (1.01, False)])
 @pytest.mark.parametrize("wrong_side", ["too large", "too small"])
 def test_rtol_is_the_limit_relative_to_the_larger_of_the_two_values(
-    rtol, share, passes, wrong_side
+    rtol, fraction, passes, wrong_side
 ):
-    error = share * rtol
+    error = fraction * rtol
     slope = 1 - error if wrong_side == "too large" else 1 / (1 - error)  # backward says 1
 
     def f(x):
@@ -155,12 +155,12 @@ def test_rtol_is_the_limit_relative_to_the_larger_of_the_two_values(
             dl.gradcheck(f, x, rtol=rtol)
 
 
-@pytest.mark.parametrize(("share", "passes"), [(0.98, True), (1.02, False)])
+@pytest.mark.parametrize(("fraction", "passes"), [(0.98, True), (1.02, False)])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_a_small_entry_may_differ_by_rtol_of_the_mean(share, passes, sign):
+def test_a_small_entry_may_differ_by_rtol_of_the_mean(fraction, passes, sign):
     weights = np.random.default_rng(0).uniform(0.5, 1.5, 2)
     slopes, rtol = np.array([4.0, 1e-3]), 1e-4
-    error = sign * share * rtol * (weights * slopes).mean() * np.array([0, 1]) / weights
+    error = sign * fraction * rtol * (weights * slopes).mean() * np.array([0, 1]) / weights
 
     def f(x):
         return slopes * x + error * x.detach()
@@ -183,7 +183,7 @@ def test_rtol_is_a_millionth_by_default():
 
 
 @pytest.mark.parametrize("bad", [leaf([1.0], np.float32), np.ones(2), 1.0, None, "x"])
-def test_what_is_no_float64_tensor_is_a_type_error_that_names_the_argument(bad):
+def test_anything_but_a_float64_tensor_is_a_type_error_that_names_the_argument(bad):
     with pytest.raises(TypeError, match="argument 1 must be a float64 Tensor"):
         dl.gradcheck(lambda x, y: x * y, leaf([1.0]), bad)
 
@@ -195,7 +195,7 @@ def test_nothing_to_check_is_a_value_error(tensors):
 
 
 def test_a_function_that_changes_from_call_to_call_is_a_value_error(rng):
-    with pytest.raises(ValueError, match="f gave two values") as caught:
+    with pytest.raises(ValueError, match="f returned two different values") as caught:
         dl.gradcheck(lambda x: x * rng.random(), leaf([1.0]))
     assert not isinstance(caught.value, dl.GradientError)
 
@@ -204,7 +204,7 @@ def test_a_function_that_changes_from_call_to_call_is_a_value_error(rng):
     ("rtol", "error"),
     [(0, ValueError), (-1e-6, ValueError), (np.nan, ValueError), ("x", TypeError)],
 )
-def test_a_senseless_rtol_is_an_error(rtol, error):
+def test_a_bad_rtol_is_an_error(rtol, error):
     with pytest.raises(error, match="gradcheck: rtol"):
         dl.gradcheck(dl.exp, leaf([1.0]), rtol=rtol)
 
@@ -237,7 +237,7 @@ def check_unchanged(f, grad, error=None):
     ],
 )
 @pytest.mark.parametrize("grad", [None, np.array([7.0, 8.0])])
-def test_tensors_and_their_gradients_come_back_as_they_were(f, error, grad):
+def test_tensors_and_their_gradients_are_restored(f, error, grad):
     check_unchanged(f, grad, error)
 
 

@@ -1,4 +1,4 @@
-"""fit against an explicit loop, and what interrupts it."""
+"""fit against an explicit loop, and everything that interrupts it."""
 
 import math
 import os
@@ -53,7 +53,7 @@ def weights(model):
 
 
 class Probe(nn.Module):
-    """A line that notes in which mode it is called, and whether a graph is recorded."""
+    """A line that records in which mode it is called, and whether there is a graph."""
 
     def __init__(self):
         self.line, self.drop = nn.Dense(1, 1, rng=0), nn.Dropout(0.5, rng=0)
@@ -66,7 +66,7 @@ class Probe(nn.Module):
 
 
 def acting(at, action):
-    """A squared error that does something at one of its calls, before it answers."""
+    """A squared error that runs an action at one of its calls, before it returns."""
     calls = []
 
     def loss(prediction, target):
@@ -168,7 +168,7 @@ def fail(*_):
     ],
     ids=["none", "callback", "loss", "interrupt", "divergence", "validation"],
 )
-def test_every_module_comes_back_in_its_own_mode_and_the_handler_too(options, error):
+def test_the_mode_of_every_module_and_the_signal_handler_are_restored(options, error):
     model = Probe().eval()
     model.line.train()
     before = signal.getsignal(signal.SIGINT)
@@ -199,33 +199,33 @@ def test_evaluate_weighs_batches_and_restores_the_mode():
 
 
 def test_callbacks_get_epoch_and_history_in_order():
-    seen = []
+    calls = []
 
     def first(epoch, history):
-        seen.append(("first", epoch, len(history.loss), len(history.validation)))
+        calls.append(("first", epoch, len(history.loss), len(history.validation)))
 
     def second(epoch, history):
-        seen.append(("second", epoch, len(history.step_loss)))
+        calls.append(("second", epoch, len(history.step_loss)))
         return "not True"
 
     fit(*problem(), epochs=2, callbacks=[first, second], validation=(X, Y))
     expected = [("first", 1, 1, 1), ("second", 1, 3), ("first", 2, 2, 2), ("second", 2, 6)]
-    assert seen == expected
+    assert calls == expected
 
 
 def test_a_callback_that_returns_true_ends_the_training_after_all_have_been_called():
-    seen = []
-    stop = [lambda epoch, history: epoch == 2, lambda epoch, history: seen.append(epoch)]
+    calls = []
+    stop = [lambda epoch, history: epoch == 2, lambda epoch, history: calls.append(epoch)]
     history = fit(*problem(), epochs=5, callbacks=stop)
-    assert seen == [1, 2]
+    assert calls == [1, 2]
     assert len(history.loss) == 2
     assert not history.interrupted
 
 
 def test_callbacks_from_a_generator_are_called_each_epoch():
-    seen = []
-    fit(*problem(), callbacks=(f for f in [lambda epoch, history: seen.append(epoch)]))
-    assert seen == [1, 2, 3]
+    calls = []
+    fit(*problem(), callbacks=(f for f in [lambda epoch, history: calls.append(epoch)]))
+    assert calls == [1, 2, 3]
 
 
 # --- progress -----------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ def test_a_second_ctrl_c_interrupts_at_once():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_handler_of_ones_own_comes_back():
+def test_a_user_defined_signal_handler_is_restored():
     def own(number, frame):
         raise AssertionError("fit did not hold the signal")
 
@@ -484,7 +484,7 @@ def test_a_history_plots_itself():
 
 @pytest.mark.usefixtures("plots")
 @pytest.mark.parametrize("action", [interrupt, press_with_the_keyboard])
-def test_the_epochs_of_an_interrupted_history_stand_where_they_ended(action):
+def test_the_epochs_of_an_interrupted_history_are_plotted_where_they_ended(action):
     history = fit(*problem(), loss=acting(8, action))
     losses, rates = history.plot()
     assert [[3, history.loss[0]], [6, history.loss[1]]] in curves(losses)
@@ -535,17 +535,17 @@ def test_a_callback_that_switches_to_evaluation_does_not_switch_the_training():
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"loss": dl.losses.MSE}, r"loss must be .* such as losses.mse or losses.MSE\(\)"),
-        ({"optimizer": None}, "optimizer must be one, such as optim.Adam"),
-        ({"optimizer": dl.optim.Adam}, "optimizer must be one, such as optim.Adam"),
-        ({"loss": lambda p, y: 1.0}, "the loss must give a Tensor, got 1.0"),
+        ({"optimizer": None}, "optimizer must be an Optimizer, such as optim.Adam"),
+        ({"optimizer": dl.optim.Adam}, "optimizer must be an Optimizer, such as optim.Adam"),
+        ({"loss": lambda p, y: 1.0}, "the loss must return a Tensor, got 1.0"),
         ({"progress": 1}, "progress must be True or False"),
     ],
 )
-def test_what_is_no_loss_optimizer_or_flag_is_named(change, words):
+def test_a_wrong_loss_optimizer_or_flag_is_named(change, message):
     model = dl.nn.Dense(2, 1, rng=0)
     given = {"loss": dl.losses.mse, "optimizer": dl.optim.SGD(model), "progress": False, **change}
-    with pytest.raises(TypeError, match=words):
+    with pytest.raises(TypeError, match=message):
         dl.fit(model, data=(np.ones((4, 2)), np.ones((4, 1))), epochs=1, **given)

@@ -1,0 +1,52 @@
+"""Loading the compiled kernels: missing ones, and the environment variables of OpenMP."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidl
+
+PACKAGE = Path(minidl.__file__).parent
+
+
+def test_missing_kernels_say_how_to_build_them(tmp_path):
+    shutil.copytree(
+        PACKAGE, tmp_path / "minidl", ignore=shutil.ignore_patterns("*.so", "*.pyd", "*.c")
+    )
+    command = [sys.executable, "-c", "import minidl"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: minidl's compiled kernels are missing")
+    assert "python -m pip install -e ." in last
+    assert "C compiler" in last
+
+
+SETTINGS = """
+import os
+import minidl
+print(os.environ.get("GOMP_SPINCOUNT"), os.environ.get("OMP_WAIT_POLICY"))
+"""
+
+
+@pytest.mark.parametrize("given", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}])
+def test_importing_minidl_leaves_the_environment_as_it_was(given):
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | given
+    shown = subprocess.check_output([sys.executable, "-c", SETTINGS], env=environment, text=True)
+    assert shown.split() == [given.get(name, "None") for name in names]
+
+
+def test_idle_threads_of_gnu_openmp_sleep_unless_its_variables_say_otherwise():
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    command = [sys.executable, "-c", "import minidl"]
+    for given, shown in ({}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7"):
+        settings = environment | given | {"OMP_DISPLAY_ENV": "VERBOSE"}
+        run = subprocess.run(command, env=settings, capture_output=True, text=True, check=True)
+        if "GOMP_SPINCOUNT" in run.stderr:  # other makers' OpenMP has no such variable
+            assert f"GOMP_SPINCOUNT = '{shown}'" in run.stderr

@@ -1,0 +1,111 @@
+"""README's reading path: the files of the core, their order, and a budget of lines for each."""
+
+import re
+
+import pytest
+from code_lines import CORE, ROOT, ROW, code_lines, code_lines_of_cython, count
+
+# The most lines of code that each file may have. A commit that raises one says why.
+BUDGET = {
+    "minidl/ops.py": 357,
+    "minidl/tensor.py": 447,
+    "minidl/nn.py": 277,
+    "minidl/losses.py": 98,
+    "minidl/optim/optimizer.py": 292,
+    "minidl/optim/rules.py": 295,
+    "minidl/schedulers.py": 402,
+}
+
+
+def readme_rows():
+    """(order, name, link, lines, contents) of each file in README's table."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"^## Read it in an afternoon\n(.*?)^## ", text, re.M | re.S)
+    return ROW.findall(section)
+
+
+def test_the_readme_lists_the_core_in_the_order_to_read_it():
+    rows = readme_rows()
+    assert [(int(order), name) for order, name, *_ in rows] == list(enumerate(CORE, 1))
+    assert all(name == link and contents for _, name, link, _, contents in rows)
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_the_readme_says_how_many_lines_of_code_a_file_has(name):
+    lines = {row[1]: int(row[3].replace(",", "")) for row in readme_rows()}
+    assert lines[name] == count(ROOT / name), "run python -m tests.code_lines --readme"
+
+
+@pytest.mark.parametrize("name", CORE)
+def test_a_file_of_the_core_stays_within_its_budget(name):
+    assert count(ROOT / name) <= BUDGET[name]
+
+
+# --- the counter --------------------------------------------------------------------------------
+
+SOURCE = '''"""A module
+of two lines."""
+
+# a comment
+import math  # counts
+
+
+class A:
+    """A class."""
+
+    x = """a string, no docstring,
+
+    of three lines"""
+
+    def f(self):
+        "a docstring"
+        return math.pi
+
+    async def g(self): "a docstring on the line of its function"
+    def h(self):
+        # only
+        return (
+
+            1
+        )
+'''
+
+
+def test_lines_without_code_are_not_counted():
+    code = [
+        "import",
+        "class",
+        *3 * ["x ="],
+        "def f",
+        "return",
+        "def g",
+        "def h",
+        "return (",
+        "1",
+        ")",
+    ]
+    assert code_lines(SOURCE) == len(code)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", 0),
+        ('"""A docstring."""\n', 0),
+        ("x = 1", 1),
+        ("x = 1; y = 2\n", 1),
+        ("x = [\n    1,\n    # one\n    2,\n]\n", 4),
+        ('x = f"""{1}\n{2}"""\n', 2),
+        ('x = 1\n"""no docstring"""\n', 2),
+    ],
+)
+def test_a_line_counts_once_if_it_holds_code(text, lines):
+    assert code_lines(text) == lines
+
+
+def test_lines_of_cython_are_counted_without_docstrings_and_comments():
+    text = (
+        '"""A module\nof two lines."""\nfrom libc.math cimport sqrt\n\n# a comment\n'
+        'cdef int f(double *x, int n) nogil:\n    """A docstring."""\n    return n  # counts\n'
+    )
+    assert code_lines_of_cython(text) == 3
