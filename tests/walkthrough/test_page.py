@@ -13,13 +13,14 @@ from cases import RULES, each_case, walked
 import minidl as dl
 from minidl.__main__ import lesson
 from minidl._format import plain
-from minidl.walkthrough import parts as _parts
+from minidl.walkthrough import parts
+from minidl.walkthrough.graph import boxes_and_arrows
 from minidl.walkthrough.page import EMBEDDED, LARGE, frame, page
 
 
 def data_of(walk):
     """The JSON that a page holds."""
-    text = page(walk.story)
+    text = page(walk.presentation)
     return json.loads(
         re.search(r'<script type="application/json" id="walk">(.*?)</script>', text)[1]
     )
@@ -27,7 +28,7 @@ def data_of(walk):
 
 def exact(data):
     """Each entry of an array with all its digits, by its index as the page writes it."""
-    return {_parts.at_text(at): str(data[at]) for at in np.ndindex(data.shape)}
+    return {parts.index_text(at): str(data[at]) for at in np.ndindex(data.shape)}
 
 
 def on_page(array):
@@ -40,8 +41,8 @@ def on_page(array):
 def agree(data, walk):
     """Each number of the page is the record's, and each worked line ends in its number."""
     numbers = 0
-    for on, step in zip(data["steps"], walk.story.steps, strict=True):
-        assert (on["title"], on["words"], on["phase"]) == (step.title, step.words, step.phase)
+    for on, step in zip(data["steps"], walk.steps, strict=True):
+        assert (on["title"], on["caption"], on["phase"]) == (step.title, step.caption, step.phase)
         for shown, part in zip(on["parts"], step.parts, strict=True):
             pairs = zip(
                 [*shown["operands"], shown["result"]], [*part.operands, part.result], strict=True
@@ -66,7 +67,7 @@ def test_the_page_shows_the_tapes_numbers_of_an_op(name, arrays, options):
     node = data["nodes"][op.value.key]
     assert on_page(data["arrays"][node["value"]]) == exact(op.value.data)
     assert on_page(data["arrays"][node["gradient"]]) == exact(flow.g)
-    for x, product in zip(op.inputs, op.flows[0].products, strict=True):
+    for x, product in zip(op.inputs, op.op_gradients[0].input_grads, strict=True):
         gradient = data["arrays"][data["nodes"][x.key]["gradient"]]
         assert on_page(gradient) == exact(np.asarray(flow.summed(op.inputs.index(x))))
         assert product is not None
@@ -83,7 +84,7 @@ def test_the_page_shows_the_kernels_numbers_of_a_rule(rule):
     data = data_of(walk)
     agree(data, walk)
     (update,) = (step for step in data["steps"] if step["phase"] == "update")
-    after = [p["result"] for p in update["parts"] if p["result"]["letter"] == "θ"][-1]
+    after = [p["result"] for p in update["parts"] if p["result"]["symbol"] == "θ"][-1]
     assert on_page(data["arrays"][after["array"]]) == exact(w.data)
     node = data["nodes"][walk.values[0].key]
     assert on_page(data["arrays"][node["value"]]) == exact(before)
@@ -110,7 +111,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
-    text = page(lesson().story)
+    text = page(lesson().presentation)
     assert len(text.encode()) < 300_000
     tags = Tags(text)
     assert tags.links == ["data:,"]
@@ -121,7 +122,7 @@ def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
 
 def test_the_page_holds_the_whole_text_for_print_and_readers_without_scripts():
     walk = lesson()
-    assert str(walk) in "".join(Tags(page(walk.story)).texts)
+    assert str(walk) in "".join(Tags(page(walk.presentation)).texts)
 
 
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'both'", "a\u2028b", "]]>"]
@@ -137,19 +138,19 @@ def test_a_name_stays_text(name):
     w.name = "w"
     with dl.trace() as harmless:
         (w * 2).sum().backward()
-    assert Tags(page(walk.story)).tags == Tags(page(harmless.story)).tags
+    assert Tags(page(walk.presentation)).tags == Tags(page(harmless.presentation)).tags
 
 
 def test_a_notebooks_frame_holds_the_page_and_nothing_else():
     walk = lesson()
-    assert Tags(frame(walk.story)).tags == ["iframe"]
-    assert walk._repr_html_() == frame(walk.story)
-    (content,) = re.findall(r'srcdoc="([^"]*)"', frame(walk.story))
-    assert html.unescape(content) == page(walk.story)
+    assert Tags(frame(walk.presentation)).tags == ["iframe"]
+    assert walk._repr_html_() == frame(walk.presentation)
+    (content,) = re.findall(r'srcdoc="([^"]*)"', frame(walk.presentation))
+    assert html.unescape(content) == page(walk.presentation)
 
 
 def test_the_same_walkthrough_gives_the_same_page():
-    assert page(lesson().story) == page(lesson().story)
+    assert page(lesson().presentation) == page(lesson().presentation)
 
 
 def test_a_missing_jinja2_names_the_extra(monkeypatch, tmp_path):
@@ -236,9 +237,9 @@ def test_ten_thousand_ops_make_a_page_of_the_first_and_the_last():
             h = h * 0.999 + 0.001
         h.sum().backward()
     data = data_of(walk)
-    assert "9,951 of 10,001 ops" in data["left_out"]
+    assert "9,951 of 10,001 ops" in data["omitted"]
     assert len(data["steps"]) == 50 + 50 + 2
-    keys = set(re.findall(r'data-node="([^"]*)"', page(walk.story)))
+    keys = set(re.findall(r'data-node="([^"]*)"', page(walk.presentation)))
     assert keys - {"more"} <= data["nodes"].keys()
     assert "more" in keys
 
@@ -253,7 +254,7 @@ def test_worked_lines_of_the_page_are_those_of_the_text():
     ]
     told = [
         plain(part.worked(at))
-        for step in walk.story.steps
+        for step in walk.steps
         for part in step.parts
         if part.worked
         for at in np.ndindex(part.result.data.shape)
@@ -270,7 +271,7 @@ def test_a_box_shows_its_last_gradient_and_only_boxes_of_the_graph_are_there():
     data = data_of(walk)
     gradient = data["arrays"][data["nodes"][walk.values[0].key]["gradient"]]
     assert list(on_page(gradient).values()) == ["3.0", "3.0"]
-    assert data["nodes"].keys() == {box.key for box in walk.story.drawn[0]}
+    assert data["nodes"].keys() == {box.key for box in boxes_and_arrows(walk.presentation)[0]}
 
 
 def test_what_a_page_works_out_has_a_limit(monkeypatch):

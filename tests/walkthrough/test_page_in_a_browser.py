@@ -10,7 +10,7 @@ from browsing import DESKTOP, press
 import minidl as dl
 from minidl.__main__ import lesson
 from minidl._format import plain
-from minidl.walkthrough import parts as _parts
+from minidl.walkthrough import parts
 
 PHONE = {"width": 360, "height": 740}
 
@@ -46,11 +46,11 @@ def test_every_step_shows_its_words_and_the_tapes_numbers(opened):
     tab = opened(walk)
     cells = 0
     last = counted(tab)
-    for number, step in enumerate(walk.story.steps, 1):
+    for number, step in enumerate(walk.steps, 1):
         count, title, text, cards = tab.locator("#step").evaluate(STEP)
         assert count == f"step {number} of {last}"
         assert title == step.title
-        assert step.words in text
+        assert step.caption in text
         for figures, part in zip(cards, step.parts, strict=True):
             operands = [*part.operands, *[part.result] * bool(part.result)]
             assert figures == [[str(x) for x in operand.data.flat] for operand in operands]
@@ -79,10 +79,10 @@ def test_the_numbers_of_a_node_are_the_models_own(opened):
 def test_a_chosen_entry_shows_how_it_was_made_and_lights_what_it_was_made_from(opened):
     walk = lesson()
     tab = opened(walk)
-    (part,) = walk.story.steps[0].parts
+    (part,) = walk.steps[0].parts
     result = tab.locator("figure.result")
     for at in np.ndindex(2, 2):
-        name = f"y[{_parts.at_text(at)}] ="
+        name = f"y[{parts.index_text(at)}] ="
         result.get_by_role("button", name=name).click()
         assert tab.locator(".worked").inner_text().endswith(plain(part.worked(at)))
         used = tab.locator(".cell.used").evaluate_all("all => all.map(cell => cell.dataset.index)")
@@ -95,7 +95,7 @@ def test_what_is_not_finite_stays_red_when_chosen(opened):
     with dl.trace() as walk:
         (w * 2.0).sum().backward()
     tab = opened(walk, motion="reduce")
-    red = tab.locator(".operand .odd").first.evaluate("cell => getComputedStyle(cell).color")
+    red = tab.locator(".operand .non-finite").first.evaluate("cell => getComputedStyle(cell).color")
     for i, shown in enumerate(["rgb(0, 114, 178)", red, red]):
         cell = tab.locator("figure.result").get_by_role("button", name=f"y[{i}] =")
         cell.click()
@@ -179,8 +179,8 @@ def test_a_screen_reader_hears_each_step(opened):
     walk = lesson()
     tab = opened(walk)
     press(tab, "ArrowRight")
-    second = walk.story.steps[1]
-    assert tab.locator("[aria-live=polite]").inner_text() == f"{second.title}. {second.words}"
+    second = walk.steps[1]
+    assert tab.locator("[aria-live=polite]").inner_text() == f"{second.title}. {second.caption}"
     nameless = tab.locator("button:visible, [role=button], input").evaluate_all(
         "all => all.filter(e => !e.ariaLabel && !(e.tagName === 'BUTTON' && e.innerText.trim()))"
         ".map(e => e.outerHTML)"
@@ -251,9 +251,9 @@ def test_boxes_light_up_forward_then_backward_then_at_the_update(opened):
     assert lit(tab, "now") == ["dense1"]
     press(tab, "ArrowRight", 3)
     assert len(lit(tab, "computed")) == 10
-    assert lit(tab, "flowed-back") == []
+    assert lit(tab, "differentiated") == []
     press(tab, "ArrowRight", 2)
-    assert {"loss", "dense2", "dense2.weight", "dense2.bias"} == set(lit(tab, "flowed-back"))
+    assert {"loss", "dense2", "dense2.weight", "dense2.bias"} == set(lit(tab, "differentiated"))
     press(tab, "End")
     parameters = {f"dense{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")}
     assert set(lit(tab, "updated")) == parameters
@@ -438,6 +438,6 @@ def test_ten_thousand_ops_open_and_say_what_is_left_out(opened):
             h = h * 0.999 + w
         h.sum().backward()
     tab = opened(walk)
-    assert "9,951 of 10,001 ops" in tab.locator("#left-out").inner_text()
+    assert "9,951 of 10,001 ops" in tab.locator("#omitted").inner_text()
     press(tab, "End")
     assert tab.locator("#phase").inner_text() == "Summary"

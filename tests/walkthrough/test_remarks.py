@@ -8,7 +8,7 @@ import pytest
 
 import minidl as dl
 from minidl import losses, nn, optim
-from minidl.walkthrough import remarks as _remarks
+from minidl.walkthrough.remarks import gradient_sizes, remarks
 
 
 def leaf(data, name=None):
@@ -151,15 +151,15 @@ def clipped(max_norm):
 
 NOTHING = clipped(1e9)
 FOUND = {  # cases where a finding is made, and cases like them where it is not
-    "NaN is born": (
+    "NaN first appears here": (
         [of(dl.log, [-1.0, 2.0]), of(dl.sqrt, [-1.0]), of(operator.truediv, [0.0], 0.0)],
         [of(dl.log, [1.0, 2.0]), of(dl.exp, [math.nan]), of(dl.exp, [1000.0])],
     ),
-    "∞ is born": (
+    "∞ first appears here": (
         [of(dl.exp, [1000.0]), of(dl.log, [0.0]), of(operator.truediv, [1.0], 0.0)],
         [of(dl.exp, [100.0]), of(dl.exp, [math.inf]), of(dl.relu, [-1.0])],
     ),
-    "A gradient that is not finite is born": (
+    "A gradient that is not finite first appears here": (
         [of(dl.sqrt, [0.0, 4.0]), of(operator.pow, [0.0], 0.5)],
         [of(dl.sqrt, [4.0]), of(dl.log, [-1.0]), of(dl.norm, [0.0]), of(operator.pow, [0.0], 2.0)],
     ),
@@ -203,7 +203,7 @@ FOUND = {  # cases where a finding is made, and cases like them where it is not
         [judged(dl.sigmoid)],
         [judged(dl.tanh), classified(dl.sigmoid)],
     ),
-    "The loss became larger": ([descended(1.1), descended(math.inf)], [descended(0.1), squared]),
+    "The loss increased": ([descended(1.1), descended(math.inf)], [descended(0.1), squared]),
     "A vanishing gradient": ([layers(1e-4), layers(-1e-9)], [layers(1e-2), layers(1.0), squared]),
     "An exploding gradient": ([layers(1e4), layers(-1e9)], [layers(1e2), layers(1.0), squared]),
     "The gradient was changed before the step": (
@@ -219,7 +219,7 @@ FOUND = {  # cases where a finding is made, and cases like them where it is not
         [stepped(NOTHING), stepped(NOTHING, used=False, frozen=True)],
     ),
     "No backward pass": ([forward_alone, lambda: lambda: None], [squared, forward_outside]),
-    "A forward pass that was not seen": (
+    "A forward pass that was not recorded": (
         [forward_outside, forward_half_outside, forward_half_outside_of_a_leaf_used_inside],
         [squared, detached, forward_alone, of(operator.matmul, [[1.0, 1.0]], np.eye(2))],
     ),
@@ -235,7 +235,7 @@ def cases(which):
 @cases(0)
 def test_a_finding_is_made_and_told_with_advice(title, case):
     walk = walked(case)
-    remark, *_ = (r for r in _remarks.remarks(walk) if r.title == title)
+    remark, *_ = (r for r in remarks(walk) if r.title == title)
     assert remark.text.endswith(".")
     assert len(remark.text) > 40
     assert f"→ {title}: " in str(walk)
@@ -244,18 +244,18 @@ def test_a_finding_is_made_and_told_with_advice(title, case):
 @cases(1)
 def test_a_finding_is_not_made_where_it_is_not(title, case):
     walk = walked(case)
-    assert title not in [remark.title for remark in _remarks.remarks(walk)]
+    assert title not in [remark.title for remark in remarks(walk)]
     assert f"→ {title}: " not in str(walk)
 
 
 def remark_of(case, title):
     walk = walked(case)
-    return walk, next(r for r in _remarks.remarks(walk) if r.title == title)
+    return walk, next(r for r in remarks(walk) if r.title == title)
 
 
 def test_the_findings_of_the_module_are_all_tried():
     def titles(of_cases):
-        return {r.title for case in of_cases for r in _remarks.remarks(walked(case))}
+        return {r.title for case in of_cases for r in remarks(walked(case))}
 
     assert FOUND.keys() == titles(
         case for loud, quiet in FOUND.values() for case in (*loud, *quiet)
@@ -268,8 +268,8 @@ def test_a_healthy_lesson_has_no_remark():
     with dl.trace() as walk:
         losses.mse(model(x), y).backward()
         optim.Adam(model).step()
-    assert _remarks.remarks(walk) == []
-    assert not any(step.notes for step in walk.story.steps)
+    assert remarks(walk) == []
+    assert not any(step.notes for step in walk.steps)
 
 
 @pytest.mark.parametrize(
@@ -281,8 +281,8 @@ def test_what_is_not_finite_is_marked_where_it_is_born_and_not_after(start, kind
         return lambda: ((dl.log(x * 1.0) + 1.0) * 2.0).sum().backward()
 
     walk = walked(case)
-    born = [r for r in _remarks.remarks(walk) if r.title.endswith("is born")]
-    assert born[0].title == f"{kind} is born"
+    born = [r for r in remarks(walk) if r.title.endswith("first appears here")]
+    assert born[0].title == f"{kind} first appears here"
     assert born[0].about is walk.ops[1]
     assert born[0].about.function.__name__ == "log"
     assert len([r for r in born if r.about in walk.ops]) == 1
@@ -294,7 +294,7 @@ def test_two_births_are_both_marked():
         return lambda: (dl.log(x) + dl.exp(x)).sum().backward()
 
     walk = walked(case)
-    born = [r.about.function.__name__ for r in _remarks.remarks(walk) if r.title == "∞ is born"]
+    born = [r.about.function.__name__ for r in remarks(walk) if r.title == "∞ first appears here"]
     assert born == ["log", "exp"]
 
 
@@ -303,8 +303,8 @@ def test_a_gradient_that_is_not_finite_is_marked_at_its_op_and_not_after():
         x = leaf([0.0, 4.0])
         return lambda: dl.sqrt(x * 1.0 + 0.0).sum().backward()
 
-    walk, remark = remark_of(case, "A gradient that is not finite is born")
-    assert remark.about is walk.backwards[0].flows[1]
+    walk, remark = remark_of(case, "A gradient that is not finite first appears here")
+    assert remark.about is walk.backwards[0].op_gradients[1]
     assert remark.about.op.function.__name__ == "sqrt"
 
 
@@ -325,10 +325,14 @@ def test_a_gradient_that_is_not_finite_is_marked_at_its_op_and_not_after():
         (
             stepped(lambda params: optim.clip_grad_norm(params[:1], 1.0)),
             "The gradient was changed before the step",
-            ["the gradient of v", "from 10 to 1;"],
+            ["the gradient of v", "from 10 to 1,"],
         ),
-        (stepped(NOTHING, used=False), "Parameters without a gradient", ["w got none"]),
-        (with_old_gradients(np.ones(2)), "A gradient that was not zeroed", ["x had a gradient"]),
+        (stepped(NOTHING, used=False), "Parameters without a gradient", ["w got no gradient"]),
+        (
+            with_old_gradients(np.ones(2)),
+            "A gradient that was not zeroed",
+            ["x already had a gradient"],
+        ),
     ],
 )
 def test_a_finding_names_what_it_is_about_and_how_much(case, title, parts):
@@ -368,15 +372,15 @@ def test_of_many_names_the_first_four_are_listed():
         w.grad = np.ones(1)
     with dl.trace() as walk:
         sum(weights, leaf([0.0], "zero")).sum().backward()
-    (remark,) = _remarks.remarks(walk)
-    assert remark.text.startswith(("a, b, c, d … had", "f, e, d, c … had"))
+    (remark,) = remarks(walk)
+    assert remark.text.startswith(("a, b, c, d … already had", "f, e, d, c … already had"))
 
 
 def test_the_gradient_of_each_parameter_is_measured_by_its_root_mean_square():
     v, w = leaf([[3.0, 4.0]], "v"), leaf([2.0], "w")
     with dl.trace() as walk:
         ((v * v).sum() + w.sum()).backward()
-    found = {value.name: size for value, size in _remarks.norms(walk)}
+    found = {value.name: size for value, size in gradient_sizes(walk)}
     assert found == {"v": pytest.approx(math.sqrt((36 + 64) / 2)), "w": 1.0}
 
 
@@ -384,7 +388,7 @@ def test_a_gradient_too_large_to_be_squared_in_single_precision_is_measured():
     w = dl.Tensor(np.array([1e-30, 1e-30], np.float32), requires_grad=True)
     with dl.trace() as walk:
         (w * 1e30).sum().backward()
-    ((_, size),) = _remarks.norms(walk)
+    ((_, size),) = gradient_sizes(walk)
     assert size == pytest.approx(1e30)
 
 
@@ -395,4 +399,4 @@ def test_a_layer_that_runs_several_times_is_pointed_at_once():
             model([[1.0]]).sum().backward()
     saturated = [remark for remark in walk.remarks() if remark.title == "Saturated tanh"]
     assert [remark.about for remark in saturated] == [walk.ops[1]]
-    assert not any("In tanh1" in step.words for step in walk.story.steps)
+    assert not any("In tanh1" in step.caption for step in walk.steps)

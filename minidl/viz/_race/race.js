@@ -692,7 +692,7 @@ function showNumbers() {
   }
   const part = (role, ...content) => make('div', { role }, ...content); // rows that a wide page turns
   const row = ([words, letter, values]) => part('row',
-    part('rowheader', words, make('span', { class: 'letter' }, letter)),
+    part('rowheader', words, make('span', { class: 'symbol' }, letter)),
     values.map((value) => part('cell', figure(value))));
   const at = k === end ? `at the end, step ${places[k]}` : `at step ${places[k]}`;
   const title = make('h2', {}, mark(run), make('span', {}, run.name),
@@ -710,8 +710,8 @@ function standing(run) { // steps to the goal, and the verdict as far as it is k
   const here = where(run, current);
   const { arrived, verdict } = run;
   if (arrived !== null && places[current] >= arrived) return [arrived, verdict, 'good'];
-  if (current === end) return ['–', verdict, verdict === 'diverged' ? 'odd' : ''];
-  if (!here.every(Number.isFinite)) return ['', 'diverged', 'odd'];
+  if (current === end) return ['–', verdict, verdict === 'diverged' ? 'non-finite' : ''];
+  if (!here.every(Number.isFinite)) return ['', 'diverged', 'non-finite'];
   return ['', inside(here) ? '' : 'outside the picture', ''];
 }
 
@@ -902,7 +902,7 @@ function show() {
   draw();
 }
 
-function said() {
+function announce() {
   const { run } = looked();
   const one = run ? ` ${run.name}: f ${shown(run.loss[current], 4)}.` : '';
   const all = visible().map(({ name, verdict }) => `${name}: ${verdict}`).join(', ');
@@ -910,7 +910,7 @@ function said() {
   remember();
 }
 
-function played() {
+function playChanged() {
   point(null);
   $('begin').hidden = true;
   draw();
@@ -953,7 +953,7 @@ prepareTheme(redraw);
 prepareView();
 preparePointer();
 prepareSeeking();
-prepareSteps({ show, said, played, pace: () => PACE * $('speed').value });
+prepareSteps({ show, announce, playChanged, pace: () => PACE * $('speed').value });
 redraw();
 recall();
 addEventListener('hashchange', recall);
