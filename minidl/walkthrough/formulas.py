@@ -362,5 +362,6 @@ def without_g(node: Tree) -> Tree:
     parts = [without_g(part) if isinstance(part, tuple) else part for part in parts]
     one = ("number", "1")
     if kind == "·" and one in parts:
-        return parts[1] if parts[0] == one else parts[0]
+        rest: Tree = parts[1] if parts[0] == one else parts[0]
+        return rest
     return (kind, *parts)

@@ -36,6 +36,7 @@ class OpFunction(Protocol):
     symbols: Mapping[str, Callable[..., Any]]
 
     def __call__(self, *inputs: Any, **options: Any) -> tuple[Any, ...]: ...
+    def __hash__(self) -> int: ...
 
 
 # --- values and op calls ------------------------------------------------------------------------
@@ -296,7 +297,7 @@ class Update:
     def _lines(self) -> list[UpdateLine]:
         values, after = self._symbol_values()
         applied = []
-        for equation in rule_equations(self.rule):
+        for equation in _parsed(optim.COMMON + self.rule.equations):
             scope = Scope(values)
             if equation.condition is None or scope.value(equation.condition):
                 applied.append(equation)
@@ -332,10 +333,9 @@ def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @functools.cache
-def rule_equations(rule: type[optim.Optimizer]) -> list[Equation]:
-    """The equations that all rules share and the rule's own."""
-    lines = (optim.COMMON + rule.equations).splitlines()
-    return [parse(line) for line in lines if line.strip()]
+def _parsed(equations: str) -> list[Equation]:
+    """The equations of an update rule, one per line."""
+    return [parse(line) for line in equations.splitlines() if line.strip()]
 
 
 # --- the record ---------------------------------------------------------------------------------
@@ -457,7 +457,7 @@ class Record:
             moved[at] += step
             result = self.run_again(backward.root, {value: moved}, ops, float)
             sums.append(np.sum(result * backward.seed))
-        return float(sums[0] - sums[1]) / (2 * h)
+        return float((sums[0] - sums[1]) / (2 * h))
 
     def loss(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The value that the last backward started from, and the same with the final parameters.

@@ -159,7 +159,7 @@ class _Recorder:
     # doesn't keep the walkthrough alive.
 
     def _recorded_vjp(self, number: int, i: int, vjp: Callable[..., Any]) -> Callable[..., Any]:
-        this = weakref.ref(self)
+        this: weakref.ref[_Recorder] = weakref.ref(self)
 
         def recorded(g: np.ndarray) -> Any:
             input_grad = vjp(g)
@@ -170,7 +170,7 @@ class _Recorder:
         return recorded
 
     def _recorded_fused_vjp(self, number: int, vjp: Callable[..., Any]) -> Callable[..., Any]:
-        this = weakref.ref(self)
+        this: weakref.ref[_Recorder] = weakref.ref(self)
 
         def recorded(g: np.ndarray, needs_grad: Sequence[bool]) -> Any:
             input_grads = vjp(g, needs_grad)

@@ -7,7 +7,7 @@ Markdown and page show the same steps.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -89,15 +89,16 @@ class Presentation:
     def shown(self) -> set[Event]:
         """The ops and updates that are shown: of many the first, the last, those with a remark."""
         ops, updates = self.record.ops, self.record.updates
-        ends = {*ops[:ENDS], *ops[-ENDS:], *updates[:ENDS], *updates[-ENDS:]}
+        ends: set[Event] = {*ops[:ENDS], *ops[-ENDS:], *updates[:ENDS], *updates[-ENDS:]}
         return ends | {r.about for r in self.remarks if isinstance(r.about, OpCall)}
 
     @functools.cached_property
     def omitted(self) -> str:
         """A sentence on the ops and updates that are not shown; "" if all are."""
         counts = []
-        events: list[Event]
-        for events, word in ((*self.record.ops,), "ops"), ((*self.record.updates,), "updates"):
+        kinds: list[tuple[Sequence[Event], str]]
+        kinds = [(self.record.ops, "ops"), (self.record.updates, "updates")]
+        for events, word in kinds:
             if missing := set(events) - self.shown:
                 counts.append(f"{len(missing):,} of {len(events):,} {word}")
         if not counts:
