@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidl._format import number
+from minidl._format import Text, aligned, number, plain
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,25 @@ def test_a_number_is_shown_to_four_digits_and_exact_to_the_last(x, single):
     assert type(x)(exact) == x
     if math.isfinite(x):
         assert float(shown.replace("−", "-")) == pytest.approx(float(x), rel=5.1e-4, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("digits", "shown"), [(2, "0.67"), (4, "0.6667"), (8, "0.66666667"), (1, "0.7")]
+)
+def test_the_number_of_digits_can_be_chosen(digits, shown):
+    assert number(2 / 3, digits).shown == shown
+
+
+def test_a_line_of_tokens_is_text_with_the_shown_digits():
+    assert plain(["y = ", number(1 / 3), " · ", number(-2.0)]) == "y = 0.3333 · −2"
+
+
+def test_the_columns_of_a_table_are_aligned_without_trailing_spaces():
+    rows = [["a", "bb", "c"], ["long", "", "x"], ["", "b", ""]]
+    assert aligned(rows) == ["a     bb  c", "long      x", "      b"]
+
+
+def test_text_is_its_own_repr():
+    text = Text("two\nlines")
+    assert repr(text) == str(text) == "two\nlines"
+    assert isinstance(text, str)

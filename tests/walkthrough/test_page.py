@@ -155,8 +155,6 @@ def test_the_same_walkthrough_gives_the_same_page():
 
 def test_a_missing_jinja2_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    monkeypatch.delitem(sys.modules, "minidl._page")
-    monkeypatch.delitem(sys.modules, "minidl.walkthrough.page", raising=False)
     walk = lesson()
     with pytest.raises(ModuleNotFoundError, match=r"Jinja2: pip install 'minidl\[viz\]'"):
         walk.save(tmp_path / "walk.html")

@@ -14,12 +14,14 @@ from cases import (
     each_case,
     each_form_of_a_rule,
     lesson,
+    parts_of,
     updates,
     walked,
 )
 
 import minidl as dl
-from minidl import losses, nn, optim
+from minidl import losses, nn, ops, optim, tensor
+from minidl._format import number, plain
 from minidl.schedulers import CosineDecay
 
 
@@ -41,6 +43,44 @@ def test_the_formulas_of_an_op_give_what_it_computes(name, arrays, options):
         if found.size == product.size:  # vectors as matrices
             found = found.reshape(product.shape)
         close(np.broadcast_to(found, product.shape), product, 1e-11)
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+def test_a_formula_with_a_choice_by_an_option_gives_what_the_op_computes(rectify):
+    @ops.op(
+        "y = max(x @ W + b, 0) if rectify else x @ W + b",
+        "∂x = (g [y > 0] if rectify else g) @ Wᵀ",
+        "∂W = xᵀ @ (g [y > 0] if rectify else g)",
+        "∂b = Σᵢ (g [y > 0] if rectify else g)",
+        fused_vjp=True,
+    )
+    def layer(x, w, b, /, rectify=False):
+        """A layer."""
+        y = np.maximum(x @ w + b, 0) if rectify else x @ w + b
+
+        def vjp(g, needs_grad):
+            d = g * (y > 0) if rectify else g
+            return d @ w.T, x.T @ d, d.sum(axis=0)
+
+        return y, vjp
+
+    leaves = [dl.Tensor(N(*s), requires_grad=True, dtype=float) for s in [(4, 3), (3, 2), (2,)]]
+    with dl.trace() as walk:
+        tensor.differentiable(layer)(*leaves, rectify=rectify).backward(N(4, 2))
+    (op,), ((op_gradient,),) = walk.ops, [backward.op_gradients for backward in walk.backwards]
+    scope = op.scope(op_gradient.g)
+    expected = [op.value.data, *op_gradient.input_grads]
+    for equation, array in zip(op.equations, expected, strict=True):
+        close(scope.value(equation.tree).reshape(array.shape), array, 1e-12)
+    for part in parts_of(walk):
+        for at in np.ndindex(part.result.data.shape) if part.worked else ():
+            assert " if " not in plain(part.worked(at))
+            assert part.worked(at)[-1].exact == number(part.result.data[at]).exact
+    assert all(checked.relative < 1e-6 for checked in walk.check(walk.backwards[0]))
+    b = op.inputs[2].data[1]
+    line = plain(walk.steps[0].parts[0].worked((0, 1)))
+    assert line.startswith("y[0, 1] = max(" if rectify else "y[0, 1] = ")
+    assert f" + {number(b).shown}" in line or f" + ({number(b).shown})" in line
 
 
 @each_case
