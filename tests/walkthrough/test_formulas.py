@@ -240,7 +240,7 @@ def test_a_formula_is_entrywise_if_no_entry_needs_another(line, answer):
 
 
 @pytest.mark.parametrize(
-    ("line", "letters"),
+    ("line", "symbols"),
     [
         ("a + b", ["a", "b"]),
         ("x @ W + b", ["b"]),
@@ -253,5 +253,5 @@ def test_a_formula_is_entrywise_if_no_entry_needs_another(line, answer):
         ("aᵀ @ g", []),
     ],
 )
-def test_symbols_outside_of_sums_and_products_are_broadcast(line, letters):
-    assert list(formulas.broadcast_symbols(tree(line))) == letters
+def test_symbols_outside_of_sums_and_products_are_broadcast(line, symbols):
+    assert list(formulas.broadcast_symbols(tree(line))) == symbols

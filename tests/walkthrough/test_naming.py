@@ -18,34 +18,34 @@ def names_of(walk):
 def test_values_are_named_by_the_network_and_the_variables():
     walk, _ = lesson()
     parameters = ["dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"]
-    made = ["dense1", "tanh1", "dense2", "loss"]
-    assert sorted(names_of(walk)) == sorted(["x", "y", *parameters, *made])
-    assert [op.value.name for op in walk.ops] == made
+    results = ["dense1", "tanh1", "dense2", "loss"]
+    assert sorted(names_of(walk)) == sorted(["x", "y", *parameters, *results])
+    assert [op.value.name for op in walk.ops] == results
     kinds = {value.name: value.kind for value in walk.values}
     assert {kinds[name] for name in parameters} == {"parameter"}
-    assert {kinds[name] for name in made} == {"op"}
+    assert {kinds[name] for name in results} == {"op"}
     assert kinds["x"] == kinds["y"] == "input"
 
 
 def test_a_second_value_of_a_name_gets_a_number():
     walk, _ = lesson(steps=3)
-    made = [op.value.name for op in walk.ops]
-    assert made[::4] == ["dense1", "dense1 (2)", "dense1 (3)"]
+    results = [op.value.name for op in walk.ops]
+    assert results[::4] == ["dense1", "dense1 (2)", "dense1 (3)"]
     assert [u.value.name for u in walk.updates[::4]] == [
         *("dense1.weight", "dense1.weight after update 1", "dense1.weight after update 2")
     ]
     assert len({*names_of(walk)}) == len(walk.values)
-    assert "x (2)" not in names_of(walk)  # the same array is one box
+    assert "x (2)" not in names_of(walk)  # the same array is one value
 
 
 def test_the_ops_of_a_module_are_named_by_its_path_and_their_kind():
     model = nn.Sequential(nn.Dense(3, 6, rng=0), Residual(np.random.default_rng(0)))
     with dl.trace() as walk:
         model(N(2, 3)).sum().backward()
-    made = [op.value.name for op in walk.ops]
-    assert made[:2] == ["dense1", "residual1.first"]
-    assert {"residual1.tanh", "residual1.multiply", "residual1.add", "residual1.relu"} <= {*made}
-    assert made[-1] == "sum"
+    results = [op.value.name for op in walk.ops]
+    assert results[:2] == ["dense1", "residual1.first"]
+    assert {"residual1.tanh", "residual1.multiply", "residual1.add", "residual1.relu"} <= {*results}
+    assert results[-1] == "sum"
     assert "residual1.scale" in names_of(walk)
 
 

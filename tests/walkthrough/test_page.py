@@ -1,4 +1,4 @@
-"""The walkthrough's page as it is written: its data beside the tape's, and a page that is alone."""
+"""The page of a walkthrough: its data are the recorded numbers, and it is self-contained."""
 
 import base64
 import html.parser
@@ -27,12 +27,12 @@ def data_of(walk):
 
 
 def exact(data):
-    """Each entry of an array with all its digits, by its index as the page writes it."""
+    """The entries of an array with all digits, by index as on the page."""
     return {parts.index_text(at): str(data[at]) for at in np.ndindex(data.shape)}
 
 
 def on_page(array):
-    """The same, of an array of the page."""
+    """The same for an array of the page."""
     pairs = zip(array["index"], array["rows"], strict=True)
     cells = [zip(*row, strict=True) for row in pairs]
     return {at: digits for row in cells for at, (_, digits) in row}
@@ -60,17 +60,17 @@ def agree(data, walk):
 
 
 @each_case
-def test_the_page_shows_the_tapes_numbers_of_an_op(name, arrays, options):
-    walk, op, flow = walked(name, arrays, options)
+def test_the_page_shows_the_recorded_numbers_of_an_op(name, arrays, options):
+    walk, op, op_gradient = walked(name, arrays, options)
     data = data_of(walk)
     assert agree(data, walk) > 0
     node = data["nodes"][op.value.key]
     assert on_page(data["arrays"][node["value"]]) == exact(op.value.data)
-    assert on_page(data["arrays"][node["gradient"]]) == exact(flow.g)
-    for x, product in zip(op.inputs, op.op_gradients[0].input_grads, strict=True):
+    assert on_page(data["arrays"][node["gradient"]]) == exact(op_gradient.g)
+    for x, input_grad in zip(op.inputs, op.op_gradients[0].input_grads, strict=True):
         gradient = data["arrays"][data["nodes"][x.key]["gradient"]]
-        assert on_page(gradient) == exact(np.asarray(flow.summed(op.inputs.index(x))))
-        assert product is not None
+        assert on_page(gradient) == exact(np.asarray(op_gradient.summed(op.inputs.index(x))))
+        assert input_grad is not None
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -95,7 +95,7 @@ def test_the_page_shows_the_kernels_numbers_of_a_rule(rule):
 
 
 class Tags(html.parser.HTMLParser):
-    """The tags of a page, and all that it refers to."""
+    """The tags of a page, and everything that it refers to."""
 
     def __init__(self, text):
         super().__init__()
@@ -110,7 +110,7 @@ class Tags(html.parser.HTMLParser):
         self.texts.append(data)
 
 
-def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
+def test_the_page_is_one_small_file_without_references():
     text = page(lesson().presentation)
     assert len(text.encode()) < 300_000
     tags = Tags(text)
@@ -120,7 +120,7 @@ def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
     assert not re.search(r"https?://(?!www\.w3\.org/)", text)
 
 
-def test_the_page_holds_the_whole_text_for_print_and_readers_without_scripts():
+def test_the_page_contains_the_whole_text_for_print_and_readers_without_scripts():
     walk = lesson()
     assert str(walk) in "".join(Tags(page(walk.presentation)).texts)
 
@@ -141,7 +141,7 @@ def test_a_name_stays_text(name):
     assert Tags(page(walk.presentation)).tags == Tags(page(harmless.presentation)).tags
 
 
-def test_a_notebooks_frame_holds_the_page_and_nothing_else():
+def test_the_frame_for_a_notebook_contains_only_the_page():
     walk = lesson()
     assert Tags(frame(walk.presentation)).tags == ["iframe"]
     assert walk._repr_html_() == frame(walk.presentation)
@@ -179,7 +179,7 @@ def large(shape, dtype=np.float32):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(65,), (5, 13), (100, 30), (3, 4, 50), (300, 1)])
-def test_a_large_array_is_summarised_and_all_its_entries_are_there(shape, dtype):
+def test_a_large_array_is_summarized_and_all_its_entries_are_there(shape, dtype):
     x, array = large(shape, dtype)
     assert x.size > LARGE
     assert not array["whole"]
@@ -250,18 +250,18 @@ def test_worked_lines_of_the_page_are_those_of_the_text():
         for part in step["parts"]
         for line in part["worked"].values()
     ]
-    told = [
+    expected = [
         plain(part.worked(at))
         for step in walk.steps
         for part in step.parts
         if part.worked
         for at in np.ndindex(part.result.data.shape)
     ]
-    assert lines == told
+    assert lines == expected
     assert len(lines) > 50
 
 
-def test_a_box_shows_its_last_gradient_and_only_boxes_of_the_graph_are_there():
+def test_a_node_shows_its_last_gradient_and_only_nodes_of_the_graph_are_there():
     w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
     with dl.trace() as walk:
         for factor in (1.0, 3.0):
@@ -272,7 +272,7 @@ def test_a_box_shows_its_last_gradient_and_only_boxes_of_the_graph_are_there():
     assert data["nodes"].keys() == {box.key for box in boxes_and_arrows(walk.presentation)[0]}
 
 
-def test_what_a_page_works_out_has_a_limit(monkeypatch):
+def test_the_worked_lines_of_a_page_are_limited(monkeypatch):
     monkeypatch.setattr("minidl.walkthrough.page.LINES", 20)
     monkeypatch.setattr("minidl.walkthrough.page.HEATS", 2)
     data = data_of(lesson([8, 8, 8, 1]))

@@ -6,7 +6,7 @@ from minidl.walkthrough import parser
 from minidl.walkthrough.parser import Equation, FormulaError, parse, tree
 from minidl.walkthrough.typesetting import text
 
-A, B, C = (("name", letter) for letter in "abc")
+A, B, C = (("name", symbol) for symbol in "abc")
 TREES = {
     "a": A,
     "2.5": ("number", "2.5"),
@@ -81,14 +81,14 @@ def test_what_binds_tighter_goes_first(line):
     assert tree(line) == tree(MEANT[line])
 
 
-@pytest.mark.parametrize("letter", SYMBOLS)
-def test_a_symbol_keeps_its_accent_its_subscript_and_its_words(letter):
-    assert tree(letter) == ("name", letter)
-    assert list(parser.names(tree(f"2{letter} / ({letter} + b)"))) == [letter, letter, "b"]
+@pytest.mark.parametrize("symbol", SYMBOLS)
+def test_a_symbol_keeps_its_accent_its_subscript_and_its_words(symbol):
+    assert tree(symbol) == ("name", symbol)
+    assert list(parser.names(tree(f"2{symbol} / ({symbol} + b)"))) == [symbol, symbol, "b"]
 
 
 @pytest.mark.parametrize(
-    ("line", "letter", "sign", "right", "condition"),
+    ("line", "symbol", "sign", "right", "condition"),
     [
         ("y = tanh x", "y", "=", "tanh x", None),
         ("∂x = g / (2 y)  (+∞ at 0)", "∂x", "=", "g / (2 y)", None),
@@ -100,11 +100,11 @@ def test_a_symbol_keeps_its_accent_its_subscript_and_its_words(letter):
     ],
 )
 def test_an_equation_has_a_symbol_a_sign_a_tree_and_perhaps_a_condition(
-    line, letter, sign, right, condition
+    line, symbol, sign, right, condition
 ):
     found = parse(line)
     assert found == Equation(
-        f"{letter} {sign} {right}", letter, sign, tree(right), condition and tree(condition)
+        f"{symbol} {sign} {right}", symbol, sign, tree(right), condition and tree(condition)
     )
 
 

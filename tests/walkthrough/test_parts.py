@@ -20,7 +20,7 @@ from minidl._format import number, plain
 
 @each_case
 def test_each_entry_has_a_worked_line_that_can_be_recomputed(name, arrays, options):
-    walk, op, flow = walked(name, arrays, options)
+    walk, op, op_gradient = walked(name, arrays, options)
     worked = 0
     for part in parts_of(walk):
         if part.worked:
@@ -32,11 +32,11 @@ def test_each_entry_has_a_worked_line_that_can_be_recomputed(name, arrays, optio
                 if part.equation:
                     close(recomputed(line), data[at], 1e-9)
                 worked += 1
-    assert worked >= (0 if name == "perceptron" else op.value.data.size + flow.g.size)
+    assert worked >= (0 if name == "perceptron" else op.value.data.size + op_gradient.g.size)
 
 
 def assert_positions(line, part):
-    """The numbers of a worked line stand where they say that they do."""
+    """The numbers of a worked line are the entries at their positions."""
     operands = {operand.symbol: operand.data for operand in part.operands}
     for token in line:
         if not isinstance(token, str) and token.symbol:
@@ -44,7 +44,7 @@ def assert_positions(line, part):
 
 
 def recomputed(line):
-    """What stands between the beginning of a worked line, "y[0] = ", and its end, " = 3"."""
+    """The value of a worked line between its start, "y[0] = ", and its end, " = 3"."""
     _, *line, last = line
     return read([*line[:-1], line[-1].removesuffix(" = ")] if line else [last])
 
@@ -104,9 +104,9 @@ def test_broadcasting_is_shown_and_undone_by_a_sum():
     with dl.trace() as walk:
         (a * b).sum().backward()
     steps = walk.steps
-    words = steps[0].parts[0].caption
-    assert "a (2, 1, 3) is broadcast along axis 1 to (2, 4, 3)" in words
-    assert "b (4, 1) is broadcast along axes 0, 2 to (2, 4, 3)" in words
+    caption = steps[0].parts[0].caption
+    assert "a (2, 1, 3) is broadcast along axis 1 to (2, 4, 3)" in caption
+    assert "b (4, 1) is broadcast along axes 0, 2 to (2, 4, 3)" in caption
     summed = {part.heading: part for part in steps[3].parts if "summed" in part.heading}
     assert {part.result.data.shape for part in summed.values()} == {(2, 1, 3), (4, 1)}
     assert plain(summed["∂a, summed"].worked((1, 0, 2))) == "∂a[1, 0, 2] = 1 + 1 + 1 + 1 = 4"
@@ -122,11 +122,11 @@ def test_an_axis_that_already_has_its_length_is_not_broadcast():
 
 def test_the_local_derivative_is_shown_before_the_product(steps):
     tanh = next(step for step in of_phase(steps, "backward") if step.title == "tanh1")
-    upstream, local, product = tanh.parts
+    upstream, local, input_grad = tanh.parts
     assert local.equation.text == "∂y/∂x = 1 − y²"
-    assert product.equation.text == "∂x = g (1 − y²)"
+    assert input_grad.equation.text == "∂x = g (1 − y²)"
     np.testing.assert_allclose(
-        upstream.result.data * local.result.data, product.result.data, rtol=1e-6
+        upstream.result.data * local.result.data, input_grad.result.data, rtol=1e-6
     )
 
 

@@ -31,18 +31,18 @@ def test_every_op_of_the_library_has_a_case():
 
 @each_case
 def test_the_formulas_of_an_op_give_what_it_computes(name, arrays, options):
-    _, op, flow = walked(name, arrays, options)
+    _, op, op_gradient = walked(name, arrays, options)
     assert bool(op.equations) is (name not in WORDS)
     if not op.equations:
         return
-    scope = op.scope(flow.g)
+    scope = op.scope(op_gradient.g)
     found = scope.value(op.equations[0].tree)
     close(np.reshape(found, op.value.data.shape), op.value.data, 1e-12)
-    for equation, product in zip(op.equations[1:], flow.input_grads, strict=True):
+    for equation, input_grad in zip(op.equations[1:], op_gradient.input_grads, strict=True):
         found = np.asarray(scope.value(equation.tree))
-        if found.size == product.size:  # vectors as matrices
-            found = found.reshape(product.shape)
-        close(np.broadcast_to(found, product.shape), product, 1e-11)
+        if found.size == input_grad.size:  # vectors as matrices
+            found = found.reshape(input_grad.shape)
+        close(np.broadcast_to(found, input_grad.shape), input_grad, 1e-11)
 
 
 @pytest.mark.parametrize("rectify", [False, True])
@@ -118,9 +118,9 @@ def test_the_equations_of_a_rule_give_what_its_kernel_leaves(rule, options, comm
         left = {**optimizer.state[w], "θ": w.data}
         name_of = getattr(optim, rule).symbols
         for letter, (equation, scope, value) in last.items():
-            kept = left.get(letter, left.get(name_of.get(letter)))
-            if kept is not None and letter != "t":
-                np.testing.assert_array_equal(value, kept)
+            state = left.get(letter, left.get(name_of.get(letter)))
+            if state is not None and letter != "t":
+                np.testing.assert_array_equal(value, state)
             found = np.broadcast_to(scope.value(equation.tree), value.shape)
             np.testing.assert_allclose(found, value, rtol=1e-12, atol=1e-17)
         covered = {*last, *(name_of[letter] for letter in last if letter in name_of)}
@@ -141,12 +141,12 @@ def test_the_gradients_of_all_uses_of_a_value_are_summed():
     with dl.trace() as walk:
         square = w * w
         (square * w + square).sum().backward()
-    (passed,) = walk.backwards
+    (backward,) = walk.backwards
     for name, uses in {"w": 3, "square": 2}.items():
         value = next(v for v in walk.values if v.name == name)
-        arrivals = [g for _, g in passed.contributions(value)]
-        assert len(arrivals) == uses == len(value.users)
-        np.testing.assert_allclose(np.sum(arrivals, axis=0), passed.gradient(value))
+        contributions = [g for _, g in backward.contributions(value)]
+        assert len(contributions) == uses == len(value.users)
+        np.testing.assert_allclose(np.sum(contributions, axis=0), backward.gradient(value))
     np.testing.assert_allclose(w.grad, 3 * w.data**2 + 2 * w.data)
     assert "w is used 3 times: the gradients of its uses are summed" in walk.explain("w", 0)
     assert "= 16" in walk.explain("w", 0)

@@ -41,7 +41,7 @@ NETWORKS = {
 LOSSES = {"cross_entropy": losses.cross_entropy, "mse": lambda p, t: losses.mse(p, np.eye(5)[t])}
 
 
-def trained(network, loss, dtype, watch):
+def trained(network, loss, dtype, context):
     """All bits that a short training leaves: losses, gradients, parameters, optimizer state."""
     rng = np.random.default_rng(5)
     with dl.default_dtype(dtype):
@@ -51,7 +51,7 @@ def trained(network, loss, dtype, watch):
         for _ in range(4):
             x, labels = rng.normal(size=(9, 6)).astype(dtype), rng.integers(0, 5, 9)
             optimizer.zero_grad()
-            with watch():
+            with context():
                 value = LOSSES[loss](model(x), labels)
                 value.backward()
                 optim.clip_grad_norm(model, 1.0)
@@ -72,9 +72,9 @@ def test_a_trace_changes_no_bit(network, loss, dtype):
 
 @pytest.mark.parametrize("retain", [True, False])
 def test_a_trace_changes_no_bit_of_a_second_backward_pass(retain):
-    def gradients(watch):
+    def gradients(context):
         w = dl.Tensor(N(3, 4), requires_grad=True)
-        with watch():
+        with context():
             loss = losses.cross_entropy(w * w, [0, 1, 2])
             loss.backward(retain_graph=True)
             first = w.grad.copy()
@@ -107,8 +107,11 @@ def test_a_backward_pass_that_fails_leaves_nothing_to_the_next():
         with pytest.raises(RuntimeError, match="was changed"):
             bad.backward()
         good.backward()
-    (passed,) = walk.backwards
-    assert [flow.op.value.name for flow in passed.op_gradients] == ["good", "multiply (2)"]
+    (backward,) = walk.backwards
+    assert [op_gradient.op.value.name for op_gradient in backward.op_gradients] == [
+        "good",
+        "multiply (2)",
+    ]
 
 
 def test_several_steps_in_one_block_are_recorded_in_order():
@@ -119,8 +122,8 @@ def test_several_steps_in_one_block_are_recorded_in_order():
     for before, after in itertools.pairwise(walk.updates[::4]):
         np.testing.assert_array_equal(before.after, after.before)
     np.testing.assert_array_equal(walk.updates[-4].after, model.dense1.weight.data)
-    for passed in walk.backwards:
-        assert all(c.relative < 1e-6 for c in walk.check(passed))
+    for backward in walk.backwards:
+        assert all(c.relative < 1e-6 for c in walk.check(backward))
 
 
 def test_an_old_gradient_is_recorded_beside_the_new_one():
@@ -171,7 +174,7 @@ def test_ops_under_no_grad_and_on_constants_are_recorded_without_gradients():
         (w * free * constant).sum().backward()
     forward = [op.value.name for op in walk.ops]
     assert forward == ["free", "constant", "multiply", "multiply (2)", "sum"]
-    back = [flow.op.value.name for flow in walk.backwards[0].op_gradients]
+    back = [op_gradient.op.value.name for op_gradient in walk.backwards[0].op_gradients]
     assert back == ["sum", "multiply (2)", "multiply"]
     assert walk.ops[0].inputs[1] == 3.0
     assert all(c.relative < 1e-5 for c in walk.check(walk.backwards[0]))
@@ -201,10 +204,10 @@ def test_one_trace_after_the_other_records_each_block_alone():
 
 
 def test_a_trace_that_is_opened_again_records_each_block_alone():
-    watch = dl.trace()
-    with watch as first:
+    trace = dl.trace()
+    with trace as first:
         w_squared()
-    with watch as second:
+    with trace as second:
         w_squared().backward()
     assert [len(first.events), len(second.events)] == [2, 3]
 
@@ -241,10 +244,10 @@ def test_a_forward_pass_outside_of_the_block_is_missing_and_the_text_says_so():
     with dl.trace() as walk:
         loss.backward()
         optim.SGD([w], lr=0.1).step()
-    (passed,) = walk.backwards
-    assert passed.root is None
-    assert passed.op_gradients == []
-    assert walk.check(passed) == []
+    (backward,) = walk.backwards
+    assert backward.root is None
+    assert backward.op_gradients == []
+    assert walk.check(backward) == []
     assert walk.loss() == (None, None)
     assert "A forward pass that was not recorded" in str(walk)
     assert "before 1, after 0.8" in walk.explain("w", 0) + walk.explain(walk.values[0].name, 0)
@@ -293,7 +296,7 @@ def test_each_of_two_threads_records_its_own_at_the_same_time():
 
 
 def test_a_walkthrough_keeps_no_tensor_no_module_and_no_optimizer_alive():
-    def watched():
+    def traced():
         model, x = nn.MLP([2, 3, 1], rng=0), dl.Tensor(N(4, 2))
         optimizer = optim.Adam(model)
         with dl.trace() as walk:
@@ -304,10 +307,10 @@ def test_a_walkthrough_keeps_no_tensor_no_module_and_no_optimizer_alive():
             *map(weakref.ref, (optimizer, loss, x, *model.parameters(), *model.modules()))
         ]
 
-    walk, kept = watched()
+    walk, references = traced()
     gc.collect()
-    assert len(kept) == 11
-    assert [ref() for ref in kept if ref() is not None] == []
+    assert len(references) == 11
+    assert [ref() for ref in references if ref() is not None] == []
     assert "Adam, update t = 1" in str(walk)
 
 
@@ -320,7 +323,7 @@ def test_the_record_does_not_change_with_what_it_recorded():
         loss.backward(retain_graph=True)
         optimizer.step()
         x[...] = y[...] = 7
-    told = str(walk), walk.explain("dense1.weight", (0, 0))
+    before = str(walk), walk.explain("dense1.weight", (0, 0))
     first = next(v for v in walk.values if v.name == "dense1.weight")
     assert not np.array_equal(first.data, model.dense1.weight.data)
     np.testing.assert_array_equal(walk.updates[0].after, model.dense1.weight.data)
@@ -329,7 +332,7 @@ def test_the_record_does_not_change_with_what_it_recorded():
     optimizer.step()
     optimizer.lr = 0.7
     loss.data[...] = 3
-    assert told == (str(walk), walk.explain("dense1.weight", (0, 0)))
+    assert before == (str(walk), walk.explain("dense1.weight", (0, 0)))
 
 
 def test_the_gradient_that_backward_was_given_is_recorded_as_it_was():
@@ -337,9 +340,9 @@ def test_the_gradient_that_backward_was_given_is_recorded_as_it_was():
     with dl.trace() as walk:
         (w * w).backward(seed)
         seed[...] = 0
-    (passed,) = walk.backwards
-    np.testing.assert_array_equal(passed.seed, [3, 4])
-    np.testing.assert_array_equal(passed.op_gradients[0].g, [3, 4])
+    (backward,) = walk.backwards
+    np.testing.assert_array_equal(backward.seed, [3, 4])
+    np.testing.assert_array_equal(backward.op_gradients[0].g, [3, 4])
 
 
 def test_an_input_that_changes_in_the_block_is_recorded_as_each_op_saw_it():

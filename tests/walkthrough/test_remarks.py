@@ -1,4 +1,4 @@
-"""What a teacher would point at: each finding where it is to be found, and not where it is not."""
+"""Remarks: each finding is made where the problem is, and not in similar cases without it."""
 
 import math
 import operator
@@ -16,7 +16,7 @@ def leaf(data, name=None):
 
 
 def walked(case):
-    """The walkthrough of what a case returns, run in a block; a case prepares outside of it."""
+    """The walkthrough of the function that a case returns."""
     run = case()
     with np.errstate(all="ignore"), dl.trace() as walk:
         run()
@@ -34,7 +34,7 @@ def of(function, data, *more):
 
 
 def layers(factor):
-    """Two layers, of which the gradient of the first is so many times as large."""
+    """Two layers; the gradient of the first is larger by a factor."""
 
     def case():
         first, last = leaf(np.zeros((2, 2)), "first"), leaf(np.ones((2, 2)), "last")
@@ -61,7 +61,7 @@ def judged(before):
 
 
 def descended(lr):
-    """A step down a parabola, which 1 is too far for."""
+    """A gradient step on a parabola; the loss increases if lr > 1."""
 
     def case():
         x = leaf([1.0, -3.0])
@@ -233,7 +233,7 @@ def cases(which):
 
 
 @cases(0)
-def test_a_finding_is_made_and_told_with_advice(title, case):
+def test_a_finding_is_made_and_shown_with_advice(title, case):
     walk = walked(case)
     remark, *_ = (r for r in remarks(walk) if r.title == title)
     assert remark.text.endswith(".")
@@ -242,7 +242,7 @@ def test_a_finding_is_made_and_told_with_advice(title, case):
 
 
 @cases(1)
-def test_a_finding_is_not_made_where_it_is_not(title, case):
+def test_a_finding_is_not_made_in_similar_cases_without_the_problem(title, case):
     walk = walked(case)
     assert title not in [remark.title for remark in remarks(walk)]
     assert f"→ {title}: " not in str(walk)
@@ -253,7 +253,7 @@ def remark_of(case, title):
     return walk, next(r for r in remarks(walk) if r.title == title)
 
 
-def test_the_findings_of_the_module_are_all_tried():
+def test_every_finding_has_cases():
     def titles(of_cases):
         return {r.title for case in of_cases for r in remarks(walked(case))}
 
@@ -275,30 +275,30 @@ def test_a_healthy_lesson_has_no_remark():
 @pytest.mark.parametrize(
     ("start", "kind"), [([-1.0, 2.0], "NaN"), ([0.0, 2.0], "∞"), ([0.0, -1.0], "NaN")]
 )
-def test_what_is_not_finite_is_marked_where_it_is_born_and_not_after(start, kind):
+def test_a_non_finite_value_is_reported_where_it_first_appears_and_not_after(start, kind):
     def case():
         x = leaf(start)
         return lambda: ((dl.log(x * 1.0) + 1.0) * 2.0).sum().backward()
 
     walk = walked(case)
-    born = [r for r in remarks(walk) if r.title.endswith("first appears here")]
-    assert born[0].title == f"{kind} first appears here"
-    assert born[0].about is walk.ops[1]
-    assert born[0].about.function.__name__ == "log"
-    assert len([r for r in born if r.about in walk.ops]) == 1
+    found = [r for r in remarks(walk) if r.title.endswith("first appears here")]
+    assert found[0].title == f"{kind} first appears here"
+    assert found[0].about is walk.ops[1]
+    assert found[0].about.function.__name__ == "log"
+    assert len([r for r in found if r.about in walk.ops]) == 1
 
 
-def test_two_births_are_both_marked():
+def test_two_first_appearances_are_both_reported():
     def case():
         x = leaf([0.0, 1000.0])
         return lambda: (dl.log(x) + dl.exp(x)).sum().backward()
 
     walk = walked(case)
-    born = [r.about.function.__name__ for r in remarks(walk) if r.title == "∞ first appears here"]
-    assert born == ["log", "exp"]
+    found = [r.about.function.__name__ for r in remarks(walk) if r.title == "∞ first appears here"]
+    assert found == ["log", "exp"]
 
 
-def test_a_gradient_that_is_not_finite_is_marked_at_its_op_and_not_after():
+def test_a_non_finite_gradient_is_reported_at_its_op_and_not_after():
     def case():
         x = leaf([0.0, 4.0])
         return lambda: dl.sqrt(x * 1.0 + 0.0).sum().backward()
@@ -361,7 +361,7 @@ def test_a_finding_names_what_it_is_about_and_how_much(case, title, parts):
         ),
     ],
 )
-def test_a_finding_points_at_its_place(case, title, about):
+def test_a_finding_refers_to_what_it_is_about(case, title, about):
     walk, remark = remark_of(case, title)
     assert remark.about is about(walk)
 
@@ -392,7 +392,7 @@ def test_a_gradient_too_large_to_be_squared_in_single_precision_is_measured():
     assert size == pytest.approx(1e30)
 
 
-def test_a_layer_that_runs_several_times_is_pointed_at_once():
+def test_a_layer_that_runs_several_times_has_one_remark():
     model = nn.Sequential(nn.Dense(1, 2, init=lambda shape, rng: [[90.0, -90.0]]), nn.Tanh())
     with dl.trace() as walk:
         for _ in range(3):

@@ -13,16 +13,16 @@ from minidl._format import number
 
 @each_case
 def test_the_numbers_of_the_steps_are_those_of_the_record(name, arrays, options):
-    walk, op, flow = walked(name, arrays, options)
+    walk, op, op_gradient = walked(name, arrays, options)
     forward, backward, *_ = walk.steps
     *softmax, part = forward.parts
     assert bool(softmax) is (name == "cross_entropy")
     assert part.result.data is op.value.data
     results = [p.result.data for p in backward.parts]
-    np.testing.assert_array_equal(results[0], flow.g)
-    for i, product in enumerate(flow.input_grads):
-        assert any(r.shape == product.shape and np.array_equal(r, product) for r in results)
-        summed = flow.summed(i)
+    np.testing.assert_array_equal(results[0], op_gradient.g)
+    for i, input_grad in enumerate(op_gradient.input_grads):
+        assert any(r.shape == input_grad.shape and np.array_equal(r, input_grad) for r in results)
+        summed = op_gradient.summed(i)
         assert any(r.shape == summed.shape and np.array_equal(r, summed) for r in results)
 
 
@@ -74,26 +74,26 @@ def test_several_steps_in_a_block_are_shown_in_order():
 def test_forward_goes_in_the_order_of_execution_and_backward_in_reverse(make):
     walk = make()
     steps = walk.steps
-    made = [op.value.name for op in walk.ops]
-    assert [step.title for step in of_phase(steps, "forward")] == made
+    results = [op.value.name for op in walk.ops]
+    assert [step.title for step in of_phase(steps, "forward")] == results
     back = [step.title for step in of_phase(steps, "backward") if step.key]
-    assert back == made[::-1]
+    assert back == results[::-1]
 
 
 @pytest.mark.parametrize("make", [small_walk, branched])
 def test_backward_takes_each_node_after_all_its_users_and_names_them(make):
     walk = make()
-    told = set()
+    shown = set()
     for step in of_phase(walk.steps, "backward"):
         value = next((v for v in walk.values if v.key == step.key), None)
         if value:
             users = {op.value.name for op, _ in value.users}
-            assert users <= told
+            assert users <= shown
             assert all(name in step.caption for name in users)
-            told.add(value.name)
+            shown.add(value.name)
 
 
-def test_backward_begins_with_one(steps):
+def test_backward_starts_with_one(steps):
     first, *others = of_phase(steps, "backward")
     assert "Backward starts here with g = 1" in first.caption
     assert not any("starts here" in step.caption for step in others)
@@ -101,17 +101,17 @@ def test_backward_begins_with_one(steps):
 
 
 def test_a_caption_says_which_gradients_are_not_computed_and_why(steps):
-    words = {step.title: step.caption for step in of_phase(steps, "backward")}
-    assert "∂t is not computed" in words["loss"]
-    assert "∂x is not computed" in words["dense1"]
-    assert "computed" not in words["dense2"]
+    captions = {step.title: step.caption for step in of_phase(steps, "backward")}
+    assert "∂t is not computed" in captions["loss"]
+    assert "∂x is not computed" in captions["dense1"]
+    assert "computed" not in captions["dense2"]
 
 
 def test_a_forward_step_names_the_inputs_and_the_options(steps):
-    words = [step.caption for step in of_phase(steps, "forward")]
-    assert "dense of x, dense1.weight and dense1.bias" in words[0]
-    assert "tanh of dense1" in words[1]
-    assert "mse of dense2 and y; reduction = mean" in words[3]
+    captions = [step.caption for step in of_phase(steps, "forward")]
+    assert "dense of x, dense1.weight and dense1.bias" in captions[0]
+    assert "tanh of dense1" in captions[1]
+    assert "mse of dense2 and y; reduction = mean" in captions[3]
 
 
 def test_the_check_lists_every_entry_beside_its_central_difference(walk, steps):

@@ -70,11 +70,11 @@ def test_a_schedule_with_state_is_shown_as_it_was():
     with dl.trace() as walk:
         (w * w).sum().backward()
         optim.SGD([w], lr=schedule).step()
-    told = str(walk)
+    before = str(walk)
     for _ in range(5):
         schedule.observe(1.0)
     assert schedule(9) < 0.1
-    assert str(walk) == told
+    assert str(walk) == before
 
 
 def test_a_long_walkthrough_is_abbreviated_and_says_so(long_walk):
@@ -157,7 +157,7 @@ def test_the_text_is_the_same_each_time(walk):
 
 
 def shown_width(line):
-    """Columns on a terminal: an accent stands above the letter before it."""
+    """Columns in a terminal: a combining accent takes none."""
     return len(line.replace("\u0302", "").replace("\u0304", ""))
 
 
@@ -181,7 +181,7 @@ def test_the_title_of_a_matrix_is_aligned_with_it_even_with_an_accent(walk):
     assert found
 
 
-def test_a_large_array_is_summarised_by_its_shape_extremes_mean_and_a_corner():
+def test_a_large_array_is_summarized_by_its_shape_extremes_mean_and_a_corner():
     x = dl.Tensor(np.arange(2000.0).reshape(40, 50), requires_grad=True)
     with dl.trace() as walk:
         (x * 2.0).sum().backward()
