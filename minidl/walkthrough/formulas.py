@@ -306,10 +306,19 @@ def _rounded(value: Any, digits: int) -> Any:
     return np.where(np.isfinite(near), near, x)
 
 
+def index_text(at: Index) -> str:
+    """An index without its brackets: "0, 1"."""
+    return ", ".join(map(str, at))
+
+
+def entry_name(name: str, at: Index) -> str:
+    """The name of an entry: "y[0, 1]", or "y" for a number."""
+    return f"{name}[{index_text(at)}]" if at else name
+
+
 def number_of(symbol: str, data: np.ndarray, at: Index) -> Number:
     """An entry of an array, shown by its name "g[0, 1]" instead of its digits."""
-    name = f"{symbol}[{', '.join(map(str, at))}]" if at else symbol
-    return Number(name, str(data[at]), symbol, _position(data.shape, at))
+    return Number(entry_name(symbol, at), str(data[at]), symbol, _position(data.shape, at))
 
 
 def unbroadcast_terms(

@@ -14,7 +14,7 @@ MORE = "more"  # the key of the box for all ops that are omitted
 WIDEST_FORMULA = 22  # characters that fit into a box
 
 
-def graph(presentation: Presentation) -> str:
+def as_svg(presentation: Presentation) -> str:
     """The graph of the ops as SVG."""
     ops = len(presentation.record.ops)
     return _drawing.draw(*boxes_and_arrows(presentation), f"Graph of {ops:,} ops")

@@ -11,11 +11,11 @@ import numpy as np
 from minidl import _page
 from minidl._format import Number, number
 from minidl.walkthrough import parts, typesetting
-from minidl.walkthrough.formulas import Index
-from minidl.walkthrough.graph import boxes_and_arrows, graph
+from minidl.walkthrough.formulas import Index, index_text
+from minidl.walkthrough.graph import as_svg, boxes_and_arrows
 from minidl.walkthrough.parts import Operand, Part
 from minidl.walkthrough.steps import Presentation, Step
-from minidl.walkthrough.text import text
+from minidl.walkthrough.text import as_text
 
 LARGE = 64  # entries above which an array is shown as a corner and a heat map
 CORNER = 4  # rows and columns of the corner
@@ -26,21 +26,21 @@ EMBEDDED, LINES, HEATS = 500_000, 10_000, 200
 JSON = dict[str, Any]
 
 
-def page(presentation: Presentation) -> str:
+def as_html(presentation: Presentation) -> str:
     """The page of a walkthrough."""
     return _page.render(
         "minidl.walkthrough",
         "walkthrough.html.j2",
         _Data(presentation).page(),
         title=presentation.title,
-        graph=graph(presentation),
-        text=text(presentation),
+        graph=as_svg(presentation),
+        text=as_text(presentation),
     )
 
 
-def frame(presentation: Presentation, height: int = 720) -> str:
+def as_frame(presentation: Presentation, height: int = 720) -> str:
     """The page in an iframe, for a notebook."""
-    return _page.framed(page(presentation), presentation.title, height)
+    return _page.framed(as_html(presentation), presentation.title, height)
 
 
 class _Data:
@@ -126,7 +126,7 @@ class _Data:
             data = part.result.data
             whole = data.size <= min(LARGE, self.lines_left)
             entries = np.ndindex(data.shape) if whole else _corner(data.shape)
-            worked = {parts.index_text(at): [_token(t) for t in part.worked(at)] for at in entries}
+            worked = {index_text(at): [_token(t) for t in part.worked(at)] for at in entries}
         self.lines_left -= len(worked)
         return {
             "heading": part.heading,
@@ -161,7 +161,7 @@ class _Data:
         whole = data.size <= LARGE
         entries = np.ndindex(data.shape) if whole else _corner(data.shape)
         columns = min(matrix.shape[1], data.size if whole else CORNER) or 1
-        cells = [(parts.index_text(at), number(data[at])) for at in entries]
+        cells = [(index_text(at), number(data[at])) for at in entries]
         rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
         heat = _heat_map(matrix) if data.size > 1 and self.heats_left > 0 else None
         self.heats_left -= 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl._format import Number, Tokens, number, plain
 from minidl.walkthrough import formulas, typesetting
-from minidl.walkthrough.formulas import SOFTMAX, TERMS, Index, Scope
+from minidl.walkthrough.formulas import SOFTMAX, TERMS, Index, Scope, entry_name
 from minidl.walkthrough.parser import Equation, names, parse, subscript
 from minidl.walkthrough.record import Backward, Leaf, OpCall, OpGradient, Update, UpdateLine, Value
 
@@ -50,16 +50,6 @@ class Part:
 
 
 # --- entries ------------------------------------------------------------------------------------
-
-
-def index_text(at: Index) -> str:
-    """An index without its brackets: "0, 1"."""
-    return ", ".join(map(str, at))
-
-
-def entry_name(name: str, at: Index) -> str:
-    """The name of an entry: "y[0, 1]", or "y" for a number."""
-    return f"{name}[{index_text(at)}]" if at else name
 
 
 def shape_text(array: Any) -> str:

@@ -27,7 +27,7 @@ class Remark(NamedTuple):
 
 
 @np.errstate(all="ignore")
-def remarks(record: Record) -> list[Remark]:
+def find_remarks(record: Record) -> list[Remark]:
     """All findings, each once for a layer that ran several times."""
     found: dict[Hashable, Remark] = {}
     for remark in itertools.chain.from_iterable(find(record) for find in _FINDINGS):

@@ -16,8 +16,9 @@ import numpy as np
 from minidl._format import Number, number
 from minidl.schedulers import Schedule
 from minidl.walkthrough import parts
+from minidl.walkthrough.formulas import entry_name
 from minidl.walkthrough.parser import names
-from minidl.walkthrough.parts import Part, entry_name
+from minidl.walkthrough.parts import Part
 from minidl.walkthrough.record import (
     Backward,
     Checked,
@@ -28,7 +29,7 @@ from minidl.walkthrough.record import (
     Update,
     Value,
 )
-from minidl.walkthrough.remarks import Remark, gradient_sizes, remarks
+from minidl.walkthrough.remarks import Remark, find_remarks, gradient_sizes
 
 ENDS = 25  # of many ops or updates so many at each end are shown
 BARS = 50  # parameters whose gradients are compared
@@ -78,7 +79,7 @@ class Presentation:
 
     @functools.cached_property
     def remarks(self) -> list[Remark]:
-        return remarks(self.record)
+        return find_remarks(self.record)
 
     @functools.cached_property
     def title(self) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 
 from minidl._format import Text, aligned, number, plain
 from minidl.walkthrough import parts
-from minidl.walkthrough.formulas import Index
-from minidl.walkthrough.parts import Operand, Part, entry_name, shape_text
+from minidl.walkthrough.formulas import Index, entry_name
+from minidl.walkthrough.parts import Operand, Part, shape_text
 from minidl.walkthrough.record import Backward, Record, Value
 from minidl.walkthrough.steps import Phase, Presentation, Step, relative_text, update_caption
 
@@ -153,7 +153,7 @@ def _numbered(presentation: Presentation) -> Iterator[tuple[str, str, Step]]:
         phase = step.phase
 
 
-def text(presentation: Presentation) -> Text:
+def as_text(presentation: Presentation) -> Text:
     """The whole walkthrough as text."""
     lines = textwrap.wrap(presentation.omitted, WIDTH)
     for phase, n, step in _numbered(presentation):
@@ -169,7 +169,7 @@ def _escaped(title: str) -> str:
     return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", title)
 
 
-def markdown(presentation: Presentation) -> str:
+def as_markdown(presentation: Presentation) -> str:
     """The whole walkthrough as Markdown: headings, and each step as a block of text."""
     omitted = [presentation.omitted, ""] if presentation.omitted else []
     lines = ["# Walkthrough", "", *omitted]

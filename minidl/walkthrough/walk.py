@@ -77,10 +77,10 @@ class Walkthrough(Record):
         nothing was changed.
         """
         kinds = {
-            ".html": page.page,
-            ".md": text.markdown,
-            ".txt": text.text,
-            ".svg": graph.graph,
+            ".html": page.as_html,
+            ".md": text.as_markdown,
+            ".txt": text.as_text,
+            ".svg": graph.as_svg,
         }
         path = _files.ending("save", path, kinds)
         content = kinds[path.suffix.lower()](self.presentation)
@@ -88,7 +88,7 @@ class Walkthrough(Record):
             path.write_bytes(content.encode("utf-8", "replace"))
 
     def __str__(self) -> str:
-        return text.text(self.presentation)
+        return text.as_text(self.presentation)
 
     def __repr__(self) -> str:
         counted = (self.ops, "op"), (self.backwards, "backward pass"), (self.updates, "update")
@@ -100,7 +100,7 @@ class Walkthrough(Record):
 
     def _repr_html_(self) -> str:
         try:
-            return page.frame(self.presentation)
+            return page.as_frame(self.presentation)
         except ModuleNotFoundError as error:  # no Jinja2
             escaped = str(self).replace("&", "&amp;").replace("<", "&lt;")
             return f"<p>For a page to step through: {error}</p><pre>{escaped}</pre>"

@@ -13,14 +13,14 @@ from cases import RULES, each_case, walked
 import minidl as dl
 from minidl.__main__ import lesson
 from minidl._format import plain
-from minidl.walkthrough import parts
+from minidl.walkthrough.formulas import index_text
 from minidl.walkthrough.graph import boxes_and_arrows
-from minidl.walkthrough.page import EMBEDDED, LARGE, frame, page
+from minidl.walkthrough.page import EMBEDDED, LARGE, as_frame, as_html
 
 
 def data_of(walk):
     """The JSON that a page holds."""
-    text = page(walk.presentation)
+    text = as_html(walk.presentation)
     return json.loads(
         re.search(r'<script type="application/json" id="walk">(.*?)</script>', text)[1]
     )
@@ -28,7 +28,7 @@ def data_of(walk):
 
 def exact(data):
     """The entries of an array with all digits, by index as on the page."""
-    return {parts.index_text(at): str(data[at]) for at in np.ndindex(data.shape)}
+    return {index_text(at): str(data[at]) for at in np.ndindex(data.shape)}
 
 
 def on_page(array):
@@ -111,7 +111,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_the_page_is_one_small_file_without_references():
-    text = page(lesson().presentation)
+    text = as_html(lesson().presentation)
     assert len(text.encode()) < 300_000
     tags = Tags(text)
     assert tags.links == ["data:,"]
@@ -122,7 +122,7 @@ def test_the_page_is_one_small_file_without_references():
 
 def test_the_page_contains_the_whole_text_for_print_and_readers_without_scripts():
     walk = lesson()
-    assert str(walk) in "".join(Tags(page(walk.presentation)).texts)
+    assert str(walk) in "".join(Tags(as_html(walk.presentation)).texts)
 
 
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'both'", "a\u2028b", "]]>"]
@@ -138,19 +138,19 @@ def test_a_name_stays_text(name):
     w.name = "w"
     with dl.trace() as harmless:
         (w * 2).sum().backward()
-    assert Tags(page(walk.presentation)).tags == Tags(page(harmless.presentation)).tags
+    assert Tags(as_html(walk.presentation)).tags == Tags(as_html(harmless.presentation)).tags
 
 
 def test_the_frame_for_a_notebook_contains_only_the_page():
     walk = lesson()
-    assert Tags(frame(walk.presentation)).tags == ["iframe"]
-    assert walk._repr_html_() == frame(walk.presentation)
-    (content,) = re.findall(r'srcdoc="([^"]*)"', frame(walk.presentation))
-    assert html.unescape(content) == page(walk.presentation)
+    assert Tags(as_frame(walk.presentation)).tags == ["iframe"]
+    assert walk._repr_html_() == as_frame(walk.presentation)
+    (content,) = re.findall(r'srcdoc="([^"]*)"', as_frame(walk.presentation))
+    assert html.unescape(content) == as_html(walk.presentation)
 
 
 def test_the_same_walkthrough_gives_the_same_page():
-    assert page(lesson().presentation) == page(lesson().presentation)
+    assert as_html(lesson().presentation) == as_html(lesson().presentation)
 
 
 def test_a_missing_jinja2_names_the_extra(monkeypatch, tmp_path):
@@ -237,7 +237,7 @@ def test_ten_thousand_ops_make_a_page_of_the_first_and_the_last():
     data = data_of(walk)
     assert "9,951 of 10,001 ops" in data["omitted"]
     assert len(data["steps"]) == 50 + 50 + 2
-    keys = set(re.findall(r'data-node="([^"]*)"', page(walk.presentation)))
+    keys = set(re.findall(r'data-node="([^"]*)"', as_html(walk.presentation)))
     assert keys - {"more"} <= data["nodes"].keys()
     assert "more" in keys
 

@@ -10,7 +10,7 @@ from browsing import DESKTOP, press
 import minidl as dl
 from minidl.__main__ import lesson
 from minidl._format import plain
-from minidl.walkthrough import parts
+from minidl.walkthrough.formulas import index_text
 
 PHONE = {"width": 360, "height": 740}
 
@@ -82,7 +82,7 @@ def test_a_selected_entry_shows_its_worked_line_and_marks_the_entries_in_it(open
     (part,) = walk.steps[0].parts
     result = tab.locator("figure.result")
     for at in np.ndindex(2, 2):
-        name = f"y[{parts.index_text(at)}] ="
+        name = f"y[{index_text(at)}] ="
         result.get_by_role("button", name=name).click()
         assert tab.locator(".worked").inner_text().endswith(plain(part.worked(at)))
         used = tab.locator(".cell.used").evaluate_all("all => all.map(cell => cell.dataset.index)")

@@ -117,13 +117,13 @@ def test_the_equations_of_a_rule_give_what_its_kernel_leaves(rule, options, comm
         last = {line[0].symbol: line for line in update.lines}
         left = {**optimizer.state[w], "θ": w.data}
         name_of = getattr(optim, rule).symbols
-        for letter, (equation, scope, value) in last.items():
-            state = left.get(letter, left.get(name_of.get(letter)))
-            if state is not None and letter != "t":
+        for symbol, (equation, scope, value) in last.items():
+            state = left.get(symbol, left.get(name_of.get(symbol)))
+            if state is not None and symbol != "t":
                 np.testing.assert_array_equal(value, state)
             found = np.broadcast_to(scope.value(equation.tree), value.shape)
             np.testing.assert_allclose(found, value, rtol=1e-12, atol=1e-17)
-        covered = {*last, *(name_of[letter] for letter in last if letter in name_of)}
+        covered = {*last, *(name_of[symbol] for symbol in last if symbol in name_of)}
         assert left.keys() - {"t"} <= covered
 
 

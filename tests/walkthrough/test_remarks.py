@@ -8,7 +8,7 @@ import pytest
 
 import minidl as dl
 from minidl import losses, nn, optim
-from minidl.walkthrough.remarks import gradient_sizes, remarks
+from minidl.walkthrough.remarks import find_remarks, gradient_sizes
 
 
 def leaf(data, name=None):
@@ -235,7 +235,7 @@ def cases(which):
 @cases(0)
 def test_a_finding_is_made_and_shown_with_advice(title, case):
     walk = walked(case)
-    remark, *_ = (r for r in remarks(walk) if r.title == title)
+    remark, *_ = (r for r in find_remarks(walk) if r.title == title)
     assert remark.text.endswith(".")
     assert len(remark.text) > 40
     assert f"→ {title}: " in str(walk)
@@ -244,18 +244,18 @@ def test_a_finding_is_made_and_shown_with_advice(title, case):
 @cases(1)
 def test_a_finding_is_not_made_in_similar_cases_without_the_problem(title, case):
     walk = walked(case)
-    assert title not in [remark.title for remark in remarks(walk)]
+    assert title not in [remark.title for remark in find_remarks(walk)]
     assert f"→ {title}: " not in str(walk)
 
 
 def remark_of(case, title):
     walk = walked(case)
-    return walk, next(r for r in remarks(walk) if r.title == title)
+    return walk, next(r for r in find_remarks(walk) if r.title == title)
 
 
 def test_every_finding_has_cases():
     def titles(of_cases):
-        return {r.title for case in of_cases for r in remarks(walked(case))}
+        return {r.title for case in of_cases for r in find_remarks(walked(case))}
 
     assert FOUND.keys() == titles(
         case for loud, quiet in FOUND.values() for case in (*loud, *quiet)
@@ -268,7 +268,7 @@ def test_a_healthy_lesson_has_no_remark():
     with dl.trace() as walk:
         losses.mse(model(x), y).backward()
         optim.Adam(model).step()
-    assert remarks(walk) == []
+    assert find_remarks(walk) == []
     assert not any(step.notes for step in walk.steps)
 
 
@@ -281,7 +281,7 @@ def test_a_non_finite_value_is_reported_where_it_first_appears_and_not_after(sta
         return lambda: ((dl.log(x * 1.0) + 1.0) * 2.0).sum().backward()
 
     walk = walked(case)
-    found = [r for r in remarks(walk) if r.title.endswith("first appears here")]
+    found = [r for r in find_remarks(walk) if r.title.endswith("first appears here")]
     assert found[0].title == f"{kind} first appears here"
     assert found[0].about is walk.ops[1]
     assert found[0].about.function.__name__ == "log"
@@ -294,7 +294,9 @@ def test_two_first_appearances_are_both_reported():
         return lambda: (dl.log(x) + dl.exp(x)).sum().backward()
 
     walk = walked(case)
-    found = [r.about.function.__name__ for r in remarks(walk) if r.title == "∞ first appears here"]
+    found = [
+        r.about.function.__name__ for r in find_remarks(walk) if r.title == "∞ first appears here"
+    ]
     assert found == ["log", "exp"]
 
 
@@ -372,7 +374,7 @@ def test_of_many_names_the_first_four_are_listed():
         w.grad = np.ones(1)
     with dl.trace() as walk:
         sum(weights, leaf([0.0], "zero")).sum().backward()
-    (remark,) = remarks(walk)
+    (remark,) = find_remarks(walk)
     assert remark.text.startswith(("a, b, c, d … already had", "f, e, d, c … already had"))
 
 
