@@ -1,14 +1,19 @@
 """Are a kernel's bits the same on any number of threads and any x86-64? python -m benchmarks.bits
 
 The source tree is copied and built as it is, where some loops are compiled several times and the
-processor takes its best; and built for one instruction set alone: x86-64 (SSE2), x86-64-v3 (AVX2
-and FMA) and x86-64-v4 (AVX-512). For each build and 1, 2, 4 and 8 threads a new process computes
-the same things from the same numbers, and hashes all bytes that come out: five steps of every
+loader takes the best for the processor; and built for one instruction set alone: x86-64 (SSE2),
+x86-64-v3 (AVX2 and FMA) and x86-64-v4 (AVX-512). For each build and 1, 2, 4 and 8 threads a new
+process computes the same results from the same numbers and hashes their bytes: five steps of every
 update rule under several options, with its state; losses and their gradients; activations and
-theirs; clipping; a small network and a large one. All in float32 and float64, on arrays that are
-shared among threads and on some that are not. Large matrix products are BLAS's, not the kernels':
-those are of whole numbers, exact in any order. A Markdown table shows the hashes; if any differs,
-the things that differ are named, and the exit status is 1.
+theirs; clipping; a small network and a large one. All are in float32 and float64, on arrays that
+are shared among threads and on some that are not. Matrix products are computed by NumPy's BLAS, on
+one thread; those of the large network are of whole numbers, exact in any order. A Markdown table
+shows the hashes; if any differ, what differs is listed, and the exit status is 1.
+
+    python -m benchmarks.bits --against REVISION
+
+compares with the kernels and the package of an older revision instead, and lists the computations
+whose bits have changed since.
 
 It needs GCC or Clang, Cython, setuptools and, to know what the processor can do, Linux.
 """
@@ -256,12 +261,29 @@ def short(found):
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def against(revision):
+    """Print which computations have other bits than in an older revision."""
+    from benchmarks.against import checked_out  # not in a child, which sees the old tree alone
+
+    with tempfile.TemporaryDirectory() as folder:
+        old = in_child(checked_out(revision, Path(folder).resolve()), 1)
+    new = in_child(ROOT, 1)
+    changed = [name for name in old if old[name] != new.get(name)]
+    print(f"{len(old)} computations, {len(changed)} with other bits than {revision}: ", end="")
+    print(", ".join(changed) or "none")
+
+
 def main():
     """Print the table, and what differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--digests", type=int, metavar="THREADS", help="only print the hashes")
-    if threads := parser.parse_args().digests:
+    parser.add_argument("--against", metavar="REVISION", help="compare with an older revision")
+    options = parser.parse_args()
+    if threads := options.digests:
         print(json.dumps({"minidl": str(Path(dl.__file__).parent), **digests(threads)}))
+        return
+    if options.against:
+        against(options.against)
         return
     found = {}
     builds = buildable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from minidl import _drawing
@@ -14,12 +15,19 @@ DRAWN = 50  # ops
 
 
 class GraphNode(Protocol):
-    """A node of the graph; numbers decrease in the order of computation."""
+    """A node of the graph. Ids decrease in the order of computation.
 
-    name: str
-    number: int
-    shape: tuple[int, ...]
-    edges: list[Any]  # a node, (leaf, version, whether it needs a gradient), or None for a constant
+    An edge is a node, or (leaf, its version, whether it requires a gradient), or None.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def edges(self) -> Sequence[Any]: ...
 
 
 def draw(last: GraphNode, title: str, value: str) -> str:
@@ -28,31 +36,31 @@ def draw(last: GraphNode, title: str, value: str) -> str:
     title  of the last node
     value  the text below the title
     """
-    nodes: dict[int, GraphNode] = {}  # by number, the last first
-    reached, queue = {last.number: last}, [last.number]
+    nodes: dict[int, GraphNode] = {}  # by id, the last first
+    reached, queue = {last.id: last}, [last.id]
     while queue and len(nodes) < DRAWN:
-        number = heapq.heappop(queue)
-        nodes[number] = reached[number]
-        for edge in nodes[number].edges:
-            if edge and not isinstance(edge, tuple) and edge.number not in reached:
-                reached[edge.number] = edge
-                heapq.heappush(queue, edge.number)
-    boxes: dict[int | str, Box] = {}  # of ops by number, of leaves by "leaf" and id
+        node_id = heapq.heappop(queue)
+        nodes[node_id] = reached[node_id]
+        for edge in nodes[node_id].edges:
+            if edge and not isinstance(edge, tuple) and edge.id not in reached:
+                reached[edge.id] = edge
+                heapq.heappush(queue, edge.id)
+    boxes: dict[int | str, Box] = {}  # of ops by id, of leaves by "leaf" and id
     arrows = []
-    for number in reversed(nodes):
-        node, key = nodes[number], f"op{-number}"
+    for node_id in reversed(nodes):
+        node, key = nodes[node_id], f"op{-node_id}"
         for edge in filter(None, node.edges):
             if isinstance(edge, tuple):
                 leaf = edge[0]
                 kind = "parameter" if leaf.requires_grad else "input"
                 box = Box(f"leaf{len(boxes)}", kind, leaf.name or kind, str(leaf.shape))
                 source, shape = boxes.setdefault(f"leaf {id(leaf)}", box), leaf.shape
-            elif edge.number in nodes:
-                source, shape = boxes[edge.number], edge.shape
+            elif edge.id in nodes:
+                source, shape = boxes[edge.id], edge.shape
             else:
                 box = Box("more", "more", "…", "earlier ops")
                 source, shape = boxes.setdefault("more", box), edge.shape
             arrows.append(Arrow(source.key, key, str(shape)))
         texts = (title, value) if node is last else (node.name, str(node.shape))
-        boxes[number] = Box(key, "op", *texts)
+        boxes[node_id] = Box(key, "op", *texts)
     return _drawing.draw(list(boxes.values()), arrows, f"The graph that led to {title}")

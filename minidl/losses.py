@@ -1,23 +1,24 @@
-"""Losses: the prediction first, then the target; a scalar unless the reduction is "none"."""
+"""Losses of a prediction and a target, for training; a scalar unless the reduction is "none"."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from minidl import _checks, ops, tensor
+from minidl.ops import Array, Reduction
 from minidl.tensor import Tensor
 
-REDUCTIONS = ("mean", "sum", "none")
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 _mse = tensor.differentiable(ops.mse)
 _binary_cross_entropy = tensor.differentiable(ops.binary_cross_entropy)
 _cross_entropy = tensor.differentiable(ops.cross_entropy)
 
 
-def mse(prediction: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """The squared error (p − t)², averaged over all entries ("mean"), summed, or as it is ("none").
+def mse(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
+    """The squared error (p − t)²: its mean over all entries, its sum, or each entry ("none").
 
     prediction, target  of one shape; a target that is no tensor takes the prediction's dtype
 
@@ -29,7 +30,7 @@ def mse(prediction: Any, target: Any, reduction: str = "mean") -> Tensor:
     return _mse(*_alike("mse", prediction, target, reduction), reduction)
 
 
-def binary_cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> Tensor:
+def binary_cross_entropy(logits: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     """ln(1 + eˣ) − t x: the cross-entropy of the probability σ(x) against t, from logits x.
 
     logits, target  of one shape; targets are probabilities in [0, 1], or labels 0 and 1
@@ -50,7 +51,7 @@ def binary_cross_entropy(logits: Any, target: Any, reduction: str = "mean") -> T
 
 
 def cross_entropy(
-    logits: Any, target: Any, reduction: str = "mean", *, label_smoothing: float = 0.0
+    logits: Any, target: Any, reduction: Reduction = "mean", *, label_smoothing: float = 0.0
 ) -> Tensor:
     """−Σₖ tₖ ln softmax(x)ₖ for each row of logits x, by a numerically stable fused kernel.
 
@@ -59,13 +60,13 @@ def cross_entropy(
     reduction        "mean" over the rows, "sum", or "none" for one loss a row
     label_smoothing  s in [0, 1]: the target becomes (1 − s) t + s / C
 
-    IndexError for a label out of range, naming its row; TypeError for targets that are neither;
+    IndexError for a label out of range, naming its row; TypeError for any other target;
     ValueError for shapes that don't fit, or a mean of no rows.
 
     >>> dl.losses.cross_entropy([[1000.0, 0.0]], [1])
     Tensor(1000., dtype=float32)
     """
-    x = logits if isinstance(logits, Tensor) else Tensor(logits)
+    x = tensor.as_tensor(logits)
     t, shape = _constant(target), x.shape
     _checks.number("cross_entropy", "label_smoothing", label_smoothing, high=1)
     if not shape or shape[-1] == 0:
@@ -89,10 +90,10 @@ def cross_entropy(
     return _cross_entropy(x, t, label_smoothing, reduction)
 
 
-def _alike(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Tensor, Any]:
-    """Both, of one shape: a tensor, and a tensor or an array."""
+def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tuple[Tensor, Any]:
+    """Prediction and target, after a check that their shapes are equal."""
     try:
-        p = prediction if isinstance(prediction, Tensor) else Tensor(prediction)
+        p = tensor.as_tensor(prediction)
         t = target if isinstance(target, Tensor) else tensor.as_array(target, p.dtype)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name}: prediction and target must be numbers; {error}") from None
@@ -100,25 +101,25 @@ def _alike(name: str, prediction: Any, target: Any, reduction: str) -> tuple[Ten
     if shape != t.shape:
         advice = "reshape one to the shape of the other"
         if p.size == t.size:
-            advice = f"target.reshape({', '.join(map(str, shape))}) makes them alike"
+            advice = f"target.reshape({', '.join(map(str, shape))}) gives it that shape"
         raise ValueError(
-            f"{name}: prediction has shape {shape} but target has {t.shape}. They are not "
-            f"broadcast, which would compare each with every other: {advice}."
+            f"{name}: prediction has shape {shape} but target has {t.shape}. Losses do not "
+            f"broadcast, which would compare each entry with every other: {advice}."
         )
     _check_reduction(name, reduction, p.size)
     return p, t
 
 
-def _check_reduction(name: str, reduction: str, size: int) -> None:
+def _check_reduction(name: str, reduction: Reduction, size: int) -> None:
     if reduction == "mean" and size:
-        return  # as a rule
+        return  # the usual case
     _checks.choice(name, "reduction", reduction, REDUCTIONS)
     if reduction == "mean" and size == 0:
         raise ValueError(f"{name}: the mean over no samples is undefined; the arrays are empty")
 
 
-def _constant(target: Any) -> np.ndarray:
-    """A target that no gradient flows to."""
+def _constant(target: Any) -> Array:
+    """A target that needs no gradient."""
     if isinstance(target, Tensor):
         if target.requires_grad:
             raise TypeError(
@@ -130,9 +131,9 @@ def _constant(target: Any) -> np.ndarray:
 
 
 class _Loss:
-    """A loss as an object: it holds the options and is called with prediction and target."""
+    """A loss as an object, which holds the options."""
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(self, reduction: Reduction = "mean") -> None:
         self.reduction = _checks.choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
 
     def __repr__(self) -> str:
@@ -169,7 +170,7 @@ class CrossEntropy(_Loss):
     Tensor(0.6931, dtype=float32)
     """
 
-    def __init__(self, reduction: str = "mean", *, label_smoothing: float = 0.0) -> None:
+    def __init__(self, reduction: Reduction = "mean", *, label_smoothing: float = 0.0) -> None:
         super().__init__(reduction)
         self.label_smoothing = _checks.number(
             "CrossEntropy", "label_smoothing", label_smoothing, high=1

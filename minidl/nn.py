@@ -1,25 +1,26 @@
-"""Networks: modules that hold parameters, and the layers."""
+"""Modules, which hold parameters, and the layers of neural networks."""
 
 from __future__ import annotations
 
 import itertools
 import reprlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from minidl import _checks, tensor
 from minidl._observer import active
+from minidl.ops import Array
 from minidl.tensor import Tensor
 
 
 class Module:
-    """Something with parameters: a layer, a network, your own class with a `forward` method.
+    """The base class of layers and networks, and of your own classes with a `forward` method.
 
-    Its parameters are the tensors (not computed ones) in its attributes, in the modules there, and
-    in lists, tuples and dicts of either; their names are the paths to them. A parameter whose
-    `requires_grad` is set to False is frozen: optimizers leave it alone.
+    Its parameters are the leaf tensors in its attributes, in the modules there, and in lists,
+    tuples and dicts of either; their names are the paths to them. A parameter whose
+    `requires_grad` is set to False is frozen: optimizers do not change it.
 
     >>> class Line(dl.nn.Module):
     ...     def __init__(self):
@@ -39,7 +40,7 @@ class Module:
         return self.forward(*inputs, **options)
 
     def forward(self, *inputs: Any, **options: Any) -> Tensor:
-        """The value for the inputs; what a subclass defines."""
+        """Compute the output; a subclass defines it."""
         raise TypeError(f"{type(self).__name__} has no forward method: define forward(self, x)")
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
@@ -54,23 +55,23 @@ class Module:
         return (parameter for _, parameter in self.named_parameters())
 
     def modules(self) -> Iterator[Module]:
-        """This module and all that it is made of, each once."""
+        """This module and all modules inside it, each once."""
         yield self
         for _, value in _walk(self, "", {id(self)}):
             if isinstance(value, Module):
                 yield value
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Set .grad of all parameters to None."""
         for parameter in self.parameters():
             parameter.zero_grad()
 
     def train(self) -> Module:
-        """Switch to training (dropout drops); returns the module."""
+        """Switch to training mode, in which Dropout is active; returns the module."""
         return self._switch(True)
 
     def eval(self) -> Module:
-        """Switch to evaluation (dropout lets everything pass); returns the module."""
+        """Switch to evaluation mode, in which Dropout does nothing; returns the module."""
         return self._switch(False)
 
     def _switch(self, training: bool) -> Module:
@@ -78,19 +79,18 @@ class Module:
             module.training = training
         return self
 
-    def state_dict(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter's data, by name."""
         return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over values saved by `state_dict`, converted to each parameter's dtype.
+        """Load values saved by `state_dict`, converted to each parameter's dtype.
 
-        ValueError for a name that is missing or unknown, or for another shape; nothing has been
-        changed then.
+        ValueError for a missing or unknown name or a different shape; then nothing is changed.
         """
         own = dict(self.named_parameters())
         if missing := own.keys() - state.keys():
-            raise ValueError(f"the state lacks {', '.join(sorted(missing))}")
+            raise ValueError(f"the state is missing {', '.join(sorted(missing))}")
         if unknown := state.keys() - own.keys():
             raise ValueError(
                 f"the state has {', '.join(sorted(unknown))}, but the parameters of "
@@ -119,13 +119,13 @@ class Module:
         return "\n".join([f"{type(self).__name__}(", *lines, ")" + self._count()])
 
     def _details(self) -> str:
-        """What stands in the brackets of a layer's repr."""
+        """The options in a layer's repr."""
         options = {k: v for k, v in vars(self).items() if isinstance(v, int | float | str)}
         options.pop("training", None)
         return ", ".join(f"{name}={value!r}" for name, value in options.items())
 
     def _count(self) -> str:
-        """What stands behind the brackets of a repr."""
+        """The comment at the end of a repr: the number of parameters and their dtype."""
         parameters = [p for _, p in _walk(self, "", {id(self)}) if isinstance(p, Tensor)]
         dtypes = sorted({str(parameter.dtype) for parameter in parameters})
         total = sum(parameter.size for parameter in parameters)
@@ -134,8 +134,8 @@ class Module:
         return f"  # {total:,} parameter{'s' * (total != 1)}, {' and '.join(dtypes)}"
 
 
-def _members(values: dict | list | tuple, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, tensor or module) for what the values hold, directly or in lists, tuples, dicts."""
+def _members(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, leaf tensor or module) in the values, also in nested lists, tuples and dicts."""
     items = values.items() if isinstance(values, dict) else enumerate(values)
     for key, value in items:
         if isinstance(value, Module) or (isinstance(value, Tensor) and value.is_leaf):
@@ -145,7 +145,7 @@ def _members(values: dict | list | tuple, prefix: str = "") -> Iterator[tuple[st
 
 
 def _walk(module: Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """(path, tensor or module) for all that a module is made of, at any depth, each once."""
+    """(path, leaf tensor or module) inside a module at any depth, each once."""
     for name, value in _members(vars(module), prefix):
         if id(value) not in seen:
             seen.add(id(value))
@@ -154,15 +154,18 @@ def _walk(module: Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, An
                 yield from _walk(value, f"{name}.", seen)
 
 
+Rng: TypeAlias = int | np.random.Generator | None
+
 # --- initial weights ----------------------------------------------------------------------------
 
-Initializer = Callable[[tuple[int, int], Any], Any]  # (shape, a numpy.random.Generator) → array
+Initializer: TypeAlias = Callable[[tuple[int, int], np.random.Generator], Any]  # shape, rng → array
+Init: TypeAlias = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "zeros"]
 
 
 def _scaled(kind: str, fan: Callable[[int, int], float]) -> Initializer:
-    """Weights of variance 1/fan, where fan is a function of (in, out)."""
+    """Draw weights of variance 1/fan, where fan is a function of (in, out)."""
 
-    def draw(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    def draw(shape: tuple[int, int], rng: np.random.Generator) -> Array:
         deviation = fan(*shape) ** -0.5
         if kind == "normal":
             return rng.normal(0.0, deviation, shape)
@@ -171,7 +174,7 @@ def _scaled(kind: str, fan: Callable[[int, int], float]) -> Initializer:
     return draw
 
 
-INITIALIZERS: dict[str, Initializer] = {
+INITIALIZERS: dict[Init, Initializer] = {
     # Glorot & Bengio 2010: variance 2 / (in + out); He et al. 2015: variance 2 / in
     "glorot_uniform": _scaled("uniform", lambda fan_in, fan_out: (fan_in + fan_out) / 2),
     "glorot_normal": _scaled("normal", lambda fan_in, fan_out: (fan_in + fan_out) / 2),
@@ -193,7 +196,7 @@ class Dense(Module):
                                "zeros", or a function (shape, rng) → array of that shape
     rng                        None, a seed or a numpy.random.Generator
 
-    The parameters have the default dtype of the moment; a plain array is cast to it.
+    The parameters have the current default dtype; an input that is not a tensor is cast to it.
 
     >>> layer = dl.nn.Dense(2, 3, rng=0)
     >>> layer
@@ -208,19 +211,18 @@ class Dense(Module):
         out_features: int,
         *,
         bias: bool = True,
-        init: str | Initializer = "glorot_uniform",
-        rng: Any = None,
+        init: Init | Initializer = "glorot_uniform",
+        rng: Rng = None,
     ) -> None:
         shape = (
             _checks.count("Dense", "in_features", in_features),
             _checks.count("Dense", "out_features", out_features),
         )
         _checks.flag("Dense", "bias", bias)
-        draw = init
-        if not callable(draw):
-            draw = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS)]
+        if not callable(init):
+            init = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS)]
         dtype = tensor.get_default_dtype()
-        values = tensor.as_array(draw(shape, np.random.default_rng(rng)), dtype)
+        values = tensor.as_array(init(shape, np.random.default_rng(rng)), dtype)
         if values.shape != shape:
             raise ValueError(f"Dense: init gave weights of shape {values.shape}, not {shape}")
         self.weight = Tensor(values, requires_grad=True, name="weight")
@@ -228,8 +230,8 @@ class Dense(Module):
             Tensor(np.zeros(shape[1], dtype), requires_grad=True, name="bias") if bias else None
         )
 
-    def forward(self, x: Any) -> Tensor:
-        """y = x W + b."""
+    def forward(self, x: Any, *, rectify: bool = False) -> Tensor:
+        """y = x W + b, or max(x W + b, 0)."""
         if not isinstance(x, Tensor):
             x = tensor.as_array(x, self.weight.dtype)
         shape, features = x.shape, self.weight.shape[0]
@@ -239,10 +241,12 @@ class Dense(Module):
                 + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
             )
         if self.bias is None:
-            return tensor.matmul(x, self.weight)
+            y = tensor.matmul(x, self.weight)
+            return tensor.relu(y) if rectify else y
+        dense = tensor.dense_relu if rectify else tensor.dense
         if len(shape) == 2:
-            return tensor.dense(x, self.weight, self.bias)
-        y = tensor.dense(tensor.reshape(x, (-1, features)), self.weight, self.bias)
+            return dense(x, self.weight, self.bias)
+        y = dense(tensor.reshape(x, (-1, features)), self.weight, self.bias)
         return tensor.reshape(y, (*shape[:-1], y.shape[1]))
 
     def _title(self) -> str:
@@ -324,7 +328,7 @@ class Softplus(Module):
 
 
 class Softmax(Module):
-    """y = eˣ / Σ eˣ along an axis. Not before `cross_entropy`, which takes logits."""
+    """y = eˣ / Σ eˣ along an axis. `cross_entropy` takes logits, so do not put this before it."""
 
     def __init__(self, axis: int = -1) -> None:
         self.axis = axis
@@ -334,32 +338,34 @@ class Softmax(Module):
 
 
 class Dropout(Module):
-    """In training each entry is 0 with probability p, and else divided by 1 − p.
+    """Set each entry to 0 with probability p in training, and divide the others by 1 − p.
 
-    p    the share to drop, 0 ≤ p < 1
+    p    the probability, 0 ≤ p < 1
     rng  None, a seed or a numpy.random.Generator
 
-    In evaluation, after `model.eval()`, the input passes unchanged. Srivastava et al. 2014.
+    In evaluation mode, after `model.eval()`, the input is returned unchanged (Srivastava et al.
+    2014).
 
     >>> dl.nn.Dropout(0.5, rng=0)(np.ones(4))
     Tensor([2., 0., 0., 0.])
     """
 
-    def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
+    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = _checks.number("Dropout", "p", p, high=1, below=True)
         self.rng = np.random.default_rng(rng)
 
     def forward(self, x: Any) -> Tensor:
-        """x times a fresh random mask of 0 and 1 / (1 − p), or x itself in evaluation."""
-        x = x if isinstance(x, Tensor) else Tensor(x)
+        """x times a new random mask of 0 and 1 / (1 − p), or x itself in evaluation mode."""
+        t = tensor.as_tensor(x)
         if not self.training or self.p == 0:
-            return x
-        keep = self.rng.random(x.shape) >= self.p
-        return x * (keep / x.dtype.type(1 - self.p)).astype(x.dtype)
+            return t
+        kept = self.rng.random(t.shape) >= self.p
+        mask: Array = (kept / t.dtype.type(1 - self.p)).astype(t.dtype)
+        return t * mask
 
 
 class Sequential(Module):
-    """Modules one after the other, named by their kind and place among it: dense1, relu1, dense2.
+    """Modules applied in order, named by class and number: dense1, relu1, dense2.
 
     >>> dl.nn.Sequential(dl.nn.Dense(2, 3, rng=0), dl.nn.Tanh(), dl.nn.Dense(3, 1, rng=1))
     Sequential(
@@ -381,7 +387,9 @@ class Sequential(Module):
                 )
             kind = type(module).__name__.lower()
             kinds[kind] = kinds.get(kind, 0) + 1
-            while hasattr(self, f"{kind}{kinds[kind]}"):  # a Block1 made the name of a Block
+            while hasattr(
+                self, f"{kind}{kinds[kind]}"
+            ):  # taken by a class whose name ends in a digit
                 kinds[kind] += 1
             setattr(self, f"{kind}{kinds[kind]}", module)
 
@@ -395,48 +403,29 @@ class Sequential(Module):
         return list(iter(self))[index]
 
     def forward(self, x: Any) -> Tensor:
-        """Each module on what the one before it gave; Dense layers and ReLUs in a row in one op."""
-        row: list[Module] = []
-        parameters: list[Any] = []
-        rectify: list[bool] = []
-        learning = isinstance(x, Tensor) and x.requires_grad
-        for module in vars(self).values():
-            kind = type(module)
-            if kind is Dense and module.bias is not None and "forward" not in module.__dict__:
-                if not learning and (module.weight.requires_grad or module.bias.requires_grad):
-                    learning = True
-                    if row:  # frozen: it is to leave no graph
-                        x = _through(row, parameters, rectify, x)
-                        row, parameters, rectify = [], [], []
-                row.append(module)
-                parameters += (module.weight, module.bias)
-                rectify.append(False)
-            elif (
-                kind is ReLU and row and type(row[-1]) is Dense and "forward" not in module.__dict__
-            ):
-                row.append(module)
-                rectify[-1] = True
-            elif isinstance(module, Module):
-                x = module(_through(row, parameters, rectify, x))
-                row, parameters, rectify = [], [], []
-        return _through(row, parameters, rectify, x)
+        """Apply the modules in order; a Dense and the ReLU after it run as one op."""
+        modules = [m for m in vars(self).values() if isinstance(m, Module)]
+        y: Tensor = x  # an array, perhaps, until the first module has run
+        while modules:
+            module = modules.pop(0)
+            if type(module) is Dense and modules and _can_fuse(module, modules[0]):
+                modules.pop(0)
+                y = module.forward(y, rectify=True)
+            else:
+                y = module(y)
+        return y
 
 
-def _through(row: list[Module], parameters: list[Any], rectify: list[bool], x: Any) -> Any:
-    """What a row of Dense and ReLU makes of x, in one op where x is a matrix that fits."""
-    if parameters:
-        x = x if isinstance(x, Tensor) else tensor.as_array(x, parameters[0].dtype)
-        if x.ndim == 2 and active.get() is None:  # who watches is to see each layer
-            try:
-                return tensor.perceptron([x, *parameters], rectify)
-            except ValueError:
-                pass  # the layer that x doesn't fit says so, below
-    for module in row:
-        x = module(x)
-    return x
+def _can_fuse(dense: Module, after: Module) -> bool:
+    """Whether a plain ReLU follows; a walkthrough is open to show the two one after the other."""
+    plain = "forward" not in vars(dense) and "forward" not in vars(after)
+    return type(after) is ReLU and plain and active.get() is None
 
 
-ACTIVATIONS: dict[str, type[Module]] = {
+Activation: TypeAlias = Literal[
+    "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus"
+]
+ACTIVATIONS: dict[Activation, type[Module]] = {
     "relu": ReLU,
     "leaky_relu": LeakyReLU,
     "elu": ELU,
@@ -449,13 +438,13 @@ ACTIVATIONS: dict[str, type[Module]] = {
 
 
 class MLP(Sequential):
-    """A multi-layer perceptron: Dense layers with an activation between each two.
+    """A multilayer perceptron: Dense layers with an activation between each pair.
 
     sizes       [in, hidden, …, out], whole numbers ≥ 1, at least two
     activation  "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh" or "softplus"
     rng         None, a seed or a numpy.random.Generator
 
-    Hidden layers under a rectifier start as "he_uniform", all others as "glorot_uniform".
+    Hidden layers before a rectifier are initialized by "he_uniform", others by "glorot_uniform".
 
     >>> dl.nn.MLP([2, 16, 16, 1], "tanh", rng=0)
     MLP(
@@ -467,17 +456,19 @@ class MLP(Sequential):
     )  # 337 parameters, float32
     """
 
-    def __init__(self, sizes: Any, activation: str = "relu", *, rng: Any = None) -> None:
+    def __init__(
+        self, sizes: Sequence[int] | Array, activation: Activation = "relu", *, rng: Rng = None
+    ) -> None:
         if not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
             raise ValueError(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}")
         _checks.choice("MLP", "activation", activation, ACTIVATIONS)
-        rng = np.random.default_rng(rng)
+        generator = np.random.default_rng(rng)
         rectifies = activation not in ("sigmoid", "tanh", "softplus")
         layers: list[Module] = []
         for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes), start=2):
             hidden = i < len(sizes)
-            init = "he_uniform" if hidden and rectifies else "glorot_uniform"
-            layers.append(Dense(fan_in, fan_out, init=init, rng=rng))
+            init: Init = "he_uniform" if hidden and rectifies else "glorot_uniform"
+            layers.append(Dense(fan_in, fan_out, init=init, rng=generator))
             if hidden:
                 layers.append(ACTIVATIONS[activation]())
         super().__init__(*layers)

@@ -1,23 +1,47 @@
 """Every differentiable function: its value, its derivative and its formula in one place.
 
-An op is a function on NumPy arrays that returns its value and one vector-Jacobian product (VJP)
-per input. A VJP takes g, the gradient of the loss by the op's value, and returns the gradient by
-that input (written ∂x below). Nothing here knows of tensors or graphs: `minidl.tensor` wraps each
-op, undoes broadcasting, skips the products that nobody needs and accumulates the rest.
+An op is a function of NumPy arrays that returns its value and one vector-Jacobian product (VJP)
+per input. A VJP takes g, the gradient of the loss with respect to the value, and returns the
+gradient with respect to that input (written ∂x below). This module knows nothing of tensors or
+graphs: `minidl.tensor` wraps each op, undoes broadcasting, skips the VJPs that are not needed and
+sums the gradients of a value that is used several times.
 
-Three rules keep an op safe. A VJP holds arrays, never a tensor. It returns g itself, a view, or
-an array that nobody else holds. And neither half of the op changes its inputs.
+Three rules keep an op safe. A VJP holds arrays, never a tensor. It returns g itself, a view, or a
+new array. Neither the op nor its VJPs change their inputs.
 """
 
 import itertools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, ParamSpec, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from minidl._kernels import layer as layer_kernels
 from minidl._kernels import loss as loss_kernels
 from minidl._kernels import special as special_kernels
+
+P = ParamSpec("P")
+Array: TypeAlias = NDArray[Any]
+Input: TypeAlias = Any  # an array inside an op; a tensor or array-like for callers of minidl.exp, …
+Axis: TypeAlias = int | tuple[int, ...] | None
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
+Value: TypeAlias = tuple[Any, ...]  # the value of an op, and its VJPs
+
+
+class Op(Protocol[P]):
+    """A function that `op` has marked."""
+
+    __name__: str
+    __doc__: str | None
+    formula: str
+    derivatives: tuple[str, ...]
+    variadic: bool
+    fused_vjp: bool
+    movement: bool
+    symbols: Mapping[str, Callable[..., Any]]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Value: ...
 
 
 def op(
@@ -26,18 +50,19 @@ def op(
     variadic: bool = False,
     fused_vjp: bool = False,
     movement: bool = False,
-    symbols: dict[str, Callable[..., Any]] | None = None,
-) -> Callable[[Callable], Callable]:
+    symbols: Mapping[str, Callable[..., Any]] | None = None,
+) -> Callable[[Callable[P, Value]], Op[P]]:
     """Mark a function as an op: attach its formula and one derivative per differentiable input.
 
-    formula    the value, y = …
-    derivatives  for each input x the VJP, ∂x = …
-    variadic   it takes a list of inputs, under one derivative
-    fused_vjp  it returns one VJP of g and of which inputs need a gradient, that gives the
-               gradients of all, each in its input's shape and dtype and in an array of its own
-    movement   it only moves entries to other places, and its formula may be words
-    symbols    what stands in the formulas and is neither an input nor an option, as a function of
-               these
+    formula      the value, "y = …"; the docstring, error messages and the walkthrough show it
+    derivatives  for each input x its VJP, "∂x = …"
+    variadic     the op takes a list of inputs, which share one derivative
+    fused_vjp    the op returns one VJP for all inputs: a function of g and of one bool per input,
+                 whether its gradient is needed, that returns a list of gradients, None for those
+                 that are not needed
+    movement     the op only moves entries, and its formula may be words
+    symbols      symbols in the formulas that are neither inputs nor options, each as a function
+                 of these
     """
 
     def mark(function: Any) -> Any:
@@ -52,90 +77,87 @@ def op(
     return mark
 
 
-# exp(−1000) is 0: the tail of a softmax or sigmoid may vanish whatever np.errstate the caller set
-tails_may_vanish = np.errstate(under="ignore")
+# exp(−1000) is 0: the tail of a softmax or sigmoid may underflow whatever np.errstate is in force
+underflow_to_zero = np.errstate(under="ignore")
 
 
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def _kernel_dtype(x):
-    """What a kernel computes x in: float32, or float64 where that holds more of x."""
-    return _SINGLE if x.dtype.itemsize <= 4 else _DOUBLE
+def _kernel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which a kernel computes: float32, also for half precision, or float64."""
+    if dtype.itemsize > 8:
+        raise TypeError(f"compiled kernels compute in float32 or float64, not in {dtype}")
+    return _SINGLE if dtype.itemsize <= 4 else _DOUBLE
 
 
-def _in_a_row(x, dtype):
-    """x as a kernel takes it: of that dtype, in C order and aligned."""
+def _contiguous(x: Array, dtype: Any) -> Array:
+    """x as kernels take arrays: of that dtype, in C order and aligned; copied only if it is not."""
     x = np.asarray(x, dtype, order="C")
     return x if x.flags.aligned else x.copy()
-
-
-def _entrywise(kernel, x):
-    """What a kernel of flat arrays makes of x, in its shape and dtype."""
-    out = np.empty(x.shape, _kernel_dtype(x))
-    kernel(_in_a_row(x, out.dtype).reshape(-1), out.reshape(-1))
-    return out.astype(x.dtype, copy=False)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
 
 
 @op("y = a + b", "∂a = g", "∂b = g")
-def add(a, b, /):
-    """The sum, entry by entry, of two arrays that broadcast."""
+def add(a: Input, b: Input, /) -> Value:
+    """The element-wise sum of two arrays that broadcast."""
     return a + b, lambda g: g, lambda g: g
 
 
 @op("y = a − b", "∂a = g", "∂b = −g")
-def subtract(a, b, /):
-    """The difference, entry by entry, of two arrays that broadcast."""
+def subtract(a: Input, b: Input, /) -> Value:
+    """The element-wise difference of two arrays that broadcast."""
     return a - b, lambda g: g, lambda g: -g
 
 
 @op("y = a b", "∂a = g b", "∂b = g a")
-def multiply(a, b, /):
-    """The product, entry by entry, of two arrays that broadcast."""
+def multiply(a: Input, b: Input, /) -> Value:
+    """The element-wise product of two arrays that broadcast."""
     return a * b, lambda g: g * b, lambda g: g * a
 
 
 @op("y = a / b", "∂a = g / b", "∂b = −g y / b")
-def divide(a, b, /):
-    """The quotient, entry by entry, of two arrays that broadcast."""
+def divide(a: Input, b: Input, /) -> Value:
+    """The element-wise quotient of two arrays that broadcast."""
     y = a / b
     return y, lambda g: g / b, lambda g: -g * y / b
 
 
 @op("y = −x", "∂x = −g")
-def negative(x, /):
+def negative(x: Input, /) -> Value:
     """The negative of each entry."""
     return -x, lambda g: -g
 
 
 @op("y = aᵇ", "∂a = g b aᵇ⁻¹ if b ≠ 0 else 0", "∂b = g y ln a if a ≠ 0 else 0")
-def power(a, b, /):
-    """a to the power of b, entry by entry, of two arrays that broadcast."""
+def power(a: Input, b: Input, /) -> Value:
+    """a to the power of b, element-wise, for two arrays that broadcast."""
     y = a**b
 
-    def vjp_a(g):
+    def vjp_a(g: Array) -> Any:
         return g * b * a ** (b - 1 if np.all(b) else np.where(b == 0, 1, b - 1))
 
     return y, vjp_a, lambda g: g * y * np.log(np.where(a == 0, 1, a))
 
 
 @op("y = a @ b", "∂a = g @ bᵀ", "∂b = aᵀ @ g")
-def matmul(a, b, /):
+def matmul(a: Input, b: Input, /) -> Value:
     """The matrix product as NumPy's `@`: (…, n, k) @ (…, k, m) → (…, n, m); vectors are (k,)."""
     if not (np.ndim(a) and np.ndim(b)) or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
-        raise ValueError("the last axis of the first must be as long as the rows of the second")
+        raise ValueError(
+            "the last axis of the first must match the second-to-last axis of the second"
+        )
     y = a @ b
     rows = a if a.ndim > 1 else a[None, :]
     columns = b if b.ndim > 1 else b[:, None]
 
-    def full(g):  # the axes that a vector lacks
+    def full(g: Array) -> Any:  # the axes that a vector lacks
         g = g if a.ndim > 1 else np.expand_dims(g, -1 if b.ndim == 1 else -2)
         return g if b.ndim > 1 else np.expand_dims(g, -1)
 
-    def vjp_b(g):
+    def vjp_b(g: Array) -> Any:
         product = rows.swapaxes(-1, -2) @ full(g)
         return product if b.ndim > 1 else product[..., 0]
 
@@ -143,78 +165,47 @@ def matmul(a, b, /):
 
 
 @op("y = x @ W + b", "∂x = g @ Wᵀ", "∂W = xᵀ @ g", "∂b = Σᵢ g", fused_vjp=True)
-def dense(x, w, b, /):
+def dense(x: Input, w: Input, b: Input, /) -> Value:
     """A fully connected layer: x (n, in), W (in, out), b (out,) → y (n, out)."""
-    return _layer(x, w, b, rectify=False)
-
-
-def _layer(x, w, b, rectify):
-    """The value of f(x W + b), f the identity or max(·, 0), and its VJP.
-
-    Small products are a kernel's, as a call of NumPy costs more than they do; the others are
-    BLAS's.
-    """
-    y = layer_kernels.dense(x, w, b, rectify)
-    small = y is not None
-    if not small:
-        if b.shape != w.shape[1:]:
-            raise ValueError(f"the bias must have shape {w.shape[1:]}, got {b.shape}")
-        y = np.dot(x, w)
-        if not layer_kernels.add_bias(y, b, rectify):  # dtypes differ
-            y = np.maximum(y + b, 0) if rectify else y + b
-
-    def vjp(g, wanted):
-        products = small and layer_kernels.dense_vjp(g, y if rectify else None, x, w, wanted[0])
-        if not products:
-            d = _gated(g, y) if rectify else g
-            total = layer_kernels.sum_rows(d)
-            total = d.sum(axis=0) if total is None else total
-            products = (
-                np.dot(d, w.T).astype(x.dtype, copy=False) if wanted[0] else None,
-                np.dot(x.T, d).astype(w.dtype, copy=False) if wanted[1] else None,
-                total.astype(b.dtype, copy=False),
-            )
-        return products
-
-    return y, vjp
+    return _dense(x, w, b, rectify=False)
 
 
 @op(
-    "y = f(… f(x W₁ + b₁) … Wₙ + bₙ)",
-    "∂x = δ₁ W₁ᵀ,  ∂Wᵢ = xᵢᵀ δᵢ,  ∂bᵢ = Σ δᵢ,  δₙ = g f′,  δᵢ = δᵢ₊₁ Wᵢ₊₁ᵀ f′",
-    variadic=True,
+    "y = max(x @ W + b, 0)",
+    "∂x = (g [y > 0]) @ Wᵀ",
+    "∂W = xᵀ @ (g [y > 0])",
+    "∂b = Σᵢ g [y > 0]",
     fused_vjp=True,
 )
-def perceptron(arrays, /, rectify):
-    """Layers one after the other: x, W₁, b₁, W₂, b₂, …, and for each whether it rectifies."""
-    y, *parameters = arrays
-    vjps = []
-    for w, b, rectifies in zip(parameters[::2], parameters[1::2], rectify, strict=True):
-        y, vjp = _layer(y, w, b, rectifies)
-        vjps.append(vjp)
-
-    def vjp(g, wanted):
-        products = []  # from the last to the first
-        for i in range(len(vjps) - 1, -1, -1):
-            g, of_w, of_b = vjps[i](g, (i > 0 or wanted[0], wanted[2 * i + 1]))
-            products += (of_b, of_w)
-        products.append(g)
-        return products[::-1]
-
-    return y, vjp
+def dense_relu(x: Input, w: Input, b: Input, /) -> Value:
+    """A fully connected layer and its rectifier: x (n, in), W (in, out), b (out,) → y (n, out)."""
+    return _dense(x, w, b, rectify=True)
 
 
-def _gated(g, y):
-    """g where y > 0, else 0, whatever g is there."""
-    gated = layer_kernels.gate(g, y)
-    return np.where(y > 0, g, 0) if gated is None else gated
+def _dense(x: Array, w: Array, b: Array, rectify: bool) -> Value:
+    if b.shape != w.shape[1:]:
+        raise ValueError(f"the bias must have shape {w.shape[1:]}, got {b.shape}")
+    dtype = np.result_type(x, w, b)
+    y = np.dot(x, w).astype(_kernel_dtype(dtype), copy=False)
+    layer_kernels.add_bias(y, _contiguous(b, y.dtype), rectify)
+
+    def vjp(g: Array, needs_grad: list[bool]) -> list[Array | None]:
+        d = _contiguous(g, y.dtype)
+        d = layer_kernels.relu_vjp(d, y) if rectify else d
+        return [
+            np.dot(d, w.T) if needs_grad[0] else None,
+            np.dot(x.T, d) if needs_grad[1] else None,
+            layer_kernels.sum_rows(d) if needs_grad[2] else None,
+        ]
+
+    return y.astype(dtype, copy=False), vjp
 
 
-# --- functions of one array, entry by entry -----------------------------------------------------
+# --- element-wise functions of one array --------------------------------------------------------
 
 
 @op("y = eˣ", "∂x = g y")
-def exp(x, /):
+def exp(x: Input, /) -> Value:
     """The exponential of each entry.
 
     >>> dl.exp([0.0, 1.0])
@@ -225,7 +216,7 @@ def exp(x, /):
 
 
 @op("y = sin x", "∂x = g cos x")
-def sin(x, /):
+def sin(x: Input, /) -> Value:
     """The sine of each entry, an angle in radians.
 
     >>> dl.sin([0.0, np.pi / 6])
@@ -235,7 +226,7 @@ def sin(x, /):
 
 
 @op("y = cos x", "∂x = −g sin x")
-def cos(x, /):
+def cos(x: Input, /) -> Value:
     """The cosine of each entry, an angle in radians.
 
     >>> dl.cos([0.0, np.pi / 3])
@@ -245,7 +236,7 @@ def cos(x, /):
 
 
 @op("y = ln x", "∂x = g / x")
-def log(x, /):
+def log(x: Input, /) -> Value:
     """The natural logarithm of each entry.
 
     >>> dl.log([1.0, 2.0])
@@ -255,7 +246,7 @@ def log(x, /):
 
 
 @op("y = √x", "∂x = g / (2 y)  (+∞ at 0)")
-def sqrt(x, /):
+def sqrt(x: Input, /) -> Value:
     """The square root of each entry.
 
     >>> dl.sqrt([4.0, 9.0])
@@ -264,14 +255,14 @@ def sqrt(x, /):
     y = np.sqrt(x)
 
     @np.errstate(divide="ignore")
-    def vjp(g):
+    def vjp(g: Array) -> Any:
         return g / (2 * y)
 
     return y, vjp
 
 
 @op("y = |x|", "∂x = g sgn x  (0 at 0)")
-def abs(x, /):
+def abs(x: Input, /) -> Value:
     """The absolute value of each entry.
 
     >>> dl.abs([-2.0, 3.0])
@@ -281,7 +272,7 @@ def abs(x, /):
 
 
 @op("y = tanh x", "∂x = g (1 − y²)")
-def tanh(x, /):
+def tanh(x: Input, /) -> Value:
     """The hyperbolic tangent of each entry, in (−1, 1).
 
     >>> dl.tanh([0.0, 1.0])
@@ -291,16 +282,16 @@ def tanh(x, /):
     return y, lambda g: g * (1 - y * y)
 
 
-@tails_may_vanish
-def _sigmoid(x):
-    """σ(x) and 1 − σ(x) = σ(−x), both exact far into the tails, where 1 − y would round."""
+@underflow_to_zero
+def _sigmoid(x: Array) -> tuple[Array, Array]:
+    """σ(x) and σ(−x), both accurate in the tails, where 1 − σ(x) would lose its digits."""
     total = 1 + np.exp(-np.abs(x))
     return np.exp(np.minimum(x, 0)) / total, np.exp(-np.maximum(x, 0)) / total
 
 
 @op("y = 1 / (1 + e⁻ˣ)", "∂x = g y (1 − y)")
-def sigmoid(x, /):
-    """The logistic function of each entry, in (0, 1); exact far into both tails.
+def sigmoid(x: Input, /) -> Value:
+    """The logistic function of each entry, in (0, 1), accurate in both tails.
 
     >>> dl.sigmoid([-1000.0, 0.0, 1000.0])
     Tensor([0. , 0.5, 1. ], dtype=float32)
@@ -310,19 +301,24 @@ def sigmoid(x, /):
 
 
 @op("y = max(x, 0)", "∂x = g [x > 0]")
-def relu(x, /):
+def relu(x: Input, /) -> Value:
     """The rectified linear unit of each entry; its derivative at 0 is 0, and NaN stays NaN.
 
     >>> dl.relu([-1.0, 2.0])
     Tensor([0., 2.], dtype=float32)
     """
     y = np.maximum(x, 0)
-    return y, lambda g: _gated(g, y)
+
+    def vjp(g: Array) -> Any:  # g [y > 0] would be NaN where y = 0 and g is infinite
+        dtype = _kernel_dtype(y.dtype)
+        return layer_kernels.relu_vjp(_contiguous(g, dtype), _contiguous(y, dtype))
+
+    return y, vjp
 
 
 @op("y = x if x > 0 else slope · x", "∂x = g if x > 0 else slope · g")
-def leaky_relu(x, /, slope=0.01):
-    """A rectified linear unit that lets `slope` of the negative side through.
+def leaky_relu(x: Input, /, slope: float = 0.01) -> Value:
+    """A rectified linear unit with slope `slope` for negative entries.
 
     >>> dl.leaky_relu([-1.0, 2.0], slope=0.1)
     Tensor([-0.1,  2. ], dtype=float32)
@@ -334,8 +330,8 @@ def leaky_relu(x, /, slope=0.01):
     "y = x if x > 0 else α (eˣ − 1)",
     "∂x = g if x > 0 else g α eˣ",
 )
-@tails_may_vanish
-def elu(x, /, alpha=1.0):
+@underflow_to_zero
+def elu(x: Input, /, alpha: float = 1.0) -> Value:
     """The exponential linear unit of each entry (Clevert et al. 2016).
 
     >>> dl.elu([-1.0, 2.0])
@@ -346,24 +342,31 @@ def elu(x, /, alpha=1.0):
     return y, lambda g: np.where(x > 0, g, g * (alpha * np.exp(below)))
 
 
+def _normal_cdf(x: Array) -> Array:
+    """Φ(x), in the shape and dtype of x."""
+    out = np.empty(x.shape, _kernel_dtype(x.dtype))
+    special_kernels.normal_cdf(_contiguous(x, out.dtype).reshape(-1), out.reshape(-1))
+    return out.astype(x.dtype, copy=False)
+
+
 @op("y = x Φ(x)", "∂x = g (Φ(x) + x φ(x))")
-@tails_may_vanish
-def gelu(x, /):
+@underflow_to_zero
+def gelu(x: Input, /) -> Value:
     """x times the normal distribution function Φ, exactly (Hendrycks & Gimpel 2016).
 
     >>> dl.gelu([-1.0, 2.0])
     Tensor([-0.1587,  1.9545 ], dtype=float32)
     """
-    cdf = _entrywise(special_kernels.normal_cdf, x)
-    near = np.minimum(np.abs(x), 40)  # further out the density is 0, but x² may overflow
+    cdf = _normal_cdf(x)
+    near = np.minimum(np.abs(x), 40)  # beyond 40 the density is 0 and x² may overflow
     density = np.exp(-0.5 * near * near) / np.sqrt(2 * np.pi, dtype=x.dtype)
     return x * cdf, lambda g: g * (cdf + x * density)
 
 
 @op("y = x σ(x)", "∂x = g (σ(x) + y (1 − σ(x)))")
-@tails_may_vanish
-def silu(x, /):
-    """x times its own sigmoid, also called swish (Elfwing et al. 2018).
+@underflow_to_zero
+def silu(x: Input, /) -> Value:
+    """x times its sigmoid, also called swish (Elfwing et al. 2018).
 
     >>> dl.silu([-1.0, 0.0])
     Tensor([-0.2689,  0.    ], dtype=float32)
@@ -373,14 +376,14 @@ def silu(x, /):
     return y, lambda g: g * (s + y * rest)
 
 
-@tails_may_vanish
-def _softplus(x):
+@underflow_to_zero
+def _softplus(x: Array) -> Array:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
 @op("y = ln(1 + eˣ)", "∂x = g σ(x)")
-def softplus(x, /):
-    """A smooth rectifier; exact far into both tails.
+def softplus(x: Input, /) -> Value:
+    """A smooth rectifier, accurate in both tails.
 
     >>> dl.softplus([-1000.0, 0.0])
     Tensor([0.    , 0.6931], dtype=float32)
@@ -388,37 +391,37 @@ def softplus(x, /):
     return _softplus(x), lambda g: g * _sigmoid(x)[0]
 
 
-# --- the larger, the smaller, one of two --------------------------------------------------------
+# --- maximum, minimum, selection ----------------------------------------------------------------
 
 
-def _share(a, b):
-    """1 where a wins, ½ at a tie, 0 elsewhere."""
+def _tie_weight(a: Array, b: Array) -> Array:
+    """1 where a > b, ½ where a = b, 0 elsewhere."""
     return np.where(a == b, 0.5, a > b).astype(np.result_type(a, b), copy=False)
 
 
 @op("y = max(a, b)", "∂a = g ([a > b] + ½ [a = b])", "∂b = g ([b > a] + ½ [a = b])")
-def maximum(a, b, /):
-    """The larger of two entries, of two arrays that broadcast; a tie shares the gradient.
+def maximum(a: Input, b: Input, /) -> Value:
+    """The element-wise maximum of two arrays that broadcast; a tie shares the gradient.
 
     >>> dl.maximum([1.0, 5.0], 3.0)
     Tensor([3., 5.], dtype=float32)
     """
-    return np.maximum(a, b), lambda g: g * _share(a, b), lambda g: g * _share(b, a)
+    return np.maximum(a, b), lambda g: g * _tie_weight(a, b), lambda g: g * _tie_weight(b, a)
 
 
 @op("y = min(a, b)", "∂a = g ([a < b] + ½ [a = b])", "∂b = g ([b < a] + ½ [a = b])")
-def minimum(a, b, /):
-    """The smaller of two entries, of two arrays that broadcast; a tie shares the gradient.
+def minimum(a: Input, b: Input, /) -> Value:
+    """The element-wise minimum of two arrays that broadcast; a tie shares the gradient.
 
     >>> dl.minimum([1.0, 5.0], 3.0)
     Tensor([1., 3.], dtype=float32)
     """
-    return np.minimum(a, b), lambda g: g * _share(b, a), lambda g: g * _share(a, b)
+    return np.minimum(a, b), lambda g: g * _tie_weight(b, a), lambda g: g * _tie_weight(a, b)
 
 
 @op("y = a if condition else b", "∂a = g if condition else 0", "∂b = 0 if condition else g")
-def where(a, b, /, condition):
-    """a where the condition holds, b elsewhere; neither branch's NaN reaches the other."""
+def where(a: Input, b: Input, /, condition: Array) -> Value:
+    """a where the condition holds, b elsewhere; NaN in one does not reach the other."""
     return (
         np.where(condition, a, b),
         lambda g: np.where(condition, g, 0),
@@ -429,15 +432,15 @@ def where(a, b, /, condition):
 # --- reductions ---------------------------------------------------------------------------------
 
 
-def _expand(y, shape, axis):
-    """A reduction's result, or its gradient, with the reduced axes back in place as 1."""
-    everything = axis is None or not shape  # NumPy grants a single number the axes 0 and −1
-    axes = range(len(shape)) if everything else np.atleast_1d(axis) % len(shape)
+def _expand(y: Array, shape: tuple[int, ...], axis: Axis) -> Array:
+    """The result of a reduction, or its gradient, with reduced axes of length 1 restored."""
+    everything = axis is None or not shape  # NumPy accepts the axes 0 and −1 for a 0-d array
+    axes = range(len(shape)) if everything else np.atleast_1d(np.asarray(axis)) % len(shape)
     return np.reshape(y, [1 if i in axes else n for i, n in enumerate(shape)])
 
 
 @op("y = Σ x", "∂x = g")
-def sum(x, /, axis=None, keepdims=False):
+def sum(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The sum over all entries, or over one axis or a tuple of them.
 
     >>> dl.sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
@@ -448,7 +451,7 @@ def sum(x, /, axis=None, keepdims=False):
 
 
 @op("y = mean x", "∂x = g / n")
-def mean(x, /, axis=None, keepdims=False):
+def mean(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The mean over all entries, or over one axis or a tuple of them; ValueError if there are none.
 
     >>> dl.mean([[1.0, 2.0], [3.0, 4.0]])
@@ -461,10 +464,10 @@ def mean(x, /, axis=None, keepdims=False):
     return y / n, lambda g: np.broadcast_to(_expand(g / n, x.shape, axis), x.shape)
 
 
-def _extremum(y, x, axis):
-    """The VJP of max and min: g shared among the entries that equal y (NaN equals NaN here)."""
+def _extremum_vjp(y: Array, x: Array, axis: Axis) -> Callable[[Array], Any]:
+    """The VJP of max and min: g divided among the entries that equal y; NaN equals NaN."""
 
-    def vjp(g):
+    def vjp(g: Array) -> Any:
         hit = (x == _expand(y, x.shape, axis)) | np.isnan(x)
         return _expand(g, x.shape, axis) * hit / hit.sum(axis=axis, keepdims=True, dtype=x.dtype)
 
@@ -472,29 +475,29 @@ def _extremum(y, x, axis):
 
 
 @op("y = max x", "∂x = g [x = y] / Σ [x = y]")
-def max(x, /, axis=None, keepdims=False):
+def max(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The largest entry of all, or along axes; ties share the gradient equally.
 
     >>> dl.max([[1.0, 5.0], [3.0, 4.0]], axis=1)
     Tensor([5., 4.], dtype=float32)
     """
     y = np.max(x, axis=axis, keepdims=keepdims)
-    return y, _extremum(y, x, axis)
+    return y, _extremum_vjp(y, x, axis)
 
 
 @op("y = min x", "∂x = g [x = y] / Σ [x = y]")
-def min(x, /, axis=None, keepdims=False):
+def min(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The smallest entry of all, or along axes; ties share the gradient equally.
 
     >>> dl.min([[1.0, 5.0], [3.0, 4.0]], axis=1)
     Tensor([1., 3.], dtype=float32)
     """
     y = np.min(x, axis=axis, keepdims=keepdims)
-    return y, _extremum(y, x, axis)
+    return y, _extremum_vjp(y, x, axis)
 
 
 @op("y = √(Σ x²)", "∂x = g x / y if y ≠ 0 else 0")
-def norm(x, /, axis=None, keepdims=False):
+def norm(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The Euclidean norm over all entries, or along axes.
 
     >>> dl.norm([3.0, 4.0])
@@ -502,15 +505,15 @@ def norm(x, /, axis=None, keepdims=False):
     """
     y = np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
-    def vjp(g):
+    def vjp(g: Array) -> Any:
         length = _expand(y, x.shape, axis)
         return _expand(g, x.shape, axis) * x / np.where(length == 0, 1, length)
 
     return y, vjp
 
 
-@tails_may_vanish
-def _shifted_exp(x, axis):
+@underflow_to_zero
+def _shifted_exp(x: Array, axis: Axis) -> tuple[Array, Array, Array]:
     """The shift, eˣ⁻ˢʰⁱᶠᵗ and its sum; the shift is the maximum, or 0 where that is infinite."""
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     top = np.where(np.isfinite(top), top, 0)
@@ -518,14 +521,14 @@ def _shifted_exp(x, axis):
     return top, e, np.sum(e, axis=axis, keepdims=True)
 
 
-def _log(total):
+def _log(total: Array) -> Array:
     with np.errstate(divide="ignore"):  # ln 0 = −∞ is the limit for a row of −∞
         return np.log(total)
 
 
 @op("y = ln Σ eˣ", "∂x = g softmax(x)")
-def logsumexp(x, /, axis=-1, keepdims=False):
-    """The logarithm of the sum of exponentials along an axis, shifted so that it can't overflow.
+def logsumexp(x: Input, /, axis: Axis = -1, keepdims: bool = False) -> Value:
+    """The logarithm of the sum of exponentials along an axis, computed without overflow.
 
     >>> dl.logsumexp([1000.0, 1000.0])
     Tensor(1000.693, dtype=float32)
@@ -537,7 +540,7 @@ def logsumexp(x, /, axis=-1, keepdims=False):
 
 
 @op("y = eˣ / Σ eˣ", "∂x = y (g − Σ g y)")
-def softmax(x, /, axis=-1):
+def softmax(x: Input, /, axis: Axis = -1) -> Value:
     """Probabilities from logits: positive, with sum 1 along the axis.
 
     >>> dl.softmax([0.0, 0.0, 1000.0])
@@ -549,8 +552,8 @@ def softmax(x, /, axis=-1):
 
 
 @op("y = x − ln Σ eˣ", "∂x = g − softmax(x) Σ g")
-def log_softmax(x, /, axis=-1):
-    """The logarithm of softmax, exact where softmax itself would round to 0.
+def log_softmax(x: Input, /, axis: Axis = -1) -> Value:
+    """The logarithm of softmax, accurate even where softmax rounds to 0.
 
     >>> dl.log_softmax([0.0, 1000.0])
     Tensor([-1000.,     0.], dtype=float32)
@@ -564,7 +567,7 @@ def log_softmax(x, /, axis=-1):
 
 
 @op("y = x in another shape", "∂x = g in the shape of x", movement=True)
-def reshape(x, /, shape):
+def reshape(x: Input, /, shape: int | tuple[int, ...]) -> Value:
     """The same entries, in C order, in another shape; one length may be −1.
 
     >>> dl.reshape([1.0, 2.0, 3.0, 4.0], (2, 2))
@@ -575,7 +578,7 @@ def reshape(x, /, shape):
 
 
 @op("y = x with its axes permuted", "∂x = g with its axes put back", movement=True)
-def transpose(x, /, axes=None):
+def transpose(x: Input, /, axes: Sequence[int] | None = None) -> Value:
     """The axes in another order; reversed if none is given.
 
     >>> dl.transpose([[1.0, 2.0]]).shape
@@ -586,14 +589,14 @@ def transpose(x, /, axes=None):
 
 
 @op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both", movement=True)
-def getitem(x, /, key):
+def getitem(x: Input, /, key: Any) -> Value:
     """Part of an array, by NumPy's indexing rules."""
     parts = key if isinstance(key, tuple) else (key,)
     lists = any(isinstance(part, np.ndarray | list) for part in parts)
-    if lists:  # a copy, since whoever made it may change it; entries may be taken twice
+    if lists:  # copied, since the caller may change it before backward
         key = tuple(np.array(p) if isinstance(p, np.ndarray | list) else p for p in parts)
 
-    def vjp(g):
+    def vjp(g: Array) -> Any:
         whole = np.zeros(x.shape, g.dtype)
         if lists:
             np.add.at(whole, key, g)
@@ -604,7 +607,7 @@ def getitem(x, /, key):
     return x[key], vjp
 
 
-def _slice_of(start, stop, axis):
+def _slice_vjp(start: int, stop: int, axis: int) -> Callable[[Array], Array]:
     return lambda g: np.moveaxis(np.moveaxis(g, axis, 0)[start:stop], 0, axis)
 
 
@@ -614,7 +617,7 @@ def _slice_of(start, stop, axis):
     variadic=True,
     movement=True,
 )
-def concatenate(arrays, /, axis=0):
+def concatenate(arrays: Sequence[Input], /, axis: int = 0) -> Value:
     """A list of arrays joined along an existing axis.
 
     >>> dl.concatenate([[1.0, 2.0], [3.0]])
@@ -622,11 +625,11 @@ def concatenate(arrays, /, axis=0):
     """
     y = np.concatenate(arrays, axis)
     ends = np.cumsum([0] + [x.shape[axis] for x in arrays])
-    return y, *(_slice_of(start, stop, axis) for start, stop in itertools.pairwise(ends))
+    return y, *(_slice_vjp(start, stop, axis) for start, stop in itertools.pairwise(ends))
 
 
 @op("y = the arrays side by side", "∂xᵢ = g[i] along the new axis", variadic=True, movement=True)
-def stack(arrays, /, axis=0):
+def stack(arrays: Sequence[Input], /, axis: int = 0) -> Value:
     """A list of arrays of one shape joined along a new axis.
 
     >>> dl.stack([[1.0, 2.0], [3.0, 4.0]])
@@ -634,7 +637,7 @@ def stack(arrays, /, axis=0):
             [3., 4.]], dtype=float32)
     """
 
-    def vjp_of(i):
+    def vjp_of(i: int) -> Callable[[Array], Array]:
         return lambda g: np.moveaxis(g, axis, 0)[i]
 
     return np.stack(arrays, axis), *map(vjp_of, range(len(arrays)))
@@ -643,40 +646,25 @@ def stack(arrays, /, axis=0):
 # --- losses -------------------------------------------------------------------------------------
 
 
-def _reduce(losses, reduction):
-    """The loss as asked for, and what each VJP multiplies g by."""
-    if reduction == "none":
-        return losses, 1
-    scale = 1 / losses.size if reduction == "mean" else 1
-    return losses.sum() * scale, scale
-
-
-def _given_away(gradient, again):
-    """The VJP that scales a ready gradient by a number g: in its own array, which it gives away.
-
-    A second backward through the same graph computes it again.
-    """
-    kept = [gradient]
-
-    def vjp(g):
-        product = kept.pop() if kept else again()
-        return product if g.item() == 1 else np.multiply(product, g, out=product)
-
-    return vjp
+def _scale(losses: int, reduction: Reduction) -> float:
+    """What the sum of so many losses is multiplied by."""
+    return 1 / losses if reduction == "mean" else 1.0
 
 
 @op("L = reduction((p − t)²)", "∂p = 2 g (p − t) / n", "∂t = −2 g (p − t) / n")
-def mse(p, t, /, reduction):
+def mse(p: Input, t: Input, /, reduction: Reduction) -> Value:
     """The squared error of predictions p and targets t of one shape, then its mean or sum."""
-    scale = 1 / p.size if reduction == "mean" else 1.0
-    done = reduction != "none" and loss_kernels.squared_error(p, t, scale)
-    if done:
-        total, gradient = done
-        to_p = _given_away(gradient, lambda: loss_kernels.squared_error(p, t, scale)[1])
-        return np.array(total * scale, p.dtype), to_p, lambda g: (2 * scale * g) * (t - p)
-    error = p - t
-    loss, scale = _reduce(error * error, reduction)
-    return loss, lambda g: (2 * scale * g) * error, lambda g: (-2 * scale * g) * error
+    if reduction == "none":
+        error = p - t
+        return error * error, lambda g: 2 * g * error, lambda g: -2 * g * error
+    scale, dtype = _scale(p.size, reduction), np.result_type(p, t)
+    wide = _kernel_dtype(dtype)
+    total, slope = loss_kernels.squared_error(_contiguous(p, wide), _contiguous(t, wide), scale)
+    return (
+        np.asarray(total * scale, dtype),
+        lambda g: g * slope,
+        lambda g: (2 * scale * g) * (t - p),
+    )
 
 
 @op(
@@ -684,24 +672,26 @@ def mse(p, t, /, reduction):
     "∂x = g (σ(x) − t) / n",
     "∂t = −g x / n",
 )
-@tails_may_vanish
-def binary_cross_entropy(x, t, /, reduction):
+@underflow_to_zero
+def binary_cross_entropy(x: Input, t: Input, /, reduction: Reduction) -> Value:
     """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum."""
     losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
-    loss, scale = _reduce(losses, reduction)
+    scale = _scale(losses.size, reduction)
+    loss = losses if reduction == "none" else losses.sum() * scale
 
-    def vjp_x(g):
+    def vjp_x(g: Array) -> Any:
         s, rest = _sigmoid(x)
         return (scale * g) * ((1 - t) * s - t * rest)  # σ(x) − t without its rounding
 
     return loss, vjp_x, lambda g: (-scale * g) * x
 
 
-def _as_probabilities(x, target, smoothing, reduction):
+def _as_probabilities(x: Array, target: Array, smoothing: float, reduction: Reduction) -> Array:
     """Labels or probabilities as smoothed probabilities, in the shape of x."""
     if target.dtype.kind != "f":
         target = target[..., None] == np.arange(x.shape[-1])
-    return (1 - smoothing) * target + smoothing * np.mean(target, axis=-1, keepdims=True)
+    mean: Array = np.mean(target, axis=-1, keepdims=True)
+    return (1 - smoothing) * target + smoothing * mean
 
 
 @op(
@@ -709,30 +699,20 @@ def _as_probabilities(x, target, smoothing, reduction):
     "∂x = g (softmax(x) Σₖ t − t) / n",
     symbols={"t": _as_probabilities},
 )
-def cross_entropy(x, /, target, smoothing, reduction):
+def cross_entropy(x: Input, /, target: Array, smoothing: float, reduction: Reduction) -> Value:
     """The cross-entropy of rows of logits against labels or rows of probabilities.
 
-    One pass of a compiled kernel over the logits makes the losses and the gradient together.
+    One pass of a compiled kernel over the logits computes the losses and the gradient together.
     """
-    rows = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
-    scale = 1 / len(rows) if reduction == "mean" else 1.0
-    try:
-        losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
-    except ValueError:  # they are not as a kernel takes them
-        rows = _in_a_row(rows, _kernel_dtype(x))
-        if target.dtype.kind == "f":
-            target = _in_a_row(target, rows.dtype).reshape(rows.shape)
-        else:
-            target = _in_a_row(target, np.int64).reshape(-1)
-        losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
+    rows = _contiguous(x, _kernel_dtype(x.dtype)).reshape(-1, x.shape[-1])
+    if target.dtype.kind == "f":
+        target = _contiguous(target, rows.dtype).reshape(rows.shape)
+    else:
+        target = _contiguous(target, np.int64).reshape(-1)
+    scale = _scale(len(rows), reduction)
+    losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
+    gradient = gradient.reshape(x.shape)
     if reduction == "none":
         losses = losses.reshape(x.shape[:-1]).astype(x.dtype)
-        return losses, lambda g: np.expand_dims(g, -1) * gradient.reshape(x.shape)
-
-    def again():
-        return loss_kernels.cross_entropy(rows, target, smoothing, scale)[2]
-
-    vjp = _given_away(gradient, again)
-    return np.array(total * scale, x.dtype), (
-        vjp if x.ndim == 2 else lambda g: vjp(g).reshape(x.shape)
-    )
+        return losses, lambda g: np.expand_dims(g, -1) * gradient
+    return np.array(total * scale, x.dtype), lambda g: g * gradient

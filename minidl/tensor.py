@@ -1,10 +1,11 @@
-"""Tensor, the graph that ops leave behind it, and backward.
+"""Tensor, the graph that ops build, and backward.
 
-An op on a tensor that requires a gradient makes a Node: the op's vector-Jacobian products and the
-nodes of its inputs. Nodes are numbered as they are made, so a node is always younger than its
-inputs: `Tensor.backward` takes the youngest node that a gradient has reached, passes the gradient
-on to its inputs, and repeats; when a node's turn comes, all that used it have had theirs. There
-is no recursion, and no reference cycle to collect.
+An op on a tensor that requires a gradient records a Node: the op's vector-Jacobian products (VJPs)
+and where its inputs came from. Nodes are numbered in the order in which they are made, so a node is
+always newer than its inputs. `Tensor.backward` repeatedly takes the newest node that a gradient has
+reached and passes the gradient on to the node's inputs; by then every op that uses the node's value
+has been processed, so its gradient is complete. There is no recursion, and no reference cycle for
+the garbage collector.
 """
 
 from __future__ import annotations
@@ -15,27 +16,21 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy import ndarray
 
 from minidl import _checks, _graph_picture, ops
 from minidl._checks import describe
-from minidl._kernels.system import untrack
 from minidl._observer import active
+from minidl.ops import Array, Op, P
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
-_default_dtype = np.dtype(np.float32)
-_dtype_here: ContextVar[np.dtype | None] = ContextVar("dtype", default=None)
-_numbers = itertools.count(0, -1)  # downwards: heapq gives the smallest, backward wants the latest
-_NUMBERS = {float, int, bool}
-_NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
-_ONES = {dtype: np.ones((), dtype) for dtype in _NATIVE}
-for _one in _ONES.values():
-    _one.flags.writeable = False
-_new = object.__new__
+_default_dtype: np.dtype[Any] = np.dtype(np.float32)
+_local_default_dtype: ContextVar[np.dtype[Any] | None] = ContextVar("dtype", default=None)
+_node_ids = itertools.count(0, -1)  # descending: heapq returns the smallest, backward the newest
+_NATIVE = {np.dtype(np.float32), np.dtype(np.float64)}
+_PYTHON_NUMBERS = {float, int, bool}
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -43,7 +38,7 @@ _new = object.__new__
 
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
-    """Compute without recording a graph, as a context manager or as a decorator.
+    """Compute without recording a graph; a context manager or a decorator.
 
     >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
     >>> with dl.no_grad():
@@ -66,53 +61,51 @@ def set_default_dtype(dtype: Any) -> None:
     _default_dtype = _single_or_double(dtype)
 
 
-def _single_or_double(dtype: Any) -> np.dtype:
-    try:
-        wanted = np.dtype(dtype) if dtype is not None else None
-    except TypeError:
-        wanted = None
-    if wanted not in (np.float32, np.float64):
-        raise TypeError(f'the default dtype must be "float32" or "float64", not {dtype!r}')
-    return wanted
+def _single_or_double(dtype: Any) -> np.dtype[Any]:
+    with contextlib.suppress(TypeError):
+        found: np.dtype[Any] = np.dtype(dtype)
+        if dtype is not None and found in (np.float32, np.float64):
+            return found
+    raise TypeError(f'the default dtype must be "float32" or "float64", not {dtype!r}')
 
 
-def get_default_dtype() -> np.dtype:
+def get_default_dtype() -> np.dtype[Any]:
     """The dtype that numbers, lists, integers and new layers get; float32 at start."""
-    return _dtype_here.get() or _default_dtype
+    return _local_default_dtype.get() or _default_dtype
 
 
 @contextlib.contextmanager
 def default_dtype(dtype: Any) -> Iterator[None]:
-    """Another default dtype for a while, in this thread.
+    """Set the default dtype within a `with` block, in this thread.
 
     >>> with dl.default_dtype("float64"):
     ...     dl.Tensor([1, 2])
     Tensor([1., 2.])
     """
-    token = _dtype_here.set(_single_or_double(dtype))
+    token = _local_default_dtype.set(_single_or_double(dtype))
     try:
         yield
     finally:
-        _dtype_here.reset(token)
+        _local_default_dtype.reset(token)
 
 
-def as_array(data: Any, dtype: Any = None) -> np.ndarray:
+def as_array(data: Any, dtype: Any = None) -> Array:
     """An array from anything array-like, copied only if it must be converted.
 
     Floating NumPy arrays keep their dtype, everything else gets the default dtype, unless `dtype`
-    says otherwise. TypeError for what is no real number.
+    says otherwise. TypeError for data that are not real numbers.
     """
     if isinstance(data, Tensor):
-        data = data.data
-    if type(data) is ndarray and data.dtype in _NATIVE and (dtype is None or dtype is data.dtype):
-        return data  # the usual case, without the words of an error
+        data = data._data
+    if type(data) is np.ndarray and dtype is None and data.dtype in _NATIVE:
+        return data  # the usual case
     try:
         array = np.asarray(data)
     except ValueError as error:  # rows of different lengths
-        raise ValueError(f"no array can be made of {data!r}: {error}") from None
+        raise ValueError(f"{data!r} can't be converted to an array: {error}") from None
     if dtype is None:
-        keep = isinstance(data, np.ndarray | np.generic) and array.dtype.kind == "f"
-        dtype = array.dtype.newbyteorder("=") if keep else get_default_dtype()
+        floating = isinstance(data, np.ndarray | np.generic) and array.dtype.kind == "f"
+        dtype = array.dtype.newbyteorder("=") if floating else get_default_dtype()
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"expected real numbers, got {type(data).__name__} with dtype {array.dtype}"
@@ -122,141 +115,166 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
     return array.astype(dtype, copy=False)
 
 
+def as_tensor(x: Any) -> Tensor:
+    """x itself if it is a tensor, else a constant tensor of it."""
+    return x if isinstance(x, Tensor) else Tensor(x)
+
+
 # --- the graph ----------------------------------------------------------------------------------
 
 
 class Node:
-    """One recorded op: the edges to its inputs, and a vector-Jacobian product (VJP) for each.
+    """One recorded op: an edge to each of its inputs, and a vector-Jacobian product for each.
 
-    An edge is the input's node. For a leaf it is the tensor, its version and whether it wants a
-    gradient, for an input that is no tensor None.
+    An edge is the node that computed the input, or (leaf, its version, whether it requires a
+    gradient), or None for an input that is not a tensor.
     """
 
-    __slots__ = ("dtype", "edges", "fused_vjp", "name", "number", "shape", "vjps")
-    name: str  # the op's
-    number: int  # the younger, the smaller
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    edges: list[Any]
-    vjps: list[Callable] | None  # None once the graph is freed
-    fused_vjp: bool  # whether there is one VJP for all inputs
+    __slots__ = ("dtype", "edges", "id", "op", "shape", "vjps")
+    vjps: list[Callable[..., Any]] | None  # None once the graph is freed
+
+    def __init__(self, op: Op[...], inputs: Any, vjps: list[Any], value: Array) -> None:
+        self.id, self.op, self.vjps = next(_node_ids), op, vjps
+        self.shape, self.dtype = value.shape, value.dtype
+        self.edges: list[Edge] = [
+            None if type(x) is not Tensor else x._node or (x, x.version, x._requires_grad)
+            for x in inputs
+        ]
+
+    @property
+    def name(self) -> str:
+        """The name of the op."""
+        return self.op.__name__
+
+    def input_grads(self, g: Array) -> Iterator[tuple[Node | Tensor | None, Any]]:
+        """(source, gradient) for each input: the node or leaf that the gradient goes to.
+
+        A gradient has the shape and dtype that its VJP gives, and is None if it is not needed.
+        RuntimeError if the graph was freed, or a leaf has changed since the op used it.
+        """
+        if self.vjps is None:
+            raise RuntimeError(
+                f"backward reached {self.name}, whose graph was freed by an earlier backward "
+                "(or one that failed). Run the forward pass again, or keep the graph: "
+                "backward(retain_graph=True)."
+            )
+        sources: list[Node | Tensor | None] = []
+        needs_grad = []
+        for edge in self.edges:
+            leaf, version, needed = edge if isinstance(edge, tuple) else (edge, 0, edge is not None)
+            if isinstance(leaf, Tensor) and leaf.version != version:
+                raise RuntimeError(
+                    f"{describe(leaf)} was changed (by an optimizer step, a load or an assignment "
+                    f"to .data) after {self.name} had used it: its gradient would be wrong. Run "
+                    "the forward pass again after a change."
+                )
+            sources.append(leaf)
+            needs_grad.append(needed)
+        if self.op.fused_vjp:
+            grads = self.vjps[0](g, needs_grad)
+        else:
+            grads = [vjp(g) if n else None for vjp, n in zip(self.vjps, needs_grad, strict=True)]
+        return zip(sources, grads, strict=True)
 
 
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """The gradient of a value of `shape` that was broadcast: g summed over what was repeated."""
+Edge: TypeAlias = "Node | tuple[Tensor, int, bool] | None"
+
+
+def unbroadcast(grad: Any, shape: tuple[int, ...]) -> Array:
+    """The gradient of an input of `shape` that was broadcast: summed over the repeated axes."""
+    g: Array = np.asarray(grad)
     extra = g.ndim - len(shape)
     repeated = (extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
     return np.asarray(g.sum(axis=(*range(extra), *repeated))).reshape(shape)
 
 
-def differentiable(function: Any) -> Callable[..., Tensor]:
-    """Let an op take tensors, or whatever becomes one, and record what it did."""
-    name, fused_vjp = function.__name__, function.fused_vjp
-    inputs = None if function.variadic else len(function.derivatives)
-    convert = _operand if inputs == 2 else as_array
+def differentiable(op: Op[P]) -> Callable[P, Tensor]:
+    """Let an op take tensors and array-likes, and record what it computed."""
+    count, variadic = len(op.derivatives), op.variadic
+    convert = _operand if count == 2 else as_array
 
-    @functools.wraps(function)
-    def apply(*tensors: Any, **options: Any) -> Tensor:
-        extra: Any = ()
-        if len(tensors) != inputs:
-            if inputs is not None and len(tensors) > inputs:
-                tensors, extra = tensors[:inputs], tensors[inputs:]
-            else:
-                tensors, extra = _listed(name, inputs, tensors)
-        arrays: list[Any] = []
-        edges: list[Any] = []
-        recorded = False
-        for t in tensors:
-            if type(t) is Tensor:
-                node = t._node
-                if node is not None:
-                    arrays.append(t._data)
-                    edges.append(node)
-                    recorded = True
-                elif t._requires_grad:
-                    arrays.append(t._data)
-                    edges.append((t, t.version, True))
-                    recorded = True
-                else:
-                    arrays.append(convert(t))
-                    edges.append((t, t.version, False))
-            else:
-                arrays.append(convert(t))
-                edges.append(None)
-        if inputs == 2 and type(arrays[0]) in _NUMBERS and type(arrays[1]) in _NUMBERS:
+    @functools.wraps(op)
+    def apply(*args: Any, **options: Any) -> Tensor:
+        inputs, extra = (args, ()) if len(args) == count else (args[:count], args[count:])
+        if variadic or len(inputs) < count:
+            inputs = _listed(op, inputs)
+        arrays = [x._data if type(x) is Tensor and x._requires_grad else convert(x) for x in inputs]
+        if count == 2 and type(arrays[0]) in _PYTHON_NUMBERS and type(arrays[1]) in _PYTHON_NUMBERS:
             arrays[0] = as_array(arrays[0])
         try:
-            if inputs is None:
-                value, *vjps = function(arrays, *extra, **options)
-            elif extra or options:
-                value, *vjps = function(*arrays, *extra, **options)
-            else:  # the usual call, at half the cost
-                value, *vjps = function(*arrays)
+            value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
         except ValueError as error:
             shapes = " and ".join(str(np.shape(a)) for a in arrays)
-            raise ValueError(f"{name} of shape {shapes}: {error}") from None
-        result = _new(Tensor)
-        result._data = value = value if type(value) is ndarray else np.asarray(value)
-        result.grad = result.name = None
-        result.version = 0
-        if recorded and _recording.get():
-            result._requires_grad = True
-            result._node = node = _new(Node)
-            node.name, node.shape, node.dtype = name, value.shape, value.dtype
-            node.number, node.fused_vjp = next(_numbers), fused_vjp
-            node.edges, node.vjps = edges, vjps
-            untrack(node, edges, vjps)  # a graph makes no cycles, so the collector need not look
-        else:
-            result._requires_grad = False
-            result._node = None
+            raise ValueError(f"{op.__name__} of shape {shapes}: {error}") from None
+        result = Tensor.__new__(Tensor)
+        result._data, result.grad, result.name, result.version = np.asarray(value), None, None, 0
+        learning = [x for x in inputs if type(x) is Tensor and x._requires_grad]
+        result._requires_grad = bool(learning) and _recording.get()
+        result._node = Node(op, inputs, vjps, result._data) if result._requires_grad else None
         if observer := active.get():
-            observer.op(function, tensors, arrays, extra, options, result)
+            observer.op(op, inputs, arrays, extra, options, result)
         return result
 
     return apply
 
 
-def _listed(name: str, inputs: int | None, given: tuple[Any, ...]) -> tuple[tuple, tuple]:
-    """The tensors of an op that takes a list of them, and what follows the list."""
-    if len(given) < (inputs or 1):
-        raise TypeError(f"{name} takes {inputs or 'a list of'} tensors, got {len(given)}")
-    tensors = tuple(given[0])
-    if not tensors:
-        raise ValueError(f"{name} needs at least one tensor, got none")
-    return tensors, given[1:]
+def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs of an op that takes them as a list."""
+    if not (op.variadic and inputs):
+        expected = "a list of" if op.variadic else len(op.derivatives)
+        raise TypeError(f"{op.__name__} takes {expected} tensors, got {len(inputs)}")
+    listed = tuple(inputs[0])
+    if not listed:
+        raise ValueError(f"{op.__name__} needs at least one tensor, got none")
+    return listed
 
 
 def _operand(x: Any) -> Any:
-    """A plain operand: beside an array a Python number takes the array's dtype, as in NumPy."""
-    return x if type(x) in _NUMBERS else as_array(x)
+    """A Python number stays one: beside an array it takes the array's dtype, as in NumPy."""
+    return x if type(x) in _PYTHON_NUMBERS else as_array(x)
 
 
 # --- the functions ------------------------------------------------------------------------------
 
-add, subtract, multiply, divide, negative, power, matmul, dense = map(
-    differentiable,
-    (
-        ops.add,
-        ops.subtract,
-        ops.multiply,
-        ops.divide,
-        ops.negative,
-        ops.power,
-        ops.matmul,
-        ops.dense,
-    ),
-)
-exp, log, sqrt, abs = map(differentiable, (ops.exp, ops.log, ops.sqrt, ops.abs))
-sin, cos = map(differentiable, (ops.sin, ops.cos))
-tanh, sigmoid, relu, leaky_relu, elu, gelu, silu, softplus = map(
-    differentiable,
-    (ops.tanh, ops.sigmoid, ops.relu, ops.leaky_relu, ops.elu, ops.gelu, ops.silu, ops.softplus),
-)
-maximum, minimum, _where = map(differentiable, (ops.maximum, ops.minimum, ops.where))
-sum, mean, max, min, norm = map(differentiable, (ops.sum, ops.mean, ops.max, ops.min, ops.norm))
-softmax, log_softmax, logsumexp = map(differentiable, (ops.softmax, ops.log_softmax, ops.logsumexp))
-reshape, transpose, _getitem = map(differentiable, (ops.reshape, ops.transpose, ops.getitem))
-concatenate, stack, perceptron = map(differentiable, (ops.concatenate, ops.stack, ops.perceptron))
+add = differentiable(ops.add)
+subtract = differentiable(ops.subtract)
+multiply = differentiable(ops.multiply)
+divide = differentiable(ops.divide)
+negative = differentiable(ops.negative)
+power = differentiable(ops.power)
+matmul = differentiable(ops.matmul)
+dense = differentiable(ops.dense)
+dense_relu = differentiable(ops.dense_relu)
+exp = differentiable(ops.exp)
+log = differentiable(ops.log)
+sin = differentiable(ops.sin)
+cos = differentiable(ops.cos)
+sqrt = differentiable(ops.sqrt)
+abs = differentiable(ops.abs)
+tanh = differentiable(ops.tanh)
+sigmoid = differentiable(ops.sigmoid)
+relu = differentiable(ops.relu)
+leaky_relu = differentiable(ops.leaky_relu)
+elu = differentiable(ops.elu)
+gelu = differentiable(ops.gelu)
+silu = differentiable(ops.silu)
+softplus = differentiable(ops.softplus)
+maximum = differentiable(ops.maximum)
+minimum = differentiable(ops.minimum)
+sum = differentiable(ops.sum)
+mean = differentiable(ops.mean)
+max = differentiable(ops.max)
+min = differentiable(ops.min)
+norm = differentiable(ops.norm)
+softmax = differentiable(ops.softmax)
+log_softmax = differentiable(ops.log_softmax)
+logsumexp = differentiable(ops.logsumexp)
+reshape = differentiable(ops.reshape)
+transpose = differentiable(ops.transpose)
+concatenate = differentiable(ops.concatenate)
+stack = differentiable(ops.stack)
+_where = differentiable(ops.where)
+_getitem = differentiable(ops.getitem)
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
@@ -266,7 +284,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
         ∂a = g if condition else 0
         ∂b = 0 if condition else g
 
-    The condition is a boolean array, or a tensor or array that counts as true where it isn't 0.
+    The condition is a boolean array, or a tensor or array, which is true where it is not 0.
 
     >>> dl.where([True, False], 1.0, [5.0, 6.0])
     Tensor([1., 6.], dtype=float32)
@@ -278,28 +296,28 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
 # --- the tensor ---------------------------------------------------------------------------------
 
 
-def _swapped(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _swapped(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], Tensor]:
     return lambda self, other: function(other, self)
 
 
-def _in_place(function: Callable[..., Tensor]) -> Callable[..., Any]:
-    """w −= …: for a parameter an update of its data, under no_grad; a new tensor for any other."""
+def _in_place(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any], Tensor]:
+    """w −= …: changes a parameter's data in place, under no_grad; any other tensor is rebound."""
 
-    def act(self: Tensor, other: Any) -> Any:
+    def apply(self: Tensor, other: Any) -> Tensor:
         if not (self.requires_grad and self.is_leaf):
-            return NotImplemented
+            return function(self, other)
         if _recording.get():
             raise RuntimeError(
-                f"{describe(self)} is a parameter, and an update of it must not become part of the "
-                "graph. Put it under dl.no_grad():  with dl.no_grad(): w -= 0.1 * w.grad"
+                f"{describe(self)} is a parameter, and an in-place update must not become part of "
+                "the graph. Put it under dl.no_grad():  with dl.no_grad(): w -= 0.1 * w.grad"
             )
         self.data = function(self, other).data
         return self
 
-    return act
+    return apply
 
 
-def _compared(comparison: Any) -> Callable[..., np.ndarray]:
+def _compared(comparison: Any) -> Callable[[Tensor, Any], Any]:
     return lambda self, other: comparison(self._data, _plain(other))
 
 
@@ -315,9 +333,9 @@ class Tensor:
     requires_grad  whether backward stores the gradient of this tensor in .grad. Such a tensor
                    holds a copy of `data`, since optimizers update it in place; any other tensor
                    shares memory with a floating array that it is given
-    name           what error messages call it
+    name           used in error messages
 
-    TypeError for what is no real number, and for integers that are asked for a gradient.
+    TypeError for data that are not real numbers, and for integers with requires_grad=True.
 
     >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -328,16 +346,16 @@ class Tensor:
     __slots__ = ("__weakref__", "_data", "_node", "_requires_grad", "grad", "name", "version")
     _node: Node | None
     _requires_grad: bool
-    grad: np.ndarray | None
-    version: int  # how often the data was replaced or updated in place
+    grad: Array | None
+    version: int  # counts replacements and in-place updates of the data
 
     def __init__(
         self, data: Any, requires_grad: bool = False, *, dtype: Any = None, name: str | None = None
     ) -> None:
         if isinstance(data, Tensor) and data.requires_grad:
             raise TypeError(
-                f"Tensor(t) would forget how t, {describe(data)}, was computed; use t itself, or "
-                "t.detach() if that is meant"
+                f"Tensor(t) would lose the graph of t, {describe(data)}; use t itself, or "
+                "t.detach() for a constant"
             )
         self._data = as_array(data, dtype)
         self.grad = self._node = None
@@ -349,7 +367,7 @@ class Tensor:
     def __init_subclass__(cls) -> None:
         raise TypeError("Tensor can't be subclassed; write functions of tensors, or an nn.Module")
 
-    def _require_grad(self, value: bool, dtype: np.dtype) -> None:
+    def _require_grad(self, value: bool, dtype: np.dtype[Any]) -> None:
         _checks.flag("Tensor", "requires_grad", value)
         if value and dtype.kind != "f":
             raise TypeError(
@@ -360,7 +378,22 @@ class Tensor:
             self._data = np.array(self._data, order="C")  # optimizers write to it
         self._requires_grad = value
 
-    def _set_data(self, values: Any) -> None:
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward stores the gradient of this tensor; set it to False to freeze it."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self._require_grad(value, self._data.dtype)
+
+    @property
+    def data(self) -> Array:
+        """The values, not a copy. The graph does not notice changes made inside the array."""
+        return self._data
+
+    @data.setter
+    def data(self, values: Any) -> None:
         array = as_array(values, self._data.dtype)
         if self._node is not None:
             raise RuntimeError(
@@ -374,26 +407,37 @@ class Tensor:
         self._data = np.array(array, order="C")
         self.version += 1
 
-    requires_grad = property(
-        attrgetter("_requires_grad"),
-        lambda self, value: self._require_grad(value, self._data.dtype),
-        doc="Whether backward stores the gradient of this tensor; set it to False to freeze it.",
-    )
-    data = property(
-        attrgetter("_data"),
-        _set_data,
-        doc="The values, not a copy. Changes made inside the array are not seen by the graph.",
-    )
-    shape = property(attrgetter("_data.shape"), doc="The length of each axis.")
-    ndim = property(attrgetter("_data.ndim"), doc="The number of axes.")
-    size = property(attrgetter("_data.size"), doc="The number of entries.")
-    dtype = property(attrgetter("_data.dtype"), doc="The type of the entries.")
-    is_leaf = property(
-        lambda self: self._node is None, doc="Whether it was made by a user, not by an op."
-    )
-    T = property(lambda self: transpose(self), doc="The tensor with its axes reversed.")
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self._data.shape
 
-    def numpy(self) -> np.ndarray:
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self._data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of entries."""
+        return self._data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the entries."""
+        return self._data.dtype
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor was made by the user, not by an op."""
+        return self._node is None
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (NumPy's name)
+        """The tensor with its axes reversed."""
+        return transpose(self)
+
+    def numpy(self) -> Array:
         """The values as an array that shares this tensor's memory."""
         return self._data
 
@@ -401,22 +445,23 @@ class Tensor:
         """The value of a tensor with one entry, as a Python number; ValueError for any other."""
         if self._data.size != 1:
             raise ValueError(f"item() needs one entry; {describe(self)} has {self._data.size}")
-        return self._data.item()
+        value: float = self._data.item()
+        return value
 
     def detach(self) -> Tensor:
-        """The same values as a constant without a history; a copy where they may be updated."""
+        """The same values as a constant, without a graph; copied if the tensor is a leaf."""
         data = self._data.copy() if self.is_leaf else self._data
         return Tensor(data, dtype=data.dtype, name=self.name)
 
     def zero_grad(self) -> None:
-        """Forget the gradient."""
+        """Set .grad to None."""
         self.grad = None
 
     def backward(self, grad: Any = None, *, retain_graph: bool = False) -> None:
-        """Add to .grad of every leaf the gradient of this tensor by that leaf.
+        """Compute the gradient of this tensor with respect to every leaf, and add it to its .grad.
 
-        grad          the gradient that arrives here, of this tensor's shape; 1 if it has one entry
-        retain_graph  keep the graph for another backward, instead of freeing it on the way
+        grad          the gradient of the loss by this tensor, of its shape; 1 for one entry
+        retain_graph  keep the graph for another backward instead of freeing it
 
         RuntimeError if no leaf requires a gradient, the graph was freed, or a leaf changed since
         the forward pass; ValueError for a `grad` that is missing or of another shape. After an
@@ -427,89 +472,54 @@ class Tensor:
         >>> x.grad
         array(6., dtype=float32)
         """
-        g = seed = self._seed(grad)
-        if observer := active.get():
+        seed = self._seed(grad)
+        observer = active.get()
+        if observer:
             observer.begin_backward()
-        if np.geterr()["under"] == "ignore":
-            leaves = self._propagate(g, retain_graph)
-        else:  # what vanishes is 0, whatever np.errstate the caller set
-            with np.errstate(under="ignore"):
-                leaves = self._propagate(g, retain_graph)
-        for leaf, g in leaves:
+        with np.errstate(under="ignore"):  # what underflows is 0, whatever np.errstate is in force
+            leaves = self._propagate(seed, retain_graph)
+        for leaf, g in leaves.items():
             if leaf.grad is not None and np.shape(leaf.grad) != g.shape:
                 raise ValueError(
                     f"the .grad that {describe(leaf)} had before has shape {np.shape(leaf.grad)}; "
                     "call zero_grad() first"
                 )
-        if observer := active.get():
-            observer.end_backward(self, seed, leaves)
-        for leaf, g in leaves:
+        if observer:
+            observer.end_backward(self, seed, list(leaves.items()))
+        for leaf, g in leaves.items():
             leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
 
-    def _propagate(self, g: np.ndarray, retain_graph: bool) -> list[tuple[Tensor, np.ndarray]]:
+    def _propagate(self, seed: Array, retain_graph: bool) -> dict[Tensor, Array]:
         """The gradient of each leaf, in an array that nothing else holds."""
-        leaves: dict[int, tuple[Tensor, np.ndarray]] = {}  # by id
-        reached: dict[int, tuple[Node, np.ndarray]] = {}  # nodes, and what has arrived, by number
-        queue: list[int] = []  # their numbers, a heap
         if self._node is None:
-            return [(self, g.copy())]
-        reached[self._node.number] = self._node, g
-        queue.append(self._node.number)
+            return {self: seed.copy()}
+        leaves: dict[Tensor, Array] = {}
+        arrived = {self._node.id: (self._node, seed)}  # nodes, and the sum of their gradients
+        queue = [self._node.id]  # a heap
         while queue:
-            node, g = reached.pop(heapq.heappop(queue))
-            if node.vjps is None:
-                raise RuntimeError(
-                    f"backward reached {node.name}, whose graph was freed by an earlier backward "
-                    "(or one that failed). Run the forward pass again, or keep the graph: "
-                    "backward(retain_graph=True)."
-                )
-            products: Any = node.vjps
-            if node.fused_vjp:
-                asked = [type(edge) is Node or (edge and edge[2]) for edge in node.edges]
-                products = node.vjps[0](g, asked)
-            for edge, product in zip(node.edges, products, strict=True):
-                if type(edge) is Node:
-                    target: Any = edge
-                elif edge is None:
+            node, g = arrived.pop(heapq.heappop(queue))
+            for source, grad in node.input_grads(g):
+                if source is None or grad is None:
                     continue
-                else:
-                    target, version, wanted = edge
-                    if target.version != version:
-                        raise RuntimeError(
-                            f"{describe(target)} was changed (by an optimizer step, a load or an "
-                            f"assignment to .data) after {node.name} had used it: its gradient "
-                            "would be wrong. Run the forward pass again after a change."
-                        )
-                    if not wanted:
-                        continue
-                if not node.fused_vjp:
-                    product = product(g)
-                    value = edge if target is edge else target._data
-                    if type(product) is not ndarray:
-                        product = np.asarray(product)
-                    if product.shape != value.shape:
-                        product = unbroadcast(product, value.shape)
-                    if product.dtype is not value.dtype:
-                        product = product.astype(value.dtype, copy=False)
-                    if target is not edge and (product is g or product.base is not None):
-                        product = product.copy()  # .grad is nobody else's array
-                if target is edge:
-                    number = target.number
-                    if number in reached:
-                        product = reached[number][1] + product
+                if type(grad) is not np.ndarray or grad.shape != source.shape:
+                    grad = unbroadcast(grad, source.shape)
+                if grad.dtype != source.dtype:
+                    grad = grad.astype(source.dtype)
+                if isinstance(source, Node):
+                    if source.id in arrived:
+                        grad = arrived[source.id][1] + grad
                     else:
-                        heapq.heappush(queue, number)
-                    reached[number] = target, product
-                elif id(target) in leaves:
-                    leaves[id(target)][1][...] += product
+                        heapq.heappush(queue, source.id)
+                    arrived[source.id] = source, grad
+                elif source in leaves:
+                    leaves[source] += grad
                 else:
-                    leaves[id(target)] = target, product
+                    leaves[source] = grad.copy() if grad is g or grad.base is not None else grad
             if not retain_graph:
-                node.vjps = None
-                node.edges = []
-        return list(leaves.values())
+                node.vjps, node.edges = None, []
+        return leaves
 
-    def _seed(self, grad: Any) -> np.ndarray:
+    def _seed(self, grad: Any) -> Array:
         """The gradient that backward starts from."""
         if not self.requires_grad:
             raise RuntimeError(
@@ -523,8 +533,7 @@ class Tensor:
                     f"{describe(self)} has {self._data.size}. Reduce it with .sum() or .mean(), or "
                     "pass the gradient of that shape: y.backward(grad)."
                 )
-            one = _ONES.get(self._data.dtype) if self._data.ndim == 0 else None
-            return np.ones(self._data.shape, self._data.dtype) if one is None else one
+            return np.ones(self._data.shape, self._data.dtype)
         g = as_array(grad, self._data.dtype)
         if g.shape != self._data.shape:
             raise ValueError(
@@ -533,7 +542,7 @@ class Tensor:
             )
         return g
 
-    # operators and methods: the functions above
+    # operators and methods are the functions above
 
     __add__ = add
     __sub__ = subtract
@@ -544,8 +553,12 @@ class Tensor:
     __neg__ = negative
     __getitem__ = _getitem
 
-    __radd__, __rsub__, __rmul__ = map(_swapped, (add, subtract, multiply))
-    __rtruediv__, __rpow__, __rmatmul__ = map(_swapped, (divide, power, matmul))
+    __radd__ = _swapped(add)
+    __rsub__ = _swapped(subtract)
+    __rmul__ = _swapped(multiply)
+    __rtruediv__ = _swapped(divide)
+    __rpow__ = _swapped(power)
+    __rmatmul__ = _swapped(matmul)
 
     sum = sum
     mean = mean
@@ -567,15 +580,20 @@ class Tensor:
         """The axes in another order, t.transpose(1, 0) or t.transpose((1, 0)); reversed if none."""
         return transpose(self, *axes) if len(axes) <= 1 else transpose(self, axes)
 
-    __iadd__, __isub__ = map(_in_place, (add, subtract))
-    __imul__, __itruediv__ = map(_in_place, (multiply, divide))
+    __iadd__ = _in_place(add)
+    __isub__ = _in_place(subtract)
+    __imul__ = _in_place(multiply)
+    __itruediv__ = _in_place(divide)
 
-    # comparisons give plain boolean arrays: no gradient flows through them
+    # comparisons return boolean arrays, since they have no gradient
 
     __hash__ = object.__hash__
-    __eq__, __ne__ = map(_compared, (np.equal, np.not_equal))  # type: ignore[assignment]
-    __lt__, __le__ = map(_compared, (np.less, np.less_equal))
-    __gt__, __ge__ = map(_compared, (np.greater, np.greater_equal))
+    __eq__ = _compared(np.equal)
+    __ne__ = _compared(np.not_equal)
+    __lt__ = _compared(np.less)
+    __le__ = _compared(np.less_equal)
+    __gt__ = _compared(np.greater)
+    __ge__ = _compared(np.greater_equal)
 
     def __len__(self) -> int:
         return len(self._data)
@@ -593,21 +611,21 @@ class Tensor:
         return format(self.item(), spec) if spec else repr(self)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        """NumPy's function of a tensor is minidl's: array * tensor, np.exp(tensor)."""
+        """Let array * tensor and np.exp(tensor) call minidl's functions."""
         if method == "__call__" and not options and ufunc in _COMPARISONS:
             return ufunc(*map(_plain, inputs))
         if method == "__call__" and not options and ufunc in _FROM_NUMPY:
             return _FROM_NUMPY[ufunc](*inputs)
         raise TypeError(
-            f"minidl has no np.{ufunc.__name__} for tensors in this form; if no gradient is meant "
-            "to flow through it, pass t.numpy()"
+            f"minidl has no np.{ufunc.__name__} for tensors in this form; if no gradient is "
+            "needed, pass t.numpy()"
         )
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.requires_grad:
             raise TypeError(
-                "NumPy was given a tensor that requires a gradient, and would lose track of it. "
-                "Use minidl's function of that name, or pass t.numpy() if that is meant."
+                "a tensor that requires a gradient can't be converted to a NumPy array, which has "
+                "no gradient. Use minidl's function of that name, or pass t.numpy()."
             )
         return np.array(self._data, dtype, copy=copy)
 
@@ -620,7 +638,7 @@ class Tensor:
         return _restore, (self._data, self.requires_grad, self.name, self.grad)
 
     def _repr_svg_(self) -> str | None:
-        """The graph that led here, for a notebook; a leaf has none, and shows its numbers."""
+        """A picture of the graph for notebooks; None for a leaf, which is shown by its repr."""
         if self._node is None:
             return None
         value = f"{self._data.item():.6g}" if self._data.size == 1 else str(self.shape)
@@ -641,8 +659,8 @@ _FROM_NUMPY = {
 }
 
 
-def _restore(data: np.ndarray, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
-    """A copied or unpickled leaf."""
+def _restore(data: Array, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+    """Rebuild a leaf that was copied or pickled."""
     tensor = Tensor(data, requires_grad, dtype=data.dtype, name=name)
     tensor.grad = grad
     return tensor

@@ -39,7 +39,7 @@ PUBLIC = {
     "negative": operator.neg,
     "power": operator.pow,
     "dense": tensor.dense,
-    "perceptron": lambda *arrays, rectify: tensor.perceptron(arrays, rectify),
+    "dense_relu": tensor.dense_relu,
     "getitem": lambda x, key: x[key],
     "where": lambda a, b, condition: dl.where(condition, a, b),
     "concatenate": lambda *xs, axis: dl.concatenate(xs, axis),
@@ -94,8 +94,7 @@ CASES = {  # for each op the inputs and options that it is walked with
             *[((5, 2, 3), (3, 4)), ((5, 2, 3), (3,)), ((3,), (5, 3, 2)), ((4, 1, 2, 3), (2, 3, 2))],
         ]
     ],
-    "dense": [([N(2, 3), N(3, 4), N(4)], {}), ([N(1, 1), N(1, 1), N(1)], {})],
-    "perceptron": [([N(2, 3), N(3, 2), N(2), N(2, 1), N(1)], {"rectify": [True, False]})],
+    **alike("dense dense_relu", [([N(*s), N(*s[1:], 4), N(4)], {}) for s in [(2, 3), (1, 1)]]),
     **alike("negative abs exp sin cos tanh sigmoid relu", ENTRYWISE),
     **alike("gelu silu softplus", ENTRYWISE),
     "leaky_relu": [*ENTRYWISE, ([N(4)], {"slope": 0.2})],
@@ -126,7 +125,7 @@ each_case = pytest.mark.parametrize(
     [(name, *case) for name, cases in CASES.items() for case in cases],
     ids=[f"{name}-{i}" for name, cases in CASES.items() for i in range(len(cases))],
 )
-WORDS = ("perceptron", "reshape", "transpose", "getitem", "concatenate", "stack")
+WORDS = ("reshape", "transpose", "getitem", "concatenate", "stack")
 
 
 def walked(name, arrays, options, dtype=float):

@@ -26,12 +26,14 @@ ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER = "minidl/optim/optimizer.py"
 LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
+OPS = "minidl/ops.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TESTS = {
     KERNELS: ["tests/_kernels/test_optim.py", "tests/optim/test_rules.py"],
     LAYER: ["tests/_kernels/test_layer.py"],
+    OPS: ["tests/test_ops.py"],
     LOSS: ["tests/_kernels/test_loss.py"],
     RULES: ["tests/optim/test_rules.py"],
     OPTIMIZER: ["tests/optim/test_rules.py"],
@@ -323,7 +325,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     LAYER: {
-        "shift": [
+        "add_bias_loop": [
             (
                 "rectified before the bias",
                 "s = y[i * n + k] + b[k]",
@@ -332,7 +334,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("NaN becomes 0", "0 if s <= 0 else s", "s if s > 0 else 0"),
             ("the first bias for all", "+= b[k]", "+= b[0]"),
         ],
-        "add_rows": [
+        "sum_rows_loop": [
             (
                 "added up in the arrays' type",
                 "cdef double[TILE] total",
@@ -340,7 +342,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("first row left out", "for i in range(rows):", "for i in range(1, rows):"),
         ],
-        "select": [
+        "relu_vjp_loop": [
             ("open at 0", "y[i] > 0", "y[i] >= 0"),
             (
                 "multiplied rather than selected",
@@ -348,35 +350,29 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "passing * (y[i] > 0)",
             ),
         ],
-        "four_rows": [
-            ("first product left out", "for p in range(k):", "for p in range(1, k):"),
+    },
+    OPS: {
+        "_dense": [
+            ("∂x without the transpose", "np.dot(d, w.T)", "np.dot(d, w)"),
             (
-                "a row twice",
-                "x0, x1 = a[p * step], a[row + p * step]",
-                "x0, x1 = a[p * step], a[p * step]",
+                "rectifier left out of the gradient",
+                "relu_vjp(d, y) if rectify",
+                "relu_vjp(d, y) if False",
             ),
-        ],
-        "multiply": [
-            ("columns of the last strip left out", "else n - start", "else 0"),
-            ("last rows left out", "range((m + 3) // 4)", "range(m // 4)"),
-        ],
-        "is_small": [
-            ("products of any size", "m * k * width <= PRODUCTS and ", ""),
-        ],
-        "dense_vjp": [
-            ("gate left out", "g if y is None else gate(g, y)", "g"),
+            ("a gradient that is not needed computed", "if needs_grad[0]", "if True"),
+            ("bias of another shape accepted", "b.shape != w.shape[1:]", "b.size != w.shape[1]"),
         ],
     },
     LOSS: {
-        "largest": [
+        "row_max": [
             (
                 "rest left out",
                 "for k in range(n // LANES * LANES, n):",
                 "for k in range(n // LANES * LANES, n - 1):",
             ),
-            ("smallest", "if x[k] > most", "if x[k] < most"),
+            ("smallest", "if x[k] > maximum", "if x[k] < maximum"),
         ],
-        "total": [
+        "row_sum": [
             (
                 "rest left out",
                 "for k in range(n // LANES * LANES, n):",
@@ -384,32 +380,32 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("in the arrays' type", "cdef double[LANES] sums", "cdef floating[LANES] sums"),
         ],
-        "some_rows": [
-            ("not shifted", "out[k] = row[k] - top", "out[k] = row[k]"),
+        "cross_entropy_rows": [
+            ("not shifted", "out[k] = row[k] - shift", "out[k] = row[k]"),
             ("no 1 − smoothing at the label", "t += 1 - smoothing", "t += 1"),
             (
                 "smoothing not shared among the classes",
-                "smoothing * mass / classes",
-                "smoothing * mass",
+                "smoothing * target_sum / classes",
+                "smoothing * target_sum",
             ),
-            ("mass of the target left out", "scale * mass / whole", "scale / whole"),
+            ("mass of the target left out", "scale * target_sum / exp_sum", "scale / exp_sum"),
             ("0 · ∞", "if t != 0:", "if True:"),
-            ("target not subtracted", "out[k] * spread - scale * t", "out[k] * spread"),
+            ("target not subtracted", "out[k] * factor - scale * t", "out[k] * factor"),
             (
                 "label's share not subtracted",
-                "out[labels[i]] * spread - scale",
-                "out[labels[i]] * spread",
+                "out[labels[i]] * factor - scale",
+                "out[labels[i]] * factor",
             ),
-            ("gradient not scaled at the label", "* spread - scale\n", "* spread - 1\n"),
-            ("loss of the largest", "row[labels[i]] - top)", "row[0] - top)"),
+            ("gradient not scaled at the label", "* factor - scale\n", "* factor - 1\n"),
+            ("loss of the largest", "row[labels[i]] - shift)", "row[0] - shift)"),
         ],
-        "all_rows": [
+        "cross_entropy_loop": [
             ("last rows left out", "(n + block - 1) // block", "n // block"),
         ],
         "cross_entropy": [
             ("label one past the end", "< classes:", "<= classes:"),
         ],
-        "differences": [
+        "squared_error_loop": [
             (
                 "error squared in the arrays' type",
                 "<double> error * error\n    for",

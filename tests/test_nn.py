@@ -205,13 +205,13 @@ def test_loading_between_forward_and_backward_is_noticed():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"bias": None}, ValueError, r"lacks bias"),
+        ({"bias": None}, ValueError, r"missing bias"),
         ({"gain": np.ones(3)}, ValueError, r"has gain, but the parameters of Dense are weight, b"),
         ({"weight": np.ones((3, 2))}, ValueError, r"weight has shape \(2, 3\).*\(3, 2\)"),
         ({"bias": np.ones((1, 3))}, ValueError, r"bias has shape \(3,\).*\(1, 3\)"),
         ({"bias": 1.0}, ValueError, r"bias has shape \(3,\).*\(\)"),
         ({"bias": ["a", "b", "c"]}, TypeError, r"real numbers"),
-        ({"bias": [[1.0], [1.0, 2.0]]}, ValueError, r"no array"),
+        ({"bias": [[1.0], [1.0, 2.0]]}, ValueError, r"can't be converted"),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(change, error, message):

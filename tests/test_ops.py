@@ -55,13 +55,11 @@ def check(name, reference, *arrays, **options):
 
 def check_rules(function, inputs, g, options):
     """One VJP per input, which gives g, a view of it or an array of its own, in g's dtype."""
-    of_a_list = function.variadic
-    value, *vjps = function(*([inputs] if of_a_list else inputs), **options)
+    value, *vjps = function(*([inputs] if function.variadic else inputs), **options)
     if function.fused_vjp:
-        everything = [True] * len(inputs)
-        (joint,) = vjps
-        vjps = [lambda g, i=i: joint(g, everything)[i] for i in range(len(inputs))]
-    assert len(vjps) == (len(inputs) if of_a_list else len(function.derivatives))
+        (fused,) = vjps
+        vjps = [lambda g, i=i: fused(g, [True] * len(inputs))[i] for i in range(len(inputs))]
+    assert len(vjps) == (len(inputs) if function.variadic else len(function.derivatives))
     assert value.dtype == g.dtype
     np.asarray(value).flags.writeable = False
     held = [*inputs, value]
@@ -195,23 +193,12 @@ def test_matmul_takes_vectors_matrices_and_broadcast_batches(a, b):
     check("matmul", np.matmul, *uniform(0, a, b))
 
 
-DENSE_SIZES = [
-    *((0, 3, 2), (1, 1, 1), (4, 3, 2), (5, 2, 17), (2, 9, 16)),
-    *((2, 257, 3), (257, 2, 3)),  # too large for the kernel forwards, and backwards
-]
+DENSE_SIZES = [(0, 3, 2), (1, 1, 1), (4, 3, 2), (5, 2, 17), (2, 9, 16), (2, 257, 3), (257, 2, 3)]
 
 
-def layers(x, *parameters, rectify):
-    """Layer after layer, in NumPy."""
-    for w, b, rectifies in zip(parameters[::2], parameters[1::2], rectify, strict=True):
-        x = np.maximum(x @ w + b, 0) if rectifies else x @ w + b
-    return x
-
-
-def layer_inputs(rows, *widths):
-    """x, W₁, b₁, W₂, b₂, …"""
-    shapes = [((k, n), (n,)) for k, n in itertools.pairwise(widths)]
-    return uniform(0, (rows, widths[0]), *itertools.chain(*shapes))
+def layer_inputs(rows, inputs, outputs):
+    """x, W, b of a layer."""
+    return uniform(0, (rows, inputs), (inputs, outputs), (outputs,))
 
 
 @pytest.mark.parametrize("sizes", DENSE_SIZES)
@@ -220,49 +207,87 @@ def test_dense_is_a_product_plus_a_bias(sizes):
 
 
 @pytest.mark.parametrize("sizes", DENSE_SIZES)
-def test_a_single_layer_may_be_rectified(sizes):
-    check(
-        "perceptron",
-        lambda *arrays: layers(*arrays, rectify=[True]),
-        *layer_inputs(*sizes),
-        rectify=[True],
-    )
+def test_dense_may_be_rectified(sizes):
+    def rectified(x, w, b):
+        y = x @ w + b
+        return np.where(y.real > 0, y, 0)
+
+    check("dense_relu", rectified, *layer_inputs(*sizes))
 
 
-@pytest.mark.parametrize("widths", [(3, 2), (2, 17, 5), (1, 1, 1, 1), (4, 3, 2, 5), (2, 257, 3)])
-@pytest.mark.parametrize("rows", [0, 1, 5])
-@pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("others", [False, True])
-def test_perceptron_is_one_dense_layer_after_another(widths, rows, first, others):
-    rectify = [first, *[others] * (len(widths) - 2)]
-    check(
-        "perceptron",
-        lambda *arrays: layers(*arrays, rectify=rectify),
-        *layer_inputs(rows, *widths),
-        rectify=rectify,
-    )
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_rectified_layer_has_the_bits_of_a_layer_and_relu(dtype):
+    arrays = [a.astype(dtype) for a in layer_inputs(33, 7, 19)]
+    found = []
+    for layer in (tensor.dense_relu, lambda *inputs: dl.relu(tensor.dense(*inputs))):
+        leaves = [dl.Tensor(a, requires_grad=True) for a in arrays]
+        y = layer(*leaves)
+        y.backward(np.random.default_rng(1).normal(size=y.shape))
+        found.append([y.data, *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("sizes", [*DENSE_SIZES, (5, 4, 3, 2), (2, 257, 3, 2)])
-def test_products_that_nobody_wants_leave_the_others_as_they_are(sizes):
-    arrays = layer_inputs(*sizes)
-    y, vjp = ops.perceptron(arrays, [True] * (len(sizes) - 2))
+@pytest.mark.parametrize("sizes", DENSE_SIZES)
+@pytest.mark.parametrize("layer", [ops.dense, ops.dense_relu])
+def test_gradients_that_are_not_needed_are_left_out_and_change_no_other(sizes, layer):
+    y, vjp = layer(*layer_inputs(*sizes))
     g = np.ones(y.shape)
-    everything = vjp(g, [True] * len(arrays))
-    for wanted in itertools.product([False, True], repeat=len(arrays)):
-        products = vjp(g, wanted)
-        assert wanted[0] or products[0] is None
-        for want, product, expected in zip(wanted, products, everything, strict=True):
-            if want:
-                np.testing.assert_array_equal(product, expected)
+    every_grad = vjp(g, [True] * 3)
+    for needs_grad in itertools.product([False, True], repeat=3):
+        for needed, grad, expected in zip(needs_grad, vjp(g, needs_grad), every_grad, strict=True):
+            if needed:
+                np.testing.assert_array_equal(grad, expected)
+            else:
+                assert grad is None
 
 
-@pytest.mark.parametrize(
-    ("count", "rectify"), [(3, []), (3, [True, False]), (2, [True]), (4, [True]), (5, [True])]
-)
-def test_perceptron_needs_a_bias_for_each_weight_and_a_word_for_each_layer(count, rectify):
-    with pytest.raises(ValueError, match=r"perceptron of shape \(2, 3\)"):
-        tensor.perceptron(layer_inputs(2, 3, 3, 3)[:count], rectify)
+@pytest.mark.parametrize("strided", ["transposed", "reversed", "broadcast"])
+@pytest.mark.parametrize("layer", [ops.dense, ops.dense_relu])
+def test_a_gradient_of_any_layout_gives_the_bits_of_a_contiguous_one(strided, layer):
+    _, vjp = layer(*layer_inputs(6, 3, 4))
+    g = {
+        "transposed": np.random.default_rng(0).normal(size=(4, 6)).T,
+        "reversed": np.random.default_rng(0).normal(size=(6, 4))[::-1, ::-1],
+        "broadcast": np.broadcast_to(np.float64(0.3), (6, 4)),
+    }[strided]
+    for grad, expected in zip(vjp(g, [True] * 3), vjp(g.copy(), [True] * 3), strict=True):
+        np.testing.assert_array_equal(grad, expected)
+
+
+@pytest.mark.parametrize("name", ["dense", "relu", "gelu", "mse", "cross_entropy"])
+def test_an_op_with_a_kernel_refuses_what_is_wider_than_float64(name):
+    if np.dtype(np.longdouble).itemsize == 8:
+        return  # as on Windows, where it is float64
+    x = np.ones((2, 2), np.longdouble)
+    calls = {
+        "dense": lambda: tensor.dense(x, x, x[0]),
+        "relu": lambda: dl.relu(dl.Tensor(x, requires_grad=True)).backward(x),
+        "gelu": lambda: dl.gelu(x),
+        "mse": lambda: dl.losses.mse(x, x),
+        "cross_entropy": lambda: dl.losses.cross_entropy(x, [0, 1]),
+    }
+    with pytest.raises(TypeError, match="compute in float32 or float64, not in float128"):
+        calls[name]()
+
+
+@pytest.mark.parametrize("name", ["dense", "relu", "gelu", "mse", "cross_entropy"])
+def test_half_precision_is_computed_in_float32_and_rounded_once(name):
+    half = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float16)
+    calls = {
+        "dense": lambda x: tensor.dense(x, np.eye(3, dtype=x.dtype), np.ones(3, x.dtype)),
+        "relu": dl.relu,
+        "gelu": dl.gelu,
+        "mse": lambda x: dl.losses.mse(x, np.zeros_like(half)),
+        "cross_entropy": lambda x: dl.losses.cross_entropy(x, [0, 1, 2, 0]),
+    }
+    leaves = [dl.Tensor(half.astype(dtype), requires_grad=True) for dtype in ("f2", "f4")]
+    narrow, wide = (calls[name](leaf) for leaf in leaves)
+    for y in (narrow, wide):
+        y.backward(np.ones(y.shape))
+    assert narrow.dtype == leaves[0].grad.dtype == np.float16
+    np.testing.assert_allclose(narrow.data, wide.data, rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(leaves[0].grad, leaves[1].grad, rtol=2e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [(2, 3, 2), (257, 257, 2)])
@@ -701,7 +726,7 @@ def test_neither_branch_of_where_poisons_the_other():
 
 
 def test_every_op_is_checked_in_this_file():
-    others = ["where", "matmul", "dense", "perceptron", "concatenate", "stack"]
+    others = ["where", "matmul", "dense", "dense_relu", "concatenate", "stack"]
     others += ["reshape", "transpose", "getitem"]
     losses = ["mse", "binary_cross_entropy", "cross_entropy"]
     checked = {name for name, *_ in UNARY}

@@ -103,7 +103,7 @@ def test_requires_grad_is_true_or_false(flag):
 
 
 def test_rows_of_different_lengths_are_a_value_error():
-    with pytest.raises(ValueError, match=r"no array can be made of \[\[1, 2\], \[3\]\]"):
+    with pytest.raises(ValueError, match=r"can't be converted to an array"):
         dl.Tensor([[1, 2], [3]])
 
 
@@ -527,7 +527,7 @@ def test_requires_grad_is_checked_when_it_is_set_and_keeps_the_users_array_apart
 
 
 def test_wrapping_or_subclassing_a_tensor_is_refused_where_the_graph_would_be_lost():
-    with pytest.raises(TypeError, match=r"would forget how t, w of shape"):
+    with pytest.raises(TypeError, match=r"would lose the graph of t, w of shape"):
         dl.Tensor(leaf([1.0], name="w"))
     with pytest.raises(TypeError, match="can't be subclassed"):
         type("Mine", (dl.Tensor,), {})

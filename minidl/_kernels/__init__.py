@@ -1,14 +1,15 @@
-"""The compiled loops: typed Cython on arrays whose entries lie in a row.
+"""The compiled loops, in typed Cython, on C-contiguous arrays.
 
-There is no pure-Python stand-in: where the kernels are missing, importing minidl says so.
+There is no pure-Python fallback: if the kernels are missing, importing minidl raises an error that
+says how to build them.
 """
 
 import os
 
-# GCC's OpenMP reads these variables once, as it is loaded below. Left to itself, a thread without
-# work spins, and keeps the core from NumPy's BLAS, which then waits milliseconds for it.
-_patient = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
-if _patient:
+# GCC's OpenMP reads these variables once, when it is loaded below. By default an idle thread spins,
+# and NumPy's BLAS waits milliseconds for its core.
+_sleep_when_idle = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+if _sleep_when_idle:
     os.environ["GOMP_SPINCOUNT"] = "0"
 try:
     from minidl._kernels import layer, loss, optim, special, system
@@ -19,7 +20,7 @@ except ImportError as error:
         "compiler); if it is an installation, reinstall it."
     ) from error
 finally:
-    if _patient:
+    if _sleep_when_idle:
         del os.environ["GOMP_SPINCOUNT"]
 
 __all__ = ["layer", "loss", "optim", "special", "system"]

@@ -1,8 +1,10 @@
 from typing import Any
 
+from numpy.typing import NDArray
+
 threaded: int
 
 def cross_entropy(
-    x: Any, target: Any, smoothing: float, scale: float
-) -> tuple[Any, float, Any]: ...
-def squared_error(p: Any, t: Any, scale: float) -> tuple[float, Any] | None: ...
+    x: NDArray[Any], target: NDArray[Any], smoothing: float, scale: float
+) -> tuple[NDArray[Any], float, NDArray[Any]]: ...
+def squared_error(p: NDArray[Any], t: NDArray[Any], scale: float) -> tuple[float, NDArray[Any]]: ...

@@ -5,9 +5,9 @@ C classes:
 
     L = −Σ t'ₖ ln pₖ = Σt' ln Σeˣ − Σ t'ₖ xₖ        ∂L/∂xₖ = pₖ Σt' − t'ₖ
 
-Each row is shifted by its maximum, so nothing overflows; a class with t' = 0 costs nothing, even
-at a logit of −∞. Sums are kept in float64, in an order that depends on nothing but the length.
-Rows are independent: the bits do not depend on the number of threads.
+Each row is shifted by its maximum, so nothing overflows; a class with t' = 0 adds nothing to the
+loss, even at a logit of −∞. Sums are accumulated in float64, in an order that depends on the length
+alone. Rows are independent, so the bits do not depend on the number of threads.
 """
 
 from cython cimport floating
@@ -31,8 +31,8 @@ threaded = THREADED
 
 cdef extern from *:
     """
-    /* e^x in float32 for x <= 0, to a unit or two in the last place: x = n ln 2 + r, and the series
-       of e^r. Without a call or a branch, so that the compiler can make vectors of it. */
+    /* e^x in float32 for x <= 0, to one or two units in the last place: x = n ln 2 + r, and the
+       series of e^r. It has no call and no branch, so that the compiler can vectorize it. */
     static inline float minidl_power_of_two(int n) {
         union { int bits; float value; } it;
         it.bits = (n + 127) << 23;
@@ -60,27 +60,27 @@ cdef extern from *:
     float exp_single "minidl_exp"(float) noexcept nogil
 
 
-cdef inline floating largest(const floating *x, Py_ssize_t n) noexcept nogil:
+cdef inline floating row_max(const floating *x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k, q
-    cdef floating[LANES] top
-    cdef floating most = <floating> -INFINITY
+    cdef floating[LANES] maxima
+    cdef floating maximum = <floating> -INFINITY
     if n >= LANES:
         for q in range(LANES):
-            top[q] = most
+            maxima[q] = maximum
         for k in range(n // LANES):
             for q in range(LANES):
-                top[q] = x[k * LANES + q] if x[k * LANES + q] > top[q] else top[q]
+                maxima[q] = x[k * LANES + q] if x[k * LANES + q] > maxima[q] else maxima[q]
         for q in range(LANES):
-            most = top[q] if top[q] > most else most
+            maximum = maxima[q] if maxima[q] > maximum else maximum
     for k in range(n // LANES * LANES, n):
-        most = x[k] if x[k] > most else most
-    return most
+        maximum = x[k] if x[k] > maximum else maximum
+    return maximum
 
 
-cdef inline double total(const floating *x, Py_ssize_t n) noexcept nogil:
+cdef inline double row_sum(const floating *x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k, q
     cdef double[LANES] sums
-    cdef double whole = 0
+    cdef double total = 0
     if n >= LANES:
         for q in range(LANES):
             sums[q] = 0
@@ -88,13 +88,13 @@ cdef inline double total(const floating *x, Py_ssize_t n) noexcept nogil:
             for q in range(LANES):
                 sums[q] += x[k * LANES + q]
         for q in range(LANES):
-            whole += sums[q]
+            total += sums[q]
     for k in range(n // LANES * LANES, n):
-        whole += x[k]
-    return whole
+        total += x[k]
+    return total
 
 
-cdef inline void exponentials(floating *x, Py_ssize_t n) noexcept nogil:
+cdef inline void exp_in_place(floating *x, Py_ssize_t n) noexcept nogil:
     """x ← e^x."""
     cdef Py_ssize_t k
     for k in range(n):
@@ -104,70 +104,71 @@ cdef inline void exponentials(floating *x, Py_ssize_t n) noexcept nogil:
             x[k] = exp(x[k])
 
 
-cdef cloned some_rows(const floating *x, const floating *target, const long long *labels,
-                      double smoothing, double scale, double *losses, floating *gradient,
-                      Py_ssize_t begin, Py_ssize_t end, Py_ssize_t classes) noexcept nogil:
-    """The losses and scaled gradients of some rows against labels, or targets where there are."""
+cdef cloned cross_entropy_rows(const floating *x, const floating *target,
+                               const long long *labels, double smoothing, double scale,
+                               double *losses, floating *gradient, Py_ssize_t begin,
+                               Py_ssize_t end, Py_ssize_t classes) noexcept nogil:
+    """Losses and scaled gradients of the rows begin … end − 1, against labels if target is NULL."""
     cdef Py_ssize_t i, k
-    cdef double t, mass, whole, log_whole, loss, spread
-    cdef floating top, share
+    cdef double t, target_sum, exp_sum, log_exp_sum, loss, factor
+    cdef floating shift, single_factor
     cdef const floating *row
     cdef floating *out
     for i in range(begin, end):
         row, out = x + i * classes, gradient + i * classes
-        top = largest(row, classes)
-        losses[i] = top
+        shift = row_max(row, classes)
+        losses[i] = shift
         for k in range(classes):
-            out[k] = row[k] - top
-    exponentials(gradient + begin * classes, (end - begin) * classes)
+            out[k] = row[k] - shift
+    exp_in_place(gradient + begin * classes, (end - begin) * classes)
     for i in range(begin, end):
         row, out = x + i * classes, gradient + i * classes
-        top = <floating> losses[i]
-        whole = total(out, classes)
-        log_whole = log(whole)
-        mass = total(target + i * classes, classes) if target != NULL else 1
-        spread = scale * mass / whole
+        shift = <floating> losses[i]
+        exp_sum = row_sum(out, classes)
+        log_exp_sum = log(exp_sum)
+        target_sum = row_sum(target + i * classes, classes) if target != NULL else 1
+        factor = scale * target_sum / exp_sum
         loss = 0
         if target != NULL or smoothing != 0:
             for k in range(classes):
-                t = smoothing * mass / classes
+                t = smoothing * target_sum / classes
                 if target != NULL:
                     t += (1 - smoothing) * target[i * classes + k]
                 elif k == labels[i]:
                     t += 1 - smoothing
                 if t != 0:
-                    loss += t * (log_whole - (<double> row[k] - top))
-                out[k] = <floating> (out[k] * spread - scale * t)
-        else:  # the same where t is 0 but at the label
-            loss = log_whole - (<double> row[labels[i]] - top)
-            t = out[labels[i]] * spread - scale
-            share = <floating> spread
+                    loss += t * (log_exp_sum - (<double> row[k] - shift))
+                out[k] = <floating> (out[k] * factor - scale * t)
+        else:  # the common case, where t is 0 except at the label
+            loss = log_exp_sum - (<double> row[labels[i]] - shift)
+            t = out[labels[i]] * factor - scale
+            single_factor = <floating> factor
             for k in range(classes):
-                out[k] = out[k] * share
+                out[k] = out[k] * single_factor
             out[labels[i]] = <floating> t
         losses[i] = loss
 
 
-cdef void all_rows(const floating *x, const floating *target, const long long *labels,
-                   double smoothing, double scale, double *losses, floating *gradient,
-                   Py_ssize_t n, Py_ssize_t classes) noexcept nogil:
+cdef void cross_entropy_loop(const floating *x, const floating *target, const long long *labels,
+                             double smoothing, double scale, double *losses, floating *gradient,
+                             Py_ssize_t n, Py_ssize_t classes) noexcept nogil:
     cdef Py_ssize_t block = BLOCK // classes + 1  # rows at a time, so that they stay in the cache
     cdef Py_ssize_t part, parts = (n + block - 1) // block
     if n * classes < THREADED or threads() == 1:
         for part in range(parts):
-            some_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
-                      n if part == parts - 1 else (part + 1) * block, classes)
+            cross_entropy_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
+                               n if part == parts - 1 else (part + 1) * block, classes)
     else:
         for part in prange(parts, num_threads=threads()):
-            some_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
-                      n if part == parts - 1 else (part + 1) * block, classes)
+            cross_entropy_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
+                               n if part == parts - 1 else (part + 1) * block, classes)
 
 
 def cross_entropy(x, target, double smoothing, double scale):
-    """(losses, their sum, gradient) of the rows of logits x; the gradient is of scale · the sum.
+    """(losses, their sum, gradient) for the rows of logits x (n, C); the gradient of scale · sum.
 
-    Losses are float64. The target is an array of labels, of int64, or of probabilities like x.
-    IndexError for a label that is no class.
+    target is a vector of n labels, int64, or an array of probabilities with x's shape and dtype.
+    Losses are float64. IndexError for a label outside 0 … C − 1; ValueError for other arrays.
     """
     cdef Py_ssize_t i, n, classes
     cdef bint soft = readable(target)
@@ -175,7 +176,10 @@ def cross_entropy(x, target, double smoothing, double scale):
     if not is_matrix(x) or last_of(x) == 0 or not (
         alike(x, target) if soft else is_labels(target) and size_of(target) == rows_of(x)
     ):
-        raise ValueError(f"x and target don't fit: {x!r:.100} and {target!r:.100}")
+        raise ValueError(
+            "cross_entropy needs C-contiguous arrays: logits (n, C) of float32 or float64, and n "
+            f"int64 labels or probabilities like the logits; got {x!r:.100} and {target!r:.100}"
+        )
     n, classes = rows_of(x), last_of(x)
     if not soft:
         labels = <const long long *> data(target)
@@ -187,23 +191,23 @@ def cross_entropy(x, target, double smoothing, double scale):
                 )
     gradient = empty_like(x)
     losses = new_doubles(n)
-    cdef char *logits = data(x)
-    cdef char *shares = data(target) if soft else NULL
-    cdef char *slopes = data(gradient)
-    cdef double *each = <double *> data(losses)
-    cdef bint singles = single(x)
+    cdef char *x_data = data(x)
+    cdef char *target_data = data(target) if soft else NULL
+    cdef char *gradient_data = data(gradient)
+    cdef double *losses_data = <double *> data(losses)
+    cdef bint is_single = single(x)
     with nogil:
-        if singles:
-            all_rows(<const float *> logits, <const float *> shares, labels, smoothing, scale,
-                     each, <float *> slopes, n, classes)
+        if is_single:
+            cross_entropy_loop(<const float *> x_data, <const float *> target_data, labels,
+                               smoothing, scale, losses_data, <float *> gradient_data, n, classes)
         else:
-            all_rows(<const double *> logits, <const double *> shares, labels, smoothing, scale,
-                     each, <double *> slopes, n, classes)
-    return losses, total(<const double *> data(losses), n), gradient
+            cross_entropy_loop(<const double *> x_data, <const double *> target_data, labels,
+                               smoothing, scale, losses_data, <double *> gradient_data, n, classes)
+    return losses, row_sum(<const double *> data(losses), n), gradient
 
 
-cdef cloned differences(const floating *p, const floating *t, floating slope, floating *gradient,
-                        double *sums, Py_ssize_t n) noexcept nogil:
+cdef cloned squared_error_loop(const floating *p, const floating *t, floating slope,
+                               floating *gradient, double *sums, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t k, q
     cdef floating error
     for k in range(n // LANES):
@@ -218,21 +222,27 @@ cdef cloned differences(const floating *p, const floating *t, floating slope, fl
 
 
 def squared_error(p, t, double scale):
-    """(Σ(p − t)², 2 · scale · (p − t)), the sum in float64; None for arrays not alike."""
+    """(Σ(p − t)², 2 · scale · (p − t)), the sum in float64.
+
+    ValueError unless p and t are C-contiguous, of one shape and dtype, float32 or float64.
+    """
     if not (readable(p) and readable(t) and alike(p, t)):
-        return None
+        raise ValueError(
+            "squared_error needs two C-contiguous arrays of one shape and dtype, float32 or "
+            f"float64; got {p!r:.100} and {t!r:.100}"
+        )
     cdef double[LANES] sums
-    cdef double whole = 0
+    cdef double total = 0
     cdef Py_ssize_t q
     gradient = empty_like(p)
     for q in range(LANES):
         sums[q] = 0
     if single(p):
-        differences(<const float *> data(p), <const float *> data(t), <float> (2 * scale),
-                    <float *> data(gradient), sums, size_of(p))
+        squared_error_loop(<const float *> data(p), <const float *> data(t), <float> (2 * scale),
+                           <float *> data(gradient), sums, size_of(p))
     else:
-        differences(<const double *> data(p), <const double *> data(t), 2 * scale,
-                    <double *> data(gradient), sums, size_of(p))
+        squared_error_loop(<const double *> data(p), <const double *> data(t), 2 * scale,
+                           <double *> data(gradient), sums, size_of(p))
     for q in range(LANES):
-        whole += sums[q]
-    return whole, gradient
+        total += sums[q]
+    return total, gradient

@@ -1,4 +1,4 @@
-"""Functions of each entry that NumPy lacks."""
+"""Element-wise functions that NumPy lacks."""
 
 from cython cimport floating
 from libc.math cimport erfc, sqrt

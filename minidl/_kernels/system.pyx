@@ -1,7 +1,5 @@
 """What the kernels were built with, and how many threads they use."""
 
-from cpython.object cimport PyObject
-
 cdef extern from *:
     """
     #ifdef _OPENMP
@@ -25,21 +23,7 @@ cdef extern from *:
 compiler = COMPILER.decode()
 openmp = OPENMP  # the OpenMP standard's date as yyyymm, 0 without OpenMP
 
-cdef extern from "Python.h":
-    void PyObject_GC_UnTrack(PyObject *)
-
 cdef int number_of_threads = 1
-
-
-def untrack(a, b, c):
-    """Keep the garbage collector from looking through three objects.
-
-    The graph of a million ops would cost it longer than all the rest. A cycle through them, which
-    a result kept in its own leaf's .grad or .name would make, is never freed.
-    """
-    PyObject_GC_UnTrack(<PyObject *> a)
-    PyObject_GC_UnTrack(<PyObject *> b)
-    PyObject_GC_UnTrack(<PyObject *> c)
 
 
 cdef int threads() noexcept nogil:
@@ -47,11 +31,11 @@ cdef int threads() noexcept nogil:
 
 
 def get_num_threads():
-    """How many threads a kernel uses on arrays that are large enough."""
+    """The number of threads that a kernel uses on large arrays."""
     return number_of_threads
 
 
 def set_num_threads(int n):
-    """From now on, kernels use n threads; one where there is no OpenMP."""
+    """Let kernels use n threads; without OpenMP they use one."""
     global number_of_threads
     number_of_threads = n if OPENMP else 1
