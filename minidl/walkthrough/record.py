@@ -10,33 +10,19 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from minidl import optim
+from minidl.ops import Op
 from minidl.tensor import unbroadcast
 from minidl.walkthrough.formulas import Index, Scope
 from minidl.walkthrough.parser import Equation, FormulaError, parse, subscript
 
 # A gradient check computes about so many numbers at most, and so many entries.
 CHECK_COST, CHECK_ENTRIES = 10**8, 100
-
-
-class OpFunction(Protocol):
-    """An op of `minidl.ops`: a function of arrays with its formulas."""
-
-    __name__: str
-    formula: str
-    derivatives: tuple[str, ...]
-    variadic: bool
-    fused_vjp: bool
-    movement: bool
-    symbols: Mapping[str, Callable[..., Any]]
-
-    def __call__(self, *inputs: Any, **options: Any) -> tuple[Any, ...]: ...
-    def __hash__(self) -> int: ...
 
 
 # --- values and op calls ------------------------------------------------------------------------
@@ -78,7 +64,7 @@ class OpCall:
     def __init__(
         self,
         number: int,
-        function: OpFunction,
+        function: Op[...],
         inputs: list[Input],
         options: Mapping[str, Any],
         value: Value,

@@ -22,6 +22,7 @@ import numpy as np
 
 from minidl import nn, optim
 from minidl._observer import Observer, active
+from minidl.ops import Op
 from minidl.tensor import Tensor
 from minidl.walkthrough.naming import ModuleCall, give_names
 from minidl.walkthrough.record import (
@@ -29,7 +30,6 @@ from minidl.walkthrough.record import (
     Input,
     Leaf,
     OpCall,
-    OpFunction,
     OpGradient,
     Update,
     Value,
@@ -120,7 +120,7 @@ class _Recorder:
 
     def op(
         self,
-        function: OpFunction,
+        function: Op[...],
         inputs: Sequence[Any],
         arrays: list[Any],
         extra: Sequence[Any],
@@ -147,9 +147,7 @@ class _Recorder:
             vjps = enumerate(node.vjps or ())
             node.vjps = [self._recorded_vjp(number, i, vjp) for i, vjp in vjps]
 
-    def _is_update_by_hand(
-        self, function: OpFunction, inputs: Sequence[Any], result: Tensor
-    ) -> bool:
+    def _is_update_by_hand(self, function: Op[...], inputs: Sequence[Any], result: Tensor) -> bool:
         """Whether an op without a graph looks like w − 0.1 g after a backward pass."""
         if not self._leaves or function.__name__ not in _ARITHMETIC or self._open_calls:
             return False
@@ -284,5 +282,5 @@ def optimizer_names(optimizer: optim.Optimizer) -> Mapping[Tensor, str]:
 
 
 @functools.cache
-def _signature(function: OpFunction) -> inspect.Signature:
+def _signature(function: Any) -> inspect.Signature:
     return inspect.signature(function)
