@@ -8,7 +8,6 @@ after its step.
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import itertools
 import sys
@@ -90,6 +89,7 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.walk = Walkthrough()
+        self._signatures: dict[Op[...], inspect.Signature] = {}
         self._ops: list[OpCall] = []
         self._open_calls: list[ModuleCall] = []  # of modules whose forward is running
         self._module_calls: list[tuple[ModuleCall, ...]] = []  # the same, for each op
@@ -129,7 +129,9 @@ class _Recorder:
     ) -> None:
         values = [self._input(x, array) for x, array in zip(inputs, arrays, strict=True)]
         first = [arrays] if function.variadic else arrays
-        bound = _signature(function).bind(*first, *extra, **options)
+        if function not in self._signatures:
+            self._signatures[function] = inspect.signature(function)
+        bound = self._signatures[function].bind(*first, *extra, **options)
         bound.apply_defaults()
         chosen = dict(list(bound.arguments.items())[len(first) :])
         value = self._add("op", result, result.data, (id(result), result.version))
@@ -279,8 +281,3 @@ def _is_parameter(x: Any) -> bool:
 def optimizer_names(optimizer: optim.Optimizer) -> Mapping[Tensor, str]:
     """The names that an optimizer was given with its parameters."""
     return optimizer._names
-
-
-@functools.cache
-def _signature(function: Any) -> inspect.Signature:
-    return inspect.signature(function)
