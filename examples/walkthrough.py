@@ -79,8 +79,9 @@ print(walk.explain("dense1.weight", (0, 1)))
 # %% [markdown]
 # ## Can it be trusted?
 #
-# The slope of the loss can also be measured: move a weight up and down a little and compute the loss
-# again. That is slow, because it takes two forward passes for each weight, but needs no calculus.
+# The slope of the loss can also be measured: move a weight up and down a little and compute the
+# loss again. That is slow, because it takes two forward passes for each weight, but needs no
+# calculus.
 
 # %%
 (backward,) = walk.backwards
@@ -91,8 +92,8 @@ for checked in walk.check(backward):
 # %% [markdown]
 # ## What can go wrong
 #
-# A walkthrough reports the usual problems. Here the inputs are a hundred times too large, so tanh is
-# flat and the first layer can't learn. Also, zero_grad() was not called.
+# A walkthrough reports the usual problems. Here the inputs are a hundred times too large, so tanh
+# is flat and the first layer can't learn. Also, zero_grad() was not called.
 
 # %%
 with dl.trace() as spoiled:

@@ -24,7 +24,7 @@ const shapeText = (shape) => `(${shape.join(', ')}${shape.length === 1 ? ',' : '
 const bracketed = (index) => (index === '' ? '' : `[${index}]`);
 const columns = ({ shape }) => shape.at(-1) ?? 1;
 const lines = ({ shape }) => shape.slice(0, -1).reduce((a, b) => a * b, 1);
-const positionOf = ({ shape }, index) => // "3, 1" in a shape of (5, 4) -> 13
+const flatPosition = ({ shape }, index) => // "3, 1" in a shape of (5, 4) -> 13
   index.split(', ').reduce((position, k, axis) => position * shape[axis] + Number(k), 0);
 
 function indexOf({ shape }, position) { // the inverse
@@ -73,7 +73,7 @@ function entryAt(array, index) { // a number, or null if it is not on the page
     if (row.includes(index)) return array.rows[r][row.indexOf(index)];
   }
   if (!array.values || !READERS[array.dtype]) return null;
-  const exact = exactText(valuesOf(array)[positionOf(array, index)], array.dtype);
+  const exact = exactText(valuesOf(array)[flatPosition(array, index)], array.dtype);
   return [exact.replaceAll('-', '−'), exact];
 }
 
@@ -121,7 +121,7 @@ function heatMap(array, label, pick) {
   });
   const pin = make('i', { hidden: '' });
   const point = (index) => {
-    const position = positionOf(array, index);
+    const position = flatPosition(array, index);
     pin.hidden = false;
     pin.style.left = `${100 * ((position % columns(array)) + 0.5) / columns(array)}%`;
     pin.style.top = `${100 * (Math.floor(position / columns(array)) + 0.5) / lines(array)}%`;
