@@ -6,8 +6,8 @@ Run it with `python examples/walkthrough.py`, or cell by cell in an editor that 
 # %% [markdown]
 # # Where do the numbers come from?
 #
-# A network with two inputs, two hidden units and one output has nine numbers that can be learned.
-# Here it takes one step on two samples, and we look at each number on the way.
+# A network with two inputs, two hidden units and one output has nine parameters. Here it takes one
+# step on two samples, and we look at every number.
 
 # %%
 import argparse
@@ -42,7 +42,7 @@ optimizer = dl.optim.Adam(model, lr=0.1)
 # %% [markdown]
 # ## Record a step
 #
-# Whatever happens inside of `with dl.trace()` is computed as ever, and written down.
+# Everything inside `with dl.trace()` is computed as usual and recorded.
 
 # %%
 with dl.trace() as walk:
@@ -55,7 +55,7 @@ print(repr(walk))
 # ## Forward
 #
 # The first layer multiplies each sample with each column of its weight. For the first sample and
-# the second unit that is 0.7 · (−0.5) + 0.8 · 0.7 = 0.21; tanh makes 0.207 of it.
+# the second unit that is 0.7 · (−0.5) + 0.8 · 0.7 = 0.21; tanh turns it into 0.207.
 
 # %%
 print(walk.explain("dense1", (0, 1)), end="\n\n")
@@ -64,14 +64,14 @@ print(walk.explain("tanh1", (0, 1)))
 # %% [markdown]
 # ## Backward
 #
-# The gradient of the loss is passed back from the last op to the first. Each op multiplies what
-# arrives with its own derivative: where tanh is steep, 1 − y² is close to 1, and much passes.
-# A weight's gradient is the sum over the samples, for each of which it was used.
+# The gradient of the loss is passed back from the last op to the first. Each op multiplies its
+# upstream gradient with its own derivative: where tanh is steep, 1 − y² is close to 1, and most of
+# the gradient passes. A weight is used once for each sample, so its gradient is a sum over them.
 #
 # ## Update
 #
-# Adam keeps two averages for each weight, m and v. After the first step both are corrected by
-# their t, which makes the first step as long as the rate, in the direction of the gradient's sign.
+# Adam keeps two averages for each weight, m and v. Both are corrected for the step count t, so the
+# first step is as long as the learning rate, against the sign of the gradient.
 
 # %%
 print(walk.explain("dense1.weight", (0, 1)))
@@ -79,8 +79,9 @@ print(walk.explain("dense1.weight", (0, 1)))
 # %% [markdown]
 # ## Can it be trusted?
 #
-# The slope of the loss can be measured, too: move a weight up and down by a little and compute the
-# loss again. That is slow, as it takes two forward passes for each weight, but needs no calculus.
+# The slope of the loss can also be measured: move a weight up and down a little and compute the
+# loss again. That is slow, because it takes two forward passes for each weight, but needs no
+# calculus.
 
 # %%
 (backward,) = walk.backwards
@@ -89,10 +90,10 @@ for checked in walk.check(backward):
     print(f"{entry:22} backward {checked.backward:+.9f}   measured {checked.difference:+.9f}")
 
 # %% [markdown]
-# ## What goes wrong
+# ## What can go wrong
 #
-# A walkthrough points at what a teacher would point at. Here the inputs are a hundred times as
-# large, tanh is flat there, and the first layer can't learn. And nobody called zero_grad().
+# A walkthrough reports the usual problems. Here the inputs are a hundred times too large, so tanh
+# is flat and the first layer can't learn. Also, zero_grad() was not called.
 
 # %%
 with dl.trace() as spoiled:
@@ -104,7 +105,7 @@ for remark in spoiled.remarks():
 # %% [markdown]
 # ## The page
 #
-# The whole story to click through: ← and → step, the space bar plays.
+# The page shows all steps: ← and → step, the space bar plays.
 
 # %%
 try:

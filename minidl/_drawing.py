@@ -1,21 +1,25 @@
-"""The picture of a computational graph: layers from top to bottom, written as SVG.
+"""Lay out a graph in layers from top to bottom and draw it as SVG; for graphs and family trees.
 
-The layout is that of K. Sugiyama, S. Tagawa, M. Toda, "Methods for visual understanding of
+The layout follows K. Sugiyama, S. Tagawa, M. Toda, "Methods for visual understanding of
 hierarchical system structures", IEEE Transactions on Systems, Man, and Cybernetics 11 (2), 1981:
-boxes get layers, long arrows get waypoints, each layer gets an order, and then come coordinates.
+assign boxes to layers, add waypoints to long arrows, order each layer, then compute coordinates.
 """
+
+from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
 from math import ceil, inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-MARGIN, PADDING, APART, PORT = 20, 16, 28, 18  # round the picture, in and between boxes, of heads
-TITLE, SMALL, WIDEST = 15.5, 13, 230  # sizes of type (bold is wider) and the widest text
-RANKS = {"op": 1e9, "more": 1e9, "input": 1e3, "parameter": 1}  # who stands straight if not all can
-ALONG = [t / 10 for t in range(1, 10)]  # where a curve is looked at
-WAYPOINT = 1e6  # the rank of a long arrow
+MARGIN, PADDING, APART, PORT = 20, 16, 28, 18  # around all, in and between boxes, between heads
+TITLE, SMALL, WIDEST = 15.5, 13, 230  # font sizes (bold is wider) and the widest text
+# which boxes are aligned if not all can be: those of higher rank
+RANKS: dict[str, float] = {"op": 1e9, "more": 1e9, "input": 1e3, "parameter": 1}
+WAYPOINT = 1e6  # the rank of a waypoint
+ALONG = [t / 10 for t in range(1, 10)]  # the points of a curve that labels must avoid
 NARROW, WIDE = frozenset(" !'()*,-./:;I[]`fijlrt|·′"), frozenset("%@MWmw—…∂←→⊙≤≥")
 
 STYLE = """
@@ -39,7 +43,7 @@ font:14px system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 .minidl-graph .edge .head{fill:var(--line);stroke:none}
 """
 
-# What XML forbids or what turns the direction of writing shows as �, markup as references.
+# Characters that XML forbids or that change the writing direction become �, markup is escaped.
 CONTROLS = ((0, 32), (127, 160), (0x200E, 0x2010), (0x2028, 0x202F), (0x2066, 0x206A))
 FORBIDDEN = (*CONTROLS, (0xD800, 0xE000), (0xFFFE, 0x10000))
 ESCAPES = dict.fromkeys(chain.from_iterable(range(*ends) for ends in FORBIDDEN), "�")
@@ -47,29 +51,39 @@ ESCAPES |= {ord(mark): f"&#{ord(mark)};" for mark in "&<>\"'"}
 
 
 class Box(NamedTuple):
-    """A value of the graph: the result of an op, a parameter, an input, or a stand-in for more."""
+    """A node of the graph: the result of an op, a parameter, an input, or one for all that is left.
+
+    kind  "op", "parameter", "input" or "more"
+    """
 
     key: str
-    kind: str  # "op", "parameter", "input" or "more"
+    kind: str
     title: str
     subtitle: str
 
 
 class Arrow(NamedTuple):
-    """The way of a value from one box into another, both named by their keys."""
+    """An arrow between two boxes, given by their keys."""
 
     source: str
     target: str
     label: str
 
 
-def draw(boxes, arrows, label):
-    """Return the SVG of a graph; boxes come in execution order, so an op after its sources."""
+Waypoint = tuple[int, int]  # the box that its arrows start from, the layer
+Vertex = int | Waypoint  # a box by its number, or a waypoint
+V = TypeVar("V", bound=Hashable)
+Point = tuple[float, float]
+
+
+def draw(boxes: Sequence[Box], arrows: Sequence[Arrow], label: str) -> str:
+    """The SVG of a graph. The boxes are in execution order: each op after its sources."""
     index = {box.key: i for i, box in enumerate(boxes)}
     ends = [(index[arrow.source], index[arrow.target]) for arrow in arrows]
     depth = _layers(len(boxes), ends)
     rows, routes = _waypoints(depth, ends)
-    above, below = defaultdict(list), defaultdict(list)
+    above: dict[Vertex, list[Vertex]] = defaultdict(list)
+    below: dict[Vertex, list[Vertex]] = defaultdict(list)
     for a, b in dict.fromkeys(chain.from_iterable(map(pairwise, routes))):
         below[a].append(b)
         above[b].append(a)
@@ -77,38 +91,40 @@ def draw(boxes, arrows, label):
 
     texts = [(_shorten(box.title, TITLE), _shorten(box.subtitle, SMALL)) for box in boxes]
     names = [_shorten(arrow.label, SMALL) for arrow in arrows]
-    room = Counter(t for _, t in ends)  # a box is wide enough for its text and its arrows
+    heads = Counter(t for _, t in ends)  # a box is wide enough for its text and its arrows
     widths = [
-        max(40, _width(title, TITLE), _width(small, SMALL), min(WIDEST, PORT * room[i]))
+        max(40, _width(title, TITLE), _width(small, SMALL), min(WIDEST, PORT * heads[i]))
         for i, (title, small) in enumerate(texts)
     ]
-    asides = _asides(ends)
-    halves = defaultdict(int, enumerate(PADDING + ceil(width / 2) for width in widths))
-    for route, aside in zip(routes, asides, strict=True):
-        halves |= {v: max(halves[v], 2 + abs(aside)) for v in route[1:-1]}
+    offsets = _offsets(ends)
+    halves: dict[Vertex, float] = defaultdict(int)
+    halves |= enumerate(PADDING + ceil(width / 2) for width in widths)
+    for route, offset in zip(routes, offsets, strict=True):
+        halves |= {v: max(halves[v], 2 + abs(offset)) for v in route[1:-1]}
     heights = [54 if box.subtitle else 38 for box in boxes]
-    ranks = defaultdict(lambda: WAYPOINT, enumerate(RANKS[box.kind] for box in boxes))
+    ranks: dict[Vertex, float] = defaultdict(lambda: WAYPOINT)
+    ranks |= enumerate(RANKS[box.kind] for box in boxes)
     x = columns(rows, above, below, halves, ranks)
-    ways = _ways(routes, asides, x, halves, ranks)
-    bands = _bands(rows, heights, routes, depth, ways)
-    places = _places(names, routes, depth, asides, ways, bands)
+    lines = _lines(routes, offsets, x, halves, ranks)
+    bands = _bands(rows, heights, routes, depth, lines)
+    labels = _label_positions(names, routes, depth, offsets, lines, bands)
 
     spans = [(x[i], halves[i]) for i in range(len(boxes))]
-    spans += [(at, 6) for way in ways for at in way]
-    spans += [(p[0], _width(name, SMALL) / 2) for p, name in zip(places, names, strict=True) if p]
+    spans += [(at, 6) for line in lines for at in line]
+    spans += [(p[0], _width(name, SMALL) / 2) for p, name in zip(labels, names, strict=True) if p]
     left = min((at - half for at, half in spans), default=0) - MARGIN
     right = max((at + half for at, half in spans), default=0) + MARGIN
     w, h = _number(right - left), _number(bands[-1][1] + MARGIN if bands else 2 * MARGIN)
 
     y = [sum(bands[d]) / 2 for d in depth]
     parts = []
-    for arrow, (s, t), name, way, place in zip(arrows, ends, names, ways, places, strict=True):
-        start = y[s] + heights[s] / 2 - 12  # under the box, whatever its shape
+    for arrow, (s, t), name, line, at in zip(arrows, ends, names, lines, labels, strict=True):
+        start = y[s] + heights[s] / 2 - 12  # behind the box, whatever its shape
         end = y[t] - heights[t] / 2
-        paths = _path([at - left for at in way], bands[depth[s] : depth[t] + 1], start, end)
-        parts.append(_edge(arrow, *paths, name, place and (place[0] - left, place[1])))
+        paths = _paths([a - left for a in line], bands[depth[s] : depth[t] + 1], start, end)
+        parts.append(_edge(arrow, paths, name, (at[0] - left, at[1]) if at else None))
     for i, box in enumerate(boxes):
-        parts.append(_node(box, *texts[i], 2 * halves[i], heights[i], x[i] - left, y[i]))
+        parts.append(_node(box, texts[i], 2 * halves[i], heights[i], (x[i] - left, y[i])))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="minidl-graph" viewBox="0 0 {w} {h}" '
         f'width="{w}" height="{h}" role="img" aria-label="{_escape(label)}">\n'
@@ -119,12 +135,13 @@ def draw(boxes, arrows, label):
 # --- layers, their order, and columns -----------------------------------------------------------
 
 
-def _layers(count, ends):
-    """Put each op below all its sources, and a leaf right above its first user.
+def _layers(count: int, ends: Iterable[tuple[int, int]]) -> list[int]:
+    """The layer of each box: an op is below all its sources, a leaf right above its first user.
 
-    What waits for no op, or for no more of them than use it, is also put off until it is used.
+    A box is moved down to its users if it has no more op sources than users.
     """
-    sources, users = [[] for _ in range(count)], [[] for _ in range(count)]
+    sources: list[list[int]] = [[] for _ in range(count)]
+    users: list[list[int]] = [[] for _ in range(count)]
     for s, t in ends:
         sources[t].append(s)
         users[s].append(t)
@@ -135,46 +152,57 @@ def _layers(count, ends):
             raise ValueError("boxes must come in execution order, each op after its sources")
         depth[i] = bool(sources[i]) + max((depth[s] for s in ops), default=0)
     for i in reversed(range(count)):
-        ops = {s for s in sources[i] if sources[s]}
-        if users[i] and len(ops) <= len(set(users[i])):  # which makes no arrows longer in all
+        distinct = {s for s in sources[i] if sources[s]}
+        if users[i] and len(distinct) <= len(set(users[i])):  # then no arrows get longer in total
             depth[i] = min(depth[t] for t in users[i]) - 1
     return depth
 
 
-def _waypoints(depth, ends):
-    """Lead long arrows through a waypoint in each layer, shared by all arrows of one box."""
-    seat = {i: (i, -1) for i in range(len(depth))}  # where in its row a box or waypoint starts
+def _waypoints(
+    depth: Sequence[int], ends: Sequence[tuple[int, int]]
+) -> tuple[list[list[Vertex]], list[list[Vertex]]]:
+    """The rows of vertices, and the route of each arrow through a waypoint in each layer.
+
+    All arrows of one box share their waypoints.
+    """
+    rank: dict[Vertex, tuple[int, int]] = {i: (i, -1) for i in range(len(depth))}  # first order
     ops = {t for _, t in ends}
-    routes = []
+    routes: list[list[Vertex]] = []
     for number, (s, t) in enumerate(ends):
-        between = [(s, d) for d in range(depth[s] + 1, depth[t])]
+        between: list[Vertex] = [(s, d) for d in range(depth[s] + 1, depth[t])]
         routes.append([s, *between, t])
-        seat |= dict.fromkeys(between, (s, -2))
-        if s not in ops and depth[t] == depth[s] + 1 and seat[s] == (s, -1):
-            seat[s] = (t, number)  # a leaf stands beside the other sources, as in the formula
-    rows = [[] for _ in range(max(depth, default=-1) + 1)]
-    for v in sorted(seat, key=seat.get):
+        rank |= dict.fromkeys(between, (s, -2))
+        if s not in ops and depth[t] == depth[s] + 1 and rank[s] == (s, -1):
+            rank[s] = (t, number)  # a leaf is beside the other sources, as in the formula
+    rows: list[list[Vertex]] = [[] for _ in range(max(depth, default=-1) + 1)]
+    for v in sorted(rank, key=rank.__getitem__):
         rows[v[1] if isinstance(v, tuple) else depth[v]].append(v)
     return rows, routes
 
 
-def order(rows, above, below):
-    """Order rows so that few arrows cross: sort by barycentre, swap neighbours, keep the best."""
-    seat = {}
+def order(
+    rows: list[list[V]], above: Mapping[V, Sequence[V]], below: Mapping[V, Sequence[V]]
+) -> list[list[V]]:
+    """Order the rows so that few arrows cross: sort by barycenter, swap neighbors, keep the best.
+
+    above, below  for each vertex its neighbors in the row above and below
+    """
+    seat: dict[V, float] = {}  # the position in the row, from 0 to 1
     for row in rows:
-        _sit(seat, row)
+        _seat(seat, row)
     best, fewest = rows, _crossings(rows, below, seat)
     turns = max(2, min(24, 15_000 // (1 + sum(map(len, rows)))))
     for turn in range(turns):
         if not fewest:
             break
-        near, upwards = (above, 1) if turn % 2 else (below, -1)
+        near, direction = (above, 1) if turn % 2 else (below, -1)
         ties = -1 if turn % 4 > 1 else 1
         rows = list(rows)
-        for i in range(len(rows))[::upwards]:
-            centre = {v: sum(seat[u] for u in near[v]) / len(near[v]) for v in rows[i] if near[v]}
-            rows[i] = sorted(rows[i][::ties], key=lambda v: centre.get(v, seat[v]))
-            _sit(seat, rows[i])
+        for i in range(len(rows))[::direction]:
+            center = {v: sum(seat[u] for u in near[v]) / len(near[v]) for v in rows[i] if near[v]}
+            seats = {v: center.get(v, seat[v]) for v in rows[i]}
+            rows[i] = sorted(rows[i][::ties], key=seats.__getitem__)
+            _seat(seat, rows[i])
         for k in range(4):
             allowed = 0 if k == 0 and ties < 0 else 1  # at times also swaps that save nothing
             if not sum(_swap(row, above, below, seat, allowed) for row in rows):
@@ -184,15 +212,17 @@ def order(rows, above, below):
     return best
 
 
-def _sit(seat, row):
+def _seat(seat: dict[V, float], row: Sequence[V]) -> None:
     seat.update((v, (i + 0.5) / len(row)) for i, v in enumerate(row))
 
 
-def _crossings(rows, below, seat):
-    """How many pairs of arrows between two rows cross: inversions, by insertion."""
+def _crossings(
+    rows: Iterable[Iterable[V]], below: Mapping[V, Sequence[V]], seat: Mapping[V, float]
+) -> int:
+    """How many pairs of arrows between two rows cross: inversions, counted by insertion."""
     total = 0
     for row in rows:
-        seen = []
+        seen: list[float] = []
         for v in row:
             ends = sorted(seat[u] for u in below[v])
             total += sum(len(seen) - bisect_right(seen, end) for end in ends)
@@ -201,15 +231,21 @@ def _crossings(rows, below, seat):
     return total
 
 
-def _swap(row, above, below, seat, least):
-    """Swap neighbours in a row where that saves as many crossings; return how often."""
+def _swap(
+    row: list[V],
+    above: Mapping[V, Sequence[V]],
+    below: Mapping[V, Sequence[V]],
+    seat: dict[V, float],
+    least: int,
+) -> int:
+    """Swap neighbors in a row if that saves at least so many crossings; return how many swaps."""
     swaps = 0
     for i in range(len(row) - 1):
         a, b = row[i : i + 2]
         saved = 0
         for near in (above, below):
             left, right = [seat[u] for u in near[a]], [seat[u] for u in near[b]]
-            saved += sum((p > q) - (p < q) for p in left for q in right)
+            saved += sum(int(p > q) - int(p < q) for p in left for q in right)
         if saved >= least:
             row[i], row[i + 1] = b, a
             seat[a], seat[b] = seat[b], seat[a]
@@ -217,33 +253,49 @@ def _swap(row, above, below, seat, least):
     return swaps
 
 
-def columns(rows, above, below, halves, ranks):
-    """Find the x of each: it wants to stand above, and then below, those it is joined with."""
-    x = {}
+def columns(
+    rows: Sequence[Sequence[V]],
+    above: Mapping[V, Sequence[V]],
+    below: Mapping[V, Sequence[V]],
+    halves: Mapping[V, float],
+    ranks: Mapping[V, float],
+) -> dict[V, float]:
+    """The x of each vertex, as close to its neighbors above and below as the widths allow.
 
-    def stand(row, wishes, weights):
-        x.update(zip(row, _spread(wishes, [halves[v] for v in row], weights), strict=True))
+    halves  half the width of each vertex
+    ranks   the weight of each vertex: those of high rank are aligned with each other
+    """
+    x: dict[V, float] = {}
 
-    def wanted(v, near):
-        if not near[v]:
+    def assign(row: Sequence[V], desired: Sequence[float], weights: Sequence[float]) -> None:
+        x.update(zip(row, _spread(desired, [halves[v] for v in row], weights), strict=True))
+
+    def desired(v: V, near: Sequence[V]) -> tuple[float, float]:
+        """The mean x of the neighbors, and the weight of v."""
+        if not near:
             return x[v], 1e-3
-        pulls = [1e18 if ranks[u] == ranks[v] else ranks[u] * ranks[v] for u in near[v]]
-        return sum(p * x[u] for p, u in zip(pulls, near[v], strict=True)) / sum(pulls), ranks[v]
+        pulls = [1e18 if ranks[u] == ranks[v] else ranks[u] * ranks[v] for u in near]
+        return sum(p * x[u] for p, u in zip(pulls, near, strict=True)) / sum(pulls), ranks[v]
 
     for row in rows:
-        stand(row, [0] * len(row), [1] * len(row))
+        assign(row, [0] * len(row), [1] * len(row))
     for _ in range(max(4, min(16, 20_000 // (1 + len(x))))):
         for near, step in ((below, -1), (above, 1)):
             for row in rows[::step]:
-                stand(row, *zip(*(wanted(v, near) for v in row), strict=True))
+                pairs = [desired(v, near[v]) for v in row]
+                assign(row, [at for at, _ in pairs], [weight for _, weight in pairs])
     return _compact(x, below, halves)
 
 
-def _compact(x, below, halves):
-    """Close the gaps that reach from top to bottom of the picture."""
+def _compact(
+    x: Mapping[V, float], below: Mapping[V, Sequence[V]], halves: Mapping[V, float]
+) -> dict[V, float]:
+    """Close the gaps that extend from top to bottom of the picture."""
     spans = [(x[v] - halves[v], x[v] + halves[v]) for v in x]
     spans += [(min(x[v], x[u]), max(x[v], x[u])) for v in x for u in below[v]]
-    starts, shifts, reached = [], [0], inf
+    starts: list[float] = []
+    shifts: list[float] = [0]
+    reached = inf
     for start, end in sorted(spans):
         if start > reached + APART:
             starts.append(start)
@@ -252,17 +304,22 @@ def _compact(x, below, halves):
     return {v: at - shifts[bisect_right(starts, at)] for v, at in x.items()}
 
 
-def _spread(wanted, halves, weights, apart=APART):
-    """Places nearest to the wanted ones, in order and apart: isotonic regression by pooling."""
-    offsets = list(accumulate((a + b + apart for a, b in pairwise(halves)), initial=0))
-    pools = []
-    for want, offset, weight in zip(wanted, offsets, weights, strict=True):
-        pool = [want - offset, weight, 1]
-        while pools and pools[-1][0] >= pool[0]:
-            mean, heavy, count = pools.pop()
-            both = heavy + pool[1]
-            pool = [(mean * heavy + pool[0] * pool[1]) / both, both, count + pool[2]]
-        pools.append(pool)
+def _spread(
+    desired: Sequence[float],
+    halves: Sequence[float],
+    weights: Sequence[float],
+    apart: float = APART,
+) -> list[float]:
+    """Positions close to the desired ones, in order and apart: isotonic regression by pooling."""
+    offsets = list(accumulate((a + b + apart for a, b in pairwise(halves)), initial=0.0))
+    pools: list[tuple[float, float, int]] = []  # (mean, weight, count)
+    for at, offset, weight in zip(desired, offsets, weights, strict=True):
+        mean, total, count = at - offset, weight, 1
+        while pools and pools[-1][0] >= mean:
+            other_mean, other, others = pools.pop()
+            both = other + total
+            mean, total, count = (other_mean * other + mean * total) / both, both, count + others
+        pools.append((mean, total, count))
     means = chain.from_iterable([mean] * count for mean, _, count in pools)
     return [round(mean + offset) for mean, offset in zip(means, offsets, strict=True)]
 
@@ -270,53 +327,71 @@ def _spread(wanted, halves, weights, apart=APART):
 # --- arrows and their labels --------------------------------------------------------------------
 
 
-def _asides(ends):
-    """How far each arrow stands aside, for several of them between the same boxes."""
-    number, seen = Counter(ends), Counter()
-    asides = []
+def _offsets(ends: Sequence[tuple[int, int]]) -> list[float]:
+    """How far each arrow is moved sideways, if several connect the same boxes."""
+    number, seen = Counter(ends), Counter[tuple[int, int]]()
+    offsets = []
     for pair in ends:
-        asides.append((seen[pair] - (number[pair] - 1) / 2) * PORT)
+        offsets.append((seen[pair] - (number[pair] - 1) / 2) * PORT)
         seen[pair] += 1
-    return asides
+    return offsets
 
 
-def _ways(routes, asides, x, halves, ranks):
-    """The x of each arrow at its start, waypoints and head; ends at one box stand side by side."""
-    ways = [[x[v] + aside for v in route] for route, aside in zip(routes, asides, strict=True)]
-    leaving, arriving = defaultdict(lambda: defaultdict(list)), defaultdict(list)
-    for i, (route, aside) in enumerate(zip(routes, asides, strict=True)):
-        leaving[route[0]][route[1], aside].append(i)  # those that share a waypoint share a start
+def _lines(
+    routes: Sequence[Sequence[Vertex]],
+    offsets: Sequence[float],
+    x: Mapping[Vertex, float],
+    halves: Mapping[Vertex, float],
+    ranks: Mapping[Vertex, float],
+) -> list[list[float]]:
+    """The x of each arrow at its start, waypoints and head; ends at one box are side by side."""
+    lines = [[x[v] + offset for v in route] for route, offset in zip(routes, offsets, strict=True)]
+    leaving: dict[Vertex, dict[tuple[Vertex, float], list[int]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    arriving: dict[Vertex, list[list[int]]] = defaultdict(list)
+    for i, (route, offset) in enumerate(zip(routes, offsets, strict=True)):
+        leaving[route[0]][route[1], offset].append(i)  # those that share a waypoint share a start
         arriving[route[-1]].append([i])
 
-    def dock(box, groups, end, near, reach):
-        """Give each group of arrows a port, in their order and as straight as may be."""
-        groups = sorted(groups, key=lambda group: ways[group[0]][near])
+    def dock(
+        box: Vertex, groups: Iterable[list[int]], end: int, neighbor: int, reach: float
+    ) -> None:
+        """Give each group of arrows a port, in their order and as straight as possible."""
+        groups = sorted(groups, key=lambda group: lines[group[0]][neighbor])
         low, high, last = x[box] - reach, x[box] + reach, len(groups) - 1
-        wanted = [min(max(ways[group[0]][near], low), high) for group in groups]
-        weights = [ranks[routes[group[0]][near]] for group in groups]
-        first = weights.index(max(weights))  # the one to be straight, with room on both sides
-        sides = (wanted[first] - low, first), (high - wanted[first], last - first)
-        room = [side / others for side, others in sides if others]
-        apart = min(PORT, max(reach / last, min(room))) if room else 0
-        ports = _spread(wanted, [0] * len(groups), weights, apart)
+        desired = [min(max(lines[group[0]][neighbor], low), high) for group in groups]
+        weights = [ranks[routes[group[0]][neighbor]] for group in groups]
+        first = weights.index(max(weights))  # is straight, and leaves space on both sides
+        sides = (desired[first] - low, first), (high - desired[first], last - first)
+        spaces = [side / others for side, others in sides if others]
+        apart = min(PORT, max(reach / last, min(spaces))) if spaces else 0
+        ports = _spread(desired, [0] * len(groups), weights, apart)
         for k, (group, port) in enumerate(zip(groups, ports, strict=True)):
             for i in group:
-                ways[i][end] = min(max(port, low + k * apart), high - (last - k) * apart)
+                lines[i][end] = min(max(port, low + k * apart), high - (last - k) * apart)
 
-    for box, groups in arriving.items():
-        dock(box, groups, -1, -2, halves[box] - 10)
-    for box, groups in leaving.items():
-        dock(box, groups.values(), 0, 1, min(halves[box] - 14, PORT * (len(groups) - 1)))
-    return ways
+    for box, arrived in arriving.items():
+        dock(box, arrived, -1, -2, halves[box] - 10)
+    for box, left in leaving.items():
+        dock(box, left.values(), 0, 1, min(halves[box] - 14, PORT * (len(left) - 1)))
+    return lines
 
 
-def _bands(rows, heights, routes, depth, ways):
-    """Top and bottom of each row; rows stand further apart where arrows go far to a side."""
-    sideways = defaultdict(int)
-    for route, way in zip(routes, ways, strict=True):
-        for d, (a, b) in enumerate(pairwise(way), depth[route[0]]):
+def _bands(
+    rows: Iterable[Iterable[Vertex]],
+    heights: Sequence[float],
+    routes: Iterable[Sequence[Vertex]],
+    depth: Sequence[int],
+    lines: Iterable[Sequence[float]],
+) -> list[tuple[float, float]]:
+    """Top and bottom of each row; rows are further apart if arrows go far sideways."""
+    sideways: dict[int, float] = defaultdict(int)
+    for route, line in zip(routes, lines, strict=True):
+        for d, (a, b) in enumerate(pairwise(line), _layer(route[0], depth)):
             sideways[d] = max(sideways[d], abs(b - a))
-    bands, top = [], MARGIN
+    bands: list[tuple[float, float]] = []
+    top: float = MARGIN
     for d, row in enumerate(rows):
         bottom = top + max(heights[v] for v in row if isinstance(v, int))
         bands.append((top, bottom))
@@ -324,54 +399,77 @@ def _bands(rows, heights, routes, depth, ways):
     return bands
 
 
-def _path(way, bands, start, end):
-    """Straight past the boxes of each row, curved between the rows; and a head."""
-    path = f"M{_number(way[0])} {_number(start)}V{_number(bands[0][1])}"
-    for (a, b), ((_, top), (bottom, past)) in zip(pairwise(way), pairwise(bands), strict=True):
+def _layer(v: Vertex, depth: Sequence[int]) -> int:
+    return v[1] if isinstance(v, tuple) else depth[v]
+
+
+def _paths(
+    line: Sequence[float], bands: Sequence[tuple[float, float]], start: float, end: float
+) -> tuple[str, str]:
+    """The path of an arrow, straight beside boxes and curved between rows, and that of its head."""
+    path = f"M{_number(line[0])} {_number(start)}V{_number(bands[0][1])}"
+    for (a, b), ((_, top), (bottom, past)) in zip(pairwise(line), pairwise(bands), strict=True):
         if past == bands[-1][1]:
             bottom, past = bottom - 8, end - 8
         if a != b:
-            half = _number((top + bottom) / 2)
-            a, b = _number(a), _number(b)
-            path += f"C{a} {half} {b} {half} {b} {_number(bottom)}"
+            half, from_x, to_x = map(_number, ((top + bottom) / 2, a, b))
+            path += f"C{from_x} {half} {to_x} {half} {to_x} {_number(bottom)}"
         path += f"V{_number(past)}"
-    return path, f"M{_number(way[-1])} {_number(end)}l-4.5 -9h9z"
+    return path, f"M{_number(line[-1])} {_number(end)}l-4.5 -9h9z"
 
 
-def _places(names, routes, depth, asides, ways, bands):
-    """Where each label stands: on its arrow, between rows, clear of labels and other arrows."""
+def _label_positions(
+    names: Sequence[str],
+    routes: Sequence[Sequence[Vertex]],
+    depth: Sequence[int],
+    offsets: Sequence[float],
+    lines: Sequence[Sequence[float]],
+    bands: Sequence[tuple[float, float]],
+) -> list[Point | None]:
+    """Where each label is: on its arrow, between rows, clear of labels and other arrows."""
     gaps = [(top, bottom) for (_, top), (bottom, _) in pairwise(bands)]
-    curves, taken, places = [{} for _ in gaps], [[] for _ in gaps], []
-    for route, way in zip(routes, ways, strict=True):
-        for d, bends in enumerate(pairwise(way), depth[route[0]]):
-            curves[d][bends] = curves[d].get(bends) or _points(bends, gaps[d], ALONG)
+    curves: list[dict[tuple[float, float], list[Point]]] = [{} for _ in gaps]
+    taken: list[list[tuple[float, float, float]]] = [[] for _ in gaps]  # (x, y, half the width)
+    positions: list[Point | None] = []
+    for route, line in zip(routes, lines, strict=True):
+        for d, bend in enumerate(pairwise(line), _layer(route[0], depth)):
+            curves[d][bend] = curves[d].get(bend) or _points(bend, gaps[d], ALONG)
     passing = [sorted(chain.from_iterable(curve.values())) for curve in curves]
-    for name, route, aside, way in zip(names, routes, asides, ways, strict=True):
-        half, found = _width(name, SMALL) / 2 + 4, []
-        for i in dict.fromkeys((len(way) - 2, 0) if name else ()):
-            d, bends = depth[route[0]] + i, (way[i], way[i + 1])
-            for at, y in _points(bends, gaps[d], (0.5, 0.4, 0.6, 0.3, 0.7, 0.25, 0.75)):
-                at += ((aside > 0) - (aside < 0)) * (half + 3)  # those of twins stand outside
+    for name, route, offset, line in zip(names, routes, offsets, lines, strict=True):
+        half = _width(name, SMALL) / 2 + 4
+        found: list[tuple[int, int, int, float, float]] = []
+        for i in dict.fromkeys((len(line) - 2, 0) if name else ()):
+            d, bend = _layer(route[0], depth) + i, (line[i], line[i + 1])
+            for at, y in _points(bend, gaps[d], (0.5, 0.4, 0.6, 0.3, 0.7, 0.25, 0.75)):
+                at += ((offset > 0) - (offset < 0)) * (half + 3)  # outside of parallel arrows
                 labels = _between(taken[d], at - half - WIDEST, at + half + WIDEST)
                 if not any(abs(at - p) < half + h and abs(y - q) < 16 for p, q, h in labels):
                     near = _between(passing[d], at - half, at + half)
-                    met = [p for p in near if abs(p[1] - y) < 10 and p not in curves[d][bends]]
+                    met = [p for p in near if abs(p[1] - y) < 10 and p not in curves[d][bend]]
                     found.append((len(met), len(found), d, at, y))
-        place = None
-        if found:
-            d, *place = min(found)[2:]
-            insort(taken[d], (*place, half))
-        places.append(place)
-    return places
+        if not found:
+            positions.append(None)
+            continue
+        *_, d, at, y = min(found)
+        insort(taken[d], (at, y, half))
+        positions.append((at, y))
+    return positions
 
 
-def _between(points, low, high):
-    return points[bisect_left(points, (low,)) : bisect_left(points, (high,))]
+P = TypeVar("P", bound=tuple[float, ...])
 
 
-def _points(bends, gap, along):
+def _between(points: Sequence[P], low: float, high: float) -> Sequence[P]:
+    """The points with low ≤ x < high, of points in order."""
+    left = bisect_left(points, low, key=lambda p: p[0])
+    return points[left : bisect_left(points, high, key=lambda p: p[0])]
+
+
+def _points(
+    bend: tuple[float, float], gap: tuple[float, float], along: Iterable[float]
+) -> list[Point]:
     """Points on the curve between two rows."""
-    (a, b), (top, bottom) = bends, gap
+    (a, b), (top, bottom) = bend, gap
     return [
         (a + (b - a) * t * t * (3 - 2 * t), top + (bottom - top) * t * (1.5 - 1.5 * t + t * t))
         for t in along
@@ -381,31 +479,34 @@ def _points(bends, gap, along):
 # --- markup -------------------------------------------------------------------------------------
 
 
-def _node(box, title, subtitle, width, height, x, y):
-    """A box, centred: rounded for an op, square for a parameter, round for an input."""
+def _node(
+    box: Box, texts: tuple[str, str], width: float, height: float, center: tuple[float, float]
+) -> str:
+    """A box: rounded for an op, square for a parameter, fully round for an input."""
+    title, subtitle = texts
+    x, y = map(_number, center)
     radius = {"input": height / 2, "parameter": 0}.get(box.kind, 9)
-    left, top, width, height, radius = map(
-        _number, (-width / 2, -height / 2, width, height, radius)
-    )
+    left, top, w, h, r = map(_number, (-width / 2, -height / 2, width, height, radius))
     lines = f'<text class="title" y="{-10 if subtitle else 0}">{_escape(title)}</text>'
     if subtitle:
         lines += f'<text class="subtitle" y="11">{_escape(subtitle)}</text>'
     return (
         f'<g class="node {box.kind}" data-node="{_escape(box.key)}" '
-        f'transform="translate({_number(x)} {_number(y)})">'
+        f'transform="translate({x} {y})">'
         f"<title>{_escape(box.title)}\n{_escape(box.subtitle)}</title>"
-        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" rx="{radius}"/>{lines}</g>\n'
+        f'<rect x="{left}" y="{top}" width="{w}" height="{h}" rx="{r}"/>{lines}</g>\n'
     )
 
 
-def _edge(arrow, line, head, name, place):
+def _edge(arrow: Arrow, paths: tuple[str, str], name: str, at: Point | None) -> str:
     text = ""
-    if place:
-        (x, y), half = place, _width(name, SMALL) / 2 + 2
+    if at:
+        (x, y), half = at, _width(name, SMALL) / 2 + 2
         text = (
             f'<rect x="{_number(x - half)}" y="{_number(y - 8)}" width="{_number(2 * half)}" '
             f'height="16" rx="6"/><text x="{_number(x)}" y="{_number(y)}">{_escape(name)}</text>'
         )
+    line, head = paths
     return (
         f'<g class="edge" data-from="{_escape(arrow.source)}" data-to="{_escape(arrow.target)}">'
         f"<title>{_escape(arrow.label)}</title>"
@@ -413,27 +514,28 @@ def _edge(arrow, line, head, name, place):
     )
 
 
-def _number(value):
+def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _escape(text):
+def _escape(text: str) -> str:
     return text.translate(ESCAPES)
 
 
-def _width(text, size):
-    """How wide a text gets, in pixels, in a typeface that runs wide."""
+def _width(text: str, size: float) -> float:
+    """The width of a text in pixels, in a wide font."""
     return size * sum(
         0.36 if c in NARROW else 0.95 if c in WIDE or c > "\u2e80" else 0.64 for c in text
     )
 
 
-def _shorten(text, size):
-    """Leave out the middle of a text that is too wide."""
-    for keep in range(min(len(text), 80), 0, -1):
+def _shorten(text: str, size: float) -> str:
+    """Replace the middle of a text that is too wide by an ellipsis."""
+    for length in range(min(len(text), 80), 0, -1):
         short = text
-        if keep < len(text):
-            short = text[: (keep + 1) // 2].rstrip() + "…" + text[len(text) - keep // 2 :].lstrip()
+        if length < len(text):
+            short = text[: (length + 1) // 2].rstrip() + "…"
+            short += text[len(text) - length // 2 :].lstrip()
         if _width(short, size) <= WIDEST:
             return short
     return text

@@ -1,4 +1,4 @@
-"""Numbers, tables and texts as they are shown to a reader."""
+"""Format numbers and tables for people to read; for every module that prints or renders them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 
 
 class Number(NamedTuple):
-    """A number as it is shown, with all its digits, and its place in the array of a letter."""
+    """A number as text, and where it comes from if it is an entry of an array."""
 
-    shown: str
-    exact: str
-    letter: str = ""
-    place: int = -1  # counted through the array in C order
+    shown: str  # a few digits
+    exact: str  # all digits
+    symbol: str = ""  # of the array
+    position: int = -1  # of the entry, in C order
 
 
-Tokens = list[str | Number]  # a line with its numbers
+Tokens = list[str | Number]  # a line of text and numbers
 
 
 def number(x: Any, digits: int = 4) -> Number:
-    """The first digits of a number, and all that its dtype holds."""
+    """A number to so many significant digits, and with all digits that its dtype holds."""
     x = x[()] if isinstance(x, np.ndarray) else x
     exact = str(x)
     value = float(x)
@@ -42,14 +42,14 @@ def plain(tokens: Sequence[str | Number]) -> str:
 
 
 class Text(str):
-    """Text that shows itself as it is, also where Python shows a repr."""
+    """Text whose repr is the text itself, so that a prompt shows its lines."""
 
     __slots__ = ()
     __repr__ = str.__str__
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
-    """The rows of a table as lines, in which columns stand below each other."""
+    """The rows of a table as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(x.ljust(w) for x, w in zip(row, widths, strict=True)).rstrip() for row in rows

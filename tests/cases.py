@@ -1,5 +1,6 @@
 """What several test files share: every op, rule and schedule, and the cases they are tried with."""
 
+import inspect
 import itertools
 import math
 import operator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 import minidl as dl
 from minidl import losses, nn, ops, optim, schedulers, tensor
@@ -127,18 +129,18 @@ WORDS = ("reshape", "transpose", "getitem", "concatenate", "stack")
 
 
 def walked(name, arrays, options, dtype=float):
-    """One op, forward and back from a random gradient: the walkthrough, the op and its flow."""
+    """One op, forward and backward from a random gradient: the walkthrough, op and gradients."""
     leaves = [dl.Tensor(x, requires_grad=True, dtype=dtype) for x in arrays]
     function = PUBLIC.get(name, getattr(dl, name, None))
     with dl.trace() as walk:
         y = function(*leaves, **options)
         y.backward(np.random.default_rng(7).normal(size=y.shape))
-    (op,), ((flow,),) = walk.ops, [passed.flows for passed in walk.backwards]
+    (op,), ((op_gradient,),) = walk.ops, [backward.op_gradients for backward in walk.backwards]
     assert op.function is OPS[name]
     np.testing.assert_array_equal(op.value.data, y.data)
     for i, leaf in enumerate(leaves):
-        np.testing.assert_array_equal(flow.summed(i), leaf.grad)
-    return walk, op, flow
+        np.testing.assert_array_equal(op_gradient.summed(i), leaf.grad)
+    return walk, op, op_gradient
 
 
 def lesson(dtype=np.float32, steps=1, optimizer=optim.Adam):
@@ -154,6 +156,165 @@ def lesson(dtype=np.float32, steps=1, optimizer=optim.Adam):
             loss.backward()
             rule.step()
     return walk, model
+
+
+class Residual(nn.Module):
+    """A layer used twice, and a parameter of its own."""
+
+    def __init__(self, rng):
+        self.first = nn.Dense(6, 5, rng=rng)
+        self.layer = nn.Dense(5, 5, rng=rng)
+        self.scale = dl.Tensor(np.ones(5), requires_grad=True, dtype=dl.get_default_dtype())
+
+    def forward(self, x):
+        x = self.first(x)
+        x = x + dl.tanh(self.layer(x)) * self.scale
+        return x - self.layer(x).relu()
+
+
+def small_walk(rule=optim.Adam, steps=1):
+    """A 2-2-1 network on two samples, walked for some steps."""
+    walk, _ = lesson(optimizer=rule, steps=steps)
+    return walk
+
+
+def branched():
+    """A graph whose values are used several times, by ops made in between others."""
+    w = dl.Tensor(np.array([0.5, -1.5]), requires_grad=True)
+    with dl.trace() as walk:
+        a = dl.tanh(w)
+        b = a * w
+        c = b + a
+        d = dl.exp(a) * c
+        (d * b).sum().backward()
+    return walk
+
+
+def of_phase(steps, phase):
+    return [step for step in steps if step.phase == phase]
+
+
+def parts_of(walk):
+    """The parts of all steps."""
+    return [part for step in walk.steps for part in step.parts]
+
+
+def close(found, expected, precision):
+    """Assert that numbers agree to a relative or absolute precision."""
+    np.testing.assert_allclose(found, expected, rtol=precision, atol=precision)
+
+
+# --- every form of every rule in a walkthrough --------------------------------------------------
+
+
+def defaults(rule):
+    """The options of a rule and their defaults."""
+    parameters = inspect.signature(getattr(optim, rule)).parameters.values()
+    return {p.name: p.default for p in parameters if p.name != "params"}
+
+
+OTHER_VALUES = {  # for each option of a rule a value that is not its default
+    "weight_decay": 0.3,
+    "betas": (0.8, 0.7),
+    "momentum": 0.5,
+    "beta": 0.6,
+    "eps": 1e-3,
+    "momentum_decay": 0.1,
+    "alpha": 0.6,
+    "rho": 0.5,
+    "dampening": 0.2,
+    "initial_accumulator": 0.3,
+    "lr_decay": 0.4,
+    "l1": 0.05,
+    "l2": 0.2,
+    "lr_power": -0.7,
+}
+NEEDS = {"nesterov": {"momentum": 0.5}, "dampening": {"momentum": 0.5}}
+COMMON_OPTIONS = ("lr", "weight_decay", "maximize")
+TOGETHER = {
+    "RMSprop": {"momentum": 0.5, "centered": True, "eps_inside_sqrt": False},
+    "FTRL": {"warm_start": False, "l1": 0.05, "l2": 0.2, "beta": 0.5},
+    "Adam": {"amsgrad": True, "betas": (0.0, 0.5)},
+}
+FORMS_OF_RULES = [
+    *((rule, {}) for rule in RULES),
+    *(
+        (rule, {option: OTHER_VALUES.get(option, not default), **NEEDS.get(option, {})})
+        for rule in RULES
+        for option, default in defaults(rule).items()
+        if option not in COMMON_OPTIONS
+    ),
+    *TOGETHER.items(),
+]
+each_form_of_a_rule = pytest.mark.parametrize(
+    ("rule", "options"),
+    FORMS_OF_RULES,
+    ids=["-".join([rule, *map(str, options)]) for rule, options in FORMS_OF_RULES],
+)
+
+
+def updates(rule, options, dtype=float, steps=8):
+    """The update of each step of a rule on a small matrix, with its walkthrough and optimizer."""
+    rng = np.random.default_rng(3)
+    w = dl.Tensor(rng.normal(size=(3, 2)), requires_grad=True, dtype=dtype, name="w")
+    optimizer = getattr(optim, rule)([w], **{"lr": 0.05, **options})
+    for _ in range(steps):
+        optimizer.zero_grad()
+        with dl.trace() as walk:
+            ((w * rng.normal(size=w.shape).astype(dtype)) ** 2).sum().backward()
+            optimizer.step()
+        (update,) = walk.updates
+        yield walk, update, optimizer, w
+
+
+# --- every formula ------------------------------------------------------------------------------
+
+REDUCTIONS = ("mean", "Σ ", "")  # what a loss's reduction is in its formula
+
+
+def stated():
+    """(name of the op or rule, line) for every formula and equation in the library."""
+    for name, op in vars(ops).items():
+        if hasattr(op, "formula") and not op.movement and not op.variadic:
+            for line, word in itertools.product((op.formula, *op.derivatives), REDUCTIONS):
+                yield name, line.replace("reduction", word)
+    for name, rule in vars(optim).items():
+        if isinstance(rule, type) and issubclass(rule, optim.Optimizer):
+            for line in filter(str.strip, (optim.COMMON + rule.equations).splitlines()):
+                yield name, line
+
+
+STATED = {f"{name}: {line.strip()}": line for name, line in stated()}
+each_formula = pytest.mark.parametrize("line", STATED.values(), ids=STATED)
+
+SMALL_TREES = st.sampled_from(
+    [*(("name", letter) for letter in "abcd"), ("number", "2"), ("number", "½")]
+)
+
+
+def larger_trees(part):
+    """Trees of which these are parts."""
+    compared = st.tuples(st.sampled_from("<>=≠≤≥"), part, part)
+    power = st.sampled_from([("number", "2"), ("number", "3"), ("name", "d")])
+    condition = st.one_of(
+        compared,
+        st.tuples(st.sampled_from(["and", "or"]), compared, compared),
+        compared.map(lambda c: ("not", c)),
+    )
+    return st.one_of(
+        st.tuples(st.sampled_from("+−·/"), part, part),
+        st.tuples(st.just("^"), part, power),
+        part.map(lambda x: ("negative", x)),
+        SMALL_TREES.map(lambda x: ("abs", x)),
+        compared.map(lambda c: ("indicator", c)),
+        part.map(lambda x: ("call", "√", x)),
+        part.map(lambda x: ("call", "tanh", x)),
+        st.tuples(st.just("call"), st.sampled_from(["max", "min"]), part, part),
+        st.tuples(st.just("if"), part, condition, part),
+    )
+
+
+ANY_TREE = st.recursive(SMALL_TREES, larger_trees, max_leaves=8)
 
 
 # --- a worked line, as a reader computes it -----------------------------------------------------

@@ -1,4 +1,4 @@
-"""The picture of a graph, read back from its markup: what is in it, and that it lies well."""
+"""The picture of a graph, parsed from its markup: what is in it, and the quality of the layout."""
 
 import itertools
 import re
@@ -15,7 +15,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 class Drawn(NamedTuple):
-    """A box or label as it lies in the picture, given by its centre and half its size."""
+    """A box or label in the picture, given by its center and half its size."""
 
     x: float
     y: float
@@ -27,7 +27,7 @@ class Drawn(NamedTuple):
 
 
 class Line(NamedTuple):
-    """An arrow as it lies in the picture: its ends, points all along it, its label."""
+    """An arrow in the picture: its ends, points along it, its label."""
 
     source: str
     target: str
@@ -67,7 +67,7 @@ class Picture:
 
 
 def along(path):
-    """Points all along a path of moves, vertical lines and cubic curves."""
+    """Points along a path of moves, vertical lines and cubic curves."""
     points = []
     for command, numbers in re.findall(r"([MVC])([^MVC]*)", path):
         values = [float(number) for number in numbers.split()]
@@ -79,26 +79,28 @@ def along(path):
         else:
             bends = [points[-1], *zip(values[::2], values[1::2], strict=True)]
             for t in (k / 16 for k in range(1, 17)):
-                shares = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
+                weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3)
                 points.append(
-                    tuple(sum(s * b[i] for s, b in zip(shares, bends, strict=True)) for i in (0, 1))
+                    tuple(
+                        sum(s * b[i] for s, b in zip(weights, bends, strict=True)) for i in (0, 1)
+                    )
                 )
     return points
 
 
 def cross(one, other):
-    """Whether two arrows cross, that is whether any two of their pieces do."""
+    """Whether any two segments of two arrows intersect."""
 
     def left(a, b, c):
         return (b[0] - a[0]) * (c[1] - a[1]) > (b[1] - a[1]) * (c[0] - a[0])
 
-    def meet(a, b, c, d):
+    def intersect(a, b, c, d):
         return left(a, b, c) != left(a, b, d) and left(c, d, a) != left(c, d, b)
 
     if one.points[0][1] > other.points[-1][1] or other.points[0][1] > one.points[-1][1]:
         return False
-    pieces = itertools.product(itertools.pairwise(one.points), itertools.pairwise(other.points))
-    return any(meet(*p, *q) for p, q in pieces)
+    segments = itertools.product(itertools.pairwise(one.points), itertools.pairwise(other.points))
+    return any(intersect(*p, *q) for p, q in segments)
 
 
 def crossings(picture):
@@ -152,7 +154,7 @@ each_graph = pytest.mark.parametrize("name", GRAPHS)
 
 @st.composite
 def graphs(draw):
-    """Any graph: leaves and ops of any earlier boxes, also several times the same."""
+    """Any graph: leaves, and ops of any earlier boxes, which may be repeated."""
     boxes, arrows = [], []
     for i in range(draw(st.integers(0, 14))):
         size = draw(st.sampled_from([0, 1, 1, 2, 2, 3])) if i else 0
@@ -165,8 +167,8 @@ def graphs(draw):
     return boxes, arrows
 
 
-def assert_lies_well(picture):
-    """What must hold in every picture."""
+def assert_is_well_laid_out(picture):
+    """Nothing overlaps, and everything is inside the picture."""
     _, _, width, height = map(float, picture.root.get("viewBox").split())
     assert (picture.root.get("width"), picture.root.get("height")) == (f"{width:g}", f"{height:g}")
     for one, other in itertools.combinations(picture.boxes.values(), 2):
@@ -193,8 +195,8 @@ def assert_lies_well(picture):
     assert all(label.w < label.x < width - label.w for label in labels)
 
 
-def assert_layers_are_right(picture):
-    """Ops below all their sources, and leaves right above their first user."""
+def assert_layers_are_correct(picture):
+    """Ops are below all their sources, and leaves right above their first user."""
     users = {key: [] for key in picture.boxes}
     for line in picture.lines:
         assert picture.layer[line.source] < picture.layer[line.target]
@@ -233,13 +235,13 @@ def test_an_empty_graph_is_a_small_picture():
     assert root.get("viewBox") == "0 0 40 40"
 
 
-def test_the_picture_has_a_name_for_those_who_do_not_see_it():
+def test_the_picture_has_a_label_for_screen_readers():
     root = Picture(draw(*graph("y = x"), 'the "graph" of <y>')).root
     assert (root.get("class"), root.get("role")) == ("minidl-graph", "img")
     assert root.get("aria-label") == 'the "graph" of <y>'
 
 
-def test_kinds_differ_in_shape_and_not_in_colour_alone():
+def test_kinds_differ_in_shape_and_not_in_color_alone():
     kinds = ["op", "parameter", "input", "more"]
     nodes = Picture(draw([Box(k, k, k, "") for k in kinds], [], "kinds")).nodes
     corners = {kind: nodes[kind].find(f"{SVG}rect").get("rx") for kind in kinds}
@@ -292,46 +294,46 @@ def test_a_hostile_name_stays_text(name):
 
 
 @pytest.mark.parametrize("mark", [*map(chr, range(32)), "\x7f", "\ud800", "\ufffe", "\u202e"])
-def test_a_character_that_is_no_text_shows_as_a_replacement(mark):
+def test_a_character_that_xml_forbids_is_replaced(mark):
     svg = draw([Box("x", "op", f"a{mark}b", mark)], [], mark)
     node = Picture(svg.encode()).nodes["x"]
     assert node.find(f"{SVG}text").text == "a\ufffdb"
 
 
 @given(st.text(st.characters(exclude_categories=())))
-def test_any_text_whatever_gives_a_picture(text):
+def test_any_text_gives_a_picture(text):
     boxes = [Box("x", "input", text, text), Box("y", "op", text, "")]
     picture = Picture(draw(boxes, [Arrow("x", "y", text)], text).encode())
     assert set(picture.boxes) == {"x", "y"}
-    assert_lies_well(picture)
+    assert_is_well_laid_out(picture)
 
 
 # --- how it lies --------------------------------------------------------------------------------
 
 
 @each_graph
-def test_boxes_arrows_and_labels_keep_out_of_each_others_way(name):
+def test_boxes_arrows_and_labels_do_not_overlap(name):
     drawn = picture(GRAPHS[name])
-    assert_lies_well(drawn)
-    assert_layers_are_right(drawn)
+    assert_is_well_laid_out(drawn)
+    assert_layers_are_correct(drawn)
 
 
 @given(graphs())
-def test_any_graph_lies_well_in_its_layers(graph):
+def test_any_graph_is_well_laid_out_in_its_layers(graph):
     drawn = Picture(draw(*graph, "any"))
-    assert_lies_well(drawn)
-    assert_layers_are_right(drawn)
+    assert_is_well_laid_out(drawn)
+    assert_layers_are_correct(drawn)
 
 
-def test_a_dense_graph_lies_well():
+def test_a_dense_graph_is_well_laid_out():
     text = "\n".join(
         f"n{j} = " + " ".join(f"n{i}" for i in range(j) if i == j - 1 or (i * j) % 11 == 1)
         for j in range(1, 60)
     )
-    assert_lies_well(picture(text))
+    assert_is_well_laid_out(picture(text))
 
 
-def test_a_branch_that_waits_for_no_op_stands_where_it_is_used():
+def test_a_branch_without_op_sources_is_above_its_user():
     layer = picture("a = x\nb = a\nc = W W\nd = c\ne = b d\nf = e\ng = V\nh = f g").layer
     assert (layer["d"], layer["c"], layer["W"]) == (2, 1, 0)
     assert (layer["g"], layer["V"]) == (layer["f"], layer["e"])
@@ -350,7 +352,7 @@ def test_a_chain_is_straight():
         ("residual", ["x", "a", "b", "c", "d", "e", "f"]),
     ],
 )
-def test_the_ops_of_a_network_stand_in_a_line_beside_their_parameters(name, spine):
+def test_the_ops_of_a_network_are_in_a_line_beside_their_parameters(name, spine):
     drawn = picture(GRAPHS[name])
     assert len({drawn.boxes[key].x for key in spine}) == 1
     steps = set(itertools.pairwise(spine))
@@ -359,14 +361,14 @@ def test_the_ops_of_a_network_stand_in_a_line_beside_their_parameters(name, spin
 
 
 @pytest.mark.parametrize("step", [1, -1])
-def test_leaves_stand_in_the_order_of_the_formula_whatever_that_of_the_boxes(step):
+def test_leaves_are_in_the_order_of_the_formula_in_any_order_of_the_boxes(step):
     boxes, arrows = graph("y = x W B")
     drawn = Picture(draw([*boxes[:3][::step], boxes[3]], arrows, "")).boxes
     assert drawn["x"].x < drawn["W"].x < drawn["B"].x
 
 
 @pytest.mark.parametrize("text", [GRAPHS["apart"], "a = A\nb = x\nc = C\nd = c x\ne = b\nf = c b"])
-def test_graphs_that_are_not_joined_stand_close_together(text):
+def test_unconnected_graphs_are_close_together(text):
     boxes = sorted(picture(text).boxes.values())
     rights = itertools.accumulate((box.x + box.w for box in boxes), max)
     gaps = [box.x - box.w - right for right, box in zip(rights, boxes[1:], strict=False)]
@@ -378,27 +380,27 @@ def test_a_box_is_wide_enough_for_the_arrows_that_reach_it():
     assert all(b - a > 12 for a, b in itertools.pairwise(heads))
 
 
-def test_a_label_wider_than_its_boxes_lies_in_the_picture():
+def test_a_label_wider_than_its_boxes_is_inside_the_picture():
     boxes = [Box("x", "input", "x", ""), Box("y", "op", "y", "")]
     shape = "(128, 64, 32, 16, 8, 4, 2, 1)"
     drawn = Picture(draw(boxes, [Arrow("x", "y", shape)], ""))
     assert drawn.lines[0].label == shape
-    assert_lies_well(drawn)
+    assert_is_well_laid_out(drawn)
 
 
-def test_labels_of_two_arrows_side_by_side_stand_outside_of_them():
+def test_labels_of_two_parallel_arrows_are_outside_of_them():
     left, right = sorted(picture("y = x x").lines, key=lambda line: line.points)
     assert left.at.x + left.at.w < left.points[0][0]
     assert right.at.x - right.at.w > right.points[0][0]
 
 
-def test_many_arrows_side_by_side_keep_clear_of_boxes_on_the_way():
-    assert_lies_well(picture("a = x W\nb = a V\ny = x x x x x x x b U"))
+def test_many_parallel_arrows_do_not_touch_boxes_on_the_way():
+    assert_is_well_laid_out(picture("a = x W\nb = a V\ny = x x x x x x x b U"))
 
 
 @pytest.mark.parametrize("times", [2, 3, 4])
 @pytest.mark.parametrize("between", ["", "a = x\nb = a\n"])
-def test_several_arrows_between_two_boxes_run_side_by_side(times, between):
+def test_several_arrows_between_two_boxes_are_parallel(times, between):
     drawn = picture(f"{between}y = {'x ' * times}{'b' * bool(between)}")
     twins = sorted(
         (line for line in drawn.lines if (line.source, line.target) == ("x", "y")),
@@ -409,7 +411,7 @@ def test_several_arrows_between_two_boxes_run_side_by_side(times, between):
         assert other.points[0][0] - one.points[0][0] > 5
         assert other.points[-1][0] - one.points[-1][0] > 5
         assert not cross(one, other)
-    assert_lies_well(drawn)
+    assert_is_well_laid_out(drawn)
 
 
 @pytest.mark.parametrize("name", sorted(set(GRAPHS) - {"attention", "wide"}))
@@ -417,13 +419,13 @@ def test_a_graph_that_can_be_drawn_without_crossings_is(name):
     assert crossings(picture(GRAPHS[name])) == 0
 
 
-def test_an_input_of_many_ops_with_a_parameter_each_stands_in_the_middle():
+def test_an_input_of_many_ops_with_a_parameter_each_is_in_the_middle():
     """On each side of x, every two parameters are crossed once: 2 · 15 · 14 / 2 times."""
     assert crossings(picture(GRAPHS["wide"])) == 210
 
 
 @pytest.mark.parametrize(("m", "n"), [(2, 2), (2, 3), (3, 3), (3, 4), (4, 4)])
-def test_all_with_all_crosses_no_more_than_it_must(m, n):
+def test_a_complete_bipartite_graph_has_the_fewest_crossings(m, n):
     """Every two of m and every two of n cross once: the least that two rows allow."""
     sources = " ".join(f"x{i}" for i in range(m))
     drawn = picture("\n".join(f"y{j} = {sources}" for j in range(n)))
@@ -444,7 +446,7 @@ def test_numbers_have_at_most_one_decimal(name):
     assert not re.search(r"\d\.\d\d|\de[-+]?\d|nan|inf", markup)
 
 
-def test_several_pictures_in_a_page_keep_apart():
+def test_several_pictures_in_a_page_do_not_affect_each_other():
     svg = draw(*graph(GRAPHS["network"]), "a graph")
     assert not re.search(r"\bid=|url\(|href", svg)
     rules = re.sub(r"@media[^{]*\{((?:[^{}]*\{[^{}]*\})*)\s*\}", r"\1", Picture(svg).root[0].text)
@@ -453,7 +455,7 @@ def test_several_pictures_in_a_page_keep_apart():
     assert all(re.match(r"\.minidl-graph( |$)", selector) for selector in selectors)
 
 
-def test_there_are_colours_for_light_and_for_dark():
+def test_there_are_colors_for_light_and_for_dark():
     style = Picture(draw([], [], "")).root[0].text
     light, dark = style.split("prefers-color-scheme:dark", 1)
     names = set(re.findall(r"var\((--[\w-]+)\)", style))
@@ -462,7 +464,7 @@ def test_there_are_colours_for_light_and_for_dark():
 
 
 @pytest.mark.parametrize("text", ["b = a\na = x", "a = a x", "a = b\nb = a"])
-def test_ops_out_of_order_say_so(text):
+def test_ops_out_of_order_raise_an_error(text):
     boxes, arrows = graph(text)
     boxes = sorted(boxes)
     arrows = [*arrows, Arrow("b", "a", "")] if "b" in text else arrows

@@ -1,6 +1,6 @@
-"""Pages: one HTML file each that needs nothing else, rendered with Jinja2.
+"""Render pages with Jinja2: one self-contained HTML file each; for the walkthrough and the race.
 
-The walkthrough's page and the race's share the layout, style and script that lie here.
+The layout, style and script that the pages share are in this folder.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ import html
 import json
 from typing import Any
 
-try:
-    import jinja2
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("minidl's pages need Jinja2: pip install 'minidl[viz]'") from error
 
-markup = jinja2.utils.markupsafe.Markup
+def render(package: str, template: str, data: Any, **context: Any) -> str:
+    """A page from a template of a package; the page holds `data` as JSON for its script.
 
+    ModuleNotFoundError without Jinja2.
+    """
+    try:
+        import jinja2
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "minidl's pages need Jinja2: pip install 'minidl[viz]'"
+        ) from error
 
-def render(package: str, template: str, data: Any, **words: Any) -> str:
-    """A page made from a template of a package; its scripts find the data as JSON."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader(package, ""), jinja2.PackageLoader("minidl", "_page")]
@@ -27,13 +30,13 @@ def render(package: str, template: str, data: Any, **words: Any) -> str:
         undefined=jinja2.StrictUndefined,
     )
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    for mark in "<>&\u2028\u2029":  # which would end the script, or the line
+    for mark in "<>&\u2028\u2029":  # would end the script or a line in it
         text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return environment.get_template(template).render(data=markup(text), **words)
+    return environment.get_template(template).render(data=text, **context)
 
 
 def framed(text: str, title: str, height: int) -> str:
-    """A page in a frame of its own, for a notebook."""
+    """A page in an iframe, for a notebook."""
     return (
         f'<iframe srcdoc="{html.escape(text)}" title="{html.escape(title)}" '
         f'style="width:100%;height:{height}px;border:0"></iframe>'

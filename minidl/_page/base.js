@@ -1,12 +1,12 @@
-// What the pages share: their own script follows in the same module. What a user may have named
-// goes in as text, never as markup.
+// Shared by all pages; the page's own script follows in the same module. Names that a user gave are
+// inserted as text, never as markup.
 
 const $ = (id) => document.getElementById(id);
 const SVG = 'http://www.w3.org/2000/svg';
-const DRAWN = ['svg', 'line', 'path'];
+const SVG_TAGS = ['svg', 'line', 'path'];
 
 function make(tag, attributes = {}, ...children) {
-  const element = DRAWN.includes(tag)
+  const element = SVG_TAGS.includes(tag)
     ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === 'function') element.addEventListener(name, value);
@@ -16,29 +16,30 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-function attempt(action) { // storage and history may be forbidden, as in a notebook's frame
+function attempt(action) { // storage and history may be forbidden, as in a notebook's iframe
   try { return action(); } catch { return null; }
 }
 
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
 const unpack = (text, Kind) =>
-  new Kind(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
-const odd = (exact) => (/nan|inf/i.test(exact) ? ' odd' : '');
+  new Kind(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer);
+const nonFinite = (exact) => (/nan|inf/i.test(exact) ? ' non-finite' : '');
 const number = ([shown, exact]) =>
-  make('span', { class: `number${odd(exact)}`, title: exact }, shown);
+  make('span', { class: `number${nonFinite(exact)}`, title: exact }, shown);
 
-// ---- Going from step to step
+// ---- Navigation
 
 const calm = matchMedia('(prefers-reduced-motion: reduce)');
 const MOVES = { Home: () => 0, ArrowLeft: () => current - 1, ArrowRight: () => current + 1,
   End: () => end };
 let current = 0;
 let end = 0; // the last step, which the page sets
-let playing = null; // one object for each time that it plays
+let playing = null; // while it plays an object, a new one each time
 let page = null;
 
-// What a page does: show() shows the current step, said() tells of it once it stays, pace() is how
-// many go by in a second of playing, played() follows when that begins or ends.
+// A page provides show(), which shows the current step; announce(), called once navigation has stopped;
+// pace(), the steps per second of playing; and optionally playChanged(), called when playing starts
+// or stops.
 function prepareSteps(own) {
   page = own;
   const presses = { first: 'Home', previous: 'ArrowLeft', next: 'ArrowRight', last: 'End' };
@@ -49,7 +50,7 @@ function prepareSteps(own) {
   $('scrub').max = end;
   $('scrub').addEventListener('input', () => move(Number($('scrub').value)));
   addEventListener('keydown', onKey);
-  addEventListener('click', ({ detail, target }) => { // by pointer, so that the space bar plays
+  addEventListener('click', ({ detail, target }) => { // blur after a click, so that the space bar plays
     if (detail && target.closest('#phases, .buttons, .scrub')) document.activeElement.blur();
   });
 }
@@ -61,7 +62,7 @@ function go(to, quietly = false) {
   for (const id of ['first', 'previous']) $(id).setAttribute('aria-disabled', current === 0);
   for (const id of ['next', 'last']) $(id).setAttribute('aria-disabled', current === end);
   page.show();
-  if (!playing && !quietly) page.said();
+  if (!playing && !quietly) page.announce();
 }
 
 function play(on) {
@@ -73,7 +74,7 @@ function play(on) {
   const frame = (now) => {
     if (playing !== own) return;
     since ??= now;
-    const time = calm.matches ? (now - since) - (now - since) % 600 : now - since; // larger steps
+    const time = calm.matches ? (now - since) - (now - since) % 600 : now - since; // in larger steps
     const to = Math.min(end, from + Math.floor(time / 1000 * page.pace()));
     if (to === end) play(false);
     if (to !== current) go(to);
@@ -82,8 +83,8 @@ function play(on) {
   $('controls').classList.toggle('playing', on);
   $('play').setAttribute('aria-label', on ? 'Pause' : 'Play');
   if (on) requestAnimationFrame(frame);
-  else page.said();
-  page.played?.();
+  else page.announce();
+  page.playChanged?.();
 }
 
 function move(to) {
@@ -107,7 +108,7 @@ function onKey(event) {
   }
 }
 
-// ---- Light or dark, paper
+// ---- Color scheme and print
 
 function prepareTheme(changed = () => {}) {
   const root = document.documentElement;
@@ -123,7 +124,7 @@ function prepareTheme(changed = () => {}) {
   });
   dark.addEventListener('change', changed);
   const folds = [...document.querySelectorAll('details')];
-  $('text').open = false; // open without a script, and in print
+  $('text').open = false; // it is open without a script and in print
   let before = null;
   addEventListener('beforeprint', () => {
     before = { theme: root.dataset.theme, open: folds.map(({ open }) => open) };

@@ -1,90 +1,99 @@
-"""Names for the boxes of a walkthrough, from models, tensors and the variables that hold them."""
+"""Name the values of a record by the model, the tensors and the user's variables; for `trace`."""
 
 from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from minidl import nn
 from minidl.tensor import Tensor
+from minidl.walkthrough.record import OpCall, Value
 
-Call = tuple[int, nn.Module]  # a call of a module's forward, numbered
+ModuleCall = tuple[int, nn.Module]  # one call of a module's forward: its number, the module
 
 
 def give_names(
-    held: list[tuple[Any, Any]],
-    ops: list[Any],
-    calls_of: list[tuple[Call, ...]],
-    variables: dict[str, Any],
+    seen: Sequence[tuple[Any, Value]],
+    ops: Sequence[OpCall],
+    module_calls: Sequence[tuple[ModuleCall, ...]],
+    variables: Mapping[str, Any],
 ) -> None:
-    """Name each box: by the path in its model, the tensor's own name, or the variable's.
+    """Name each value: by the path in its model, the tensor's own name, or its variable.
 
-    held       what was seen (tensors, arrays), and the box of each
-    ops        with the calls of modules in which each ran, from the outermost
-    variables  where the block stands
+    seen          the tensors and arrays that were recorded, with their values
+    ops           the op calls
+    module_calls  for each op call the calls of modules in which it ran, from the outermost
+    variables     of the scope of the `with` block
     """
     variables = {name: v for name, v in variables.items() if not name.startswith("_")}
-    paths = _paths(held, calls_of, variables)
-    alone = _place(ops, calls_of, paths)
-    variable = {id(v): name for name, v in reversed(variables.items())}
+    paths = _paths(seen, module_calls, variables)
+    alone = _set_paths(ops, module_calls, paths)
+    variable_of = {id(v): name for name, v in reversed(variables.items())}
     arrays = {name: v for name, v in variables.items() if isinstance(v, np.ndarray)}
     taken: set[str] = set()
-    numbers: dict[str, Iterator[int]] = collections.defaultdict(lambda: itertools.count(2))
-    first: dict[int, Any] = {}  # box of each tensor
-    for x, box in held:
+    counts: dict[str, Iterator[int]] = collections.defaultdict(lambda: itertools.count(2))
+    first: dict[int, Value] = {}  # the first value of each tensor, by its id
+    for x, value in seen:
         own = x.name if isinstance(x, Tensor) else None
-        name = paths.get(id(x)) or own or box.name
-        if box.made_by:
-            path, kind = box.made_by.path, box.made_by.function.__name__
-            in_module = path if box.made_by in alone else f"{path}.{kind}"
-            name = (in_module if path else own) or variable.get(id(x)) or kind
-        elif box.gradient_of:
-            name = f"{box.gradient_of.name}.grad"
+        name = paths.get(id(x)) or own or value.name
+        if value.producer:
+            path, op = value.producer.path, value.producer.name
+            in_module = path if value.producer in alone else f"{path}.{op}"
+            name = (in_module if path else own) or variable_of.get(id(x)) or op
+        elif value.gradient_of:
+            name = f"{value.gradient_of.name}.grad"
         elif not name:
-            role = "target" if {op.letters[i] for op, i in box.users} == {"t"} else box.kind
-            alike = (n for n, array in arrays.items() if _agree(array, box.data))
-            name = variable.get(id(x)) or next(alike, role)
-        name = " ".join("".join(c if c.isprintable() else " " for c in name).split()) or box.kind
+            is_target = {op.input_names[i] for op, i in value.users} == {"t"}
+            equal = (n for n, array in arrays.items() if _equal(array, value.data))
+            role = "target" if is_target else value.kind
+            name = variable_of.get(id(x)) or next(equal, role)
+        name = " ".join("".join(c if c.isprintable() else " " for c in name).split()) or value.kind
         if isinstance(x, Tensor) and id(x) in paths:
-            box.kind = "parameter"  # also where it is frozen
-        earlier = first.setdefault(id(x), box) if isinstance(x, Tensor) else box
-        if earlier is not box:
-            name = f"{earlier.name} after update"
-        updated = earlier is not box
-        box.name = f"{name} 1" if updated else name
-        while box.name in taken:
-            again = next(numbers[name])
-            box.name = f"{name} {again}" if updated else f"{name} ({again})"
-        taken.add(box.name)
-        box.base = earlier.name if isinstance(x, Tensor) and not box.made_by else name
+            value.kind = "parameter"  # also if it is frozen
+        earliest = first.setdefault(id(x), value) if isinstance(x, Tensor) else value
+        updated = earliest is not value
+        if updated:
+            name = f"{earliest.name} after update"
+        value.name = f"{name} 1" if updated else name
+        while value.name in taken:
+            count = next(counts[name])
+            value.name = f"{name} {count}" if updated else f"{name} ({count})"
+        taken.add(value.name)
+        value.base_name = earliest.name if isinstance(x, Tensor) and not value.producer else name
 
 
-def _place(ops: list[Any], calls_of: list[tuple[Call, ...]], paths: dict[int, str]) -> set[Any]:
-    """Tell each op the path of its module; gives the ops that are alone in a call of one."""
-    ops_in = collections.Counter(calls[-1:] for calls in calls_of)
-    for op, calls in zip(ops, calls_of, strict=True):
+def _set_paths(
+    ops: Sequence[OpCall],
+    module_calls: Sequence[tuple[ModuleCall, ...]],
+    paths: Mapping[int, str],
+) -> set[OpCall]:
+    """Set the module path of each op; return the ops that are alone in a call of a module."""
+    ops_in = collections.Counter(calls[-1:] for calls in module_calls)
+    for op, calls in zip(ops, module_calls, strict=True):
         for _, module in calls[-1:]:  # the innermost
             op.path = paths.get(id(module)) or type(module).__name__.lower()
             if isinstance(module, nn.Dropout):
                 for x in op.inputs:
-                    if getattr(x, "kind", "") == "input":
+                    if isinstance(x, Value) and x.kind == "input":
                         x.name = f"{op.path}.mask"
-    return {op for op, calls in zip(ops, calls_of, strict=True) if ops_in[calls[-1:]] == 1}
+    return {op for op, calls in zip(ops, module_calls, strict=True) if ops_in[calls[-1:]] == 1}
 
 
 def _paths(
-    held: list[tuple[Any, Any]], calls_of: list[tuple[Call, ...]], variables: dict[str, Any]
+    seen: Sequence[tuple[Any, Value]],
+    module_calls: Sequence[tuple[ModuleCall, ...]],
+    variables: Mapping[str, Any],
 ) -> dict[int, str]:
     """The path of each module and parameter in its model, by id.
 
-    Before it stands the variable that holds the model, if there are several models.
+    If there are several models, a path starts with the variable that holds the model.
     """
-    outermost = {id(calls[0][1]): calls[0][1] for calls in calls_of if calls}
-    used = {id(x) for x, _ in held if isinstance(x, Tensor)} | outermost.keys()
+    outermost = {id(calls[0][1]): calls[0][1] for calls in module_calls if calls}
+    used = {id(x) for x, _ in seen if isinstance(x, Tensor)} | outermost.keys()
     models = {
         id(m): (f"{name}.{i}", m)
         for name, v in variables.items()
@@ -110,12 +119,12 @@ def _paths(
 
 
 def _members(module: nn.Module) -> Iterator[tuple[int, str]]:
-    """The ids and paths of a module and all that it is made of."""
+    """The ids and paths of a module and everything in it."""
     yield id(module), ""
     yield from ((id(member), path) for path, member in nn._walk(module, "", {id(module)}))
 
 
 @np.errstate(all="ignore")
-def _agree(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether an array has the same numbers, in whatever dtype."""
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays hold the same numbers, in any dtype."""
     return a.shape == b.shape and a.dtype.kind in "fiub" and np.array_equal(a.astype(b.dtype), b)

@@ -1,173 +1,176 @@
-"""Pages: one HTML file each that needs nothing else, made with Jinja2; and the walkthrough's."""
+"""Make the page of a walkthrough: one HTML file, whose script shows the steps from its JSON."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from minidl._format import number
-from minidl._page import framed, markup, render
-from minidl.walkthrough import parts as _parts
-from minidl.walkthrough import typesetting as _typesetting
+from minidl import _page
+from minidl._format import Number, number
+from minidl.walkthrough import parts, typesetting
+from minidl.walkthrough.formulas import Index, index_text
+from minidl.walkthrough.graph import as_svg, boxes_and_arrows
 from minidl.walkthrough.parts import Operand, Part
-from minidl.walkthrough.steps import Step, Story
+from minidl.walkthrough.steps import Presentation, Step
+from minidl.walkthrough.text import as_text
 
-LARGE = 64  # entries, above which an array is shown as a corner and a heat map
-CORNER = 4  # rows and columns of it
-HEAT = 48  # cells of a heat map, each way
-# what goes into a page at most, all together: entries of large arrays, lines, heat maps
+LARGE = 64  # entries above which an array is shown as a corner and a heat map
+CORNER = 4  # rows and columns of the corner
+HEAT = 48  # rows and columns of a heat map at most
+# at most in one page: entries of large arrays, worked lines, heat maps
 EMBEDDED, LINES, HEATS = 500_000, 10_000, 200
 
+JSON = dict[str, Any]
 
-def page(story: Story) -> str:
+
+def as_html(presentation: Presentation) -> str:
     """The page of a walkthrough."""
-    return render(
+    return _page.render(
         "minidl.walkthrough",
         "walkthrough.html.j2",
-        _Data(story).whole(),
-        title=_title(story.walk),
-        graph=markup(story.graph()),
-        text=str(story.walk),
+        _Data(presentation).page(),
+        title=presentation.title,
+        graph=as_svg(presentation),
+        text=as_text(presentation),
     )
 
 
-def frame(story: Story, height: int = 720) -> str:
-    """The page in a frame of its own, for a notebook."""
-    return framed(page(story), _title(story.walk), height)
-
-
-def _title(walk: Any) -> str:
-    root = walk.backwards[-1].root if walk.backwards else None
-    return f"Walkthrough of {root.name}" if root else "Walkthrough"
+def as_frame(presentation: Presentation, height: int = 720) -> str:
+    """The page in an iframe, for a notebook."""
+    return _page.framed(as_html(presentation), presentation.title, height)
 
 
 class _Data:
-    """The JSON of the page; arrays are put in once and named by their number."""
+    """The JSON of the page; each array is in it once and is referred to by its number."""
 
-    def __init__(self, story: Story) -> None:
-        self.story, self.walk = story, story.walk
-        self.keys = {value.name: value.key for value in story.walk.values}
-        self.arrays: list[dict[str, Any]] = []
-        self.numbers: dict[int, int] = {}  # by id
-        self.left, self.lines, self.heats = EMBEDDED, LINES, HEATS
-        self.held: list[Any] = []  # keeps the ids in `numbers` those of these arrays
+    def __init__(self, presentation: Presentation) -> None:
+        self.presentation, self.record = presentation, presentation.record
+        self.keys = {value.name: value.key for value in self.record.values}
+        self.arrays: list[JSON] = []
+        self.numbers: dict[int, tuple[int, np.ndarray]] = {}  # by id of the array, kept alive
+        self.entries_left, self.lines_left, self.heats_left = EMBEDDED, LINES, HEATS
 
-    def whole(self) -> dict[str, Any]:
-        before, after = self.walk.loss()
-        steps = [self.step(step) for step in self.story.steps]
+    def page(self) -> JSON:
+        before, after = self.record.loss()
         return {
-            "title": _title(self.walk),
-            "left_out": self.story.left_out or None,
+            "title": self.presentation.title,
+            "omitted": self.presentation.omitted or None,
             "loss": {"before": _scalar(before), "after": _scalar(after)},
             "nodes": self.nodes(),
-            "steps": steps,
+            "steps": [self.step(step) for step in self.presentation.steps],
             "arrays": self.arrays,
         }
 
-    def nodes(self) -> dict[str, Any]:
-        """The boxes of the graph; the steps of a leaf are also those of the ops that use it."""
-        walk = self.walk
-        places: dict[str | None, list[int]] = {}
-        for i, step in enumerate(self.story.steps):
-            places.setdefault(step.key, []).append(i)
-        after = {update.value.key: update.after for update in walk.updates}
-        shown = {box.key for box in self.story.drawn[0]}
+    def nodes(self) -> JSON:
+        """The nodes of the graph; a leaf's steps include those of the ops that use it."""
+        steps: dict[str | None, list[int]] = {}
+        for i, step in enumerate(self.presentation.steps):
+            steps.setdefault(step.key, []).append(i)
+        after = {update.value.key: update.after for update in self.record.updates}
+        drawn = {box.key for box in boxes_and_arrows(self.presentation)[0]}
         nodes = {}
-        for value in walk.values:
-            if value.key not in shown:
+        for value in self.record.values:
+            if value.key not in drawn:
                 continue
-            found = [p.gradient(value) for p in walk.backwards]
-            gradient = next((g for g in reversed(found) if g is not None), None)
+            gradients = [backward.gradient(value) for backward in self.record.backwards]
+            gradient = next((g for g in reversed(gradients) if g is not None), None)
             name = value.name
-            keys = {value.key, *(user.value.key for user, _ in value.users if not value.made_by)}
+            users = () if value.producer else value.users
+            keys = {value.key, *(user.value.key for user, _ in users)}
             nodes[value.key] = {
                 "name": name,
                 "kind": value.kind,
-                "op": value.made_by.function.__name__ if value.made_by else None,
+                "op": value.producer.name if value.producer else None,
                 "shape": str(value.data.shape),
                 "value": self.array(name, value.data),
-                "gradient": self.maybe(f"gradient by {name}", gradient),
-                "after": self.maybe(f"{name} after the update", after.get(value.key)),
-                "steps": sorted(i for key in keys for i in places.get(key, [])),
+                "gradient": self.array_or_none(parts.gradient_name(value), gradient),
+                "after": self.array_or_none(f"{name} after the update", after.get(value.key)),
+                "steps": sorted(i for key in keys for i in steps.get(key, [])),
             }
         return nodes
 
-    def step(self, step: Step) -> dict[str, Any]:
+    def step(self, step: Step) -> JSON:
         table = step.table and {
-            "head": step.table[0],
-            "rows": [[_token(cell) for cell in row] for row in step.table[1]],
+            "head": step.table.head,
+            "rows": [[_token(cell) for cell in row] for row in step.table.rows],
         }
+        bars = [
+            {
+                "label": bar.name,
+                "number": bar.size[:2],
+                "fraction": bar.fraction,
+                "node": self.keys.get(bar.name),
+            }
+            for bar in step.bars
+        ]
         return {
             "phase": step.phase,
             "node": step.key,
             "title": step.title,
-            "words": step.words,
+            "caption": step.caption,
             "parts": [self.part(part) for part in step.parts],
             "notes": [{"title": note.title, "text": note.text} for note in step.notes],
             "table": table or None,
-            "bars": [
-                {"label": label, "number": size[:2], "share": share, "node": self.keys.get(label)}
-                for label, size, share in step.bars
-            ]
-            or None,
+            "bars": bars or None,
         }
 
-    def part(self, part: Part) -> dict[str, Any]:
+    def part(self, part: Part) -> JSON:
         formula = None
         if part.equation:
-            formula = {"text": part.equation.text, "mathml": _typesetting.mathml(part.equation)}
+            formula = {"text": part.equation.text, "mathml": typesetting.mathml(part.equation)}
         worked = {}
         if part.worked and part.result:
-            places = np.ndindex(part.result.data.shape)
-            if part.result.data.size > min(LARGE, self.lines):
-                places = _corner_places(part.result.data.shape)
-            worked = {_parts.at_text(at): [_token(t) for t in part.worked(at)] for at in places}
-        self.lines -= len(worked)
+            data = part.result.data
+            whole = data.size <= min(LARGE, self.lines_left)
+            entries = np.ndindex(data.shape) if whole else _corner(data.shape)
+            worked = {index_text(at): [_token(t) for t in part.worked(at)] for at in entries}
+        self.lines_left -= len(worked)
         return {
             "heading": part.heading,
             "formula": formula,
-            "words": part.words or None,
+            "caption": part.caption or None,
             "operands": [self.operand(o) for o in part.operands],
             "result": self.operand(part.result) if part.result else None,
             "worked": worked,
         }
 
-    def operand(self, o: Operand) -> dict[str, Any]:
+    def operand(self, o: Operand) -> JSON:
         return {
-            "letter": o.letter,
+            "symbol": o.symbol,
             "name": o.name,
             "array": self.array(o.name, o.data),
             "node": o.key,
         }
 
-    def maybe(self, name: str, data: np.ndarray | None) -> int | None:
+    def array_or_none(self, name: str, data: np.ndarray | None) -> int | None:
         return None if data is None else self.array(name, data)
 
     def array(self, name: str, data: np.ndarray) -> int:
         """The number of an array on the page."""
         if id(data) not in self.numbers:
-            self.held.append(data)
-            self.numbers[id(data)] = len(self.arrays)
+            self.numbers[id(data)] = len(self.arrays), data
             self.arrays.append(self.described(name, data))
-        return self.numbers[id(data)]
+        return self.numbers[id(data)][0]
 
-    def described(self, name: str, data: np.ndarray) -> dict[str, Any]:
-        flat = _parts.in_rows(data)
+    def described(self, name: str, data: np.ndarray) -> JSON:
+        """An array as the page holds it: the numbers shown, its extremes, and all values if few."""
+        matrix = parts.as_matrix(data)
         whole = data.size <= LARGE
-        places = list(np.ndindex(data.shape)) if whole else list(_corner_places(data.shape))
-        columns = min(flat.shape[1], data.size if whole else CORNER) or 1
-        cells = [(_parts.at_text(at), number(data[at])) for at in places]
+        entries = np.ndindex(data.shape) if whole else _corner(data.shape)
+        columns = min(matrix.shape[1], data.size if whole else CORNER) or 1
+        cells = [(index_text(at), number(data[at])) for at in entries]
         rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
-        heat = _heat(flat) if data.size > 1 and self.heats > 0 else None
-        self.heats -= 1
+        heat = _heat_map(matrix) if data.size > 1 and self.heats_left > 0 else None
+        self.heats_left -= 1
         values = None
-        if not whole and data.size <= self.left:
-            self.left -= data.size
-            little = data.astype(data.dtype.newbyteorder("<"))
-            values = base64.b64encode(little.tobytes()).decode()
-        low, mean, high = _parts.low_mean_high(data) if data.size else [None] * 3
+        if not whole and data.size <= self.entries_left:
+            self.entries_left -= data.size
+            little_endian = data.astype(data.dtype.newbyteorder("<"))
+            values = base64.b64encode(little_endian.tobytes()).decode()
+        low, mean, high = parts.min_mean_max(data) if data.size else [None] * 3
         return {
             "name": name,
             "shape": data.shape,
@@ -183,34 +186,35 @@ class _Data:
         }
 
 
-def _corner_places(shape: tuple[int, ...]) -> Any:
-    """The indices of the first rows and columns, in the first of the other axes."""
+def _corner(shape: tuple[int, ...]) -> Iterator[Index]:
+    """The indices of the first rows and columns; of the other axes only 0."""
     ends = [min(n, CORNER if i >= len(shape) - 2 else 1) for i, n in enumerate(shape)]
     return np.ndindex(*ends)
 
 
-def _scalar(x: np.ndarray | None) -> Any:
+def _scalar(x: np.ndarray | None) -> tuple[str, str] | None:
     return None if x is None or x.size != 1 else number(x.reshape(-1)[0])[:2]
 
 
-def _token(token: Any) -> Any:
-    """A number without its place, where it has none."""
-    return token if isinstance(token, str) or token.letter else token[:2]
+def _token(token: str | Number) -> str | tuple[str, ...] | Number:
+    """A number without its position if it is not an entry of an array."""
+    return token if isinstance(token, str) or token.symbol else token[:2]
 
 
-def _heat(flat: np.ndarray) -> list[list[int]]:
+def _heat_map(matrix: np.ndarray) -> list[list[int]]:
     """Means of blocks as 0 … 255: 128 is 0 for data of both signs, else 0 is the smallest."""
-    flat = np.nan_to_num(flat.astype(float), posinf=0.0, neginf=0.0)
-    flat = flat / (np.abs(flat).max() or 1)  # of any size: sums must not overflow
-    low, high = flat.min(), flat.max()
+    x = np.nan_to_num(matrix.astype(float), posinf=0.0, neginf=0.0)
+    x = x / (np.abs(x).max() or 1)  # sums must not overflow
+    low, high = x.min(), x.max()
     for axis in (0, 1):
-        n = flat.shape[axis]
+        n = x.shape[axis]
         starts = np.unique(np.arange(min(n, HEAT)) * n // min(n, HEAT))
         counts = np.diff([*starts, n])
-        flat = np.add.reduceat(flat, starts, axis) / np.expand_dims(counts, 1 - axis)
+        x = np.add.reduceat(x, starts, axis) / np.expand_dims(counts, 1 - axis)
     if low < 0 < high:
         size = max(-low, high)
-        shades = 128 + flat / size * 127
+        shades = 128 + x / size * 127
     else:
-        shades = (flat - low) / ((high - low) or 1) * 255
-    return np.rint(np.clip(shades, 0, 255)).astype(int).tolist()
+        shades = (x - low) / ((high - low) or 1) * 255
+    levels: list[list[int]] = np.rint(np.clip(shades, 0, 255)).astype(int).tolist()
+    return levels

@@ -1,31 +1,37 @@
-"""What a teacher would point at in a walkthrough: each finding a function of the record."""
+"""Find the usual problems in a record: saturation, gradients that were not zeroed, NaN, …
+
+For the walkthrough's steps. Each finding is a function of the record.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-LARGE = 10.0  # inputs beyond it drive sigmoid and tanh into saturation
-FAR = 1e3  # between gradients: one vanishes, or explodes
+from minidl.walkthrough.record import Backward, OpCall, OpGradient, Record, Update, Value
+
+LARGE_INPUT = 10.0  # larger inputs drive sigmoid and tanh into saturation
+GRADIENT_RATIO = 1e3  # between two layers: the gradient vanishes or explodes
+LISTED_NAMES, LISTED_UNITS = 4, 8
 
 
 class Remark(NamedTuple):
-    """A finding: its name, what it means and what to do, and the event or box that it is about."""
+    """A finding: its title, what it means and what to do, and what it is about, if one thing."""
 
     title: str
     text: str
-    about: Any
+    about: OpCall | OpGradient | Backward | Update | Value | None
 
 
 @np.errstate(all="ignore")
-def remarks(walk: Any) -> list[Remark]:
-    """All findings, in the order of the walkthrough's story."""
-    found: dict[Any, Remark] = {}
-    for remark in itertools.chain.from_iterable(find(walk) for find in _FINDINGS):
-        layer = getattr(remark.about, "path", "")  # of one that ran several times the first
+def find_remarks(record: Record) -> list[Remark]:
+    """All findings, each once for a layer that ran several times."""
+    found: dict[Hashable, Remark] = {}
+    for remark in itertools.chain.from_iterable(find(record) for find in _FINDINGS):
+        layer = remark.about.path if isinstance(remark.about, OpCall) else ""
         found.setdefault((remark.title, layer or id(remark.about)), remark)
     return list(found.values())
 
@@ -34,118 +40,117 @@ def _finite(x: Any) -> bool:
     return bool(np.all(np.isfinite(x)))
 
 
-def _percent(share: float) -> str:
-    return f"{share:.0%}"
+def _listed(names: Sequence[str]) -> str:
+    """The first of several names."""
+    return ", ".join(names[:LISTED_NAMES]) + (" …" if len(names) > LISTED_NAMES else "")
 
 
-def _born(walk: Any) -> Iterator[Remark]:
-    for op in walk.ops:
+def _first_non_finite(record: Record) -> Iterator[Remark]:
+    for op in record.ops:
         if not _finite(op.value.data) and all(map(_finite, op.arrays())):
             kind = "NaN" if np.isnan(op.value.data).any() else "∞"
             yield Remark(
-                f"{kind} is born",
-                f"{op.value.name}, a {op.function.__name__}, makes {kind} of inputs that are all "
-                "finite. All that is computed from it is spoiled. Look for a logarithm or a root "
-                "of 0 or less, a division by 0, or a number too large for the dtype.",
+                f"{kind} first appears here",
+                f"the result of {op.value.name} ({op.name}) contains {kind}, but all its inputs "
+                "are finite. Every value computed from it is affected. Look for a logarithm or a "
+                "root of 0 or less, a division by 0, or a number too large for the dtype.",
                 op,
             )
-    for passed in walk.backwards:
-        for flow in passed.flows:
-            products = [p for p in flow.products if p is not None]
-            if _finite(flow.op.value.data) and _finite(flow.g) and not all(map(_finite, products)):
+    for backward in record.backwards:
+        for op_gradient in backward.op_gradients:
+            finite = _finite(op_gradient.op.value.data) and _finite(op_gradient.g)
+            if finite and not all(_finite(g) for *_, g in op_gradient.inputs()):
                 yield Remark(
-                    "A gradient that is not finite is born",
-                    f"backward through {flow.op.value.name} makes NaN or ∞ of a finite gradient: "
-                    "the derivative has no finite value there.",
-                    flow,
+                    "A gradient that is not finite first appears here",
+                    f"backward through {op_gradient.op.value.name} turns a finite gradient into "
+                    "NaN or ∞: the derivative has no finite value there.",
+                    op_gradient,
                 )
 
 
-def _saturated(walk: Any) -> Iterator[Remark]:
-    for op in walk.ops:
-        name, y = op.function.__name__, op.value.data
+def _saturated(record: Record) -> Iterator[Remark]:
+    for op in record.ops:
+        name, y = op.name, op.value.data
         if name in ("tanh", "sigmoid") and y.size:
             slope = 1 - y * y if name == "tanh" else 4 * y * (1 - y)
-            share = float(np.mean(slope < 0.05))
-            if share >= 0.25:
+            fraction = float(np.mean(slope < 0.05))
+            if fraction >= 0.25:
                 ends = "−1 or 1" if name == "tanh" else "0 or 1"
                 yield Remark(
                     f"Saturated {name}",
-                    f"{_percent(share)} of {op.value.name} is close to {ends}, where {name} is "
-                    "flat: less than a twentieth of the gradient passes. Scale the inputs, or "
-                    "start with smaller weights.",
+                    f"{fraction:.0%} of {op.value.name} is close to {ends}, where {name} is flat "
+                    "and less than a twentieth of the gradient passes. Scale the inputs, or "
+                    "initialize with smaller weights.",
                     op,
                 )
 
 
-def _dead(walk: Any) -> Iterator[Remark]:
-    for op in walk.ops:
+def _dead(record: Record) -> Iterator[Remark]:
+    for op in record.ops:
         y = op.value.data
-        if op.function.__name__ == "relu" and y.ndim >= 2 and y.size > y.shape[-1]:
+        if op.name == "relu" and y.ndim >= 2 and y.size > y.shape[-1]:
             units = np.flatnonzero(~y.reshape(-1, y.shape[-1]).any(axis=0))
             if len(units):
-                listed = ", ".join(map(str, units[:8])) + (" …" if len(units) > 8 else "")
+                listed = ", ".join(map(str, units[:LISTED_UNITS]))
+                listed += " …" if len(units) > LISTED_UNITS else ""
                 yield Remark(
                     "Dead ReLU",
-                    f"{len(units)} of {y.shape[-1]} units of {op.value.name} (number {listed}) "
-                    "gave 0 for every sample here: no gradient passes, so these samples can't "
-                    "revive them. A smaller rate, another start or leaky_relu helps.",
+                    f"{len(units)} of {y.shape[-1]} units of {op.value.name} (number {listed}) are "
+                    "0 for every sample, so no gradient passes and these samples can't change "
+                    "that. Try a smaller learning rate, another initialization or leaky_relu.",
                     op,
                 )
 
 
-def _unscaled(walk: Any) -> Iterator[Remark]:
-    for value in walk.values:
-        first = any(i == 0 and op.function.__name__ in ("dense", "matmul") for op, i in value.users)
-        if value.kind == "input" and first and value.data.size and _finite(value.data):
+def _unscaled(record: Record) -> Iterator[Remark]:
+    for value in record.values:
+        enters = any(i == 0 and op.name in ("dense", "matmul") for op, i in value.users)
+        if value.kind == "input" and enters and value.data.size and _finite(value.data):
             low, high = value.data.min(), value.data.max()
-            if max(-low, high) > LARGE:
+            if max(-low, high) > LARGE_INPUT:
                 yield Remark(
                     "Inputs that need scaling",
-                    f"{value.name} goes from {low:.4g} to {high:.4g}. Weights are made for inputs "
-                    "of mean 0 and deviation 1: (x − x.mean(0)) / x.std(0).",
+                    f"{value.name} ranges from {low:.4g} to {high:.4g}. The initial weights expect "
+                    "inputs with mean 0 and standard deviation 1: (x − x.mean(0)) / x.std(0).",
                     value,
                 )
 
 
-_TWICE = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+_APPLIED_BY = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
 
 
-def _squashed_twice(walk: Any) -> Iterator[Remark]:
-    for op in walk.ops:
-        squashes = _TWICE.get(op.function.__name__, "")
-        made_by = op.inputs[0].made_by if squashes else None
-        if made_by and made_by.function.__name__ == squashes:
+def _applied_twice(record: Record) -> Iterator[Remark]:
+    for op in record.ops:
+        function, logits = _APPLIED_BY.get(op.name), op.inputs[0] if op.inputs else None
+        if not function or not isinstance(logits, Value) or not logits.producer:
+            continue
+        if logits.producer.name == function:
             yield Remark(
-                f"{squashes.capitalize()} before {op.function.__name__}",
-                f"{made_by.value.name} already is a {squashes}, and {op.function.__name__} applies "
-                "one to it once more: gradients become small and the loss can't reach 0. Pass the "
+                f"{function.capitalize()} before {op.name}",
+                f"{logits.name} is already the result of {function}, and {op.name} applies "
+                f"{function} again: gradients become small and the loss can't reach 0. Pass the "
                 "logits.",
                 op,
             )
 
 
-def _not_zeroed(walk: Any) -> Iterator[Remark]:
-    for passed in walk.backwards:
-        old = [
-            leaf.value.name
-            for leaf in passed.leaves
-            if leaf.before is not None and np.any(leaf.before)
-        ]
+def _not_zeroed(record: Record) -> Iterator[Remark]:
+    for backward in record.backwards:
+        old = [leaf.value.name for leaf in backward.leaves if leaf.accumulates]
         if old:
             yield Remark(
                 "A gradient that was not zeroed",
-                f"{', '.join(old[:4])}{' …' if len(old) > 4 else ''} had a gradient from before, "
-                "and backward adds to it. Call optimizer.zero_grad() before each backward, unless "
-                "several are meant to add up.",
-                passed,
+                f"{_listed(old)} already had a gradient, and backward adds to it. Call "
+                "optimizer.zero_grad() before each backward, unless gradients are meant to "
+                "accumulate.",
+                backward,
             )
 
 
 @np.errstate(all="ignore")
-def norms(walk: Any) -> list[tuple[Any, float]]:
+def gradient_sizes(record: Record) -> list[tuple[Value, float]]:
     """The root mean square of the last gradient of each parameter."""
-    leaves = walk.backwards[-1].leaves if walk.backwards else []
+    leaves = record.backwards[-1].leaves if record.backwards else []
     return [
         (leaf.value, float(np.sqrt(np.mean(np.square(leaf.gradient, dtype=np.float64)))))
         for leaf in leaves
@@ -153,111 +158,104 @@ def norms(walk: Any) -> list[tuple[Any, float]]:
     ]
 
 
-def _vanishing(walk: Any) -> Iterator[Remark]:
-    order = {value: i for i, value in enumerate(walk.values)}
-    found = [(v, size) for v, size in norms(walk) if v.data.ndim >= 2 and np.isfinite(size)]
+def _vanishing(record: Record) -> Iterator[Remark]:
+    order = {value: i for i, value in enumerate(record.values)}
+    sizes = gradient_sizes(record)
+    found = [(v, size) for v, size in sizes if v.data.ndim >= 2 and np.isfinite(size)]
     found.sort(key=lambda pair: order[pair[0]])
     if len(found) < 2 or found[-1][1] == 0:
         return
     (first, near_input), (last, near_loss) = found[0], found[-1]
-    if near_input < near_loss / FAR:
-        much = f"{near_loss / near_input:.2g} times smaller than" if near_input else "0, unlike"
+    if near_input < near_loss / GRADIENT_RATIO:
+        ratio = f"{near_loss / near_input:.2g} times smaller than" if near_input else "0, unlike"
         yield Remark(
             "A vanishing gradient",
-            f"the gradient of {first.name} is {much} that of {last.name}: the first layers hardly "
-            "learn. Fewer layers, ReLU instead of sigmoid or tanh, or another start helps.",
+            f"the gradient of {first.name} is {ratio} that of {last.name}, so the first layers "
+            "hardly learn. Try fewer layers, ReLU instead of sigmoid or tanh, or another "
+            "initialization.",
             first,
         )
-    if near_input > near_loss * FAR:
+    if near_input > near_loss * GRADIENT_RATIO:
         yield Remark(
             "An exploding gradient",
             f"the gradient of {first.name} is {near_input / near_loss:.2g} times larger than that "
-            f"of {last.name}: it grows from layer to layer. Smaller weights at the start or "
-            "clip_grad_norm helps.",
+            f"of {last.name}: it grows from layer to layer. Try smaller initial weights or "
+            "clip_grad_norm.",
             first,
         )
 
 
-def _changed(walk: Any) -> Iterator[Remark]:
-    totals: dict[Any, np.ndarray] = {}
-    for event in walk.events:
-        if event.kind == "backward":
+def _changed(record: Record) -> Iterator[Remark]:
+    totals: dict[Value, np.ndarray] = {}
+    for event in record.events:
+        if isinstance(event, Backward):
             for leaf in event.leaves:
                 before = 0 if leaf.before is None else leaf.before
                 totals[leaf.value] = before + leaf.gradient
-        elif event.kind == "update" and event.value in totals:
+        elif isinstance(event, Update) and event.value in totals:
             total = totals[event.value]
             if not np.array_equal(total, event.gradient, equal_nan=True):
                 yield Remark(
                     "The gradient was changed before the step",
                     "between backward and step the norm of the gradient of "
-                    f"{event.value.name} went from {np.linalg.norm(total):.4g} to "
-                    f"{np.linalg.norm(event.gradient):.4g}; clipping does that.",
+                    f"{event.value.name} changed from {np.linalg.norm(total):.4g} to "
+                    f"{np.linalg.norm(event.gradient):.4g}, for example by clipping.",
                     event,
                 )
 
 
-def _worse(walk: Any) -> Iterator[Remark]:
-    before, after = walk.loss()
+def _loss_increased(record: Record) -> Iterator[Remark]:
+    before, after = record.loss()
     if before is not None and after is not None and before.size == 1 and not after <= before:
         yield Remark(
-            "The loss became larger",
-            f"it went from {before.item():.4g} to {after.item():.4g} on the same data: most likely "
-            "the rate is too large.",
+            "The loss increased",
+            f"it changed from {before.item():.4g} to {after.item():.4g} on the same data. The "
+            "learning rate is probably too large.",
             None,
         )
 
 
-def _without_gradient(walk: Any) -> Iterator[Remark]:
-    names = list(dict.fromkeys(value.base for value in walk.without_gradient))
+def _without_gradient(record: Record) -> Iterator[Remark]:
+    names = list(dict.fromkeys(value.base_name for value in record.without_gradient))
     if names:
         yield Remark(
             "Parameters without a gradient",
-            f"{', '.join(names[:4])}{' …' if len(names) > 4 else ''} got none, so the optimizer "
-            "left them as they were: the loss does not depend on them.",
+            f"{_listed(names)} got no gradient, so the optimizer skipped them: the loss does not "
+            "depend on them.",
             None,
         )
 
 
-def _incomplete(walk: Any) -> Iterator[Remark]:
-    if not walk.backwards:
+def _incomplete(record: Record) -> Iterator[Remark]:
+    if not record.backwards:
         yield Remark(
             "No backward pass",
-            "nothing flowed back in this block. Call loss.backward() inside it, behind the "
+            "backward was not called in this block. Call loss.backward() inside it, after the "
             "forward pass.",
             None,
         )
-    for passed in walk.backwards:
-        seen = {leaf.value for leaf in passed.leaves if leaf.value.users}
-        missed = any(
-            p is not None and getattr(x, "missed", False)
-            for flow in passed.flows
-            for x, p in zip(flow.op.inputs, flow.products, strict=True)
-        )
-        if (
-            missed
-            or passed.root is None
-            or passed.root.made_by is None
-            or len(seen) < len(passed.leaves)
-        ):
+    for backward in record.backwards:
+        unused = any(not leaf.value.users for leaf in backward.leaves)
+        unrecorded = any(x.unrecorded for g in backward.op_gradients for _, x, _ in g.inputs())
+        if unrecorded or unused or backward.root is None or backward.root.producer is None:
             yield Remark(
-                "A forward pass that was not seen",
-                "backward went through ops that ran before the block, which can't be shown. Put "
-                "the forward pass into the block, too.",
-                passed,
+                "A forward pass that was not recorded",
+                "backward went through ops that ran before the block, which can't be shown. Move "
+                "the forward pass into the block.",
+                backward,
             )
 
 
 _FINDINGS = (
     _incomplete,
-    _born,
+    _first_non_finite,
     _unscaled,
     _saturated,
     _dead,
-    _squashed_twice,
+    _applied_twice,
     _not_zeroed,
     _vanishing,
     _changed,
-    _worse,
+    _loss_increased,
     _without_gradient,
 )

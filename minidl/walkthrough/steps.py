@@ -1,282 +1,236 @@
-"""The walkthrough as a story: a record told in steps, and drawn as a graph.
+"""Turn a record into steps with captions; for everything that shows a walkthrough.
 
-A `Step` is what one looks at at a time: an op forward, an op backward, a parameter's update.
-`minidl._text` and `minidl.viz.page` show the same steps.
+A `Step` is shown at a time: an op forward, an op backward, the update of a parameter. Text,
+Markdown and page show the same steps.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minidl import _drawing
 from minidl._format import Number, number
 from minidl.schedulers import Schedule
-from minidl.walkthrough import formulas as _formulas
-from minidl.walkthrough import parts as _parts
-from minidl.walkthrough.parts import Part, entry_of, shape_of
-from minidl.walkthrough.remarks import Remark, norms, remarks
+from minidl.walkthrough import parts
+from minidl.walkthrough.formulas import entry_name
+from minidl.walkthrough.parser import names
+from minidl.walkthrough.parts import Part
+from minidl.walkthrough.record import (
+    Backward,
+    Checked,
+    Event,
+    OpCall,
+    OpGradient,
+    Record,
+    Update,
+    Value,
+)
+from minidl.walkthrough.remarks import Remark, find_remarks, gradient_sizes
 
-ENDS = 25  # of many ops, or updates, the first and the last so many are told
+ENDS = 25  # of many ops or updates so many at each end are shown
 BARS = 50  # parameters whose gradients are compared
-FEW = 8  # entries of an option that are told
+FEW = 8  # entries of an option that are shown
+
+Phase = Literal["forward", "backward", "update", "summary"]
+
+
+class Table(NamedTuple):
+    """A table of texts and numbers."""
+
+    head: list[str]
+    rows: list[list[str | Number]]
+
+
+class Bar(NamedTuple):
+    """A bar of a bar chart; `fraction` is its length relative to the longest."""
+
+    name: str
+    size: Number
+    fraction: float
 
 
 @dataclass
 class Step:
-    """One step of the story. phase: "forward", "backward", "update" or "summary"."""
+    """One step: its title, its caption, and what belongs to it.
 
-    phase: str
+    key    of the node in the graph that it is about
+    notes  the remarks on it
+    """
+
+    phase: Phase
     title: str
-    words: str
+    caption: str
     key: str | None = None
     parts: list[Part] = field(default_factory=list)
     notes: list[Remark] = field(default_factory=list)
-    table: tuple[list[str], list[list[str | Number]]] | None = None
-    bars: list[tuple[str, Number, float]] = field(default_factory=list)
+    table: Table | None = None
+    bars: list[Bar] = field(default_factory=list)
 
 
-class Story:
-    """What text, Markdown, page and graph show of a walkthrough, made once."""
+class Presentation:
+    """What is shown of a record: its steps and remarks, each computed once."""
 
-    def __init__(self, walk: Any) -> None:
-        self.walk = walk
+    def __init__(self, record: Record) -> None:
+        self.record = record
 
     @functools.cached_property
     def remarks(self) -> list[Remark]:
-        return remarks(self.walk)
+        return find_remarks(self.record)
 
     @functools.cached_property
-    def told(self) -> set[Any]:
-        """The ops and updates that are told: of many the first, the last, those with a remark."""
-        ops, updates = self.walk.ops, self.walk.updates
-        told = {*ops[:ENDS], *ops[-ENDS:], *updates[:ENDS], *updates[-ENDS:]}
-        return told | {r.about for r in self.remarks if getattr(r.about, "kind", "") == "op"}
+    def title(self) -> str:
+        root = self.record.backwards[-1].root if self.record.backwards else None
+        return f"Walkthrough of {root.name}" if root else "Walkthrough"
 
     @functools.cached_property
-    def left_out(self) -> str:
-        """What is not told, in words; "" if all is."""
-        everything = (self.walk.ops, "ops"), (self.walk.updates, "updates")
-        missing = [
-            f"{len(events) - len(self.told & set(events)):,} of {len(events):,} {words}"
-            for events, words in everything
-            if not self.told >= set(events)
-        ]
-        if not missing:
+    def shown(self) -> set[Event]:
+        """The ops and updates that are shown: of many the first, the last, those with a remark."""
+        ops, updates = self.record.ops, self.record.updates
+        ends: set[Event] = {*ops[:ENDS], *ops[-ENDS:], *updates[:ENDS], *updates[-ENDS:]}
+        return ends | {r.about for r in self.remarks if isinstance(r.about, OpCall)}
+
+    @functools.cached_property
+    def omitted(self) -> str:
+        """A sentence on the ops and updates that are not shown; "" if all are."""
+        counts = []
+        kinds: list[tuple[Sequence[Event], str]]
+        kinds = [(self.record.ops, "ops"), (self.record.updates, "updates")]
+        for events, word in kinds:
+            if missing := set(events) - self.shown:
+                counts.append(f"{len(missing):,} of {len(events):,} {word}")
+        if not counts:
             return ""
         return (
-            f"{' and '.join(missing)} in the middle are left out; walk.explain(name, index) tells "
-            "of any."
+            f"{' and '.join(counts)} in the middle are omitted; walk.explain(name, index) shows "
+            "any of them."
         )
 
     @functools.cached_property
     def steps(self) -> list[Step]:
-        """Each op forward, each op backward, the check, each update, and a summary."""
-        return [step for event in self.walk.events for step in self._steps_of(event)] + [
-            self._summary()
-        ]
+        """Each op forward, each op backward, the gradient check, each update, and a summary."""
+        steps = [step for event in self.record.events for step in self._steps_of(event)]
+        return [*steps, self._summary()]
 
-    def _steps_of(self, event: Any) -> Iterator[Step]:
-        if event.kind == "backward":
-            last = {x: flow for flow in event.flows for x in _reached(flow)}
-            for flow in event.flows:
-                if flow.op in self.told:
-                    yield self._backward(event, flow, last)
-            if any(flow.op in self.told for flow in event.flows):
-                yield from self._check(event)
-        elif event in self.told:
-            yield self._forward(event) if event.kind == "op" else self._update(event)
+    def _steps_of(self, event: Event) -> Iterator[Step]:
+        if isinstance(event, Backward):
+            yield from self._backward_steps(event)
+        elif event in self.shown:
+            yield self._forward(event) if isinstance(event, OpCall) else self._update(event)
 
-    def _forward(self, op: Any) -> Step:
-        words = f"{op.function.__name__} of {_taken_from(op)}. {_about(op)}".strip()
-        if op.path and op.path != op.value.base:
-            words = f"In {op.path}, {words}"
+    def _forward(self, op: OpCall) -> Step:
+        caption = f"{op.name} of {_inputs_text(op)}. {_description(op)}".strip()
+        if op.path and op.path != op.value.base_name:
+            caption = f"In {op.path}, {caption}"
         notes = [r for r in self.remarks if r.about is op or r.about in op.inputs]
-        phase = "update" if op.by_hand else "forward"
-        parts = _parts.forward_parts(op)
-        return Step(phase, op.value.name, words, op.value.key, parts, notes)
+        phase: Phase = "update" if op.by_hand else "forward"
+        key, forward_parts = op.value.key, parts.forward_parts(op)
+        return Step(phase, op.value.name, caption, key, forward_parts, notes)
 
-    def _backward(self, passed: Any, flow: Any, last: dict[Any, Any]) -> Step:
-        op, y = flow.op, flow.op.value
-        if y is passed.root:
-            words = "Backward begins here: g = 1, as the loss changes exactly as fast as itself."
-            if passed.seed.size != 1 or passed.seed.reshape(-1)[0] != 1:
-                words = "Backward begins here, with the gradient that it was given."
+    def _backward_steps(self, backward: Backward) -> Iterator[Step]:
+        shown = [g for g in backward.op_gradients if g.op in self.shown]
+        last = {x: g for g in backward.op_gradients for _, x, _ in g.inputs()}
+        for op_gradient in shown:
+            complete = [x for _, x, _ in op_gradient.inputs() if last[x] is op_gradient]
+            yield self._backward(backward, op_gradient, complete)
+        if shown and (checked := self.record.check(backward)):
+            yield _check(backward, checked)
+
+    def _backward(self, backward: Backward, op_gradient: OpGradient, complete: list[Value]) -> Step:
+        """The step of one op; `complete` are the inputs whose gradient is complete after it."""
+        op, y = op_gradient.op, op_gradient.op.value
+        if y is not backward.root:
+            users = dict.fromkeys(user.value.name for user, _ in y.users if user.op_gradients)
+            caption = (
+                f"Every op that uses {y.name} ({', '.join(users)}) is done, so its gradient g is "
+                "complete."
+            )
+        elif backward.seed.size == 1 and backward.seed.item() == 1:
+            caption = (
+                f"Backward starts here with g = 1, the derivative of {y.name} with respect to "
+                "itself."
+            )
         else:
-            users = dict.fromkeys(user.value.name for user, _ in y.users if user.flows)
-            words = (
-                f"Its turn has come, as all that used it ({', '.join(users)}) had theirs: nothing "
-                f"more can arrive. g is the gradient by {y.name}."
-            )
-        parts = [_parts.upstream_part(flow, passed)]
-        still = []
+            caption = "Backward starts here, with the gradient that was passed to it."
+        step_parts = [parts.upstream_part(op_gradient, backward)]
+        skipped = []
         for i, x in enumerate(op.inputs):
-            if flow.products[i] is not None and hasattr(x, "key"):
-                parts += _parts.product_parts(flow, i)
-                if last.get(x) is flow:
-                    parts += _at_a_leaf(passed, x)
-            elif hasattr(x, "key"):
-                still.append(f"∂{op.letters[i]}")
-        if still:
-            verb = "is" if len(still) == 1 else "are"
-            words += f" {' and '.join(still)} {verb} not computed: nothing there requires a "
-            words += "gradient."
-        notes = [r for r in self.remarks if r.about is flow]
-        return Step("backward", y.name, words, y.key, parts, notes)
+            if isinstance(x, Value) and op_gradient.input_grads[i] is None:
+                skipped.append(f"∂{op.input_names[i]}")
+            elif isinstance(x, Value):
+                step_parts += parts.input_gradient_parts(op_gradient, i)
+                step_parts += _leaf_parts(backward, x) if x in complete else []
+        if skipped:
+            verb = "is" if len(skipped) == 1 else "are"
+            caption += f" {' and '.join(skipped)} {verb} not computed, because nothing there "
+            caption += "requires a gradient."
+        notes = [r for r in self.remarks if r.about is op_gradient]
+        return Step("backward", y.name, caption, y.key, step_parts, notes)
 
-    def _check(self, passed: Any) -> Iterator[Step]:
-        checked = self.walk.check(passed)
-        if not checked:
-            return
-        rows: list[list[str | Number]] = [
-            [
-                entry_of(c.value.name, c.at),
-                number(c.backward, 8),
-                number(c.difference, 8),
-                relative_text(c),
-            ]
-            for c in checked
-        ]
-        words = (
-            "Each gradient beside the slope of the loss itself: a weight is moved up and down by a "
-            "little, and the recorded ops run again, in float64: (L(θ + h) − L(θ − h)) / 2h."
-        )
-        entries = sum(leaf.gradient.size for leaf in passed.leaves)
-        if len(rows) < entries:
-            words += f" Of {entries:,} entries these are {len(rows):,} with large gradients."
-        if any(c.value.data.dtype == np.float32 for c in checked):
-            words += " Backward ran in float32, which has some 7 digits."
-        apart = [entry_of(c.value.name, c.at) for c in checked if not c.relative < 1e-3]
-        if apart:
-            words += (
-                f" They differ for {', '.join(apart[:3])}{' …' if len(apart) > 3 else ''}: a "
-                "corner of the function, such as relu at 0 or a tie of two maxima, has a slope on "
-                "each side, and float32 loses digits where large numbers cancel."
-            )
-        head = ["entry", "backward", "central difference", "relative difference"]
-        yield Step("backward", "The check", words, None, table=(head, rows))
-
-    def _update(self, update: Any) -> Step:
+    def _update(self, update: Update) -> Step:
         notes = [r for r in self.remarks if r.about is update]
-        name, parts = update.value.name, _parts.update_parts(update)
-        return Step("update", name, update_words(update), update.value.key, parts, notes)
+        value, update_parts = update.value, parts.update_parts(update)
+        return Step("update", value.name, update_caption(update), value.key, update_parts, notes)
 
     def _summary(self) -> Step:
-        walk = self.walk
-        before, after = walk.loss()
-        words = f"{len(walk.ops):,} op{'s' * (len(walk.ops) != 1)} ran."
+        ops = len(self.record.ops)
+        before, after = self.record.loss()
+        caption = f"{ops:,} op{'s' * (ops != 1)} ran."
         if before is not None and before.size == 1:
-            words += f" The loss was {number(before.reshape(-1)[0]).shown}"
+            caption += f" The loss was {number(before.reshape(-1)[0]).shown}"
             if after is not None:
-                after_text = number(after.reshape(-1)[0]).shown
-                words += f", and is {after_text} after the update, on the same data"
-            words += "."
-        sizes = norms(walk)
+                caption += f"; after the update it is {number(after.reshape(-1)[0]).shown} on the "
+                caption += "same data"
+            caption += "."
+        sizes = gradient_sizes(self.record)
         if len(sizes) > BARS:
             sizes = [*sizes[: BARS // 2], *sizes[-BARS // 2 :]]
         largest = max((size for _, size in sizes if np.isfinite(size)), default=0) or 1
         bars = [
-            (value.name, number(size), min(size / largest, 1.0) if np.isfinite(size) else 1.0)
+            Bar(value.name, number(size), min(size / largest, 1.0) if np.isfinite(size) else 1.0)
             for value, size in sizes
         ]
-        return Step("summary", "Summary", words, notes=self.remarks, bars=bars)
-
-    # the graph
-
-    @functools.cached_property
-    def drawn(self) -> tuple[list[_drawing.Box], list[_drawing.Arrow]]:
-        """The boxes and arrows of the graph; one box stands for all ops that are left out."""
-        told, ops = self.told, self.walk.ops
-        boxes: dict[str, _drawing.Box] = {}
-        arrows: dict[Any, _drawing.Arrow] = {}
-        hidden = len(ops) - len(told & set(ops))
-        for op in ops:
-            target = op.value.key if op in told else "more"
-            for i, x in enumerate(op.inputs):
-                if not hasattr(x, "key") or (op not in told and x.made_by not in told):
-                    continue  # numbers, and what leads from one left out to the next
-                source = x.key if not x.made_by or x.made_by in told else "more"
-                if source not in boxes:
-                    boxes[source] = self._box(x, shape_of(x.data))
-                which = i if target != "more" else 0
-                arrows[source, target, which] = _drawing.Arrow(source, target, shape_of(x.data))
-            if op in told:
-                boxes[target] = self._box(op.value, _under(op))
-            elif target not in boxes:
-                boxes[target] = _drawing.Box(target, "more", "…", f"{hidden:,} ops")
-        for update in self.walk.updates:
-            if update in told and update.value.key not in boxes and not update.value.users:
-                value = update.value
-                boxes[value.key] = self._box(value, shape_of(value.data))
-        return list(boxes.values()), list(arrows.values())
-
-    def _box(self, value: Any, under: str) -> _drawing.Box:
-        """The box of a value, marked if there is a remark on it."""
-        mark = "⚠ " if {value, value.made_by} & self._pointed_at else ""
-        return _drawing.Box(value.key, value.kind, mark + value.name, under)
-
-    @functools.cached_property
-    def _pointed_at(self) -> set[Any]:
-        """The boxes and ops that there are remarks on."""
-        return {getattr(r.about, "op", r.about) for r in self.remarks} - {None}
-
-    def graph(self) -> str:
-        """The graph of the ops as SVG."""
-        return _drawing.draw(*self.drawn, f"Graph of {len(self.walk.ops):,} ops")
+        return Step("summary", "Summary", caption, notes=self.remarks, bars=bars)
 
 
-# --- words --------------------------------------------------------------------------------------
+# --- the gradient check -------------------------------------------------------------------------
 
 
-def _taken_from(op: Any) -> str:
-    *names, last = [x.name if hasattr(x, "key") else number(x).shown for x in op.inputs]
-    options = [
-        f"{name} = {_brief(value)}"
-        for name, value in op.options.items()
-        if value is not None and value is not False and repr(value) != "0.0"
+def _check(backward: Backward, checked: list[Checked]) -> Step:
+    rows: list[list[str | Number]] = [
+        [
+            entry_name(c.value.name, c.at),
+            number(c.backward, 8),
+            number(c.difference, 8),
+            relative_text(c),
+        ]
+        for c in checked
     ]
-    return "; ".join([f"{', '.join(names)} and {last}" if names else last, *options])
+    caption = (
+        "Each gradient is compared with a central difference: the parameter is moved up and down "
+        "by h, the recorded ops run again in float64, and the slope is (L(θ + h) − L(θ − h)) / 2h."
+    )
+    entries = sum(leaf.gradient.size for leaf in backward.leaves)
+    if len(rows) < entries:
+        caption += f" The table has {len(rows):,} of {entries:,} entries, with large gradients."
+    if any(c.value.data.dtype == np.float32 for c in checked):
+        caption += " Backward ran in float32, which has about 7 digits."
+    apart = [entry_name(c.value.name, c.at) for c in checked if not c.relative < 1e-3]
+    if apart:
+        caption += (
+            f" They differ for {', '.join(apart[:3])}{' …' if len(apart) > 3 else ''}: at a kink, "
+            "such as relu at 0 or a tie of two maxima, the slopes on both sides differ, and "
+            "float32 loses digits where large numbers cancel."
+        )
+    head = ["entry", "backward", "central difference", "relative difference"]
+    return Step("backward", "Gradient check", caption, table=Table(head, rows))
 
 
-def _brief(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return str(value.tolist()) if value.size <= FEW else f"an array {value.shape}"
-    return str(value)
-
-
-def _about(op: Any) -> str:
-    """What the op is, in the first words of its documentation."""
-    line = (op.function.__doc__ or "").partition("\n")[0].partition(";")[0]
-    return line.replace("`", "").rstrip(".") + "." if line else ""
-
-
-def _under(op: Any) -> str:
-    """The line under an op's name in the graph."""
-    formula = (op.equations[0].text if op.equations else op.function.formula).partition(" = ")[2]
-    return formula if len(formula) <= 22 else op.function.__name__
-
-
-def _reached(flow: Any) -> Iterator[Any]:
-    """The inputs that a gradient went on to."""
-    for x, product in zip(flow.op.inputs, flow.products, strict=True):
-        if hasattr(x, "key") and product is not None:
-            yield x
-
-
-def _at_a_leaf(passed: Any, value: Any) -> Iterator[Part]:
-    """What adds up when all of a leaf's gradient has arrived."""
-    for leaf in passed.leaves:
-        if leaf.value is value:
-            parts = _parts.arrived_part(passed, value, leaf.gradient), _parts.added_part(leaf)
-            yield from filter(None, parts)
-
-
-def relative_text(checked: Any) -> str:
-    """A relative difference; below a bound it is rounding, and other on each machine."""
+def relative_text(checked: Checked) -> str:
+    """A relative difference; rounding errors, which depend on the machine, are only bounded."""
     bound = 1e-8 if checked.value.data.dtype == np.float64 else 1e-5
     x = checked.relative
     if not np.isfinite(x):
@@ -285,20 +239,52 @@ def relative_text(checked: Any) -> str:
     return f"< {size}" if x < bound else size
 
 
-def update_words(update: Any) -> str:
-    """The rule, the number of the update, and what the letters of its equations stand for."""
+# --- captions -----------------------------------------------------------------------------------
+
+
+def _inputs_text(op: OpCall) -> str:
+    """The inputs of an op and its options, as "x and w; axis = 1"."""
+    *first, last = [x.name if isinstance(x, Value) else number(x).shown for x in op.inputs]
+    options = [
+        f"{name} = {_option_text(value)}"
+        for name, value in op.options.items()
+        if value is not None and value is not False and repr(value) != "0.0"
+    ]
+    return "; ".join([f"{', '.join(first)} and {last}" if first else last, *options])
+
+
+def _option_text(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return str(value.tolist()) if value.size <= FEW else f"an array {value.shape}"
+    return str(value)
+
+
+def _description(op: OpCall) -> str:
+    """What the op is: the start of its documentation."""
+    line = (op.function.__doc__ or "").partition("\n")[0].partition(";")[0]
+    return line.replace("`", "").rstrip(".") + "." if line else ""
+
+
+def _leaf_parts(backward: Backward, value: Value) -> Iterator[Part]:
+    """The sums of a leaf whose gradient is complete."""
+    for leaf in backward.leaves:
+        if leaf.value is value:
+            sums = parts.sum_part(backward, value, leaf.gradient), parts.accumulation_part(leaf)
+            yield from filter(None, sums)
+
+
+def update_caption(update: Update) -> str:
+    """The rule, the number of the update, and the values of the options in its equations."""
     schedule = update.options["lr"]
     rate = f"η = {number(update.lr).shown}"
     if isinstance(schedule, Schedule):
         rate = f"η = {schedule!r} at t = {update.step}: {number(update.lr).shown}"
-    letters = dict.fromkeys(
-        letter for equation, *_ in update.lines for letter in _formulas.names(equation.tree)
-    )
-    scope = update.lines[0][1] if update.lines else None
+    symbols = dict.fromkeys(s for line in update.lines for s in names(line.equation.tree))
+    values = update.lines[0].scope.values if update.lines else {}
     options = [
-        f"{letter} = {number(scope.values[letter]).shown}"
-        for letter in letters
-        if scope and update.rule.symbols.get(letter, letter) in update.options and letter != "η"
+        f"{symbol} = {number(values[symbol]).shown}"
+        for symbol in symbols
+        if update.rule.symbols.get(symbol, symbol) in update.options and symbol != "η"
     ]
     flags = [name for name, value in update.options.items() if value is True]
     return (

@@ -1,4 +1,4 @@
-"""The walkthrough as text and as Markdown, and the answers of `explain`."""
+"""Write a walkthrough as text and as Markdown, and answer `explain`."""
 
 from __future__ import annotations
 
@@ -6,40 +6,51 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
 from minidl._format import Text, aligned, number, plain
-from minidl.walkthrough import parts as _parts
-from minidl.walkthrough.parts import Operand, Part, entry_of, shape_of
-from minidl.walkthrough.steps import Step, Story, relative_text, update_words
+from minidl.walkthrough import parts
+from minidl.walkthrough.formulas import Index, entry_name
+from minidl.walkthrough.parts import Operand, Part, shape_text
+from minidl.walkthrough.record import Backward, Record, Value
+from minidl.walkthrough.steps import Phase, Presentation, Step, relative_text, update_caption
 
 WIDTH = 96
 SMALL = 6  # rows and columns of an array that are shown
-WORKED = 4  # entries that are worked out, of small arrays
-EVERY = 100  # terms of a sum that `explain` writes out
+WORKED = 4  # entries up to which an array is worked out entry by entry
+ALL_TERMS = 100  # terms of a sum that `explain` writes out
+BAR = 30  # characters of the longest bar
+
+_PHASES: dict[Phase, str] = {
+    "forward": "FORWARD: each value is computed from the values before it",
+    "backward": "BACKWARD: the gradient of each value, from the last to the first",
+    "update": "UPDATE: the optimizer changes each parameter",
+    "summary": "SUMMARY",
+}
+
+
+# --- arrays -------------------------------------------------------------------------------------
 
 
 def _rows(data: np.ndarray) -> tuple[list[list[str]], bool]:
-    """The entries of an array as shown, in rows, and whether these are all."""
-    flat = _parts.in_rows(data)
-    whole = flat.shape[0] <= SMALL and flat.shape[1] <= SMALL
-    rows = [[number(x).shown for x in row[:SMALL]] for row in flat[:SMALL]]
-    if flat.shape[1] > SMALL:
+    """The entries that are shown of an array, in rows, and whether these are all."""
+    matrix = parts.as_matrix(data)
+    whole = matrix.shape[0] <= SMALL and matrix.shape[1] <= SMALL
+    rows = [[number(x).shown for x in row[:SMALL]] for row in matrix[:SMALL]]
+    if matrix.shape[1] > SMALL:
         rows = [[*row, "…"] for row in rows]
-    if flat.shape[0] > SMALL and rows:
+    if matrix.shape[0] > SMALL and rows:
         rows.append(["…"] * len(rows[0]))
     return rows, whole
 
 
 def _block(operand: Operand) -> list[str]:
-    """An operand as lines of equal length: what it is, and its matrix."""
-    data = operand.data
-    title = (
-        operand.letter if operand.name == operand.letter else f"{operand.letter}: {operand.name}"
-    )
-    lines = [f"{title} {shape_of(data)}" if data.ndim else title]
+    """An operand as lines of equal width: its title and its matrix."""
+    data, title = operand.data, operand.symbol
+    if operand.name != operand.symbol:
+        title = f"{operand.symbol}: {operand.name}"
+    lines = [f"{title} {shape_text(data)}" if data.ndim else title]
     rows, whole = _rows(data) if data.size else ([], True)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for i, row in enumerate(rows):
@@ -50,14 +61,14 @@ def _block(operand: Operand) -> list[str]:
             left, right = ("[", "]") if len(rows) == 1 else _brackets(i, len(rows))
             lines.append(f"{left} {inside} {right}")
     if not whole:
-        low, mean, high = (x.shown for x in _parts.low_mean_high(data))
+        low, mean, high = (x.shown for x in parts.min_mean_max(data))
         lines.append(f"min {low}, mean {mean}, max {high}")
     width = max(map(_width, lines))
     return [_padded(line, width) for line in lines]
 
 
 def _width(line: str) -> int:
-    """How many places a line takes: an accent takes none."""
+    """The columns that a line takes in a terminal; a combining accent takes none."""
     return len(line) - sum(map(bool, map(unicodedata.combining, line)))
 
 
@@ -69,26 +80,33 @@ def _brackets(i: int, n: int) -> tuple[str, str]:
     return ("⎡", "⎤") if i == 0 else ("⎣", "⎦") if i == n - 1 else ("⎢", "⎥")
 
 
-def _beside(blocks: list[list[str]]) -> list[str]:
-    """Blocks side by side, in as many rows as the width asks for."""
-    lines: list[str] = []
-    row: list[list[str]] = []
-    for block in [*blocks, None]:
-        if row and (block is None or sum(_width(b[0]) + 4 for b in [*row, block]) > WIDTH):
-            height = max(map(len, row))
-            filled = [b + [" " * _width(b[0])] * (height - len(b)) for b in row]
-            lines += ["    ".join(parts).rstrip() for parts in zip(*filled, strict=True)]
-            row = []
-        if block is not None:
-            row.append(block)
+def _side_by_side(blocks: list[list[str]]) -> list[str]:
+    """Blocks next to each other, in as many rows as the width needs."""
+    rows: list[list[list[str]]] = []
+    used = 0
+    for block in blocks:
+        width = _width(block[0]) + 4
+        if not rows or used + width > WIDTH:
+            rows.append([])
+            used = 0
+        rows[-1].append(block)
+        used += width
+    lines = []
+    for row in rows:
+        height = max(map(len, row))
+        filled = [b + [" " * _width(b[0])] * (height - len(b)) for b in row]
+        lines += ["    ".join(line).rstrip() for line in zip(*filled, strict=True)]
     return lines
 
 
-def _entries(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    """The entries that text works out: all of a few, else the first."""
-    few = int(np.prod(shape)) <= WORKED
+# --- steps --------------------------------------------------------------------------------------
+
+
+def _worked_entries(shape: tuple[int, ...]) -> Iterator[Index]:
+    """The entries that are worked out: all of a small array, else the first."""
+    small = int(np.prod(shape)) <= WORKED
     for n, at in enumerate(np.ndindex(shape)):
-        if n == 0 or few:
+        if n == 0 or small:
             yield at
 
 
@@ -96,59 +114,49 @@ def _part_lines(part: Part) -> list[str]:
     lines = [part.heading] if part.heading else []
     if part.equation:
         lines.append(part.equation.text)
-    if part.words:
-        lines += textwrap.wrap(part.words, WIDTH)
+    if part.caption:
+        lines += textwrap.wrap(part.caption, WIDTH)
     blocks = [_block(o) for o in part.operands]
     if part.result:
         blocks.append(_block(part.result))
-    lines += _beside(blocks)
+    lines += _side_by_side(blocks)
     if part.worked and part.result and part.result.data.size:
-        for at in _entries(part.result.data.shape):
+        for at in _worked_entries(part.result.data.shape):
             lines += textwrap.wrap(plain(part.worked(at)), WIDTH, subsequent_indent="    ")
     return lines
 
 
 def _step_lines(step: Step) -> list[str]:
-    lines = textwrap.wrap(step.words, WIDTH)
+    lines = textwrap.wrap(step.caption, WIDTH)
     for part in step.parts:
         lines += ["", *_part_lines(part)]
     if step.table:
-        head, rows = step.table
-        texts = [head, *([x if isinstance(x, str) else x.shown for x in row] for row in rows)]
-        lines += ["", *aligned(texts)]
+        rows = [[x if isinstance(x, str) else x.shown for x in row] for row in step.table.rows]
+        lines += ["", *aligned([step.table.head, *rows])]
     if step.bars:
-        width = max(len(name) for name, _, _ in step.bars)
-        lines += ["", "The gradient of each parameter, root mean square:"]
-        lines += [
-            f"{name.ljust(width)}  {'█' * max(round(30 * share), share > 0):30}  {size.shown}"
-            for name, size, share in step.bars
-        ]
+        width = max(len(bar.name) for bar in step.bars)
+        lines += ["", "Root mean square of each parameter's gradient:"]
+        for name, size, fraction in step.bars:
+            bar = "█" * max(round(BAR * fraction), fraction > 0)
+            lines.append(f"{name.ljust(width)}  {bar:{BAR}}  {size.shown}")
     for note in step.notes:
         note_lines = textwrap.wrap(f"→ {note.title}: {note.text}", WIDTH, subsequent_indent="  ")
         lines += ["", *note_lines]
     return lines
 
 
-_PHASES = {
-    "forward": "FORWARD: each value from those before it",
-    "backward": "BACKWARD: the gradient of the loss by each value, from the last to the first",
-    "update": "UPDATE: each parameter a step down its gradient",
-    "summary": "SUMMARY",
-}
-
-
-def _numbered(story: Story) -> Iterator[tuple[str, str, Step]]:
-    """(phase, if it is another than before; number; step)"""
-    phase = ""
-    for n, step in enumerate(story.steps, 1):
+def _numbered(presentation: Presentation) -> Iterator[tuple[str, str, Step]]:
+    """(heading of the phase if a new one begins, number, step) for each step."""
+    phase = None
+    for n, step in enumerate(presentation.steps, 1):
         yield _PHASES[step.phase] if step.phase != phase else "", f"{n}.", step
         phase = step.phase
 
 
-def text(story: Story) -> str:
+def as_text(presentation: Presentation) -> Text:
     """The whole walkthrough as text."""
-    lines = textwrap.wrap(story.left_out, WIDTH)
-    for phase, n, step in _numbered(story):
+    lines = textwrap.wrap(presentation.omitted, WIDTH)
+    for phase, n, step in _numbered(presentation):
         if phase:
             lines += ["", phase, "═" * len(phase)]
         lines += ["", f"{n} {step.title}"] if step.phase != "summary" else [""]
@@ -156,72 +164,74 @@ def text(story: Story) -> str:
     return Text("\n".join(lines).strip("\n"))
 
 
-def _heading(title: str) -> str:
-    """A title that Markdown shows as it is, in one line."""
+def _escaped(title: str) -> str:
+    """A title in which Markdown finds no markup."""
     return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", title)
 
 
-def markdown(story: Story) -> str:
-    """The whole walkthrough as Markdown: headings, words, and the arrays as they are in text."""
-    lines = ["# Walkthrough", "", *([story.left_out, ""] if story.left_out else [])]
-    for phase, n, step in _numbered(story):
+def as_markdown(presentation: Presentation) -> str:
+    """The whole walkthrough as Markdown: headings, and each step as a block of text."""
+    omitted = [presentation.omitted, ""] if presentation.omitted else []
+    lines = ["# Walkthrough", "", *omitted]
+    for phase, n, step in _numbered(presentation):
         if phase:
             lines += [f"## {phase.capitalize()}", ""]
-        lines += [f"### {n} {_heading(step.title)}", "", "```text", *_step_lines(step), "```", ""]
+        lines += [f"### {n} {_escaped(step.title)}", "", "```text", *_step_lines(step), "```", ""]
     return "\n".join(lines)
 
 
 # --- one entry ----------------------------------------------------------------------------------
 
 
-def explain(story: Story, value: Any, at: tuple[int, ...]) -> Text:
-    """All that is known of one entry: how it was computed, what came back, what the update did."""
-    walk = story.walk
-    lines = [f"{entry_of(value.name, at)} = {number(value.data[at]).shown}"]
-    if value.made_by:
-        lines += ["", "forward", *_worked(_parts.forward_parts(value.made_by), value, at)]
-    for passed in walk.backwards:
-        lines += _explained_gradient(walk, passed, value, at)
-    for update in walk.updates:
+def explain(record: Record, value: Value, at: Index) -> Text:
+    """One entry of a value: how it was computed, its gradient, and its updates."""
+    lines = [f"{entry_name(value.name, at)} = {number(value.data[at]).shown}"]
+    if value.producer:
+        lines += ["", "forward", *_worked_lines(parts.forward_parts(value.producer), value, at)]
+    for backward in record.backwards:
+        lines += _gradient_lines(record, backward, value, at)
+    for update in record.updates:
         if update.value is value:
-            parts = _parts.update_parts(update)
+            worked = _worked_lines(parts.update_parts(update), value, at)
             before, after = number(update.before[at]).shown, number(update.after[at]).shown
-            words = textwrap.wrap(update_words(update), WIDTH)
-            lines += ["", *words, *_worked(parts, value, at), f"before {before}, after {after}"]
+            lines += ["", *textwrap.wrap(update_caption(update), WIDTH), *worked]
+            lines.append(f"before {before}, after {after}")
     return Text("\n".join(lines))
 
 
-def _explained_gradient(walk: Any, passed: Any, value: Any, at: tuple[int, ...]) -> list[str]:
+def _gradient_lines(record: Record, backward: Backward, value: Value, at: Index) -> list[str]:
     lines: list[str] = []
-    for flow in passed.flows:
-        for i, (x, product) in enumerate(zip(flow.op.inputs, flow.products, strict=True)):
-            if x is value and product is not None:
-                letter = flow.op.letters[i]
-                title = f"backward through {flow.op.value.name}, where {letter} is {value.name}"
-                lines += ["", title, *_worked(_parts.product_parts(flow, i), value, at)]
-    total = passed.gradient(value)
-    arrived = None if total is None else _parts.arrived_part(passed, value, total)
-    if arrived:
-        lines += ["", arrived.heading, *_worked([arrived], value, at)]
-    for leaf in passed.leaves if passed.root else ():
+    for op_gradient in backward.op_gradients:
+        op = op_gradient.op
+        for i, x, _ in op_gradient.inputs():
+            if x is value:
+                title = f"backward through {op.value.name}, where {op.input_names[i]} is "
+                worked = _worked_lines(parts.input_gradient_parts(op_gradient, i), value, at)
+                lines += ["", title + value.name, *worked]
+    total = backward.gradient(value)
+    if total is not None and (summed := parts.sum_part(backward, value, total)):
+        lines += ["", summed.heading, *_worked_lines([summed], value, at)]
+    for leaf in backward.leaves if backward.root else ():
         if leaf.value is value and value.users:
-            added = _parts.added_part(leaf)
-            if added:
-                lines += ["", added.heading, *_worked([added], value, at)]
-            c = walk.check_entry(passed, leaf, at)
+            if accumulated := parts.accumulation_part(leaf):
+                lines += ["", accumulated.heading, *_worked_lines([accumulated], value, at)]
+            c = record.check_entry(backward, leaf, at)
             found = f"{number(c.backward).shown}, central difference {number(c.difference).shown}"
             lines += ["", f"check: backward {found}, relative difference {relative_text(c)}"]
     return lines
 
 
-def _worked(parts: Iterable[Part], value: Any, at: tuple[int, ...]) -> list[str]:
-    """The formula of each part, and beside it the line for one entry, with all its terms."""
+def _worked_lines(of_parts: Iterable[Part], value: Value, at: Index) -> list[str]:
+    """The formula of each part, and next to it the worked line of one entry with all terms."""
     pairs = []
-    for part in parts:
+    for part in of_parts:
         if part.worked and part.result and part.result.data.shape in (value.data.shape, (), (1,)):
             place = at if part.result.data.shape == value.data.shape else ()
             place = place or (0,) * part.result.data.ndim
-            rule = part.equation.text if part.equation else part.words
-            pairs.append((rule, plain(part.worked(place, terms=EVERY))))
-    width = max((_width(rule) for rule, _ in pairs), default=0)
-    return [f"  {_padded(rule, width)}    {line}" if width else f"  {line}" for rule, line in pairs]
+            formula = part.equation.text if part.equation else part.caption
+            pairs.append((formula, plain(part.worked(place, terms=ALL_TERMS))))
+    width = max((_width(formula) for formula, _ in pairs), default=0)
+    return [
+        f"  {_padded(formula, width)}    {line}" if width else f"  {line}"
+        for formula, line in pairs
+    ]

@@ -1,66 +1,72 @@
-"""The trees of formulas written again: as a line of text, and as MathML."""
+"""Write formula trees as a line of text and as MathML; for the walkthrough's texts and page."""
 
 from __future__ import annotations
 
-from minidl.walkthrough.formulas import COMPARISONS, RAISED, Equation, Tree
+from typing import Any
 
-# from loosely to tightly bound, where factors stand side by side
-_WRITTEN = {"if": 0, "or": 1, "and": 2, "not": 3, "+": 4, "−": 4, "negative": 4, "sum": 4}
-_WRITTEN |= {**dict.fromkeys(COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8}
+from minidl.walkthrough.parser import COMPARISONS, SUPERSCRIPTS, Equation, Tree
+
+# precedence from loose to tight, where factors are adjacent; kinds not listed need no brackets
+_PRECEDENCE = {"if": 0, "or": 1, "and": 2, "not": 3, "+": 4, "−": 4, "negative": 4, "sum": 4}
+_PRECEDENCE |= {**dict.fromkeys(COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8}
+_ATOM = 9
 
 
 def text(node: Tree, level: int = 0) -> str:
-    """A tree as a line of text."""
+    """A tree as a line of text, in brackets if its precedence is below `level`."""
     kind, *parts = node
     match kind:
         case "name" | "number":
-            return parts[0]
-        case "sum":
-            line = f"{parts[0]} {text(parts[1], 6)}"
-        case "negative":
-            line = f"−{text(parts[0], 5)}"
-        case "transposed":
-            return f"{text(parts[0], 9)}ᵀ"
-        case "holds":
+            return str(parts[0])
+        case "transpose":
+            return f"{text(parts[0], _ATOM)}ᵀ"
+        case "indicator":
             return f"[{text(parts[0])}]"
-        case "size":
+        case "abs":
             return f"|{text(parts[0])}|"
-        case "not":
-            line = f"not {text(parts[0], 3)}"
-        case "if":
-            line = f"{text(parts[0], 1)} if {text(parts[1], 1)} else {text(parts[2])}"
         case "call":
             inside = ", ".join(map(text, parts[1:]))
             if parts[0] != "√" or len(inside) > 1:
                 return f"{parts[0]}({inside})"
             return f"(√{inside})" if level > 8 else f"√{inside}"
+    line = _text(kind, parts)
+    return f"({line})" if level > _PRECEDENCE[kind] else line
+
+
+def _text(kind: str, parts: list[Any]) -> str:
+    match kind:
+        case "sum":
+            return f"{parts[0]} {text(parts[1], 6)}"
+        case "negative":
+            return f"−{text(parts[0], 5)}"
+        case "not":
+            return f"not {text(parts[0], 3)}"
+        case "if":
+            return f"{text(parts[0], 1)} if {text(parts[1], 1)} else {text(parts[2])}"
         case "^":
-            raised = {plain: high for high, plain in RAISED.items()}
+            raised = {plain: superscript for superscript, plain in SUPERSCRIPTS.items()}
             exponent = text(parts[1]).replace(" ", "")
-            high = all(c in raised for c in exponent)
-            line = text(parts[0], 9) + (
-                "".join(raised[c] for c in exponent) if high else f"^({exponent})"
-            )
+            if all(c in raised for c in exponent):
+                return text(parts[0], _ATOM) + "".join(raised[c] for c in exponent)
+            return f"{text(parts[0], _ATOM)}^({exponent})"
         case "·":
             line = f"{text(parts[0], 6)} {text(parts[1], 7)}"
-            line = line.replace(" |", " · |") if parts[1][0] == "size" else line
-        case _:
-            own = _WRITTEN[kind]
-            line = f"{text(parts[0], own + (kind in COMPARISONS))} {kind} {text(parts[1], own + 1)}"
-    return f"({line})" if level > _WRITTEN.get(kind, 9) else line
+            return line.replace(" |", " · |") if parts[1][0] == "abs" else line
+    own = _PRECEDENCE[kind]
+    return f"{text(parts[0], own + (kind in COMPARISONS))} {kind} {text(parts[1], own + 1)}"
 
 
 def mathml(equation: Equation) -> str:
     """An equation as a MathML element."""
-    above, _, below = equation.letter.partition("/")
-    left = _identifier(above)
-    if below:  # a derivative
-        left = f"<mfrac>{left}{_identifier(below)}</mfrac>"
-    body = f"{left}<mo>{equation.sign}</mo>{_ml(equation.tree)}"
+    numerator, _, denominator = equation.symbol.partition("/")
+    left = _identifier(numerator)
+    if denominator:  # a derivative
+        left = f"<mfrac>{left}{_identifier(denominator)}</mfrac>"
+    body = f"{left}<mo>{equation.sign}</mo>{_mathml(equation.tree)}"
     return f'<math display="block"><mrow>{body}</mrow></math>'
 
 
-def _ml(node: Tree, level: int = 0) -> str:
+def _mathml(node: Tree, level: int = 0) -> str:
     kind, *parts = node
     match kind:
         case "number":
@@ -68,41 +74,44 @@ def _ml(node: Tree, level: int = 0) -> str:
         case "name":
             return _identifier(parts[0])
         case "/":
-            line = f"<mfrac>{_row(_ml(parts[0]))}{_row(_ml(parts[1]))}</mfrac>"
-            return _fenced(line) if level > 8 else line
+            line = f"<mfrac>{_row(_mathml(parts[0]))}{_row(_mathml(parts[1]))}</mfrac>"
+            return _bracketed(line) if level > 8 else line
         case "^":
-            return f"<msup>{_row(_ml(parts[0], 9))}{_row(_ml(parts[1]))}</msup>"
-        case "transposed":
-            return f"<msup>{_row(_ml(parts[0], 9))}<mo>⊤</mo></msup>"
+            return f"<msup>{_row(_mathml(parts[0], _ATOM))}{_row(_mathml(parts[1]))}</msup>"
+        case "transpose":
+            return f"<msup>{_row(_mathml(parts[0], _ATOM))}<mo>⊤</mo></msup>"
         case "call" if parts[0] == "√":
-            return f"<msqrt>{_ml(parts[1])}</msqrt>"
+            return f"<msqrt>{_mathml(parts[1])}</msqrt>"
         case "call":
-            inside = "<mo>,</mo>".join(map(_ml, parts[1:]))
-            return _row(f"<mi>{parts[0]}</mi>{_fenced(inside)}")
-        case "holds" | "size":
-            return _fenced(_ml(parts[0]), "[]" if kind == "holds" else "||")
+            inside = "<mo>,</mo>".join(map(_mathml, parts[1:]))
+            return _row(f"<mi>{parts[0]}</mi>{_bracketed(inside)}")
+        case "indicator":
+            return _bracketed(_mathml(parts[0]), "[]")
+        case "abs":
+            return _bracketed(_mathml(parts[0]), "||")
         case "sum":
             sign, low = parts[0][0], parts[0][1:]
             sign = f"<msub><mo>{sign}</mo>{_identifier(low)}</msub>" if low else f"<mo>{sign}</mo>"
-            line = sign + _ml(parts[1], 6)
+            line = sign + _mathml(parts[1], 6)
         case "negative":
-            line = _row(f"<mo>−</mo>{_ml(parts[0], 5)}")
+            line = _row(f"<mo>−</mo>{_mathml(parts[0], 5)}")
         case "not":
-            line = f"<mtext>not&#160;</mtext>{_ml(parts[0], 3)}"
+            line = f"<mtext>not&#160;</mtext>{_mathml(parts[0], 3)}"
         case "if":
-            words = "<mtext>&#160;if&#160;</mtext>", "<mtext>&#160;else&#160;</mtext>"
-            line = f"{_ml(parts[0], 1)}{words[0]}{_ml(parts[1], 1)}{words[1]}{_ml(parts[2])}"
+            value, condition, other = _mathml(parts[0], 1), _mathml(parts[1], 1), _mathml(parts[2])
+            line = f"{value}<mtext>&#160;if&#160;</mtext>{condition}"
+            line += f"<mtext>&#160;else&#160;</mtext>{other}"
         case "·":
-            line = f"{_ml(parts[0], 6)}<mspace width='0.17em'/>{_ml(parts[1], 7)}"
+            line = f"{_mathml(parts[0], 6)}<mspace width='0.17em'/>{_mathml(parts[1], 7)}"
         case _:
-            own, sign = _WRITTEN[kind], {"<": "&lt;", ">": "&gt;"}.get(kind, kind)
-            line = f"{_ml(parts[0], own)}<mo>{sign}</mo>{_ml(parts[1], own + 1)}"
-    return _fenced(line) if level > _WRITTEN.get(kind, 9) else line
+            own, sign = _PRECEDENCE[kind], {"<": "&lt;", ">": "&gt;"}.get(kind, kind)
+            line = f"{_mathml(parts[0], own)}<mo>{sign}</mo>{_mathml(parts[1], own + 1)}"
+    return _bracketed(line) if level > _PRECEDENCE[kind] else line
 
 
-def _fenced(inside: str, fence: str = "()") -> str:
-    """Brackets with what they hold, in a row of their own, so that they stand close to it."""
-    return _row(f"<mo>{fence[0]}</mo>{inside}<mo>{fence[1]}</mo>")
+def _bracketed(inside: str, brackets: str = "()") -> str:
+    """Brackets and their content in a row of their own, which keeps them close together."""
+    return _row(f"<mo>{brackets[0]}</mo>{inside}<mo>{brackets[1]}</mo>")
 
 
 def _row(inside: str) -> str:
@@ -110,13 +119,13 @@ def _row(inside: str) -> str:
 
 
 def _identifier(name: str) -> str:
-    """A letter with its subscript, or a word; a gradient is one after ∂."""
+    """A symbol with its subscript, or a word; after ∂ the symbol of a gradient."""
     if name.startswith("∂"):
         return _row(f"<mo>∂</mo>{_identifier(name[1:])}")
-    low = "₀₁₂₃₄₅₆₇₈₉ᵢₖ∞₊"
-    plain_low = name[-1:].translate(str.maketrans(low, "0123456789ik∞+"))
-    if len(name) > 1 and name[-1] in low:
-        kind = "mn" if plain_low.isdigit() else "mi"
-        return f"<msub>{_identifier(name[:-1])}<{kind}>{plain_low}</{kind}></msub>"
-    name = name.replace("&", "&amp;").replace("<", "&lt;")  # the user's own rule may be odd
+    subscripts = "₀₁₂₃₄₅₆₇₈₉ᵢₖ∞₊"
+    low = name[-1:].translate(str.maketrans(subscripts, "0123456789ik∞+"))
+    if len(name) > 1 and name[-1] in subscripts:
+        kind = "mn" if low.isdigit() else "mi"
+        return f"<msub>{_identifier(name[:-1])}<{kind}>{low}</{kind}></msub>"
+    name = name.replace("&", "&amp;").replace("<", "&lt;")  # a user's rule may have any name
     return f"<mi>{name}</mi>"

@@ -1,19 +1,19 @@
-// The walkthrough: shows the steps held in #walk.
+// The walkthrough's page: shows the steps in the JSON of #walk.
 
-const { left_out: leftOut, loss, nodes, arrays, steps } = JSON.parse($('walk').textContent);
+const { omitted, loss, nodes, arrays, steps } = JSON.parse($('walk').textContent);
 end = steps.length - 1;
 const PHASES = { forward: 'Forward', backward: 'Backward', update: 'Update', summary: 'Summary' };
-const MARKS = { forward: 'computed', backward: 'flowed-back', update: 'updated' };
-const STAY = 2.8; // seconds, while playing
+const MARKS = { forward: 'computed', backward: 'differentiated', update: 'updated' };
+const SECONDS_PER_STEP = 2.8; // while playing
 const COLD = [30, 136, 200];
 const HOT = [228, 115, 30];
-const runs = []; // of steps of one phase
+const runs = []; // consecutive steps of one phase
 steps.forEach(({ phase }, k) => {
   if (phase === runs.at(-1)?.phase) runs.at(-1).last = k;
   else runs.push({ phase, first: k, last: k });
 });
 
-const cut = (text) => (text.length > 40 ? { class: 'long', title: text } : {});
+const titleIfLong = (text) => (text.length > 40 ? { class: 'long', title: text } : {});
 
 // ---- Numbers and indices
 
@@ -24,19 +24,19 @@ const shapeText = (shape) => `(${shape.join(', ')}${shape.length === 1 ? ',' : '
 const bracketed = (index) => (index === '' ? '' : `[${index}]`);
 const columns = ({ shape }) => shape.at(-1) ?? 1;
 const lines = ({ shape }) => shape.slice(0, -1).reduce((a, b) => a * b, 1);
-const placeOf = ({ shape }, index) => // "3, 1" in a shape of (5, 4) -> 13
-  index.split(', ').reduce((place, k, axis) => place * shape[axis] + Number(k), 0);
+const flatPosition = ({ shape }, index) => // "3, 1" in a shape of (5, 4) -> 13
+  index.split(', ').reduce((position, k, axis) => position * shape[axis] + Number(k), 0);
 
-function indexOf({ shape }, place) { // and back
+function indexOf({ shape }, position) { // the inverse
   const index = [];
   for (const size of [...shape].reverse()) {
-    index.unshift(place % size);
-    place = Math.floor(place / size);
+    index.unshift(position % size);
+    position = Math.floor(position / size);
   }
   return index.join(', ');
 }
 
-function readIndex({ shape }, text) { // "(3, -1)" -> "3, 3", or null where there is no such entry
+function readIndex({ shape }, text) { // "(3, -1)" -> "3, 3", or null if there is no such entry
   const typed = (text.match(/-?\d+/g) ?? []).map(Number);
   const index = typed.map((k, axis) => (k < 0 ? k + shape[axis] : k));
   const inside = index.length === shape.length && index.every((k, axis) => k >= 0 && k < shape[axis]);
@@ -52,7 +52,7 @@ function valuesOf(array) {
   return decoded.get(array);
 }
 
-function exactText(value, dtype) { // the fewest digits that give the value back, as Python has it
+function exactText(value, dtype) { // the fewest digits that determine the value, as in Python
   if (dtype === 'bool') return value ? 'True' : 'False';
   if (!dtype.startsWith('float')) return String(value);
   if (!Number.isFinite(value)) return String(value).toLowerCase().replace('infinity', 'inf');
@@ -68,20 +68,20 @@ function exactText(value, dtype) { // the fewest digits that give the value back
   return Number.isInteger(short) ? `${Object.is(short, -0) ? '-0' : short}.0` : String(short);
 }
 
-function entryAt(array, index) { // a number, or null if the page does not hold it
+function entryAt(array, index) { // a number, or null if it is not on the page
   for (const [r, row] of array.index.entries()) {
     if (row.includes(index)) return array.rows[r][row.indexOf(index)];
   }
   if (!array.values || !READERS[array.dtype]) return null;
-  const exact = exactText(valuesOf(array)[placeOf(array, index)], array.dtype);
+  const exact = exactText(valuesOf(array)[flatPosition(array, index)], array.dtype);
   return [exact.replaceAll('-', '−'), exact];
 }
 
 // ---- Arrays
 
-function matrix(array, label, pick) { // its cells are buttons if `pick` wants to know
+function matrix(array, label, pick) { // its cells are buttons if there is a `pick`
   const cell = (value, index) => {
-    const common = { class: `cell number${odd(value[1])}`, title: value[1], 'data-index': index };
+    const common = { class: `cell number${nonFinite(value[1])}`, title: value[1], 'data-index': index };
     return pick ? make('button', { ...common, type: 'button', 'aria-pressed': 'false',
       'aria-label': `${label}${bracketed(index)} = ${value[0]}`, click: () => pick(index) }, value[0])
       : make('span', common, value[0]);
@@ -106,33 +106,33 @@ function heatMap(array, label, pick) {
   canvas.style.aspectRatio = `${width * side} / ${Math.max(height * side, 16)}`;
   const diverging = Number(array.min[1]) < 0 && Number(array.max[1]) > 0;
   const image = new ImageData(width, height);
-  array.heat.flat().forEach((level, k) => { // the power lets small values show, as on the scale
-    const share = diverging ? (level - 128) / 127 : level / 255;
-    const strength = Math.min(1, Math.abs(share)) ** 0.6;
-    image.data.set([...(share < 0 ? COLD : HOT), 255 * strength], 4 * k);
+  array.heat.flat().forEach((level, k) => { // the power makes small values visible, as on the scale
+    const fraction = diverging ? (level - 128) / 127 : level / 255;
+    const strength = Math.min(1, Math.abs(fraction)) ** 0.6;
+    image.data.set([...(fraction < 0 ? COLD : HOT), 255 * strength], 4 * k);
   });
   canvas.getContext('2d').putImageData(image, 0, 0);
   canvas.addEventListener('click', ({ clientX, clientY }) => {
     const box = canvas.getBoundingClientRect();
-    const along = (share, count) => Math.max(0, Math.min(count - 1, Math.floor(share * count)));
+    const along = (fraction, count) => clamp(Math.floor(fraction * count), 0, count - 1);
     const r = along((clientY - box.top) / box.height, lines(array));
     const c = along((clientX - box.left) / box.width, columns(array));
     pick(indexOf(array, r * columns(array) + c));
   });
   const pin = make('i', { hidden: '' });
   const point = (index) => {
-    const place = placeOf(array, index);
+    const position = flatPosition(array, index);
     pin.hidden = false;
-    pin.style.left = `${100 * ((place % columns(array)) + 0.5) / columns(array)}%`;
-    pin.style.top = `${100 * (Math.floor(place / columns(array)) + 0.5) / lines(array)}%`;
+    pin.style.left = `${100 * ((position % columns(array)) + 0.5) / columns(array)}%`;
+    pin.style.top = `${100 * (Math.floor(position / columns(array)) + 0.5) / lines(array)}%`;
   };
   const far = Number(array.max[1]) > -Number(array.min[1]) ? array.max[0] : array.min[0].slice(1);
   const [low, high] = diverging ? [`−${far}`, far] : [array.min[0], array.max[0]];
   const scale = make('div', { class: diverging ? 'scale diverging' : 'scale' }, low, make('i'), high);
-  return { boxes: [make('div', { class: 'heat' }, canvas, pin), scale], point };
+  return { elements: [make('div', { class: 'heat' }, canvas, pin), scale], point };
 }
 
-// An array too large to be shown whole: a corner, a summary, a heat map, a field for an index.
+// A large array: a corner, its extremes, a heat map, and a field for an index.
 function large(array, label, pick, own) {
   const facts = ['min', 'mean', 'max'].filter((key) => array[key])
     .map((key) => make('span', {}, `${key} `, number(array[key])));
@@ -152,7 +152,7 @@ function large(array, label, pick, own) {
   };
   const box = make('div', { class: 'large' },
     make('div', {}, matrix(array, label, pick), make('div', { class: 'facts' }, facts), own),
-    make('div', {}, heat?.boxes, make('label', { class: 'open' }, 'Open entry', field)));
+    make('div', {}, heat?.elements, make('label', { class: 'open' }, 'Open entry', field)));
   return { box, show };
 }
 
@@ -162,11 +162,11 @@ function copyable(text) {
     try {
       await navigator.clipboard.writeText(text);
       button.textContent = 'Copied';
-    } catch { // not allowed here: select it, to be copied by hand
+    } catch { // not allowed here: select the text, for the user to copy
       getSelection().selectAllChildren(code);
     }
   } }, 'Copy');
-  return make('div', { class: 'ask' }, make('div', { class: 'scroll' }, code), button);
+  return make('div', { class: 'copyable' }, make('div', { class: 'scroll' }, code), button);
 }
 
 function explainLine(array, index, node) {
@@ -174,16 +174,16 @@ function explainLine(array, index, node) {
   return copyable(`walk.explain(${JSON.stringify(nodes[node]?.name ?? array.name)}, (${tuple}))`);
 }
 
-function entryLines(array, label, index, node) { // "W[3, 1] = 0.25" and how to ask for its making
+function entryLines(array, label, index, node) { // "W[3, 1] = 0.25" and the call that explains it
   const value = entryAt(array, index);
   const line = value ? [`${label}${bracketed(index)} = `, number(value)] : [label, bracketed(index)];
   return [make('div', { class: 'tokens' }, line), explainLine(array, index, node)];
 }
 
-// An array under its name. Its entries open where `onPick` says, or else below it, if at all.
-function figure({ letter, array: id, node, name }, kind, onPick) {
+// An array with its name. A picked entry is passed to `onPick`, or else shown below the array.
+function figure({ symbol, array: id, node, name }, kind, onPick) {
   const array = arrays[id];
-  const label = letter || array.name;
+  const label = symbol || array.name;
   const opens = !onPick && (kind === 'detail' || !array.whole);
   const own = opens ? make('div', { class: 'own', role: 'status' }) : null;
   const show = onPick
@@ -201,7 +201,7 @@ function figure({ letter, array: id, node, name }, kind, onPick) {
   const named = title.length > 40 ? { class: 'name long', title } : { class: 'name' };
   const box = make('figure', { class: `array ${kind}` },
     make('figcaption', {},
-      letter && letter !== title && make('span', { class: 'letter' }, letter, ' '),
+      symbol && symbol !== title && make('span', { class: 'symbol' }, symbol, ' '),
       linked ? make('button', { ...named, type: 'button', click: () => openNode(node) }, title)
         : title && make('span', named, title),
       make('div', { class: 'soft' }, `${shapeText(array.shape)} ${array.dtype}`)),
@@ -211,21 +211,21 @@ function figure({ letter, array: id, node, name }, kind, onPick) {
 
 // ---- A step
 
-// The cells of an operand that went into a worked line: its numbers say where they stand.
-function usedCells({ letter, array }, line) {
-  const from = line.filter((item) => typeof item !== 'string' && item[2] === letter);
-  return new Set(from.map(([, , , place]) => indexOf(arrays[array], place)));
+// The cells of an operand whose numbers are in a worked line.
+function usedCells({ symbol, array }, line) {
+  const from = line.filter((item) => typeof item !== 'string' && item[2] === symbol);
+  return new Set(from.map(([, , , position]) => indexOf(arrays[array], position)));
 }
 
-function outcome(part, operands) { // the result, and the making of the entry chosen in it
-  const { letter, array: id, node } = part.result;
+function outcome(part, operands) { // the result, and the worked line of the entry chosen in it
+  const { symbol, array: id, node } = part.result;
   const array = arrays[id];
   const worked = make('div', { class: 'worked', role: 'status' });
   const { box, pick } = figure(part.result, 'result', (index) => {
     const line = part.worked[index];
     worked.replaceChildren(
-      make('span', { class: 'label' }, `${letter || array.name}${bracketed(index)} in numbers`),
-      ...(line ? [tokens(line)] : entryLines(array, letter, index, node)),
+      make('span', { class: 'label' }, `${symbol || array.name}${bracketed(index)} in numbers`),
+      ...(line ? [tokens(line)] : entryLines(array, symbol, index, node)),
       ...(line && !array.whole ? [explainLine(array, index, node)] : []));
     part.operands.forEach((operand, k) => {
       const used = usedCells(operand, line ?? []);
@@ -236,17 +236,17 @@ function outcome(part, operands) { // the result, and the making of the entry ch
   });
   if (array.index[0]?.length) pick(array.index[0][0], true);
   const hint = Object.keys(part.worked).length > 1
-    && make('p', { class: 'soft hint' }, 'Choose any number here to see how it is made.');
-  return make('div', { class: 'outcome' }, box, make('div', { class: 'making' }, worked, hint));
+    && make('p', { class: 'soft hint' }, 'Select any number to see how it is computed.');
+  return make('div', { class: 'outcome' }, box, make('div', { class: 'explanation' }, worked, hint));
 }
 
 function partCard(part) {
   const formula = part.formula && make('div', { class: 'formula scroll' });
-  if (formula) formula.innerHTML = part.formula.mathml; // made, and escaped, by the package
+  if (formula) formula.innerHTML = part.formula.mathml; // generated and escaped by the package
   const operands = part.operands.map((operand) => figure(operand, 'operand').box);
   return make('section', { class: 'card' },
-    part.heading && make('h3', cut(part.heading), part.heading), formula,
-    part.words && make('p', { class: 'soft' }, part.words),
+    part.heading && make('h3', titleIfLong(part.heading), part.heading), formula,
+    part.caption && make('p', { class: 'soft' }, part.caption),
     operands.length > 0 && make('div', { class: 'arrays' }, operands),
     part.result && outcome(part, operands));
 }
@@ -262,11 +262,11 @@ function tableCard({ head, rows }) {
 }
 
 function barsCard(bars) {
-  const bar = ({ label, number: size, share, node }) => {
+  const bar = ({ label, number: size, fraction, node }) => {
     const fill = make('i', { 'aria-hidden': 'true' });
-    fill.style.width = `${100 * share}%`;
-    const open = { ...cut(label), type: 'button', click: () => openNode(node) };
-    return [nodes[node] ? make('button', open, label) : make('span', cut(label), label),
+    fill.style.width = `${100 * fraction}%`;
+    const open = { ...titleIfLong(label), type: 'button', click: () => openNode(node) };
+    return [nodes[node] ? make('button', open, label) : make('span', titleIfLong(label), label),
       make('div', {}, fill), number(size)];
   };
   return make('section', { class: 'card' }, make('h3', {}, 'Size of each gradient'),
@@ -274,8 +274,8 @@ function barsCard(bars) {
 }
 
 function lossCard({ before, after }) {
-  const side = (words, value, kind) => make('div', { class: kind },
-    make('span', { class: 'soft' }, words), make('b', {}, number(value)));
+  const side = (caption, value, kind) => make('div', { class: kind },
+    make('span', { class: 'soft' }, caption), make('b', {}, number(value)));
   const [old, now] = [before, after ?? before]
     .map(([, exact]) => Number(exact.replace('inf', 'Infinity')));
   const change = now < old ? 'fallen' : now > old || Number.isNaN(now) ? 'risen' : '';
@@ -285,11 +285,11 @@ function lossCard({ before, after }) {
 }
 
 function stepContent(step) {
-  const mates = steps.filter(({ phase }) => phase === step.phase);
-  const place = mates.length > 1 ? ` · ${mates.indexOf(step) + 1} of ${mates.length}` : '';
+  const peers = steps.filter(({ phase }) => phase === step.phase);
+  const count = peers.length > 1 ? ` · ${peers.indexOf(step) + 1} of ${peers.length}` : '';
   return [
-    make('div', { class: 'says' }, make('p', { class: 'phase' }, PHASES[step.phase] + place),
-      make('h2', cut(step.title), step.title), make('p', {}, step.words)),
+    make('div', { class: 'caption' }, make('p', { class: 'phase' }, PHASES[step.phase] + count),
+      make('h2', titleIfLong(step.title), step.title), make('p', {}, step.caption)),
     step.phase === 'summary' && loss.before && lossCard(loss),
     ...step.notes.map(({ title, text }) => make('aside', { class: 'note' }, make('b', {}, title), text)),
     ...step.parts.map(partCard),
@@ -304,33 +304,33 @@ const drawing = $('drawing');
 const drawnNodes = new Map([...drawing.querySelectorAll('[data-node]')].map((g) => [g.dataset.node, g]));
 const drawnEdges = [...drawing.querySelectorAll('[data-from]')];
 
-function flows(edge, node, phase) { // does this step send anything along this edge?
+function isActive(edge, node, phase) { // does a value or gradient go along this edge in the step?
   const source = nodes[edge.dataset.from];
-  const wanted = !source || source.gradient !== null;
-  return edge.dataset.to === node && (phase === 'forward' || (phase === 'backward' && wanted));
+  const needsGrad = !source || source.gradient !== null;
+  return edge.dataset.to === node && (phase === 'forward' || (phase === 'backward' && needsGrad));
 }
 
-const ways = new Map(drawnEdges.map((edge) => {
+const arrowPaths = new Map(drawnEdges.map((edge) => {
   const [line, head] = [...edge.querySelectorAll('path')].map((path) => path.getAttribute('d'));
-  const [x, start] = line.match(/[\d.]+/g).map(Number); // 12 above the lower edge of its box
+  const [x, start] = line.match(/[\d.]+/g).map(Number); // 12 above the lower edge of its node
   const [, end] = head.match(/[\d.]+/g);
-  return [edge, { forward: [line, head], back: [`${line}V${end}`, `M${x} ${start + 12}l-4.5 9h9z`] }];
+  return [edge, { forward: [line, head], backward: [`${line}V${end}`, `M${x} ${start + 12}l-4.5 9h9z`] }];
 }));
 
-function aim(edge) { // a gradient flows up: its head is at the source
-  const { forward, back } = ways.get(edge);
-  const way = edge.matches('.now.flowed-back') ? back : forward;
-  edge.querySelectorAll('path').forEach((path, k) => path.setAttribute('d', way[k]));
+function pointArrow(edge) { // of a gradient the head is at the source
+  const { forward, backward } = arrowPaths.get(edge);
+  const paths = edge.matches('.now.differentiated') ? backward : forward;
+  edge.querySelectorAll('path').forEach((path, k) => path.setAttribute('d', paths[k]));
 }
 
-function lightUp() { // all that was reached up to now
+function markProgress() { // everything up to the current step
   const marks = new Map([...drawnNodes.values(), ...drawnEdges].map((element) => [element, new Set()]));
   steps.slice(0, current + 1).forEach(({ phase, node }, k) => {
     if (!node || !MARKS[phase]) return;
     const names = k === current ? [MARKS[phase], 'now'] : [MARKS[phase]];
     const add = (element, added) => added.forEach((name) => marks.get(element)?.add(name));
     add(drawnNodes.get(node), names);
-    for (const edge of drawnEdges.filter((candidate) => flows(candidate, node, phase))) {
+    for (const edge of drawnEdges.filter((candidate) => isActive(candidate, node, phase))) {
       add(edge, names);
       const source = edge.dataset.from;
       if (nodes[source]?.kind !== 'op') add(drawnNodes.get(source), [MARKS[phase]]);
@@ -339,11 +339,11 @@ function lightUp() { // all that was reached up to now
   marks.forEach((names, element) => {
     for (const name of [...Object.values(MARKS), 'now']) element.classList.toggle(name, names.has(name));
   });
-  drawnEdges.forEach(aim);
-  bringIntoView(drawnNodes.get(steps[current].node));
+  drawnEdges.forEach(pointArrow);
+  scrollIntoView(drawnNodes.get(steps[current].node));
 }
 
-function bringIntoView(element) { // within the drawing alone: the page stays where it is
+function scrollIntoView(element) { // within the drawing; the page does not scroll
   if (!element) return;
   const [box, view] = [element.getBoundingClientRect(), drawing.getBoundingClientRect()];
   drawing.scrollBy({ left: box.left + box.width / 2 - view.left - view.width / 2,
@@ -353,8 +353,8 @@ function bringIntoView(element) { // within the drawing alone: the page stays wh
 function prepareGraph() {
   const svg = drawing.querySelector('svg');
   if (!svg) return;
-  svg.setAttribute('role', 'group'); // no longer one picture: its nodes are buttons
-  svg.style.minWidth = `${0.62 * svg.width.baseVal.value}px`; // legible; what does not fit scrolls
+  svg.setAttribute('role', 'group'); // no longer an image: its nodes are buttons
+  svg.style.minWidth = `${0.62 * svg.width.baseVal.value}px`; // legible
   drawnNodes.forEach((g, key) => {
     const node = nodes[key];
     if (!node) return;
@@ -377,11 +377,11 @@ function openNode(key) {
     after: ['After the update', 'update'] };
   const view = ([field, [heading, phase]]) => node[field] !== null
     && make('section', { class: phase }, make('h3', {}, heading),
-      figure({ letter: '', array: node[field], node: key, name: '' }, 'detail').box);
+      figure({ symbol: '', array: node[field], node: key, name: '' }, 'detail').box);
   const link = (k) => make('button', { class: `small ${steps[k].phase}`, type: 'button',
     click: () => { dialog.close(); move(k); } }, make('i'), `${k + 1}. ${PHASES[steps[k].phase]}`);
   dialog.replaceChildren(...[
-    make('div', { class: 'headline' }, make('h2', { id: 'node-name', ...cut(node.name) }, node.name),
+    make('div', { class: 'headline' }, make('h2', { id: 'node-name', ...titleIfLong(node.name) }, node.name),
       make('button', { class: 'small', type: 'button', click: () => dialog.close() }, 'Close')),
     make('p', { class: 'soft' }, [node.kind, node.op, node.shape].filter(Boolean).join(' · ')),
     node.steps.length > 0 && make('h3', {}, 'Steps'),
@@ -394,7 +394,7 @@ function openNode(key) {
   dialog.scrollTop = 0;
 }
 
-// ---- Going from step to step
+// ---- Navigation
 
 function show() {
   const step = steps[current];
@@ -408,12 +408,12 @@ function show() {
   for (const tab of $('phases').children) {
     tab.setAttribute('aria-current', tab.className === step.phase ? 'step' : 'false');
   }
-  lightUp();
+  markProgress();
   scrollBy({ top: Math.min(0, $('step').getBoundingClientRect().top - 16) });
 }
 
-function said() {
-  $('live').textContent = `${steps[current].title}. ${steps[current].words}`;
+function announce() {
+  $('live').textContent = `${steps[current].title}. ${steps[current].caption}`;
   attempt(() => history.replaceState(null, '', `#step-${current + 1}`));
 }
 
@@ -432,15 +432,15 @@ function preparePhases() {
 }
 
 prepareTheme();
-$('left-out').textContent = leftOut ?? '';
-$('left-out').hidden = !leftOut;
+$('omitted').textContent = omitted ?? '';
+$('omitted').hidden = !omitted;
 if (steps.length) {
-  const asked = () => Number(/^#step-(\d+)$/.exec(location.hash)?.[1] ?? 1) - 1;
+  const requested = () => Number(/^#step-(\d+)$/.exec(location.hash)?.[1] ?? 1) - 1;
   for (const id of ['theme', 'phases', 'step', 'controls']) $(id).hidden = false;
   prepareGraph();
   preparePhases();
-  prepareSteps({ show, said, pace: () => 1 / STAY });
-  addEventListener('hashchange', () => go(asked()));
+  prepareSteps({ show, announce, pace: () => 1 / SECONDS_PER_STEP });
+  addEventListener('hashchange', () => go(requested()));
   $('node').addEventListener('click', ({ target }) => { if (target === $('node')) $('node').close(); });
-  go(asked(), true);
+  go(requested(), true);
 }

@@ -1,4 +1,4 @@
-"""The walkthrough's page as it is written: its data beside the tape's, and a page that is alone."""
+"""The page of a walkthrough: its data are the recorded numbers, and it is self-contained."""
 
 import base64
 import html.parser
@@ -13,25 +13,26 @@ from cases import RULES, each_case, walked
 import minidl as dl
 from minidl.__main__ import lesson
 from minidl._format import plain
-from minidl.walkthrough import parts as _parts
-from minidl.walkthrough.page import EMBEDDED, LARGE, frame, page
+from minidl.walkthrough.formulas import index_text
+from minidl.walkthrough.graph import boxes_and_arrows
+from minidl.walkthrough.page import EMBEDDED, LARGE, as_frame, as_html
 
 
 def data_of(walk):
     """The JSON that a page holds."""
-    text = page(walk.story)
+    text = as_html(walk.presentation)
     return json.loads(
         re.search(r'<script type="application/json" id="walk">(.*?)</script>', text)[1]
     )
 
 
 def exact(data):
-    """Each entry of an array with all its digits, by its index as the page writes it."""
-    return {_parts.at_text(at): str(data[at]) for at in np.ndindex(data.shape)}
+    """The entries of an array with all digits, by index as on the page."""
+    return {index_text(at): str(data[at]) for at in np.ndindex(data.shape)}
 
 
 def on_page(array):
-    """The same, of an array of the page."""
+    """The same for an array of the page."""
     pairs = zip(array["index"], array["rows"], strict=True)
     cells = [zip(*row, strict=True) for row in pairs]
     return {at: digits for row in cells for at, (_, digits) in row}
@@ -40,8 +41,8 @@ def on_page(array):
 def agree(data, walk):
     """Each number of the page is the record's, and each worked line ends in its number."""
     numbers = 0
-    for on, step in zip(data["steps"], walk.story.steps, strict=True):
-        assert (on["title"], on["words"], on["phase"]) == (step.title, step.words, step.phase)
+    for on, step in zip(data["steps"], walk.steps, strict=True):
+        assert (on["title"], on["caption"], on["phase"]) == (step.title, step.caption, step.phase)
         for shown, part in zip(on["parts"], step.parts, strict=True):
             pairs = zip(
                 [*shown["operands"], shown["result"]], [*part.operands, part.result], strict=True
@@ -59,17 +60,17 @@ def agree(data, walk):
 
 
 @each_case
-def test_the_page_shows_the_tapes_numbers_of_an_op(name, arrays, options):
-    walk, op, flow = walked(name, arrays, options)
+def test_the_page_shows_the_recorded_numbers_of_an_op(name, arrays, options):
+    walk, op, op_gradient = walked(name, arrays, options)
     data = data_of(walk)
     assert agree(data, walk) > 0
     node = data["nodes"][op.value.key]
     assert on_page(data["arrays"][node["value"]]) == exact(op.value.data)
-    assert on_page(data["arrays"][node["gradient"]]) == exact(flow.g)
-    for x, product in zip(op.inputs, op.flows[0].products, strict=True):
+    assert on_page(data["arrays"][node["gradient"]]) == exact(op_gradient.g)
+    for x, input_grad in zip(op.inputs, op.op_gradients[0].input_grads, strict=True):
         gradient = data["arrays"][data["nodes"][x.key]["gradient"]]
-        assert on_page(gradient) == exact(np.asarray(flow.summed(op.inputs.index(x))))
-        assert product is not None
+        assert on_page(gradient) == exact(np.asarray(op_gradient.summed(op.inputs.index(x))))
+        assert input_grad is not None
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -83,7 +84,7 @@ def test_the_page_shows_the_kernels_numbers_of_a_rule(rule):
     data = data_of(walk)
     agree(data, walk)
     (update,) = (step for step in data["steps"] if step["phase"] == "update")
-    after = [p["result"] for p in update["parts"] if p["result"]["letter"] == "θ"][-1]
+    after = [p["result"] for p in update["parts"] if p["result"]["symbol"] == "θ"][-1]
     assert on_page(data["arrays"][after["array"]]) == exact(w.data)
     node = data["nodes"][walk.values[0].key]
     assert on_page(data["arrays"][node["value"]]) == exact(before)
@@ -94,7 +95,7 @@ def test_the_page_shows_the_kernels_numbers_of_a_rule(rule):
 
 
 class Tags(html.parser.HTMLParser):
-    """The tags of a page, and all that it refers to."""
+    """The tags of a page, and everything that it refers to."""
 
     def __init__(self, text):
         super().__init__()
@@ -109,8 +110,8 @@ class Tags(html.parser.HTMLParser):
         self.texts.append(data)
 
 
-def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
-    text = page(lesson().story)
+def test_the_page_is_one_small_file_without_references():
+    text = as_html(lesson().presentation)
     assert len(text.encode()) < 300_000
     tags = Tags(text)
     assert tags.links == ["data:,"]
@@ -119,9 +120,9 @@ def test_the_lessons_page_is_one_small_file_that_refers_to_nothing():
     assert not re.search(r"https?://(?!www\.w3\.org/)", text)
 
 
-def test_the_page_holds_the_whole_text_for_print_and_readers_without_scripts():
+def test_the_page_contains_the_whole_text_for_print_and_readers_without_scripts():
     walk = lesson()
-    assert str(walk) in "".join(Tags(page(walk.story)).texts)
+    assert str(walk) in "".join(Tags(as_html(walk.presentation)).texts)
 
 
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'both'", "a\u2028b", "]]>"]
@@ -137,25 +138,23 @@ def test_a_name_stays_text(name):
     w.name = "w"
     with dl.trace() as harmless:
         (w * 2).sum().backward()
-    assert Tags(page(walk.story)).tags == Tags(page(harmless.story)).tags
+    assert Tags(as_html(walk.presentation)).tags == Tags(as_html(harmless.presentation)).tags
 
 
-def test_a_notebooks_frame_holds_the_page_and_nothing_else():
+def test_the_frame_for_a_notebook_contains_only_the_page():
     walk = lesson()
-    assert Tags(frame(walk.story)).tags == ["iframe"]
-    assert walk._repr_html_() == frame(walk.story)
-    (content,) = re.findall(r'srcdoc="([^"]*)"', frame(walk.story))
-    assert html.unescape(content) == page(walk.story)
+    assert Tags(as_frame(walk.presentation)).tags == ["iframe"]
+    assert walk._repr_html_() == as_frame(walk.presentation)
+    (content,) = re.findall(r'srcdoc="([^"]*)"', as_frame(walk.presentation))
+    assert html.unescape(content) == as_html(walk.presentation)
 
 
 def test_the_same_walkthrough_gives_the_same_page():
-    assert page(lesson().story) == page(lesson().story)
+    assert as_html(lesson().presentation) == as_html(lesson().presentation)
 
 
 def test_a_missing_jinja2_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    monkeypatch.delitem(sys.modules, "minidl._page")
-    monkeypatch.delitem(sys.modules, "minidl.walkthrough.page", raising=False)
     walk = lesson()
     with pytest.raises(ModuleNotFoundError, match=r"Jinja2: pip install 'minidl\[viz\]'"):
         walk.save(tmp_path / "walk.html")
@@ -180,7 +179,7 @@ def large(shape, dtype=np.float32):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(65,), (5, 13), (100, 30), (3, 4, 50), (300, 1)])
-def test_a_large_array_is_summarised_and_all_its_entries_are_there(shape, dtype):
+def test_a_large_array_is_summarized_and_all_its_entries_are_there(shape, dtype):
     x, array = large(shape, dtype)
     assert x.size > LARGE
     assert not array["whole"]
@@ -236,9 +235,9 @@ def test_ten_thousand_ops_make_a_page_of_the_first_and_the_last():
             h = h * 0.999 + 0.001
         h.sum().backward()
     data = data_of(walk)
-    assert "9,951 of 10,001 ops" in data["left_out"]
+    assert "9,951 of 10,001 ops" in data["omitted"]
     assert len(data["steps"]) == 50 + 50 + 2
-    keys = set(re.findall(r'data-node="([^"]*)"', page(walk.story)))
+    keys = set(re.findall(r'data-node="([^"]*)"', as_html(walk.presentation)))
     assert keys - {"more"} <= data["nodes"].keys()
     assert "more" in keys
 
@@ -251,18 +250,18 @@ def test_worked_lines_of_the_page_are_those_of_the_text():
         for part in step["parts"]
         for line in part["worked"].values()
     ]
-    told = [
+    expected = [
         plain(part.worked(at))
-        for step in walk.story.steps
+        for step in walk.steps
         for part in step.parts
         if part.worked
         for at in np.ndindex(part.result.data.shape)
     ]
-    assert lines == told
+    assert lines == expected
     assert len(lines) > 50
 
 
-def test_a_box_shows_its_last_gradient_and_only_boxes_of_the_graph_are_there():
+def test_a_node_shows_its_last_gradient_and_only_nodes_of_the_graph_are_there():
     w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
     with dl.trace() as walk:
         for factor in (1.0, 3.0):
@@ -270,10 +269,10 @@ def test_a_box_shows_its_last_gradient_and_only_boxes_of_the_graph_are_there():
     data = data_of(walk)
     gradient = data["arrays"][data["nodes"][walk.values[0].key]["gradient"]]
     assert list(on_page(gradient).values()) == ["3.0", "3.0"]
-    assert data["nodes"].keys() == {box.key for box in walk.story.drawn[0]}
+    assert data["nodes"].keys() == {box.key for box in boxes_and_arrows(walk.presentation)[0]}
 
 
-def test_what_a_page_works_out_has_a_limit(monkeypatch):
+def test_the_worked_lines_of_a_page_are_limited(monkeypatch):
     monkeypatch.setattr("minidl.walkthrough.page.LINES", 20)
     monkeypatch.setattr("minidl.walkthrough.page.HEATS", 2)
     data = data_of(lesson([8, 8, 8, 1]))

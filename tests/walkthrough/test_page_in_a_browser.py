@@ -1,4 +1,4 @@
-"""The walkthrough's page in a real browser: it plays, and its numbers are the tape's."""
+"""The walkthrough's page in a browser: navigation, and the recorded numbers."""
 
 import re
 from itertools import pairwise
@@ -10,18 +10,18 @@ from browsing import DESKTOP, press
 import minidl as dl
 from minidl.__main__ import lesson
 from minidl._format import plain
-from minidl.walkthrough import parts as _parts
+from minidl.walkthrough.formulas import index_text
 
 PHONE = {"width": 360, "height": 740}
 
 
 def step_of(tab):
-    """Where the page says that it is."""
+    """The number of the step as the page shows it: "step 3 of 14"."""
     return tab.locator("#count").inner_text()
 
 
 def titles(locator):
-    """What the elements say when pointed at: numbers, with all their digits."""
+    """The tooltips of the elements: numbers with all digits."""
     return locator.evaluate_all("all => all.map(element => element.title)")
 
 
@@ -41,16 +41,16 @@ STEP = """step => [
 ]"""
 
 
-def test_every_step_shows_its_words_and_the_tapes_numbers(opened):
+def test_every_step_shows_its_caption_and_the_recorded_numbers(opened):
     walk = lesson()
     tab = opened(walk)
     cells = 0
     last = counted(tab)
-    for number, step in enumerate(walk.story.steps, 1):
+    for number, step in enumerate(walk.steps, 1):
         count, title, text, cards = tab.locator("#step").evaluate(STEP)
         assert count == f"step {number} of {last}"
         assert title == step.title
-        assert step.words in text
+        assert step.caption in text
         for figures, part in zip(cards, step.parts, strict=True):
             operands = [*part.operands, *[part.result] * bool(part.result)]
             assert figures == [[str(x) for x in operand.data.flat] for operand in operands]
@@ -59,7 +59,7 @@ def test_every_step_shows_its_words_and_the_tapes_numbers(opened):
     assert cells > 150
 
 
-def test_the_numbers_of_a_node_are_the_models_own(opened):
+def test_the_numbers_of_a_node_are_those_of_the_model(opened):
     model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
     optimizer = dl.optim.Adam(model, lr=0.1)
     before = model.dense1.weight.data.copy()
@@ -76,13 +76,13 @@ def test_the_numbers_of_a_node_are_the_models_own(opened):
     assert not dialog.is_visible()
 
 
-def test_a_chosen_entry_shows_how_it_was_made_and_lights_what_it_was_made_from(opened):
+def test_a_selected_entry_shows_its_worked_line_and_marks_the_entries_in_it(opened):
     walk = lesson()
     tab = opened(walk)
-    (part,) = walk.story.steps[0].parts
+    (part,) = walk.steps[0].parts
     result = tab.locator("figure.result")
     for at in np.ndindex(2, 2):
-        name = f"y[{_parts.at_text(at)}] ="
+        name = f"y[{index_text(at)}] ="
         result.get_by_role("button", name=name).click()
         assert tab.locator(".worked").inner_text().endswith(plain(part.worked(at)))
         used = tab.locator(".cell.used").evaluate_all("all => all.map(cell => cell.dataset.index)")
@@ -90,12 +90,12 @@ def test_a_chosen_entry_shows_how_it_was_made_and_lights_what_it_was_made_from(o
         assert used == [f"{i}, 0", f"{i}, 1", f"0, {j}", f"1, {j}", f"{j}"]
 
 
-def test_what_is_not_finite_stays_red_when_chosen(opened):
+def test_a_non_finite_entry_stays_red_when_selected(opened):
     w = dl.Tensor([1.0, np.nan, np.inf], requires_grad=True, name="w")
     with dl.trace() as walk:
         (w * 2.0).sum().backward()
     tab = opened(walk, motion="reduce")
-    red = tab.locator(".operand .odd").first.evaluate("cell => getComputedStyle(cell).color")
+    red = tab.locator(".operand .non-finite").first.evaluate("cell => getComputedStyle(cell).color")
     for i, shown in enumerate(["rgb(0, 114, 178)", red, red]):
         cell = tab.locator("figure.result").get_by_role("button", name=f"y[{i}] =")
         cell.click()
@@ -106,12 +106,12 @@ def test_what_is_not_finite_stays_red_when_chosen(opened):
 @pytest.mark.parametrize(
     ("lr", "change"), [(0.5, "green"), (2, "none"), (3, "orange"), (1e10, "orange")]
 )
-def test_a_loss_is_green_if_it_fell_and_orange_if_it_rose_or_is_no_number(opened, lr, change):
+def test_a_loss_is_green_if_it_decreased_and_orange_if_it_increased_or_is_nan(opened, lr, change):
     w = dl.Tensor([1e10], requires_grad=True, name="w")
     optimizer = dl.optim.SGD([w], lr=lr)
     with dl.trace() as walk:
         (w * w - 0.5 * (w * w)).sum().backward()
-        optimizer.step()  # w turns into (1 − lr) w: smaller, −w, larger, beyond all bounds
+        optimizer.step()  # w becomes (1 − lr) w: smaller, −w, larger, infinite
     tab = opened(walk)
     press(tab, "End")
     ink, arrow, after = (
@@ -175,12 +175,12 @@ def test_buttons_slider_phases_and_address_lead_to_steps(opened):
     assert step_of(tab).startswith(f"step {last} ")
 
 
-def test_a_screen_reader_hears_each_step(opened):
+def test_each_step_is_announced_to_screen_readers(opened):
     walk = lesson()
     tab = opened(walk)
     press(tab, "ArrowRight")
-    second = walk.story.steps[1]
-    assert tab.locator("[aria-live=polite]").inner_text() == f"{second.title}. {second.words}"
+    second = walk.steps[1]
+    assert tab.locator("[aria-live=polite]").inner_text() == f"{second.title}. {second.caption}"
     nameless = tab.locator("button:visible, [role=button], input").evaluate_all(
         "all => all.filter(e => !e.ariaLabel && !(e.tagName === 'BUTTON' && e.innerText.trim()))"
         ".map(e => e.outerHTML)"
@@ -223,7 +223,7 @@ def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(opened)
                 press(tab, "ArrowRight")  # from within a run, too, the next one is the next
 
 
-def test_the_space_bar_plays_after_a_click_but_presses_what_the_keyboard_reached(opened):
+def test_the_space_bar_plays_after_a_click_but_presses_a_button_that_has_the_focus(opened):
     tab = opened(lesson())
     forth = tab.get_by_role("button", name="Next step")
     forth.click()
@@ -240,32 +240,32 @@ def test_the_space_bar_plays_after_a_click_but_presses_what_the_keyboard_reached
 # --- the graph ----------------------------------------------------------------------------------
 
 
-def lit(tab, mark):
-    """The names of the boxes that are lit up."""
+def marked(tab, mark):
+    """The names of the nodes with a mark."""
     return tab.locator(f".node.{mark} .title").all_text_contents()
 
 
-def test_boxes_light_up_forward_then_backward_then_at_the_update(opened):
+def test_nodes_are_marked_forward_then_backward_then_at_the_update(opened):
     tab = opened(lesson())
-    assert set(lit(tab, "computed")) == {"x", "dense1.weight", "dense1.bias", "dense1"}
-    assert lit(tab, "now") == ["dense1"]
+    assert set(marked(tab, "computed")) == {"x", "dense1.weight", "dense1.bias", "dense1"}
+    assert marked(tab, "now") == ["dense1"]
     press(tab, "ArrowRight", 3)
-    assert len(lit(tab, "computed")) == 10
-    assert lit(tab, "flowed-back") == []
+    assert len(marked(tab, "computed")) == 10
+    assert marked(tab, "differentiated") == []
     press(tab, "ArrowRight", 2)
-    assert {"loss", "dense2", "dense2.weight", "dense2.bias"} == set(lit(tab, "flowed-back"))
+    assert {"loss", "dense2", "dense2.weight", "dense2.bias"} == set(marked(tab, "differentiated"))
     press(tab, "End")
     parameters = {f"dense{i}.{kind}" for i in (1, 2) for kind in ("weight", "bias")}
-    assert set(lit(tab, "updated")) == parameters
+    assert set(marked(tab, "updated")) == parameters
 
 
-def test_no_gradient_flows_to_frozen_layers(opened):
+def test_no_arrow_of_a_gradient_leads_to_frozen_layers(opened):
     model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
     model.dense1.weight.requires_grad = model.dense1.bias.requires_grad = False
     with dl.trace() as walk:
         dl.losses.mse(model(np.ones((3, 2))), np.zeros((3, 1))).backward()
     tab = opened(walk, at="#step-6")
-    assert lit(tab, "now") == ["dense2"]
+    assert marked(tab, "now") == ["dense2"]
     ends = tab.locator(".edge.now").evaluate_all(
         "edges => edges.map(edge => document.querySelector("
         "`[data-node='${edge.dataset.from}'] .title`).textContent)"
@@ -285,17 +285,17 @@ ARROWS = """edges => edges.map(edge => {
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_an_arrow_points_the_way_of_what_flows(opened, motion):
+def test_an_arrow_points_in_the_direction_of_the_value_or_gradient(opened, motion):
     tab = opened(lesson(), motion=motion)
-    flowing = 0
+    active = 0
     for _ in range(counted(tab)):
         backward = tab.locator("#phase").inner_text() == "Backward"
         arrows = tab.locator(".edge.now").evaluate_all(ARROWS)
         assert all(upward == backward and abs(gap) < 5 for upward, gap in arrows)
         assert not any(upward for upward, _ in tab.locator(".edge:not(.now)").evaluate_all(ARROWS))
-        flowing += len(arrows)
+        active += len(arrows)
         press(tab, "ArrowRight")
-    assert flowing > 12
+    assert active > 12
 
 
 def test_without_a_graph_the_step_takes_the_width(opened):
@@ -310,7 +310,7 @@ def test_without_a_graph_the_step_takes_the_width(opened):
 
 
 def large():
-    """A walkthrough with arrays too large to be shown whole."""
+    """A walkthrough with large arrays."""
     model = dl.nn.MLP([300, 20, 3], rng=0)
     x = np.random.default_rng(0).normal(size=(40, 300)).astype(np.float32)
     with dl.trace() as walk:
@@ -358,7 +358,7 @@ def test_without_scripts_the_graph_and_the_text_are_there(opened_without_scripts
     assert str(walk).splitlines()[-1] in tab.locator("#text pre").inner_text()
 
 
-def test_a_notebooks_frame_plays(opened):
+def test_the_frame_in_a_notebook_works(opened):
     walk = lesson()
     tab = opened(walk)
     tab.set_content(walk._repr_html_())
@@ -430,7 +430,7 @@ with dl.trace() as walk:
     assert title.bounding_box()["height"] < 100
 
 
-def test_ten_thousand_ops_open_and_say_what_is_left_out(opened):
+def test_a_page_of_ten_thousand_ops_opens_and_says_what_is_omitted(opened):
     w = dl.Tensor([0.5, 1.0], requires_grad=True, name="w")
     with dl.trace() as walk:
         h = w
@@ -438,6 +438,6 @@ def test_ten_thousand_ops_open_and_say_what_is_left_out(opened):
             h = h * 0.999 + w
         h.sum().backward()
     tab = opened(walk)
-    assert "9,951 of 10,001 ops" in tab.locator("#left-out").inner_text()
+    assert "9,951 of 10,001 ops" in tab.locator("#omitted").inner_text()
     press(tab, "End")
     assert tab.locator("#phase").inner_text() == "Summary"

@@ -1,4 +1,4 @@
-"""What a teacher would point at: each finding where it is to be found, and not where it is not."""
+"""Remarks: each finding is made where the problem is, and not in similar cases without it."""
 
 import math
 import operator
@@ -8,7 +8,7 @@ import pytest
 
 import minidl as dl
 from minidl import losses, nn, optim
-from minidl.walkthrough import remarks as _remarks
+from minidl.walkthrough.remarks import find_remarks, gradient_sizes
 
 
 def leaf(data, name=None):
@@ -16,7 +16,7 @@ def leaf(data, name=None):
 
 
 def walked(case):
-    """The walkthrough of what a case returns, run in a block; a case prepares outside of it."""
+    """The walkthrough of the function that a case returns."""
     run = case()
     with np.errstate(all="ignore"), dl.trace() as walk:
         run()
@@ -34,7 +34,7 @@ def of(function, data, *more):
 
 
 def layers(factor):
-    """Two layers, of which the gradient of the first is so many times as large."""
+    """Two layers; the gradient of the first is larger by a factor."""
 
     def case():
         first, last = leaf(np.zeros((2, 2)), "first"), leaf(np.ones((2, 2)), "last")
@@ -61,7 +61,7 @@ def judged(before):
 
 
 def descended(lr):
-    """A step down a parabola, which 1 is too far for."""
+    """A gradient step on a parabola; the loss increases if lr > 1."""
 
     def case():
         x = leaf([1.0, -3.0])
@@ -151,15 +151,15 @@ def clipped(max_norm):
 
 NOTHING = clipped(1e9)
 FOUND = {  # cases where a finding is made, and cases like them where it is not
-    "NaN is born": (
+    "NaN first appears here": (
         [of(dl.log, [-1.0, 2.0]), of(dl.sqrt, [-1.0]), of(operator.truediv, [0.0], 0.0)],
         [of(dl.log, [1.0, 2.0]), of(dl.exp, [math.nan]), of(dl.exp, [1000.0])],
     ),
-    "∞ is born": (
+    "∞ first appears here": (
         [of(dl.exp, [1000.0]), of(dl.log, [0.0]), of(operator.truediv, [1.0], 0.0)],
         [of(dl.exp, [100.0]), of(dl.exp, [math.inf]), of(dl.relu, [-1.0])],
     ),
-    "A gradient that is not finite is born": (
+    "A gradient that is not finite first appears here": (
         [of(dl.sqrt, [0.0, 4.0]), of(operator.pow, [0.0], 0.5)],
         [of(dl.sqrt, [4.0]), of(dl.log, [-1.0]), of(dl.norm, [0.0]), of(operator.pow, [0.0], 2.0)],
     ),
@@ -203,7 +203,7 @@ FOUND = {  # cases where a finding is made, and cases like them where it is not
         [judged(dl.sigmoid)],
         [judged(dl.tanh), classified(dl.sigmoid)],
     ),
-    "The loss became larger": ([descended(1.1), descended(math.inf)], [descended(0.1), squared]),
+    "The loss increased": ([descended(1.1), descended(math.inf)], [descended(0.1), squared]),
     "A vanishing gradient": ([layers(1e-4), layers(-1e-9)], [layers(1e-2), layers(1.0), squared]),
     "An exploding gradient": ([layers(1e4), layers(-1e9)], [layers(1e2), layers(1.0), squared]),
     "The gradient was changed before the step": (
@@ -219,7 +219,7 @@ FOUND = {  # cases where a finding is made, and cases like them where it is not
         [stepped(NOTHING), stepped(NOTHING, used=False, frozen=True)],
     ),
     "No backward pass": ([forward_alone, lambda: lambda: None], [squared, forward_outside]),
-    "A forward pass that was not seen": (
+    "A forward pass that was not recorded": (
         [forward_outside, forward_half_outside, forward_half_outside_of_a_leaf_used_inside],
         [squared, detached, forward_alone, of(operator.matmul, [[1.0, 1.0]], np.eye(2))],
     ),
@@ -233,29 +233,29 @@ def cases(which):
 
 
 @cases(0)
-def test_a_finding_is_made_and_told_with_advice(title, case):
+def test_a_finding_is_made_and_shown_with_advice(title, case):
     walk = walked(case)
-    remark, *_ = (r for r in _remarks.remarks(walk) if r.title == title)
+    remark, *_ = (r for r in find_remarks(walk) if r.title == title)
     assert remark.text.endswith(".")
     assert len(remark.text) > 40
     assert f"→ {title}: " in str(walk)
 
 
 @cases(1)
-def test_a_finding_is_not_made_where_it_is_not(title, case):
+def test_a_finding_is_not_made_in_similar_cases_without_the_problem(title, case):
     walk = walked(case)
-    assert title not in [remark.title for remark in _remarks.remarks(walk)]
+    assert title not in [remark.title for remark in find_remarks(walk)]
     assert f"→ {title}: " not in str(walk)
 
 
 def remark_of(case, title):
     walk = walked(case)
-    return walk, next(r for r in _remarks.remarks(walk) if r.title == title)
+    return walk, next(r for r in find_remarks(walk) if r.title == title)
 
 
-def test_the_findings_of_the_module_are_all_tried():
+def test_every_finding_has_cases():
     def titles(of_cases):
-        return {r.title for case in of_cases for r in _remarks.remarks(walked(case))}
+        return {r.title for case in of_cases for r in find_remarks(walked(case))}
 
     assert FOUND.keys() == titles(
         case for loud, quiet in FOUND.values() for case in (*loud, *quiet)
@@ -268,43 +268,45 @@ def test_a_healthy_lesson_has_no_remark():
     with dl.trace() as walk:
         losses.mse(model(x), y).backward()
         optim.Adam(model).step()
-    assert _remarks.remarks(walk) == []
-    assert not any(step.notes for step in walk.story.steps)
+    assert find_remarks(walk) == []
+    assert not any(step.notes for step in walk.steps)
 
 
 @pytest.mark.parametrize(
     ("start", "kind"), [([-1.0, 2.0], "NaN"), ([0.0, 2.0], "∞"), ([0.0, -1.0], "NaN")]
 )
-def test_what_is_not_finite_is_marked_where_it_is_born_and_not_after(start, kind):
+def test_a_non_finite_value_is_reported_where_it_first_appears_and_not_after(start, kind):
     def case():
         x = leaf(start)
         return lambda: ((dl.log(x * 1.0) + 1.0) * 2.0).sum().backward()
 
     walk = walked(case)
-    born = [r for r in _remarks.remarks(walk) if r.title.endswith("is born")]
-    assert born[0].title == f"{kind} is born"
-    assert born[0].about is walk.ops[1]
-    assert born[0].about.function.__name__ == "log"
-    assert len([r for r in born if r.about in walk.ops]) == 1
+    found = [r for r in find_remarks(walk) if r.title.endswith("first appears here")]
+    assert found[0].title == f"{kind} first appears here"
+    assert found[0].about is walk.ops[1]
+    assert found[0].about.function.__name__ == "log"
+    assert len([r for r in found if r.about in walk.ops]) == 1
 
 
-def test_two_births_are_both_marked():
+def test_two_first_appearances_are_both_reported():
     def case():
         x = leaf([0.0, 1000.0])
         return lambda: (dl.log(x) + dl.exp(x)).sum().backward()
 
     walk = walked(case)
-    born = [r.about.function.__name__ for r in _remarks.remarks(walk) if r.title == "∞ is born"]
-    assert born == ["log", "exp"]
+    found = [
+        r.about.function.__name__ for r in find_remarks(walk) if r.title == "∞ first appears here"
+    ]
+    assert found == ["log", "exp"]
 
 
-def test_a_gradient_that_is_not_finite_is_marked_at_its_op_and_not_after():
+def test_a_non_finite_gradient_is_reported_at_its_op_and_not_after():
     def case():
         x = leaf([0.0, 4.0])
         return lambda: dl.sqrt(x * 1.0 + 0.0).sum().backward()
 
-    walk, remark = remark_of(case, "A gradient that is not finite is born")
-    assert remark.about is walk.backwards[0].flows[1]
+    walk, remark = remark_of(case, "A gradient that is not finite first appears here")
+    assert remark.about is walk.backwards[0].op_gradients[1]
     assert remark.about.op.function.__name__ == "sqrt"
 
 
@@ -325,10 +327,14 @@ def test_a_gradient_that_is_not_finite_is_marked_at_its_op_and_not_after():
         (
             stepped(lambda params: optim.clip_grad_norm(params[:1], 1.0)),
             "The gradient was changed before the step",
-            ["the gradient of v", "from 10 to 1;"],
+            ["the gradient of v", "from 10 to 1,"],
         ),
-        (stepped(NOTHING, used=False), "Parameters without a gradient", ["w got none"]),
-        (with_old_gradients(np.ones(2)), "A gradient that was not zeroed", ["x had a gradient"]),
+        (stepped(NOTHING, used=False), "Parameters without a gradient", ["w got no gradient"]),
+        (
+            with_old_gradients(np.ones(2)),
+            "A gradient that was not zeroed",
+            ["x already had a gradient"],
+        ),
     ],
 )
 def test_a_finding_names_what_it_is_about_and_how_much(case, title, parts):
@@ -357,7 +363,7 @@ def test_a_finding_names_what_it_is_about_and_how_much(case, title, parts):
         ),
     ],
 )
-def test_a_finding_points_at_its_place(case, title, about):
+def test_a_finding_refers_to_what_it_is_about(case, title, about):
     walk, remark = remark_of(case, title)
     assert remark.about is about(walk)
 
@@ -368,15 +374,15 @@ def test_of_many_names_the_first_four_are_listed():
         w.grad = np.ones(1)
     with dl.trace() as walk:
         sum(weights, leaf([0.0], "zero")).sum().backward()
-    (remark,) = _remarks.remarks(walk)
-    assert remark.text.startswith(("a, b, c, d … had", "f, e, d, c … had"))
+    (remark,) = find_remarks(walk)
+    assert remark.text.startswith(("a, b, c, d … already had", "f, e, d, c … already had"))
 
 
 def test_the_gradient_of_each_parameter_is_measured_by_its_root_mean_square():
     v, w = leaf([[3.0, 4.0]], "v"), leaf([2.0], "w")
     with dl.trace() as walk:
         ((v * v).sum() + w.sum()).backward()
-    found = {value.name: size for value, size in _remarks.norms(walk)}
+    found = {value.name: size for value, size in gradient_sizes(walk)}
     assert found == {"v": pytest.approx(math.sqrt((36 + 64) / 2)), "w": 1.0}
 
 
@@ -384,15 +390,15 @@ def test_a_gradient_too_large_to_be_squared_in_single_precision_is_measured():
     w = dl.Tensor(np.array([1e-30, 1e-30], np.float32), requires_grad=True)
     with dl.trace() as walk:
         (w * 1e30).sum().backward()
-    ((_, size),) = _remarks.norms(walk)
+    ((_, size),) = gradient_sizes(walk)
     assert size == pytest.approx(1e30)
 
 
-def test_a_layer_that_runs_several_times_is_pointed_at_once():
+def test_a_layer_that_runs_several_times_has_one_remark():
     model = nn.Sequential(nn.Dense(1, 2, init=lambda shape, rng: [[90.0, -90.0]]), nn.Tanh())
     with dl.trace() as walk:
         for _ in range(3):
             model([[1.0]]).sum().backward()
     saturated = [remark for remark in walk.remarks() if remark.title == "Saturated tanh"]
     assert [remark.about for remark in saturated] == [walk.ops[1]]
-    assert not any("In tanh1" in step.words for step in walk.story.steps)
+    assert not any("In tanh1" in step.caption for step in walk.steps)

@@ -714,7 +714,7 @@ function showNumbers() {
   }
   const part = (role, ...content) => make('div', { role }, ...content);
   const row = ([name, symbol, values]) => part('row',
-    part('rowheader', name, make('span', { class: 'letter' }, symbol)),
+    part('rowheader', name, make('span', { class: 'symbol' }, symbol)),
     values.map((value) => part('cell', numberElement(value))));
   const step = k === end ? `at the end, step ${steps[k]}` : `at step ${steps[k]}`;
   const title = make('h2', {}, styleSample(run), make('span', {}, run.name),
@@ -732,8 +732,8 @@ function statusOf(run) { // [steps to the goal, verdict as far as it is known, c
   const position = positionOf(run, current);
   const { arrived, verdict } = run;
   if (arrived !== null && steps[current] >= arrived) return [arrived, verdict, 'good'];
-  if (current === end) return ['–', verdict, verdict === 'diverged' ? 'odd' : ''];
-  if (!position.every(Number.isFinite)) return ['', 'diverged', 'odd'];
+  if (current === end) return ['–', verdict, verdict === 'diverged' ? 'non-finite' : ''];
+  if (!position.every(Number.isFinite)) return ['', 'diverged', 'non-finite'];
   return ['', inside(position) ? '' : 'outside the picture', ''];
 }
 
@@ -980,7 +980,7 @@ prepareTheme(redraw);
 prepareView();
 preparePointer();
 prepareChart();
-prepareSteps({ show: showStep, said: announce, played: onPlay,
+prepareSteps({ show: showStep, announce, playChanged: onPlay,
   pace: () => STEPS_PER_SECOND * $('speed').value });
 redraw();
 restoreFromAddress();

@@ -42,7 +42,7 @@ def cells_of(tab, name):
 
 NUMBERS = """() => [document.querySelector('#numbers h2').innerText,
     [...document.querySelectorAll('#numbers :is(dl > div, [role=row])')].map(box => [
-        box.querySelector('dt, .letter')?.innerText,
+        box.querySelector('dt, .symbol')?.innerText,
         [...box.querySelectorAll('.number')].map(number => [number.innerText, number.title]),
     ])]"""
 

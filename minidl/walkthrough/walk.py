@@ -1,0 +1,106 @@
+"""The walkthrough that `trace` returns: print it, save it, ask it, or show it in a notebook."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import operator
+from typing import Any
+
+from minidl import _files
+from minidl._format import Text
+from minidl.walkthrough import graph, page, text
+from minidl.walkthrough.record import Record
+from minidl.walkthrough.remarks import Remark
+from minidl.walkthrough.steps import Presentation, Step
+
+
+class Walkthrough(Record):
+    """What a trace recorded: to print, to save, to show in a notebook, to ask.
+
+    events  the op calls, backward passes and updates, in order
+    values  the nodes of the graph: parameters, inputs, results of ops
+    """
+
+    @functools.cached_property
+    def presentation(self) -> Presentation:
+        """What is shown of the record; RuntimeError while the trace is open."""
+        self.ensure_closed()
+        return Presentation(self)
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps that text, Markdown and page show."""
+        return self.presentation.steps
+
+    def remarks(self) -> list[Remark]:
+        """The usual problems that were found: saturated units, gradients not zeroed, …"""
+        return self.presentation.remarks
+
+    def explain(self, name: str, index: Any = None) -> Text:
+        """One entry of a parameter, an input or a layer's value, with all terms.
+
+        name   as in the walkthrough, such as "dense1.weight" or "tanh1"; of a parameter with
+               several updates the last
+        index  of the entry, such as 3 or (0, 2); may be left out if there is only one
+
+        ValueError for an unknown name, IndexError for an entry that doesn't exist.
+        """
+        self.ensure_closed()
+        known = {value.name: value for value in self.values}
+        known |= {update.value.base_name: update.value for update in self.updates}
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, 3) or list(known)[:8]
+            raise ValueError(
+                f"explain: this walkthrough has no value named {name!r}; there are "
+                f"{', '.join(map(repr, close))}"
+            )
+        value = known[name]
+        shape, at = value.data.shape, index
+        if index is None and value.data.size == 1:
+            at = (0,) * value.data.ndim
+        at = at if isinstance(at, tuple) else (at,)
+        try:
+            at = tuple(range(n)[operator.index(i)] for i, n in zip(at, shape, strict=True))
+        except (IndexError, TypeError, ValueError):
+            advice = f"give the index of an entry, such as {tuple(n - 1 for n in shape)}"
+            advice = advice if shape else "leave the index out"
+            raise IndexError(
+                f"explain: {name} has shape {shape}; {advice}, instead of {index!r}"
+            ) from None
+        return text.explain(self, value, at)
+
+    def save(self, path: Any) -> None:
+        """Write a page (.html), Markdown (.md), text (.txt) or the graph alone (.svg).
+
+        ValueError for another ending; OSError for a path that can't be written, in which case
+        nothing was changed.
+        """
+        kinds = {
+            ".html": page.as_html,
+            ".md": text.as_markdown,
+            ".txt": text.as_text,
+            ".svg": graph.as_svg,
+        }
+        path = _files.ending("save", path, kinds)
+        content = kinds[path.suffix.lower()](self.presentation)
+        with _files.writing("save", path):
+            path.write_bytes(content.encode("utf-8", "replace"))
+
+    def __str__(self) -> str:
+        return text.as_text(self.presentation)
+
+    def __repr__(self) -> str:
+        counted = (self.ops, "op"), (self.backwards, "backward pass"), (self.updates, "update")
+        counts = (
+            f"{len(events)} {word}" + ("es" if word[-1] == "s" else "s") * (len(events) != 1)
+            for events, word in counted
+        )
+        return f"Walkthrough({', '.join(counts)}; print it, or .save('walk.html'))"
+
+    def _repr_html_(self) -> str:
+        try:
+            return page.as_frame(self.presentation)
+        except ModuleNotFoundError as error:  # no Jinja2
+            escaped = str(self).replace("&", "&amp;").replace("<", "&lt;")
+            return f"<p>For a page to step through: {error}</p><pre>{escaped}</pre>"

@@ -1,0 +1,227 @@
+"""The record: each op and each rule against its formulas, the gradient check, running again."""
+
+import numpy as np
+import pytest
+from cases import (
+    CASES,
+    FORMS_OF_RULES,
+    OPS,
+    RULES,
+    WORDS,
+    N,
+    close,
+    defaults,
+    each_case,
+    each_form_of_a_rule,
+    lesson,
+    parts_of,
+    updates,
+    walked,
+)
+
+import minidl as dl
+from minidl import losses, nn, ops, optim, tensor
+from minidl._format import number, plain
+from minidl.schedulers import CosineDecay
+
+
+def test_every_op_of_the_library_has_a_case():
+    assert CASES.keys() == OPS.keys()
+
+
+@each_case
+def test_the_formulas_of_an_op_give_what_it_computes(name, arrays, options):
+    _, op, op_gradient = walked(name, arrays, options)
+    assert bool(op.equations) is (name not in WORDS)
+    if not op.equations:
+        return
+    scope = op.scope(op_gradient.g)
+    found = scope.value(op.equations[0].tree)
+    close(np.reshape(found, op.value.data.shape), op.value.data, 1e-12)
+    for equation, input_grad in zip(op.equations[1:], op_gradient.input_grads, strict=True):
+        found = np.asarray(scope.value(equation.tree))
+        if found.size == input_grad.size:  # vectors as matrices
+            found = found.reshape(input_grad.shape)
+        close(np.broadcast_to(found, input_grad.shape), input_grad, 1e-11)
+
+
+@pytest.mark.parametrize("rectify", [False, True])
+def test_a_formula_with_a_choice_by_an_option_gives_what_the_op_computes(rectify):
+    @ops.op(
+        "y = max(x @ W + b, 0) if rectify else x @ W + b",
+        "∂x = (g [y > 0] if rectify else g) @ Wᵀ",
+        "∂W = xᵀ @ (g [y > 0] if rectify else g)",
+        "∂b = Σᵢ (g [y > 0] if rectify else g)",
+        fused_vjp=True,
+    )
+    def layer(x, w, b, /, rectify=False):
+        """A layer."""
+        y = np.maximum(x @ w + b, 0) if rectify else x @ w + b
+
+        def vjp(g, needs_grad):
+            d = g * (y > 0) if rectify else g
+            return d @ w.T, x.T @ d, d.sum(axis=0)
+
+        return y, vjp
+
+    leaves = [dl.Tensor(N(*s), requires_grad=True, dtype=float) for s in [(4, 3), (3, 2), (2,)]]
+    with dl.trace() as walk:
+        tensor.differentiable(layer)(*leaves, rectify=rectify).backward(N(4, 2))
+    (op,), ((op_gradient,),) = walk.ops, [backward.op_gradients for backward in walk.backwards]
+    scope = op.scope(op_gradient.g)
+    expected = [op.value.data, *op_gradient.input_grads]
+    for equation, array in zip(op.equations, expected, strict=True):
+        close(scope.value(equation.tree).reshape(array.shape), array, 1e-12)
+    for part in parts_of(walk):
+        for at in np.ndindex(part.result.data.shape) if part.worked else ():
+            assert " if " not in plain(part.worked(at))
+            assert part.worked(at)[-1].exact == number(part.result.data[at]).exact
+    assert all(checked.relative < 1e-6 for checked in walk.check(walk.backwards[0]))
+    b = op.inputs[2].data[1]
+    line = plain(walk.steps[0].parts[0].worked((0, 1)))
+    assert line.startswith("y[0, 1] = max(" if rectify else "y[0, 1] = ")
+    assert f" + {number(b).shown}" in line or f" + ({number(b).shown})" in line
+
+
+@each_case
+def test_the_check_agrees_with_backward(name, arrays, options):
+    walk, _, _ = walked(name, arrays, options)
+    checked = walk.check(walk.backwards[0])
+    assert len(checked) == sum(np.size(x) for x in arrays)
+    for entry in checked:
+        assert entry.difference == pytest.approx(entry.backward, rel=1e-6, abs=1e-8)
+        assert entry.relative < 1e-6 or abs(entry.difference) < 1e-4
+
+
+COMMON_FORMS = [
+    {},
+    {"weight_decay": 0.3},
+    {"maximize": True},
+    {"weight_decay": 0.3, "maximize": True},
+    {"lr": CosineDecay(0.05, 9)},
+]
+
+
+def test_every_option_of_every_rule_has_a_case_with_another_value_than_its_default():
+    for rule, options in FORMS_OF_RULES:
+        for name, value in options.items():
+            default = defaults(rule)[name]
+            assert type(value) is type(default)
+            assert value != default
+
+
+@each_form_of_a_rule
+@pytest.mark.parametrize("common", COMMON_FORMS, ids=str)
+def test_the_equations_of_a_rule_give_what_its_kernel_leaves(rule, options, common):
+    for _, update, optimizer, w in updates(rule, {**options, **common}):
+        last = {line[0].symbol: line for line in update.lines}
+        left = {**optimizer.state[w], "θ": w.data}
+        name_of = getattr(optim, rule).symbols
+        for symbol, (equation, scope, value) in last.items():
+            state = left.get(symbol, left.get(name_of.get(symbol)))
+            if state is not None and symbol != "t":
+                np.testing.assert_array_equal(value, state)
+            found = np.broadcast_to(scope.value(equation.tree), value.shape)
+            np.testing.assert_allclose(found, value, rtol=1e-12, atol=1e-17)
+        covered = {*last, *(name_of[symbol] for symbol in last if symbol in name_of)}
+        assert left.keys() - {"t"} <= covered
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_in_single_precision_has_the_numbers_of_its_kernel(rule):
+    for _, update, _, w in updates(rule, {"lr": 0.01}, dtype=np.float32):
+        *_, (equation, scope, value) = (line for line in update.lines if line[0].symbol == "θ")
+        assert value.dtype == np.float32
+        np.testing.assert_array_equal(value, w.data)
+        np.testing.assert_allclose(scope.value(equation.tree), value, rtol=1e-4, atol=1e-6)
+
+
+def test_the_gradients_of_all_uses_of_a_value_are_summed():
+    w = dl.Tensor([2.0, -3.0], requires_grad=True)
+    with dl.trace() as walk:
+        square = w * w
+        (square * w + square).sum().backward()
+    (backward,) = walk.backwards
+    for name, uses in {"w": 3, "square": 2}.items():
+        value = next(v for v in walk.values if v.name == name)
+        contributions = [g for _, g in backward.contributions(value)]
+        assert len(contributions) == uses == len(value.users)
+        np.testing.assert_allclose(np.sum(contributions, axis=0), backward.gradient(value))
+    np.testing.assert_allclose(w.grad, 3 * w.data**2 + 2 * w.data)
+    assert "w is used 3 times: the gradients of its uses are summed" in walk.explain("w", 0)
+    assert "= 16" in walk.explain("w", 0)
+
+
+def test_the_loss_is_known_before_and_after_the_update():
+    walk, model = lesson(np.float64)
+    before, after = walk.loss()
+    x, y = (v.data for v in walk.values if v.kind == "input")
+    np.testing.assert_array_equal(after, losses.mse(model(x), y).data)
+    assert after < before == walk.ops[-1].value.data
+
+
+def test_without_an_update_there_is_no_loss_after():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+    assert walk.loss()[0] == 5
+    assert walk.loss()[1] is None
+
+
+def test_a_backward_pass_after_the_last_update_has_no_loss_after_it():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=0.1)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        optimizer.step()
+        (w * w).sum().backward()
+    assert walk.loss()[0] == pytest.approx(0.8**2 + 1.6**2)
+    assert walk.loss()[1] is None
+
+
+def test_ops_run_again_give_the_same_bits_and_others_for_other_values():
+    walk, _ = lesson()
+    root = walk.backwards[0].root
+    weight = next(v for v in walk.values if v.name == "dense2.weight")
+    again = walk.run_again(root, {weight: weight.data.copy()})
+    assert again.tobytes() == root.data.tobytes()
+    assert walk.run_again(root, {weight: 0 * weight.data}) != root.data
+    assert walk.run_again(root, {}) is root.data
+
+
+def test_backward_from_several_entries_is_checked_with_the_gradient_given():
+    w = dl.Tensor(N(3), requires_grad=True, dtype=float)
+    with dl.trace() as walk:
+        (w * w).backward([1.0, -2.0, 0.5])
+    found = [c.difference for c in walk.check(walk.backwards[0])]
+    np.testing.assert_allclose(found, 2 * w.data * [1, -2, 0.5], rtol=1e-8)
+    assert "with the gradient that was passed to it" in str(walk)
+
+
+@pytest.mark.parametrize(("runs", "entries"), [(0, [1]), (1, [1]), (2, [1, 3]), (9, [0, 1, 2, 3])])
+def test_if_all_entries_are_too_many_the_largest_gradients_are_checked(runs, entries, monkeypatch):
+    w = dl.Tensor([1.0, -9.0, 3.0, 5.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+    once = 2 * sum(op.cost() for op in walk.ops)
+    monkeypatch.setattr("minidl.walkthrough.record.CHECK_COST", runs * once)
+    checked = walk.check(walk.backwards[0])
+    assert [at for _, (at,), *_ in checked] == entries
+    shown = f"The table has {len(entries)} of 4 entries, with large gradients."
+    assert (shown in str(walk).replace("\n   ", " ")) is (len(entries) < 4)
+
+
+def test_a_long_check_has_few_entries_and_they_agree(long_walk):
+    checked = long_walk.check(long_walk.backwards[0])
+    assert 1 <= len(checked) <= 2
+    assert all(c.relative < 1e-3 for c in checked)  # backward was in single precision
+
+
+def test_after_two_optimizers_the_loss_is_that_of_the_model():
+    model, x, y = nn.MLP([2, 2, 1], "tanh", rng=0), N(5, 2), N(5, 1)
+    rules = optim.SGD(model, lr=0.1), optim.SGD(model, lr=0.2)
+    with dl.trace() as walk:
+        losses.mse(model(x), y).backward()
+        for rule in rules:
+            rule.step()
+    assert walk.loss()[1] == losses.mse(model(x), y).data
