@@ -15,7 +15,7 @@ from minidl import _checks, _expressions, _files, losses, nn
 from minidl._format import aligned
 from minidl.optim import RULES
 from minidl.tensor import default_dtype
-from minidl.walkthrough.recorder import Walkthrough, trace
+from minidl.walkthrough import Walkthrough, trace
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 LOSSES = ("mse", "cross_entropy", "binary_cross_entropy")

@@ -280,4 +280,4 @@ def _is_parameter(x: Any) -> bool:
 
 def optimizer_names(optimizer: optim.Optimizer) -> Mapping[Tensor, str]:
     """The names that an optimizer was given with its parameters."""
-    return optimizer._names
+    return optimizer.names

@@ -536,7 +536,7 @@ def test_a_plateau_returns_to_its_saved_state_and_continues_under_its_handle(aro
     optimizer = dl.optim.SGD([w], lr=around(handle))
     descend(optimizer, w, [[1.0]] * t)
     observed(handle, 3.0, 3.0)
-    saved, memory = optimizer.state_dict(), dict(handle.memory)
+    saved, memory = optimizer.state_dict(), copy.copy(handle.memory)
     assert (optimizer.lr, memory) == (0.4, observed(plateau(), 3.0, 3.0).memory)
     for _ in range(2):
         observed(handle, 2.0, 3.0, 3.0)
@@ -637,7 +637,7 @@ def test_a_refused_load_leaves_the_memory_of_a_plateau_untouched(corrupt):
     corrupt(state)
     observed(first, 2.0, 2.0)
     observed(second, 2.0, 2.0, 2.0)
-    before = dict(first.memory), dict(second.memory)
+    before = copy.copy(first.memory), copy.copy(second.memory)
     with pytest.raises((TypeError, ValueError), match=r"^SGD: "):
         optimizer.load_state_dict(state)
     assert (first.memory, second.memory) == before

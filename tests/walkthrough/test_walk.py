@@ -99,7 +99,7 @@ def test_the_error_for_another_ending_lists_the_valid_ones(name, tmp_path):
 def test_a_folder_that_is_missing_is_an_error_that_says_what_to_do(kind, tmp_path):
     walk, _ = lesson()
     path = tmp_path / "none" / f"walk{kind}"
-    with pytest.raises(FileNotFoundError, match="a folder that exists and is yours") as raised:
+    with pytest.raises(FileNotFoundError, match="that exists and that you may write to") as raised:
         walk.save(path)
     assert str(path) in str(raised.value)
     assert [*tmp_path.iterdir()] == []

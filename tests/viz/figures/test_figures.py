@@ -139,7 +139,7 @@ def test_an_unknown_figure_raises_with_the_nearest_name_and_nothing_is_written(
 
 def test_a_file_in_place_of_the_folder_raises_before_anything_is_drawn(quick, tmp_path):
     (tmp_path / "figures").write_text("kept")
-    with pytest.raises(OSError, match=r"figures: .* can't be made"):
+    with pytest.raises(OSError, match=r"figures: .* can't be created"):
         list(write(tmp_path / "figures"))
     assert (tmp_path / "figures").read_text() == "kept"
     assert not quick
