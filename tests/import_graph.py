@@ -45,7 +45,6 @@ UPWARD = {
 
 # Modules that exist for optional dependencies, which they import at once.
 OPTIONAL = {
-    "minidl._page": {"jinja2"},
     "minidl.viz.plots": {"matplotlib"},
     "minidl.viz.film": {"matplotlib", "PIL"},
     "minidl.viz.figures": {"matplotlib", "contourpy"},

@@ -11,8 +11,8 @@ BUDGET = {
     "minidl/tensor.py": 447,
     "minidl/nn.py": 277,
     "minidl/losses.py": 98,
-    "minidl/optim/optimizer.py": 292,
-    "minidl/optim/rules.py": 295,
+    "minidl/optim/optimizer.py": 245,
+    "minidl/optim/rules.py": 350,
     "minidl/schedulers.py": 402,
 }
 

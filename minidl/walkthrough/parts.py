@@ -301,7 +301,7 @@ def _local_part(op_gradient: OpGradient, symbol: str, equation: Equation, grad: 
     op, scope = op_gradient.op, op_gradient.scope
     y, tree = op.equations[0].symbol, formulas.without_g(equation.tree)
     name = f"∂{y}/∂{symbol}"
-    local = Equation(f"{name} = {typesetting.text(tree)}", name, "=", tree)
+    local = Equation(f"{name} = {typesetting.unicode(tree)}", name, "=", tree)
     slope = np.broadcast_to(np.asarray(scope.value(tree), op_gradient.g.dtype), grad.shape)
     return Part(
         f"The local derivative: how {y} changes with {symbol}",

@@ -206,7 +206,7 @@ class _Recorder:
 
     def begin_step(self, optimizer: optim.Optimizer) -> None:
         self._updates = []
-        names, state = optimizer_names(optimizer), optimizer.state
+        names, state = optimizer.names, optimizer.state
         for group in optimizer.groups:
             options = {name: value for name, value in group.items() if name != "params"}
             lr = optimizer.rate(group)
@@ -276,8 +276,3 @@ def _if_active(this: weakref.ref[_Recorder]) -> _Recorder | None:
 
 def _is_parameter(x: Any) -> bool:
     return isinstance(x, Tensor) and x.requires_grad and x.is_leaf
-
-
-def optimizer_names(optimizer: optim.Optimizer) -> Mapping[Tensor, str]:
-    """The names that an optimizer was given with its parameters."""
-    return optimizer.names

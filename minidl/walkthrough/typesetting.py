@@ -12,20 +12,20 @@ _PRECEDENCE |= {**dict.fromkeys(COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8
 _ATOM = 9
 
 
-def text(node: Tree, level: int = 0) -> str:
+def unicode(node: Tree, level: int = 0) -> str:
     """A tree as a line of text, in brackets if its precedence is below `level`."""
     kind, *parts = node
     match kind:
         case "name" | "number":
             return str(parts[0])
         case "transpose":
-            return f"{text(parts[0], _ATOM)}ᵀ"
+            return f"{unicode(parts[0], _ATOM)}ᵀ"
         case "indicator":
-            return f"[{text(parts[0])}]"
+            return f"[{unicode(parts[0])}]"
         case "abs":
-            return f"|{text(parts[0])}|"
+            return f"|{unicode(parts[0])}|"
         case "call":
-            inside = ", ".join(map(text, parts[1:]))
+            inside = ", ".join(map(unicode, parts[1:]))
             if parts[0] != "√" or len(inside) > 1:
                 return f"{parts[0]}({inside})"
             return f"(√{inside})" if level > 8 else f"√{inside}"
@@ -36,24 +36,24 @@ def text(node: Tree, level: int = 0) -> str:
 def _text(kind: str, parts: list[Any]) -> str:
     match kind:
         case "sum":
-            return f"{parts[0]} {text(parts[1], 6)}"
+            return f"{parts[0]} {unicode(parts[1], 6)}"
         case "negative":
-            return f"−{text(parts[0], 5)}"
+            return f"−{unicode(parts[0], 5)}"
         case "not":
-            return f"not {text(parts[0], 3)}"
+            return f"not {unicode(parts[0], 3)}"
         case "if":
-            return f"{text(parts[0], 1)} if {text(parts[1], 1)} else {text(parts[2])}"
+            return f"{unicode(parts[0], 1)} if {unicode(parts[1], 1)} else {unicode(parts[2])}"
         case "^":
             raised = {plain: superscript for superscript, plain in SUPERSCRIPTS.items()}
-            exponent = text(parts[1]).replace(" ", "")
+            exponent = unicode(parts[1]).replace(" ", "")
             if all(c in raised for c in exponent):
-                return text(parts[0], _ATOM) + "".join(raised[c] for c in exponent)
-            return f"{text(parts[0], _ATOM)}^({exponent})"
+                return unicode(parts[0], _ATOM) + "".join(raised[c] for c in exponent)
+            return f"{unicode(parts[0], _ATOM)}^({exponent})"
         case "·":
-            line = f"{text(parts[0], 6)} {text(parts[1], 7)}"
+            line = f"{unicode(parts[0], 6)} {unicode(parts[1], 7)}"
             return line.replace(" |", " · |") if parts[1][0] == "abs" else line
     own = _PRECEDENCE[kind]
-    return f"{text(parts[0], own + (kind in COMPARISONS))} {kind} {text(parts[1], own + 1)}"
+    return f"{unicode(parts[0], own + (kind in COMPARISONS))} {kind} {unicode(parts[1], own + 1)}"
 
 
 def mathml(equation: Equation) -> str:

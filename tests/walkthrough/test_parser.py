@@ -4,7 +4,7 @@ import pytest
 
 from minidl.walkthrough import parser
 from minidl.walkthrough.parser import Equation, FormulaError, parse, tree
-from minidl.walkthrough.typesetting import text
+from minidl.walkthrough.typesetting import unicode
 
 A, B, C = (("name", symbol) for symbol in "abc")
 TREES = {
@@ -73,7 +73,7 @@ SYMBOLS = [
 @pytest.mark.parametrize("line", TREES)
 def test_a_formula_is_a_tree_of_its_parts(line):
     assert tree(line) == TREES[line]
-    assert text(TREES[line]) == line
+    assert unicode(TREES[line]) == line
 
 
 @pytest.mark.parametrize("line", MEANT)

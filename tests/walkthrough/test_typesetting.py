@@ -8,20 +8,20 @@ from hypothesis import given, settings
 
 from minidl.walkthrough import parser, typesetting
 from minidl.walkthrough.parser import Equation, parse, tree
-from minidl.walkthrough.typesetting import text
+from minidl.walkthrough.typesetting import unicode
 
 
 @given(ANY_TREE)
 @settings(max_examples=200)
 def test_a_tree_is_the_same_after_it_is_written_and_parsed(node):
-    assert tree(text(node)) == node
+    assert tree(unicode(node)) == node
 
 
 @each_formula
 def test_every_formula_is_the_same_after_it_is_written_and_parsed(line):
     found = parse(line)
-    assert tree(text(found.tree)) == found.tree
-    assert found.condition is None or tree(text(found.condition)) == found.condition
+    assert tree(unicode(found.tree)) == found.tree
+    assert found.condition is None or tree(unicode(found.condition)) == found.condition
 
 
 @each_formula

@@ -326,7 +326,7 @@ def _entrant(name: str, make: Factory, options: dict[str, Any], starts: np.ndarr
         raise ValueError(f"race: {name} must use the parameters that it is given")
     if any(plateaus(optimizer.groups[0]["lr"])):
         raise ValueError(
-            f"race: {name} has ReduceOnPlateau, which answers to a metric; a race takes schedules "
+            f"race: {name} has ReduceOnPlateau, which needs a metric; a race takes schedules "
             "that are functions of the step, such as StepDecay"
         )
     state = {key: x for key, x in optimizer.state[parameter].items() if isinstance(x, np.ndarray)}
