@@ -97,7 +97,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     """
     if isinstance(data, Tensor):
         data = data._data
-    if type(data) is np.ndarray and dtype is None and data.dtype in _NATIVE:
+    if type(data) is np.ndarray and data.dtype in _NATIVE and dtype in (None, data.dtype):
         return data  # the usual case
     try:
         array = np.asarray(data)
@@ -161,15 +161,19 @@ class Node:
         sources: list[Node | Tensor | None] = []
         needs_grad = []
         for edge in self.edges:
-            leaf, version, needed = edge if isinstance(edge, tuple) else (edge, 0, edge is not None)
-            if isinstance(leaf, Tensor) and leaf.version != version:
-                raise RuntimeError(
-                    f"{describe(leaf)} was changed (by an optimizer step, a load or an assignment "
-                    f"to .data) after {self.name} had used it: its gradient would be wrong. Run "
-                    "the forward pass again after a change."
-                )
-            sources.append(leaf)
-            needs_grad.append(needed)
+            if isinstance(edge, tuple):
+                leaf, version, requires_grad = edge
+                if leaf.version != version:
+                    raise RuntimeError(
+                        f"{describe(leaf)} was changed (by an optimizer step, a load or an "
+                        f"assignment to .data) after {self.name} had used it: its gradient would "
+                        "be wrong. Run the forward pass again after a change."
+                    )
+                sources.append(leaf)
+                needs_grad.append(requires_grad)
+            else:
+                sources.append(edge)
+                needs_grad.append(edge is not None)
         if self.op.fused_vjp:
             grads = self.vjps[0](g, needs_grad)
         else:
