@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, dataclass_transform, overload
 
@@ -151,14 +151,26 @@ class Declared:
 
     def __init_subclass__(cls) -> None:
         """Collect the options; make the signature: params, lr, own options, inherited ones."""
-        own = {name: value for name, value in vars(cls).items() if isinstance(value, Option)}
-        for name in vars(cls).keys() & {"options", *cls.options} - own.keys():
+        found: dict[str, Option] = {}
+        others = {"params", "t", "groups", "names"}  # other attributes of optimizers and groups
+        others |= {"update", "checked", *dir(Mapping)}
+        for base in cls.__mro__:  # the rule itself first; a base may be a mixin
+            for name, value in vars(base).items():
+                if isinstance(value, Option):
+                    found.setdefault(name, value)
+                elif base is cls and name in {"options", *cls.options}:
+                    raise TypeError(
+                        f"{cls.__name__}: {name} is not declared as an option. Declare each option "
+                        "as a class attribute: name: type = option(check, default=…)"
+                    )
+                else:
+                    others.add(name)
+        if taken := sorted(found.keys() & others):
             raise TypeError(
-                f"{cls.__name__}: {name} is not declared as an option. Declare each option as a "
-                "class attribute: name: type = option(check, default=…)"
+                f"{cls.__name__}: {taken[0]} can't be an option, since optimizers or groups have "
+                "another attribute of this name; choose another name"
             )
-        options = {**cls.options, **own}
-        cls.options = {name: options[name] for name in ("lr", *own, *options)}
+        cls.options = {"lr": found["lr"], **found}
         kind = inspect.Parameter
         cls.__signature__ = inspect.Signature(
             [

@@ -107,6 +107,26 @@ def test_a_declared_option_replaces_the_inherited_one():
     assert not hasattr(optimizer, "params")
 
 
+def test_a_rule_has_the_options_of_all_its_bases():
+    class Powered:
+        power: float = option(within(high=2), default=0.5)
+
+    class Both(Powered, dl.optim.Momentum, dl.optim.RMSprop):
+        pass
+
+    _, *names = inspect.signature(Both).parameters
+    assert names[:3] == ["lr", "power", "beta"]
+    assert {"alpha", "eps", "momentum", "centered"} < set(names)
+    optimizer = Both([weights([1.0])], power=2)
+    assert (optimizer.power, optimizer.beta, optimizer.alpha) == (2.0, 0.9, 0.99)
+
+
+@pytest.mark.parametrize("name", ["rate", "step", "t", "groups", "params", "items", "update"])
+def test_an_option_cannot_have_the_name_of_another_attribute(name):
+    with pytest.raises(TypeError, match=rf"^Mine: {name} can't be an option, .* another name$"):
+        type("Mine", (dl.optim.SGD,), {name: option(within(), default=1.0)})
+
+
 # --- ranges -------------------------------------------------------------------------------------
 
 NUMBERS = [
