@@ -146,11 +146,12 @@ class Node:
         """The name of the op."""
         return self.op.__name__
 
-    def input_grads(self, g: Array) -> Iterator[tuple[Node | Tensor | None, Any]]:
-        """(source, gradient) for each input: the node or leaf that the gradient goes to.
+    def input_grads(self, g: Array) -> Iterator[tuple[Node | Tensor, Array]]:
+        """(source, gradient) for each input whose gradient is needed.
 
-        A gradient has the shape and dtype that its VJP gives, and is None if it is not needed.
-        RuntimeError if the graph was freed, or a leaf has changed since the op used it.
+        The source is the node or leaf that the gradient goes to; the gradient has the shape and
+        dtype that its VJP gives. RuntimeError if the graph was freed, or a leaf has changed since
+        the op used it.
         """
         if self.vjps is None:
             raise RuntimeError(
@@ -178,15 +179,18 @@ class Node:
             grads = self.vjps[0](g, needs_grad)
         else:
             grads = [vjp(g) if n else None for vjp, n in zip(self.vjps, needs_grad, strict=True)]
-        return zip(sources, grads, strict=True)
+        for source, grad, needed in zip(sources, grads, needs_grad, strict=True):
+            if source is not None and needed:
+                if grad is None:
+                    raise TypeError(f"a VJP of {self.name} returned None instead of a gradient")
+                yield source, np.asarray(grad)
 
 
 Edge: TypeAlias = "Node | tuple[Tensor, int, bool] | None"
 
 
-def unbroadcast(grad: Any, shape: tuple[int, ...]) -> Array:
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """The gradient of an input of `shape` that was broadcast: summed over the repeated axes."""
-    g: Array = np.asarray(grad)
     extra = g.ndim - len(shape)
     repeated = (extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
     return np.asarray(g.sum(axis=(*range(extra), *repeated))).reshape(shape)
@@ -503,9 +507,7 @@ class Tensor:
         while queue:
             node, g = arrived.pop(heapq.heappop(queue))
             for source, grad in node.input_grads(g):
-                if source is None or grad is None:
-                    continue
-                if type(grad) is not np.ndarray or grad.shape != source.shape:
+                if grad.shape != source.shape:
                     grad = unbroadcast(grad, source.shape)
                 if grad.dtype != source.dtype:
                     grad = grad.astype(source.dtype)

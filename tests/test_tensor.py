@@ -586,6 +586,26 @@ def test_products_that_nobody_needs_are_never_computed():
     assert calls == [1] * 5
 
 
+def test_a_gradient_of_minus_zero_keeps_its_sign():
+    for x in (leaf(1.0), leaf([1.0])):
+        (x * -1.0).backward(np.zeros(x.shape))
+        assert np.signbit(x.grad).all()
+
+
+@pytest.mark.parametrize("values", [1.0, [1.0, 2.0]])
+@pytest.mark.parametrize("vjp", [lambda g: None, lambda g, needs_grad: [None]])
+def test_a_vjp_that_returns_no_gradient_is_an_error(values, vjp):
+    @ops.op("y = 2 x", "∂x = 2 g", fused_vjp=vjp.__code__.co_argcount == 2)
+    def double(x, /):
+        """Twice each entry."""
+        return 2 * x, vjp
+
+    x = leaf(values)
+    with pytest.raises(TypeError, match=r"^a VJP of double returned None instead of a gradient$"):
+        tensor.differentiable(double)(x).sum().backward()
+    assert x.grad is None
+
+
 # --- the graph's life ---------------------------------------------------------------------------
 
 
