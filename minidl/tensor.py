@@ -393,6 +393,11 @@ class Tensor:
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
+        if self._node is not None and value is False:
+            raise RuntimeError(
+                f"{describe(self)} is the result of {self._node.name}: only a leaf can be "
+                "frozen. Use y = x.detach() for its values as a constant."
+            )
         self._require_grad(value, self._data.dtype)
 
     @property

@@ -526,6 +526,16 @@ def test_requires_grad_is_checked_when_it_is_set_and_keeps_the_users_array_apart
             dl.Tensor(values, dtype=None if value == "no" else "int64").requires_grad = value
 
 
+def test_a_result_cannot_be_frozen():
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    with pytest.raises(RuntimeError, match=r"is the result of multiply: only a leaf"):
+        y.requires_grad = False
+    y.requires_grad = True
+    (y * 3).sum().backward()
+    same(x.grad, np.array([6.0, 6.0]))
+
+
 def test_wrapping_or_subclassing_a_tensor_is_refused_where_the_graph_would_be_lost():
     with pytest.raises(TypeError, match=r"would lose the graph of t, w of shape"):
         dl.Tensor(leaf([1.0], name="w"))
