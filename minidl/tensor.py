@@ -97,7 +97,11 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     """
     if isinstance(data, Tensor):
         data = data._data
-    if type(data) is np.ndarray and data.dtype in _NATIVE and dtype in (None, data.dtype):
+    if (
+        type(data) is np.ndarray
+        and data.dtype in _NATIVE
+        and (dtype is None or dtype == data.dtype)  # not `in`: np.dtype("float64") equals None
+    ):
         return data  # the usual case
     try:
         array = np.asarray(data)

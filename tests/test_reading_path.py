@@ -8,7 +8,7 @@ from code_lines import CORE, ROOT, ROW, code_lines, code_lines_of_cython, count
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
     "minidl/ops.py": 357,
-    "minidl/tensor.py": 457,
+    "minidl/tensor.py": 461,
     "minidl/nn.py": 277,
     "minidl/losses.py": 98,
     "minidl/optim/optimizer.py": 245,
