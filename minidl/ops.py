@@ -183,8 +183,8 @@ def dense_relu(x: Input, w: Input, b: Input, /) -> Value:
 
 
 def _dense(x: Array, w: Array, b: Array, rectify: bool) -> Value:
-    if b.shape != w.shape[1:]:
-        raise ValueError(f"the bias must have shape {w.shape[1:]}, got {b.shape}")
+    if x.ndim != 2 or w.ndim != 2 or b.shape != w.shape[1:]:
+        raise ValueError(f"x, W must be 2-D; the bias must have shape {w.shape[1:]}, got {b.shape}")
     dtype = np.result_type(x, w, b)
     y = np.dot(x, w).astype(_kernel_dtype(dtype), copy=False)
     layer_kernels.add_bias(y, _contiguous(b, y.dtype), rectify)

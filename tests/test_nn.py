@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
-from minidl import nn
+from minidl import nn, tensor
 
 
 class Net(nn.Module):
@@ -662,6 +662,13 @@ def test_a_bias_of_another_shape_is_refused(bias):
     for model in (layer, nn.Sequential(layer, nn.ReLU())):
         with pytest.raises(ValueError, match=r"the bias must have shape \(3,\), got"):
             model(np.ones((4, 2)))
+
+
+@pytest.mark.parametrize("shapes", [((2,), (2, 3)), ((4, 1, 2), (2, 3)), ((4, 2), (2,)), ((), ())])
+def test_the_op_of_a_layer_takes_matrices_alone(shapes):
+    x, w = map(np.ones, shapes)
+    with pytest.raises(ValueError, match=r"^dense of shape .*: x, W must be 2-D; the bias"):
+        tensor.dense(x, w, np.ones(w.shape[1:]))
 
 
 def test_a_subclass_of_a_layer_has_its_own_say_within_a_row(rng):
