@@ -15,6 +15,7 @@ import minidl as dl
 from minidl import losses, nn, ops, optim, schedulers, tensor
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = Path(dl.__file__).parent  # lies elsewhere if minidl is installed from a wheel
 GOLDEN = ROOT / "tests/golden"
 
 # --- what there is ------------------------------------------------------------------------------

@@ -12,7 +12,10 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+import minidl
+
 ROOT = Path(__file__).parents[1]
+FOLDER = Path(minidl.__file__).parents[1]  # contains minidl/
 CORE = [  # what a newcomer reads in an afternoon, in this order
     *("minidl/ops.py", "minidl/tensor.py", "minidl/nn.py", "minidl/losses.py"),
     *("minidl/optim/optimizer.py", "minidl/optim/rules.py", "minidl/schedulers.py"),
@@ -65,13 +68,13 @@ def main() -> None:
     if parser.parse_args().readme:
         readme = ROOT / "README.md"
         text = ROW.sub(
-            lambda row: row[0].replace(f"| {row[4]} |", f"| {count(ROOT / row[2])} |"),
+            lambda row: row[0].replace(f"| {row[4]} |", f"| {count(FOLDER / row[2])} |"),
             readme.read_text(encoding="utf-8"),
         )
         readme.write_text(text, encoding="utf-8")
         return
-    files = [*(ROOT / "minidl").rglob("*.py"), *(ROOT / "minidl").rglob("*.pyx")]
-    counts = {path.relative_to(ROOT).as_posix(): count(path) for path in sorted(files)}
+    files = [*(FOLDER / "minidl").rglob("*.py"), *(FOLDER / "minidl").rglob("*.pyx")]
+    counts = {path.relative_to(FOLDER).as_posix(): count(path) for path in sorted(files)}
     for name, lines in counts.items():
         print(f"{lines:6,}  {name}")
     print(f"{sum(counts[name] for name in CORE):6,}  the core: {', '.join(CORE)}")

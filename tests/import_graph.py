@@ -1,4 +1,4 @@
-"""The import graph of minidl, read from its source without importing it.
+"""The import graph of minidl, read from its source.
 
     python -m tests.import_graph --svg docs/import_graph.svg     # draw it
 
@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import minidl
 from minidl import _drawing
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "minidl"
+PACKAGE = Path(minidl.__file__).parent
 
 # The layers of the package from bottom to top. A part of the package (a module or a folder of
 # modules beside __init__.py) may import parts of lower layers, and parts to its left in its own.
@@ -63,7 +64,7 @@ class Import(NamedTuple):
 
 def module_name(path: Path) -> str:
     """The dotted name of a source file: "minidl.optim" for minidl/optim/__init__.py."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 import reference
-from cases import ROOT
+from cases import PACKAGE
 
 from minidl import optim
 from minidl._kernels import optim as kernels
@@ -287,7 +287,7 @@ def test_one_call_for_several_parameters_equals_a_call_for_each(name, states, op
 LOOPS = dict(
     re.findall(
         r'^cdef cloned (\w+)_loop\(.*?""\"(.*?)""\"',
-        (ROOT / "minidl/_kernels/optim.pyx").read_text(encoding="utf-8"),
+        (PACKAGE / "_kernels/optim.pyx").read_text(encoding="utf-8"),
         re.MULTILINE | re.DOTALL,
     )
 )

@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from cases import ROOT
+from cases import PACKAGE
 
 import minidl as dl
 from minidl import schedulers
@@ -17,7 +17,7 @@ from minidl.viz._race import racing
 
 RULES = list(racing.RULES)
 EIGHT = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL"]
-PAGES = (ROOT / "minidl/_page/base.js", ROOT / "minidl/viz/_race/race.js")
+PAGES = (PACKAGE / "_page/base.js", PACKAGE / "viz/_race/race.js")
 HOSTILE = "</script><script>alert(1)</script><b>\"'&\u2028"
 
 
