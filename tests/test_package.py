@@ -6,16 +6,14 @@ import inspect
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from cases import PACKAGE, ROOT
 from mutants import MUTANTS
 
 import minidl as dl
 from minidl import _kernels
 from minidl._kernels.optim import Rule
-
-PACKAGE = Path(dl.__file__).parent
 
 
 def python(code, folder):
@@ -258,17 +256,29 @@ def test_no_line_is_longer_than_100_characters(pattern):
     assert long == []
 
 
-PAGES = ["mathematics", "proof", "walkthrough", "races", "gallery"]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 
 
-@pytest.mark.parametrize(
-    "page",
-    ["README.md", *(f"docs/{name}.md" for name in PAGES)],
-)
+def file_of(page, link):
+    """The file that a page links to; those of minidl lie where it is installed."""
+    path = (page.parent / link).resolve().relative_to(ROOT.resolve())
+    return (PACKAGE.parent if path.parts[:1] == ("minidl",) else ROOT) / path
+
+
+def anchors(page):
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_what_a_page_links_to_is_there(page):
-    page = Path(__file__).parents[1] / page
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        target, _, anchor = link.partition("#")
+        file = file_of(page, target) if target else page
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.place}: {m.error}")
