@@ -72,4 +72,12 @@ for inputs, targets in loader:
     sign.step()
     averaged.update()
 history = dl.fit(mlp, dl.losses.mse, adam, loader, epochs=2, validation=(x, y), progress=False)
+
+# a walkthrough, a race, a picture of the gallery
+with dl.trace() as walk:
+    dl.losses.mse(mlp(x), y).backward()
+explanation: str = walk.explain("dense1.weight", (0, 0))
+race = dl.viz.race("bowl", ["SGD", "Adam"], steps=20)
+path: np.ndarray = race.runs[0].theta
+figure = dl.viz.figures.learning_rates(curvature=4.0, steps=5)
 print(f"loss {history.loss[-1]:.3f}, rate {adam.lr:.4f}, {adam.t} steps")

@@ -28,6 +28,21 @@ if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
     from matplotlib.figure import Figure
 
+__all__ = [
+    "FIGURES",
+    "batch_paths",
+    "decision_boundary",
+    "every_schedule",
+    "family_tree",
+    "landscape",
+    "learning_rates",
+    "momentum_arrows",
+    "optimizer_race",
+    "rate_and_loss",
+    "warm_up_and_cool_down",
+    "write",
+]
+
 
 def optimizer_race(
     surface: str | Surface | Function = "beale",
