@@ -58,11 +58,14 @@ print(dl.viz.race("ravine", ["SGD", "Momentum", "NAG"], steps=200, lr=0.051).tab
 # %%
 race = dl.viz.race("beale", NAMES, steps=150, tune=True)
 print(race.table(), "\n")
-race.plot(out / "race.png")
-race.save(out / "race.html")
-print(f"{out / 'race.png'} is the picture, {out / 'race.html'} the page for a browser.\n")
-if arguments.film:
-    race.animate(out / "race.gif")
+try:
+    race.plot(out / "race.png")
+    race.save(out / "race.html")
+    print(f"{out / 'race.png'} is the picture, {out / 'race.html'} the page for a browser.\n")
+    if arguments.film:
+        race.animate(out / "race.gif")
+except ModuleNotFoundError as error:
+    sys.exit(str(error))
 
 # %% [markdown]
 # ## A saddle

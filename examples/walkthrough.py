@@ -1,6 +1,6 @@
 """One training step, number by number: forward, backward, update.
 
-Run it with `python examples/walkthrough.py`, or cell by cell in an editor that knows `# %%`.
+Run it with `python examples/walkthrough.py`, or cell by cell in an editor that supports `# %%`.
 """
 
 # %% [markdown]

@@ -119,6 +119,7 @@ def test_digits_reach_97_percent_and_draw_the_mistakes(tmp_path):
 def test_without_the_extra_an_example_says_what_to_install(name, tmp_path):
     result = run(name, *QUICK.get(name, []), cwd=tmp_path, **without_viz(tmp_path))
     assert "pip install 'minidl[viz]'" in result.stderr
+    assert "Traceback" not in result.stderr
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".png", ".html")]
 
 
