@@ -111,8 +111,6 @@ def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tup
 
 
 def _check_reduction(name: str, reduction: Reduction, size: int) -> None:
-    if reduction == "mean" and size:
-        return  # the usual case
     _checks.choice(name, "reduction", reduction, REDUCTIONS)
     if reduction == "mean" and size == 0:
         raise ValueError(f"{name}: the mean over no samples is undefined; the arrays are empty")

@@ -45,7 +45,7 @@ class Module:
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """(path, parameter) pairs, each parameter once; the path becomes its name."""
-        for path, value in _walk(self, "", {id(self)}):
+        for path, value in named_members(self):
             if isinstance(value, Tensor):
                 value.name = path
                 yield path, value
@@ -57,7 +57,7 @@ class Module:
     def modules(self) -> Iterator[Module]:
         """This module and all modules inside it, each once."""
         yield self
-        for _, value in _walk(self, "", {id(self)}):
+        for _, value in named_members(self):
             if isinstance(value, Module):
                 yield value
 
@@ -126,7 +126,7 @@ class Module:
 
     def _count(self) -> str:
         """The comment at the end of a repr: the number of parameters and their dtype."""
-        parameters = [p for _, p in _walk(self, "", {id(self)}) if isinstance(p, Tensor)]
+        parameters = [p for _, p in named_members(self) if isinstance(p, Tensor)]
         dtypes = sorted({str(parameter.dtype) for parameter in parameters})
         total = sum(parameter.size for parameter in parameters)
         if not dtypes:
@@ -144,14 +144,19 @@ def _members(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _members(value, f"{prefix}{key}.")
 
 
-def _walk(module: Module, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def named_members(module: Module) -> Iterator[tuple[str, Any]]:
     """(path, leaf tensor or module) inside a module at any depth, each once."""
-    for name, value in _members(vars(module), prefix):
-        if id(value) not in seen:
-            seen.add(id(value))
-            yield name, value
-            if isinstance(value, Module):
-                yield from _walk(value, f"{name}.", seen)
+    seen = {id(module)}
+
+    def members_of(module: Module, prefix: str) -> Iterator[tuple[str, Any]]:
+        for path, value in _members(vars(module), prefix):
+            if id(value) not in seen:
+                seen.add(id(value))
+                yield path, value
+                if isinstance(value, Module):
+                    yield from members_of(value, f"{path}.")
+
+    return members_of(module, "")
 
 
 Rng: TypeAlias = int | np.random.Generator | None
@@ -387,9 +392,7 @@ class Sequential(Module):
                 )
             kind = type(module).__name__.lower()
             kinds[kind] = kinds.get(kind, 0) + 1
-            while hasattr(
-                self, f"{kind}{kinds[kind]}"
-            ):  # taken by a class whose name ends in a digit
+            while hasattr(self, f"{kind}{kinds[kind]}"):  # a class's name may end in a digit
                 kinds[kind] += 1
             setattr(self, f"{kind}{kinds[kind]}", module)
 

@@ -60,7 +60,7 @@ def op(
     fused_vjp    the op returns one VJP for all inputs: a function of g and of one bool per input,
                  whether its gradient is needed, that returns a list of gradients, None for those
                  that are not needed
-    movement     the op only moves entries, and its formula may be words
+    movement     the op only moves entries, and its formula may be plain text
     symbols      symbols in the formulas that are neither inputs nor options, each as a function
                  of these
     """
@@ -326,10 +326,7 @@ def leaky_relu(x: Input, /, slope: float = 0.01) -> Value:
     return np.where(x > 0, x, slope * x), lambda g: np.where(x > 0, g, slope * g)
 
 
-@op(
-    "y = x if x > 0 else α (eˣ − 1)",
-    "∂x = g if x > 0 else g α eˣ",
-)
+@op("y = x if x > 0 else α (eˣ − 1)", "∂x = g if x > 0 else g α eˣ")
 @underflow_to_zero
 def elu(x: Input, /, alpha: float = 1.0) -> Value:
     """The exponential linear unit of each entry (Clevert et al. 2016).
@@ -342,7 +339,7 @@ def elu(x: Input, /, alpha: float = 1.0) -> Value:
     return y, lambda g: np.where(x > 0, g, g * (alpha * np.exp(below)))
 
 
-def _normal_cdf(x: Array) -> Array:
+def normal_cdf(x: Array) -> Array:
     """Φ(x), in the shape and dtype of x."""
     out = np.empty(x.shape, _kernel_dtype(x.dtype))
     special_kernels.normal_cdf(_contiguous(x, out.dtype).reshape(-1), out.reshape(-1))
@@ -357,7 +354,7 @@ def gelu(x: Input, /) -> Value:
     >>> dl.gelu([-1.0, 2.0])
     Tensor([-0.1587,  1.9545 ], dtype=float32)
     """
-    cdf = _normal_cdf(x)
+    cdf = normal_cdf(x)
     near = np.minimum(np.abs(x), 40)  # beyond 40 the density is 0 and x² may overflow
     density = np.exp(-0.5 * near * near) / np.sqrt(2 * np.pi, dtype=x.dtype)
     return x * cdf, lambda g: g * (cdf + x * density)
@@ -376,19 +373,15 @@ def silu(x: Input, /) -> Value:
     return y, lambda g: g * (s + y * rest)
 
 
-@underflow_to_zero
-def _softplus(x: Array) -> Array:
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-
-
 @op("y = ln(1 + eˣ)", "∂x = g σ(x)")
+@underflow_to_zero
 def softplus(x: Input, /) -> Value:
     """A smooth rectifier, accurate in both tails.
 
     >>> dl.softplus([-1000.0, 0.0])
     Tensor([0.    , 0.6931], dtype=float32)
     """
-    return _softplus(x), lambda g: g * _sigmoid(x)[0]
+    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), lambda g: g * _sigmoid(x)[0]
 
 
 # --- maximum, minimum, selection ----------------------------------------------------------------
@@ -422,11 +415,8 @@ def minimum(a: Input, b: Input, /) -> Value:
 @op("y = a if condition else b", "∂a = g if condition else 0", "∂b = 0 if condition else g")
 def where(a: Input, b: Input, /, condition: Array) -> Value:
     """a where the condition holds, b elsewhere; NaN in one does not reach the other."""
-    return (
-        np.where(condition, a, b),
-        lambda g: np.where(condition, g, 0),
-        lambda g: np.where(condition, 0, g),
-    )
+    y = np.where(condition, a, b)
+    return y, lambda g: np.where(condition, g, 0), lambda g: np.where(condition, 0, g)
 
 
 # --- reductions ---------------------------------------------------------------------------------
@@ -660,18 +650,11 @@ def mse(p: Input, t: Input, /, reduction: Reduction) -> Value:
     scale, dtype = _scale(p.size, reduction), np.result_type(p, t)
     wide = _kernel_dtype(dtype)
     total, slope = loss_kernels.squared_error(_contiguous(p, wide), _contiguous(t, wide), scale)
-    return (
-        np.asarray(total * scale, dtype),
-        lambda g: g * slope,
-        lambda g: (2 * scale * g) * (t - p),
-    )
+    loss = np.asarray(total * scale, dtype)
+    return loss, lambda g: g * slope, lambda g: (2 * scale * g) * (t - p)
 
 
-@op(
-    "L = reduction(ln(1 + eˣ) − t x)",
-    "∂x = g (σ(x) − t) / n",
-    "∂t = −g x / n",
-)
+@op("L = reduction(ln(1 + eˣ) − t x)", "∂x = g (σ(x) − t) / n", "∂t = −g x / n")
 @underflow_to_zero
 def binary_cross_entropy(x: Input, t: Input, /, reduction: Reduction) -> Value:
     """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum."""

@@ -490,8 +490,7 @@ class Tensor:
         array(6., dtype=float32)
         """
         seed = self._seed(grad)
-        observer = active.get()
-        if observer:
+        if observer := active.get():
             observer.begin_backward()
         with np.errstate(under="ignore"):  # what underflows is 0, whatever np.errstate is in force
             leaves = self._propagate(seed, retain_graph)

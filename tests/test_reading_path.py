@@ -7,10 +7,10 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
-    "minidl/ops.py": 357,
-    "minidl/tensor.py": 461,
-    "minidl/nn.py": 277,
-    "minidl/losses.py": 98,
+    "minidl/ops.py": 342,
+    "minidl/tensor.py": 460,
+    "minidl/nn.py": 278,
+    "minidl/losses.py": 96,
     "minidl/optim/optimizer.py": 245,
     "minidl/optim/rules.py": 350,
     "minidl/schedulers.py": 402,

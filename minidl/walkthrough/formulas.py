@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidl._format import Number, Tokens, number, plain
-from minidl._kernels import special as special_kernels
+from minidl.ops import normal_cdf
 from minidl.walkthrough.parser import SUPERSCRIPTS, FormulaError, Tree, subtrees
 
 Index = tuple[int, ...]
@@ -24,12 +24,6 @@ DIGITS = 4
 SOFTMAX = "softmax(x)"  # what a worked line calls the softmax of an op's input
 
 
-def _normal_cdf(x: Any) -> np.ndarray:
-    out = np.empty(np.shape(x))
-    special_kernels.normal_cdf(np.array(x, np.float64).reshape(-1), out.reshape(-1))
-    return out
-
-
 _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "sin": np.sin,
     "cos": np.cos,
@@ -37,7 +31,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "ln": np.log,
     "√": np.sqrt,
     "sgn": np.sign,
-    "Φ": _normal_cdf,
+    "Φ": lambda x: normal_cdf(np.asarray(x, np.float64)),
     "φ": lambda x: np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi),
     "σ": lambda x: 1 / (1 + np.exp(-x)),
 }

@@ -121,7 +121,7 @@ def _paths(
 def _members(module: nn.Module) -> Iterator[tuple[int, str]]:
     """The ids and paths of a module and everything in it."""
     yield id(module), ""
-    yield from ((id(member), path) for path, member in nn._walk(module, "", {id(module)}))
+    yield from ((id(member), path) for path, member in nn.named_members(module))
 
 
 @np.errstate(all="ignore")

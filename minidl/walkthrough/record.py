@@ -115,7 +115,7 @@ class OpCall:
 
     @functools.cached_property
     def equations(self) -> list[Equation]:
-        """The formula and the derivatives; empty if they are words rather than formulas."""
+        """The formula and the derivatives; empty if they are text rather than formulas."""
         if self.function.movement or self.function.variadic:
             return []
         lines = (self.function.formula, *self.function.derivatives)
@@ -277,7 +277,7 @@ class Update:
         """
         try:
             return self._lines()
-        except FormulaError:  # a user's rule whose equations are words
+        except FormulaError:  # a user's rule whose equations are text
             return []
 
     def _lines(self) -> list[UpdateLine]:
