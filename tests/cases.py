@@ -289,7 +289,7 @@ STATED = {f"{name}: {line.strip()}": line for name, line in stated()}
 each_formula = pytest.mark.parametrize("line", STATED.values(), ids=STATED)
 
 SMALL_TREES = st.sampled_from(
-    [*(("name", letter) for letter in "abcd"), ("number", "2"), ("number", "½")]
+    [*(("name", symbol) for symbol in "abcd"), ("number", "2"), ("number", "½")]
 )
 
 

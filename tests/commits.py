@@ -61,7 +61,7 @@ def subjects(commits: str) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print each bad subject with its problem; exit status 1 if there is one."""
+    """Print each subject that breaks a rule, with its problem; exit status 1 if there is one."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("range", nargs="?", default=f"{START}..HEAD", help="such as main..HEAD")
     parser.add_argument("--message", type=Path, help="check the first line of this file instead")
@@ -70,9 +70,9 @@ def main(arguments: list[str] | None = None) -> None:
         found = options.message.read_text(encoding="utf-8").splitlines()[:1]
     else:
         found = subjects(options.range)
-    bad = [f"{subject}\n    {text}" for subject in found if (text := problem(subject))]
-    if bad:
-        sys.exit("\n".join(bad))
+    found_problems = [f"{subject}\n    {text}" for subject in found if (text := problem(subject))]
+    if found_problems:
+        sys.exit("\n".join(found_problems))
 
 
 if __name__ == "__main__":

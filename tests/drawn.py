@@ -45,7 +45,7 @@ def listed(axes):
     for text in axes.figure.axes[1].texts:
         x, y = text.get_position()
         rows.setdefault(-y, []).append((x, " ".join(text.get_text().split())))
-    _, *lines, key = ([words for _, words in sorted(rows[y])] for y in sorted(rows))
+    _, *lines, key = ([text for _, text in sorted(rows[y])] for y in sorted(rows))
     assert key in (["start", "goal"], ["start"])
     return {name: (rate, end) for name, rate, end in lines}
 

@@ -61,11 +61,11 @@ INTERVALS = [
 ]
 
 
-@pytest.mark.parametrize(("bounds", "words", "inside", "outside"), INTERVALS)
-def test_number_stays_inside_its_bounds(bounds, words, inside, outside):
+@pytest.mark.parametrize(("bounds", "expected", "inside", "outside"), INTERVALS)
+def test_number_stays_inside_its_bounds(bounds, expected, inside, outside):
     assert [_checks.number("Rule", "x", value, **bounds) for value in inside] == inside
     for value in outside:
-        message = f"Rule: x must be a finite number {words}, got {value!r}"
+        message = f"Rule: x must be a finite number {expected}, got {value!r}"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             _checks.number("Rule", "x", value, **bounds)
 

@@ -353,14 +353,14 @@ def test_the_race_shows_momentum_rolling_through_a_local_minimum(races):
     one, many = races[0][6:8]
     ends = [one[name][1].split()[0] for name in one]
     assert ends == ["local", "global", "global", "local"]
-    share = {name: int(row[1].split()[0]) for name, row in many.items()}
-    assert share["SGD"] < share["Momentum β = 0.9"] < share["Momentum β = 0.97"]
+    arrived = {name: int(row[1].split()[0]) for name, row in many.items()}
+    assert arrived["SGD"] < arrived["Momentum β = 0.9"] < arrived["Momentum β = 0.97"]
 
 
 def test_the_race_shows_that_a_falling_rate_settles_and_is_quick(races):
     noisy = races[0][8]
-    share = {name: int(row[1].split()[0]) for name, row in noisy.items()}
-    assert share["large"] < share["small"] < share["large to small"]
+    arrived = {name: int(row[1].split()[0]) for name, row in noisy.items()}
+    assert arrived["large"] < arrived["small"] < arrived["large to small"]
 
 
 # --- schedules.py -------------------------------------------------------------------------------
@@ -472,19 +472,19 @@ def test_a_lesson_refuses_wrong_arguments(name, arguments, message, tmp_path, mo
 
 
 @pytest.mark.parametrize(
-    ("name", "option", "file", "words"),
+    ("name", "option", "file", "message"),
     [
         ("schedules.py", "--plot", "x.png", "plot: 'x.png' can't be written (it is a folder)"),
         ("decision_boundary.py", "--figure", "x.GIF", "error: --figure: x.GIF can't be written"),
     ],
 )
 def test_a_lesson_whose_picture_cannot_be_written_says_so_in_one_line(
-    name, option, file, words, tmp_path
+    name, option, file, message, tmp_path
 ):
     (tmp_path / file).mkdir()
     result = run(name, option, file, cwd=tmp_path)
     assert result.returncode in (1, 2)
-    assert words in result.stderr.splitlines()[-1]
+    assert message in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.stderr
 
 

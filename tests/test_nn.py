@@ -520,9 +520,9 @@ def test_bad_slopes_and_alphas_are_named(layer, name, value, error):
 def test_dropout_drops_its_share_and_keeps_the_mean(p):
     y = nn.Dropout(p, rng=0)(np.ones(100_000)).data
     assert set(np.unique(y)) == {0, 1 / (1 - p)}
-    share = math.sqrt(p * (1 - p) / y.size)
-    assert (y == 0).mean() == pytest.approx(p, abs=4 * share)
-    assert y.mean() == pytest.approx(1, abs=4 * share / (1 - p))
+    deviation = math.sqrt(p * (1 - p) / y.size)
+    assert (y == 0).mean() == pytest.approx(p, abs=4 * deviation)
+    assert y.mean() == pytest.approx(1, abs=4 * deviation / (1 - p))
 
 
 def test_dropout_uses_one_mask_forward_and_backward_and_another_each_time(rng):

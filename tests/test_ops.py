@@ -770,7 +770,7 @@ def test_a_public_function_shows_the_formula_of_its_op(name):
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
         (lambda x: x + np.ones(2), r"add of shape \(3,\) and \(2,\)"),
         (lambda x: x @ np.ones((2, 3)), r"matmul of shape \(3,\) and \(2, 3\)"),
@@ -789,8 +789,8 @@ def test_a_public_function_shows_the_formula_of_its_op(name):
         (lambda x: dl.stack([]), "stack.*at least one"),
     ],
 )
-def test_shapes_that_do_not_fit_are_a_value_error_that_names_them(call, words):
-    with pytest.raises(ValueError, match=words):
+def test_shapes_that_do_not_fit_are_a_value_error_that_names_them(call, message):
+    with pytest.raises(ValueError, match=message):
         call(dl.Tensor([1.0, 2.0, 3.0]))
 
 

@@ -1020,13 +1020,13 @@ def test_observe_refuses_anything_but_a_number_and_says_what_to_pass(metric):
 
 
 def test_the_memory_of_a_plateau_counts_in_comparisons_but_is_not_shown():
-    plateau, fresh = observing(ReduceOnPlateau(0.1), 3.0), ReduceOnPlateau(0.1)
-    assert plateau != fresh
+    plateau, new = observing(ReduceOnPlateau(0.1), 3.0), ReduceOnPlateau(0.1)
+    assert plateau != new
     assert plateau == observing(ReduceOnPlateau(0.1), 3.0)
-    assert hash(plateau) == hash(fresh)
+    assert hash(plateau) == hash(new)
     assert (
         repr(plateau)
-        == repr(fresh)
+        == repr(new)
         == (
             "ReduceOnPlateau(lr=0.1, factor=0.1, patience=10, cooldown=0, threshold=0.0001, "
             "min_lr=0.0, mode='min')"

@@ -421,13 +421,13 @@ PASSING = {
 @pytest.mark.parametrize("f", PASSING.values(), ids=PASSING)
 def test_a_gradient_is_an_array_that_nobody_else_holds(f):
     x, z, g = leaf(np.eye(2)), leaf(np.ones((2, 2))), np.array([[1.0, 2.0], [3.0, 4.0]])
-    kept = g.copy()
+    before = g.copy()
     arrays = [g, x.data, z.data]
     for _ in range(2):
         f(x, z).backward(g)
         arrays += [t.grad for t in (x, z) if t.grad is not None]
     x.grad *= 2
-    same(g, kept)
+    same(g, before)
     owned = {id(a): a for a in arrays}.values()
     for i, a in enumerate(owned):
         assert not any(np.shares_memory(a, b) for j, b in enumerate(owned) if i != j)
@@ -1084,10 +1084,10 @@ def test_a_freed_graph_still_has_a_picture():
 
 def test_a_number_that_is_broadcast_gets_an_array_as_gradient_however_often_it_is_used():
     for times in (1, 2):
-        gate = leaf(1.5, name="gate")
-        sum([(np.ones((4, 2)) * gate).sum() for _ in range(times)]).backward()
-        assert isinstance(gate.grad, np.ndarray)
-        assert gate.grad.shape == ()
-        assert gate.grad == 8 * times
-        dl.optim.SGD([gate], lr=0.125).step()
-        assert gate.item() == 1.5 - times
+        scale = leaf(1.5, name="scale")
+        sum([(np.ones((4, 2)) * scale).sum() for _ in range(times)]).backward()
+        assert isinstance(scale.grad, np.ndarray)
+        assert scale.grad.shape == ()
+        assert scale.grad == 8 * times
+        dl.optim.SGD([scale], lr=0.125).step()
+        assert scale.item() == 1.5 - times

@@ -182,10 +182,10 @@ def test_rtol_is_a_millionth_by_default():
 # --- what can't be checked ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", [leaf([1.0], np.float32), np.ones(2), 1.0, None, "x"])
-def test_anything_but_a_float64_tensor_is_a_type_error_that_names_the_argument(bad):
+@pytest.mark.parametrize("value", [leaf([1.0], np.float32), np.ones(2), 1.0, None, "x"])
+def test_anything_but_a_float64_tensor_is_a_type_error_that_names_the_argument(value):
     with pytest.raises(TypeError, match="argument 1 must be a float64 Tensor"):
-        dl.gradcheck(lambda x, y: x * y, leaf([1.0]), bad)
+        dl.gradcheck(lambda x, y: x * y, leaf([1.0]), value)
 
 
 @pytest.mark.parametrize("tensors", [[], [dl.Tensor(np.ones(2))]])

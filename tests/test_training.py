@@ -370,14 +370,14 @@ def test_an_exploding_loss_names_epoch_step_loss_and_rate(error):
     assert all(np.isfinite(p.data).all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("where", ["x", "y"])
-def test_data_that_is_not_finite_is_found_before_it_changes_anything(where, bad):
+def test_data_that_is_not_finite_is_found_before_it_changes_anything(where, value):
     model, optimizer, _ = problem()
     before = weights(model)
     x, y = X.copy(), Y.copy()
-    {"x": x, "y": y}[where][3] = bad
-    if where == "x" and bad == math.inf:
+    {"x": x, "y": y}[where][3] = value
+    if where == "x" and value == math.inf:
         model = nn.Sequential(model[0], model[2])
         before = weights(model)
     with pytest.raises(

@@ -291,18 +291,18 @@ LOOPS = dict(
         re.MULTILINE | re.DOTALL,
     )
 )
-LETTERS = {"theta": "θ", "g_mean": "ḡ"}
+SYMBOLS = {"theta": "θ", "g_mean": "ḡ"}
 
 
 @pytest.mark.parametrize("rule", [rule for rule in optim.RULES if rule != "AdamW"])
 def test_a_loop_states_the_equations_of_its_class_symbol_for_symbol(rule):
     """Those that change its arrays; FTRL's warm start is not part of the loop."""
     kernel, documented = getattr(kernels, rule.lower()), lines_of(LOOPS[rule.lower()])
-    letters = {LETTERS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays}
+    symbols = {SYMBOLS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays}
     equations = {
         line
         for line in lines_of(optim.RULES[rule].equations)
-        if line.partition(" ← ")[0] in letters and "warm_start" not in line
+        if line.partition(" ← ")[0] in symbols and "warm_start" not in line
     }
     assert equations <= documented
     stated = {line for line in documented if "←" in line and ":" not in line}
@@ -355,13 +355,13 @@ BAD_INDICES = {
     "twice the first": ([0, 0], ValueError, "must increase, but 0 comes after 0"),
 }
 EVERY_BAD_INDEX = pytest.mark.parametrize(
-    ("indices", "error", "words"), BAD_INDICES.values(), ids=BAD_INDICES
+    ("indices", "error", "message"), BAD_INDICES.values(), ids=BAD_INDICES
 )
 
 
 @EVERY_BAD_INDEX
-def test_bad_indices_are_refused_with_their_place(indices, error, words):
-    with pytest.raises(error, match=words):
+def test_bad_indices_are_refused_with_their_place(indices, error, message):
+    with pytest.raises(error, match=message):
         kernels.check_indices(np.array(indices), 7)
 
 
@@ -375,21 +375,21 @@ def test_no_index_lies_in_an_empty_array():
         kernels.check_indices(np.array([0]), 0)
 
 
-def assert_refused_by_ftrl(error, words, indices, **corrupted):
+def assert_refused_by_ftrl(error, message, indices, **corrupted):
     """Assert that ftrl_at raises, and leaves each of its arrays unchanged."""
     arrays = {key: np.arange(1.0, 8) for key in ("theta", "z", "n")} | {"g": np.ones(len(indices))}
     arrays |= corrupted
     before = {key: array.copy() for key, array in arrays.items()}
     options = {"lr": LR, "maximize": False, **DEFAULTS["ftrl"]}
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         kernels.ftrl_at(indices, **arrays, **options)
     for key, array in arrays.items():
         np.testing.assert_array_equal(array, before[key], err_msg=key)
 
 
 @EVERY_BAD_INDEX
-def test_ftrl_refuses_bad_indices_and_changes_nothing(indices, error, words):
-    assert_refused_by_ftrl(error, words, np.array(indices))
+def test_ftrl_refuses_bad_indices_and_changes_nothing(indices, error, message):
+    assert_refused_by_ftrl(error, message, np.array(indices))
 
 
 @pytest.mark.parametrize("corrupted", ["g", "z", "n"])
@@ -443,12 +443,12 @@ def test_squared_norm_has_the_same_bits_with_one_and_two_threads(dtype, rng):
 
 
 @EVERY_FLOAT
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("place", [0, 7, 8, 12])
-def test_squared_norm_does_not_hide_nan_or_infinity(dtype, bad, place):
+def test_squared_norm_does_not_hide_nan_or_infinity(dtype, value, place):
     g = np.ones(13, dtype)
-    g[place] = bad
-    np.testing.assert_equal(kernels.squared_norm(read_only(g)), bad)
+    g[place] = value
+    np.testing.assert_equal(kernels.squared_norm(read_only(g)), value)
 
 
 @pytest.mark.parametrize("corruption", ["strided", "half", "integers", "a list"])

@@ -91,7 +91,7 @@ def read_only(n):
 
 
 @pytest.mark.parametrize(
-    ("x", "out", "error", "words"),
+    ("x", "out", "error", "message"),
     [
         (np.ones(3), np.zeros(2), ValueError, "out has 2 entries, x has 3"),
         (np.ones(0), np.zeros(1), ValueError, "out has 1 entries, x has 0"),
@@ -111,7 +111,7 @@ def read_only(n):
         ([1.0, 2.0, 3.0], np.zeros(3), TypeError, "bytes-like|signature"),
     ],
 )
-def test_a_buffer_that_does_not_fit_is_an_error_and_nothing_is_written(x, out, error, words):
-    with pytest.raises(error, match=words):
+def test_a_buffer_that_does_not_fit_is_an_error_and_nothing_is_written(x, out, error, message):
+    with pytest.raises(error, match=message):
         special.normal_cdf(x, out)
     assert out is None or not np.any(out)

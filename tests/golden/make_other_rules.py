@@ -286,7 +286,7 @@ def main():
         ]
         for name, arguments, rule, options, tolerance in ((*case, EXACT)[:5] for case in cases)
     ]
-    head |= {"kept": STORED_STEPS, "problem": problem}
+    head |= {"stored_steps": STORED_STEPS, "problem": problem}
     shared.write(Path(__file__).with_name("other_rules.json"), head, runs=runs)
 
 

@@ -220,7 +220,7 @@ def main():
         for rule in GRIDS
         for options in combinations(rule)
     ]
-    head |= {"kept": STORED_STEPS, "problem": problem}
+    head |= {"stored_steps": STORED_STEPS, "problem": problem}
     shared.write(Path(__file__).with_name("trajectories.json"), head, runs=runs)
 
 

@@ -183,21 +183,23 @@ def test_gradients_do_not_change():
 
 
 @pytest.mark.parametrize(
-    ("action", "words"),
+    ("action", "message"),
     [
         (lambda averaged: averaged.update(), "update"),
         (lambda averaged: averaged.__enter__(), "a second `with`"),
         (lambda averaged: averaged.load_state_dict(averaged.state_dict()), "load_state_dict"),
     ],
 )
-def test_what_must_not_happen_inside_the_with_is_refused(action, words):
+def test_what_must_not_happen_inside_the_with_is_refused(action, message):
     model = network()
     averaged = average(model, 0.5)
     update_randomly(model, averaged, 2)
     own, state = bits(model.parameters()), averaged.state_dict()
     with averaged:
         inside = bits(model.parameters())
-        with pytest.raises(RuntimeError, match=rf"^average: {re.escape(words)} inside the `with`"):
+        with pytest.raises(
+            RuntimeError, match=rf"^average: {re.escape(message)} inside the `with`"
+        ):
             action(averaged)
         assert bits(model.parameters()) == inside
     assert bits(model.parameters()) == own
@@ -227,8 +229,8 @@ def test_a_change_inside_the_with_is_reported_and_undone(change):
     update_randomly(model, averaged, 2)
     own, state = bits(model.parameters()), averaged.state_dict()
     name = "dense1.weight of shape (2, 3)" if change is load else "dense2.bias of shape (1,)"
-    words = rf"^average: {re.escape(name)} was changed.*Train outside"
-    with pytest.raises(RuntimeError, match=words), averaged:
+    message = rf"^average: {re.escape(name)} was changed.*Train outside"
+    with pytest.raises(RuntimeError, match=message), averaged:
         change(model)
     assert bits(model.parameters()) == own
     np.testing.assert_equal(averaged.state_dict(), state)
@@ -279,7 +281,7 @@ def noisy_line():
 def test_a_training_by_hand_is_not_changed_by_using_the_average():
     x, y = noisy_line()
     runs = []
-    for look in (False, True):
+    for evaluate in (False, True):
         model = network()
         optimizer = dl.optim.Adam(model, lr=0.05)
         averaged = average(model, 0.9)
@@ -288,7 +290,7 @@ def test_a_training_by_hand_is_not_changed_by_using_the_average():
             dl.losses.mse(model(x), y.astype(np.float32)).backward()
             optimizer.step()
             averaged.update()
-            if look:
+            if evaluate:
                 with averaged, dl.no_grad():
                     model(x)
         runs.append((bits(model.parameters()), repr(averaged.state_dict())))
@@ -442,13 +444,13 @@ def test_a_copied_model_and_average_stay_linked_and_continue_identically(copied)
     ids=lambda value: repr(value)[:20],
 )
 def test_an_invalid_decay_is_named_with_its_value(decay, error):
-    words = f"average: decay must be a finite number ≥ 0 and < 1, got {decay!r}"
-    with pytest.raises(error, match=f"^{re.escape(words)}"):
+    message = f"average: decay must be a finite number ≥ 0 and < 1, got {decay!r}"
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
         average([weights([1.0])], decay)
 
 
 @pytest.mark.parametrize(
-    ("model", "error", "words"),
+    ("model", "error", "message"),
     [
         ([], ValueError, "there are no parameters"),
         (dl.nn.ReLU(), ValueError, "there are no parameters"),
@@ -458,8 +460,8 @@ def test_an_invalid_decay_is_named_with_its_value(decay, error):
         ([2 * weights([1.0])], ValueError, "was computed from"),
     ],
 )
-def test_a_model_without_parameters_is_refused(model, error, words):
-    with pytest.raises(error, match=rf"^average: .*{words}"):
+def test_a_model_without_parameters_is_refused(model, error, message):
+    with pytest.raises(error, match=rf"^average: .*{message}"):
         average(model, 0.9)
 
 

@@ -313,20 +313,20 @@ def test_clipping_by_value_is_pytorchs(limit, rng):
 
 
 @each_clip
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("at", [0, 2])
 @both_dtypes
 def test_a_gradient_that_is_not_finite_is_named_and_nothing_changes(
-    clip, limit, clipped, bad, at, dtype
+    clip, limit, clipped, value, at, dtype
 ):
     gradients = [[[30.0, 40.0]], [7.0], [[10.0], [20.0]]]
     params = with_gradients(*gradients, dtype=dtype, names=["first", "second", "third"])
-    params[at].grad.flat[1] = bad
+    params[at].grad.flat[1] = value
     before = [(g, g.tobytes()) for g in gradients_of(params)]
-    words = (
+    message = (
         rf"{clip.__name__}: the gradient of {params[at].name} of shape .* contains NaN or infinity"
     )
-    with pytest.raises(ValueError, match=f"^{words}"):
+    with pytest.raises(ValueError, match=f"^{message}"):
         clip(params, limit)
     for p, (g, data) in zip(params, before, strict=True):
         assert p.grad is g
@@ -347,8 +347,8 @@ def test_an_invalid_limit_is_named_with_its_value_and_nothing_changes(clip, name
     before = p.grad
     if clip is clip_grad_norm and value == math.inf:
         value, error = "inf", TypeError  # ∞ itself only measures
-    words = f"{clip.__name__}: {name} must be a finite number ≥ 0, got {value!r}"
-    with pytest.raises(error, match=f"^{re.escape(words)}"):
+    message = f"{clip.__name__}: {name} must be a finite number ≥ 0, got {value!r}"
+    with pytest.raises(error, match=f"^{re.escape(message)}"):
         clip([p], value)
     assert p.grad is before
     np.testing.assert_array_equal(before, [3, -4])
@@ -356,7 +356,7 @@ def test_an_invalid_limit_is_named_with_its_value_and_nothing_changes(clip, name
 
 @pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
 @pytest.mark.parametrize(
-    ("params", "error", "words"),
+    ("params", "error", "message"),
     [
         ([], ValueError, "there are no parameters"),
         (None, TypeError, "params must be"),
@@ -365,8 +365,8 @@ def test_an_invalid_limit_is_named_with_its_value_and_nothing_changes(clip, name
         ([2 * with_gradients([1.0])[0]], ValueError, "was computed from"),
     ],
 )
-def test_invalid_parameters_are_refused(clip, params, error, words):
-    with pytest.raises(error, match=rf"^{clip.__name__}: .*{words}"):
+def test_invalid_parameters_are_refused(clip, params, error, message):
+    with pytest.raises(error, match=rf"^{clip.__name__}: .*{message}"):
         clip(params, 1.0)
 
 

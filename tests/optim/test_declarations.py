@@ -46,22 +46,28 @@ def test_options_are_keyword_only_and_lr_is_not(rule):
 
 
 def test_options_are_positional_no_further_than_the_rate():
-    words = r"^Adam: only params and lr are positional; give options by name, such as betas=…, got"
-    with pytest.raises(TypeError, match=words):
+    message = (
+        r"^Adam: only params and lr are positional; give options by name, such as betas=…, got"
+    )
+    with pytest.raises(TypeError, match=message):
         dl.optim.Adam([weights([1.0])], 0.1, (0.9, 0.99))
 
 
 @EVERY_RULE
 def test_an_unknown_option_is_named_beside_all_options_and_the_nearest(rule):
     _, *options = inspect.signature(getattr(dl.optim, rule)).parameters
-    words = f"{rule}: unknown option maximise; the options are {', '.join(options)}. Did you mean "
-    with pytest.raises(TypeError, match=f"^{re.escape(words)}'maximize'"):
+    message = (
+        f"{rule}: unknown option maximise; the options are {', '.join(options)}. Did you mean "
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}'maximize'"):
         make(rule, [weights([1.0])], maximise=True)
 
 
 def test_several_unknown_options_are_all_named():
-    words = r"^SGD: unknown option momentm, nestrov; the options are .* Did you mean 'momentum'\?$"
-    with pytest.raises(TypeError, match=words):
+    message = (
+        r"^SGD: unknown option momentm, nestrov; the options are .* Did you mean 'momentum'\?$"
+    )
+    with pytest.raises(TypeError, match=message):
         dl.optim.SGD([weights([1.0])], nestrov=True, momentm=0.9)
 
 
@@ -88,8 +94,8 @@ def test_an_option_that_one_group_refuses_is_set_in_none():
 @pytest.mark.parametrize("attributes", [{"lr": 0.1}, {"weight_decay": 0.1}, {"options": {}}])
 def test_an_option_that_is_assigned_instead_of_declared_is_refused(attributes):
     (name,) = attributes
-    words = rf"^Mine: {name} is not declared as an option\. Declare each option as a class attr"
-    with pytest.raises(TypeError, match=words):
+    message = rf"^Mine: {name} is not declared as an option\. Declare each option as a class attr"
+    with pytest.raises(TypeError, match=message):
         type("Mine", (dl.optim.SGD,), attributes)
 
 
@@ -141,15 +147,15 @@ NO_NUMBERS = ["0.1", True, np.True_, None, [0.1], 1j, np.ones(1)]
 NEVER_INSIDE = [math.nan, math.inf, -math.inf, 10**400, -(10**400)]
 
 
-def assert_refused(error, words, rule, option, value):
+def assert_refused(error, message, rule, option, value):
     """As an argument, in a group, and as a change of a group, which then stays as it is."""
     optimizer = make(rule, [weights([1.0])])
     before = repr(optimizer)
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         make(rule, [weights([1.0])], **{option: value})
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         make(rule, [{"params": [weights([1.0])], option: value}])
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         optimizer.groups[0][option] = value
     assert repr(optimizer) == before
 
@@ -157,8 +163,8 @@ def assert_refused(error, words, rule, option, value):
 @pytest.mark.parametrize(("rule", "option", "interval"), NUMBERS)
 def test_a_number_outside_its_range_is_named_beside_it(rule, option, interval):
     for value in RANGES[interval][1] + NEVER_INSIDE:
-        words = f"{rule}: {option} must be a finite number {interval}, got {value!r}"
-        assert_refused(ValueError, f"^{re.escape(words)}$", rule, option, value)
+        message = f"{rule}: {option} must be a finite number {interval}, got {value!r}"
+        assert_refused(ValueError, f"^{re.escape(message)}$", rule, option, value)
 
 
 @pytest.mark.parametrize(("rule", "option", "interval"), NUMBERS)
@@ -167,17 +173,17 @@ def test_a_value_that_is_not_a_number_is_named_beside_the_range(rule, option, in
         allowed = f"a finite number {interval}"
         if option == "lr" and not isinstance(value, bool):
             allowed += " or a schedule, such as schedulers.CosineDecay(0.1, 1000)"
-        words = f"{rule}: {option} must be {allowed}, got {value!r}"
-        assert_refused(TypeError, f"^{re.escape(words)}", rule, option, value)
+        message = f"{rule}: {option} must be {allowed}, got {value!r}"
+        assert_refused(TypeError, f"^{re.escape(message)}", rule, option, value)
 
 
 @pytest.mark.parametrize(("rule", "place"), PAIRS)
 def test_a_bad_beta_is_named_with_its_place(rule, place):
     errors = [(value, ValueError) for value in RANGES[BELOW_1][1] + NEVER_INSIDE]
     for value, error in errors + [(value, TypeError) for value in NO_NUMBERS]:
-        words = f"{rule}: betas[{place}] must be a finite number {BELOW_1}, got {value!r}"
+        message = f"{rule}: betas[{place}] must be a finite number {BELOW_1}, got {value!r}"
         betas = [(value, 0.9), (0.9, value)][place]
-        assert_refused(error, f"^{re.escape(words)}", rule, "betas", betas)
+        assert_refused(error, f"^{re.escape(message)}", rule, "betas", betas)
 
 
 @pytest.mark.parametrize("rule", [rule for rule, place in PAIRS if place])
@@ -185,16 +191,16 @@ def test_a_bad_beta_is_named_with_its_place(rule, place):
     "betas", [0.9, None, "ab", (0.9,), (0.9,) * 3, (), np.full(2, 0.9), {1, 0}]
 )
 def test_betas_must_be_a_pair(rule, betas):
-    words = f"{rule}: betas must be two numbers (β₁, β₂), each ≥ 0 and < 1, got {betas!r}"
+    message = f"{rule}: betas must be two numbers (β₁, β₂), each ≥ 0 and < 1, got {betas!r}"
     error = ValueError if isinstance(betas, tuple) else TypeError
-    assert_refused(error, f"^{re.escape(words)}$", rule, "betas", betas)
+    assert_refused(error, f"^{re.escape(message)}$", rule, "betas", betas)
 
 
 @pytest.mark.parametrize(("rule", "option"), FLAGS)
 def test_a_flag_is_true_or_false_and_nothing_that_counts_as_it(rule, option):
     for value in (0, 1, None, "True", 0.0, math.nan, [], np.True_):
-        words = f"{rule}: {option} must be True or False, got {value!r}"
-        assert_refused(TypeError, f"^{re.escape(words)}$", rule, option, value)
+        message = f"{rule}: {option} must be True or False, got {value!r}"
+        assert_refused(TypeError, f"^{re.escape(message)}$", rule, option, value)
 
 
 @pytest.mark.parametrize(("rule", "option", "interval"), NUMBERS)
@@ -216,14 +222,14 @@ def test_the_ends_of_the_betas_are_taken_and_minus_zero_as_zero(rule, place):
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "eps" in SIGNATURES[rule]])
 def test_an_eps_that_float32_rounds_to_zero_is_refused_where_float64_takes_it(rule):
-    words = rf"^{rule}: eps=1e-50 would be 0 in float32, the dtype of a of shape \(1,\)"
+    message = rf"^{rule}: eps=1e-50 would be 0 in float32, the dtype of a of shape \(1,\)"
     single, double = weights([1.0], "float32", name="a"), weights([1.0])
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         make(rule, [double, single], eps=1e-50)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         make(rule, [{"params": [double], "eps": 1e-50}, {"params": [single], "eps": 1e-50}])
     optimizer = make(rule, [{"params": [double]}, {"params": [single]}])
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         optimizer.groups[1]["eps"] = 1e-50
     optimizer.groups[0]["eps"] = 1e-50
     assert optimizer.groups[0].eps == make(rule, [double], eps=1e-50).groups[0].eps == 1e-50

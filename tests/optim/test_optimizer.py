@@ -237,8 +237,8 @@ CORRUPTIONS = {
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 @pytest.mark.parametrize("grouped", [False, True])
 def test_a_step_that_fails_changes_nothing(rule, corruption, grouped, rng):
-    corrupt, error, words = CORRUPTIONS[corruption]
-    params = [weights(rng.normal(size=(2, 3)), name=name) for name in ("a", "bad", "c")]
+    corrupt, error, message = CORRUPTIONS[corruption]
+    params = [weights(rng.normal(size=(2, 3)), name=name) for name in ("a", "b", "c")]
     groups = [{"params": [p]} for p in params] if grouped else params
     optimizer = make(rule, groups, lr=0.1, **FULL.get(rule, {}))
 
@@ -251,7 +251,7 @@ def test_a_step_that_fails_changes_nothing(rule, corruption, grouped, rng):
     give_gradients()
     before, (twins, twin) = snapshot(params, optimizer), copy.deepcopy((params, optimizer))
     corrupt(params[1])
-    with pytest.raises(error, match=rf"^{rule}\.step: .* bad of shape \(2, 3\).*{words}"):
+    with pytest.raises(error, match=rf"^{rule}\.step: .* b of shape \(2, 3\).*{message}"):
         optimizer.step()
     np.testing.assert_equal(snapshot(params, optimizer), before)
 
@@ -262,10 +262,10 @@ def test_a_step_that_fails_changes_nothing(rule, corruption, grouped, rng):
     assert [p.data.tobytes() for p in params] == [p.data.tobytes() for p in twins]
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -0.1, 1.1e10, None, "0.1", True])
-def test_an_invalid_rate_of_a_schedule_stops_the_step_before_it_begins(bad):
+@pytest.mark.parametrize("value", [math.nan, math.inf, -0.1, 1.1e10, None, "0.1", True])
+def test_an_invalid_rate_of_a_schedule_stops_the_step_before_it_begins(value):
     a, b = weights([1.0]), weights([1.0])
-    optimizer = dl.optim.Adam([{"params": [a]}, {"params": [b], "lr": Failing(bad)}])
+    optimizer = dl.optim.Adam([{"params": [a]}, {"params": [b], "lr": Failing(value)}])
     for _ in range(2):
         a.grad = b.grad = np.ones(1)
         optimizer.step()
@@ -432,7 +432,7 @@ def test_parameters_that_changed_groups_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("corrupt", "words"),
+    ("corrupt", "message"),
     [
         (lambda state: state.update(t=-1), "t must be"),
         (lambda state: state.pop("t"), "not the state_dict"),
@@ -448,7 +448,7 @@ def test_parameters_that_changed_groups_are_refused():
         (lambda state: state["state"]["b"].update(v=np.zeros(3)), "slot v of b"),
     ],
 )
-def test_a_corrupted_state_is_refused_and_nothing_changes(corrupt, words):
+def test_a_corrupted_state_is_refused_and_nothing_changes(corrupt, message):
     params = pair()
     optimizer = dl.optim.Adam(params, lr=0.1)
     descend(optimizer, params[0], [[1.0, 2.0]] * 3)
@@ -456,7 +456,7 @@ def test_a_corrupted_state_is_refused_and_nothing_changes(corrupt, words):
     corrupt(state)
     descend(optimizer, params[0], [[1.0, 2.0]])
     before = snapshot(params, optimizer)
-    with pytest.raises(ValueError, match=f"^Adam: .*{words}"):
+    with pytest.raises(ValueError, match=f"^Adam: .*{message}"):
         optimizer.load_state_dict(state)
     np.testing.assert_equal(snapshot(params, optimizer), before)
 
@@ -578,8 +578,8 @@ def test_a_plateau_that_is_observed_is_never_replaced_by_another_rate(own, saved
     w = weights([0.0])
     optimizer = dl.optim.SGD([w], lr=own)
     before = snapshot([w], optimizer)
-    words = f"SGD: lr is {own!r}, which observes a metric, but {saved!r} was saved; make"
-    with pytest.raises(ValueError, match=f"^{re.escape(words)}"):
+    message = f"SGD: lr is {own!r}, which observes a metric, but {saved!r} was saved; make"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         optimizer.load_state_dict(dl.optim.SGD([weights([0.0])], lr=saved).state_dict())
     assert optimizer.groups[0].lr is own
     assert snapshot([w], optimizer) == before

@@ -110,8 +110,8 @@ BAD_PARAMS = {
 @EVERY_RULE
 @pytest.mark.parametrize("case", BAD_PARAMS)
 def test_bad_params_are_refused(rule, case):
-    params, error, words = BAD_PARAMS[case]
-    with pytest.raises(error, match=f"^{rule}: .*{words}"):
+    params, error, message = BAD_PARAMS[case]
+    with pytest.raises(error, match=f"^{rule}: .*{message}"):
         make(rule, params())
 
 
@@ -150,15 +150,15 @@ def test_a_group_changes_by_checked_options_alone():
 
 
 @pytest.mark.parametrize(
-    ("params", "words"),
+    ("params", "message"),
     [
         (dl.nn.Dense, r"params is a class; make an object of it: Dense\(…\)"),
         ({weights([1.0])}, "must be a list of tensors"),
         ([dl.nn.Dense(1, 1, rng=0)], r"give the module itself, SGD\(model\)"),
     ],
 )
-def test_objects_that_only_resemble_parameters_are_named(params, words):
-    with pytest.raises(TypeError, match=words):
+def test_objects_that_only_resemble_parameters_are_named(params, message):
+    with pytest.raises(TypeError, match=message):
         dl.optim.SGD(params)
 
 

@@ -284,8 +284,8 @@ def assert_follows_stored(file, run, rule, options, tolerance=1e-10):
         w.grad = problem["curvature"] * (w.data - problem["target"]) + noise
         optimizer.step()
         path.append(w.data.copy())
-    assert file["kept"][-1] == len(path)
-    stored = [path[step - 1] for step in file["kept"]]
+    assert file["stored_steps"][-1] == len(path)
+    stored = [path[step - 1] for step in file["stored_steps"]]
     np.testing.assert_allclose(stored, run["theta"], tolerance, tolerance, err_msg=str(options))
 
 
@@ -297,7 +297,7 @@ FROM_PYTORCH += ["Adadelta"]
 def test_rule_equals_pytorch_over_many_steps(rule):
     convention = {"eps_inside_sqrt": False} if rule in ("Adagrad", "RMSprop") else {}
     runs = [run for run in PYTORCH["runs"] if run["rule"] == rule]
-    assert PYTORCH["kept"][-1] == 200
+    assert PYTORCH["stored_steps"][-1] == 200
     assert len(runs) >= 20
     for run in runs:
         assert_follows_stored(PYTORCH, run, rule, convention | run["options"])
@@ -600,7 +600,7 @@ BAD_SPARSE = {  # parameter, indices, gradient; the error and what it says
     "an index beyond int64": ([2**63], [1.0], {"dtype": np.uint64}, IndexError, "outside 0 … 2"),
     "indices of floats": ([1.0], [1.0], {}, TypeError, "indices must be integers, got float"),
     "a mask": ([True], [1.0], {}, TypeError, "indices must be integers, got bool"),
-    "words": (["1"], [1.0], {}, TypeError, "indices must be integers, got <U1"),
+    "strings": (["1"], [1.0], {}, TypeError, "indices must be integers, got <U1"),
     "indices in two dimensions": ([[1]], [[1.0]], {}, ValueError, r"got shape \(1, 1\)"),
     "a longer gradient": ([1], [1.0, 2.0], {}, ValueError, r"shape \(2,\); it must have \(1,\)"),
     "a shorter gradient": ([1, 2], [1.0], {}, ValueError, r"shape \(1,\); it must have \(2,\)"),
@@ -623,7 +623,7 @@ BAD_SPARSE = {  # parameter, indices, gradient; the error and what it says
 @pytest.mark.parametrize("case", BAD_SPARSE)
 @pytest.mark.parametrize("steps_before", [0, 1])
 def test_a_sparse_step_that_fails_changes_nothing(case, steps_before):
-    indices, gradient, how, error, words = BAD_SPARSE[case]
+    indices, gradient, how, error, message = BAD_SPARSE[case]
     w = weights([1.0, -2.0, 3.0], name="w")
     optimizer = dl.optim.FTRL([w], lr=Failing(how.get("lr", 0.1), steps_before))
     for _ in range(steps_before):
@@ -633,7 +633,7 @@ def test_a_sparse_step_that_fails_changes_nothing(case, steps_before):
     w.requires_grad = "freeze" not in how
     before = repr(snapshot([w], optimizer))
     indices = np.array(indices, how.get("dtype"))
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         optimizer.sparse_step(how.get("parameter", w), indices, np.asarray(gradient))
     assert repr(snapshot([w], optimizer)) == before
 

@@ -22,7 +22,7 @@ NO_EPS = 1e-200  # beside any gradient
 
 
 def optimize(rule, start, gradient, steps, *, box=math.inf, **options):
-    """θ₀, θ₁, …, θ_steps under a gradient (θ, t), kept in [−box, box]."""
+    """θ₀, θ₁, …, θ_steps under a gradient (θ, t), clipped to [−box, box]."""
     w = dl.Tensor(np.array(start, np.float64), requires_grad=True)
     optimizer = getattr(dl.optim, rule)([w], **options)
     path = [w.data.copy()]
@@ -47,7 +47,7 @@ def moving_average(beta, gradients):
 
 
 def column(steps):
-    """1, 2, …, steps, to stand beside the steps of a path."""
+    """1, 2, …, steps, as an array that broadcasts with a path."""
     return np.arange(1.0, steps + 1)[:, None]
 
 

@@ -24,7 +24,7 @@ def bowl():
 
 
 class Recorder(animation.AbstractMovieWriter):
-    """Keeps of each frame what its artists hold, and its picture as RGB if asked to."""
+    """Records what the artists of each frame hold, and on request its picture as RGB."""
 
     def __init__(self, fps=20, pictures=False):
         super().__init__(fps=fps)
@@ -105,16 +105,16 @@ def test_the_table_gives_f_until_arrival_then_the_steps_and_the_verdict_at_the_e
     for run in bowl.runs:
         (arrived,), (verdict,) = run.arrived, run.verdicts
         for k, lines in enumerate(seen.lists):
-            _, words = lines[run.name]
+            _, outcome = lines[run.name]
             if arrived is not None and k >= arrived:
-                assert words == f"{arrived} steps"
+                assert outcome == f"{arrived} steps"
             elif k == STEPS:
-                assert words == verdict
+                assert outcome == verdict
             else:
-                name, value = words.replace("−", "-").split(" = ")
+                name, value = outcome.replace("−", "-").split(" = ")
                 assert name == "f"
                 assert float(value) == pytest.approx(run.loss[k, 0], rel=5e-3)
-                assert len(words) <= 13
+                assert len(outcome) <= 13
     assert {run.verdicts[0] for run in bowl.runs} == {"global minimum", "still moving", "diverged"}
     assert all(list(lines) == list(seen.lists[0]) for lines in seen.lists)
 
@@ -238,7 +238,7 @@ def test_the_verdicts_at_the_end_of_a_film_can_be_read(surface, optimizers, opti
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("options", "error", "message"),
     [
         ({"frames": 1}, ValueError, "animate: frames must be a whole number ≥ 2, got 1"),
         ({"frames": 9.0}, TypeError, "animate: frames must be a whole number ≥ 2"),
@@ -252,11 +252,11 @@ def test_the_verdicts_at_the_end_of_a_film_can_be_read(surface, optimizers, opti
     ],
 )
 def test_invalid_arguments_raise_and_nothing_is_written(
-    options, error, words, bowl, tmp_path, monkeypatch
+    options, error, message, bowl, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder.gif").mkdir()
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         bowl.animate(**options)
     gc.collect()  # an animation that was made and not shown would warn
     assert [path.name for path in tmp_path.rglob("*")] == ["folder.gif"]

@@ -446,7 +446,7 @@ def test_a_picture_of_a_race_is_written_as_its_name_says(suffix, bowl, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "words"),
+    ("name", "error", "message"),
     [
         ("race.jpg", ValueError, "plot: the name must end in .png, .svg, .pdf"),
         ("race", ValueError, "got "),
@@ -454,9 +454,9 @@ def test_a_picture_of_a_race_is_written_as_its_name_says(suffix, bowl, tmp_path)
         ("folder.png", IsADirectoryError, "it is a folder"),
     ],
 )
-def test_a_path_that_cannot_be_written_raises_with_the_reason(name, error, words, bowl, tmp_path):
+def test_a_path_that_cannot_be_written_raises_with_the_reason(name, error, message, bowl, tmp_path):
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         bowl.plot(tmp_path / name)
     assert [path.name for path in tmp_path.rglob("*")] == ["folder.png"]
 

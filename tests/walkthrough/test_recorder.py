@@ -102,14 +102,14 @@ def test_two_backward_passes_have_gradients_and_leaves_of_their_own():
 def test_a_backward_pass_that_fails_leaves_nothing_to_the_next():
     w, v = (dl.Tensor([1.0, 2.0], requires_grad=True, name=name) for name in "wv")
     with dl.trace() as walk:
-        bad, good = (w * w).sum(), (v * v).sum()
+        first, second = (w * w).sum(), (v * v).sum()
         w.data = [3.0, 4.0]
         with pytest.raises(RuntimeError, match="was changed"):
-            bad.backward()
-        good.backward()
+            first.backward()
+        second.backward()
     (backward,) = walk.backwards
     assert [op_gradient.op.value.name for op_gradient in backward.op_gradients] == [
-        "good",
+        "second",
         "multiply (2)",
     ]
 

@@ -150,10 +150,10 @@ def test_the_summary_shows_the_loss_before_and_after_and_the_gradients_as_bars(w
     assert [name for name, _, _ in summary.bars] == [
         *("dense2.weight", "dense2.bias", "dense1.weight", "dense1.bias")
     ]
-    shares = [share for _, _, share in summary.bars]
+    fractions = [fraction for _, _, fraction in summary.bars]
     sizes = [float(size.exact) for _, size, _ in summary.bars]
-    assert max(shares) == 1
-    np.testing.assert_allclose(shares, np.divide(sizes, max(sizes)))
+    assert max(fractions) == 1
+    np.testing.assert_allclose(fractions, np.divide(sizes, max(sizes)))
 
 
 @pytest.mark.parametrize("worst", [np.nan, np.inf])
@@ -161,7 +161,7 @@ def test_a_gradient_that_is_not_finite_has_a_bar_too(worst):
     v, w = (dl.Tensor([1.0], requires_grad=True, name=name) for name in "vw")
     with dl.trace() as walk:
         (v * worst + w).sum().backward()
-    bars = {name: share for name, _, share in walk.steps[-1].bars}
+    bars = {name: fraction for name, _, fraction in walk.steps[-1].bars}
     assert bars == {"v": 1.0, "w": 1.0}
     assert number(worst).shown in str(walk)
 

@@ -213,14 +213,14 @@ def test_each_marker_and_dash_can_be_drawn():
 def test_the_page_states_title_formula_goal_and_noise():
     race = dl.viz.race("beale", ["SGD"], steps=7, start=[(1, 1), (2, 2)], noise=0.25)
     text = race_page.html(race, 1)
-    for words in (
+    for expected in (
         "<title>Race on beale</title>",
         race.surface.formula,
         "7 steps from (2, 2), start 2 of 2",
         "goal: within 0.09 of (3, 0.5)",
         "noise: 0.25 in each entry of each gradient",
     ):
-        assert words in text
+        assert expected in text
     assert "1 step from" in race_page.html(dl.viz.race("bowl", ["SGD"], steps=1))
 
 

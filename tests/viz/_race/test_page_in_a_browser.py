@@ -64,7 +64,7 @@ def picture(tab, canvas="surface"):
 def count_of(tab, colour, canvas="surface"):
     """The number of pixels of about that colour."""
     return tab.evaluate(
-        """([id, wanted]) => {
+        """([id, levels]) => {
             const canvas = document.getElementById(id);
             const size = [canvas.width, canvas.height];
             const copy = new OffscreenCanvas(...size).getContext('2d', {willReadFrequently: true});
@@ -72,7 +72,7 @@ def count_of(tab, colour, canvas="surface"):
             const pixels = copy.getImageData(0, 0, ...size);
             let count = 0;
             for (let k = 0; k < pixels.data.length; k += 4) {
-                const far = wanted.map((level, j) => Math.abs(level - pixels.data[k + j]));
+                const far = levels.map((level, j) => Math.abs(level - pixels.data[k + j]));
                 count += Math.max(...far) < 7 && pixels.data[k + 3] > 250;
             }
             return count;

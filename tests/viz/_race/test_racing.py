@@ -53,8 +53,8 @@ def assert_same(run, path, start=0):
     assert same(run.loss[:, start], path.loss)
     assert same(run.gradient[:, start], path.gradient)
     assert set(run.state) == set(path.state)
-    for name, kept in run.state.items():
-        numbers = kept[:, start] if kept.ndim == 3 else np.repeat(kept, 2, 1)  # one for all
+    for name, array in run.state.items():
+        numbers = array[:, start] if array.ndim == 3 else np.repeat(array, 2, 1)  # one for all
         assert same(numbers, path.state[name]), name
 
 
@@ -193,7 +193,7 @@ def test_the_shapes_are_those_of_the_docstring():
         assert run.loss.shape == (8, 3)
         assert run.lr.shape == (7,)
         assert set(run.state) == names
-        assert all(kept.shape == (8, 3, 2) for kept in run.state.values())
+        assert all(array.shape == (8, 3, 2) for array in run.state.values())
         arrays = [run.theta, run.gradient, run.loss, run.lr, *run.state.values()]
         assert all(array.dtype == np.float64 for array in arrays)
         assert len(run.verdicts) == len(run.arrived) == 3
@@ -211,8 +211,8 @@ def test_nothing_is_clipped():
 
 
 def key(score):
-    share, steps, loss = score
-    return -share, steps, loss
+    arrived, steps, loss = score
+    return -arrived, steps, loss
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_arrivals_count_more_than_steps():
     starts = [(0.25, 0.1), (-1.7, 1.2), (1.8, 1.0)]
     run = only("two-wells", "Momentum", tune=True, start=starts, steps=200)
     best = run.tried[run.optimizer.groups[0]["lr"]]
-    assert best[0] == max(share for share, _, _ in run.tried.values())
+    assert best[0] == max(arrived for arrived, _, _ in run.tried.values())
     assert best[1] > min(steps for _, steps, _ in run.tried.values())
 
 
@@ -375,9 +375,9 @@ def test_settings_of_numpys_warnings_are_untouched_after_an_error():
             return 0.1
 
     before = np.geterr()
-    with pytest.raises(ArithmeticError) as kept:
+    with pytest.raises(ArithmeticError) as raised:
         race("bowl", "SGD", lr=Broken())
-    assert (np.geterr(), kept.type) == (before, ArithmeticError)
+    assert (np.geterr(), raised.type) == (before, ArithmeticError)
 
 
 # --- errors ------------------------------------------------------------------------------------
@@ -391,7 +391,7 @@ POSITIVE = Surface(root, x=(-1, 3), start=(1, 1), minima=[(0, 0)])
 
 
 @pytest.mark.parametrize(
-    ("args", "options", "error", "words"),
+    ("args", "options", "error", "expected"),
     [
         (("bwl", "SGD"), {}, ValueError, ["there is no surface 'bwl'", "Did you mean 'bowl'?"]),
         (("bowl", "Adm"), {}, ValueError, ["no optimizer 'Adm'", "Did you mean 'Adam'?", "Lion"]),
@@ -467,11 +467,11 @@ POSITIVE = Surface(root, x=(-1, 3), start=(1, 1), minima=[(0, 0)])
         ),
     ],
 )
-def test_invalid_arguments_raise(args, options, error, words):
+def test_invalid_arguments_raise(args, options, error, expected):
     with pytest.raises(error) as caught:
         race(*args, **options)
     message = str(caught.value)
-    assert all(word in message for word in words), message
+    assert all(word in message for word in expected), message
 
 
 def test_an_optimizer_of_other_parameters_raises():
@@ -482,12 +482,12 @@ def test_an_optimizer_of_other_parameters_raises():
 
 @pytest.mark.parametrize("method", ["plot", "animate", "save"])
 @pytest.mark.parametrize(
-    ("start", "error", "words"),
+    ("start", "error", "message"),
     [(2, ValueError, "below 2"), (-1, ValueError, "≥ 0"), (0.5, TypeError, "whole number")],
 )
-def test_a_start_that_does_not_exist_raises(method, start, error, words, tmp_path):
+def test_a_start_that_does_not_exist_raises(method, start, error, message, tmp_path):
     result = race("bowl", "SGD", start=2, steps=2)
-    with pytest.raises(error, match=f"race: start must be.*{words}"):
+    with pytest.raises(error, match=f"race: start must be.*{message}"):
         getattr(result, method)(tmp_path / "race", start=start)
 
 

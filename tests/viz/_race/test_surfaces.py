@@ -542,15 +542,15 @@ def test_a_valley_whose_lowest_point_is_outside_has_no_minimum(angle, centre):
 # --- what can't be ------------------------------------------------------------------------------
 
 
-def assert_raises(error, words, *args, **options):
+def assert_raises(error, expected, *args, **options):
     with pytest.raises(error) as caught:
         Surface(*args, **options)
     message = str(caught.value)
-    assert all(word in message for word in words), message
+    assert all(word in message for word in expected), message
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("options", "error", "message"),
     [
         ({"x": (1, -1)}, ValueError, ["Surface: x must", "low < high", "(1, -1)"]),
         ({"y": (1, 1)}, ValueError, ["Surface: y must", "low < high", "(1, 1)"]),
@@ -569,8 +569,8 @@ def assert_raises(error, words, *args, **options):
         ({"minima": [(1, 2, 3)]}, ValueError, ["minima must be", "(1, 2, 3)"]),
     ],
 )
-def test_invalid_domains_starts_and_minima_raise(options, error, words):
-    assert_raises(error, words, paraboloid, **options)
+def test_invalid_domains_starts_and_minima_raise(options, error, message):
+    assert_raises(error, message, paraboloid, **options)
 
 
 def sine(x, y):
@@ -582,7 +582,7 @@ def detached(x, y):
 
 
 @pytest.mark.parametrize(
-    ("function", "error", "words"),
+    ("function", "error", "message"),
     [
         (3, TypeError, ["Surface: function must be a function of two tensors", "got 3"]),
         (lambda x, y: 3.0, TypeError, ["must return a Tensor", "minidl's functions", "float"]),
@@ -597,8 +597,8 @@ def detached(x, y):
         (detached, ValueError, ["detached", "derivative with respect to x", "backward finds 0"]),
     ],
 )
-def test_functions_without_a_number_or_with_a_hidden_gradient_raise(function, error, words):
-    assert_raises(error, words, function)
+def test_functions_without_a_number_or_with_a_hidden_gradient_raise(function, error, message):
+    assert_raises(error, message, function)
 
 
 def test_the_message_of_a_hidden_gradient_has_both_derivatives_and_the_point():

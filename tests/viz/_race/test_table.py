@@ -75,8 +75,8 @@ def test_the_table_of_many_starts_has_shares_medians_and_counts():
     steps = sorted(k for k in run.arrived if k is not None)
     assert len(steps) == 3
     assert np.mean(steps) != steps[1]
-    name, rate, share, middle, loss, ends = re.split("  +", lines[5])
-    assert (name, rate, share, middle) == ("SGD", "0.05", "3 of 5", f"median {steps[1]}")
+    name, rate, arrived, middle, loss, ends = re.split("  +", lines[5])
+    assert (name, rate, arrived, middle) == ("SGD", "0.05", "3 of 5", f"median {steps[1]}")
     assert float(loss.removeprefix("median ").replace("−", "-")) == pytest.approx(
         sorted(run.loss[-1])[2], rel=1e-3
     )

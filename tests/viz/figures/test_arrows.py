@@ -47,8 +47,8 @@ def test_the_gradient_is_taken_here_by_momentum_and_at_the_look_ahead_point_by_n
         start, end = arrows(axes)[-2]
         np.testing.assert_allclose(end - start, -0.2 * HESSIAN @ at, atol=1e-12)
         np.testing.assert_allclose(line_points(axes, 1)[0], at, atol=1e-12)
-        (ring,), (words,) = axes.get_legend().get_lines(), axes.get_legend().get_texts()
-        assert words.get_text() == "the gradient is taken here"
+        (ring,), (label,) = axes.get_legend().get_lines(), axes.get_legend().get_texts()
+        assert label.get_text() == "the gradient is taken here"
         assert ring.get_color() == axes.get_lines()[1].get_color()
         assert ring.get_marker() == axes.get_lines()[1].get_marker() == "o"
 

@@ -50,7 +50,7 @@ class Film:
 
 
 def network(x, y, steps, at, hidden=(16, 16), seed=0, rule=dl.optim.Adam, lr=0.02):
-    """The same training, written out: losses, the share right, and probabilities at points."""
+    """The same training, written out: losses, the accuracy, and probabilities at points."""
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     model = dl.nn.MLP([2, *hidden, y.max() + 1], "tanh", rng=seed)
     optimizer = rule(model, lr=lr)

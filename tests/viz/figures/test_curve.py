@@ -90,8 +90,8 @@ def test_a_landscape_can_be_of_another_function_and_of_rules_at_their_own_rates(
     )
     np.testing.assert_allclose(balls(figure)[0][:, 0], 0.5 ** np.arange(201), atol=1e-12)
     assert "η" not in figure.axes[0].get_title()
-    words = {text.get_text() for text in figure.axes[0].texts}
-    assert words == {"global\nminimum", "start", "SGD", "NAG"}
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    assert texts == {"global\nminimum", "start", "SGD", "NAG"}
 
 
 @pytest.mark.parametrize(("start", "side"), [(-2.0, "right"), (1.0, "left"), (2.0, "left")])

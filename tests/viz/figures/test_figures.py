@@ -124,7 +124,7 @@ def test_drawing_leaves_no_figure_open_but_those_of_the_user(quick, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "words"),
+    ("names", "message"),
     [
         (["stills"], r"there is no figure 'stills'\. Did you mean 'still'\? There are still"),
         (["still", "xyz"], r"there is no figure 'xyz'\. There are still, moving, other"),
@@ -135,9 +135,9 @@ def test_drawing_leaves_no_figure_open_but_those_of_the_user(quick, tmp_path):
     ],
 )
 def test_an_unknown_figure_raises_with_the_nearest_name_and_nothing_is_written(
-    names, words, quick, tmp_path
+    names, message, quick, tmp_path
 ):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match=message):
         list(write(tmp_path / "figures", names))
     assert list(tmp_path.iterdir()) == []
     assert not quick
@@ -182,21 +182,21 @@ def test_the_race_of_the_gallery_takes_any_surface_and_optimizers():
 
 
 def test_the_race_of_the_gallery_is_tuned_unless_a_rate_is_given(monkeypatch):
-    asked = []
+    calls = []
 
     class Raced:
         def animate(self, **options):
             return options
 
     def race(surface, optimizers, **options):
-        asked.append((surface, optimizers, options))
+        calls.append((surface, optimizers, options))
         return Raced()
 
     monkeypatch.setattr(figures.racing, "race", race)
     assert optimizer_race() == {"frames": 76}
     optimizer_race("bowl", ["SGD"], lr=0.1, steps=9)
     optimizer_race(tune=False, budget=3)
-    assert asked == [
+    assert calls == [
         ("beale", ARTICLE, {"steps": 150, "tune": True}),
         ("bowl", ["SGD"], {"steps": 9, "tune": False, "lr": 0.1}),
         ("beale", ARTICLE, {"steps": 150, "tune": False, "budget": 3}),

@@ -171,12 +171,12 @@ def test_the_ramps_have_one_peak_and_the_shapes_of_the_schedules():
 def test_the_phases_of_the_ramps_are_shaded_named_and_explained():
     (axes,) = warm_up_and_cool_down().axes
     assert spans(axes)[:3] == [(0, 250), (250, 600), (600, 1050)]
-    words = [text.get_text() for text in axes.texts]
-    assert [w for w in words if w in ("warm-up", "constant", "cool-down", "end")] == [
+    texts = [text.get_text() for text in axes.texts]
+    assert [w for w in texts if w in ("warm-up", "constant", "cool-down", "end")] == [
         "warm-up", "constant", "cool-down", "end",
     ]  # fmt: skip
     for said in "first steps", "cover the distance", "settle", "linear", "cosine", "one_minus_sqrt":
-        assert sum(said in text for text in words) == 1, said
+        assert sum(said in text for text in texts) == 1, said
 
 
 def test_the_label_of_a_shape_has_the_colour_of_its_line_and_is_close_to_it():
@@ -200,7 +200,7 @@ def test_narrow_phases_are_named_upright_and_not_explained():
     rotations = {text.get_text(): text.get_rotation() for text in axes.texts}
     assert rotations["warm-up"] == 90
     assert rotations["cool-down"] == 0
-    assert not any("first steps" in words for words in rotations)
+    assert not any("first steps" in text for text in rotations)
 
 
 @pytest.mark.parametrize(
