@@ -1,4 +1,4 @@
-"""Fixtures for pages in a headless Chromium; all share one tab, as opening a tab is slow."""
+"""Fixtures for pages in a headless Chromium; all use one tab, since opening a tab is slow."""
 
 import itertools
 import shutil
@@ -45,19 +45,21 @@ def tab_and_events(browser):
 
 
 @pytest.fixture
-def opened(tab_and_events, tmp_path):
-    """A function that opens a page from disk; any message, error or request is a failure."""
+def open_page(tab_and_events, tmp_path):
+    """A function that saves and opens a page; any message, error or request is a failure."""
     tab, events = tab_and_events
     names = itertools.count()
 
-    def open_page(shown, at="", size=DESKTOP, colours="light", motion="no-preference", **options):
+    def open_page(
+        savable, fragment="", size=DESKTOP, colours="light", motion="no-preference", **options
+    ):
         path = tmp_path / f"{next(names)}.html"
-        shown.save(path, **options)
+        savable.save(path, **options)
         if tab.viewport_size != size:
             tab.set_viewport_size(size)
         tab.emulate_media(media="screen", color_scheme=colours, reduced_motion=motion)
         tab.mouse.move(0, 0)
-        tab.goto(path.as_uri() + at)
+        tab.goto(path.as_uri() + fragment)
         events.remove(path.as_uri())  # the only request allowed
         return tab
 
@@ -67,13 +69,13 @@ def opened(tab_and_events, tmp_path):
 
 
 @pytest.fixture
-def opened_without_scripts(browser, tmp_path):
+def open_page_without_scripts(browser, tmp_path):
     """The same with scripts disabled."""
     with browser.new_context(java_script_enabled=False, viewport=DESKTOP) as context:
 
-        def open_page(shown):
+        def open_page(savable):
             tab = context.new_page()
-            shown.save(tmp_path / "page.html")
+            savable.save(tmp_path / "page.html")
             tab.goto((tmp_path / "page.html").as_uri())
             return tab
 

@@ -1,4 +1,4 @@
-"""What several test files share: every op, rule and schedule, and the cases they are tried with."""
+"""Cases for many test files: every op, rule and schedule, with inputs and options for each."""
 
 import inspect
 import itertools
@@ -18,20 +18,20 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = Path(dl.__file__).parent  # lies elsewhere if minidl is installed from a wheel
 GOLDEN = ROOT / "tests/golden"
 
-# --- what there is ------------------------------------------------------------------------------
+# --- ops, rules, schedules ----------------------------------------------------------------------
 
 OPS = {name: f for name, f in vars(ops).items() if hasattr(f, "formula")}
 RULES = list(optim.RULES)
 SCHEDULES = [
-    thing
-    for name, thing in vars(schedulers).items()
-    if isinstance(thing, type)
-    and issubclass(thing, schedulers.Schedule)
-    and thing is not schedulers.Schedule
+    value
+    for name, value in vars(schedulers).items()
+    if isinstance(value, type)
+    and issubclass(value, schedulers.Schedule)
+    and value is not schedulers.Schedule
     and not name.startswith("_")
 ]
 
-# how a user calls an op that is no function of the same name and arguments
+# how a user calls an op that has no public function of the same name and arguments
 PUBLIC = {
     "add": operator.add,
     "subtract": operator.sub,
@@ -56,69 +56,92 @@ PUBLIC = {
 # --- every op in a walkthrough ------------------------------------------------------------------
 
 
-def N(*shape):  # noqa: N802 (normal)
+def normal(*shape):
+    """Normal numbers, the same in each call with a shape."""
     return np.random.default_rng(shape).normal(size=shape)
 
 
-def P(*shape):  # noqa: N802 (positive, below 1)
+def positive(*shape):
+    """Numbers in [0.2, 0.9), the same in each call with a shape."""
     return np.random.default_rng(shape).uniform(0.2, 0.9, shape)
 
 
 AXES = (None, 0, 1, -1, (0, 1))
 REDUCED = [
-    *(([N(2, 3)], {"axis": a, "keepdims": k}) for a, k in itertools.product(AXES, (False, True))),
-    ([N()], {}),
-    ([N(2, 1, 3)], {"axis": (0, 2)}),
+    *(
+        ([normal(2, 3)], {"axis": a, "keepdims": k})
+        for a, k in itertools.product(AXES, (False, True))
+    ),
+    ([normal()], {}),
+    ([normal(2, 1, 3)], {"axis": (0, 2)}),
 ]
-BROADCAST = [[N(2, 3), N(3)], [N(2, 1), N(1, 3)], [N(3), N()], [N(2, 2, 3), N(2, 1)]]
+BROADCAST = [
+    [normal(2, 3), normal(3)],
+    [normal(2, 1), normal(1, 3)],
+    [normal(3), normal()],
+    [normal(2, 2, 3), normal(2, 1)],
+]
 TIES = [np.array([1.0, 2.0, 2.0]), np.array([1.0, 3.0, 0.0])]
 LABELS = np.array([0, 3, 1])
 FORMS = [{"reduction": form} for form in ("mean", "sum", "none")]
-ENTRYWISE = [([N(2, 3)], {}), ([N()], {}), ([np.array([-4.0, -0.5, 0.25, 3.0])], {})]
-POSITIVE = [([P(2, 3)], {}), ([np.array([0.1, 1.0, 30.0])], {})]
+ENTRYWISE = [([normal(2, 3)], {}), ([normal()], {}), ([np.array([-4.0, -0.5, 0.25, 3.0])], {})]
+POSITIVE = [([positive(2, 3)], {}), ([np.array([0.1, 1.0, 30.0])], {})]
 
 
-def alike(names, cases):
+def same_cases(names, cases):
+    """The same cases for each op in a list of names."""
     return {name: [*cases] for name in names.split()}
 
 
-CASES = {  # for each op the inputs and options that it is walked with
-    **alike("add subtract multiply", [(pair, {}) for pair in BROADCAST]),
-    **alike("maximum minimum", [*((pair, {}) for pair in BROADCAST), (TIES, {})]),
+CASES = {  # for each op pairs of inputs and options
+    **same_cases("add subtract multiply", [(pair, {}) for pair in BROADCAST]),
+    **same_cases("maximum minimum", [*((pair, {}) for pair in BROADCAST), (TIES, {})]),
     "divide": [([a, b + np.sign(b)], {}) for a, b in BROADCAST],
     "power": [([np.abs(a), b], {}) for a, b in BROADCAST],
-    "where": [([N(3), N(2, 1)], {"condition": np.array([True, False, True])})],
+    "where": [([normal(3), normal(2, 1)], {"condition": np.array([True, False, True])})],
     "matmul": [
-        ([N(*a), N(*b)], {})
+        ([normal(*a), normal(*b)], {})
         for a, b in [
             *[((2, 3), (3, 4)), ((3,), (3,)), ((3,), (3, 2)), ((2, 3), (3,))],
             *[((5, 2, 3), (3, 4)), ((5, 2, 3), (3,)), ((3,), (5, 3, 2)), ((4, 1, 2, 3), (2, 3, 2))],
         ]
     ],
-    **alike("dense dense_relu", [([N(*s), N(*s[1:], 4), N(4)], {}) for s in [(2, 3), (1, 1)]]),
-    **alike("negative abs exp sin cos tanh sigmoid relu", ENTRYWISE),
-    **alike("gelu silu softplus", ENTRYWISE),
-    "leaky_relu": [*ENTRYWISE, ([N(4)], {"slope": 0.2})],
-    "elu": [*ENTRYWISE, ([N(4)], {"alpha": 1.5})],
-    **alike("log sqrt", POSITIVE),
-    **alike("sum mean norm", REDUCED),
-    **alike("max min", [*REDUCED, ([TIES[0]], {})]),
-    **alike("softmax log_softmax", [([N(2, 3)], {"axis": a}) for a in (0, 1, -1)]),
-    "logsumexp": [([N(2, 3)], {"axis": a, "keepdims": k}) for a in (0, -1) for k in (False, True)],
-    "reshape": [([N(2, 3)], {"shape": s}) for s in [(3, 2), (-1,), (1, 6, 1)]],
-    "transpose": [([N(2, 3)], {}), ([N(2, 3, 2)], {"axes": (1, 2, 0)})],
-    "getitem": [
-        ([N(3, 2)], {"key": key}) for key in [1, slice(1, 3), (0, 1), ([0, 0, 2], [1, 1, 0])]
+    **same_cases(
+        "dense dense_relu",
+        [([normal(*s), normal(*s[1:], 4), normal(4)], {}) for s in [(2, 3), (1, 1)]],
+    ),
+    **same_cases("negative abs exp sin cos tanh sigmoid relu", ENTRYWISE),
+    **same_cases("gelu silu softplus", ENTRYWISE),
+    "leaky_relu": [*ENTRYWISE, ([normal(4)], {"slope": 0.2})],
+    "elu": [*ENTRYWISE, ([normal(4)], {"alpha": 1.5})],
+    **same_cases("log sqrt", POSITIVE),
+    **same_cases("sum mean norm", REDUCED),
+    **same_cases("max min", [*REDUCED, ([TIES[0]], {})]),
+    **same_cases("softmax log_softmax", [([normal(2, 3)], {"axis": a}) for a in (0, 1, -1)]),
+    "logsumexp": [
+        ([normal(2, 3)], {"axis": a, "keepdims": k}) for a in (0, -1) for k in (False, True)
     ],
-    "concatenate": [([N(2, 3), N(1, 3)], {"axis": 0}), ([N(2, 1), N(2, 2), N(2, 3)], {"axis": -1})],
-    "stack": [([N(2, 3), N(2, 3) + 1], {"axis": axis}) for axis in (0, 1, -1)],
-    "mse": [([N(3, 2), P(3, 2)], form) for form in FORMS],
-    "binary_cross_entropy": [([N(3, 2), P(3, 2)], form) for form in FORMS],
+    "reshape": [([normal(2, 3)], {"shape": s}) for s in [(3, 2), (-1,), (1, 6, 1)]],
+    "transpose": [([normal(2, 3)], {}), ([normal(2, 3, 2)], {"axes": (1, 2, 0)})],
+    "getitem": [
+        ([normal(3, 2)], {"key": key}) for key in [1, slice(1, 3), (0, 1), ([0, 0, 2], [1, 1, 0])]
+    ],
+    "concatenate": [
+        ([normal(2, 3), normal(1, 3)], {"axis": 0}),
+        ([normal(2, 1), normal(2, 2), normal(2, 3)], {"axis": -1}),
+    ],
+    "stack": [([normal(2, 3), normal(2, 3) + 1], {"axis": axis}) for axis in (0, 1, -1)],
+    "mse": [([normal(3, 2), positive(3, 2)], form) for form in FORMS],
+    "binary_cross_entropy": [([normal(3, 2), positive(3, 2)], form) for form in FORMS],
     "cross_entropy": [
         ([x], {"target": target, "smoothing": smoothing, **form})
         for form in FORMS
         for smoothing in (0.0, 0.1)
-        for x, target in [(N(3, 4), LABELS), (N(3, 4), P(3, 4)), (N(2, 3, 2), P(2, 3, 2))]
+        for x, target in [
+            (normal(3, 4), LABELS),
+            (normal(3, 4), positive(3, 4)),
+            (normal(2, 3, 2), positive(2, 3, 2)),
+        ]
     ],
 }
 each_case = pytest.mark.parametrize(
@@ -126,10 +149,10 @@ each_case = pytest.mark.parametrize(
     [(name, *case) for name, cases in CASES.items() for case in cases],
     ids=[f"{name}-{i}" for name, cases in CASES.items() for i in range(len(cases))],
 )
-WORDS = ("reshape", "transpose", "getitem", "concatenate", "stack")
+MOVEMENT_OPS = ("reshape", "transpose", "getitem", "concatenate", "stack")
 
 
-def walked(name, arrays, options, dtype=float):
+def op_walkthrough(name, arrays, options, dtype=float):
     """One op, forward and backward from a random gradient: the walkthrough, op and gradients."""
     leaves = [dl.Tensor(x, requires_grad=True, dtype=dtype) for x in arrays]
     function = PUBLIC.get(name, getattr(dl, name, None))
@@ -144,8 +167,8 @@ def walked(name, arrays, options, dtype=float):
     return walk, op, op_gradient
 
 
-def lesson(dtype=np.float32, steps=1, optimizer=optim.Adam):
-    """A 2-2-1 network on two samples, walked for some steps."""
+def training_walkthrough(dtype=np.float32, steps=1, optimizer=optim.Adam):
+    """The walkthrough of some steps of a 2-2-1 network on two samples, and the network."""
     x, y = np.array([[0.5, -1.2], [1.0, 0.3]], dtype), np.array([[1.0], [0.0]], dtype)
     with dl.default_dtype(dtype):
         model = nn.MLP([2, 2, 1], "tanh", rng=0)
@@ -173,14 +196,14 @@ class Residual(nn.Module):
         return x - self.layer(x).relu()
 
 
-def small_walk(rule=optim.Adam, steps=1):
-    """A 2-2-1 network on two samples, walked for some steps."""
-    walk, _ = lesson(optimizer=rule, steps=steps)
+def small_walkthrough(rule=optim.Adam, steps=1):
+    """The walkthrough of some steps of a 2-2-1 network on two samples."""
+    walk, _ = training_walkthrough(optimizer=rule, steps=steps)
     return walk
 
 
-def branched():
-    """A graph whose values are used several times, by ops made in between others."""
+def branched_walkthrough():
+    """The walkthrough of a graph whose values are used several times, not always in succession."""
     w = dl.Tensor(np.array([0.5, -1.5]), requires_grad=True)
     with dl.trace() as walk:
         a = dl.tanh(w)
@@ -196,11 +219,11 @@ def of_phase(steps, phase):
 
 
 def parts_of(walk):
-    """The parts of all steps."""
+    """The parts of all steps of a walkthrough."""
     return [part for step in walk.steps for part in step.parts]
 
 
-def close(found, expected, precision):
+def assert_close(found, expected, precision):
     """Assert that numbers agree to a relative or absolute precision."""
     np.testing.assert_allclose(found, expected, rtol=precision, atol=precision)
 
@@ -230,9 +253,9 @@ OTHER_VALUES = {  # for each option of a rule a value that is not its default
     "l2": 0.2,
     "lr_power": -0.7,
 }
-NEEDS = {"nesterov": {"momentum": 0.5}, "dampening": {"momentum": 0.5}}
+REQUIRED_OPTIONS = {"nesterov": {"momentum": 0.5}, "dampening": {"momentum": 0.5}}
 COMMON_OPTIONS = ("lr", "weight_decay", "maximize")
-TOGETHER = {
+COMBINATIONS = {
     "RMSprop": {"momentum": 0.5, "centered": True, "eps_inside_sqrt": False},
     "FTRL": {"warm_start": False, "l1": 0.05, "l2": 0.2, "beta": 0.5},
     "Adam": {"amsgrad": True, "betas": (0.0, 0.5)},
@@ -240,12 +263,12 @@ TOGETHER = {
 FORMS_OF_RULES = [
     *((rule, {}) for rule in RULES),
     *(
-        (rule, {option: OTHER_VALUES.get(option, not default), **NEEDS.get(option, {})})
+        (rule, {option: OTHER_VALUES.get(option, not default), **REQUIRED_OPTIONS.get(option, {})})
         for rule in RULES
         for option, default in defaults(rule).items()
         if option not in COMMON_OPTIONS
     ),
-    *TOGETHER.items(),
+    *COMBINATIONS.items(),
 ]
 each_form_of_a_rule = pytest.mark.parametrize(
     ("rule", "options"),
@@ -273,7 +296,7 @@ def updates(rule, options, dtype=float, steps=8):
 REDUCTIONS = ("mean", "Σ ", "")  # what a loss's reduction is in its formula
 
 
-def stated():
+def stated_equations():
     """(name of the op or rule, line) for every formula and equation in the library."""
     for name, op in vars(ops).items():
         if hasattr(op, "formula") and not op.movement and not op.variadic:
@@ -285,8 +308,8 @@ def stated():
                 yield name, line
 
 
-STATED = {f"{name}: {line.strip()}": line for name, line in stated()}
-each_formula = pytest.mark.parametrize("line", STATED.values(), ids=STATED)
+EQUATIONS = {f"{name}: {line.strip()}": line for name, line in stated_equations()}
+each_equation = pytest.mark.parametrize("line", EQUATIONS.values(), ids=EQUATIONS)
 
 SMALL_TREES = st.sampled_from(
     [*(("name", symbol) for symbol in "abcd"), ("number", "2"), ("number", "½")]
@@ -320,7 +343,7 @@ ANY_TREE = st.recursive(SMALL_TREES, larger_trees, max_leaves=8)
 
 # --- a worked line, as a reader computes it -----------------------------------------------------
 
-RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
+SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
 SIGNS = {"·": "*", "−": "-", "^": "**", "½": "0.5", "≠": "!=", "≤": "<=", "≥": ">=", " = ": " == "}
 FUNCTIONS = {
     "max": lambda *x: max(x),
@@ -342,10 +365,10 @@ FUNCTIONS = {
 }
 
 
-def read(tokens):
+def evaluate_line(tokens):
     """A worked line as a reader computes it: with all digits, by Python's precedence."""
     line = "".join(t if isinstance(t, str) else t.exact for t in tokens)
-    line = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: f"**({''.join(RAISED[c] for c in m[0])})", line)
+    line = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda m: f"**({''.join(SUPERSCRIPTS[c] for c in m[0])})", line)
     for sign, python in SIGNS.items():
         line = line.replace(sign, python)
     line = re.sub(r"√(-?[\d.]+(e[-+]?\d+)?|nan|-?inf)", r"root(\1)", line).replace("√", "root")

@@ -1,4 +1,4 @@
-"""What the tests of pictures read from a Matplotlib figure."""
+"""Read lines, texts and the table of a race from a Matplotlib figure, for tests of pictures."""
 
 import itertools
 
@@ -27,7 +27,7 @@ def drawn_texts(figure):
     return {t: box for t, box in boxes.items() if t.get_visible() and t.get_text().strip()}
 
 
-def check_texts(figure):
+def assert_texts_fit(figure):
     """Assert that texts do not overlap and are inside the figure; returns them."""
     texts = drawn_texts(figure)
     whole = figure.bbox.padded(1)
@@ -39,8 +39,8 @@ def check_texts(figure):
     return texts
 
 
-def listed(axes):
-    """The table beside a race, {name: (rate, outcome)}, from top to bottom."""
+def race_table(axes):
+    """The table beside the picture of a race, {name: (rate, outcome)}, from top to bottom."""
     rows = {}
     for text in axes.figure.axes[1].texts:
         x, y = text.get_position()
@@ -50,7 +50,7 @@ def listed(axes):
     return {name: (rate, end) for name, rate, end in lines}
 
 
-def tracks(axes):
-    """The ring at the start, and for each run (path, marker at its end)."""
+def race_paths(axes):
+    """The ring at the start of a race, and for each run (path, marker at its end)."""
     ring, *lines = [line for line in axes.get_lines() if line.get_label() != "goal"]
     return ring, list(zip(lines[::2], lines[1::2], strict=True))

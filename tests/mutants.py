@@ -1,11 +1,11 @@
-"""Break the code as a person would, one error at a time, and see that the tests notice each.
+"""Mutation testing: make one error at a time, as a person would, and check that a test fails.
 
-    python -m tests.mutants                # all of them, two at a time: some twenty minutes
+    python -m tests.mutants                # all of them, two at a time: about twenty minutes
     python -m tests.mutants --only Adam    # those with this word in their description
     python -m tests.mutants --write tests/proof/mutants.md
 
-Each mutant is made in a copy of the project, whose kernels are rebuilt where it concerns them, and
-the tests of the file that it breaks run until one fails. It is no part of the tests.
+Each mutant is made in a copy of the project, whose kernels are rebuilt if it is in one, and the
+tests of the file that it breaks run until one fails. pytest does not run this module.
 """
 
 import argparse
@@ -46,28 +46,28 @@ TESTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Mutant:
-    """In a function or class of a file, one piece of text in place of another."""
+    """An error in a function or class of a file: one piece of text replaced by another."""
 
     file: str
-    place: str
+    scope: str
     error: str
     old: str
     new: str
 
     def applied_to(self, text: str) -> str:
-        """The file's text with the error in it; ValueError if it doesn't fit in just one way."""
-        begin = re.search(rf"^(?=[a-zA-Z]).*\b{self.place}[(:\[ ]", text, re.M)
+        """The file's text with the error in it; ValueError unless `old` occurs once."""
+        begin = re.search(rf"^(?=[a-zA-Z]).*\b{self.scope}[(:\[ ]", text, re.M)
         if begin is None:
-            raise ValueError(f"{self.file} has no {self.place}")
-        following = re.compile(r"^[a-zA-Z@#]", re.M).search(text, begin.end())
-        end = following.start() if following else len(text)
-        scope = text[begin.start() : end]
-        if (times := scope.count(self.old)) != 1:
-            raise ValueError(f"{self.place}: {self.error}: there {times} times is {self.old!r}")
-        return text[: begin.start()] + scope.replace(self.old, self.new) + text[end:]
+            raise ValueError(f"{self.file} has no {self.scope}")
+        next_definition = re.compile(r"^[a-zA-Z@#]", re.M).search(text, begin.end())
+        end = next_definition.start() if next_definition else len(text)
+        body = text[begin.start() : end]
+        if (times := body.count(self.old)) != 1:
+            raise ValueError(f"{self.scope}: {self.error}: {self.old!r} occurs {times} times")
+        return text[: begin.start()] + body.replace(self.old, self.new) + text[end:]
 
 
-# file → place → (what is wrong, the right text, the wrong text)
+# file → function or class → (what is wrong, the right text, the wrong text)
 ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     KERNELS: {
         "effective": [
@@ -85,7 +85,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "damped_root": [
             (
-                "ε inside for outside the root, and the reverse",
+                "ε inside the root instead of outside, and the reverse",
                 "if eps_inside_sqrt else",
                 "if not eps_inside_sqrt else",
             ),
@@ -97,7 +97,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("0 · ∞", "if beta == 0:", "if False:"),
         ],
         "add_square": [
-            ("overflow not held back", "largest if total > largest else total", "total"),
+            ("overflow not limited", "largest if total > largest else total", "total"),
         ],
         "is_compatible": [
             ("shape and dtype not checked", " and alike(theta, array)", ""),
@@ -154,7 +154,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "beta * v[i] + one_minus_beta * effective",
                 "one_minus_beta * v[i] + beta * effective",
             ),
-            ("the gradient applied in place of v", "lr, v[i]", "lr, g[i]"),
+            ("the gradient applied instead of v", "lr, v[i]", "lr, g[i]"),
         ],
         "nag_loop": [
             ("no look-ahead", "lr, beta * v[i] + d", "lr, v[i]"),
@@ -162,7 +162,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("1 − β dropped", "one_minus_beta * effective", "effective"),
         ],
         "adagrad_loop": [
-            ("the last square in place of the sum", "G[i] + d * d", "d * d"),
+            ("the last square instead of the sum", "G[i] + d * d", "d * d"),
             ("gradient summed without its weight decay", "G[i] + d * d", "G[i] + g[i] * g[i]"),
             ("gradient not squared", "G[i] + d * d", "G[i] + d"),
         ],
@@ -176,7 +176,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("centered: mean not squared", "g_mean[i] * g_mean[i]", "g_mean[i]"),
             ("centered: mean of the squares", "alpha * d\n", "alpha * (d * d)\n"),
             (
-                "centered: a variance below 0 not held back",
+                "centered: a variance below 0 not clipped",
                 "(0 if variance <= 0 else square)",
                 "variance",
             ),
@@ -216,9 +216,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("no root", "root(largest * scale2) + eps", "largest * scale2 + eps"),
             ("m not corrected", "(lr / correction1)", "lr"),
             ("v not corrected", "(1 / correction2)", "1"),
-            ("gradient applied in place of m", "step_size, m[i] /", "step_size, d /"),
+            ("gradient applied instead of m", "step_size, m[i] /", "step_size, d /"),
             ("AMSGrad: the smallest v", "v_max[i] > largest", "v_max[i] < largest"),
-            ("AMSGrad: the largest v not kept", "            v_max[i] = largest\n", ""),
+            ("AMSGrad: the largest v not stored", "            v_max[i] = largest\n", ""),
             ("AMSGrad: the largest v written to v", "v_max[i] = largest\n", "v[i] = largest\n"),
             (
                 "decoupled weight decay in the gradient too",
@@ -243,7 +243,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "m_quarter * d + g_quarter * m[i]",
             ),
             ("the quarter not made up for", "(4 * lr)", "lr"),
-            ("m in place of g", "g_quarter * d + m_quarter", "g_quarter * m[i] + m_quarter"),
+            ("m instead of g", "g_quarter * d + m_quarter", "g_quarter * m[i] + m_quarter"),
             ("v not corrected", "root(v[i] * scale2) + eps", "root(v[i]) + eps"),
             ("ε inside the root", "root(v[i] * scale2) + eps", "root(v[i] * scale2 + eps)"),
             ("1 − β₂ dropped", "one_minus_beta2 * (d * d)", "(d * d)"),
@@ -255,17 +255,17 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "adamax_loop": [
             (
-                "sum in place of maximum",
+                "sum instead of maximum",
                 "decayed if decayed > magnitude else magnitude",
                 "decayed + magnitude",
             ),
             (
-                "minimum in place of maximum",
+                "minimum instead of maximum",
                 "decayed if decayed > magnitude",
                 "decayed if decayed < magnitude",
             ),
             ("no ε", "fabs(d) + eps", "fabs(d)"),
-            ("sign of g kept in u", "<floating> fabs(d)", "d"),
+            ("u without the absolute value of g", "<floating> fabs(d)", "d"),
             ("β₁ for β₂ in u", "beta2 = <floating> c[2]", "beta2 = <floating> c[1]"),
             ("m not corrected", "(lr / correction1)", "lr"),
         ],
@@ -335,7 +335,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("√ whatever the power", "power == 0.5", "True"),
         ],
         "ftrl_at": [
-            ("the k-th weight in place of the one at the k-th index", "i = indices[k]", "i = k"),
+            ("the k-th weight instead of the one at the k-th index", "i = indices[k]", "i = k"),
             ("threshold λ₁ without α", "(lr * l1)", "l1"),
             ("√ whatever the power", "lr_power == -0.5", "True"),
         ],
@@ -429,7 +429,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("not shifted", "out[k] = row[k] - shift", "out[k] = row[k]"),
             ("no 1 − smoothing at the label", "t += 1 - smoothing", "t += 1"),
             (
-                "smoothing not shared among the classes",
+                "smoothing not divided by the number of classes",
                 "smoothing * target_sum / classes",
                 "smoothing * target_sum",
             ),
@@ -437,7 +437,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("0 · ∞", "if t != 0:", "if True:"),
             ("target not subtracted", "out[k] * factor - scale * t", "out[k] * factor"),
             (
-                "label's share not subtracted",
+                "probability of the label not subtracted",
                 "out[labels[i]] * factor - scale",
                 "out[labels[i]] * factor",
             ),
@@ -532,7 +532,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("lr_decay multiplied", "lr /= 1", "lr *= 1"),
         ],
         "RMSprop": [
-            ("ε in place of α", "group.alpha, group.eps", "group.eps, group.alpha"),
+            ("ε instead of α", "group.alpha, group.eps", "group.eps, group.alpha"),
         ],
         "Adam": [
             ("β₁ and β₂ swapped", "beta1, beta2 = group.betas", "beta2, beta1 = group.betas"),
@@ -562,7 +562,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("μ of the step before", "(t, t + 1)", "(t - 1, t)"),
             ("momentum_decay ignored", "s * group.momentum_decay", "s * 0.004"),
             ("0.9 for 0.96", "0.96 **", "0.9 **"),
-            ("last μ in place of the product", "mu_product[0].item() * mu", "mu"),
+            ("last μ instead of the product", "mu_product[0].item() * mu", "mu"),
             ("product without μ_{t+1}", "1 - product * mu_next", "1 - product"),
             ("v corrected one step late", "1 - beta2**t", "1 - beta2 ** (t + 1)"),
         ],
@@ -635,7 +635,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("rising", "return 1 - u", "return u"),
         ],
         "PolynomialDecay": [
-            ("power of the share done", "(1 - u) ** self.power", "1 - u**self.power"),
+            ("power of the fraction done", "(1 - u) ** self.power", "1 - u**self.power"),
             ("power ignored", "(1 - u) ** self.power", "1 - u"),
         ],
         "CosineDecay": [
@@ -726,7 +726,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "self.inner.formula(t)",
             ),
             ("one step short", "(t - self.at) / self.steps", "(t - self.at + 1) / self.steps"),
-            ("0 in place of the end", "            return self.end", "            return 0.0"),
+            ("0 instead of the end", "            return self.end", "            return 0.0"),
             ("one step early", "if t < self.at:", "if t < self.at - 1:"),
             (
                 "inside a warm-up accepted",
@@ -735,7 +735,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "_cut_ramp": [
-            ("last step of a ramp not seen", "end > at", "end > at + 1"),
+            ("last step of a ramp ignored", "end > at", "end > at + 1"),
             ("end of a ramp taken for its inside", "end > at", "end >= at"),
         ],
         "Hold": [
@@ -767,9 +767,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "m.bad_count > self.patience",
                 "m.bad_count >= self.patience",
             ),
-            ("last in place of the best", "value if better else m.best", "value"),
+            ("last instead of the best", "value if better else m.best", "value"),
             (
-                "bad ones counted in all, not in a row",
+                "bad metrics counted in total, not in succession",
                 "0 if better or m.cooldown_left",
                 "0 if m.cooldown_left",
             ),
@@ -780,7 +780,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "max(m.cooldown_left - (m.bad_count > 0), 0)",
             ),
             (
-                "count goes on after a reduction",
+                "count not reset after a reduction",
                 "m.bad_count, m.cooldown_left = 0, self.cooldown",
                 "m.cooldown_left = self.cooldown",
             ),
@@ -802,12 +802,12 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "resumed": [
             ("memory not taken over", "mine._remember(theirs.memory)", "pass"),
-            ("the saved schedule in place of the own one", "return own", "return saved"),
+            ("the saved schedule instead of the own one", "return own", "return saved"),
         ],
     },
     CLIPPING: {
         "clip_grad_norm": [
-            ("norm of 1 in place of max_norm", "(max_norm / norm)", "(1 / norm)"),
+            ("norm of 1 instead of max_norm", "(max_norm / norm)", "(1 / norm)"),
             ("small gradients scaled up", "if unit * norm > max_norm:", "if norm:"),
             (
                 "norm after clipping returned",
@@ -845,15 +845,15 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
 }
 MUTANTS = [
-    Mutant(file, place, *error)
-    for file, places in ERRORS.items()
-    for place, errors in places.items()
+    Mutant(file, scope, *error)
+    for file, scopes in ERRORS.items()
+    for scope, errors in scopes.items()
     for error in errors
 ]
 
 
-def workshop(parent: str, number: int) -> Path:
-    """A copy of the project, with its kernels built, in which mutants can be made."""
+def copy_project(parent: str, number: int) -> Path:
+    """Copy the project and build its kernels there; returns the folder."""
     folder = Path(parent, str(number))
     ignored = shutil.ignore_patterns(".git", "build", "dist", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, folder, ignore=ignored)
@@ -874,27 +874,27 @@ def build(folder: Path) -> None:
         raise RuntimeError(f"the kernels do not compile:\n{result.stdout}{result.stderr}")
 
 
-def verdict(mutant: Mutant, folder: Path) -> str:
-    """The first test that notices the mutant, or nothing."""
+def failing_test(mutant: Mutant, folder: Path) -> str:
+    """The first test that fails with the mutant; an empty string if all pass."""
     source = folder / mutant.file
-    right = source.read_text(encoding="utf-8")
+    original = source.read_text(encoding="utf-8")
     try:
-        source.write_text(mutant.applied_to(right), encoding="utf-8")
+        source.write_text(mutant.applied_to(original), encoding="utf-8")
         if mutant.file.endswith(".pyx"):
             build(folder)
         command = [sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", "--tb=no"]
         command += TESTS[mutant.file]
         result = run(command, folder, timeout=900)
     except subprocess.TimeoutExpired:
-        return "the time it takes"
+        return "a timeout"
     finally:
-        source.write_text(right, encoding="utf-8")
+        source.write_text(original, encoding="utf-8")
     if result.returncode == 0:
         return ""
-    noticed = re.search(r"^(?:FAILED|ERROR) \S*?(\w+)\.py(?:::(\w+))?", result.stdout, re.M)
-    if noticed is None and result.returncode > 0:
+    failed = re.search(r"^(?:FAILED|ERROR) \S*?(\w+)\.py(?:::(\w+))?", result.stdout, re.M)
+    if failed is None and result.returncode > 0:
         raise RuntimeError(f"{mutant}:\n{result.stdout}{result.stderr}")
-    return noticed[2] or "the import of the tests" if noticed else "a crash"
+    return failed[2] or "the import of the tests" if failed else "a crash"
 
 
 def main() -> None:
@@ -903,31 +903,31 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="copies to work in at a time")
     parser.add_argument("--write", type=Path, help="also write the list to this Markdown file")
     arguments = parser.parse_args()
-    chosen = [m for m in MUTANTS if arguments.only in f"{m.file} {m.place}: {m.error}"]
-    for mutant in chosen:  # all fit, before the first is tried
+    chosen = [m for m in MUTANTS if arguments.only in f"{m.file} {m.scope}: {m.error}"]
+    for mutant in chosen:  # all can be made, before the first is run
         mutant.applied_to((ROOT / mutant.file).read_text(encoding="utf-8"))
 
     with tempfile.TemporaryDirectory() as parent:
         folders: queue.Queue[Path] = queue.Queue()
         for number in range(arguments.workers):
-            folders.put(workshop(parent, number))
+            folders.put(copy_project(parent, number))
 
-        def judged(mutant: Mutant) -> tuple[Mutant, str]:
+        def run_mutant(mutant: Mutant) -> tuple[Mutant, str]:
             folder = folders.get()
             try:
-                return mutant, verdict(mutant, folder)
+                return mutant, failing_test(mutant, folder)
             finally:
                 folders.put(folder)
 
         with multiprocessing.pool.ThreadPool(arguments.workers) as pool:
-            results = list(tqdm(pool.imap(judged, chosen), total=len(chosen), unit="mutant"))
+            results = list(tqdm(pool.imap(run_mutant, chosen), total=len(chosen), unit="mutant"))
 
     killed = sum(bool(test) for _, test in results)
     report = f"{killed} of {len(results)} mutants were killed.\n\n"
-    report += "| in | error | noticed first by |\n|---|---|---|\n"
+    report += "| in | error | first failing test |\n|---|---|---|\n"
     for mutant, test in results:
-        place = f"`{Path(mutant.file).name}` {mutant.place}"
-        report += f"| {place} | {mutant.error} | {test or '**nothing: it survived**'} |\n"
+        scope = f"`{Path(mutant.file).name}` {mutant.scope}"
+        report += f"| {scope} | {mutant.error} | {test or '**none: it survived**'} |\n"
     print(report)
     if arguments.write:
         arguments.write.write_text(f"{INTRODUCTION}\n{report}", encoding="utf-8")

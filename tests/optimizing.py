@@ -1,4 +1,4 @@
-"""Optimizers on small problems: what several test files of minidl.optim share."""
+"""Optimizers on small problems, for the tests of minidl.optim."""
 
 import dataclasses
 import math
@@ -11,9 +11,9 @@ from cases import RULES
 import minidl as dl
 from minidl.schedulers import Schedule
 
-EVERY_RULE = pytest.mark.parametrize("rule", RULES)
+each_rule = pytest.mark.parametrize("rule", RULES)
 # Options with which a rule has all its state.
-FULL = {
+FULL_STATE = {
     "SGD": {"momentum": 0.9},
     "Adagrad": {"initial_accumulator": 0.1, "lr_decay": 0.1},
     "RMSprop": {"momentum": 0.9, "centered": True},
@@ -90,7 +90,7 @@ def descend(optimizer, w, gradients):
     return path
 
 
-def trajectory(rule, theta, gradients, lr, **options):
+def reference_trajectory(rule, theta, gradients, lr, **options):
     """The weights after each step by the equations, in float64."""
     return np.array(getattr(reference, rule.lower())(theta, gradients, lr, **options))
 

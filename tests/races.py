@@ -1,4 +1,4 @@
-"""Races that several test files share, and short ways to run one."""
+"""Races for many test files, and functions that run one."""
 
 import functools
 import inspect
@@ -21,12 +21,12 @@ OSCILLATING, DIVERGED = "oscillating", "diverged"
 
 
 @functools.cache
-def all_on(surface):
+def race_of_all_rules(surface):
     """The race of all rules on a surface."""
     return race(surface, list(RULES), steps=STEPS)
 
 
-def only(*args, **options):
+def single_run(*args, **options):
     """The run of a race of one optimizer."""
     (run,) = race(*args, **options).runs
     return run
@@ -34,17 +34,17 @@ def only(*args, **options):
 
 def verdict(*args, **options):
     """The verdict on a race of one optimizer from one start."""
-    (found,) = only(*args, **options).verdicts
+    (found,) = single_run(*args, **options).verdicts
     return found
 
 
-def following(path):
-    """A rule that follows a path, whatever the gradient: path(k) after step k."""
+def path_follower(path):
+    """A rule that is at path(k) after step k, whatever the gradient."""
 
-    class Following(optim.SGD):
+    class PathFollower(optim.SGD):
         def step(self):
             (p,) = self.groups[0]["params"]
             self.k = getattr(self, "k", 0) + 1
             p.data = np.array(path(self.k), np.float64)[:, None]
 
-    return Following
+    return PathFollower

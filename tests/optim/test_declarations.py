@@ -8,14 +8,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from cases import RULES
-from optimizing import BELOW_1, EVERY_RULE, RANGES, SIGNATURES, make, options_of, range_of, weights
+from optimizing import BELOW_1, RANGES, SIGNATURES, each_rule, make, options_of, range_of, weights
 
 import minidl as dl
 from minidl.optim.declarations import Option, Rate, learning_rate, option, within
 from minidl.schedulers import CosineDecay
 
 
-@EVERY_RULE
+@each_rule
 def test_signature_has_these_names_and_defaults(rule):
     parameters = inspect.signature(getattr(dl.optim, rule)).parameters
     assert list(parameters)[:2] == ["params", "lr"]
@@ -27,7 +27,7 @@ def test_signature_has_these_names_and_defaults(rule):
     assert defaults == {"weight_decay": 0.0, "maximize": False, **SIGNATURES[rule]}
 
 
-@EVERY_RULE
+@each_rule
 def test_signature_has_the_types_of_all_options(rule):
     parameters = dict(inspect.signature(getattr(dl.optim, rule)).parameters)
     assert parameters.pop("params").annotation == "Params"
@@ -37,7 +37,7 @@ def test_signature_has_the_types_of_all_options(rule):
         assert parameter.annotation == (kind or type(parameter.default).__name__), name
 
 
-@EVERY_RULE
+@each_rule
 def test_options_are_keyword_only_and_lr_is_not(rule):
     assert make(rule, [weights([1.0])]).lr == SIGNATURES[rule]["lr"]
     assert getattr(dl.optim, rule)([weights([1.0])], 0.25).lr == 0.25
@@ -53,7 +53,7 @@ def test_options_are_positional_no_further_than_the_rate():
         dl.optim.Adam([weights([1.0])], 0.1, (0.9, 0.99))
 
 
-@EVERY_RULE
+@each_rule
 def test_an_unknown_option_is_named_beside_all_options_and_the_nearest(rule):
     _, *options = inspect.signature(getattr(dl.optim, rule)).parameters
     message = (
@@ -71,7 +71,7 @@ def test_several_unknown_options_are_all_named():
         dl.optim.SGD([weights([1.0])], nestrov=True, momentm=0.9)
 
 
-@EVERY_RULE
+@each_rule
 def test_an_option_is_read_from_the_first_group_and_set_in_every_group(rule):
     optimizer = make(rule, [{"params": [weights([1.0])], "lr": 0.5}, {"params": [weights([1.0])]}])
     for name in optimizer.options:

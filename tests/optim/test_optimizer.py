@@ -8,16 +8,16 @@ import re
 import numpy as np
 import pytest
 from optimizing import (
-    EVERY_RULE,
-    FULL,
+    FULL_STATE,
     SIGNATURES,
     Failing,
     descend,
+    each_rule,
     make,
     network,
+    reference_trajectory,
     snapshot,
     train,
-    trajectory,
     weights,
 )
 
@@ -42,7 +42,7 @@ def test_the_state_is_a_read_only_view():
     assert optimizer.state_dict()["state"]["0"]["m"] == 5
 
 
-@EVERY_RULE
+@each_rule
 def test_parameters_of_one_group_that_have_missed_steps_have_a_count_of_their_own(rule, rng):
     starts, gradients = rng.normal(size=(3, 4)), rng.normal(size=(5, 3, 4))
     has_gradient = [(1, 1, 1), (1, 0, 1), (1, 1, 1), (0, 1, 0), (1, 1, 1)]
@@ -60,7 +60,7 @@ def test_parameters_of_one_group_that_have_missed_steps_have_a_count_of_their_ow
         assert optimizer.state[w]["t"] == single.state[same]["t"] == w.version
 
 
-@EVERY_RULE
+@each_rule
 def test_repr_shows_every_option_and_the_step(rule):
     w = weights([1.0, 2.0, 3.0])
     optimizer = make(rule, [w], lr=LinearDecay(0.5, 10))
@@ -83,9 +83,9 @@ def test_repr_shows_every_group():
 # --- groups -------------------------------------------------------------------------------------
 
 
-@EVERY_RULE
+@each_rule
 def test_groups_have_their_own_options_and_share_the_rest(rule):
-    (name, value), *_ = {"weight_decay": 0.5, **FULL.get(rule, {})}.items()
+    (name, value), *_ = {"weight_decay": 0.5, **FULL_STATE.get(rule, {})}.items()
     own, shared = weights([1.0, -2.0]), weights([1.0, -2.0])
     groups = [{"params": [own], "lr": 0.2, name: value}, {"params": [shared]}]
     optimizer = make(rule, groups, lr=0.1, maximize=True)
@@ -94,9 +94,9 @@ def test_groups_have_their_own_options_and_share_the_rest(rule):
         own.grad = g
         descend(optimizer, shared, [g])
     problem = rule, [1.0, -2.0], gradients
-    expected = trajectory(*problem, 0.2, maximize=True, **{name: value})[-1]
+    expected = reference_trajectory(*problem, 0.2, maximize=True, **{name: value})[-1]
     np.testing.assert_allclose(own.data, expected, rtol=1e-12)
-    expected = trajectory(*problem, 0.1, maximize=True)[-1]
+    expected = reference_trajectory(*problem, 0.1, maximize=True)[-1]
     np.testing.assert_allclose(shared.data, expected, rtol=1e-12)
     assert [group["lr"] for group in optimizer.groups] == [0.2, 0.1]
     assert optimizer.lr == 0.2
@@ -117,23 +117,23 @@ def test_groups_share_the_step_count_of_their_schedules():
     assert optimizer.t == 6
 
 
-@EVERY_RULE
+@each_rule
 def test_a_parameter_that_joins_later_has_its_own_count_and_the_common_schedule(rule):
     early, late = weights([1.0, 2.0]), weights([1.0, 2.0])
     lr = StepDecay(0.4, 2, 0.5)
-    optimizer = make(rule, [early, late], lr=lr, **FULL.get(rule, {}))
+    optimizer = make(rule, [early, late], lr=lr, **FULL_STATE.get(rule, {}))
     gradients = np.array([[1.0, -1.0], [0.5, 2.0], [-1.0, 1.0]])
     descend(optimizer, early, gradients)
     np.testing.assert_array_equal(late.data, [1.0, 2.0])
     assert late.version == 0
     early.grad = None
     path = descend(optimizer, late, gradients)
-    options = FULL.get(rule, {})
-    expected = trajectory(rule, [1.0, 2.0], gradients, lambda t: lr(t + 3), **options)
+    options = FULL_STATE.get(rule, {})
+    expected = reference_trajectory(rule, [1.0, 2.0], gradients, lambda t: lr(t + 3), **options)
     np.testing.assert_allclose(path, expected, rtol=1e-12, atol=1e-14)
 
 
-@EVERY_RULE
+@each_rule
 def test_parameters_without_a_gradient_do_not_change(rule):
     used, unused = weights([1.0]), weights([1.0])
     optimizer = make(rule, [unused, used], lr=0.1, weight_decay=0.5)
@@ -152,7 +152,7 @@ def test_a_frozen_parameter_does_not_change(stale):
     assert (frozen.data[0], free.data[0]) == (1.0, 0.9)
 
 
-@EVERY_RULE
+@each_rule
 def test_weights_are_updated_in_place_and_counted_as_changed(rule):
     w = weights([[1.0, 2.0], [3.0, 4.0]])
     array = w.data
@@ -192,7 +192,7 @@ def test_a_bad_rate_is_refused_and_the_old_one_stays(value, error):
     assert optimizer.lr == 0.5
 
 
-@EVERY_RULE
+@each_rule
 def test_step_without_any_gradient_says_what_to_call(rule):
     model = network()
     optimizer = make(rule, model, lr=0.1)
@@ -233,14 +233,14 @@ CORRUPTIONS = {
 }
 
 
-@EVERY_RULE
+@each_rule
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
 @pytest.mark.parametrize("grouped", [False, True])
 def test_a_step_that_fails_changes_nothing(rule, corruption, grouped, rng):
     corrupt, error, message = CORRUPTIONS[corruption]
     params = [weights(rng.normal(size=(2, 3)), name=name) for name in ("a", "b", "c")]
     groups = [{"params": [p]} for p in params] if grouped else params
-    optimizer = make(rule, groups, lr=0.1, **FULL.get(rule, {}))
+    optimizer = make(rule, groups, lr=0.1, **FULL_STATE.get(rule, {}))
 
     def give_gradients():
         for p in params:
@@ -318,10 +318,12 @@ def test_a_groups_rate_can_be_changed_in_place():
 
 
 def optimizer_of(rule, model, **options):
-    return make(rule, model, **{"lr": StepDecay(0.1, 3, 0.5), **FULL.get(rule, {}), **options})
+    return make(
+        rule, model, **{"lr": StepDecay(0.1, 3, 0.5), **FULL_STATE.get(rule, {}), **options}
+    )
 
 
-@EVERY_RULE
+@each_rule
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(rule, dtype):
     model = network(dtype=dtype)
@@ -339,7 +341,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one_bit_for_bit(rule, dtype)
     np.testing.assert_equal(later.state_dict(), optimizer.state_dict())
 
 
-@EVERY_RULE
+@each_rule
 def test_state_is_matched_by_name_whatever_the_order(rule):
     model = network()
     optimizer = optimizer_of(rule, model)
@@ -350,7 +352,7 @@ def test_state_is_matched_by_name_whatever_the_order(rule):
     assert train(resumed, later, 4, seed=2) == train(model, optimizer, 4, seed=2)
 
 
-@EVERY_RULE
+@each_rule
 def test_state_dict_is_a_deep_copy_keyed_by_name(rule):
     model = network()
     optimizer = optimizer_of(rule, model)
@@ -461,7 +463,7 @@ def test_a_corrupted_state_is_refused_and_nothing_changes(corrupt, message):
     np.testing.assert_equal(snapshot(params, optimizer), before)
 
 
-@EVERY_RULE
+@each_rule
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
 def test_a_copied_model_and_optimizer_stay_linked_and_continue_identically(rule, copied):
     model = network()
@@ -654,7 +656,7 @@ def test_a_copied_optimizer_has_a_plateau_of_its_own_under_the_copied_handle(cop
     assert (optimizer_copy.lr, optimizer.lr) == (0.2, 0.4)
 
 
-@EVERY_RULE
+@each_rule
 def test_a_plateau_and_all_state_resume_after_the_parameters_were_reordered(rule):
     model, handle = network(), plateau()
     optimizer = optimizer_of(rule, model, lr=WarmUp(handle, 2))
@@ -761,7 +763,7 @@ def test_a_user_defined_rule_has_the_common_options():
     assert (optimizer.weight_decay, optimizer.maximize) == (0.0, False)
 
 
-@EVERY_RULE
+@each_rule
 def test_two_networks_in_one_optimizer_keep_their_names_whatever_the_order(rule):
     first, second = network(seed=1), network(seed=2)
     optimizer = make(rule, [{"params": first}, {"params": second, "lr": 0.2}], lr=0.1)

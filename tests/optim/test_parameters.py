@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from optimizing import EVERY_RULE, descend, make, network, train, weights
+from optimizing import descend, each_rule, make, network, train, weights
 
 import minidl as dl
 from minidl.optim.parameters import tensors, unique_names
@@ -50,7 +50,7 @@ def test_parameters_may_come_in_every_form(params):
     assert {id(p) for p in held} == {id(p) for p in model.parameters()}
 
 
-@EVERY_RULE
+@each_rule
 def test_a_parameter_given_twice_is_updated_once(rule):
     w, once = weights([1.0, -2.0]), weights([1.0, -2.0])
     twice = descend(make(rule, [w, w, ("w", w)], lr=0.1), w, [[1.0, 2.0]] * 3)
@@ -107,7 +107,7 @@ BAD_PARAMS = {
 }
 
 
-@EVERY_RULE
+@each_rule
 @pytest.mark.parametrize("case", BAD_PARAMS)
 def test_bad_params_are_refused(rule, case):
     params, error, message = BAD_PARAMS[case]

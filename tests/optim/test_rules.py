@@ -9,17 +9,17 @@ from cases import GOLDEN, RULES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optimizing import (
-    EVERY_RULE,
-    FULL,
+    FULL_STATE,
     POWER,
     RANGES,
     Failing,
     descend,
+    each_rule,
     make,
     options_of,
     range_of,
+    reference_trajectory,
     snapshot,
-    trajectory,
     weights,
 )
 
@@ -43,7 +43,7 @@ def largest(theta, path):
 def assert_follows(rule, theta, gradients, lr, **options):
     w = weights(theta)
     computed = descend(make(rule, [w], lr=lr, **options), w, gradients)
-    expected = trajectory(rule, theta, gradients, lr, **options)
+    expected = reference_trajectory(rule, theta, gradients, lr, **options)
     size = largest(theta, expected)
     np.testing.assert_allclose(computed / size, expected / size, rtol=0, atol=1e-12)
 
@@ -137,7 +137,7 @@ def problems(draw, rule, sizes, tiny):
     return theta, gradients, draw(st.sampled_from(rates)), options
 
 
-@EVERY_RULE
+@each_rule
 @given(data=st.data())
 def test_rule_follows_its_equations(rule, data):
     sizes = [1e-100, 1e-6, 1.0, 1e6, 1e100]
@@ -145,13 +145,13 @@ def test_rule_follows_its_equations(rule, data):
     assert_follows(rule, theta, gradients, lr, **options)
 
 
-@EVERY_RULE
+@each_rule
 def test_defaults_are_those_of_the_equations(rule, rng):
     theta, *gradients = rng.normal(size=(20, 30))
     assert_follows(rule, theta, gradients, 0.1)
 
 
-@EVERY_RULE
+@each_rule
 @given(data=st.data())
 def test_float32_weights_follow_the_equations_within_their_rounding(rule, data):
     """Within 32 roundings of the trajectory's size, and what roundings of all that goes in make
@@ -161,7 +161,7 @@ def test_float32_weights_follow_the_equations_within_their_rounding(rule, data):
     theta, gradients = (np.asarray(x, np.float32).astype(np.float64) for x in inputs)
     w = weights(theta, "float32")
     computed = descend(make(rule, [w], lr=lr, **options), w, gradients)
-    expected = trajectory(rule, theta, gradients, lr, **options)
+    expected = reference_trajectory(rule, theta, gradients, lr, **options)
     epsilon, rng = np.finfo(np.float32).eps, np.random.default_rng(0)
 
     def rounded(x):
@@ -169,7 +169,9 @@ def test_float32_weights_follow_the_equations_within_their_rounding(rule, data):
 
     def nearby():
         rates = rounded([lr(t) if callable(lr) else lr for t in range(len(gradients))])
-        return trajectory(rule, rounded(theta), rounded(gradients), rates.__getitem__, **options)
+        return reference_trajectory(
+            rule, rounded(theta), rounded(gradients), rates.__getitem__, **options
+        )
 
     sensitivity = np.max([abs(nearby() - expected) for _ in range(4)], axis=0)
     bound = 32 * epsilon * largest(theta, expected) + sensitivity
@@ -177,10 +179,10 @@ def test_float32_weights_follow_the_equations_within_their_rounding(rule, data):
     np.testing.assert_allclose((computed - expected) / bound, 0, atol=1)
 
 
-@EVERY_RULE
+@each_rule
 def test_a_gradient_in_fortran_order_strided_or_misaligned_is_taken_entry_by_entry(rule, rng):
     theta, g = rng.normal(size=(2, 3, 4))
-    expected = trajectory(rule, theta, [g], 0.1)[0]
+    expected = reference_trajectory(rule, theta, [g], 0.1)[0]
     misaligned = np.frombuffer(b"-" + g.tobytes(), g.dtype, offset=1).reshape(g.shape)
     assert not misaligned.flags.aligned
     for given_as in (np.asfortranarray(g), np.repeat(g, 2, axis=1)[:, ::2], misaligned):
@@ -497,7 +499,7 @@ def test_ftrl_stays_finite_when_the_rate_reaches_zero(lr, options, rng):
 @pytest.mark.parametrize(
     ("rule", "options"),
     [(rule, {}) for rule in RULES]
-    + list(FULL.items())
+    + list(FULL_STATE.items())
     + [("FTRL", {"beta": 0.0}), ("Adagrad", {"eps_inside_sqrt": False})],
 )
 @pytest.mark.parametrize("size", [1e25, 1e15, 1e-15, 1e-25, 1e-40])
@@ -508,8 +510,8 @@ def test_huge_and_tiny_float32_gradients_leave_finite_weights(rule, options, siz
     assert np.isfinite(path).all()
 
 
-@EVERY_RULE
-@pytest.mark.parametrize("options", [{}, FULL], ids=["defaults", "full"])
+@each_rule
+@pytest.mark.parametrize("options", [{}, FULL_STATE], ids=["defaults", "full"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_gradient_of_nan_is_not_hidden_and_changes_no_other_weight(rule, options, dtype):
     w = weights([1.0, 1.0, 1.0], dtype)
@@ -679,7 +681,7 @@ def accepted(draw, rule, dtype):
     return options
 
 
-@EVERY_RULE
+@each_rule
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @settings(max_examples=100)
 @given(data=st.data(), seed=st.integers(0, 10**6))

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from drawn import check_texts, listed, tracks
+from drawn import assert_texts_fit, race_paths, race_table
 from matplotlib import animation, colors, pyplot
 from PIL import Image, ImageSequence
 
@@ -36,11 +36,11 @@ class Recorder(animation.AbstractMovieWriter):
 
     def grab_frame(self, **options):
         axes = self.fig.axes[0]
-        drawn = tracks(axes)[1]
+        drawn = race_paths(axes)[1]
         self.titles.append(axes.get_title())
         self.paths.append([np.transpose(path.get_data()) for path, _ in drawn])
         self.heads.append([np.transpose(head.get_data()) for _, head in drawn])
-        self.lists.append(listed(axes))
+        self.lists.append(race_table(axes))
         if self.drawing:
             buffer = io.BytesIO()
             self.fig.savefig(buffer, dpi=self.dpi, format="png")
@@ -93,11 +93,11 @@ def test_the_first_frame_shows_the_start_alone_and_the_last_what_the_picture_sho
     assert all(path.tolist() == bowl.starts.tolist() for path in seen.paths[0])
     axes = bowl.plot()
     for (path, head), shown, mark in zip(
-        tracks(axes)[1], seen.paths[-1], seen.heads[-1], strict=True
+        race_paths(axes)[1], seen.paths[-1], seen.heads[-1], strict=True
     ):
         np.testing.assert_array_equal(np.transpose(path.get_data()), shown)
         np.testing.assert_array_equal(np.transpose(head.get_data()), mark)
-    assert list(seen.lists[-1].items()) == list(listed(axes).items())
+    assert list(seen.lists[-1].items()) == list(race_table(axes).items())
 
 
 def test_the_table_gives_f_until_arrival_then_the_steps_and_the_verdict_at_the_end(bowl):
@@ -125,7 +125,7 @@ def test_a_film_shows_the_requested_start():
     for start, at in enumerate(starts):
         movie = raced.animate(start=start, frames=2)
         seen = recorded(movie)
-        ring, _ = tracks(pyplot.gcf().axes[0])
+        ring, _ = race_paths(pyplot.gcf().axes[0])
         f = raced.runs[1].loss[0, start]
         assert seen.lists[0]["Adam"][1] == f"f = {f:.3g}".replace("-07", "−7")
         assert np.transpose(ring.get_data()).tolist() == [list(at)]
@@ -234,7 +234,7 @@ STANDS = {"start": (0, 0), "lr": 0.1, "steps": 20}
 def test_the_verdicts_at_the_end_of_a_film_can_be_read(surface, optimizers, options):
     movie = race(surface, optimizers, **options).animate(frames=2)
     recorded(movie)
-    check_texts(pyplot.gcf())
+    assert_texts_fit(pyplot.gcf())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pytest
-from drawn import check_texts, listed, tracks
+from drawn import assert_texts_fit, race_paths, race_table
 from matplotlib import colors, pyplot
 
 import minidl as dl
@@ -89,7 +89,7 @@ def test_the_phases_of_a_schedule_are_shaded_one_by_one_and_named(schedule, phas
     assert all(one != other for one, other in itertools.pairwise(shades))
     names = [(" ".join(t.get_text().split()), t.get_position()[0]) for t in axes.texts]
     assert names == [(name, (start + end) / 2) for name, start, end in phases]
-    check_texts(axes.figure)
+    assert_texts_fit(axes.figure)
 
 
 def test_a_single_step_is_drawn_as_a_point_and_a_long_repr_is_cut_short():
@@ -198,7 +198,7 @@ def bowl():
 
 def test_a_race_shows_the_whole_path_of_each_run_and_a_marker_at_its_end(bowl):
     axes = bowl.plot()
-    ring, drawn = tracks(axes)
+    ring, drawn = race_paths(axes)
     assert np.transpose(ring.get_data()).tolist() == bowl.starts.tolist()
     styles = style.run_styles([run.name for run in bowl.runs])
     for run, (path, head), run_style in zip(bowl.runs, drawn, styles, strict=True):
@@ -217,17 +217,17 @@ def test_a_rule_has_the_same_style_on_the_surface_and_in_the_table():
     axes = race("bowl", rules, steps=2).plot()
     keys = axes.figure.axes[1].get_lines()[: len(rules)]
     keys = sorted(keys, key=lambda key: -key.get_ydata()[0])
-    for name, key in zip(listed(axes), keys, strict=True):
+    for name, key in zip(race_table(axes), keys, strict=True):
         shown = (key.get_color(), key.get_marker(), DASHES[key.get_linestyle()])
         assert shown == style.RULE_STYLES[name]
-    for name, (path, head) in zip(rules, tracks(axes)[1], strict=True):
+    for name, (path, head) in zip(rules, race_paths(axes)[1], strict=True):
         shown = (path.get_color(), head.get_marker(), DASHES[path.get_linestyle()])
         assert shown == style.RULE_STYLES[name]
 
 
 def test_no_two_runs_have_the_same_style():
     names = ["mine", "SGD", "yours", "NAG", "theirs"]
-    drawn = tracks(race("bowl", dict.fromkeys(names, "SGD"), steps=2).plot())[1]
+    drawn = race_paths(race("bowl", dict.fromkeys(names, "SGD"), steps=2).plot())[1]
     styles = [(path.get_color(), head.get_marker()) for path, head in drawn]
     assert len(set(styles)) == len(names)
     assert styles[1] == style.RULE_STYLES["SGD"][:2]
@@ -281,7 +281,7 @@ def test_each_global_minimum_is_a_target(name):
 
 def test_dollars_in_a_label_or_title_are_not_typeset():
     axes = race("bowl", {"a $\\bad{x$": "SGD"}, steps=1).plot(title="$5")
-    check_texts(axes.figure)
+    assert_texts_fit(axes.figure)
 
 
 def test_a_picture_with_a_path_is_closed(tmp_path):
@@ -290,7 +290,7 @@ def test_a_picture_with_a_path_is_closed(tmp_path):
 
 
 def test_the_table_is_in_the_order_of_arrival_then_of_f(bowl):
-    lines = listed(bowl.plot())
+    lines = race_table(bowl.plot())
     first, there = bowl.runs[3].arrived[0], bowl.runs[1].arrived[0]
     assert list(lines.items()) == [
         ("first", ("0.4", f"{first} steps")),
@@ -307,7 +307,7 @@ def test_the_first_to_arrive_is_first_even_if_another_ends_lower():
     assert raced.runs[0].loss[-1, 0] < raced.runs[1].loss[-1, 0]
     assert raced.runs[0].arrived[0] > raced.runs[1].arrived[0]
     axes = raced.plot()
-    assert list(listed(axes)) == ["first", "lower"]
+    assert list(race_table(axes)) == ["first", "lower"]
     assert axes.get_title().endswith("first is first")
 
 
@@ -317,7 +317,7 @@ def test_runs_that_do_not_arrive_are_ordered_by_f_and_diverged_ones_come_last(su
     raced = race(surface, dict.fromkeys(rates, "SGD"), steps=20, lr=rates)
     end = raced.runs[0].loss[-1, 0]
     assert np.isposinf(end) if surface == "bowl" else np.isnan(end)
-    assert list(listed(raced.plot())) == ["lowest", "low", "high", "lost"]
+    assert list(race_table(raced.plot())) == ["lowest", "low", "high", "lost"]
 
 
 @pytest.mark.parametrize(
@@ -342,13 +342,13 @@ def test_another_start_has_its_own_picture():
     raced = race("bowl", ["SGD", "Adam"], steps=30, lr=0.3, start=starts)
     for start, at in enumerate(starts):
         axes = raced.plot(start=start)
-        ring, drawn = tracks(axes)
+        ring, drawn = race_paths(axes)
         assert np.transpose(ring.get_data()).tolist() == [list(at)]
         for run, (path, _) in zip(raced.runs, drawn, strict=True):
             np.testing.assert_array_equal(np.transpose(path.get_data()), run.theta[:, start])
             arrived, verdict = run.arrived[start], run.verdicts[start]
             ended = verdict if arrived is None else f"{arrived} steps"
-            assert listed(axes)[run.name][1] == ended
+            assert race_table(axes)[run.name][1] == ended
     for wrong, error in ((3, ValueError), (-1, ValueError), (0.0, TypeError)):
         with pytest.raises(error, match="start must be"):
             raced.plot(start=wrong)
@@ -356,7 +356,7 @@ def test_another_start_has_its_own_picture():
 
 def test_each_start_has_its_own_verdict():
     raced = race("saddle", "SGD", steps=20, lr=0.01, start=[(0, 0), (1.5, 1.5)])
-    ends = [listed(raced.plot(start=start))["SGD"][1] for start in (0, 1)]
+    ends = [race_table(raced.plot(start=start))["SGD"][1] for start in (0, 1)]
     assert ends == ["stuck at a saddle", "still moving"]
 
 
@@ -364,7 +364,7 @@ def test_each_start_has_its_own_verdict():
 def test_the_table_gives_a_constant_rate_as_a_number(lr):
     axes = race("bowl", "SGD", steps=9, lr=lr).plot()
     rate = schedulers.as_schedule("", "", lr)(0)
-    assert float(listed(axes)["SGD"][0]) == pytest.approx(rate, rel=5e-3)
+    assert float(race_table(axes)["SGD"][0]) == pytest.approx(rate, rel=5e-3)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_the_table_gives_a_constant_rate_as_a_number(lr):
 )
 def test_the_table_says_whether_a_rate_falls_or_varies(lr, shown):
     axes = race("bowl", "SGD", steps=9, lr=lr).plot()
-    assert listed(axes)["SGD"][0] == shown
+    assert race_table(axes)["SGD"][0] == shown
 
 
 STANDS = {"start": (0, 0), "lr": 0.1}  # at a saddle, where no rule moves
@@ -401,7 +401,7 @@ STANDS = {"start": (0, 0), "lr": 0.1}  # at a saddle, where no rule moves
     ids=["13 rules", "13 verdicts", "long title", "options", "long label", "long rate"],
 )
 def test_no_texts_of_a_race_overlap_or_leave_the_picture(surface, optimizers, options):
-    check_texts(race(surface, optimizers, **options).plot().figure)
+    assert_texts_fit(race(surface, optimizers, **options).plot().figure)
 
 
 def test_a_race_that_diverges_far_out_is_drawn():
@@ -415,7 +415,7 @@ def test_a_race_that_diverges_far_out_is_drawn():
 
 def test_a_race_of_one_step_and_one_without_minima_are_drawn():
     (run,) = (raced := race("bowl", "SGD", steps=1, lr=0.1)).runs
-    [(path, _)] = tracks(raced.plot())[1]
+    [(path, _)] = race_paths(raced.plot())[1]
     np.testing.assert_array_equal(np.transpose(path.get_data()), run.theta[:, 0])
     slope = Surface(lambda x, y: x + 2 * y)
     axes = race(slope, "SGD", steps=5).plot()
@@ -425,14 +425,14 @@ def test_a_race_of_one_step_and_one_without_minima_are_drawn():
         race(slope, ["SGD", "Adam"], steps=5).plot().get_title()
         == "your function, 5 steps, no goal"
     )
-    assert listed(axes) == {"SGD": ("0.01", "still moving")}
+    assert race_table(axes) == {"SGD": ("0.01", "still moving")}
     axes.figure.canvas.draw()
 
 
 def test_a_flat_surface_is_drawn():
     axes = race(lambda x, y: 0 * x * y + 1, "SGD", steps=2).plot()
     axes.figure.canvas.draw()
-    assert listed(axes)["SGD"][0] == "0.01"
+    assert race_table(axes)["SGD"][0] == "0.01"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".svg", ".pdf"])

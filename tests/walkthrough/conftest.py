@@ -1,7 +1,7 @@
-"""Walkthroughs that several test files look at, made once."""
+"""Walkthroughs for many test files, made once."""
 
 import pytest
-from cases import small_walk
+from cases import small_walkthrough
 
 import minidl as dl
 from minidl import optim
@@ -22,7 +22,7 @@ def long_walk():
 
 @pytest.fixture(scope="session")
 def walk():
-    return small_walk()
+    return small_walkthrough()
 
 
 @pytest.fixture(scope="session")

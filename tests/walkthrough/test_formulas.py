@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from cases import ANY_TREE, STATED, read
+from cases import ANY_TREE, EQUATIONS, evaluate_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,7 +184,7 @@ def test_the_sum_that_undoes_broadcasting_has_a_term_for_each_repetition(shape, 
 def test_a_worked_line_read_with_ordinary_arithmetic_gives_the_value(node, numbers):
     scope = Scope(dict(zip("abcd", [*numbers, 3], strict=True)))
     try:
-        found = read(scope.worked(node, ()))
+        found = evaluate_line(scope.worked(node, ()))
     except (ZeroDivisionError, OverflowError):
         return
     np.testing.assert_allclose(found, scope.value(node), rtol=1e-12)
@@ -213,7 +213,7 @@ def test_a_derivative_without_g_is_the_local_one(line, local):
 
 ENTRYWISE = [
     line
-    for line in STATED.values()
+    for line in EQUATIONS.values()
     if line.startswith("∂") and formulas.entrywise(parse(line).tree)
 ]
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from cases import N, Residual, lesson
+from cases import Residual, normal, training_walkthrough
 
 import minidl as dl
 from minidl import losses, nn, optim
@@ -16,7 +16,7 @@ def names_of(walk):
 
 
 def test_values_are_named_by_the_network_and_the_variables():
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     parameters = ["dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"]
     results = ["dense1", "tanh1", "dense2", "loss"]
     assert sorted(names_of(walk)) == sorted(["x", "y", *parameters, *results])
@@ -28,7 +28,7 @@ def test_values_are_named_by_the_network_and_the_variables():
 
 
 def test_a_second_value_of_a_name_gets_a_number():
-    walk, _ = lesson(steps=3)
+    walk, _ = training_walkthrough(steps=3)
     results = [op.value.name for op in walk.ops]
     assert results[::4] == ["dense1", "dense1 (2)", "dense1 (3)"]
     assert [u.value.name for u in walk.updates[::4]] == [
@@ -41,7 +41,7 @@ def test_a_second_value_of_a_name_gets_a_number():
 def test_the_ops_of_a_module_are_named_by_its_path_and_their_kind():
     model = nn.Sequential(nn.Dense(3, 6, rng=0), Residual(np.random.default_rng(0)))
     with dl.trace() as walk:
-        model(N(2, 3)).sum().backward()
+        model(normal(2, 3)).sum().backward()
     results = [op.value.name for op in walk.ops]
     assert results[:2] == ["dense1", "residual1.first"]
     assert {"residual1.tanh", "residual1.multiply", "residual1.add", "residual1.relu"} <= {*results}
@@ -103,7 +103,10 @@ def test_two_models_are_distinguished_by_their_variables():
     first, second = nn.MLP([2, 2, 1], rng=0), nn.MLP([2, 2, 1], "tanh", rng=1)
     rule = optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)
     with dl.trace() as walk:
-        (losses.mse(first(N(3, 2)), N(3, 1)) + losses.mse(second(N(3, 2)), N(3, 1))).backward()
+        (
+            losses.mse(first(normal(3, 2)), normal(3, 1))
+            + losses.mse(second(normal(3, 2)), normal(3, 1))
+        ).backward()
         rule.step()
     for name, model in (("first", first), ("second", second)):
         weight = model.dense1.weight
@@ -112,7 +115,7 @@ def test_two_models_are_distinguished_by_their_variables():
 
 
 def test_layers_called_by_hand_have_the_names_of_their_model():
-    model, x = nn.MLP([2, 2, 1], "tanh", rng=0), N(3, 2)
+    model, x = nn.MLP([2, 2, 1], "tanh", rng=0), normal(3, 2)
     with dl.trace() as walk:
         h = dl.tanh(model.dense1(x))
         model.dense2(h).sum().backward()
@@ -125,14 +128,14 @@ def test_layers_called_by_hand_have_the_names_of_their_model():
 def test_the_mask_of_dropout_is_named_mask():
     model = nn.Sequential(nn.Dense(2, 3, rng=0), nn.Dropout(0.5, rng=0))
     with dl.trace() as walk:
-        model(N(4, 2)).sum().backward()
+        model(normal(4, 2)).sum().backward()
     assert "dropout1.mask" in [value.name for value in walk.values]
 
 
 def test_layers_in_a_list_are_named_by_their_index():
     layers = [nn.Dense(2, 3, rng=0), nn.Dense(3, 1, rng=1)]
     with dl.trace() as walk:
-        h = N(4, 2)
+        h = normal(4, 2)
         for layer in layers:
             h = layer(h)
         h.sum().backward()
@@ -144,7 +147,7 @@ def test_a_model_that_is_not_used_changes_no_names():
     other = nn.MLP([2, 2, 1], rng=1)
     model = nn.MLP([2, 2, 1], rng=0)
     with dl.trace() as walk:
-        model(N(3, 2)).sum().backward()
+        model(normal(3, 2)).sum().backward()
     assert "dense1.weight" in {value.name for value in walk.values}
     assert other.dense1.weight.grad is None
 

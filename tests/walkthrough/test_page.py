@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from cases import RULES, each_case, walked
+from cases import RULES, each_case, op_walkthrough
 
 import minidl as dl
 from minidl.__main__ import lesson
@@ -61,7 +61,7 @@ def agree(data, walk):
 
 @each_case
 def test_the_page_shows_the_recorded_numbers_of_an_op(name, arrays, options):
-    walk, op, op_gradient = walked(name, arrays, options)
+    walk, op, op_gradient = op_walkthrough(name, arrays, options)
     data = data_of(walk)
     assert agree(data, walk) > 0
     node = data["nodes"][op.value.key]

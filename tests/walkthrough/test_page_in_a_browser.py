@@ -41,9 +41,9 @@ STEP = """step => [
 ]"""
 
 
-def test_every_step_shows_its_caption_and_the_recorded_numbers(opened):
+def test_every_step_shows_its_caption_and_the_recorded_numbers(open_page):
     walk = lesson()
-    tab = opened(walk)
+    tab = open_page(walk)
     cells = 0
     last = counted(tab)
     for number, step in enumerate(walk.steps, 1):
@@ -59,14 +59,14 @@ def test_every_step_shows_its_caption_and_the_recorded_numbers(opened):
     assert cells > 150
 
 
-def test_the_numbers_of_a_node_are_those_of_the_model(opened):
+def test_the_numbers_of_a_node_are_those_of_the_model(open_page):
     model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
     optimizer = dl.optim.Adam(model, lr=0.1)
     before = model.dense1.weight.data.copy()
     with dl.trace() as walk:
         dl.losses.mse(model(np.ones((3, 2))), np.zeros((3, 1))).backward()
         optimizer.step()
-    tab = opened(walk)
+    tab = open_page(walk)
     tab.get_by_role("button", name="dense1.weight, parameter").click()
     dialog = tab.get_by_role("dialog")
     shown = titles(dialog.locator(".cell"))
@@ -76,9 +76,9 @@ def test_the_numbers_of_a_node_are_those_of_the_model(opened):
     assert not dialog.is_visible()
 
 
-def test_a_selected_entry_shows_its_worked_line_and_marks_the_entries_in_it(opened):
+def test_a_selected_entry_shows_its_worked_line_and_marks_the_entries_in_it(open_page):
     walk = lesson()
-    tab = opened(walk)
+    tab = open_page(walk)
     (part,) = walk.steps[0].parts
     result = tab.locator("figure.result")
     for at in np.ndindex(2, 2):
@@ -90,11 +90,11 @@ def test_a_selected_entry_shows_its_worked_line_and_marks_the_entries_in_it(open
         assert used == [f"{i}, 0", f"{i}, 1", f"0, {j}", f"1, {j}", f"{j}"]
 
 
-def test_a_non_finite_entry_stays_red_when_selected(opened):
+def test_a_non_finite_entry_stays_red_when_selected(open_page):
     w = dl.Tensor([1.0, np.nan, np.inf], requires_grad=True, name="w")
     with dl.trace() as walk:
         (w * 2.0).sum().backward()
-    tab = opened(walk, motion="reduce")
+    tab = open_page(walk, motion="reduce")
     red = tab.locator(".operand .non-finite").first.evaluate("cell => getComputedStyle(cell).color")
     for i, shown in enumerate(["rgb(0, 114, 178)", red, red]):
         cell = tab.locator("figure.result").get_by_role("button", name=f"y[{i}] =")
@@ -106,13 +106,15 @@ def test_a_non_finite_entry_stays_red_when_selected(opened):
 @pytest.mark.parametrize(
     ("lr", "change"), [(0.5, "green"), (2, "none"), (3, "orange"), (1e10, "orange")]
 )
-def test_a_loss_is_green_if_it_decreased_and_orange_if_it_increased_or_is_nan(opened, lr, change):
+def test_a_loss_is_green_if_it_decreased_and_orange_if_it_increased_or_is_nan(
+    open_page, lr, change
+):
     w = dl.Tensor([1e10], requires_grad=True, name="w")
     optimizer = dl.optim.SGD([w], lr=lr)
     with dl.trace() as walk:
         (w * w - 0.5 * (w * w)).sum().backward()
         optimizer.step()  # w becomes (1 − lr) w: smaller, −w, larger, infinite
-    tab = opened(walk)
+    tab = open_page(walk)
     press(tab, "End")
     ink, arrow, after = (
         tab.locator(f".loss {part}").evaluate("element => getComputedStyle(element).color")
@@ -126,8 +128,8 @@ def test_a_loss_is_green_if_it_decreased_and_orange_if_it_increased_or_is_nan(op
 # --- by keyboard, button and slider -------------------------------------------------------------
 
 
-def test_arrow_keys_go_to_the_end_and_back(opened):
-    tab = opened(lesson())
+def test_arrow_keys_go_to_the_end_and_back(open_page):
+    tab = open_page(lesson())
     last = counted(tab)
     press(tab, "ArrowRight", last + 3)
     assert step_of(tab) == f"step {last} of {last}"
@@ -140,8 +142,8 @@ def test_arrow_keys_go_to_the_end_and_back(opened):
     assert step_of(tab) == f"step 1 of {last}"
 
 
-def test_the_space_bar_plays_and_pauses(opened):
-    tab = opened(lesson())
+def test_the_space_bar_plays_and_pauses(open_page):
+    tab = open_page(lesson())
     press(tab, "Space")
     assert tab.get_by_role("button", name="Pause").is_visible()
     tab.clock.run_for(2 * 2800 + 100)
@@ -151,8 +153,8 @@ def test_the_space_bar_plays_and_pauses(opened):
     assert step_of(tab).startswith("step 3 ")
 
 
-def test_playing_stops_at_the_end(opened):
-    tab = opened(lesson())
+def test_playing_stops_at_the_end(open_page):
+    tab = open_page(lesson())
     last = counted(tab)
     tab.get_by_role("button", name="Play").click()
     tab.clock.run_for(2800 * (last + 2))
@@ -160,8 +162,8 @@ def test_playing_stops_at_the_end(opened):
     assert tab.get_by_role("button", name="Play").is_visible()
 
 
-def test_buttons_slider_phases_and_address_lead_to_steps(opened):
-    tab = opened(lesson(), at="#step-3")
+def test_buttons_slider_phases_and_address_lead_to_steps(open_page):
+    tab = open_page(lesson(), fragment="#step-3")
     last = counted(tab)
     assert step_of(tab).startswith("step 3 ")
     tab.get_by_role("button", name="Next step").click()
@@ -175,9 +177,9 @@ def test_buttons_slider_phases_and_address_lead_to_steps(opened):
     assert step_of(tab).startswith(f"step {last} ")
 
 
-def test_each_step_is_announced_to_screen_readers(opened):
+def test_each_step_is_announced_to_screen_readers(open_page):
     walk = lesson()
-    tab = opened(walk)
+    tab = open_page(walk)
     press(tab, "ArrowRight")
     second = walk.steps[1]
     assert tab.locator("[aria-live=polite]").inner_text() == f"{second.title}. {second.caption}"
@@ -188,14 +190,14 @@ def test_each_step_is_announced_to_screen_readers(opened):
     assert nameless == []
 
 
-def test_a_node_opens_by_keyboard(opened):
-    tab = opened(lesson())
+def test_a_node_opens_by_keyboard(open_page):
+    tab = open_page(lesson())
     tab.get_by_role("button", name="tanh1, tanh").focus()
     press(tab, "Enter")
     assert tab.get_by_role("dialog").get_by_role("heading", name="tanh1").is_visible()
 
 
-def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(opened):
+def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(open_page):
     w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
     optimizer = dl.optim.SGD([w], lr=0.1)
     with dl.trace() as walk:
@@ -203,7 +205,7 @@ def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(opened)
             optimizer.zero_grad()
             (w * w).sum().backward()
             optimizer.step()
-    tab = opened(walk)
+    tab = open_page(walk)
     phases = []
     for _ in range(counted(tab)):
         phases.append(tab.locator("#phase").inner_text().lower())
@@ -223,8 +225,8 @@ def test_phases_that_alternate_are_stripes_and_tabs_lead_to_the_next_run(opened)
                 press(tab, "ArrowRight")  # from within a run, too, the next one is the next
 
 
-def test_the_space_bar_plays_after_a_click_but_presses_a_button_that_has_the_focus(opened):
-    tab = opened(lesson())
+def test_the_space_bar_plays_after_a_click_but_presses_a_button_that_has_the_focus(open_page):
+    tab = open_page(lesson())
     forth = tab.get_by_role("button", name="Next step")
     forth.click()
     press(tab, "Space")
@@ -245,8 +247,8 @@ def marked(tab, mark):
     return tab.locator(f".node.{mark} .title").all_text_contents()
 
 
-def test_nodes_are_marked_forward_then_backward_then_at_the_update(opened):
-    tab = opened(lesson())
+def test_nodes_are_marked_forward_then_backward_then_at_the_update(open_page):
+    tab = open_page(lesson())
     assert set(marked(tab, "computed")) == {"x", "dense1.weight", "dense1.bias", "dense1"}
     assert marked(tab, "now") == ["dense1"]
     press(tab, "ArrowRight", 3)
@@ -259,12 +261,12 @@ def test_nodes_are_marked_forward_then_backward_then_at_the_update(opened):
     assert set(marked(tab, "updated")) == parameters
 
 
-def test_no_arrow_of_a_gradient_leads_to_frozen_layers(opened):
+def test_no_arrow_of_a_gradient_leads_to_frozen_layers(open_page):
     model = dl.nn.MLP([2, 2, 1], "tanh", rng=0)
     model.dense1.weight.requires_grad = model.dense1.bias.requires_grad = False
     with dl.trace() as walk:
         dl.losses.mse(model(np.ones((3, 2))), np.zeros((3, 1))).backward()
-    tab = opened(walk, at="#step-6")
+    tab = open_page(walk, fragment="#step-6")
     assert marked(tab, "now") == ["dense2"]
     ends = tab.locator(".edge.now").evaluate_all(
         "edges => edges.map(edge => document.querySelector("
@@ -285,8 +287,8 @@ ARROWS = """edges => edges.map(edge => {
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_an_arrow_points_in_the_direction_of_the_value_or_gradient(opened, motion):
-    tab = opened(lesson(), motion=motion)
+def test_an_arrow_points_in_the_direction_of_the_value_or_gradient(open_page, motion):
+    tab = open_page(lesson(), motion=motion)
     active = 0
     for _ in range(counted(tab)):
         backward = tab.locator("#phase").inner_text() == "Backward"
@@ -298,10 +300,10 @@ def test_an_arrow_points_in_the_direction_of_the_value_or_gradient(opened, motio
     assert active > 12
 
 
-def test_without_a_graph_the_step_takes_the_width(opened):
+def test_without_a_graph_the_step_takes_the_width(open_page):
     with dl.trace() as walk:
         pass
-    tab = opened(walk)
+    tab = open_page(walk)
     assert not tab.locator("#graph").is_visible()
     assert tab.locator("#step").bounding_box()["width"] > 0.9 * DESKTOP["width"]
 
@@ -319,17 +321,17 @@ def large():
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_no_step_is_wider_than_the_screen(opened, size):
+def test_no_step_is_wider_than_the_screen(open_page, size):
     for walk in (lesson(), large()[0]):
-        tab = opened(walk, size=size)
+        tab = open_page(walk, size=size)
         for _ in range(counted(tab)):
             width = tab.evaluate("document.documentElement.scrollWidth")
             assert width <= size["width"]
             press(tab, "ArrowRight")
 
 
-def test_light_and_dark_follow_the_system_and_the_button(opened):
-    tab = opened(lesson(), colours="dark")
+def test_light_and_dark_follow_the_system_and_the_button(open_page):
+    tab = open_page(lesson(), colours="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     dark = tab.evaluate(ground)
     tab.get_by_role("button", name="Light or dark").click()
@@ -340,9 +342,9 @@ def test_light_and_dark_follow_the_system_and_the_button(opened):
     assert sum(map(int, dark[4:-1].split(","))) < 3 * 60
 
 
-def test_print_shows_the_graph_and_the_whole_text_but_no_controls(opened):
+def test_print_shows_the_graph_and_the_whole_text_but_no_controls(open_page):
     walk = lesson()
-    tab = opened(walk)
+    tab = open_page(walk)
     tab.emulate_media(media="print")
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert tab.locator("#text pre").is_visible()
@@ -351,25 +353,25 @@ def test_print_shows_the_graph_and_the_whole_text_but_no_controls(opened):
     assert not tab.locator("#controls").is_visible()
 
 
-def test_without_scripts_the_graph_and_the_text_are_there(opened_without_scripts):
+def test_without_scripts_the_graph_and_the_text_are_there(open_page_without_scripts):
     walk = lesson()
-    tab = opened_without_scripts(walk)
+    tab = open_page_without_scripts(walk)
     assert tab.locator(".minidl-graph").is_visible()
     assert str(walk).splitlines()[-1] in tab.locator("#text pre").inner_text()
 
 
-def test_the_frame_in_a_notebook_works(opened):
+def test_the_frame_in_a_notebook_works(open_page):
     walk = lesson()
-    tab = opened(walk)
+    tab = open_page(walk)
     tab.set_content(walk._repr_html_())
     frame = tab.frame_locator("iframe")
     frame.get_by_role("button", name="Next step").click()
     assert frame.locator("#count").inner_text().startswith("step 2 ")
 
 
-def test_any_entry_of_a_large_array_opens(opened):
+def test_any_entry_of_a_large_array_opens(open_page):
     walk, model = large()
-    tab = opened(walk)
+    tab = open_page(walk)
     tab.get_by_role("button", name="dense1.weight, parameter").click()
     value = tab.get_by_role("dialog").locator("figure").first
     value.get_by_role("textbox").fill("(123, 7)")
@@ -384,11 +386,11 @@ def test_any_entry_of_a_large_array_opens(opened):
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
 
 
-def test_hostile_names_stay_text(opened):
+def test_hostile_names_stay_text(open_page):
     w = dl.Tensor([1.0, 2.0], requires_grad=True, name=HOSTILE)
     with dl.trace() as walk:
         (w * w).sum().backward()
-    tab = opened(walk)
+    tab = open_page(walk)
     assert HOSTILE in tab.locator("#step").inner_text()
     assert tab.locator("#step img, #drawing img, #text img").count() == 0
     press(tab, "ArrowRight", counted(tab))
@@ -397,7 +399,7 @@ def test_hostile_names_stay_text(opened):
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_a_heading_takes_two_lines_at_most_and_a_tooltip_the_whole_name(opened, size):
+def test_a_heading_takes_two_lines_at_most_and_a_tooltip_the_whole_name(open_page, size):
     name = "weight_" * 430
     w = dl.Tensor([1.0, 2.0], requires_grad=True, name=name)
     optimizer = dl.optim.SGD([w], lr=0.1)
@@ -411,7 +413,7 @@ with dl.trace() as walk:
 """,
         names,
     )
-    tab = opened(names["walk"], size=size)
+    tab = open_page(names["walk"], size=size)
     cut = set()
     for _ in range(counted(tab)):
         headings = tab.locator(":is(h1, h2, h3):visible").evaluate_all(
@@ -430,14 +432,14 @@ with dl.trace() as walk:
     assert title.bounding_box()["height"] < 100
 
 
-def test_a_page_of_ten_thousand_ops_opens_and_says_what_is_omitted(opened):
+def test_a_page_of_ten_thousand_ops_opens_and_says_what_is_omitted(open_page):
     w = dl.Tensor([0.5, 1.0], requires_grad=True, name="w")
     with dl.trace() as walk:
         h = w
         for _ in range(5_000):
             h = h * 0.999 + w
         h.sum().backward()
-    tab = opened(walk)
+    tab = open_page(walk)
     assert "9,951 of 10,001 ops" in tab.locator("#omitted").inner_text()
     press(tab, "End")
     assert tab.locator("#phase").inner_text() == "Summary"

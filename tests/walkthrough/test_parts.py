@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 from cases import (
-    branched,
-    close,
+    assert_close,
+    branched_walkthrough,
     each_case,
     each_form_of_a_rule,
+    evaluate_line,
     of_phase,
+    op_walkthrough,
     parts_of,
-    read,
     updates,
-    walked,
 )
 
 import minidl as dl
@@ -20,7 +20,7 @@ from minidl._format import number, plain
 
 @each_case
 def test_each_entry_has_a_worked_line_that_can_be_recomputed(name, arrays, options):
-    walk, op, op_gradient = walked(name, arrays, options)
+    walk, op, op_gradient = op_walkthrough(name, arrays, options)
     worked = 0
     for part in parts_of(walk):
         if part.worked:
@@ -30,7 +30,7 @@ def test_each_entry_has_a_worked_line_that_can_be_recomputed(name, arrays, optio
                 assert line[-1].exact == number(data[at]).exact
                 assert_positions(line, part)
                 if part.equation:
-                    close(recomputed(line), data[at], 1e-9)
+                    assert_close(recomputed(line), data[at], 1e-9)
                 worked += 1
     assert worked >= op.value.data.size + op_gradient.g.size
 
@@ -46,7 +46,7 @@ def assert_positions(line, part):
 def recomputed(line):
     """The value of a worked line between its start, "y[0] = ", and its end, " = 3"."""
     _, *line, last = line
-    return read([*line[:-1], line[-1].removesuffix(" = ")] if line else [last])
+    return evaluate_line([*line[:-1], line[-1].removesuffix(" = ")] if line else [last])
 
 
 def test_a_worked_line_that_is_a_single_number_shows_it_once():
@@ -88,7 +88,7 @@ def test_each_line_of_a_rule_can_be_recomputed_for_each_weight(rule, options):
                 assert line[0].startswith(part.equation.symbol)
                 assert_positions(line, part)
                 assert line[-1].exact == number(data[at]).exact
-                close(recomputed(line), data[at], 1e-11)
+                assert_close(recomputed(line), data[at], 1e-11)
 
 
 def test_worked_lines_show_as_many_digits_as_their_result_needs():
@@ -139,7 +139,7 @@ def test_there_is_no_local_derivative_if_an_entry_depends_on_several():
 
 
 def test_the_gradients_of_several_uses_are_summed_before_they_are_used():
-    walk = branched()
+    walk = branched_walkthrough()
     parts = {p.heading: p for s in of_phase(walk.steps, "backward") for p in s.parts}
     added = {heading: part for heading, part in parts.items() if "are summed" in heading}
     assert [heading.partition(":")[0] for heading in added] == [

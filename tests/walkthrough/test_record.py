@@ -5,18 +5,18 @@ import pytest
 from cases import (
     CASES,
     FORMS_OF_RULES,
+    MOVEMENT_OPS,
     OPS,
     RULES,
-    WORDS,
-    N,
-    close,
+    assert_close,
     defaults,
     each_case,
     each_form_of_a_rule,
-    lesson,
+    normal,
+    op_walkthrough,
     parts_of,
+    training_walkthrough,
     updates,
-    walked,
 )
 
 import minidl as dl
@@ -31,18 +31,18 @@ def test_every_op_of_the_library_has_a_case():
 
 @each_case
 def test_the_formulas_of_an_op_give_what_it_computes(name, arrays, options):
-    _, op, op_gradient = walked(name, arrays, options)
-    assert bool(op.equations) is (name not in WORDS)
+    _, op, op_gradient = op_walkthrough(name, arrays, options)
+    assert bool(op.equations) is (name not in MOVEMENT_OPS)
     if not op.equations:
         return
     scope = op.scope(op_gradient.g)
     found = scope.value(op.equations[0].tree)
-    close(np.reshape(found, op.value.data.shape), op.value.data, 1e-12)
+    assert_close(np.reshape(found, op.value.data.shape), op.value.data, 1e-12)
     for equation, input_grad in zip(op.equations[1:], op_gradient.input_grads, strict=True):
         found = np.asarray(scope.value(equation.tree))
         if found.size == input_grad.size:  # vectors as matrices
             found = found.reshape(input_grad.shape)
-        close(np.broadcast_to(found, input_grad.shape), input_grad, 1e-11)
+        assert_close(np.broadcast_to(found, input_grad.shape), input_grad, 1e-11)
 
 
 @pytest.mark.parametrize("rectify", [False, True])
@@ -64,14 +64,16 @@ def test_a_formula_with_a_choice_by_an_option_gives_what_the_op_computes(rectify
 
         return y, vjp
 
-    leaves = [dl.Tensor(N(*s), requires_grad=True, dtype=float) for s in [(4, 3), (3, 2), (2,)]]
+    leaves = [
+        dl.Tensor(normal(*s), requires_grad=True, dtype=float) for s in [(4, 3), (3, 2), (2,)]
+    ]
     with dl.trace() as walk:
-        tensor.differentiable(layer)(*leaves, rectify=rectify).backward(N(4, 2))
+        tensor.differentiable(layer)(*leaves, rectify=rectify).backward(normal(4, 2))
     (op,), ((op_gradient,),) = walk.ops, [backward.op_gradients for backward in walk.backwards]
     scope = op.scope(op_gradient.g)
     expected = [op.value.data, *op_gradient.input_grads]
     for equation, array in zip(op.equations, expected, strict=True):
-        close(scope.value(equation.tree).reshape(array.shape), array, 1e-12)
+        assert_close(scope.value(equation.tree).reshape(array.shape), array, 1e-12)
     for part in parts_of(walk):
         for at in np.ndindex(part.result.data.shape) if part.worked else ():
             assert " if " not in plain(part.worked(at))
@@ -85,7 +87,7 @@ def test_a_formula_with_a_choice_by_an_option_gives_what_the_op_computes(rectify
 
 @each_case
 def test_the_check_agrees_with_backward(name, arrays, options):
-    walk, _, _ = walked(name, arrays, options)
+    walk, _, _ = op_walkthrough(name, arrays, options)
     checked = walk.check(walk.backwards[0])
     assert len(checked) == sum(np.size(x) for x in arrays)
     for entry in checked:
@@ -153,7 +155,7 @@ def test_the_gradients_of_all_uses_of_a_value_are_summed():
 
 
 def test_the_loss_is_known_before_and_after_the_update():
-    walk, model = lesson(np.float64)
+    walk, model = training_walkthrough(np.float64)
     before, after = walk.loss()
     x, y = (v.data for v in walk.values if v.kind == "input")
     np.testing.assert_array_equal(after, losses.mse(model(x), y).data)
@@ -180,7 +182,7 @@ def test_a_backward_pass_after_the_last_update_has_no_loss_after_it():
 
 
 def test_ops_run_again_give_the_same_bits_and_others_for_other_values():
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     root = walk.backwards[0].root
     weight = next(v for v in walk.values if v.name == "dense2.weight")
     again = walk.run_again(root, {weight: weight.data.copy()})
@@ -190,7 +192,7 @@ def test_ops_run_again_give_the_same_bits_and_others_for_other_values():
 
 
 def test_backward_from_several_entries_is_checked_with_the_gradient_given():
-    w = dl.Tensor(N(3), requires_grad=True, dtype=float)
+    w = dl.Tensor(normal(3), requires_grad=True, dtype=float)
     with dl.trace() as walk:
         (w * w).backward([1.0, -2.0, 0.5])
     found = [c.difference for c in walk.check(walk.backwards[0])]
@@ -218,7 +220,7 @@ def test_a_long_check_has_few_entries_and_they_agree(long_walk):
 
 
 def test_after_two_optimizers_the_loss_is_that_of_the_model():
-    model, x, y = nn.MLP([2, 2, 1], "tanh", rng=0), N(5, 2), N(5, 1)
+    model, x, y = nn.MLP([2, 2, 1], "tanh", rng=0), normal(5, 2), normal(5, 1)
     rules = optim.SGD(model, lr=0.1), optim.SGD(model, lr=0.2)
     with dl.trace() as walk:
         losses.mse(model(x), y).backward()

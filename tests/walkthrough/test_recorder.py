@@ -9,9 +9,9 @@ import weakref
 import numpy as np
 import pytest
 from cases import (
-    N,
     Residual,
-    lesson,
+    normal,
+    training_walkthrough,
 )
 
 import minidl as dl
@@ -73,7 +73,7 @@ def test_a_trace_changes_no_bit(network, loss, dtype):
 @pytest.mark.parametrize("retain", [True, False])
 def test_a_trace_changes_no_bit_of_a_second_backward_pass(retain):
     def gradients(context):
-        w = dl.Tensor(N(3, 4), requires_grad=True)
+        w = dl.Tensor(normal(3, 4), requires_grad=True)
         with context():
             loss = losses.cross_entropy(w * w, [0, 1, 2])
             loss.backward(retain_graph=True)
@@ -115,7 +115,7 @@ def test_a_backward_pass_that_fails_leaves_nothing_to_the_next():
 
 
 def test_several_steps_in_one_block_are_recorded_in_order():
-    walk, model = lesson(np.float64, steps=3, optimizer=optim.SGD)
+    walk, model = training_walkthrough(np.float64, steps=3, optimizer=optim.SGD)
     kinds = [*[OpCall] * 4, Backward, *[Update] * 4] * 3
     assert [type(event) for event in walk.events] == kinds
     assert [u.t for u in walk.updates] == [1] * 4 + [2] * 4 + [3] * 4
@@ -154,7 +154,7 @@ def test_a_frozen_parameter_has_no_gradient_and_no_update():
     model = nn.MLP([2, 3, 1], rng=0)
     model.dense1.weight.requires_grad = False
     with dl.trace() as walk:
-        losses.mse(model(N(4, 2)), np.zeros((4, 1))).backward()
+        losses.mse(model(normal(4, 2)), np.zeros((4, 1))).backward()
         optim.SGD(model, lr=0.1).step()
     frozen = next(v for v in walk.values if v.name == "dense1.weight")
     assert frozen.kind == "parameter"
@@ -297,7 +297,7 @@ def test_each_of_two_threads_records_its_own_at_the_same_time():
 
 def test_a_walkthrough_keeps_no_tensor_no_module_and_no_optimizer_alive():
     def traced():
-        model, x = nn.MLP([2, 3, 1], rng=0), dl.Tensor(N(4, 2))
+        model, x = nn.MLP([2, 3, 1], rng=0), dl.Tensor(normal(4, 2))
         optimizer = optim.Adam(model)
         with dl.trace() as walk:
             loss = losses.mse(model(x), np.zeros((4, 1)))
@@ -315,7 +315,7 @@ def test_a_walkthrough_keeps_no_tensor_no_module_and_no_optimizer_alive():
 
 
 def test_the_record_does_not_change_with_what_it_recorded():
-    x, y = N(4, 2), np.zeros((4, 1))
+    x, y = normal(4, 2), np.zeros((4, 1))
     batch, model = dl.Tensor(x), nn.MLP([2, 3, 1], "tanh", rng=0)
     optimizer = optim.Adam(model, lr=0.1)
     with dl.trace() as walk:
@@ -370,20 +370,20 @@ def test_an_update_by_hand_is_an_update_and_has_a_loss_after_it():
 
 
 def test_a_loss_that_outlives_the_block_does_not_keep_the_record_alive():
-    def lesson():
+    def training_walkthrough():
         w = dl.Tensor([1.0, 2.0], requires_grad=True)
         with dl.trace() as walk:
             loss = (w * w).sum()
         return loss, [weakref.ref(walk), *map(weakref.ref, walk.values)]
 
-    loss, record = lesson()
+    loss, record = training_walkthrough()
     gc.collect()
     assert [held() for held in record] == [None] * 4
     loss.backward()
 
 
 def test_an_evaluation_after_the_step_is_not_an_update():
-    model, x, y = nn.MLP([2, 2, 1], "tanh", rng=0), N(4, 2), N(4, 1)
+    model, x, y = nn.MLP([2, 2, 1], "tanh", rng=0), normal(4, 2), normal(4, 1)
     rule = optim.SGD(model, lr=0.1)
     with dl.trace() as walk:
         losses.mse(model(x), y).backward()

@@ -4,7 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from cases import N, branched, each_case, of_phase, small_walk, walked
+from cases import (
+    branched_walkthrough,
+    each_case,
+    normal,
+    of_phase,
+    op_walkthrough,
+    small_walkthrough,
+)
 
 import minidl as dl
 from minidl import losses, nn, optim
@@ -13,7 +20,7 @@ from minidl._format import number
 
 @each_case
 def test_the_numbers_of_the_steps_are_those_of_the_record(name, arrays, options):
-    walk, op, op_gradient = walked(name, arrays, options)
+    walk, op, op_gradient = op_walkthrough(name, arrays, options)
     forward, backward, *_ = walk.steps
     *softmax, part = forward.parts
     assert bool(softmax) is (name == "cross_entropy")
@@ -29,7 +36,7 @@ def test_the_numbers_of_the_steps_are_those_of_the_record(name, arrays, options)
 def test_of_a_deep_network_the_first_and_last_ops_and_updates_are_shown():
     model = nn.MLP([4] * 102, "tanh", rng=0)
     with dl.trace() as walk:
-        model(N(3, 4)).sum().backward()
+        model(normal(3, 4)).sum().backward()
         optim.Adam(model).step()
     assert "152 of 202 ops and 152 of 202 updates in the middle are omitted" in str(walk)
     assert len(walk.steps) == 50 + 50 + 1 + 50 + 1
@@ -46,7 +53,7 @@ def test_of_a_long_loop_only_the_shown_passes_are_checked():
     with dl.trace() as walk:
         for _ in range(40):
             rule.zero_grad()
-            losses.mse(model(N(4, 2)), N(4, 1)).backward()
+            losses.mse(model(normal(4, 2)), normal(4, 1)).backward()
             rule.step()
     checks = [step for step in walk.steps if step.table]
     assert len(checks) == 14  # of the first 25 ops and the last 25, four a step
@@ -65,12 +72,12 @@ def test_the_steps_are_forward_backward_update_and_a_summary(steps):
 
 
 def test_several_steps_in_a_block_are_shown_in_order():
-    phases = [step.phase for step in small_walk(optim.SGD, steps=2).steps]
+    phases = [step.phase for step in small_walkthrough(optim.SGD, steps=2).steps]
     turn = [*["forward"] * 4, *["backward"] * 5, *["update"] * 4]
     assert phases == [*turn, *turn, "summary"]
 
 
-@pytest.mark.parametrize("make", [small_walk, branched])
+@pytest.mark.parametrize("make", [small_walkthrough, branched_walkthrough])
 def test_forward_goes_in_the_order_of_execution_and_backward_in_reverse(make):
     walk = make()
     steps = walk.steps
@@ -80,7 +87,7 @@ def test_forward_goes_in_the_order_of_execution_and_backward_in_reverse(make):
     assert back == results[::-1]
 
 
-@pytest.mark.parametrize("make", [small_walk, branched])
+@pytest.mark.parametrize("make", [small_walkthrough, branched_walkthrough])
 def test_backward_takes_each_node_after_all_its_users_and_names_them(make):
     walk = make()
     shown = set()

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
-from cases import N, each_case, each_form_of_a_rule, small_walk, updates, walked
+from cases import each_case, each_form_of_a_rule, normal, op_walkthrough, small_walkthrough, updates
 
 import minidl as dl
 from minidl import losses, nn, optim
@@ -16,7 +16,7 @@ from minidl.schedulers import CosineDecay
 
 @each_case
 def test_every_entry_of_every_value_can_be_explained(name, arrays, options):
-    walk, _, _ = walked(name, arrays, options, np.float32)
+    walk, _, _ = op_walkthrough(name, arrays, options, np.float32)
     for value in walk.values:
         for at in np.ndindex(value.data.shape):
             text = walk.explain(value.name, at)
@@ -95,7 +95,7 @@ def test_any_entry_of_a_long_walkthrough_can_be_explained(long_walk):
 
 
 def test_explain_checks_any_entry_and_shows_all_its_terms():
-    layer, x = nn.Dense(30, 20, rng=0), N(40, 30)
+    layer, x = nn.Dense(30, 20, rng=0), normal(40, 30)
     with dl.trace() as walk:
         layer(x).sum().backward()
     text = walk.explain("weight", (7, 3))
@@ -138,7 +138,7 @@ def test_the_text_of_a_step_holds_its_formulas_its_names_and_its_numbers(walk, s
     "rule", [optim.SGD, optim.Adam, optim.RAdam, optim.Nadam, optim.RMSprop, optim.FTRL]
 )
 def test_no_line_of_the_small_lesson_is_longer_than_100_characters(rule):
-    lines = str(small_walk(rule)).splitlines()
+    lines = str(small_walkthrough(rule)).splitlines()
     assert max(map(len, lines)) <= 100
     assert not any(line.endswith(" ") for line in lines)
 
@@ -153,7 +153,7 @@ def test_no_line_is_longer_however_many_terms_there_are():
 
 
 def test_the_text_is_the_same_each_time(walk):
-    assert str(small_walk()) == str(walk) == str(walk)
+    assert str(small_walkthrough()) == str(walk) == str(walk)
 
 
 def shown_width(line):

@@ -3,7 +3,7 @@
 import xml.etree.ElementTree as ET
 
 import pytest
-from cases import ANY_TREE, each_formula
+from cases import ANY_TREE, each_equation
 from hypothesis import given, settings
 
 from minidl.walkthrough import parser, typesetting
@@ -17,14 +17,14 @@ def test_a_tree_is_the_same_after_it_is_written_and_parsed(node):
     assert tree(unicode(node)) == node
 
 
-@each_formula
+@each_equation
 def test_every_formula_is_the_same_after_it_is_written_and_parsed(line):
     found = parse(line)
     assert tree(unicode(found.tree)) == found.tree
     assert found.condition is None or tree(unicode(found.condition)) == found.condition
 
 
-@each_formula
+@each_equation
 def test_every_formula_becomes_well_formed_mathml(line):
     equation = parse(line)
     root = ET.fromstring(typesetting.mathml(equation))

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 from cases import (
-    lesson,
+    training_walkthrough,
 )
 
 import minidl as dl
@@ -23,7 +23,7 @@ def test_an_empty_block_can_be_printed_and_saved(tmp_path):
 
 
 def test_explain_shows_every_term_of_a_weights_last_update():
-    walk, _ = lesson(np.float64)
+    walk, _ = training_walkthrough(np.float64)
     text = walk.explain("dense1.weight", (0, 1))
     lines = text.splitlines()
     assert lines[0].startswith("dense1.weight[0, 1] = ")
@@ -36,12 +36,12 @@ def test_explain_shows_every_term_of_a_weights_last_update():
 
 @pytest.mark.parametrize("index", [(0, 1), (-2, -1), (np.int64(0), 1)])
 def test_an_entry_may_be_counted_from_the_end(index):
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     assert walk.explain("dense1.weight", index) == walk.explain("dense1.weight", (0, 1))
 
 
 def test_the_index_may_be_left_out_where_there_is_one_entry():
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     assert walk.explain("loss") == walk.explain("loss", ())
     assert walk.explain("dense2.bias") == walk.explain("dense2.bias", 0)
 
@@ -51,7 +51,7 @@ def test_the_index_may_be_left_out_where_there_is_one_entry():
     [("dense1.weght", "'dense1.weight'"), ("tanh", "'tanh1'"), ("loss 2", "'loss'"), (3, "'x'")],
 )
 def test_the_error_for_an_unknown_name_lists_similar_ones(name, near):
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     with pytest.raises(ValueError, match="this walkthrough has no value named") as raised:
         walk.explain(name, 0)
     assert repr(name) in str(raised.value)
@@ -60,7 +60,7 @@ def test_the_error_for_an_unknown_name_lists_similar_ones(name, near):
 
 @pytest.mark.parametrize("index", [None, 0, (2, 0), (0, -3), (0, 0, 0), (0.5, 0), "a", (None, 0)])
 def test_the_error_for_a_wrong_index_shows_the_shape_and_a_valid_index(index):
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     with pytest.raises(
         IndexError, match=r"shape \(2, 2\); give the index of an entry, such as \(1"
     ):
@@ -73,7 +73,7 @@ KINDS = {".html": "<!doctype html>", ".md": "# Walkthrough", ".txt": "FORWARD", 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("as_path", [str, lambda path: path])
 def test_a_walkthrough_is_saved_as_its_ending_says(kind, as_path, tmp_path):
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     path = tmp_path / f"a walk{kind}"
     path.write_text("old")
     walk.save(as_path(path))
@@ -88,7 +88,7 @@ def test_a_walkthrough_is_saved_as_its_ending_says(kind, as_path, tmp_path):
 
 @pytest.mark.parametrize("name", ["walk", "walk.pdf", "walk.html.gz", ".html", "walk.HTM"])
 def test_the_error_for_another_ending_lists_the_valid_ones(name, tmp_path):
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     with pytest.raises(ValueError, match=r"must end in \.html, \.md, \.txt, \.svg") as raised:
         walk.save(tmp_path / name)
     assert name in str(raised.value)
@@ -97,7 +97,7 @@ def test_the_error_for_another_ending_lists_the_valid_ones(name, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_that_is_missing_is_an_error_that_says_what_to_do(kind, tmp_path):
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     path = tmp_path / "none" / f"walk{kind}"
     with pytest.raises(FileNotFoundError, match="that exists and that you may write to") as raised:
         walk.save(path)
@@ -106,7 +106,7 @@ def test_a_folder_that_is_missing_is_an_error_that_says_what_to_do(kind, tmp_pat
 
 
 def test_a_path_that_is_a_folder_is_an_error_that_says_what_to_do(tmp_path):
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     (tmp_path / "walk.md").mkdir()
     with pytest.raises(OSError, match="can't be written"):
         walk.save(tmp_path / "walk.md")
@@ -124,7 +124,7 @@ def test_a_file_stays_as_it_was_if_the_text_cannot_be_written(tmp_path):
 
 
 def test_the_repr_counts_the_events():
-    walk, _ = lesson()
+    walk, _ = training_walkthrough()
     assert repr(walk) == (
         "Walkthrough(4 ops, 1 backward pass, 4 updates; print it, or .save('walk.html'))"
     )

@@ -117,10 +117,10 @@ def texts_of(x):
     ("surface", "options"),
     [("beale", {}), ("himmelblau", {"noise": 0.5, "start": 2}), ("ravine", {"lr": 1.0})],
 )
-def test_the_selected_run_shows_its_numbers_at_the_step(opened, surface, options):
+def test_the_selected_run_shows_its_numbers_at_the_step(open_page, surface, options):
     ran = race(surface, tuple(RULES), **{"steps": 200, "lr": 0.02, **options})
     start = len(ran.starts) - 1
-    tab = opened(ran, start=start)
+    tab = open_page(ran, start=start)
     for k in (1, 200):
         tab.locator("#scrub").fill(str(k))
         all_shown = tab.locator("tr.run input").evaluate_all(
@@ -136,9 +136,9 @@ def test_the_selected_run_shows_its_numbers_at_the_step(opened, surface, options
                     assert text in texts_of(x)
 
 
-def test_the_rows_show_the_numbers_of_each_run_and_at_the_end_its_verdict(opened):
+def test_the_rows_show_the_numbers_of_each_run_and_at_the_end_its_verdict(open_page):
     ran = race("beale", ("SGD", "Adam", "Adadelta"), steps=400, tune=True, lr=None)
-    tab = opened(ran, at="#step=100")
+    tab = open_page(ran, fragment="#step=100")
     for run in ran.runs:
         cells = cells_of(tab, run.name)
         away = np.hypot(*(run.theta[100, 0] - ran.surface.minima[0]))
@@ -156,9 +156,9 @@ def test_the_rows_show_the_numbers_of_each_run_and_at_the_end_its_verdict(opened
         assert cells["arrived"] == str(run.arrived[0] or "–")
 
 
-def test_the_pointer_finds_the_point_of_a_path_and_shows_its_numbers(opened):
+def test_the_pointer_finds_the_point_of_a_path_and_shows_its_numbers(open_page):
     ran = race()
-    tab = opened(ran, at="#step=48")
+    tab = open_page(ran, fragment="#step=48")
     momentum = ran.runs[1]
     tab.mouse.move(*place_of(tab, ran, momentum.theta[7, 0]))
     loss = number(momentum.loss[7, 0]).shown
@@ -171,9 +171,9 @@ def test_the_pointer_finds_the_point_of_a_path_and_shows_its_numbers(opened):
     assert tab.locator("#numbers h2").inner_text().startswith("SGD")
 
 
-def test_a_click_on_a_path_selects_its_run(opened):
+def test_a_click_on_a_path_selects_its_run(open_page):
     ran = race()
-    tab = opened(ran, at="#step=48")
+    tab = open_page(ran, fragment="#step=48")
     tab.mouse.click(*place_of(tab, ran, ran.runs[1].theta[7, 0]))
     tab.mouse.move(5, 5)
     heading = tab.locator("#numbers h2").inner_text()
@@ -181,18 +181,18 @@ def test_a_click_on_a_path_selects_its_run(opened):
     assert "at the end, step 48" in heading
 
 
-def test_the_pointer_finds_no_later_points(opened):
+def test_the_pointer_finds_no_later_points(open_page):
     ran = race()
-    tab = opened(ran, at="#step=3")
+    tab = open_page(ran, fragment="#step=3")
     tab.mouse.move(*place_of(tab, ran, ran.runs[1].theta[20, 0]))
     assert not tab.locator("#tooltip").is_visible()
 
 
 @pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
 @pytest.mark.parametrize("name", ["saddle", "ravine", "two-wells"])
-def test_a_circle_on_the_surface_is_a_circle_in_the_picture(opened, name, size):
+def test_a_circle_on_the_surface_is_a_circle_in_the_picture(open_page, name, size):
     ran = race(name)
-    tab = opened(ran, size=size)
+    tab = open_page(ran, size=size)
     middle = np.mean(ran.view(), 1)
     places = [place_of(tab, ran, middle + shift) for shift in ([0, 0], [0.5, 0], [0, 0.5])]
     (x, y), (right, _), (_, above) = places
@@ -202,8 +202,8 @@ def test_a_circle_on_the_surface_is_a_circle_in_the_picture(opened, name, size):
 # --- playing ------------------------------------------------------------------------------------
 
 
-def test_the_race_plays_pauses_and_stops_at_the_end(opened):
-    tab = opened(race())
+def test_the_race_plays_pauses_and_stops_at_the_end(open_page):
+    tab = open_page(race())
     assert step_of(tab) == 0
     tab.get_by_role("button", name="Start the race").click()
     assert tab.get_by_role("button", name="Pause").is_visible()
@@ -224,8 +224,8 @@ def test_the_race_plays_pauses_and_stops_at_the_end(opened):
 
 
 @pytest.mark.parametrize(("speed", "steps"), [("¼×", 1), ("8×", 48)])
-def test_the_speed_can_be_chosen(opened, speed, steps):
-    tab = opened(race())
+def test_the_speed_can_be_chosen(open_page, speed, steps):
+    tab = open_page(race())
     tab.get_by_label("speed").select_option(label=speed)
     press(tab, "Tab")
     tab.get_by_role("button", name="Play").click()
@@ -233,8 +233,8 @@ def test_the_speed_can_be_chosen(opened, speed, steps):
     assert abs(step_of(tab) - steps) <= 1
 
 
-def test_with_reduced_motion_the_picture_changes_rarely(opened):
-    tab = opened(race(), motion="reduce")
+def test_with_reduced_motion_the_picture_changes_rarely(open_page):
+    tab = open_page(race(), motion="reduce")
     tab.get_by_role("button", name="Play").click()
     seen = []
     for _ in range(40):
@@ -244,8 +244,8 @@ def test_with_reduced_motion_the_picture_changes_rarely(opened):
     assert seen[-1] > 4
 
 
-def test_keys_buttons_and_slider_go_from_step_to_step(opened):
-    tab = opened(race(), at="#step=3")
+def test_keys_buttons_and_slider_go_from_step_to_step(open_page):
+    tab = open_page(race(), fragment="#step=3")
     assert step_of(tab) == 3
     press(tab, "ArrowRight", 2)
     assert step_of(tab) == 5
@@ -272,8 +272,8 @@ def test_keys_buttons_and_slider_go_from_step_to_step(opened):
     assert step_of(tab) == 31
 
 
-def test_the_space_bar_plays_after_a_click_on_a_button_or_the_slider(opened):
-    tab = opened(race())
+def test_the_space_bar_plays_after_a_click_on_a_button_or_the_slider(open_page):
+    tab = open_page(race())
     for name in ("#next", "#scrub"):
         tab.locator(name).click()
         press(tab, "Space")
@@ -282,8 +282,8 @@ def test_the_space_bar_plays_after_a_click_on_a_button_or_the_slider(opened):
         assert tab.get_by_role("button", name="Play").is_visible()
 
 
-def test_a_click_on_the_chart_goes_to_a_step(opened):
-    tab = opened(race())
+def test_a_click_on_the_chart_goes_to_a_step(open_page):
+    tab = open_page(race())
     chart = tab.locator("#chart")
     view = chart.bounding_box()
     left, right = view["x"] + 44, view["x"] + view["width"] - 16
@@ -297,8 +297,8 @@ def test_a_click_on_the_chart_goes_to_a_step(opened):
     assert step_of(tab) == 48
 
 
-def test_the_address_keeps_step_runs_and_view(opened):
-    tab = opened(race(), at="#step=9&run=Adam&run=SGD&view=3-D")
+def test_the_address_keeps_step_runs_and_view(open_page):
+    tab = open_page(race(), fragment="#step=9&run=Adam&run=SGD&view=3-D")
     assert step_of(tab) == 9
     assert [box_of(tab, name).is_checked() for name in ("SGD", "Momentum", "Adam")] == [1, 0, 1]
     assert tab.get_by_role("button", name="3-D").get_attribute("aria-pressed") == "true"
@@ -308,8 +308,8 @@ def test_the_address_keeps_step_runs_and_view(opened):
     assert tab.url.endswith("#step=10&run=SGD&run=Adam")
 
 
-def test_an_invalid_address_is_ignored(opened):
-    tab = opened(race(), at="#step=x")
+def test_an_invalid_address_is_ignored(open_page):
+    tab = open_page(race(), fragment="#step=x")
     page = tab.url.partition("#")[0]
     for at, step in [("#step=999", 48), ("#step=-4", 0), ("#run=none", 0), ("#step-7", 0)]:
         tab.evaluate("address => location.replace(address)", page + at)
@@ -321,8 +321,8 @@ def test_an_invalid_address_is_ignored(opened):
 # --- choosing optimizers ------------------------------------------------------------------------
 
 
-def test_an_unchecked_run_is_not_drawn(opened):
-    tab = opened(race(), at="#step=48")
+def test_an_unchecked_run_is_not_drawn(open_page):
+    tab = open_page(race(), fragment="#step=48")
     vermilion, blue = (style.RULE_STYLES[name].colour for name in ("Adam", "Momentum"))
     for canvas in ("surface", "chart"):
         assert count_of(tab, vermilion, canvas) > 20
@@ -338,8 +338,8 @@ def test_an_unchecked_run_is_not_drawn(opened):
     assert count_of(tab, vermilion) > 20
 
 
-def test_all_none_and_only_one(opened):
-    tab = opened(race(), at="#step=48")
+def test_all_none_and_only_one(open_page):
+    tab = open_page(race(), fragment="#step=48")
     names = "SGD", "Momentum", "Adam"
 
     def checked():
@@ -358,8 +358,8 @@ def test_all_none_and_only_one(opened):
     assert checked() == list(names)
 
 
-def test_paths_grow_with_each_step(opened):
-    tab = opened(race(), at="#step=1&run=Adam")
+def test_paths_grow_with_each_step(open_page):
+    tab = open_page(race(), fragment="#step=1&run=Adam")
     vermilion = style.RULE_STYLES["Adam"].colour
     early = count_of(tab, vermilion)
     press(tab, "End")
@@ -369,8 +369,8 @@ def test_paths_grow_with_each_step(opened):
 # --- three dimensions ---------------------------------------------------------------------------
 
 
-def test_the_3d_view_rotates_and_keeps_the_step(opened):
-    tab = opened(race(), at="#step=20")
+def test_the_3d_view_rotates_and_keeps_the_step(open_page):
+    tab = open_page(race(), fragment="#step=20")
     flat = picture(tab)
     tab.get_by_role("button", name="3-D").click()
     views = [flat, picture(tab)]
@@ -401,8 +401,8 @@ def test_the_3d_view_rotates_and_keeps_the_step(opened):
     assert label.endswith("; the arrow keys rotate it")
 
 
-def test_the_pointer_finds_points_in_the_3d_view(opened):
-    tab = opened(race(), at="#step=48&run=Adam&view=3-D")
+def test_the_pointer_finds_points_in_the_3d_view(open_page):
+    tab = open_page(race(), fragment="#step=48&run=Adam&view=3-D")
     view = tab.locator("#surface").bounding_box()
     found = set()
     for i, j in np.ndindex(5, 5):
@@ -421,9 +421,9 @@ def test_the_pointer_finds_points_in_the_3d_view(opened):
 
 
 @pytest.mark.parametrize(("lr", "view"), [(0.1, "3-D"), (1.0, "2-D")])
-def test_a_run_that_diverges_leaves_the_picture_and_gets_its_verdict(opened, lr, view):
+def test_a_run_that_diverges_leaves_the_picture_and_gets_its_verdict(open_page, lr, view):
     ran = race("ravine", ("SGD", "Adam"), steps=400, lr=lr)
-    tab = opened(ran, at=f"#step=1&run=SGD&view={view}")
+    tab = open_page(ran, fragment=f"#step=1&run=SGD&view={view}")
     for k in (1, 2, 50, 399):
         tab.locator("#scrub").fill(str(k))
         verdict = "outside the picture" if np.isfinite(ran.runs[0].theta[k]).all() else "diverged"
@@ -435,8 +435,8 @@ def test_a_run_that_diverges_leaves_the_picture_and_gets_its_verdict(opened, lr,
     assert cells_of(tab, "SGD")["f"] == number(f, 3).shown
 
 
-def test_a_path_that_left_the_picture_does_not_cross_it_again(opened):
-    tab = opened(race("ravine", ("SGD", "Adam"), steps=100, lr=0.1), at="#step=3&run=SGD")
+def test_a_path_that_left_the_picture_does_not_cross_it_again(open_page):
+    tab = open_page(race("ravine", ("SGD", "Adam"), steps=100, lr=0.1), fragment="#step=3&run=SGD")
     early = count_of(tab, style.RULE_STYLES["SGD"].colour)
     press(tab, "End")
     assert abs(count_of(tab, style.RULE_STYLES["SGD"].colour) - early) < 100
@@ -445,8 +445,8 @@ def test_a_path_that_left_the_picture_does_not_cross_it_again(opened):
 @pytest.mark.parametrize(
     "name", ["rosenbrock", "rastrigin", "styblinski-tang", "saddle", "plateau"]
 )
-def test_every_rule_can_be_drawn_on_any_surface(opened, name):
-    tab = opened(race(name, tuple(RULES), steps=30, lr=0.05), at="#step=30")
+def test_every_rule_can_be_drawn_on_any_surface(open_page, name):
+    tab = open_page(race(name, tuple(RULES), steps=30, lr=0.05), fragment="#step=30")
     assert len(tab.locator("tr.run").all()) == len(RULES)
     flat = picture(tab)
     tab.get_by_role("button", name="3-D").click()
@@ -463,18 +463,18 @@ def test_every_rule_can_be_drawn_on_any_surface(opened, name):
     ],
     ids=["no minimum", "not finite", "flat", "wide"],
 )
-def test_unusual_surfaces_can_be_drawn(opened, surface):
+def test_unusual_surfaces_can_be_drawn(open_page, surface):
     ran = dl.viz.race(surface, ["SGD", "Adam"], steps=5)
-    tab = opened(ran, at="#step=5")
+    tab = open_page(ran, fragment="#step=5")
     flat = picture(tab)
     tab.get_by_role("button", name="3-D").click()
     assert picture(tab) != flat
     assert cells_of(tab, "SGD")["f"] == number(ran.runs[0].loss[5, 0], 3).shown
 
 
-def test_a_race_of_one_step(opened):
+def test_a_race_of_one_step(open_page):
     ran = race(steps=1)
-    tab = opened(ran)
+    tab = open_page(ran)
     press(tab, "Space")
     tab.clock.run_for(600)
     assert step_of(tab) == 1
@@ -483,17 +483,17 @@ def test_a_race_of_one_step(opened):
     assert step_of(tab) == 0
 
 
-def test_another_start(opened):
+def test_another_start(open_page):
     ran = race(start=3)
-    tab = opened(ran, start=1)
+    tab = open_page(ran, start=1)
     shown = [float(exact) for _, exact in numbers_of(tab)["θ"]]
     assert shown == ran.starts[1].tolist()
     assert "start 2 of 3" in tab.locator(".description").inner_text()
 
 
-def test_a_long_race_shows_the_numbers_of_the_steps_on_the_page(opened):
+def test_a_long_race_shows_the_numbers_of_the_steps_on_the_page(open_page):
     ran = race(optimizers=("Adam",), steps=5000, lr=0.001)
-    tab = opened(ran)
+    tab = open_page(ran)
     press(tab, "ArrowRight", 3)
     k = step_of(tab)
     assert 6 <= k <= 9
@@ -504,10 +504,10 @@ def test_a_long_race_shows_the_numbers_of_the_steps_on_the_page(opened):
     assert "2,000 of 5,000 steps" in tab.locator(".description").inner_text()
 
 
-def test_hostile_names_stay_text(opened):
+def test_hostile_names_stay_text(open_page):
     surface = dl.viz.Surface(lambda x, y: x**2 + y**2, name=HOSTILE, formula=HOSTILE)
     ran = dl.viz.race(surface, {HOSTILE: "SGD", "b": "Adam"}, steps=20, tune=True, budget=3)
-    tab = opened(ran, at="#step=9")
+    tab = open_page(ran, fragment="#step=9")
     assert HOSTILE in tab.locator("h1").inner_text()
     assert HOSTILE in tab.locator("#numbers").inner_text()
     assert tab.locator("img").count() == 0
@@ -524,10 +524,10 @@ def test_hostile_names_stay_text(opened):
 
 
 @pytest.mark.parametrize("size", [{"width": 320, "height": 640}, PHONE, DESKTOP], ids=str)
-def test_the_page_is_not_wider_than_the_screen(opened, size):
+def test_the_page_is_not_wider_than_the_screen(open_page, size):
     long = {"a rather long name of an optimizer with options (0.1, 0.999)": "Adam", "SGD": "SGD"}
     ran = dl.viz.race("himmelblau", long, steps=40, tune=True)
-    tab = opened(ran, at="#step=30", size=size)
+    tab = open_page(ran, fragment="#step=30", size=size)
     tab.locator("#search summary").click()
     tab.locator("#text summary").click()
     for view in ("2-D", "3-D"):
@@ -536,8 +536,8 @@ def test_the_page_is_not_wider_than_the_screen(opened, size):
         assert tab.locator("#surface").bounding_box()["width"] > 0.4 * size["width"]
 
 
-def test_light_and_dark_follow_the_system_and_the_button(opened):
-    tab = opened(race(), at="#step=48", colours="dark")
+def test_light_and_dark_follow_the_system_and_the_button(open_page):
+    tab = open_page(race(), fragment="#step=48", colours="dark")
     background = "getComputedStyle(document.body).backgroundColor"
     dark = tab.evaluate(background)
     black = style.RULE_STYLES["SGD"].colour
@@ -549,9 +549,9 @@ def test_light_and_dark_follow_the_system_and_the_button(opened):
     assert sum(map(int, dark[4:-1].split(","))) < 3 * 60
 
 
-def test_print_shows_the_picture_and_the_text_on_white_but_no_controls(opened):
+def test_print_shows_the_picture_and_the_text_on_white_but_no_controls(open_page):
     ran = race()
-    tab = opened(ran, at="#step=48", colours="dark")
+    tab = open_page(ran, fragment="#step=48", colours="dark")
     tab.emulate_media(media="print")
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert tab.locator("#surface").is_visible()
@@ -565,9 +565,9 @@ def test_print_shows_the_picture_and_the_text_on_white_but_no_controls(opened):
     assert count_of(tab, style.RULE_STYLES["SGD"].colour, "chart") == 0
 
 
-def test_without_scripts_the_page_shows_the_table_as_text(opened_without_scripts):
+def test_without_scripts_the_page_shows_the_table_as_text(open_page_without_scripts):
     ran = race(tune=True, lr=None)
-    tab = opened_without_scripts(ran)
+    tab = open_page_without_scripts(ran)
     assert str(ran.table()).splitlines()[-1] in tab.locator("#text pre").inner_text()
     assert not tab.locator("#controls").is_visible()
     assert not tab.locator("main").is_visible()
@@ -575,9 +575,9 @@ def test_without_scripts_the_page_shows_the_table_as_text(opened_without_scripts
     assert tab.locator("#search td.best").count() == 3
 
 
-def test_the_page_plays_in_the_iframe_of_a_notebook(opened):
+def test_the_page_plays_in_the_iframe_of_a_notebook(open_page):
     ran = race()
-    tab = opened(ran)
+    tab = open_page(ran)
     tab.goto("about:blank")
     tab.set_content(race_page.frame(ran))
     frame = tab.frame_locator("iframe")
@@ -585,8 +585,8 @@ def test_the_page_plays_in_the_iframe_of_a_notebook(opened):
     assert frame.locator("#count").inner_text() == "step 1 of 48"
 
 
-def test_the_picture_follows_the_size_of_the_window(opened):
-    tab = opened(race(), at="#step=9")
+def test_the_picture_follows_the_size_of_the_window(open_page):
+    tab = open_page(race(), fragment="#step=9")
     before = tab.locator("#surface").get_attribute("data-box")
     tab.set_viewport_size(PHONE)
     expect(tab.locator("#surface")).not_to_have_attribute("data-box", before)
@@ -594,9 +594,9 @@ def test_the_picture_follows_the_size_of_the_window(opened):
     assert float(after.split(",")[2]) < 390 < float(before.split(",")[2])
 
 
-def test_a_screen_reader_announces_the_step_and_the_verdicts(opened):
+def test_a_screen_reader_announces_the_step_and_the_verdicts(open_page):
     ran = race()
-    tab = opened(ran)
+    tab = open_page(ran)
     press(tab, "ArrowRight")
     live = tab.locator("[aria-live=polite]")
     assert live.inner_text() == f"Step 1. SGD: f {number(ran.runs[0].loss[1, 0]).shown}."
@@ -609,8 +609,8 @@ def test_a_screen_reader_announces_the_step_and_the_verdicts(opened):
     assert all(named)
 
 
-def test_every_control_that_has_the_focus_shows_it(opened):
-    tab = opened(race(), at="#step=9&view=3-D")
+def test_every_control_that_has_the_focus_shows_it(open_page):
+    tab = open_page(race(), fragment="#step=9&view=3-D")
     reached = set()
     for _ in range(30):
         press(tab, "Tab")

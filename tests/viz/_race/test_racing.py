@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from races import RULES, STEPS, all_on, only
+from races import RULES, STEPS, race_of_all_rules, single_run
 
 import minidl as dl
 from minidl import optim
@@ -76,7 +76,7 @@ def assert_same_runs(one, other):
 @pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("name", RULES)
 def test_a_run_is_a_plain_loop_bit_for_bit(surface, name):
-    runs = {run.name: run for run in all_on(surface).runs}
+    runs = {run.name: run for run in race_of_all_rules(surface).runs}
     domain = SURFACES[surface]
     assert_same(runs[name], Path(domain.function, RULES[name], domain.start, STEPS))
 
@@ -94,7 +94,7 @@ def test_a_run_is_a_plain_loop_bit_for_bit(surface, name):
 )
 def test_options_reach_the_rule(rule, options):
     function, start = SURFACES["beale"].function, (0.5, 1.5)
-    run = only("beale", functools.partial(rule, **options), start=start, steps=STEPS)
+    run = single_run("beale", functools.partial(rule, **options), start=start, steps=STEPS)
     assert_same(run, Path(function, rule, start, STEPS, **options))
 
 
@@ -102,7 +102,7 @@ def test_options_reach_the_rule(rule, options):
 def test_schedules_set_the_rate_of_each_step(name):
     schedule = dl.schedulers.WarmUp(dl.schedulers.CosineDecay(0.05, 60), 20)
     domain = SURFACES["himmelblau"]
-    run = only("himmelblau", name, lr=schedule, steps=STEPS)
+    run = single_run("himmelblau", name, lr=schedule, steps=STEPS)
     assert run.lr.tolist() == [schedule(k) for k in range(STEPS)]
     assert run.rate == "WarmUp"
     assert_same(run, Path(domain.function, RULES[name], domain.start, STEPS, lr=schedule))
@@ -128,14 +128,14 @@ def test_noise_has_the_stated_size_and_is_shared_by_all_optimizers_but_not_by_st
 
 
 def test_the_loss_is_the_surface_without_the_noise():
-    run = only("bowl", "SGD", noise=0.5)
+    run = single_run("bowl", "SGD", noise=0.5)
     np.testing.assert_allclose(run.loss, (run.theta**2 * [0.5, 1]).sum(-1), 1e-14)
 
 
 def test_without_noise_the_seed_does_not_matter_and_with_noise_it_does():
-    plain, other = (only("beale", "Adam", rng=seed).theta for seed in (1, 2))
+    plain, other = (single_run("beale", "Adam", rng=seed).theta for seed in (1, 2))
     assert np.array_equal(plain, other)
-    noisy, other = (only("beale", "Adam", rng=seed, noise=0.1).theta for seed in (1, 2))
+    noisy, other = (single_run("beale", "Adam", rng=seed, noise=0.1).theta for seed in (1, 2))
     assert not np.array_equal(noisy, other)
 
 
@@ -202,7 +202,7 @@ def test_the_shapes_are_those_of_the_docstring():
 
 
 def test_nothing_is_clipped():
-    run = only("bowl", "SGD", lr=3.0, steps=300, start=(1, 1))
+    run = single_run("bowl", "SGD", lr=3.0, steps=300, start=(1, 1))
     np.testing.assert_allclose(run.theta[:, 0, 0], (-2.0) ** np.arange(301), 1e-12)
     np.testing.assert_allclose(run.gradient[:, 0, 1], 2 * (-5.0) ** np.arange(301), 1e-12)
 
@@ -230,7 +230,7 @@ def test_tuning_races_each_rate_and_takes_the_best(surface, options):
     for run in result.runs:
         assert len(run.tried) == budget
         for rate, score in run.tried.items():
-            alone = only(surface, run.name, lr=rate, **options)
+            alone = single_run(surface, run.name, lr=rate, **options)
             steps = [k for k in alone.arrived if k is not None]
             last = np.where(np.isfinite(alone.loss[-1]), alone.loss[-1], math.inf)
             median = np.median(steps) if steps else math.inf
@@ -238,7 +238,7 @@ def test_tuning_races_each_rate_and_takes_the_best(surface, options):
         best = min(run.tried, key=lambda rate, run=run: key(run.tried[rate]))
         assert run.optimizer.groups[0]["lr"] == best
         assert set(run.lr) == {best}
-        assert_same_runs(run, only(surface, run.name, lr=best, **options))
+        assert_same_runs(run, single_run(surface, run.name, lr=best, **options))
 
 
 def test_rates_are_in_equal_ratios_from_a_ten_thousandth_to_ten():
@@ -250,13 +250,13 @@ def test_rates_are_in_equal_ratios_from_a_ten_thousandth_to_ten():
 
 
 def test_the_smallest_of_equally_good_rates_is_taken():
-    run = only(lambda x, y: x * 0 + y * 0 + 1, "SGD", tune=True, budget=4, steps=3)
+    run = single_run(lambda x, y: x * 0 + y * 0 + 1, "SGD", tune=True, budget=4, steps=3)
     assert run.rate == "0.0001"
 
 
 def test_arrivals_count_more_than_steps():
     starts = [(0.25, 0.1), (-1.7, 1.2), (1.8, 1.0)]
-    run = only("two-wells", "Momentum", tune=True, start=starts, steps=200)
+    run = single_run("two-wells", "Momentum", tune=True, start=starts, steps=200)
     best = run.tried[run.optimizer.groups[0]["lr"]]
     assert best[0] == max(arrived for arrived, _, _ in run.tried.values())
     assert best[1] > min(steps for _, steps, _ in run.tried.values())
@@ -294,7 +294,7 @@ def test_starts_are_the_surfaces_own_a_point_or_a_list():
 
 
 def test_each_optimizer_has_its_own_default_rate():
-    for run in all_on("bowl").runs:
+    for run in race_of_all_rules("bowl").runs:
         default = inspect.signature(RULES[run.name]).parameters["lr"].default
         assert run.lr.tolist() == [default] * STEPS
         assert run.rate == f"{default:g}"
@@ -353,7 +353,7 @@ class Own(optim.SGD):
     ],
 )
 def test_optimizers_are_names_classes_partials_functions_or_a_dict(given, label, rule, rate):
-    run = only("bowl", given, steps=2)
+    run = single_run("bowl", given, steps=2)
     assert (run.name, run.rate, type(run.optimizer)) == (label, rate, rule)
 
 
@@ -363,8 +363,8 @@ def test_runs_are_in_the_given_order():
 
 
 def test_lr_overrides_the_rate_of_a_partial():
-    assert only("bowl", functools.partial(optim.SGD, lr=0.5), lr=0.1, steps=1).rate == "0.1"
-    assert only("bowl", mine, lr=0.1, steps=1).rate == "0.1"
+    assert single_run("bowl", functools.partial(optim.SGD, lr=0.5), lr=0.1, steps=1).rate == "0.1"
+    assert single_run("bowl", mine, lr=0.1, steps=1).rate == "0.1"
 
 
 def test_settings_of_numpys_warnings_are_untouched_after_an_error():

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from races import DIVERGED, STEPS, all_on
+from races import DIVERGED, STEPS, race_of_all_rules
 
 import minidl as dl
 from minidl.viz import SURFACES, race
@@ -44,7 +44,7 @@ def test_a_function_without_a_minimum_has_no_goal():
 
 @pytest.mark.parametrize("surface", SURFACES)
 def test_the_table_shows_what_the_runs_hold(surface):
-    result = all_on(surface)
+    result = race_of_all_rules(surface)
     heading, table, *_ = result.table().split("\n\n")
     lines = heading.splitlines()
     assert lines[0].startswith(f"{surface}: {STEPS} steps from (")

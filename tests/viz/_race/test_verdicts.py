@@ -16,9 +16,9 @@ from races import (
     SADDLE,
     STEPS,
     STILL,
-    all_on,
-    following,
-    only,
+    path_follower,
+    race_of_all_rules,
+    single_run,
     verdict,
 )
 
@@ -41,7 +41,7 @@ def test_a_quadratic_diverges_above_the_largest_stable_rate(rule, threshold):
 
 
 def test_a_quadratic_oscillates_at_the_largest_stable_rate():
-    run = only("ravine", "SGD", lr=2 / 40)
+    run = single_run("ravine", "SGD", lr=2 / 40)
     assert run.verdicts == [OSCILLATING]
     assert run.theta[:, 0, 1].tolist() == [1.0, -1.0] * 200 + [1.0]
 
@@ -99,7 +99,7 @@ ELSEWHERE = Surface(well, minima=[(1.5, 1.5)])
 
 @pytest.mark.parametrize(("radius", "expected"), [(0.039, LOCAL), (0.041, OSCILLATING)])
 def test_a_run_rests_if_it_stays_in_a_circle_of_the_goals_size(radius, expected):
-    circle = following(lambda k: (radius * math.cos(TURN * k), radius * math.sin(TURN * k)))
+    circle = path_follower(lambda k: (radius * math.cos(TURN * k), radius * math.sin(TURN * k)))
     assert verdict(ELSEWHERE, circle, start=(radius, 0)) == expected
 
 
@@ -108,23 +108,23 @@ def test_a_run_rests_if_it_stays_in_a_circle_of_the_goals_size(radius, expected)
     [((2.5, 2), DIVERGED), ((2.5, 1), STILL), ((1.9, 2), STILL), ((-6.1, 0), DIVERGED)],
 )
 def test_a_run_has_diverged_if_it_is_outside_and_higher_than_inside_or_far_away(end, expected):
-    assert verdict(lambda x, y: x + y, following(lambda k: end), start=(0, 0)) == expected
+    assert verdict(lambda x, y: x + y, path_follower(lambda k: end), start=(0, 0)) == expected
 
 
 def test_a_run_in_a_small_circle_on_a_slope_oscillates():
-    circle = following(lambda k: (0.03 * math.cos(TURN * k), 0.03 * math.sin(TURN * k)))
+    circle = path_follower(lambda k: (0.03 * math.cos(TURN * k), 0.03 * math.sin(TURN * k)))
     assert verdict(lambda x, y: x + y, circle, start=(0.03, 0)) == OSCILLATING
 
 
 def test_a_run_that_only_passes_through_the_goal_has_not_arrived():
-    run = only(ELSEWHERE, following(lambda k: (1.5 * (k == 3),) * 2), start=(0, 0))
+    run = single_run(ELSEWHERE, path_follower(lambda k: (1.5 * (k == 3),) * 2), start=(0, 0))
     assert (run.verdicts, run.arrived) == ([LOCAL], [None])
 
 
 @pytest.mark.parametrize(("across", "expected"), [(4.9, MOVING), (5.0, OSCILLATING)])
 def test_a_run_oscillates_if_its_path_is_five_times_as_long_as_its_progress(across, expected):
-    zigzag = following(lambda k: (0.001 * k, 0.001 * across * (k % 2)))
-    run = only(lambda x, y: x + y, zigzag, start=(0, 0), steps=999, tolerance=1e-3)
+    zigzag = path_follower(lambda k: (0.001 * k, 0.001 * across * (k % 2)))
+    run = single_run(lambda x, y: x + y, zigzag, start=(0, 0), steps=999, tolerance=1e-3)
     last = run.theta[-100:, 0]
     length = sum(math.dist(a, b) for a, b in itertools.pairwise(last))
     progress = 2 * math.dist(last[:50].mean(0), last[50:].mean(0))
@@ -142,13 +142,13 @@ def test_a_run_oscillates_if_its_path_is_five_times_as_long_as_its_progress(acro
     ],
 )
 def test_the_last_tenth_of_the_points_decides_and_at_least_ten(steps, away, expected):
-    rule = following(lambda k: (k == away, 0))
+    rule = path_follower(lambda k: (k == away, 0))
     assert verdict(ELSEWHERE, rule, start=(0, 0), steps=steps) == expected
 
 
 @pytest.mark.parametrize("surface", SURFACES)
 def test_arrived_is_the_first_step_from_which_on_a_run_stays_at_the_goal(surface):
-    result = all_on(surface)
+    result = race_of_all_rules(surface)
     radius = 0.01 * max(b - a for a, b in (result.surface.x, result.surface.y))
     assert result.radius == pytest.approx(radius)
     for run in result.runs:
@@ -163,7 +163,7 @@ def test_arrived_is_the_first_step_from_which_on_a_run_stays_at_the_goal(surface
 
 
 def test_arrival_counts_from_the_last_time_outside():
-    run = only("bowl", functools.partial(optim.SGD, momentum=0.9), lr=0.05, start=(0.5, 0))
+    run = single_run("bowl", functools.partial(optim.SGD, momentum=0.9), lr=0.05, start=(0.5, 0))
     inside = np.abs(run.theta[:, 0, 0]) <= 0.08
     first, (arrived,) = int(np.argmax(inside)), run.arrived
     assert 0 < first < arrived
@@ -172,7 +172,7 @@ def test_arrival_counts_from_the_last_time_outside():
 
 
 def test_a_run_that_starts_at_the_goal_and_stays_has_arrived_at_once():
-    assert only("bowl", "SGD", start=(0.01, 0)).arrived == [0]
+    assert single_run("bowl", "SGD", start=(0.01, 0)).arrived == [0]
 
 
 def test_the_tolerance_is_the_goals_radius_as_a_fraction_of_the_longer_side():
@@ -207,23 +207,25 @@ def test_a_run_that_jumps_over_a_kink_oscillates_however_small_its_steps():
 
 
 def test_a_run_that_is_inside_the_goal_for_too_few_steps_has_not_arrived():
-    path = following(lambda k: (0.0, 0.0) if k > 60 - 9 else (1.0, 1.0))
-    late = only("bowl", path, start=(1, 1), steps=60)
+    path = path_follower(lambda k: (0.0, 0.0) if k > 60 - 9 else (1.0, 1.0))
+    late = single_run("bowl", path, start=(1, 1), steps=60)
     assert (late.arrived, late.verdicts) == ([None], [MOVING])
-    path = following(lambda k: (0.0, 0.0) if k > 60 - 10 else (1.0, 1.0))
-    assert only("bowl", path, start=(1, 1), steps=60).arrived == [51]
-    path = following(lambda k: (0.0, 0.0) if k > 2 else (1.0, 1.0))
-    assert only("bowl", path, start=(1, 1), steps=5).arrived == [3]
+    path = path_follower(lambda k: (0.0, 0.0) if k > 60 - 10 else (1.0, 1.0))
+    assert single_run("bowl", path, start=(1, 1), steps=60).arrived == [51]
+    path = path_follower(lambda k: (0.0, 0.0) if k > 2 else (1.0, 1.0))
+    assert single_run("bowl", path, start=(1, 1), steps=5).arrived == [3]
 
 
 def test_a_run_that_reached_the_goal_late_is_not_at_a_local_minimum():
-    path = following(lambda k: (0.12, 0.0) if k < 58 else (0.056, 0.0))  # the goal's radius is 0.08
-    run = only("bowl", path, start=(0.12, 0), steps=60)
+    path = path_follower(
+        lambda k: (0.12, 0.0) if k < 58 else (0.056, 0.0)
+    )  # the goal's radius is 0.08
+    run = single_run("bowl", path, start=(0.12, 0), steps=60)
     assert (run.arrived, run.verdicts) == ([None], [MOVING])
 
 
 def test_runs_arrive_at_any_point_of_a_valley_of_minima():
-    run = only(lambda x, y: y**2, "SGD", lr=0.1, start=(1.37, 1))
+    run = single_run(lambda x, y: y**2, "SGD", lr=0.1, start=(1.37, 1))
     assert run.verdicts == [GLOBAL]
     assert 0 < run.arrived[0] < 30
 

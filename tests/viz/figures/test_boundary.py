@@ -3,7 +3,7 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
-from drawn import check_texts
+from drawn import assert_texts_fit
 from matplotlib import pyplot
 from matplotlib.animation import FuncAnimation
 from PIL import Image
@@ -276,7 +276,7 @@ def test_no_texts_overlap_or_leave_the_picture_in_any_frame():
     film = Film("spirals", resolution=4)
     for k in (0, film.frames[-1]):
         film.show(k)
-        texts = check_texts(film.figure)
+        texts = assert_texts_fit(film.figure)
         assert len(texts) > 15
         assert min(text.get_fontsize() for text in texts) >= 13
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 from cases import ROOT
-from drawn import check_texts, drawn_texts
+from drawn import assert_texts_fit, drawn_texts
 from matplotlib import animation, pyplot
 from PIL import Image
 
@@ -233,7 +233,7 @@ def default(name):
 
 @pytest.mark.parametrize("name", STILLS)
 def test_no_texts_of_a_still_overlap_or_leave_it(name):
-    assert len(check_texts(default(name))) > 10
+    assert len(assert_texts_fit(default(name))) > 10
 
 
 @pytest.mark.parametrize("name", STILLS)

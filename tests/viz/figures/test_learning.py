@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from drawn import check_texts, drawn_texts
+from drawn import assert_texts_fit, drawn_texts
 from matplotlib import pyplot
 
 import minidl as dl
@@ -174,6 +174,6 @@ def test_a_plateau_inside_another_schedule_observes_too(rng):
 
 def test_no_texts_overlap_or_leave_the_picture_and_all_are_legible_on_a_slide():
     figure = rate_and_loss()
-    assert len(check_texts(figure)) > 10
+    assert len(assert_texts_fit(figure)) > 10
     assert figure.get_figwidth() <= 11
     assert min(text.get_fontsize() for text in drawn_texts(figure)) >= 12

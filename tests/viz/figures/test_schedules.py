@@ -7,7 +7,7 @@ import itertools
 import matplotlib as mpl
 import numpy as np
 import pytest
-from drawn import check_texts, drawn_texts
+from drawn import assert_texts_fit, drawn_texts
 from matplotlib import pyplot
 
 from minidl import schedulers
@@ -229,7 +229,7 @@ draws = pytest.mark.parametrize("draw", [every_schedule, warm_up_and_cool_down])
 
 @draws
 def test_no_texts_overlap_or_leave_the_picture(draw):
-    assert len(check_texts(draw())) > 10
+    assert len(assert_texts_fit(draw())) > 10
 
 
 @draws
