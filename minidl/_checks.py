@@ -1,16 +1,17 @@
 """Checks of arguments for every module that takes some, with one wording for all errors.
 
 Each check gets the owner (the function or class that users called), the name of the argument and
-its value, and returns the value in the type that it's used in.
+its value, and returns the value in the type in which it is used.
 """
 
 import difflib
 import math
 import numbers
-from collections.abc import Collection, Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, TypeAlias, TypeVar, cast
 
-Word = TypeVar("Word", bound=str)
+Choice = TypeVar("Choice", bound=str)
+Check: TypeAlias = Callable[[str, str, Any], Any]  # (owner, name, value) → the value to use
 
 
 def number(
@@ -63,18 +64,18 @@ def flag(owner: str, name: str, value: Any) -> bool:
     return value
 
 
-def choice(owner: str, name: str, value: Any, allowed: Collection[Word]) -> Word:
+def choice(owner: str, name: str, value: Any, allowed: Collection[Choice]) -> Choice:
     """One of the allowed strings."""
     if not isinstance(value, str) or value not in allowed:
-        words = ", ".join(map(repr, allowed))
-        raise ValueError(f"{owner}: {name} must be one of {words}, got {value!r}")
-    return cast(Word, value)
+        choices = ", ".join(map(repr, allowed))
+        raise ValueError(f"{owner}: {name} must be one of {choices}, got {value!r}")
+    return cast(Choice, value)
 
 
-def nearest(word: str, known: Iterable[Any]) -> str:
+def nearest(name: str, known: Iterable[Any]) -> str:
     """A hint for an unknown name: " Did you mean 'Adam'?", or "" if none is similar."""
-    by_lower = {str(name).lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_lower, 1)
+    by_lower = {str(other).lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), by_lower, 1)
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 

@@ -187,10 +187,10 @@ def order(
 
     above, below  for each vertex its neighbors in the row above and below
     """
-    seat: dict[V, float] = {}  # the position in the row, from 0 to 1
+    position: dict[V, float] = {}  # the position in the row, from 0 to 1
     for row in rows:
-        _seat(seat, row)
-    best, fewest = rows, _crossings(rows, below, seat)
+        _set_positions(position, row)
+    best, fewest = rows, _crossings(rows, below, position)
     turns = max(2, min(24, 15_000 // (1 + sum(map(len, rows)))))
     for turn in range(turns):
         if not fewest:
@@ -199,32 +199,34 @@ def order(
         ties = -1 if turn % 4 > 1 else 1
         rows = list(rows)
         for i in range(len(rows))[::direction]:
-            center = {v: sum(seat[u] for u in near[v]) / len(near[v]) for v in rows[i] if near[v]}
-            seats = {v: center.get(v, seat[v]) for v in rows[i]}
-            rows[i] = sorted(rows[i][::ties], key=seats.__getitem__)
-            _seat(seat, rows[i])
+            center = {
+                v: sum(position[u] for u in near[v]) / len(near[v]) for v in rows[i] if near[v]
+            }
+            desired = {v: center.get(v, position[v]) for v in rows[i]}
+            rows[i] = sorted(rows[i][::ties], key=desired.__getitem__)
+            _set_positions(position, rows[i])
         for k in range(4):
             allowed = 0 if k == 0 and ties < 0 else 1  # at times also swaps that save nothing
-            if not sum(_swap(row, above, below, seat, allowed) for row in rows):
+            if not sum(_swap(row, above, below, position, allowed) for row in rows):
                 break
-        if (crossings := _crossings(rows, below, seat)) < fewest:
+        if (crossings := _crossings(rows, below, position)) < fewest:
             best, fewest = [list(row) for row in rows], crossings
     return best
 
 
-def _seat(seat: dict[V, float], row: Sequence[V]) -> None:
-    seat.update((v, (i + 0.5) / len(row)) for i, v in enumerate(row))
+def _set_positions(position: dict[V, float], row: Sequence[V]) -> None:
+    position.update((v, (i + 0.5) / len(row)) for i, v in enumerate(row))
 
 
 def _crossings(
-    rows: Iterable[Iterable[V]], below: Mapping[V, Sequence[V]], seat: Mapping[V, float]
+    rows: Iterable[Iterable[V]], below: Mapping[V, Sequence[V]], position: Mapping[V, float]
 ) -> int:
     """How many pairs of arrows between two rows cross: inversions, counted by insertion."""
     total = 0
     for row in rows:
         seen: list[float] = []
         for v in row:
-            ends = sorted(seat[u] for u in below[v])
+            ends = sorted(position[u] for u in below[v])
             total += sum(len(seen) - bisect_right(seen, end) for end in ends)
             for end in ends:
                 insort(seen, end)
@@ -235,7 +237,7 @@ def _swap(
     row: list[V],
     above: Mapping[V, Sequence[V]],
     below: Mapping[V, Sequence[V]],
-    seat: dict[V, float],
+    position: dict[V, float],
     least: int,
 ) -> int:
     """Swap neighbors in a row if that saves at least so many crossings; return how many swaps."""
@@ -244,11 +246,11 @@ def _swap(
         a, b = row[i : i + 2]
         saved = 0
         for near in (above, below):
-            left, right = [seat[u] for u in near[a]], [seat[u] for u in near[b]]
+            left, right = [position[u] for u in near[a]], [position[u] for u in near[b]]
             saved += sum(int(p > q) - int(p < q) for p in left for q in right)
         if saved >= least:
             row[i], row[i + 1] = b, a
-            seat[a], seat[b] = seat[b], seat[a]
+            position[a], position[b] = position[b], position[a]
             swaps += 1
     return swaps
 
@@ -354,7 +356,7 @@ def _lines(
         leaving[route[0]][route[1], offset].append(i)  # those that share a waypoint share a start
         arriving[route[-1]].append([i])
 
-    def dock(
+    def assign_ports(
         box: Vertex, groups: Iterable[list[int]], end: int, neighbor: int, reach: float
     ) -> None:
         """Give each group of arrows a port, in their order and as straight as possible."""
@@ -372,9 +374,9 @@ def _lines(
                 lines[i][end] = min(max(port, low + k * apart), high - (last - k) * apart)
 
     for box, arrived in arriving.items():
-        dock(box, arrived, -1, -2, halves[box] - 10)
+        assign_ports(box, arrived, -1, -2, halves[box] - 10)
     for box, left in leaving.items():
-        dock(box, left.values(), 0, 1, min(halves[box] - 14, PORT * (len(left) - 1)))
+        assign_ports(box, left.values(), 0, 1, min(halves[box] - 14, PORT * (len(left) - 1)))
     return lines
 
 

@@ -24,8 +24,6 @@ from minidl import _checks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Check = abc.Callable[[str, str, Any], Any]  # (owner, name of an argument, value) → value
-
 # How far a ramp has risen when the fraction u of its steps is done, 0 ≤ u ≤ 1.
 SHAPES: dict[str, abc.Callable[[float], float]] = {
     "linear": lambda u: u,
@@ -46,7 +44,7 @@ class Schedule:
     check returns, or the check raises an error that names the class and the field.
     """
 
-    checks: ClassVar[dict[str, Check]] = {}
+    checks: ClassVar[dict[str, _checks.Check]] = {}
 
     def __post_init__(self) -> None:
         for name, check in self.checks.items():
@@ -97,7 +95,7 @@ def as_schedule(owner: str, name: str, value: Any) -> Schedule:
     return Constant(_checks.number(owner, name, value))
 
 
-def _each(owner: str, name: str, value: Any, check: Check) -> tuple[Any, ...]:
+def _each(owner: str, name: str, value: Any, check: _checks.Check) -> tuple[Any, ...]:
     """The items of a list or tuple, each after a check, as a tuple."""
     if not isinstance(value, list | tuple):
         raise TypeError(f"{owner}: {name} must be a list, got {value!r}")

@@ -14,19 +14,18 @@ from __future__ import annotations
 import functools
 import inspect
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, dataclass_transform, overload
 
 import numpy as np
 
 from minidl import _checks
-from minidl._checks import describe
+from minidl._checks import Check, describe
 from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
 LARGEST = 1e10  # of any option: products with each other and with weights are finite in float32
-Check = Callable[[str, str, Any], Any]  # (rule, option's name, value) → the value to use, or raises
 
 
 # --- checks -------------------------------------------------------------------------------------

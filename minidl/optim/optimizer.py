@@ -244,10 +244,10 @@ class Optimizer(Declared):
         """g in the form of a kernel; TypeError or ValueError unless p can be updated with it."""
         theta = p.data
         if not isinstance(g, np.ndarray) or g.dtype != theta.dtype:
-            came = g.dtype if isinstance(g, np.ndarray) else f"a {type(g).__name__}"
+            given = g.dtype if isinstance(g, np.ndarray) else f"a {type(g).__name__}"
             raise TypeError(
                 f"{method}: the gradient of {describe(p)} must be a NumPy array of its dtype, "
-                f"{theta.dtype}, got {came}"
+                f"{theta.dtype}, got {given}"
             )
         if g.shape != shape:
             raise ValueError(

@@ -89,18 +89,18 @@ def _worker(equation: Equation, scope: Scope, symbol: str, result: np.ndarray) -
     small = sum(map(np.size, scope.values.values())) <= SMALL
 
     def worked(at: Index, terms: int = TERMS) -> Tokens:
-        value, place = number(result[at]), _in_shape(at, result.shape, shape)
+        value, inner = number(result[at]), _in_shape(at, result.shape, shape)
         scope.terms = terms
-        scope.digits = next(d for d in (4, 6, 8) if not small or d == 8 or enough(d, at, place))
-        line = scope.worked(equation.tree, place)
+        scope.digits = next(d for d in (4, 6, 8) if not small or d == 8 or enough(d, at, inner))
+        line = scope.worked(equation.tree, inner)
         start = f"{entry_name(symbol, at)} {equation.sign} "
         if plain(line) == value.shown:  # a single number
             from_array = isinstance(line[0], Number) and line[0].symbol
             return [start, line[0] if from_array else value]
         return [start, *line, " = ", value]
 
-    def enough(digits: int, at: Index, place: Index) -> bool:
-        found, exact = scope.rounded(digits).entry(equation.tree, place), float(result[at])
+    def enough(digits: int, at: Index, inner: Index) -> bool:
+        found, exact = scope.rounded(digits).entry(equation.tree, inner), float(result[at])
         return not abs(found - exact) > TOLERANCE * abs(exact)
 
     return worked
@@ -185,8 +185,8 @@ def _movement_worker(op: OpCall, symbol: str) -> Worker:
     def worked(at: Index, terms: int = TERMS) -> Tokens:
         for name, x, source in zip(op.input_names, op.arrays(), sources, strict=True):
             if source[at] >= 0:
-                place = tuple(map(int, np.unravel_index(source[at], np.shape(x))))
-                entry = formulas.number_of(name, np.asarray(x), place)
+                index = tuple(map(int, np.unravel_index(source[at], np.shape(x))))
+                entry = formulas.number_of(name, np.asarray(x), index)
                 return [f"{entry_name(symbol, at)} = ", entry, " = ", number(y[at])]
         return [f"{entry_name(symbol, at)} = ", number(y[at])]
 
@@ -321,14 +321,14 @@ def _movement_gradient_worker(
 
     def worked(at: Index, terms: int = TERMS) -> Tokens:
         position = int(np.ravel_multi_index(at, grad.shape)) if at else 0
-        places = np.argwhere(source == position)
+        indices = np.argwhere(source == position)
         line: Tokens = [f"{entry_name(name, at)} = "]
-        for k, place in enumerate(places[:terms]):
-            entry = formulas.number_of("g", g, tuple(map(int, place)))
+        for k, index in enumerate(indices[:terms]):
+            entry = formulas.number_of("g", g, tuple(map(int, index)))
             line += [" + "] * (k > 0) + [entry]
-        if len(places) > terms:
-            line.append(f" + … ({len(places) - terms:,} more)")
-        return [*line, *[" = "] * bool(len(places)), number(grad[at])]
+        if len(indices) > terms:
+            line.append(f" + … ({len(indices) - terms:,} more)")
+        return [*line, *[" = "] * bool(len(indices)), number(grad[at])]
 
     return worked
 

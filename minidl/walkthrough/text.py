@@ -226,10 +226,10 @@ def _worked_lines(of_parts: Iterable[Part], value: Value, at: Index) -> list[str
     pairs = []
     for part in of_parts:
         if part.worked and part.result and part.result.data.shape in (value.data.shape, (), (1,)):
-            place = at if part.result.data.shape == value.data.shape else ()
-            place = place or (0,) * part.result.data.ndim
+            index = at if part.result.data.shape == value.data.shape else ()
+            index = index or (0,) * part.result.data.ndim
             formula = part.equation.text if part.equation else part.caption
-            pairs.append((formula, plain(part.worked(place, terms=ALL_TERMS))))
+            pairs.append((formula, plain(part.worked(index, terms=ALL_TERMS))))
     width = max((_width(formula) for formula, _ in pairs), default=0)
     return [
         f"  {_padded(formula, width)}    {line}" if width else f"  {line}"

@@ -1,4 +1,4 @@
-"""Races, for users and for the gallery: optimizers descend a surface step by step, and are judged.
+"""Races, for users and for the gallery: optimizers descend a surface step by step.
 
 The optimizers are those of `minidl.optim` and step through their kernels; gradients come from
 minidl's autograd. Rules are element-wise, so all optimizers are evaluated at once, and an
@@ -21,7 +21,7 @@ import numpy as np
 from minidl import _checks
 from minidl._format import Text, number
 from minidl.optim import RULES, Optimizer
-from minidl.schedulers import Schedule, plateaus
+from minidl.schedulers import Rate, Schedule, plateaus
 from minidl.tensor import Tensor
 from minidl.viz._race import table, verdicts
 from minidl.viz._race.record import RaceRecord, RateScore, Run, coordinates
@@ -36,7 +36,6 @@ MIN_RATE, MAX_RATE, BUDGET = 1e-4, 10.0, 25  # the rates that tuning tries, and 
 Factory = Callable[..., Optimizer]  # (params) or (params, lr=…) → optimizer
 Rule = str | Factory  # a name, a class or a function
 Rules = Rule | Iterable[Rule] | Mapping[Any, Rule]
-Rate = float | Schedule
 
 
 class Race(RaceRecord):
@@ -170,7 +169,7 @@ def race(
     SGD        0.1   stuck at a saddle  –              3.633e−6      (−0.002696, 0)
     Adam       0.1   still moving       –              0.001029      (−0.04537, 0)
     <BLANKLINE>
-    None reached the goal; another rate may, and tune=True looks for it.
+    None reached the goal; another rate may; tune=True searches for one.
     """
     surface = as_surface(surface)
     steps, noise = _checks.count("race", "steps", steps), _checks.number("race", "noise", noise)
@@ -186,15 +185,15 @@ def race(
         candidates = [float(f"{rate:.2g}") for rate in np.geomspace(MIN_RATE, MAX_RATE, budget)]
         pairs = [(name, rate) for name in factories for rate in candidates]
         entrants = [_entrant(name, factories[name], {"lr": rate}, starts) for name, rate in pairs]
-        scores = _scores(_walk(surface, entrants, steps, noise, seed), surface, radius)
+        scores = _scores(_descend(surface, entrants, steps, noise, seed), surface, radius)
         for (name, rate), score in zip(pairs, scores, strict=True):
             tried[name][rate] = score
         for name, by_rate in tried.items():
             best = min(by_rate, key=lambda r: (-by_rate[r].arrived, *by_rate[r][1:]))
             options[name] = {"lr": best}
     entrants = [_entrant(name, make, options[name], starts) for name, make in factories.items()]
-    runs = _record(entrants, _walk(surface, entrants, steps, noise, seed), steps)
-    _judge(runs, surface, radius)
+    runs = _record(entrants, _descend(surface, entrants, steps, noise, seed), steps)
+    _add_verdicts(runs, surface, radius)
     for run in runs:
         run.tried = tried[run.name]
     return Race(surface, runs, steps, starts, radius, noise)
@@ -333,7 +332,7 @@ def _entrant(name: str, make: Factory, options: dict[str, Any], starts: np.ndarr
     return _Entrant(name, optimizer, parameter, state)
 
 
-def _walk(
+def _descend(
     surface: Surface, entrants: list[_Entrant], steps: int, noise: float, seed: int
 ) -> Iterator[Step]:
     """Let all optimizers take their steps together. The next step overwrites θ and gradient."""
@@ -420,10 +419,10 @@ def _record(entrants: list[_Entrant], walk: Iterator[Step], steps: int) -> list[
 # --- verdicts -----------------------------------------------------------------------------------
 
 
-def _scores(walk: Iterator[Step], surface: Surface, radius: float) -> list[RateScore]:
+def _scores(positions: Iterator[Step], surface: Surface, radius: float) -> list[RateScore]:
     """The score of each optimizer."""
     last_outside: Any = -1
-    for k, theta, f, _ in walk:
+    for k, theta, f, _ in positions:
         loss = f  # of the last step, after the loop
         inside = verdicts.distance(surface, theta.swapaxes(0, 1)) <= radius
         last_outside = np.where(inside, last_outside, k)
@@ -439,11 +438,11 @@ def _scores(walk: Iterator[Step], surface: Surface, radius: float) -> list[RateS
     ]
 
 
-def _judge(runs: list[Run], surface: Surface, radius: float) -> None:
+def _add_verdicts(runs: list[Run], surface: Surface, radius: float) -> None:
     """Give each run its verdicts and its arrivals."""
     theta = np.stack([run.theta.transpose(2, 1, 0) for run in runs], 1)  # (2, runs, starts, steps)
     loss = np.stack([run.loss[-1] for run in runs])
-    judged = verdicts.judge(theta, loss, surface, radius)
-    for run, run_verdicts, arrivals in zip(runs, *judged, strict=True):
+    classified = verdicts.classify(theta, loss, surface, radius)
+    for run, run_verdicts, arrivals in zip(runs, *classified, strict=True):
         run.verdicts = run_verdicts.tolist()
         run.arrived = [k if k >= 0 else None for k in arrivals.tolist()]

@@ -14,7 +14,7 @@ def as_text(race: RaceRecord) -> Text:
     lines = [*_heading(race), "", *aligned(results)]
     arrived = any(step is not None for run in race.runs for step in run.arrived)
     if len(race.surface.minima) and not arrived and not race.runs[0].tried:
-        lines += ["", "None reached the goal; another rate may, and tune=True looks for it."]
+        lines += ["", "None reached the goal; another rate may; tune=True searches for one."]
     return Text("\n".join(lines))
 
 

@@ -34,7 +34,7 @@ def arrival(last_outside: np.ndarray, steps: int) -> np.ndarray:
     return np.where(first <= steps + 1 - min(MIN_TAIL, (steps + 1) // 2), first, -1)
 
 
-def judge(
+def classify(
     theta: np.ndarray, loss: np.ndarray, surface: Surface, radius: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """The verdict on each run, and the step of its arrival or −1.

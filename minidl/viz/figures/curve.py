@@ -161,7 +161,7 @@ def _title(
     if len(set(rates.values())) == 1:
         settings += f" at η = {next(iter(rates.values())):g}"
     if len(paths) > 1:
-        settings += " (paths lifted a little, to be seen)"
+        settings += " (paths drawn above the curve)"
     return textwrap.fill(", ".join(ends), 80) + f"\n{settings}"
 
 

@@ -100,7 +100,7 @@ def _verdict(path: np.ndarray) -> tuple[str, str]:
         return "too large", "it diverges"
     if np.any(path < -rounding):
         oscillates = end >= 1 - rounding
-        return ("too large", "it swings for ever") if oscillates else ("large", "it overshoots")
+        return ("too large", "it oscillates") if oscillates else ("large", "it overshoots")
     covered = f"{1 - end:.0%} of the way"
     if end < 1 / 5 or path[1] <= 1 / 2:
         return "right", "it arrives" if end < 1 / 20 else covered

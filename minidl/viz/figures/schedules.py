@@ -147,7 +147,7 @@ def every_schedule(
             if loss is not None:
                 panel.plot(loss * peak, color=style.COLOURS["grey"], linewidth=1, zorder=1)
                 panel.text(
-                    0.4, 0.3, "the loss it watches", transform=panel.transAxes, size=13,
+                    0.4, 0.3, "the loss it observes", transform=panel.transAxes, size=13,
                     color=style.COLOURS["grey"],
                 )  # fmt: skip
             name, parenthesis, arguments = title.partition("(")

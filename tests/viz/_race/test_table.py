@@ -21,7 +21,7 @@ def test_the_table_of_one_start():
         "half       0.5   still moving  –              0.02258       (−0.2125, 0)",
         "ten        10    diverged      –              9.807e10      (−22307, 312770)",
         "",
-        "None reached the goal; another rate may, and tune=True looks for it.",
+        "None reached the goal; another rate may; tune=True searches for one.",
     ]
     assert repr(result.table()) == result.table()
 

@@ -56,7 +56,7 @@ def test_the_three_rules_end_at_a_saddle_a_local_and_the_global_minimum():
     assert adam == pytest.approx(2.8, abs=0.01)
     title = " ".join(figure.axes[0].get_title().split())
     assert "SGD at a saddle, Momentum at a local minimum, Adam at the global minimum" in title
-    assert "200 steps from θ = −0.6 at η = 0.5 (paths lifted a little, to be seen)" in title
+    assert "200 steps from θ = −0.6 at η = 0.5 (paths drawn above the curve)" in title
 
 
 def test_trails_are_the_rules_own_and_lie_on_the_curve():

@@ -88,7 +88,7 @@ def test_the_phases_of_each_panel_are_shaded_and_named():
         phases = [(start, name) for start, name in schedule.phases() if start < 1000]
         starts, names = zip(*phases, strict=True)
         assert spans(axes) == [*itertools.pairwise([*starts, 1000])]
-        texts = [text for text in axes.texts if text.get_text() != "the loss it watches"]
+        texts = [text for text in axes.texts if text.get_text() != "the loss it observes"]
         assert [text.get_text().replace("\n", " ") for text in texts] == list(names)
         assert {text.get_rotation() for text in texts} == {0}
         for (start, end), text in zip(spans(axes), texts, strict=True):
