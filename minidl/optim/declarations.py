@@ -85,7 +85,7 @@ class Option:
             group[self.name] = value
 
 
-class Rate(Option):
+class LearningRate(Option):
     """The learning rate: given as a number or a schedule, read as the rate of the next step."""
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -115,7 +115,7 @@ def option(check: Check, *, default: Any, kw_only: bool = True) -> Any:
 
 def learning_rate(*, default: float, kw_only: bool) -> Any:
     """Declare lr with the rule's default; kw_only=False, as lr is positional."""
-    return Rate(rate, default)
+    return LearningRate(rate, default)
 
 
 class _Required:

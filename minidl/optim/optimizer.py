@@ -22,7 +22,7 @@ from minidl import _checks
 from minidl._checks import describe
 from minidl._observer import active
 from minidl.optim import declarations, parameters
-from minidl.optim.declarations import LARGEST, Declared, Rate, learning_rate, option, required
+from minidl.optim.declarations import LARGEST, Declared, LearningRate, learning_rate, option
 from minidl.optim.parameters import Group, Params
 from minidl.schedulers import Schedule, check_resumable, resumed
 from minidl.tensor import Tensor
@@ -93,8 +93,8 @@ class Optimizer(Declared):
     array([ 0.75, -0.75], dtype=float32)
     """
 
-    params: InitVar[Params] = required(kw_only=False)
-    lr: Rate = learning_rate(default=1e-2, kw_only=False)
+    params: InitVar[Params] = declarations.required(kw_only=False)
+    lr: LearningRate = learning_rate(default=1e-2, kw_only=False)
     weight_decay: float = option(declarations.number, default=0.0)
     maximize: bool = option(declarations.flag, default=False)
 

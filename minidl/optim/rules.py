@@ -11,7 +11,7 @@ import numpy as np
 from minidl._checks import describe
 from minidl._kernels import optim as kernels
 from minidl.optim.declarations import (
-    Rate,
+    LearningRate,
     Slot,
     flag,
     fraction,
@@ -221,7 +221,7 @@ class Adam(Optimizer):
         v̂ = v_max / (1 − β₂ᵗ)       if amsgrad
         θ ← θ − η m̂ / (√v̂ + ε)
     """
-    lr: Rate = learning_rate(default=1e-3, kw_only=False)
+    lr: LearningRate = learning_rate(default=1e-3, kw_only=False)
     betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
     eps: float = option(positive, default=1e-8)
     amsgrad: bool = option(flag, default=False)
@@ -284,7 +284,7 @@ class Nadam(Optimizer):
         Π ← Πμ_t
         θ ← θ − η((1 − μ_t)g / (1 − Π) + μ_next m / (1 − Πμ_next)) / (√v̂ + ε)
     """
-    lr: Rate = learning_rate(default=2e-3, kw_only=False)
+    lr: LearningRate = learning_rate(default=2e-3, kw_only=False)
     betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
     eps: float = option(positive, default=1e-8)
     momentum_decay: float = option(number, default=4e-3)
@@ -331,7 +331,7 @@ class Adamax(Optimizer):
         u ← max(β₂u, |g| + ε)
         θ ← θ − ηm / ((1 − β₁ᵗ)u)
     """
-    lr: Rate = learning_rate(default=2e-3, kw_only=False)
+    lr: LearningRate = learning_rate(default=2e-3, kw_only=False)
     betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
     eps: float = option(positive, default=1e-8)
     slots = {"m": Slot(), "u": Slot()}
@@ -367,7 +367,7 @@ class RAdam(Optimizer):
         θ ← θ − η m̂ r √(1 − β₂ᵗ) / (√v + ε)                     if ρ_t > 5
         θ ← θ − η m̂                                             if ρ_t ≤ 5
     """
-    lr: Rate = learning_rate(default=1e-3, kw_only=False)
+    lr: LearningRate = learning_rate(default=1e-3, kw_only=False)
     betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
     eps: float = option(positive, default=1e-8)
     decoupled_weight_decay: bool = option(flag, default=False)
@@ -408,7 +408,7 @@ class Adadelta(Optimizer):
         D ← ρD + (1 − ρ)Δ²
         θ ← θ − ηΔ
     """
-    lr: Rate = learning_rate(default=1.0, kw_only=False)
+    lr: LearningRate = learning_rate(default=1.0, kw_only=False)
     rho: float = option(fraction, default=0.9)
     eps: float = option(positive, default=1e-6)
     slots = {"E": Slot(), "D": Slot()}
@@ -448,7 +448,7 @@ class FTRL(Optimizer):
         θ ← θ if g = 0 else 0 if |z| ≤ αλ₁ else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂)
     """
     symbols = {**SYMBOLS, "α": "lr"}
-    lr: Rate = learning_rate(default=0.1, kw_only=False)
+    lr: LearningRate = learning_rate(default=0.1, kw_only=False)
     beta: float = option(number, default=1.0)
     l1: float = option(number, default=0.0)
     l2: float = option(number, default=0.0)
@@ -545,7 +545,7 @@ class Lion(Optimizer):
         θ ← θ − η sgn(β₁m + (1 − β₁)g)
         m ← β₂m + (1 − β₂)g
     """
-    lr: Rate = learning_rate(default=1e-4, kw_only=False)
+    lr: LearningRate = learning_rate(default=1e-4, kw_only=False)
     betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.99))
     slots = {"m": Slot()}
     decoupled = True

@@ -11,7 +11,7 @@ from cases import RULES
 from optimizing import BELOW_1, RANGES, SIGNATURES, each_rule, make, options_of, range_of, weights
 
 import minidl as dl
-from minidl.optim.declarations import Option, Rate, learning_rate, option, within
+from minidl.optim.declarations import LearningRate, Option, learning_rate, option, within
 from minidl.schedulers import CosineDecay
 
 
@@ -101,7 +101,7 @@ def test_an_option_that_is_assigned_instead_of_declared_is_refused(attributes):
 
 def test_a_declared_option_replaces_the_inherited_one():
     class Slow(dl.optim.Momentum):
-        lr: Rate = learning_rate(default=1e-5, kw_only=False)
+        lr: LearningRate = learning_rate(default=1e-5, kw_only=False)
         power: float = option(within(high=2), default=0.5)
 
     parameters = inspect.signature(Slow).parameters
