@@ -20,7 +20,7 @@ _cross_entropy = tensor.differentiable(ops.cross_entropy)
 def mse(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     """The squared error (p − t)²: its mean over all entries, its sum, or each entry ("none").
 
-    prediction, target  of one shape; a target that is no tensor takes the prediction's dtype
+    prediction, target  of one shape; a target that is not a tensor takes the prediction's dtype
 
     ValueError for shapes that differ (they are never broadcast), or for a mean of no entries.
 

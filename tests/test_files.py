@@ -28,7 +28,7 @@ def test_a_folder_is_created_with_its_parents_and_may_exist_already(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
-def test_a_folder_in_the_place_of_a_file_is_refused(place, tmp_path):
+def test_a_folder_where_a_file_should_be_is_refused(place, tmp_path):
     (tmp_path / "file").write_text("here")
     path = tmp_path / place
     with pytest.raises((FileExistsError, NotADirectoryError)) as error:

@@ -48,7 +48,7 @@ def test_numbers_are_not_drawn():
 
 
 @pytest.mark.parametrize("ops", [DRAWN - 1, DRAWN, DRAWN + 1, 20 * DRAWN])
-def test_of_many_ops_the_last_are_drawn_and_one_box_stands_for_the_others(ops):
+def test_only_the_last_of_many_ops_are_drawn_with_one_box_for_the_others(ops):
     y = dl.Tensor([1.0, 2.0], requires_grad=True)
     for _ in range(ops):
         y = y * 1.0

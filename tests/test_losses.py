@@ -351,7 +351,7 @@ def test_targets_that_are_neither_labels_nor_probabilities_are_type_errors(label
         ((4, 0), (4,), r"must have classes \(…, C\), got shape \(4, 0\)"),
     ],
 )
-def test_labels_of_another_shape_are_told_the_right_one(logits, labels, message):
+def test_the_error_for_labels_of_another_shape_states_the_right_shape(logits, labels, message):
     with pytest.raises(ValueError, match=f"cross_entropy: .*{message}"):
         losses.cross_entropy(np.zeros(logits), np.zeros(labels, int))
 
@@ -371,7 +371,7 @@ def test_binary_targets_lie_between_0_and_1(targets):
 
 @pytest.mark.parametrize("reduction", ["average", "Mean", None, 1, True, ["mean"]])
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_bad_reduction_is_told_the_good_ones(name, reduction):
+def test_the_error_for_an_unknown_reduction_lists_the_valid_ones(name, reduction):
     with pytest.raises(ValueError, match="reduction must be one of 'mean', 'sum', 'none', got"):
         FUNCTIONS[name](np.zeros((2, 2)), np.zeros((2, 2)), reduction)
 
@@ -441,7 +441,7 @@ def test_the_gradient_of_binary_cross_entropy_keeps_its_tail(logit, label):
     np.testing.assert_allclose(np.abs(x.grad), np.exp(-40.0), rtol=1e-12)
 
 
-def test_probabilities_below_zero_and_targets_that_are_no_numbers_are_named():
+def test_probabilities_below_zero_and_targets_that_are_not_numbers_are_named():
     with pytest.raises(ValueError, match="probabilities must be ≥ 0, got -1"):
         dl.losses.cross_entropy([[0.0, 1.0]], np.array([[-1.0, 2.0]]))
     with pytest.raises(TypeError, match="mse: prediction and target must be numbers"):

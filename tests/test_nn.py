@@ -333,7 +333,7 @@ def test_a_wrong_number_of_features_names_layer_and_shapes():
         nn.Dense(2, 3)(1.0)
 
 
-def test_samples_of_one_feature_as_a_vector_are_told_to_reshape():
+def test_the_error_for_samples_of_one_feature_as_a_vector_suggests_reshape():
     with pytest.raises(ValueError, match=r"\(…, 1\), got \(5,\).*x\.reshape\(-1, 1\)"):
         nn.Dense(1, 3)(np.ones(5))
 
@@ -358,7 +358,7 @@ def test_bad_arguments_of_dense_are_named(arguments, options, error, name):
 
 
 @pytest.mark.parametrize("x", ["text", None, np.array([[1j, 2]])])
-def test_input_that_is_no_real_number_is_a_type_error(x):
+def test_input_that_is_not_a_real_number_is_a_type_error(x):
     with pytest.raises(TypeError, match="real numbers"):
         nn.Dense(2, 1)(x)
 
@@ -701,7 +701,7 @@ def test_nested_sequentials_have_nested_names():
     assert list(net.state_dict()) == ["sequential1.dense1.weight"]
 
 
-def test_sequential_refuses_nothing_and_what_is_no_module():
+def test_sequential_needs_at_least_one_module_and_takes_modules_only():
     with pytest.raises(ValueError, match="at least one module"):
         nn.Sequential()
     with pytest.raises(TypeError, match=r"takes modules, got .*Sequential\(\*layers\)"):
@@ -837,7 +837,7 @@ def test_dropout_draws_for_each_entry_of_each_sample():
     assert not (mask == mask[:1]).all(axis=0).any()
 
 
-def test_what_forward_keeps_is_no_parameter():
+def test_a_tensor_stored_by_forward_is_not_a_parameter():
     class Keeps(nn.Module):
         def __init__(self):
             self.layer = nn.Dense(2, 1, rng=0)

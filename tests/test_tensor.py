@@ -85,7 +85,7 @@ def test_a_gradient_of_numpy_integers_is_a_type_error(data):
 
 
 @pytest.mark.parametrize("data", ["abc", None, 1j, [1j], {}, object(), [None], ["1.0"], b"x"])
-def test_what_is_no_real_number_is_a_type_error(data):
+def test_data_that_are_not_real_numbers_are_a_type_error(data):
     with pytest.raises(TypeError, match="expected real numbers"):
         dl.Tensor(data)
 
@@ -211,7 +211,7 @@ def test_float32_with_float64_promotes():
 
 
 @pytest.mark.parametrize("other", ["a", None, 1j, object()])
-def test_an_operand_that_is_no_number_is_a_type_error(other):
+def test_an_operand_that_is_not_a_number_is_a_type_error(other):
     with pytest.raises(TypeError, match="expected real numbers"):
         dl.Tensor([1.0]) + other
 
@@ -311,7 +311,7 @@ def test_repr_shows_values_dtype_and_whether_there_is_a_gradient(t, text):
     assert repr(t) == expected
 
 
-def test_tensors_are_told_apart_by_identity_in_sets_and_dicts():
+def test_tensors_are_distinguished_by_identity_in_sets_and_dicts():
     a, b = dl.Tensor(1.0), dl.Tensor(1.0)
     assert len({a, b, a}) == 2
     assert {a: 1, b: 2}[b] == 2
@@ -419,7 +419,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize("f", PASSING.values(), ids=PASSING)
-def test_a_gradient_is_an_array_that_nobody_else_holds(f):
+def test_a_gradient_is_an_array_that_nothing_else_holds(f):
     x, z, g = leaf(np.eye(2)), leaf(np.ones((2, 2))), np.array([[1.0, 2.0], [3.0, 4.0]])
     before = g.copy()
     arrays = [g, x.data, z.data]
@@ -582,7 +582,7 @@ def test_a_detached_tensor_is_a_constant():
     same(x.grad, x.data)
 
 
-def test_products_that_nobody_needs_are_never_computed():
+def test_vjps_that_are_not_needed_are_never_computed():
     calls = []
 
     @ops.op("y = a + b + c", "∂a = g", "∂b = g", "∂c = g")

@@ -244,7 +244,7 @@ def test_without_progress_nothing_is_printed(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_without_tqdm_training_goes_on_with_a_warning(monkeypatch, capsys):
+def test_training_without_tqdm_continues_with_a_warning(monkeypatch, capsys):
     for name in "tqdm", "tqdm.auto":
         monkeypatch.setitem(sys.modules, name, None)
     model, twin = problem(), problem()

@@ -132,7 +132,7 @@ def required(*, kw_only: bool) -> Any:
 class Slot:
     """A state array of each parameter, of its shape and dtype.
 
-    when   the option without which there is no such array, and `update` is given None
+    when   the option that must be set for the array to exist; if it is not, `update` is given None
     start  the option that gives its first value; 0 if there is none
     """
 

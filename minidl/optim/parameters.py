@@ -82,7 +82,7 @@ def unique_names(
 
 
 def _items(rule: str, params: Any) -> list[Any]:
-    """What params holds: tensors, pairs, groups, or something that is none of these."""
+    """The items of params: tensors, pairs or groups, not yet checked."""
     if isinstance(params, type):
         raise TypeError(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")
     if isinstance(params, Tensor):

@@ -19,7 +19,7 @@ LISTED_NAMES, LISTED_UNITS = 4, 8
 
 
 class Remark(NamedTuple):
-    """A finding: its title, what it means and what to do, and what it is about, if one thing."""
+    """A finding: its title, an explanation with advice, and the object that it is about, if any."""
 
     title: str
     text: str

@@ -1,6 +1,6 @@
 """Turn a record into steps with captions; for everything that shows a walkthrough.
 
-A `Step` is shown at a time: an op forward, an op backward, the update of a parameter. Text,
+One `Step` is shown at a time: an op forward, an op backward, the update of a parameter. Text,
 Markdown and page show the same steps.
 """
 

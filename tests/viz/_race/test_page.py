@@ -193,7 +193,7 @@ class Outline(html.parser.HTMLParser):
                 self.cells[-1][0] += text
 
 
-def test_the_page_stands_alone_and_its_script_finds_what_it_names():
+def test_the_page_is_self_contained_and_its_script_finds_every_element():
     outline = Outline(race_page.html(dl.viz.race("bowl", ["SGD"], steps=3)))
     assert outline.links == ["data:,"]
     script = "".join(path.read_text(encoding="utf-8") for path in PAGES)

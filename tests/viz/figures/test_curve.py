@@ -95,7 +95,7 @@ def test_a_landscape_can_be_of_another_function_and_of_rules_at_their_own_rates(
 
 
 @pytest.mark.parametrize(("start", "side"), [(-2.0, "right"), (1.0, "left"), (2.0, "left")])
-def test_the_start_is_marked_and_its_name_stands_uphill_within_the_picture(start, side):
+def test_the_start_is_marked_and_its_name_is_uphill_within_the_picture(start, side):
     figure = landscape(lambda x: x**2, start=start, rules={"SGD": 0.1}, between=(-2, 2))
     (axes,) = figure.axes
     assert [start, start**2] in [
