@@ -441,8 +441,10 @@ def test_the_gradient_of_binary_cross_entropy_keeps_its_tail(logit, label):
     np.testing.assert_allclose(np.abs(x.grad), np.exp(-40.0), rtol=1e-12)
 
 
-def test_probabilities_below_zero_and_targets_that_are_not_numbers_are_named():
+def test_probabilities_below_zero_or_nan_and_targets_that_are_not_numbers_are_named():
     with pytest.raises(ValueError, match="probabilities must be ≥ 0, got -1"):
         dl.losses.cross_entropy([[0.0, 1.0]], np.array([[-1.0, 2.0]]))
+    with pytest.raises(ValueError, match="probabilities must be ≥ 0, got nan"):
+        dl.losses.cross_entropy([[0.0, 1.0]], np.array([[math.nan, 1.0]]))
     with pytest.raises(TypeError, match="mse: prediction and target must be numbers"):
         dl.losses.mse([1.0], None)

@@ -516,10 +516,11 @@ def test_bad_slopes_and_alphas_are_named(layer, name, value, error):
 # --- Dropout ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_dropout_drops_its_share_and_keeps_the_mean(p):
-    y = nn.Dropout(p, rng=0)(np.ones(100_000)).data
-    assert set(np.unique(y)) == {0, 1 / (1 - p)}
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [0.15, 0.5, 0.9])
+def test_dropout_zeroes_a_fraction_p_and_preserves_the_mean(p, dtype):
+    y = nn.Dropout(p, rng=0)(np.ones(100_000, dtype)).data
+    assert set(np.unique(y)) == {0, dtype(1) / dtype(1 - p)}
     deviation = math.sqrt(p * (1 - p) / y.size)
     assert (y == 0).mean() == pytest.approx(p, abs=4 * deviation)
     assert y.mean() == pytest.approx(1, abs=4 * deviation / (1 - p))

@@ -659,6 +659,14 @@ def test_retain_graph_keeps_the_graph():
         y.backward()
 
 
+def test_a_gradient_that_underflows_is_0_whatever_errstate_is_in_force():
+    x = leaf(1.0)
+    y = x * 1e-200
+    with np.errstate(under="raise"):
+        y.backward(1e-200)
+    same(x.grad, np.array(0.0))
+
+
 @pytest.mark.parametrize("shape", [(2,), (0,), (2, 1)])
 def test_a_root_of_several_entries_needs_a_gradient(shape):
     y = leaf(np.ones(shape)) * 2
