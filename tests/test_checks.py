@@ -40,7 +40,7 @@ def test_number_refuses_anything_but_a_real_number(value):
     [math.nan, math.inf, -math.inf, np.float32("nan"), -1, -1e-300, 10**400, -(10**400)],
     ids=lambda value: repr(value)[:20],
 )
-def test_number_refuses_what_is_negative_or_not_finite(value):
+def test_number_refuses_a_negative_or_non_finite_value(value):
     message = f"Rule: lr must be a finite number ≥ 0, got {value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         _checks.number("Rule", "lr", value)
@@ -87,7 +87,7 @@ def test_count_refuses_anything_but_a_whole_number(value):
 @pytest.mark.parametrize(
     ("value", "low"), [(0, 1), (-3, 1), (-1, 0), (np.int64(1), 2), (-(10**400), 0)]
 )
-def test_count_refuses_what_is_too_small(value, low):
+def test_count_refuses_a_number_that_is_too_small(value, low):
     message = f"Rule: steps must be a whole number ≥ {low}, got {value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         _checks.count("Rule", "steps", value, low)

@@ -66,7 +66,7 @@ def test_the_number_of_threads_is_stored_and_shown(threads, capsys):
         (None, TypeError),
     ],
 )
-def test_a_bad_number_of_threads_is_named_and_changes_nothing(threads, error):
+def test_an_invalid_number_of_threads_is_named_and_changes_nothing(threads, error):
     before = dl.get_num_threads()
     with pytest.raises(
         error, match=r"set_num_threads: threads must be (a whole number ≥ 1|≤ 1024), got"

@@ -190,7 +190,7 @@ def test_numpys_global_random_state_is_never_touched():
         ([8], TypeError),
     ],
 )
-def test_a_bad_batch_size_is_named(batch_size, error):
+def test_an_invalid_batch_size_is_named(batch_size, error):
     with pytest.raises(error, match=r"DataLoader: batch_size must be a whole number ≥ 1, got"):
         DataLoader(np.ones(4), np.ones(4), batch_size)
 
@@ -212,7 +212,7 @@ def test_a_bad_batch_size_is_named(batch_size, error):
         ([[1], [2, 3]], [1, 2], ValueError, "x can't be converted to an array"),
     ],
 )
-def test_bad_data_is_named(x, y, error, message):
+def test_invalid_data_is_named(x, y, error, message):
     with pytest.raises(error, match=f"DataLoader: .*{message}"):
         DataLoader(x, y)
 

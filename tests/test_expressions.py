@@ -220,7 +220,7 @@ UNREAD = "can't be read as a schedule"
     ],
     ids=lambda text: text if len(text) < 60 else f"{text[:9]}-{len(text)}",
 )
-def test_all_else_is_refused_and_nothing_is_run(text, message, tmp_path, monkeypatch, capsys):
+def test_anything_else_is_refused_and_nothing_is_run(text, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError) as error:  # noqa: PT011
         schedule(text)
@@ -231,7 +231,7 @@ def test_all_else_is_refused_and_nothing_is_run(text, message, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("text", ["x", "Constant(0.1", "1 + 1"])
-def test_a_refusal_shows_what_to_write(text):
+def test_an_error_shows_what_to_write(text):
     with pytest.raises(ValueError, match="CosineDecay") as error:
         schedule(text)
     assert EXAMPLE in str(error.value)

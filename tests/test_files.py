@@ -85,7 +85,7 @@ def test_any_other_error_is_not_changed(raised, tmp_path):
     assert caught.value is raised
 
 
-def test_what_is_written_inside_is_there(tmp_path):
+def test_the_context_manager_lets_the_file_be_written(tmp_path):
     path = tmp_path / "race.png"
     for text in "one", "two":
         with _files.writing("plot", path):

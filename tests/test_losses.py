@@ -396,7 +396,7 @@ def test_label_smoothing_lies_between_0_and_1(smoothing, error):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("prediction", ["text", None, [[1j, 2j]]])
-def test_predictions_that_are_no_real_numbers_are_type_errors(name, prediction):
+def test_predictions_that_are_not_real_numbers_are_type_errors(name, prediction):
     with pytest.raises(TypeError, match="real numbers"):
         FUNCTIONS[name](prediction, [[0.0, 1.0]])
 
@@ -429,7 +429,7 @@ def test_the_class_of_cross_entropy_keeps_its_smoothing(rng):
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_class_refuses_a_bad_reduction_when_it_is_made(name):
+def test_a_class_refuses_an_invalid_reduction_when_it_is_made(name):
     with pytest.raises(ValueError, match=f"{CLASSES[name].__name__}: reduction must be one of"):
         CLASSES[name]("average")
 

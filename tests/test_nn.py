@@ -97,7 +97,7 @@ def test_the_repr_of_a_module_that_refers_to_its_parent_ends():
     assert text.endswith("# 3 parameters, float32")
 
 
-def test_looking_at_a_layer_does_not_rename_its_parameters():
+def test_the_repr_of_a_layer_does_not_rename_its_parameters():
     net = nn.MLP([2, 3, 1], rng=0)
     optimizer = dl.optim.Adam(net)
     before = [p.name for p in net.parameters()]
@@ -352,7 +352,7 @@ def test_the_error_for_samples_of_one_feature_as_a_vector_suggests_reshape():
         ((1, 1), {"init": None}, ValueError, "init"),
     ],
 )
-def test_bad_arguments_of_dense_are_named(arguments, options, error, name):
+def test_invalid_arguments_of_dense_are_named(arguments, options, error, name):
     with pytest.raises(error, match=f"Dense: {name}"):
         nn.Dense(*arguments, **options)
 
@@ -508,7 +508,7 @@ def test_an_activation_is_its_function(rng, module, function, formula):
         (True, TypeError),
     ],
 )
-def test_bad_slopes_and_alphas_are_named(layer, name, value, error):
+def test_invalid_slopes_and_alphas_are_named(layer, name, value, error):
     with pytest.raises(error, match=f"{layer.__name__}: {name} must be"):
         layer(value)
 
@@ -567,7 +567,7 @@ def test_dropout_is_seeded():
         (True, TypeError),
     ],
 )
-def test_bad_dropout_probabilities_are_named(p, error):
+def test_invalid_dropout_probabilities_are_named(p, error):
     with pytest.raises(error, match=r"Dropout: p must be .*≥ 0 and < 1"):
         nn.Dropout(p)
 
@@ -647,7 +647,7 @@ def test_frozen_layers_at_the_beginning_of_a_row_leave_no_graph(rng):
 
 
 @pytest.mark.parametrize("name", ["dense1", "relu1", "dense2"])
-def test_a_layer_whose_forward_was_replaced_has_its_own_say_within_a_row(name, rng):
+def test_a_layer_whose_forward_was_replaced_is_not_fused_in_a_sequential(name, rng):
     model, seen = nn.MLP([3, 4, 2], rng=0), []
     layer, x = getattr(model, name), rng.normal(size=(5, 3))
     plain, own = model(x).data, layer.forward
@@ -672,7 +672,7 @@ def test_the_op_of_a_layer_takes_matrices_alone(shapes):
         tensor.dense(x, w, np.ones(w.shape[1:]))
 
 
-def test_a_subclass_of_a_layer_has_its_own_say_within_a_row(rng):
+def test_a_subclass_of_a_layer_is_not_fused_in_a_sequential(rng):
     class Doubled(nn.Dense):
         def forward(self, x):
             return 2 * super().forward(x)
@@ -683,7 +683,7 @@ def test_a_subclass_of_a_layer_has_its_own_say_within_a_row(rng):
     np.testing.assert_array_equal(doubled(x).data, 2 * plain(x).data)
 
 
-def test_the_layer_that_an_input_does_not_fit_says_so_within_a_row():
+def test_an_input_that_does_not_fit_a_layer_of_a_sequential_is_an_error_that_names_the_layer():
     model = nn.MLP([3, 4, 2], rng=0)
     model.dense2 = nn.Dense(5, 2, rng=0)
     list(model.named_parameters())
@@ -775,7 +775,7 @@ def test_an_mlp_uses_relu_by_default_and_may_have_no_hidden_layer():
         ([1, 2, 1], nn.ReLU, ValueError, "activation"),
     ],
 )
-def test_bad_arguments_of_mlp_are_named(sizes, activation, error, message):
+def test_invalid_arguments_of_mlp_are_named(sizes, activation, error, message):
     with pytest.raises(error, match=message):
         nn.MLP(sizes, activation)
 

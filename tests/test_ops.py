@@ -256,7 +256,7 @@ def test_a_gradient_of_any_layout_gives_the_bits_of_a_contiguous_one(strided, la
 
 
 @pytest.mark.parametrize("name", ["dense", "relu", "gelu", "mse", "cross_entropy"])
-def test_an_op_with_a_kernel_refuses_what_is_wider_than_float64(name):
+def test_an_op_with_a_kernel_refuses_dtypes_wider_than_float64(name):
     if np.dtype(np.longdouble).itemsize == 8:
         return  # as on Windows, where it is float64
     x = np.ones((2, 2), np.longdouble)
@@ -372,7 +372,7 @@ def test_softmax_agrees_with_its_formula_along_any_axis(name, data, seed):
 
 @pytest.mark.parametrize("name", ["mean", "max", "min"])
 @pytest.mark.parametrize("axis", [None, 0, (0, 1)])
-def test_what_no_entries_do_not_have_is_a_value_error(name, axis):
+def test_a_mean_or_extremum_of_no_entries_is_a_value_error(name, axis):
     with pytest.raises(ValueError, match=rf"{name} of shape \(0, 2\)"):
         getattr(dl, name)(np.empty((0, 2)), axis=axis)
 
@@ -566,7 +566,7 @@ def test_nan_is_the_largest_and_the_smallest_and_takes_the_gradient(name):
 
 
 @pytest.mark.parametrize("name", ["maximum", "minimum"])
-def test_maximum_and_minimum_hand_nan_on(name):
+def test_maximum_and_minimum_propagate_nan(name):
     x = [1.0, np.nan, 3.0]
     np.testing.assert_array_equal(getattr(dl, name)(x, 2.0).data, getattr(np, name)(x, 2.0))
 
@@ -766,7 +766,7 @@ def test_a_public_function_shows_the_formula_of_its_op(name):
     assert " ".join(OPS[name].formula.split()) in documented
 
 
-# --- bad input ----------------------------------------------------------------------------------
+# --- invalid input ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1162,7 +1162,7 @@ def test_a_saved_rate_without_memory_is_resumed_as_it_is():
     assert resumed(own, LinearDecay(0.1, 5)) == own
 
 
-# --- bad arguments --------------------------------------------------------------------------------
+# --- invalid arguments --------------------------------------------------------------------------
 
 NUMBER, POSITIVE = "a finite number ≥ 0", "a finite number > 0"
 SHARE, BELOW_ONE = "a finite number ≥ 0 and ≤ 1", "a finite number ≥ 0 and < 1"
@@ -1293,7 +1293,7 @@ def good(owner, **others):
     BAD,
     ids=[f"{owner}-{name}-{value!r:.20}" for owner, name, value, *_ in BAD],
 )
-def test_a_bad_argument_is_named_with_its_value_and_range(owner, name, value, allowed, error):
+def test_an_invalid_argument_is_named_with_its_value_and_range(owner, name, value, allowed, error):
     allowed = NUMBER if allowed is SCHEDULE and error is ValueError else allowed
     message = f"{owner}: {name} must be {allowed}, got {value!r}"
     with pytest.raises(error, match=rf"^{re.escape(message)}( \(\w+\))?$"):
@@ -1301,7 +1301,7 @@ def test_a_bad_argument_is_named_with_its_value_and_range(owner, name, value, al
 
 
 @pytest.mark.parametrize("owner", GOOD)
-def test_the_good_arguments_are_accepted_and_complete(owner):
+def test_the_valid_arguments_are_accepted_and_complete(owner):
     assert math.isfinite(made(owner, good(owner))(0))
     names = [re.match(r"\w+", name)[0] for name in GOOD[owner]]
     assert list(dict.fromkeys(names)) == [

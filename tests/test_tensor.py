@@ -91,7 +91,7 @@ def test_data_that_are_not_real_numbers_are_a_type_error(data):
 
 
 @pytest.mark.parametrize("dtype", ["complex128", "U3", object, "nonsense", "M8[s]"])
-def test_a_dtype_of_no_real_numbers_is_a_type_error(dtype):
+def test_a_dtype_that_is_not_of_real_numbers_is_a_type_error(dtype):
     with pytest.raises(TypeError):
         dl.Tensor([1.0], dtype=dtype)
 
@@ -216,7 +216,7 @@ def test_an_operand_that_is_not_a_number_is_a_type_error(other):
         dl.Tensor([1.0]) + other
 
 
-def test_comparing_with_what_has_no_order_is_a_type_error_but_nothing_equals_none():
+def test_comparing_with_an_object_without_an_order_is_a_type_error_but_nothing_equals_none():
     with pytest.raises(TypeError):
         dl.Tensor([1.0]) < None  # noqa: B015
     same(dl.Tensor([1.0]) == None, np.array([False]))  # noqa: E711
@@ -332,7 +332,7 @@ def test_numpy_reads_a_constant():
     [np.asarray, np.array, lambda x: np.concatenate([x, x])],
     ids=["asarray", "array", "concatenate"],
 )
-def test_numpy_on_what_requires_a_gradient_is_a_type_error_that_teaches(call):
+def test_numpy_functions_of_a_tensor_with_gradient_are_a_type_error_with_advice(call):
     with pytest.raises(TypeError, match=r"minidl's function.*\.numpy\(\)"):
         call(leaf([1.0, 2.0]) * 2)
 
@@ -358,7 +358,7 @@ def test_numpys_function_of_a_tensor_is_minidls_where_there_is_one():
 
 
 @given(shapes=hnp.mutually_broadcastable_shapes(num_shapes=2, max_dims=4, min_side=0))
-def test_unbroadcast_sums_over_what_was_repeated(shapes):
+def test_unbroadcast_sums_over_repeated_axes(shapes):
     """It is the adjoint of broadcasting: ⟨unbroadcast(g), x⟩ = ⟨g, broadcast(x)⟩ for any x."""
     rng = np.random.default_rng(0)
     g = np.asarray(rng.normal(size=shapes.result_shape))
@@ -497,7 +497,7 @@ def test_a_constant_that_changed_before_backward_is_named():
     assert v.grad is None
 
 
-def test_a_detached_parameter_keeps_its_values_when_the_parameter_moves_on():
+def test_a_detached_parameter_keeps_its_values_when_the_parameter_is_updated():
     w, v = leaf([1.0, 2.0]), leaf([1.0, 1.0])
     loss = (w.detach() * v).sum()
     w.grad = np.ones(2)
@@ -516,7 +516,7 @@ def test_a_gradient_of_another_shape_left_behind_stops_backward_before_it_change
     assert a.grad is None
 
 
-def test_requires_grad_is_checked_when_it_is_set_and_keeps_the_users_array_apart():
+def test_requires_grad_is_checked_when_it_is_set_and_copies_the_users_array():
     array = np.ones(2)
     x = dl.Tensor(array)
     x.requires_grad = True
@@ -690,7 +690,7 @@ def test_a_gradient_of_another_shape_is_a_value_error(grad):
 
 
 @pytest.mark.parametrize("grad", ["a", [None, None], [1j, 1j]])
-def test_a_gradient_of_no_numbers_is_a_type_error(grad):
+def test_a_gradient_that_is_not_numeric_is_a_type_error(grad):
     with pytest.raises(TypeError, match="expected real numbers"):
         (leaf([1.0, 2.0]) * 2).backward(grad)
 

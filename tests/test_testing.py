@@ -204,7 +204,7 @@ def test_a_function_that_changes_from_call_to_call_is_a_value_error(rng):
     ("rtol", "error"),
     [(0, ValueError), (-1e-6, ValueError), (np.nan, ValueError), ("x", TypeError)],
 )
-def test_a_bad_rtol_is_an_error(rtol, error):
+def test_an_invalid_rtol_is_an_error(rtol, error):
     with pytest.raises(error, match="gradcheck: rtol"):
         dl.gradcheck(dl.exp, leaf([1.0]), rtol=rtol)
 

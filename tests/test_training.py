@@ -416,7 +416,7 @@ def test_data_that_is_not_finite_is_found_before_it_changes_anything(where, valu
         ({"loss": dl.losses.MSE("none")}, ValueError, "one (number|entry)"),
     ],
 )
-def test_bad_arguments_are_named_and_nothing_is_changed(options, error, message):
+def test_invalid_arguments_are_named_and_nothing_is_changed(options, error, message):
     model, optimizer, loader = problem()
     before = weights(model)
     options = {"data": loader, **options}

@@ -230,7 +230,7 @@ def test_a_bias_has_one_axis(shape, rng):
     np.testing.assert_array_equal(y, before)
 
 
-def test_a_bias_is_not_added_to_what_may_only_be_read(rng):
+def test_a_bias_is_not_added_to_a_read_only_array(rng):
     y, b = arguments("add_bias", rng)
     before = y.copy()
     y.flags.writeable = False

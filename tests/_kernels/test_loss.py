@@ -239,7 +239,7 @@ def test_the_sum_of_squares_is_kept_in_float64():
 @both_dtypes
 @pytest.mark.parametrize("size", [1, 15, 16, 17])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_squared_error_hands_nan_and_infinity_on(value, size, dtype):
+def test_squared_error_propagates_nan_and_infinity(value, size, dtype):
     p, t = np.zeros(size, dtype), np.ones(size, dtype)
     p[-1] = value
     total, gradient = squared_error(p, t, 0.5)

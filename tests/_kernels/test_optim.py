@@ -202,7 +202,7 @@ CORRUPTIONS = {
 
 @EVERY_CASE
 @pytest.mark.parametrize("corruption", CORRUPTIONS)
-def test_kernel_refuses_bad_arrays_and_changes_nothing(name, states, options, corruption):
+def test_kernel_refuses_invalid_arrays_and_changes_nothing(name, states, options, corruption):
     corrupt, which = CORRUPTIONS[corruption]
     theta, (g, *_), slots = inputs(7, np.float64, states)
     valid = {"theta": theta, "g": g, **slots}
@@ -346,7 +346,7 @@ def test_ftrl_with_indices_is_ftrl_with_zeros_elsewhere(
 
 
 # Indices into 7 entries that are refused, and why.
-BAD_INDICES = {
+INVALID_INDICES = {
     "negative": ([-1, 2], IndexError, "index -1 is outside 0 … 6"),
     "beyond the end": ([2, 7], IndexError, "index 7 is outside 0 … 6"),
     "falling": ([3, 2], ValueError, "must increase, but 2 comes after 3"),
@@ -354,13 +354,13 @@ BAD_INDICES = {
     "twice the same": ([0, 5, 5], ValueError, "must increase, but 5 comes after 5"),
     "twice the first": ([0, 0], ValueError, "must increase, but 0 comes after 0"),
 }
-EVERY_BAD_INDEX = pytest.mark.parametrize(
-    ("indices", "error", "message"), BAD_INDICES.values(), ids=BAD_INDICES
+each_invalid_index = pytest.mark.parametrize(
+    ("indices", "error", "message"), INVALID_INDICES.values(), ids=INVALID_INDICES
 )
 
 
-@EVERY_BAD_INDEX
-def test_bad_indices_are_refused_with_their_place(indices, error, message):
+@each_invalid_index
+def test_invalid_indices_are_refused_with_their_place(indices, error, message):
     with pytest.raises(error, match=message):
         kernels.check_indices(np.array(indices), 7)
 
@@ -387,8 +387,8 @@ def assert_refused_by_ftrl(error, message, indices, **corrupted):
         np.testing.assert_array_equal(array, before[key], err_msg=key)
 
 
-@EVERY_BAD_INDEX
-def test_ftrl_refuses_bad_indices_and_changes_nothing(indices, error, message):
+@each_invalid_index
+def test_ftrl_refuses_invalid_indices_and_changes_nothing(indices, error, message):
     assert_refused_by_ftrl(error, message, np.array(indices))
 
 

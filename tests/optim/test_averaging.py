@@ -139,7 +139,7 @@ class Crash(Exception):  # noqa: N818
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("crash", [False, True])
-def test_the_with_uses_the_averaged_weights_and_restores_the_own_ones_bit_for_bit(dtype, crash):
+def test_the_with_uses_the_averaged_weights_and_restores_the_originals_bit_for_bit(dtype, crash):
     model = network(dtype)
     model[0].weight.requires_grad = False
     averaged = average(model, 0.9)
@@ -190,7 +190,7 @@ def test_gradients_do_not_change():
         (lambda averaged: averaged.load_state_dict(averaged.state_dict()), "load_state_dict"),
     ],
 )
-def test_what_must_not_happen_inside_the_with_is_refused(action, message):
+def test_updates_and_loads_inside_the_with_are_refused(action, message):
     model = network()
     averaged = average(model, 0.5)
     update_randomly(model, averaged, 2)

@@ -178,7 +178,7 @@ def test_a_value_that_is_not_a_number_is_named_beside_the_range(rule, option, in
 
 
 @pytest.mark.parametrize(("rule", "place"), PAIRS)
-def test_a_bad_beta_is_named_with_its_place(rule, place):
+def test_an_invalid_beta_is_named_with_its_place(rule, place):
     errors = [(value, ValueError) for value in RANGES[BELOW_1][1] + NEVER_INSIDE]
     for value, error in errors + [(value, TypeError) for value in NO_NUMBERS]:
         message = f"{rule}: betas[{place}] must be a finite number {BELOW_1}, got {value!r}"

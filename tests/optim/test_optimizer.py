@@ -185,7 +185,7 @@ def test_the_rate_can_be_set_for_every_group_to_a_number_or_a_schedule():
     [(value, ValueError) for value in (math.nan, -1, math.inf)]
     + [(value, TypeError) for value in ("0.1", None, True, [0.1])],
 )
-def test_a_bad_rate_is_refused_and_the_old_one_stays(value, error):
+def test_an_invalid_rate_is_refused_and_the_old_one_stays(value, error):
     optimizer = dl.optim.Adam([weights([1.0])], lr=0.5)
     with pytest.raises(error, match=rf"^Adam: lr must be .*, got {re.escape(repr(value))}"):
         optimizer.lr = value

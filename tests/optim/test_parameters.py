@@ -65,7 +65,7 @@ def consumed(model):
     return generator
 
 
-BAD_PARAMS = {
+INVALID_PARAMS = {
     "an empty list": (list, ValueError, "there are no parameters"),
     "an empty group": (lambda: [{"params": []}], ValueError, "there are no parameters"),
     "a consumed generator": (lambda: consumed(network()), ValueError, "consumed"),
@@ -108,9 +108,9 @@ BAD_PARAMS = {
 
 
 @each_rule
-@pytest.mark.parametrize("case", BAD_PARAMS)
-def test_bad_params_are_refused(rule, case):
-    params, error, message = BAD_PARAMS[case]
+@pytest.mark.parametrize("case", INVALID_PARAMS)
+def test_invalid_params_are_refused(rule, case):
+    params, error, message = INVALID_PARAMS[case]
     with pytest.raises(error, match=f"^{rule}: .*{message}"):
         make(rule, params())
 

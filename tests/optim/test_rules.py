@@ -587,7 +587,7 @@ def test_a_sparse_step_takes_rate_and_options_from_the_parameters_group():
     assert (first.version, unused.version, second.version, optimizer.t) == (0, 0, 2, 2)
 
 
-BAD_SPARSE = {  # parameter, indices, gradient; the error and what it says
+INVALID_SPARSE = {  # parameter, indices, gradient; the error and what it says
     "a foreign parameter": (
         [1],
         [1.0],
@@ -622,10 +622,10 @@ BAD_SPARSE = {  # parameter, indices, gradient; the error and what it says
 }
 
 
-@pytest.mark.parametrize("case", BAD_SPARSE)
+@pytest.mark.parametrize("case", INVALID_SPARSE)
 @pytest.mark.parametrize("steps_before", [0, 1])
 def test_a_sparse_step_that_fails_changes_nothing(case, steps_before):
-    indices, gradient, how, error, message = BAD_SPARSE[case]
+    indices, gradient, how, error, message = INVALID_SPARSE[case]
     w = weights([1.0, -2.0, 3.0], name="w")
     optimizer = dl.optim.FTRL([w], lr=Failing(how.get("lr", 0.1), steps_before))
     for _ in range(steps_before):

@@ -77,7 +77,7 @@ def test_a_formula_is_a_tree_of_its_parts(line):
 
 
 @pytest.mark.parametrize("line", MEANT)
-def test_what_binds_tighter_goes_first(line):
+def test_operators_of_higher_precedence_are_applied_first(line):
     assert tree(line) == tree(MEANT[line])
 
 

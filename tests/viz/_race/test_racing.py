@@ -249,7 +249,7 @@ def test_rates_are_in_equal_ratios_from_a_ten_thousandth_to_ten():
     assert all(rate == float(f"{rate:.1e}") for rate in rates)
 
 
-def test_the_smallest_of_equally_good_rates_is_taken():
+def test_the_smallest_of_the_best_rates_is_chosen():
     run = single_run(lambda x, y: x * 0 + y * 0 + 1, "SGD", tune=True, budget=4, steps=3)
     assert run.rate == "0.0001"
 

@@ -61,7 +61,7 @@ def test_the_threshold_is_marked_where_the_loss_begins_to_grow():
     ],
 )
 @pytest.mark.parametrize("curvature", [4.0, 0.3])  # 1 − ηλ exactly, and with rounding
-def test_a_rate_is_judged_by_its_run(factor, steps, verdict, reason, curvature):
+def test_a_rate_is_scored_by_its_run(factor, steps, verdict, reason, curvature):
     rate = factor / curvature
     axes = learning_rates([rate], curvature=curvature, steps=steps).axes[0]
     assert axes.get_title() == f"{verdict}: η = {rate:g}\n{reason}"
