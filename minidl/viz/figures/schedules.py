@@ -106,10 +106,9 @@ def _text(value: Any) -> str:
 def reset_copy(schedule: Any) -> tuple[Any, list[ReduceOnPlateau]]:
     """A copy of a schedule or rate with every ReduceOnPlateau in its initial state, and these."""
     copied = copy.deepcopy(schedule)
-    found = list(plateaus(copied))
+    found = plateaus(copied)
     for plateau in found:
-        initial = dataclasses.replace(plateau)  # memory is not an argument, so it starts again
-        object.__setattr__(plateau, "memory", initial.memory)  # the dataclass is frozen
+        plateau.reset()
     return copied, found
 
 
