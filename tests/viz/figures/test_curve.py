@@ -59,6 +59,11 @@ def test_the_three_rules_end_at_a_saddle_a_local_and_the_global_minimum():
     assert "200 steps from θ = −0.6 at η = 0.5 (paths drawn above the curve)" in title
 
 
+def test_a_rule_that_reaches_a_minimum_only_at_the_last_step_is_still_on_the_way():
+    figure = landscape(lambda t: t**2, start=1.0, rules={"SGD": 0.5}, steps=1, between=(-2, 2))
+    assert "SGD still on the way" in figure.axes[0].get_title()
+
+
 def test_trails_are_the_rules_own_and_lie_on_the_curve():
     roots = np.array(STATIONARY)
     powers = np.polynomial.Polynomial.fromroots(roots).integ() * 0.06
