@@ -175,7 +175,7 @@ def printed(command, capsys):
 
 
 def refused(command, capsys):
-    """The one line that a command is refused with, on no output."""
+    """The error message of a command that is refused: one line, and no other output."""
     with pytest.raises(SystemExit) as stop:
         main(command)
     assert stop.value.code == 2
@@ -379,7 +379,7 @@ def test_a_wrong_schedule_is_refused_in_one_line(arguments, error, capsys, tmp_p
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Two quick pictures in the gallery's place."""
+    """Replace the gallery by two quick pictures."""
     for name in list(figures.FIGURES):
         monkeypatch.delitem(figures.FIGURES, name)
     for name in ("one.png", "two.png"):

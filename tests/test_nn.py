@@ -612,7 +612,7 @@ NETS = {
 @pytest.mark.parametrize("shape", [(32, 3), (0, 3), (3,), (2, 5, 3)])
 @pytest.mark.parametrize("net", NETS)
 def test_sequential_gives_the_bits_that_its_modules_give_one_by_one(net, shape, rng):
-    """Though rows of Dense and ReLU are computed in one op."""
+    """Although a Dense and the ReLU after it run as one op."""
     x, found = rng.normal(size=shape).astype(np.float32), []
     for one_by_one in (False, True):
         model, leaf = NETS[net](), dl.Tensor(x, requires_grad=True)

@@ -435,8 +435,8 @@ def test_a_rate_that_overflows_is_an_error_with_schedule_and_step(schedule, t):
         schedule(np.array([t]))
 
 
-class Bad(Schedule):
-    """A schedule that someone else wrote."""
+class UserSchedule(Schedule):
+    """A schedule of a user."""
 
     def formula(self, t):
         return [0.1, math.nan, math.inf, -math.inf][t]
@@ -445,9 +445,9 @@ class Bad(Schedule):
 @pytest.mark.parametrize("t", [1, 2, 3])
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: Sequence([s]), lambda s: Hold(s, 3)])
 def test_a_user_defined_formula_must_be_finite_too(wrap, t):
-    assert wrap(Bad())(0) == 0.1
+    assert wrap(UserSchedule())(0) == 0.1
     with pytest.raises(ValueError, match=rf" at t = {t}; a rate must be finite$"):
-        wrap(Bad())(t)
+        wrap(UserSchedule())(t)
 
 
 def test_a_schedule_without_a_formula_says_what_to_define():

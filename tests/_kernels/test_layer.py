@@ -17,7 +17,7 @@ add_bias, sum_rows, relu_vjp = layer.add_bias, layer.sum_rows, layer.relu_vjp
 
 
 def within(a, dtype, margin=256):
-    """A copy of a within NaN."""
+    """A copy of a, surrounded by NaN in memory."""
     a = np.asarray(a)
     whole = np.full(a.size + 2 * margin, np.nan, dtype)
     inner = whole[margin : margin + a.size].reshape(a.shape)
@@ -26,7 +26,7 @@ def within(a, dtype, margin=256):
 
 
 def margins(inner):
-    """What surrounds an array made by `within`."""
+    """The memory around an array made by `within`."""
     rest = np.delete(inner.base, np.arange(256, 256 + inner.size))
     assert rest.size == 512
     return rest

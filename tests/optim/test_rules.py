@@ -35,7 +35,7 @@ PYTORCH, OTHERS = golden("trajectories.json"), golden("other_rules.json")
 
 
 def largest(theta, path):
-    """The size of each entry's trajectory: beside it, a part in 10¹² is rounding."""
+    """The largest magnitude of each entry along a trajectory, to which errors are relative."""
     size = abs(np.array([theta, *path])).max(axis=0)
     return np.where(size == 0, 1.0, size)
 
@@ -105,7 +105,7 @@ RATES_WITH_0 = [0.0, LinearDecay(0.3, 4), WarmUp(CosineDecay(0.3, 5), 3)]
 
 
 def in_units(rule, size, options):
-    """The options for gradients of a size: what stands beside them grows as they do."""
+    """The options for gradients of a size: options in the units of a gradient scale with it."""
     inside = rule == "Adadelta" or options.get("eps_inside_sqrt", False)
     powers = {"eps": 1 + inside, "initial_accumulator": 2, "l1": 1, "weight_decay": size < 1}
     if rule == "FTRL":
@@ -154,8 +154,7 @@ def test_defaults_are_those_of_the_equations(rule, rng):
 @each_rule
 @given(data=st.data())
 def test_float32_weights_follow_the_equations_within_their_rounding(rule, data):
-    """Within 32 roundings of the trajectory's size, and what roundings of all that goes in make
-    of it."""
+    """The tolerance: 32 roundings of the trajectory, and the effect of rounding all inputs."""
     sizes = [1e-10, 1e-3, 1.0, 1e3, 1e10]
     *inputs, lr, options = data.draw(problems(rule, sizes, tiny=1e-3))
     theta, gradients = (np.asarray(x, np.float32).astype(np.float64) for x in inputs)

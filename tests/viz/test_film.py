@@ -19,7 +19,7 @@ RATES = {"there": 0.3, "gone": 1.3, "first": 0.5}
 
 @pytest.fixture(scope="module")
 def bowl():
-    """Four runs on a bowl: one creeps, two arrive, one diverges."""
+    """Four runs on a bowl: one is slow, two arrive, one diverges."""
     return race("bowl", RULES, steps=STEPS, lr=RATES)
 
 

@@ -192,7 +192,7 @@ BOWL_RATES = {"there": 0.2, "gone": 1.3, "first": 0.4}
 
 @pytest.fixture(scope="module")
 def bowl():
-    """Four runs on a bowl: one creeps, two arrive, one diverges."""
+    """Four runs on a bowl: one is slow, two arrive, one diverges."""
     return race("bowl", BOWL, steps=30, lr=BOWL_RATES)
 
 

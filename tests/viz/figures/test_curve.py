@@ -40,7 +40,7 @@ def test_stationary_points_are_those_of_calculus(f, found):
 
 
 def balls(figure):
-    """The trail of each rule, as θ and height."""
+    """The path of each rule, as θ and height."""
     return [
         np.transpose(drawn.get_data())
         for drawn in figure.axes[0].lines
@@ -64,7 +64,7 @@ def test_a_rule_that_reaches_a_minimum_only_at_the_last_step_is_still_on_the_way
     assert "SGD still on the way" in figure.axes[0].get_title()
 
 
-def test_trails_are_the_rules_own_and_lie_on_the_curve():
+def test_the_paths_are_those_of_the_rules_and_lie_on_the_curve():
     roots = np.array(STATIONARY)
     powers = np.polynomial.Polynomial.fromroots(roots).integ() * 0.06
     paths = balls(landscape())

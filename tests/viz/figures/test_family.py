@@ -129,7 +129,7 @@ def test_a_tree_has_room_for_few_rules_and_for_many(descendants):
 
 
 def circle(one, other):
-    """Two rules, each an heir of the other."""
+    """Two rules, each derived from the other."""
     pairs = ((one, other), (other, one))
     return {n: type(n, (optim.SGD,), {"adds": {above: "itself"}}) for n, above in pairs}
 

@@ -35,7 +35,7 @@ def movie():
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Three quick pictures in the gallery's place; the names of those that are drawn."""
+    """Replace the gallery by three quick pictures; the names of those that are drawn."""
     drawn = []
 
     def listed(name, draw):
@@ -159,7 +159,7 @@ def test_a_folder_in_place_of_a_file_raises(quick, tmp_path):
 
 
 def titles(film):
-    """The title of each frame, from the film saved as nothing."""
+    """The title of each frame of a film, without writing a file."""
     found = []
 
     class Titles(animation.AbstractMovieWriter):
