@@ -107,6 +107,15 @@ def test_backward_starts_with_one(steps):
     assert first.parts[0].result.data == 1
 
 
+@pytest.mark.parametrize("gradient", [2.0, [1.0, 1.0]])
+def test_backward_starts_with_the_gradient_passed_to_it(gradient):
+    x = dl.Tensor(gradient, requires_grad=True)
+    with dl.trace() as walk:
+        (x * x).backward(gradient)
+    first = of_phase(walk.steps, "backward")[0]
+    assert first.caption == "Backward starts here, with the gradient that was passed to it."
+
+
 def test_a_caption_says_which_gradients_are_not_computed_and_why(steps):
     captions = {step.title: step.caption for step in of_phase(steps, "backward")}
     assert "∂t is not computed" in captions["loss"]
