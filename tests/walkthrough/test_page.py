@@ -216,6 +216,16 @@ def test_arrays_beyond_the_limit_are_shown_by_corner_and_heat_map_alone():
     assert array["heat"]
 
 
+def test_the_limit_counts_the_entries_of_all_arrays(monkeypatch):
+    monkeypatch.setattr("minidl.walkthrough.page.EMBEDDED", 250)
+    w = dl.Tensor(np.ones(100), requires_grad=True)
+    with dl.trace() as walk:
+        (2.0 * w * 3.0).sum().backward()
+    arrays = [array for array in data_of(walk)["arrays"] if array["shape"] == [100]]
+    assert len(arrays) > 3
+    assert sum(array["values"] is not None for array in arrays) == 2
+
+
 @pytest.mark.parametrize("values", [[np.nan, 1.0, np.inf], [], [[]], 3.0])
 def test_any_array_has_a_page(values):
     w = dl.Tensor(np.array(values, float), requires_grad=True, name="w")
