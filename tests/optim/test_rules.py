@@ -155,7 +155,8 @@ def test_defaults_are_those_of_the_equations(rule, rng):
 @given(data=st.data())
 def test_float32_weights_follow_the_equations_within_their_rounding(rule, data):
     """The tolerance: 32 roundings of the trajectory, and the effect of rounding all inputs."""
-    sizes = [1e-10, 1e-3, 1.0, 1e3, 1e10]
+    # with larger gradients, FTRL's beta in their units would exceed the largest option
+    sizes = [1e-10, 1e-3, 1.0, 1e3, 1e5 if rule == "FTRL" else 1e10]
     *inputs, lr, options = data.draw(problems(rule, sizes, tiny=1e-3))
     theta, gradients = (np.asarray(x, np.float32).astype(np.float64) for x in inputs)
     w = weights(theta, "float32")
