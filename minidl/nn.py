@@ -159,11 +159,14 @@ def named_members(module: Module) -> Iterator[tuple[str, Any]]:
     return members_of(module, "")
 
 
-Rng: TypeAlias = int | np.random.Generator | None
+# aliases are strings, since naming numpy.random would import it, which takes 10 ms
+Rng: TypeAlias = "int | np.random.Generator | None"
 
 # --- initial weights ----------------------------------------------------------------------------
 
-Initializer: TypeAlias = Callable[[tuple[int, int], np.random.Generator], Any]  # shape, rng → array
+Initializer: TypeAlias = (
+    "Callable[[tuple[int, int], np.random.Generator], Any]"  # shape, rng → array
+)
 Init: TypeAlias = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "zeros"]
 
 
