@@ -80,7 +80,7 @@ def rate_and_loss(
             )  # fmt: skip
         except DivergenceError as error:
             histories[f"{label}: diverged"] = error.history
-    title = "A constant rate rattles on; where the rate falls, the loss does too"
+    title = "The loss falls as the rate falls, and fluctuates at a constant rate"
     return _draw_runs(histories, smooth, "" if schedules else title)
 
 
