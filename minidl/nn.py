@@ -164,9 +164,8 @@ Rng: TypeAlias = "int | np.random.Generator | None"
 
 # --- initial weights ----------------------------------------------------------------------------
 
-Initializer: TypeAlias = (
-    "Callable[[tuple[int, int], np.random.Generator], Any]"  # shape, rng → array
-)
+# (shape, rng) → an array of that shape
+Initializer: TypeAlias = "Callable[[tuple[int, int], np.random.Generator], Any]"
 Init: TypeAlias = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "zeros"]
 
 
