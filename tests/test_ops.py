@@ -215,6 +215,13 @@ def test_dense_may_be_rectified(sizes):
     check("dense_relu", rectified, *layer_inputs(*sizes))
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (1, 2), (2, 1)])
+@pytest.mark.parametrize("layer", [tensor.dense, tensor.dense_relu])
+def test_a_layer_names_the_shape_that_its_bias_must_have(layer, shape):
+    with pytest.raises(ValueError, match=r"the bias must have shape \(2,\), got"):
+        layer(np.ones((4, 3)), np.ones((3, 2)), np.ones(shape))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_rectified_layer_has_the_bits_of_a_layer_and_relu(dtype):
     arrays = [a.astype(dtype) for a in layer_inputs(33, 7, 19)]
