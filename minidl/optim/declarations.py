@@ -170,6 +170,12 @@ class Declared:
                 "another attribute of this name; choose another name"
             )
         cls.options = {"lr": found["lr"], **found}
+        for name, slot in cls.slots.items():
+            if unknown := {slot.when, slot.start} - {None, *cls.options}:
+                raise TypeError(
+                    f"{cls.__name__}: the slot {name!r} names {unknown.pop()!r}, which is not an "
+                    f"option; the options are {', '.join(cls.options)}"
+                )
         kind = inspect.Parameter
         cls.__signature__ = inspect.Signature(
             [

@@ -11,7 +11,7 @@ from cases import RULES
 from optimizing import BELOW_1, RANGES, SIGNATURES, each_rule, make, options_of, range_of, weights
 
 import minidl as dl
-from minidl.optim.declarations import LearningRate, Option, learning_rate, option, within
+from minidl.optim.declarations import LearningRate, Option, Slot, learning_rate, option, within
 from minidl.schedulers import CosineDecay
 
 
@@ -97,6 +97,13 @@ def test_an_option_that_is_assigned_instead_of_declared_is_refused(attributes):
     message = rf"^Mine: {name} is not declared as an option\. Declare each option as a class attr"
     with pytest.raises(TypeError, match=message):
         type("Mine", (dl.optim.SGD,), attributes)
+
+
+@pytest.mark.parametrize("slot", [Slot(when="momentun"), Slot(start="momentun")])
+def test_a_slot_that_names_an_unknown_option_is_refused_with_the_known_ones(slot):
+    message = r"^Mine: the slot 'a' names 'momentun', which is not an option; the options are lr"
+    with pytest.raises(TypeError, match=message):
+        type("Mine", (dl.optim.SGD,), {"slots": {"a": slot}})
 
 
 def test_a_declared_option_replaces_the_inherited_one():
