@@ -409,8 +409,8 @@ class Sequential(Module):
 
     def forward(self, x: Any) -> Tensor:
         """Apply the modules in order; a Dense and the ReLU after it run as one op."""
-        modules = [m for m in vars(self).values() if isinstance(m, Module)]
-        y: Tensor = x  # an array, perhaps, until the first module has run
+        modules = list(self)
+        y: Tensor = x  # perhaps still an array, which the first module converts
         while modules:
             module = modules.pop(0)
             if type(module) is Dense and modules and _can_fuse(module, modules[0]):
@@ -422,7 +422,10 @@ class Sequential(Module):
 
 
 def _can_fuse(dense: Module, after: Module) -> bool:
-    """Whether a plain ReLU follows; a walkthrough is open to show the two one after the other."""
+    """Whether the next module is a ReLU that can run with the Dense in one op.
+
+    Not if either has a forward of its own, or while a walkthrough shows the two separately.
+    """
     plain = "forward" not in vars(dense) and "forward" not in vars(after)
     return type(after) is ReLU and plain and active.get() is None
 
