@@ -208,11 +208,10 @@ class Declared:
             name: declared.check(rule, name, given.get(name, declared.default))
             for name, declared in cls.options.items()
         }
-        with np.errstate(under="ignore"):
-            for p in params if "eps" in chosen else ():
-                if p.dtype.type(chosen["eps"]) == 0:
-                    raise ValueError(
-                        f"{rule}: eps={chosen['eps']} would be 0 in {p.dtype}, the dtype of "
-                        f"{describe(p)}"
-                    )
+        for p in params if "eps" in chosen else ():
+            if chosen["eps"] < np.finfo(p.dtype).tiny:  # kernels take subnormal numbers as 0
+                raise ValueError(
+                    f"{rule}: eps={chosen['eps']} would be 0 in {p.dtype}, the dtype of "
+                    f"{describe(p)}"
+                )
         return chosen
