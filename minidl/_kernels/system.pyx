@@ -82,8 +82,8 @@ max_threads = MAX_THREADS
 cdef int number_of_threads = 1
 
 
-def _stack_size():
-    """The size in bytes of the stack of each OpenMP thread, 0 for the system's default."""
+def stack_size_given():
+    """The size in bytes of the stack of each OpenMP thread; 0, the system's, if none is given."""
     for name in ("OMP_STACKSIZE", "GOMP_STACKSIZE"):
         size = re.fullmatch(r"\s*(\d{1,9})\s*([bkmg]?)\s*", os.environ.get(name, "").lower())
         if size:
@@ -91,7 +91,7 @@ def _stack_size():
     return 0
 
 
-cdef size_t stack_size = _stack_size()  # OpenMP reads it once, too
+cdef size_t stack_size = stack_size_given()  # OpenMP reads it once, too
 
 
 cdef int threads() except -1:
