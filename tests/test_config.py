@@ -222,14 +222,17 @@ def test_threads_are_counted_with_the_stack_that_openmp_gives_them():
 @limited
 def test_a_warning_that_is_an_error_leaves_the_weights_as_they_are():
     code = LIMITED.replace('simplefilter("always")', 'simplefilter("error")')
-    code = code.replace("        optimizer.step()\n", """\
+    code = code.replace(
+        "        optimizer.step()\n",
+        """\
         if step == 1:
             try:
                 optimizer.step()
             except RuntimeWarning as warning:
                 assert all((w.data == 1).all() for w in weights)
         optimizer.step()
-""")
+""",
+    )
     command = [sys.executable, "-c", code, "memory", "100"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr

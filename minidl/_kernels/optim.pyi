@@ -19,7 +19,7 @@ adadelta: Rule
 ftrl: Rule
 lion: Rule
 
-def check_indices(indices: np.ndarray, size: int) -> int: ...
+def check_indices(indices: np.ndarray, size: int) -> None: ...
 def ftrl_at(
     indices: np.ndarray,
     theta: np.ndarray,

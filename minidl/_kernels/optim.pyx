@@ -185,8 +185,7 @@ cdef inline floating effective(floating g, floating theta, floating sign,
 
 cdef inline floating stepped(floating theta, floating lr, floating d) noexcept nogil:
     """θ − ηd; exactly θ where η = 0, even if d has overflowed."""
-    cdef floating step = lr * d
-    return theta - (step if lr != 0 else 0)
+    return theta - lr * d if lr != 0 else flushed(theta)
 
 
 cdef inline void reset_if_zero(floating beta, floating *v, Py_ssize_t size) noexcept nogil:
