@@ -209,7 +209,7 @@ class Declared:
             for name, declared in cls.options.items()
         }
         for p in params if "eps" in chosen else ():
-            if chosen["eps"] < np.finfo(p.dtype).tiny:  # kernels take subnormal numbers as 0
+            if chosen["eps"] < float(np.finfo(p.dtype).tiny):  # subnormal: 0 to kernels
                 raise ValueError(
                     f"{rule}: eps={chosen['eps']} would be 0 in {p.dtype}, the dtype of "
                     f"{describe(p)}"
