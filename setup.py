@@ -74,7 +74,7 @@ setup(
                 include_dirs=[numpy.get_include()],
                 py_limited_api=True,
             )
-            for name in ("layer", "loss", "optim", "special", "system")
+            for name in ("atomic", "layer", "loss", "optim", "special", "system")
         ],
         compiler_directives=DIRECTIVES,
     ),

@@ -1,0 +1,120 @@
+"""Changes that are all or nothing, and context managers that restore what they found."""
+
+import contextvars
+import copy
+import threading
+
+import pytest
+
+from minidl._kernels import atomic
+
+
+class Point:
+    """Attributes in slots, of which y refuses negative numbers."""
+
+    __slots__ = ("_y", "x")
+
+    def __init__(self, x, y):
+        self.x, self._y = x, y
+
+    @property
+    def y(self):
+        return self._y
+
+    @y.setter
+    def y(self, value):
+        if value < 0:
+            raise ValueError("negative")
+        self._y = value
+
+
+class Module:
+    training = True
+
+
+def test_attributes_keys_and_indices_are_assigned_and_can_be_undone():
+    point, table, row, module = Point(1, 2), {"a": 1}, [1, 2], Module()
+    changes = [(point, "x", 5), (table, "a", 6), (table, "b", 7), (row, 1, 8)]
+    undo = atomic.assign([*changes, (vars(module), "training", False)])
+    assert (point.x, table, row, module.training) == (5, {"a": 6, "b": 7}, [1, 8], False)
+    atomic.assign(undo)
+    assert (point.x, table, row, vars(module)) == (1, {"a": 1}, [1, 2], {})
+
+
+@pytest.mark.parametrize("bad", [("y", -1, ValueError), ("z", 0, AttributeError)])
+def test_if_one_change_fails_none_is_made(bad):
+    name, value, error = bad
+    point, table = Point(1, 2), {}
+    with pytest.raises(error):
+        atomic.assign([(table, "a", 1), (point, "x", 5), (point, name, value), (point, "x", 6)])
+    assert (point.x, point.y, table) == (1, 2, {})
+
+
+@pytest.mark.parametrize("change", [(), (1, 2), ([], 0, 1), ({}, [], 1), None])
+def test_a_change_that_is_none_raises_before_anything_is_assigned(change):
+    row = [1]
+    with pytest.raises((TypeError, ValueError, IndexError)):
+        atomic.assign([(row, 0, 2), change])
+    assert row == [1]
+
+
+def test_the_same_place_twice_is_undone_to_its_first_value():
+    row = [1]
+    with atomic.Assigned([(row, 0, 2), (row, 0, 3)]):
+        assert row == [3]
+    assert row == [1]
+
+
+def test_assigned_restores_after_an_error_and_when_entered_twice():
+    module = Module()
+    evaluating = atomic.Assigned([(vars(module), "training", False)])
+    seen = []
+    with pytest.raises(ZeroDivisionError), evaluating, evaluating:
+        seen.append(module.training / 0)
+    with evaluating, evaluating:
+        seen.append(module.training)
+    assert seen == [False]
+    assert vars(module) == {}
+
+
+def test_assigned_that_fails_to_enter_can_be_entered_later():
+    point = Point(1, 2)
+    switch = atomic.Assigned([(point, "x", 3), (point, "y", -1)])
+    with pytest.raises(ValueError, match="negative"):
+        switch.__enter__()
+    assert (point.x, point.y) == (1, 2)
+
+
+def test_a_context_variable_is_restored_even_in_another_context():
+    variable = contextvars.ContextVar("variable", default=1)
+    two, three = atomic.InContext(variable, 2), atomic.InContext(variable, 3)
+    with two, three, two:
+        assert variable.get() == 2
+    assert variable.get() == 1
+    copied = contextvars.copy_context()
+    copied.run(two.__enter__)
+    two.__exit__(None, None, None)
+    assert variable.get() == 1
+    assert copied[variable] == 2
+
+
+def test_a_guard_lets_one_in_and_raises_for_the_others():
+    guard = atomic.Guard("in use")
+    errors = []
+
+    def enter():
+        try:
+            guard.__enter__()
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    with guard:
+        thread = threading.Thread(target=enter)
+        thread.start()
+        thread.join()
+        enter()
+        with copy.deepcopy(guard):
+            pass
+    assert errors == ["in use", "in use"]
+    with guard:
+        pass

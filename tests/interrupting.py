@@ -1,0 +1,48 @@
+"""KeyboardInterrupt at each bytecode that minidl runs, for tests of what must be all or nothing."""
+
+import itertools
+import pathlib
+import sys
+
+import minidl
+
+FOLDER = str(pathlib.Path(minidl.__file__).parent)
+
+
+def interrupted(call, bytecode):
+    """Whether the call was interrupted, just before so many bytecodes of minidl had run."""
+    left = bytecode
+
+    def trace(frame, event, argument):
+        nonlocal left
+        if not frame.f_code.co_filename.startswith(FOLDER):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def each_interruption(prepare, call, every=1):
+    """Interrupt call(x) at each bytecode, or every so many; yields each x = prepare() after it.
+
+    The last x is one whose call was not interrupted.
+    """
+    for bytecode in itertools.count(1, every):
+        x = prepare()
+        stopped = interrupted(lambda x=x: call(x), bytecode)
+        yield x
+        if not stopped:
+            return
