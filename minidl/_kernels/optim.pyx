@@ -13,11 +13,13 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport fabs, pow, sqrt, sqrtf
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from minidl._kernels.arrays cimport (
     alike, data, import_numpy, itemsize, readable, size_of, writable
 )
+from minidl._kernels.atomic cimport assign
 from minidl._kernels.system cimport cloned, threads
 
 import_numpy()
@@ -42,41 +44,92 @@ cdef class Rule:
     cdef readonly tuple arrays, constants  # their names; an array with a ? is optional
 
     def __call__(self, tuple lists, *constants):
-        """Update parameters: lists are theta, g and the states, None for one that is left out.
+        """Update parameters: `prepare`, then run."""
+        commit([self.prepare(lists, *constants)], ())
 
-        ValueError, before anything is changed, unless all arrays are C-contiguous, those of one
-        parameter have one shape and one dtype, float32 or float64, and all but g are writable.
+    def prepare(self, tuple lists, *constants):
+        """An Update of parameters: lists are theta, g and the states, None for one left out.
+
+        ValueError unless all arrays are C-contiguous, those of one parameter have one shape and one
+        dtype, float32 or float64, and all but g are writable.
         """
-        cdef Py_ssize_t width = len(self.arrays), count, i, k, part, parts, total = 0
-        cdef double c[CONSTANTS]
-        cdef Parameter *all
-        cdef list theta
+        cdef Py_ssize_t width = len(self.arrays), i, k
+        cdef Update update = Update()
         if len(lists) != width or len(constants) != len(self.constants):
             raise TypeError(f"expected {self.arrays} and {self.constants}")
         for k in range(len(constants)):
-            c[k] = constants[k]
-        theta = lists[0]
-        count = len(theta)
-        all = <Parameter *> malloc((count + 1) * sizeof(Parameter))
-        if all == NULL:
+            update.c[k] = constants[k]
+        # copies: the lists themselves may be changed later
+        update.lists = tuple([None if arrays is None else list(arrays) for arrays in lists])
+        cdef list theta = update.lists[0]
+        update.all = <Parameter *> calloc(len(theta) + 1, sizeof(Parameter))
+        if update.all == NULL:
             raise MemoryError
-        try:
-            for k in range(width):
-                check_arrays(lists[k], self.arrays[k], k, theta, all)
-            for i in range(count):
-                total += all[i].size
-            parts = threads() if total >= THREADED else 1
-            if parts == 1:
+        for k in range(width):
+            check_arrays(update.lists[k], self.arrays[k], k, theta, update.all)
+        update.count = len(theta)
+        for i in range(update.count):
+            update.total += update.all[i].size
+        update.float_loop, update.double_loop = self.float_loop, self.double_loop
+        return update
+
+
+cdef class Update:
+    """One update of some parameters, checked and ready: it holds its arrays, and can't fail."""
+
+    cdef Loop float_loop, double_loop
+    cdef double c[CONSTANTS]
+    cdef tuple lists
+    cdef Parameter *all
+    cdef Py_ssize_t count, total  # of parameters, of their entries
+
+    def __dealloc__(self):
+        free(self.all)
+
+    cdef int check(self) except -1:
+        """Raise if an array was resized or made read-only since the update was prepared."""
+        cdef Py_ssize_t i, k
+        cdef list arrays
+        for k in range(len(self.lists) if self.count else 0):
+            arrays = self.lists[k]
+            for i in range(self.count if arrays is not None else 0):
+                if (data(arrays[i]) != self.all[i].a[k] or size_of(arrays[i]) != self.all[i].size
+                        or (k != 1 and not writable(arrays[i]))):
+                    raise RuntimeError("an array was changed while its update was prepared")
+        return 0
+
+    cdef void run(self) noexcept nogil:
+        cdef Py_ssize_t i, part, parts = threads() if self.total >= THREADED else 1
+        if parts == 1:
+            for i in range(self.count):
+                update_part(&self.all[i], 0, 1, self.float_loop, self.double_loop, self.c)
+        else:
+            for part in prange(parts, schedule="static", chunksize=1, num_threads=parts):
+                for i in range(self.count):
+                    update_part(&self.all[i], part, parts, self.float_loop, self.double_loop,
+                                self.c)
+
+
+def commit(list updates, changes):
+    """Make the changes as `atomic.assign` does, then run the updates, in one call.
+
+    Signals are handled before it or after it. An update is an Update, or a kernel's call as a
+    functools.partial; if that raises, nothing has changed, so it must be the first.
+    """
+    for update in updates:
+        if isinstance(update, Update):
+            (<Update> update).check()
+    undo = assign(changes)
+    try:
+        for update in updates:
+            if isinstance(update, Update):
                 with nogil:
-                    for i in range(count):
-                        update_part(&all[i], 0, 1, self.float_loop, self.double_loop, c)
+                    (<Update> update).run()
             else:
-                for part in prange(parts, nogil=True, schedule="static", chunksize=1,
-                                   num_threads=parts):
-                    for i in range(count):
-                        update_part(&all[i], part, parts, self.float_loop, self.double_loop, c)
-        finally:
-            free(all)
+                update()
+    except BaseException:
+        assign(undo)
+        raise
 
 
 cdef struct Parameter:
@@ -676,3 +729,47 @@ def squared_norm(const floating[::1] g not None):
         for i in range(8):
             total += sums[i]
     return total
+
+
+# --- more that must not be split by a signal ------------------------------------------------------
+
+cdef void copy_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    memcpy(a[0], a[1], size * sizeof(floating))
+
+
+cdef Rule copying = rule(
+    "target source", "", <Loop> copy_loop[float], <Loop> copy_loop[double]
+)
+
+
+def replacement(list targets, list sources):
+    """An Update that copies each source into its target, an array of the same shape and dtype."""
+    return copying.prepare((targets, sources))
+
+
+cdef class Exchange:
+    """A `with` block in which tensors have other data; the base of `average`.
+
+    `_exchange` returns (tensor, array) pairs. `_own` holds the changes that restore the tensors,
+    [] outside the block. Versions only grow, so that no graph outlives the data it was made with.
+    """
+
+    def __enter__(self):
+        cdef list changes = [], own = []
+        for p, array in self._exchange():
+            changes += [(p, "_data", array), (p, "version", p.version + 1)]
+            own += [(p, "_data", p._data), (p, "version", p.version + 2)]
+        if self._own:
+            raise RuntimeError("the `with` was entered by two threads at once")
+        assign([*changes, (self.__dict__, "_own", own)])
+        return self
+
+    def __exit__(self, kind, error=None, traceback=None):
+        changed, restore = None, [(self.__dict__, "_own", [])]
+        for p, attribute, value in self._own:
+            if attribute == "version" and p.version != value - 1:
+                changed, value = p if changed is None else changed, p.version + 1
+            restore.append((p, attribute, value))
+        assign(restore)
+        if changed is not None and kind is None:
+            self._report(changed)
