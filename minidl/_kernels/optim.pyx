@@ -742,6 +742,17 @@ cdef Rule copying = rule(
 )
 
 
+def ready(list theta, list g):
+    """Whether a kernel can update each theta, in place, with its g as it is."""
+    cdef Py_ssize_t i
+    if len(theta) != len(g):
+        return False
+    for i in range(len(theta)):
+        if not (is_compatible(theta[i], g[i], False) and writable(theta[i])):
+            return False
+    return True
+
+
 def replacement(list targets, list sources):
     """An Update that copies each source into its target, an array of the same shape and dtype."""
     return copying.prepare((targets, sources))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import InitVar
@@ -54,8 +55,9 @@ class Batch(NamedTuple):
     lr: float
     t: int  # of this update, from 1
     indices: list[int]  # of the parameters in the group
-    step_counts: list[int]  # of all parameters of the group
+    counts: list[int]  # of updates after the step, of all parameters of the group
     params: list[Tensor]
+    theta: Arrays
     g: Arrays
     state: list[Arrays | None]
 
@@ -233,10 +235,11 @@ class Optimizer(Declared):
         dtype; data that is read-only; another thread in a step) nothing has changed.
         """
         with self._alone:
+            counts = [columns["t"].copy() for columns in self._columns]
             batches = [
                 batch
-                for group, columns in zip(self.groups, self._columns, strict=True)
-                for batch in self._batches(group, columns)
+                for group in zip(self.groups, self._columns, counts, strict=True)
+                for batch in self._batches(*group)
             ]
             if not batches:
                 raise RuntimeError(
@@ -246,26 +249,27 @@ class Optimizer(Declared):
                 )
             updates: list[Any] = []
             changes: list[Change] = [(vars(self), "t", self.t + 1)]
+            changes += zip(self._columns, itertools.repeat("t"), counts)
             for batch in batches:
-                made, more = self._python(batch) if self.in_python else (self._kernel(batch), [])
+                if self.in_python:
+                    made, options = self._python(batch)
+                    changes += options
+                else:
+                    group, lr, t, _, _, _, theta, g, state = batch
+                    made = self.prepare(group, lr, t, theta, g, *state)
                 updates += made
-                changes += more
                 changes += [(p, "version", p.version + 1) for p in batch.params]
-                if made:
-                    changes += [(batch.step_counts, i, batch.t) for i in batch.indices]
+                for i in batch.indices if made else ():
+                    batch.counts[i] = batch.t
             if observer := active.get():
                 observer.begin_step(self)
             kernels.commit(updates, changes)
         if observer := active.get():
             observer.end_step(self)
 
-    def _kernel(self, batch: Batch) -> Updates:
-        theta = [p.data for p in batch.params]
-        return self.prepare(batch.group, batch.lr, batch.t, theta, batch.g, *batch.state)
-
     def _python(self, batch: Batch) -> tuple[Updates, list[Change]]:
         """Run a rule's `update` on copies: what takes its results over, and changed options."""
-        group, lr, own = batch.group, batch.lr, [p.data for p in batch.params]
+        group, lr, own = batch.group, batch.lr, batch.theta
         decay, decoupled = group.weight_decay, self.decoupled
         decoupled = decay and (decoupled or group.get("decoupled_weight_decay", False))
         with np.errstate(all="ignore"):
@@ -298,26 +302,30 @@ class Optimizer(Declared):
         new = [(vars(group), k, v) for k, v in plain.items() if v is not options[k]]
         return [kernels.replacement(_flat([own, *batch.state]), changed)], new
 
-    def _batches(self, group: Group, columns: dict[str, list[Any]]) -> Iterator[Batch]:
+    def _batches(
+        self, group: Group, columns: dict[str, list[Any]], counts: list[int]
+    ) -> Iterator[Batch]:
         """The parameters with a gradient, in batches of equal step count and scalars."""
-        lr, step, step_counts = self.rate(group), f"{type(self).__name__}.step", columns["t"]
-        keys: list[Any] = step_counts
+        lr, step = self.rate(group), f"{type(self).__name__}.step"
+        keys: list[Any] = columns["t"]
         if self.scalars:
             scalars = ([x.item() for x in columns[name]] for name in self.scalars)
-            keys = list(zip(step_counts, *scalars, strict=True))
+            keys = list(zip(keys, *scalars, strict=True))
         batches: dict[Any, list[int]] = {}  # indices of parameters, by key
         for i, p in enumerate(group.params):
             if p.requires_grad and p.grad is not None:
                 batches.setdefault(keys[i], []).append(i)
         for indices in batches.values():
             params = [group.params[i] for i in indices]
-            g = [self._checked_gradient(step, p, p.grad, p.shape) for p in params]
+            theta, g = [p.data for p in params], [p.grad for p in params]
+            if not kernels.ready(theta, g):
+                g = [self._checked_gradient(step, p, p.grad, p.shape) for p in params]
             state = [
                 [columns[name][i] for i in indices] if name in columns else None
                 for name in self.state_names
             ]
-            t = step_counts[indices[0]] + 1
-            yield Batch(group, lr, t, indices, step_counts, params, g, state)
+            t = columns["t"][indices[0]] + 1
+            yield Batch(group, lr, t, indices, counts, params, theta, g, state)
 
     def _checked_gradient(
         self, method: str, p: Tensor, g: Any, shape: tuple[int, ...]
