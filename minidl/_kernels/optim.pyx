@@ -758,21 +758,70 @@ def replacement(list targets, list sources):
     return copying.prepare((targets, sources))
 
 
+cdef class Turns:
+    """Lets one call at a time change an object, such as an optimizer; RuntimeError for another.
+
+    A call begins, prepares and commits; what it runs in between can't commit, too. No lock is held
+    in Python code, where an interrupt could keep it from being released.
+
+    message  of the error
+    """
+
+    cdef str message
+    cdef bint busy
+    cdef unsigned long long turn
+
+    def __init__(self, str message):
+        self.message = message
+
+    def begin(self):
+        """The number of the turn that begins."""
+        if self.busy:
+            raise RuntimeError(self.message)
+        return self.turn
+
+    def check(self, unsigned long long turn):
+        """Raise if another call has changed the object since the turn began."""
+        if self.busy or turn != self.turn:
+            raise RuntimeError(self.message)
+
+    def call(self, function, *arguments):
+        """Call a function of the user, inside which no turn can begin."""
+        self.begin()
+        self.busy = True
+        try:
+            return function(*arguments)
+        finally:
+            self.busy = False
+
+    def commit(self, unsigned long long turn, list updates, changes):
+        """`commit`, which ends the turn."""
+        self.check(turn)
+        self.busy = True
+        self.turn += 1
+        try:
+            commit(updates, changes)
+        finally:
+            self.busy = False
+
+    def __reduce__(self):  # a copy is free, whatever its original is doing
+        return Turns, (self.message,)
+
+
 cdef class Exchange:
     """A `with` block in which tensors have other data; the base of `average`.
 
-    `_exchange` returns (tensor, array) pairs. `_own` holds the changes that restore the tensors,
+    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that restore the tensors,
     [] outside the block. Versions only grow, so that no graph outlives the data it was made with.
     """
 
     def __enter__(self):
         cdef list changes = [], own = []
+        turn = self._turns.begin()
         for p, array in self._exchange():
             changes += [(p, "_data", array), (p, "version", p.version + 1)]
             own += [(p, "_data", p._data), (p, "version", p.version + 2)]
-        if self._own:
-            raise RuntimeError("the `with` was entered by two threads at once")
-        assign([*changes, (self.__dict__, "_own", own)])
+        self._turns.commit(turn, [], [*changes, (self.__dict__, "_own", own)])
         return self
 
     def __exit__(self, kind, error=None, traceback=None):
@@ -781,6 +830,6 @@ cdef class Exchange:
             if attribute == "version" and p.version != value - 1:
                 changed, value = p if changed is None else changed, p.version + 1
             restore.append((p, attribute, value))
-        assign(restore)
+        self._turns.commit(self._turns.begin(), [], restore)
         if changed is not None and kind is None:
             self._report(changed)

@@ -9,7 +9,6 @@ import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
-from minidl._kernels import atomic
 from minidl._kernels import optim as kernels
 from minidl.optim.parameters import GroupParams, tensors, unique_names
 from minidl.tensor import Tensor
@@ -44,23 +43,23 @@ class average(kernels.Exchange):  # noqa: N801 (a verb, like no_grad)
         self._names = unique_names(tensors("average", model))
         self._averages = {p: p.data.astype(np.float64) for p in self._names}
         self._own: list[Any] = []  # inside the `with`, what restores the model's own weights
-        self._alone = atomic.Guard("average: another call is in progress; use a lock")
+        self._turns = kernels.Turns(
+            "average: another thread is using it, too; use a lock, or an average for each thread"
+        )
 
     def update(self) -> None:
         """Add the current weights to the average; to be called after each optimizer step."""
-        with self._alone:
-            self._check_outside("update")
-            changes = []
-            with np.errstate(all="ignore"):
-                for p, a in self._averages.items():
-                    changes.append(
-                        (self._averages, p, np.array(a + (1 - self.decay) * (p.data - a)))
-                    )
-            atomic.assign(changes)
+        turn = self._turns.begin()
+        self._check_outside("update")
+        changes = []
+        with np.errstate(all="ignore"):
+            for p, a in self._averages.items():
+                changes.append((self._averages, p, np.array(a + (1 - self.decay) * (p.data - a))))
+        self._turns.commit(turn, [], changes)
 
     def _exchange(self) -> list[tuple[Tensor, np.ndarray]]:
         """What the `with` puts into the model; Exchange does it, and restores the own weights."""
-        with self._alone, np.errstate(all="ignore"):  # what underflows is 0
+        with np.errstate(all="ignore"):  # what underflows is 0
             self._check_outside("a second `with`")
             return [(p, np.array(a, p.dtype, order="C")) for p, a in self._averages.items()]
 
@@ -79,17 +78,17 @@ class average(kernels.Exchange):  # noqa: N801 (a verb, like no_grad)
         """Restore saved averages; ValueError, without any change, for other names or shapes."""
         if not isinstance(state, Mapping):
             raise TypeError(f"average: a state is a dict of arrays by name, got {state!r}")
-        with self._alone:
-            self._check_outside("load_state_dict")
-            own = {name: self._averages[p] for p, name in self._names.items()}
-            with np.errstate(all="ignore"):
-                new = {name: np.array(a, np.float64, order="C") for name, a in state.items()}
-            if {n: a.shape for n, a in own.items()} != {n: a.shape for n, a in new.items()}:
-                raise ValueError(
-                    f"average: the state has {_shapes(new)}, but the model's weights are "
-                    f"{_shapes(own)}"
-                )
-            atomic.assign([(self._averages, p, new[name]) for p, name in self._names.items()])
+        turn = self._turns.begin()
+        self._check_outside("load_state_dict")
+        own = {name: self._averages[p] for p, name in self._names.items()}
+        with np.errstate(all="ignore"):
+            new = {name: np.array(a, np.float64, order="C") for name, a in state.items()}
+        if {n: a.shape for n, a in own.items()} != {n: a.shape for n, a in new.items()}:
+            raise ValueError(
+                f"average: the state has {_shapes(new)}, but the model's weights are {_shapes(own)}"
+            )
+        changes = [(self._averages, p, new[name]) for p, name in self._names.items()]
+        self._turns.commit(turn, [], changes)
 
     def _check_outside(self, action: str) -> None:
         if self._own:

@@ -45,7 +45,7 @@ SYMBOLS |= {"μ": "momentum", "τ": "dampening", "ψ": "momentum_decay", "p": "l
 SYMBOLS |= {"β₁": "betas", "β₂": "betas", "λ₁": "l1", "λ₂": "l2", "ḡ": "g_mean", "Π": "mu_product"}
 
 
-OWN = {"t", "groups", "names", "_columns", "_alone"}  # attributes that are no options
+OWN = {"t", "groups", "names", "_columns", "_turns"}  # attributes that are no options
 
 
 class Batch(NamedTuple):
@@ -152,7 +152,7 @@ class Optimizer(Declared):
         self.names: dict[Tensor, str] = {}  # of the parameters that were given with a name
         # for each group, by name: t and the state of each parameter
         self._columns: list[dict[str, list[Any]]] = []
-        self._alone = atomic.Guard(
+        self._turns = kernels.Turns(
             f"{rule}: another call is changing this optimizer, in another thread or around this "
             "one. Give each thread an optimizer of its own, or use a lock."
         )
@@ -234,36 +234,36 @@ class Optimizer(Declared):
         parameters, state and counts. After an error (no gradient at all; one of another shape or
         dtype; data that is read-only; another thread in a step) nothing has changed.
         """
-        with self._alone:
-            counts = [columns["t"].copy() for columns in self._columns]
-            batches = [
-                batch
-                for group in zip(self.groups, self._columns, counts, strict=True)
-                for batch in self._batches(*group)
-            ]
-            if not batches:
-                raise RuntimeError(
-                    f"{type(self).__name__}.step: no parameter has a gradient. Call "
-                    "loss.backward() first. If you did, these parameters are not the model's: the "
-                    "loss depends on others, such as those of a copy of the model."
-                )
-            updates: list[Any] = []
-            changes: list[Change] = [(vars(self), "t", self.t + 1)]
-            changes += zip(self._columns, itertools.repeat("t"), counts)
-            for batch in batches:
-                if self.in_python:
-                    made, options = self._python(batch)
-                    changes += options
-                else:
-                    group, lr, t, _, _, _, theta, g, state = batch
-                    made = self.prepare(group, lr, t, theta, g, *state)
-                updates += made
-                changes += [(p, "version", p.version + 1) for p in batch.params]
-                for i in batch.indices if made else ():
-                    batch.counts[i] = batch.t
-            if observer := active.get():
-                observer.begin_step(self)
-            kernels.commit(updates, changes)
+        turn = self._turns.begin()
+        counts = [columns["t"].copy() for columns in self._columns]
+        batches = [
+            batch
+            for group in zip(self.groups, self._columns, counts, strict=True)
+            for batch in self._batches(*group)
+        ]
+        if not batches:
+            raise RuntimeError(
+                f"{type(self).__name__}.step: no parameter has a gradient. Call "
+                "loss.backward() first. If you did, these parameters are not the model's: the "
+                "loss depends on others, such as those of a copy of the model."
+            )
+        updates: list[Any] = []
+        changes: list[Change] = [(vars(self), "t", self.t + 1)]
+        changes += zip(self._columns, itertools.repeat("t"), counts)
+        for batch in batches:
+            if self.in_python:
+                made, options = self._python(batch)
+                changes += options
+            else:
+                group, lr, t, _, _, _, theta, g, state = batch
+                made = self.prepare(group, lr, t, theta, g, *state)
+            updates += made
+            changes += [(p, "version", p.version + 1) for p in batch.params]
+            for i in batch.indices if made else ():
+                batch.counts[i] = batch.t
+        if observer := active.get():
+            observer.begin_step(self)
+        self._turns.commit(turn, updates, changes)
         if observer := active.get():
             observer.end_step(self)
 
@@ -285,7 +285,8 @@ class Optimizer(Declared):
         changed = _flat([theta, *state])
         plain = Group(type(self), {**group, "weight_decay": 0.0, "maximize": False})
         options = dict(plain)
-        skips = self.update(plain, lr, batch.t, theta, g, *state)  # type: ignore[func-returns-value]
+        arguments = plain, lr, batch.t, theta, g, *state
+        skips = self._turns.call(self.update, *arguments)
         returned = _flat([theta, *state])
         before = _flat([start, *batch.state])
         same = all(a.tobytes() == b.tobytes() for a, b in zip(before, changed, strict=True))
@@ -364,15 +365,17 @@ class Optimizer(Declared):
         ("0.dense1.weight"); parameters without names are keyed by position.
         """
         names = self._unique_names()
-        with self._alone:
-            return copy.deepcopy(
-                {
-                    "rule": type(self).__name__,
-                    "t": self.t,
-                    "groups": [{**g, "params": [names[p] for p in g.params]} for g in self.groups],
-                    "state": {names[p]: dict(state) for p, state in self.state.items()},
-                }
-            )
+        turn = self._turns.begin()
+        state = copy.deepcopy(
+            {
+                "rule": type(self).__name__,
+                "t": self.t,
+                "groups": [{**g, "params": [names[p] for p in g.params]} for g in self.groups],
+                "state": {names[p]: dict(state) for p, state in self.state.items()},
+            }
+        )
+        self._turns.check(turn)
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a saved state: step count, options and slots, matched by parameter name.
@@ -383,36 +386,35 @@ class Optimizer(Declared):
         nothing has changed then. Everything is converted, copied and checked before one call that
         no signal can split changes the optimizer.
         """
-        rule, names = type(self).__name__, self._unique_names()
-        with self._alone:
-            try:
-                t, groups, slots = _copied(rule, state)
-                given = _outline(state["rule"], groups, slots)
-            except (AttributeError, KeyError, TypeError) as error:
+        rule, names, turn = type(self).__name__, self._unique_names(), self._turns.begin()
+        try:
+            t, groups, slots = _copied(rule, state)
+            given = _outline(state["rule"], groups, slots)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{rule}: this is not the state_dict of an optimizer: {error!r}"
+            ) from None
+        own = _outline(
+            rule,
+            [{**g, "params": [names[p] for p in g.params]} for g in self.groups],
+            {names[p]: state for p, state in self.state.items()},
+        )
+        for entry in own | given:
+            if own.get(entry) != given.get(entry):
                 raise ValueError(
-                    f"{rule}: this is not the state_dict of an optimizer: {error!r}"
-                ) from None
-            own = _outline(
-                rule,
-                [{**g, "params": [names[p] for p in g.params]} for g in self.groups],
-                {names[p]: state for p, state in self.state.items()},
-            )
-            for entry in own | given:
-                if own.get(entry) != given.get(entry):
-                    raise ValueError(
-                        f"{rule}: the {entry} of the state is {given.get(entry, 'missing')}, but "
-                        f"the optimizer's is {own.get(entry, 'missing')}"
-                    )
-            changes: list[Change] = [(vars(self), "t", t)]
-            for group, columns, saved in zip(self.groups, self._columns, groups, strict=True):
-                del saved["params"]
-                check_resumable(rule, group.lr, saved["lr"])
-                options = group.checked(saved)
-                options["lr"], memories = resumed(group.lr, saved["lr"])
-                changes += [*memories, *((vars(group), k, v) for k, v in options.items())]
-                for name in columns:
-                    changes.append((columns, name, [slots[names[p]][name] for p in group.params]))
-            atomic.assign(changes)
+                    f"{rule}: the {entry} of the state is {given.get(entry, 'missing')}, but "
+                    f"the optimizer's is {own.get(entry, 'missing')}"
+                )
+        changes: list[Change] = [(vars(self), "t", t)]
+        for group, columns, saved in zip(self.groups, self._columns, groups, strict=True):
+            del saved["params"]
+            check_resumable(rule, group.lr, saved["lr"])
+            options = group.checked(saved)
+            options["lr"], memories = resumed(group.lr, saved["lr"])
+            changes += [*memories, *((vars(group), k, v) for k, v in options.items())]
+            for name in columns:
+                changes.append((columns, name, [slots[names[p]][name] for p in group.params]))
+        self._turns.commit(turn, [], changes)
 
     def __repr__(self) -> str:
         lines = []

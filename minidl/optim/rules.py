@@ -523,8 +523,8 @@ class FTRL(Optimizer):
         >>> w.data[[7, 8, 42]]
         array([-0.25 ,  0.   ,  0.375])
         """
-        with self._alone:
-            kernels.commit(*self._sparse(parameter, indices, gradient))
+        turn = self._turns.begin()
+        self._turns.commit(turn, *self._sparse(parameter, indices, gradient))
 
     def _sparse(
         self, parameter: Tensor, indices: Any, gradient: np.ndarray
