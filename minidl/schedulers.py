@@ -744,14 +744,13 @@ def check_resumable(owner: str, own: Rate, saved: Rate) -> None:
         )
 
 
-def resumed(own: Rate, saved: Rate) -> Rate:
-    """The rate of an optimizer that loads `saved`; check_resumable comes first.
+def resumed(own: Rate, saved: Rate) -> tuple[Rate, list[tuple[Any, str, Any]]]:
+    """The rate of an optimizer that loads `saved`, and the changes for `atomic.assign`.
 
-    A rate that observes a metric stays, so that existing references to it keep working, and takes
-    over the saved memory. Any other rate is replaced by the saved one.
+    check_resumable comes first. A rate that observes a metric stays, so that existing references to
+    it keep working, and takes over the saved memory. Any other rate is replaced by the saved one.
     """
     if not (observing := plateaus(own)):
-        return saved
-    for mine, theirs in zip(observing, plateaus(saved), strict=True):
-        mine._remember(theirs.memory)
-    return own
+        return saved, []
+    pairs = zip(observing, plateaus(saved), strict=True)
+    return own, [(vars(mine), "memory", replace(theirs.memory)) for mine, theirs in pairs]

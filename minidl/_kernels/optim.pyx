@@ -17,12 +17,14 @@ from cython cimport floating
 from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.math cimport fabs, pow, sqrt, sqrtf
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from minidl._kernels.arrays cimport (
     alike, copy_of, data, import_numpy, is_indices, is_vector, itemsize, readable, single, size_of,
     writable
 )
+from minidl._kernels.atomic cimport assign
 from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore, threads
 
 import_numpy()
@@ -47,41 +49,93 @@ cdef class Rule:
     cdef readonly tuple arrays, constants  # their names; an array with a ? is optional
 
     def __call__(self, tuple lists, *constants):
-        """Update parameters: lists are theta, g and the states, None for one that is left out.
+        """Update parameters: `prepare`, then run."""
+        commit([self.prepare(lists, *constants)], ())
 
-        ValueError, before anything is changed, unless all arrays are C-contiguous, those of one
-        parameter have one shape and one dtype, float32 or float64, and all but g are writable.
+    def prepare(self, tuple lists, *constants):
+        """An Update of parameters: lists are theta, g and the states, None for one left out.
+
+        ValueError unless all arrays are C-contiguous, those of one parameter have one shape and one
+        dtype, float32 or float64, and all but g are writable.
         """
-        cdef Py_ssize_t width = len(self.arrays), count, i, k, part, parts, total = 0
-        cdef double c[CONSTANTS]
-        cdef Parameter *all
-        cdef list theta
+        cdef Py_ssize_t width = len(self.arrays), i, k, total = 0
+        cdef Update update = Update()
         if len(lists) != width or len(constants) != len(self.constants):
             raise TypeError(f"expected {self.arrays} and {self.constants}")
         for k in range(len(constants)):
-            c[k] = constants[k]
-        theta = lists[0]
-        count = len(theta)
-        all = <Parameter *> malloc((count + 1) * sizeof(Parameter))
-        if all == NULL:
+            update.c[k] = constants[k]
+        # copies: the lists themselves may be changed later
+        update.lists = tuple([None if arrays is None else list(arrays) for arrays in lists])
+        cdef list theta = update.lists[0]
+        update.all = <Parameter *> calloc(len(theta) + 1, sizeof(Parameter))
+        if update.all == NULL:
             raise MemoryError
-        try:
-            for k in range(width):
-                check_arrays(lists[k], self.arrays[k], k, theta, all)
-            for i in range(count):
-                total += all[i].size
-            parts = threads() if total >= THREADED else 1
-            if parts == 1:
+        for k in range(width):
+            check_arrays(update.lists[k], self.arrays[k], k, theta, update.all)
+        update.count = len(theta)
+        for i in range(update.count):
+            total += update.all[i].size
+        update.parts = threads() if total >= THREADED else 1
+        update.float_loop, update.double_loop = self.float_loop, self.double_loop
+        return update
+
+
+cdef class Update:
+    """One update of some parameters, checked and ready: it holds its arrays, and can't fail."""
+
+    cdef Loop float_loop, double_loop
+    cdef double c[CONSTANTS]
+    cdef tuple lists
+    cdef Parameter *all
+    cdef Py_ssize_t count, parts  # the number of parameters, and of threads
+
+    def __dealloc__(self):
+        free(self.all)
+
+    cdef int check(self) except -1:
+        """Raise if an array was resized or made read-only since the update was prepared."""
+        cdef Py_ssize_t i, k
+        cdef list arrays
+        for k in range(len(self.lists) if self.count else 0):
+            arrays = self.lists[k]
+            for i in range(self.count if arrays is not None else 0):
+                if (data(arrays[i]) != self.all[i].a[k] or size_of(arrays[i]) != self.all[i].size
+                        or (k != 1 and not writable(arrays[i]))):
+                    raise RuntimeError("an array was changed while its update was prepared")
+        return 0
+
+    cdef void run(self) noexcept nogil:
+        cdef Py_ssize_t i, part
+        if self.parts == 1:
+            for i in range(self.count):
+                update_part(&self.all[i], 0, 1, self.float_loop, self.double_loop, self.c)
+        else:
+            for part in prange(self.parts, schedule="static", chunksize=1, num_threads=self.parts):
+                for i in range(self.count):
+                    update_part(&self.all[i], part, self.parts, self.float_loop, self.double_loop,
+                                self.c)
+
+
+def commit(list updates, changes):
+    """Make the changes as `atomic.assign` does, then run the updates, in one call.
+
+    Signals are handled before it or after it. An update is an Update, or a kernel's call as a
+    functools.partial; if that raises, nothing has changed, so it must be the first.
+    """
+    for update in updates:
+        if isinstance(update, Update):
+            (<Update> update).check()
+    undo = assign(changes)
+    try:
+        for update in updates:
+            if isinstance(update, Update):
                 with nogil:
-                    for i in range(count):
-                        update_part(&all[i], 0, 1, self.float_loop, self.double_loop, c)
+                    (<Update> update).run()
             else:
-                for part in prange(parts, nogil=True, schedule="static", chunksize=1,
-                                   num_threads=parts):
-                    for i in range(count):
-                        update_part(&all[i], part, parts, self.float_loop, self.double_loop, c)
-        finally:
-            free(all)
+                update()
+    except BaseException:
+        assign(undo)
+        raise
 
 
 cdef struct Parameter:
@@ -762,3 +816,107 @@ def squared_norm(g):
         else:
             total = squared_norm_loop(<const double *> g_data, size)
     return total
+
+
+# --- more that must not be split by a signal ------------------------------------------------------
+
+cdef void copy_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    memcpy(a[0], a[1], size * sizeof(floating))
+
+
+cdef Rule copying = rule(
+    "target source", "", <Loop> copy_loop[float], <Loop> copy_loop[double]
+)
+
+
+def ready(list theta, list g):
+    """Whether a kernel can update each theta, in place, with its g as it is."""
+    cdef Py_ssize_t i
+    if len(theta) != len(g):
+        return False
+    for i in range(len(theta)):
+        if not (is_compatible(theta[i], g[i], False) and writable(theta[i])):
+            return False
+    return True
+
+
+def replacement(list targets, list sources):
+    """An Update that copies each source into its target, an array of the same shape and dtype."""
+    return copying.prepare((targets, sources))
+
+
+cdef class Turns:
+    """Lets one call at a time change an object, such as an optimizer; RuntimeError for another.
+
+    A call begins, prepares and commits; what it runs in between can't commit, too. No lock is held
+    in Python code, where an interrupt could keep it from being released.
+
+    message  of the error
+    """
+
+    cdef str message
+    cdef bint busy
+    cdef unsigned long long turn
+
+    def __init__(self, str message):
+        self.message = message
+
+    def begin(self):
+        """The number of the turn that begins."""
+        if self.busy:
+            raise RuntimeError(self.message)
+        return self.turn
+
+    def check(self, unsigned long long turn):
+        """Raise if another call has changed the object since the turn began."""
+        if self.busy or turn != self.turn:
+            raise RuntimeError(self.message)
+
+    def call(self, function, *arguments):
+        """Call a function of the user, inside which no turn can begin."""
+        self.begin()
+        self.busy = True
+        try:
+            return function(*arguments)
+        finally:
+            self.busy = False
+
+    def commit(self, unsigned long long turn, list updates, changes):
+        """`commit`, which ends the turn."""
+        self.check(turn)
+        self.busy = True
+        self.turn += 1
+        try:
+            commit(updates, changes)
+        finally:
+            self.busy = False
+
+    def __reduce__(self):  # a copy is free, whatever its original is doing
+        return Turns, (self.message,)
+
+
+cdef class Exchange:
+    """A `with` block in which tensors have other data; the base of `average`.
+
+    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that restore the tensors,
+    [] outside the block. Versions only grow, so that no graph outlives the data it was made with.
+    """
+
+    def __enter__(self):
+        cdef list changes = [], own = []
+        turn = self._turns.begin()
+        for p, array in self._exchange():
+            changes += [(p, "_data", array), (p, "version", p.version + 1)]
+            own += [(p, "_data", p._data), (p, "version", p.version + 2)]
+        self._turns.commit(turn, [], [*changes, (self.__dict__, "_own", own)])
+        return self
+
+    def __exit__(self, kind, error=None, traceback=None):
+        changed, restore = None, [(self.__dict__, "_own", [])]
+        for p, attribute, value in self._own:
+            if attribute == "version" and p.version != value - 1:
+                changed, value = p if changed is None else changed, p.version + 1
+            restore.append((p, attribute, value))
+        self._turns.commit(self._turns.begin(), [], restore)
+        if changed is not None and kind is None:
+            self._report(changed)

@@ -22,6 +22,7 @@ import numpy as np
 
 from minidl import _checks
 from minidl._checks import Check, describe
+from minidl._kernels import atomic
 from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
@@ -79,10 +80,8 @@ class Option:
         return self if optimizer is None else optimizer.groups[0][self.name]
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        for group in optimizer.groups:  # all are checked before any is changed
-            group.checked({self.name: value})
-        for group in optimizer.groups:
-            group[self.name] = value
+        checked = [(vars(group), group.checked({self.name: value})) for group in optimizer.groups]
+        atomic.assign([(group, k, v) for group, new in checked for k, v in new.items()])
 
 
 class LearningRate(Option):
