@@ -14,7 +14,6 @@ import functools
 import itertools
 import math
 import numbers
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, Protocol, TypeAlias
 
@@ -124,22 +123,27 @@ def _single(x: Any) -> Any:
     return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == np.float16 else x
 
 
-def _axes(axis: Axis | Sequence[int], ndim: int) -> tuple[int, ...]:
-    """The axes that `axis` names, counted from 0; all if it is None."""
+def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """The axes that `axis` names, counted from 0; all if it is None.
+
+    AxisError, which is an IndexError and a ValueError, for an axis out of range; ValueError for one
+    that is named twice; TypeError for anything but integers.
+    """
     if axis is None:
         return tuple(range(ndim))
-    named = axis if isinstance(axis, tuple | list) else (axis,)
-    try:
-        axes = [operator.index(i) for i in named]
-    except TypeError:
-        raise TypeError(f"an axis must be an integer, got {axis!r}") from None
     n = ndim or 1  # NumPy accepts the axes 0 and −1 for a 0-d array
-    for i in axes:
+    axes: list[int] = []
+    named: tuple[Any, ...] = axis if isinstance(axis, tuple) else (axis,)
+    for i in named:
+        if isinstance(i, bool) or not isinstance(i, int | np.integer):
+            raise TypeError(f"axis must be an integer or a tuple of integers, got {axis!r}")
         if not -n <= i < n:
-            raise np.exceptions.AxisError(f"axis {i} is out of bounds: axes are {-n} … {n - 1}")
-    axes = [i % n for i in axes]
-    if len({*axes}) < len(axes):
-        raise ValueError(f"repeated axis in {axis!r}")
+            raise np.exceptions.AxisError(
+                f"axis {i} is out of bounds, it must be in {-n} … {n - 1}"
+            )
+        if i % n in axes:
+            raise ValueError(f"axis {i} is named twice in {axis!r}")
+        axes.append(int(i % n))
     return tuple(axes[:ndim])
 
 
@@ -369,7 +373,7 @@ def abs(x: Input, /) -> Value:
     return np.abs(x), lambda g: g * np.sign(x)
 
 
-@op("y = sgn x", "∂x = 0")
+@op("y = sgn x", "∂x = 0 g")
 def sign(x: Input, /) -> Value:
     """The sign of each entry: −1, 0 or 1.
 
@@ -431,7 +435,8 @@ def leaky_relu(x: Input, /, slope: float = 0.01) -> Value:
     >>> dl.leaky_relu([-1.0, 2.0], slope=0.1)
     Tensor([-0.1,  2. ], dtype=float32)
     """
-    return np.where(x > 0, x, _times(slope, x)), lambda g: np.where(x > 0, g, slope * g)
+    below = slope * x if slope else np.maximum(x, 0)  # not 0 · ∞
+    return np.where(x > 0, x, below), lambda g: np.where(x > 0, g, slope * g)
 
 
 @op("y = x if x > 0 else α (eˣ − 1)", "∂x = g if x > 0 else g α eˣ")
@@ -463,9 +468,9 @@ def gelu(x: Input, /) -> Value:
     Tensor([-0.1587,  1.9545 ], dtype=float32)
     """
     cdf = normal_cdf(x)
-    near = np.minimum(np.abs(x), 40)  # beyond 40 the density is 0 and x² may overflow
+    near = np.minimum(np.maximum(x, -40), 40)  # beyond, Φ is 0 or 1, and φ is 0
     density = np.exp(-0.5 * near * near) / np.sqrt(2 * np.pi, dtype=x.dtype)
-    return _times(x, cdf), lambda g: g * (cdf + _times(x, density))
+    return np.maximum(x, -40) * cdf, lambda g: g * (cdf + near * density)
 
 
 @op("y = x σ(x)", "∂x = g (σ(x) + y (1 − σ(x)))")
@@ -477,8 +482,8 @@ def silu(x: Input, /) -> Value:
     Tensor([-0.2689,  0.    ], dtype=float32)
     """
     s, rest = _sigmoid(x)
-    y = _times(x, s)
-    return y, lambda g: g * (s + _times(y, rest))
+    y = np.maximum(x, -6e4) * s  # not 0 · ∞: beyond, s is 0
+    return y, lambda g: g * (s + np.minimum(y, 6e4) * rest)
 
 
 @op("y = ln(1 + eˣ)", "∂x = g σ(x)")
@@ -582,7 +587,7 @@ def sum(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     >>> dl.sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([4., 6.], dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     y = _rounded(accumulate(x, axes, keepdims), x.dtype)
     return y, lambda g: np.broadcast_to(_expand(g, x.shape, axes), x.shape)
 
@@ -595,7 +600,7 @@ def mean(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     >>> dl.mean([[1.0, 2.0], [3.0, 4.0]])
     Tensor(2.5, dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     n = math.prod(x.shape[i] for i in axes)
     if n == 0:
         raise ValueError("the mean of no entries is undefined")
@@ -619,7 +624,7 @@ def var(x: Input, /, axis: Axis = None, keepdims: bool = False, *, ddof: float =
     >>> dl.var([1.0, 3.0]), dl.var([1.0, 3.0], ddof=1)
     (Tensor(1., dtype=float32), Tensor(2., dtype=float32))
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     d, n = _deviation(x, axes, ddof)
     y = _rounded(accumulate(d * d, axes, keepdims) / n, x.dtype)
     return y, lambda g: _rounded(_expand(g, x.shape, axes) * (2 * d / n), x.dtype)
@@ -638,11 +643,11 @@ def std(x: Input, /, axis: Axis = None, keepdims: bool = False, *, ddof: float =
     >>> dl.std([1.0, 3.0])
     Tensor(1., dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     d, n = _deviation(x, axes, ddof)
     length, unit = _norm(d, axes, keepdims)
     y = _rounded(length / math.sqrt(n), x.dtype)
-    return y, lambda g: _rounded(_expand(g, x.shape, axes) * (unit / math.sqrt(n)), x.dtype)
+    return y, lambda g: _rounded(_expand(g, x.shape, axes) * (unit() / math.sqrt(n)), x.dtype)
 
 
 def _extremum_vjp(y: Array, x: Array, axes: tuple[int, ...]) -> Callable[[Array], Any]:
@@ -663,7 +668,7 @@ def max(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     >>> dl.max([[1.0, 5.0], [3.0, 4.0]], axis=1)
     Tensor([5., 4.], dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     y = np.max(x, axis=axes, keepdims=keepdims)
     return y, _extremum_vjp(y, x, axes)
 
@@ -676,26 +681,28 @@ def min(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     >>> dl.min([[1.0, 5.0], [3.0, 4.0]], axis=1)
     Tensor([1., 3.], dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     y = np.min(x, axis=axes, keepdims=keepdims)
     return y, _extremum_vjp(y, x, axes)
 
 
-@underflow_to_zero
-def _norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, Array]:
-    """√(Σ x²), not rounded, and x divided by it; 0 where it is 0.
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def _norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, Callable[[], Array]]:
+    """√(Σ x²), not rounded, and a function that gives x divided by it, 0 where it is 0.
 
-    A power of two is taken out, so that no square overflows or vanishes. Infinite entries count as
-    equal, which is the limit where there is one of them.
+    If squares overflow or vanish, a power of two is taken out. Infinite entries count as equal,
+    which is the limit if there is one of them.
     """
-    x = x.astype(np.result_type(x, _DOUBLE), copy=False)
-    top = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
-    infinite = np.isinf(top)
-    scale = np.ldexp(x.dtype.type(1), np.where(np.isfinite(top), np.frexp(top)[1] - 1, 0))
-    unit = np.where(infinite, np.sign(x) * np.isinf(x), x / scale)
-    root = np.sqrt(accumulate(unit * unit, axes, keepdims=True))
-    y = np.where(infinite, top, root * scale)
-    return y if keepdims else np.squeeze(y, axes), unit / np.where(root == 0, 1, root)
+    x, scale = x.astype(np.result_type(x, _DOUBLE), copy=False), 1.0
+    squares = accumulate(x * x, axes, keepdims=True)
+    if not ((squares > 1e-280) & (squares < np.inf)).all():
+        top = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
+        scale = np.where(np.isinf(top), top, np.ldexp(x.dtype.type(1), np.frexp(top)[1] - 1))
+        x = np.where(np.isinf(top), np.sign(x) * np.isinf(x), x / scale)
+        squares = accumulate(x * x, axes, keepdims=True)
+    root = np.sqrt(squares)
+    y = root * scale
+    return y if keepdims else np.squeeze(y, axes), lambda: x / np.where(root == 0, 1, root)
 
 
 @op("y = √(Σ x²)", "∂x = g x / y if y ≠ 0 else 0")
@@ -706,9 +713,9 @@ def norm(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     >>> dl.norm([3.0, 4.0])
     Tensor(5., dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     y, unit = _norm(x, axes, keepdims)
-    return _rounded(y, x.dtype), lambda g: _rounded(_expand(g, x.shape, axes) * unit, x.dtype)
+    return _rounded(y, x.dtype), lambda g: _rounded(_expand(g, x.shape, axes) * unit(), x.dtype)
 
 
 @np.errstate(under="ignore", invalid="ignore")
@@ -737,7 +744,7 @@ def logsumexp(x: Input, /, axis: Axis = -1, keepdims: bool = False) -> Value:
     >>> dl.logsumexp([1000.0, 1000.0])
     Tensor(1000.693, dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     _, e, total, top = _shifted_exp(x, axes)
     y = _log(total) + top
     y = y if keepdims else np.squeeze(y, axes)
@@ -752,7 +759,7 @@ def softmax(x: Input, /, axis: Axis = -1) -> Value:
     >>> dl.softmax([0.0, 0.0, 1000.0])
     Tensor([0., 0., 1.], dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     _, e, total, _ = _shifted_exp(x, axes)
     y = e / total
     return y, lambda g: y * (g - _sum(g * y, axes))
@@ -766,7 +773,7 @@ def log_softmax(x: Input, /, axis: Axis = -1) -> Value:
     >>> dl.log_softmax([0.0, 1000.0])
     Tensor([-1000.,     0.], dtype=float32)
     """
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     shifted, e, total, _ = _shifted_exp(x, axes)
     return shifted - _log(total), lambda g: g - e / total * _sum(g, axes)
 
@@ -792,7 +799,7 @@ def transpose(x: Input, /, axes: Sequence[int] | None = None) -> Value:
     >>> dl.transpose([[1.0, 2.0]]).shape
     (2, 1)
     """
-    order = None if axes is None else _axes(axes, x.ndim)
+    order = None if axes is None else axes_of(tuple(axes) if np.iterable(axes) else axes, x.ndim)
     y = np.transpose(x, order)
     return y, lambda g: np.transpose(g, None if order is None else np.argsort(order))
 
@@ -832,7 +839,7 @@ def concatenate(arrays: Sequence[Input], /, axis: int = 0) -> Value:
     >>> dl.concatenate([[1.0, 2.0], [3.0]])
     Tensor([1., 2., 3.], dtype=float32)
     """
-    _axes((axis,), arrays[0].ndim)
+    axes_of((axis,), arrays[0].ndim)
     y = np.concatenate(arrays, axis)
     ends = np.cumsum([0] + [x.shape[axis] for x in arrays])
     return y, *(_slice_vjp(start, stop, axis) for start, stop in itertools.pairwise(ends))
@@ -847,7 +854,7 @@ def stack(arrays: Sequence[Input], /, axis: int = 0) -> Value:
             [3., 4.]], dtype=float32)
     """
 
-    _axes((axis,), arrays[0].ndim + 1)
+    axes_of((axis,), arrays[0].ndim + 1)
 
     def vjp_of(i: int) -> Callable[[Array], Array]:
         return lambda g: np.moveaxis(g, axis, 0)[i]
@@ -911,16 +918,16 @@ def huber(p: Input, t: Input, /, reduction: Reduction, delta: float) -> Value:
 
 @op("L = reduction(ln(1 + eˣ) − t x)", "∂x = g (σ(x) − t) / n", "∂t = −g x / n")
 @half_in_single
-@underflow_to_zero
+@np.errstate(under="ignore", invalid="ignore")
 def binary_cross_entropy(x: Input, t: Input, /, reduction: Reduction) -> Value:
     """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum.
 
     An infinite logit costs 0 where the target agrees with it, else ∞.
     """
-    infinite = np.isinf(x)
-    near = np.where(infinite, 0, x)
-    losses = np.maximum(near, 0) - near * t + np.log1p(np.exp(-np.abs(x)))
-    losses = np.where(infinite & (t != (x > 0)), np.inf, losses)
+    losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+    if np.any(infinite := np.isinf(x)):
+        losses = np.where(infinite, np.inf, losses)
+        losses = np.where(infinite & (t == (x > 0)), 0, losses)
     scale = _scale(losses.size, reduction)
 
     def vjp_x(g: Array) -> Any:

@@ -336,6 +336,8 @@ def argmax(x: Any, axis: int | None = None) -> Array:
     """
     array = as_array(x)
     try:
+        if axis is not None:
+            ops.axes_of((axis,), array.ndim)
         return np.asarray(np.argmax(array, axis))
     except (ValueError, TypeError) as error:
         raise _named("argmax", [array], error) from None
