@@ -18,7 +18,7 @@ from minidl.tensor import default_dtype
 from minidl.walkthrough import Walkthrough, trace
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-LOSSES = ("mse", "cross_entropy", "binary_cross_entropy")
+LOSSES = ("mse", "mae", "huber", "cross_entropy", "binary_cross_entropy")
 EXAMPLES = {
     "walkthrough": """\
 examples:

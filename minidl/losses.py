@@ -13,6 +13,8 @@ from minidl.tensor import Tensor
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 _mse = tensor.differentiable(ops.mse)
+_mae = tensor.differentiable(ops.mae)
+_huber = tensor.differentiable(ops.huber)
 _binary_cross_entropy = tensor.differentiable(ops.binary_cross_entropy)
 _cross_entropy = tensor.differentiable(ops.cross_entropy)
 
@@ -28,6 +30,37 @@ def mse(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     Tensor(2., dtype=float32)
     """
     return _mse(*_alike("mse", prediction, target, reduction), reduction)
+
+
+def mae(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
+    """The absolute error |p − t|: its mean over all entries, its sum, or each entry ("none").
+
+    prediction, target  of one shape; a target that is not a tensor takes the prediction's dtype
+
+    The derivative at p = t is 0. ValueError for shapes that differ, or for a mean of no entries.
+
+    >>> dl.losses.mae([1.0, 4.0], [1.0, 2.0])
+    Tensor(1., dtype=float32)
+    """
+    return _mae(*_alike("mae", prediction, target, reduction), reduction)
+
+
+def huber(
+    prediction: Any, target: Any, reduction: Reduction = "mean", *, delta: float = 1.0
+) -> Tensor:
+    """½ d² for errors |d| ≤ δ, else δ (|d| − ½ δ), with d = p − t (Huber 1964).
+
+    prediction, target  of one shape; a target that is not a tensor takes the prediction's dtype
+    reduction           "mean" over all entries, "sum", or "none" for each entry
+    delta               δ > 0, where the squared error becomes an absolute error
+
+    ValueError for shapes that differ, or for a mean of no entries.
+
+    >>> dl.losses.huber([1.0, 4.0], [0.0, 0.0], "none")
+    Tensor([0.5, 3.5], dtype=float32)
+    """
+    p, t = _alike("huber", prediction, target, reduction)
+    return _huber(p, t, reduction, _checks.number("huber", "delta", delta, above=True))
 
 
 def binary_cross_entropy(logits: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
@@ -148,6 +181,32 @@ class MSE(_Loss):
 
     def __call__(self, prediction: Any, target: Any) -> Tensor:
         return mse(prediction, target, self.reduction)
+
+
+class MAE(_Loss):
+    """`mae` as an object.
+
+    >>> dl.losses.MAE("sum")([1.0, 4.0], [1.0, 2.0])
+    Tensor(2., dtype=float32)
+    """
+
+    def __call__(self, prediction: Any, target: Any) -> Tensor:
+        return mae(prediction, target, self.reduction)
+
+
+class Huber(_Loss):
+    """`huber` as an object.
+
+    >>> dl.losses.Huber(delta=2.0)([4.0], [0.0])
+    Tensor(6., dtype=float32)
+    """
+
+    def __init__(self, reduction: Reduction = "mean", *, delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = _checks.number("Huber", "delta", delta, above=True)
+
+    def __call__(self, prediction: Any, target: Any) -> Tensor:
+        return huber(prediction, target, self.reduction, delta=self.delta)
 
 
 class BinaryCrossEntropy(_Loss):

@@ -6,8 +6,9 @@ C classes:
     L = −Σ t'ₖ ln pₖ = Σt' ln Σeˣ − Σ t'ₖ xₖ        ∂L/∂xₖ = pₖ Σt' − t'ₖ
 
 Each row is shifted by its maximum, so nothing overflows; a class with t' = 0 adds nothing to the
-loss, even at a logit of −∞. Sums are accumulated in float64, in an order that depends on the length
-alone. Rows are independent, so the bits do not depend on the number of threads.
+loss, even at a logit of −∞. Logits of ∞ share the probability of their row. Sums are accumulated in
+float64, in an order that depends on the length alone. Rows are independent, so the bits do not
+depend on the number of threads.
 """
 
 from cython cimport floating
@@ -106,6 +107,11 @@ cdef inline void exp_in_place(floating *x, Py_ssize_t n) noexcept nogil:
             x[k] = exp(x[k])
 
 
+cdef inline double below(floating x, floating shift) noexcept nogil:
+    """x − shift; 0 at ∞, where the shift is ∞ too."""
+    return 0 if x == <floating> INFINITY else <double> x - shift
+
+
 cdef cloned cross_entropy_rows(const floating *x, const floating *target,
                                const long long *labels, double smoothing, double scale,
                                double *losses, floating *gradient, Py_ssize_t begin,
@@ -122,6 +128,9 @@ cdef cloned cross_entropy_rows(const floating *x, const floating *target,
         losses[i] = shift
         for k in range(classes):
             out[k] = row[k] - shift
+        if shift == <floating> INFINITY:
+            for k in range(classes):
+                out[k] = <floating> below(row[k], shift)
     exp_in_place(gradient + begin * classes, (end - begin) * classes)
     for i in range(begin, end):
         row, out = x + i * classes, gradient + i * classes
@@ -139,10 +148,10 @@ cdef cloned cross_entropy_rows(const floating *x, const floating *target,
                 elif k == labels[i]:
                     t += 1 - smoothing
                 if t != 0:
-                    loss += t * (log_exp_sum - (<double> row[k] - shift))
+                    loss += t * (log_exp_sum - below(row[k], shift))
                 out[k] = <floating> (out[k] * factor - scale * t)
         else:  # the common case, where t is 0 except at the label
-            loss = log_exp_sum - (<double> row[labels[i]] - shift)
+            loss = log_exp_sum - below(row[labels[i]], shift)
             t = out[labels[i]] * factor - scale
             single_factor = <floating> factor
             for k in range(classes):

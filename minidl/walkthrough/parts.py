@@ -134,7 +134,7 @@ def _operands(op: OpCall, equation: Equation, scope: Scope) -> list[Operand]:
     """The arrays that an equation of an op mentions."""
     extra = [
         Operand(symbol, symbol, np.asarray(scope.values[symbol]))
-        for symbol in (*op.symbol_values, *op.options)
+        for symbol in dict.fromkeys((*op.symbol_values, *op.options))
         if isinstance(scope.values[symbol], int | float | np.ndarray)
     ]
     used = set(names(equation.tree))
