@@ -10,11 +10,13 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from minidl import _checks, tensor
+from minidl._format import printed
 from minidl._observer import active
 from minidl.ops import Array
 from minidl.tensor import Tensor
 
 
+@printed
 class Module:
     """The base class of layers and networks, and of your own classes with a `forward` method.
 
@@ -194,6 +196,7 @@ INITIALIZERS: dict[Init, Initializer] = {
 # --- layers -------------------------------------------------------------------------------------
 
 
+@printed
 class Dense(Module):
     """A fully connected layer: y = x W + b, with x (…, in), W (in, out), b (out,), y (…, out).
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
+from minidl._format import printed
 from minidl._observer import active
 from minidl.optim import declarations, parameters
 from minidl.optim.declarations import LARGEST, Declared, LearningRate, learning_rate, option
@@ -53,6 +54,7 @@ class Batch(NamedTuple):
     state: list[Arrays | None]
 
 
+@printed
 class Optimizer(Declared):
     """The base of all update rules: parameters in groups, options, the rate, the state, the step.
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from minidl._checks import describe
+from minidl._format import printed
 from minidl.optim.declarations import Declared
 from minidl.tensor import Tensor
 
@@ -104,6 +105,7 @@ def _items(rule: str, params: Any) -> list[Any]:
     return items
 
 
+@printed
 class Group(Mapping[str, Any]):
     """Parameters that share options: a dict whose entries are attributes too.
 
