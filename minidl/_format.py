@@ -17,14 +17,21 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 # ASCII for what Unicode neither decomposes nor names as a Greek letter
-_SPELLED = {
-    **{"−": "-", "–": "-", "—": "-", "→": "->", "←": "<-", "·": "*", "×": "x", "⊙": "*", "⁄": "/"},
-    **{"≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "‖": "||", "′": "'", "‘": "'", "’": "'"},
-    **{"“": '"', "”": '"', "⌊": "floor(", "⌋": ")", "═": "=", "█": "#", "⚠": "!", "µ": "u"},
-    **{"⎡": "[", "⎢": "[", "⎣": "[", "⎤": "]", "⎥": "]", "⎦": "]", "ḡ": "g_bar"},
-    **{"\u0302": "_hat", "\u0303": "_tilde", "\u0304": "_bar"},  # combining accents
-    **{"∂": "d", "√": "sqrt", "Σ": "sum", "Π": "prod", "∇": "grad", "∞": "inf", "ε": "eps"},
+_SPELLED = {"\u0302": "_hat", "\u0303": "_tilde", "\u0304": "_bar", "ḡ": "g_bar"}
+_SPELLED |= {"−": "-", "–": "-", "—": "-", "→": "->", "←": "<-", "·": "*", "×": "x", "⊙": "*"}
+_SPELLED |= {
+    "≤": "<=",
+    "≥": ">=",
+    "≠": "!=",
+    "≈": "~",
+    "⁄": "/",
+    "‖": "||",
+    "⌊": "floor(",
+    "⌋": ")",
 }
+_SPELLED |= {"⎡": "[", "⎢": "[", "⎣": "[", "⎤": "]", "⎥": "]", "⎦": "]", "═": "=", "█": "#"}
+_SPELLED |= {"′": "'", "‘": "'", "’": "'", "“": '"', "”": '"', "⁄": "/", "⚠": "!", "µ": "u"}
+_SPELLED |= {"∂": "d", "√": "sqrt", "Σ": "sum", "Π": "prod", "∇": "grad", "∞": "inf", "ε": "eps"}
 _EDGE, _GLUE = "\ufdd0", "\ufdd1"  # noncharacters: the edges of a word, what belongs to the last
 Class = TypeVar("Class")
 Spell = Callable[[str], str]  # printable for the console, str for a file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Never, TypeAlias
 
 import numpy as np
 
@@ -468,10 +468,18 @@ class MLP(Sequential):
     """
 
     def __init__(
-        self, sizes: Sequence[int] | Array, activation: Activation = "relu", *, rng: Rng = None
+        self,
+        sizes: Sequence[int] | Array,
+        activation: Activation = "relu",
+        *more: Never,
+        rng: Rng = None,
     ) -> None:
         if not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
-            raise ValueError(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}")
+            given = [n for n in (sizes, activation, *more) if isinstance(n, int)]
+            hint = f"; write MLP({given})" if len(given) > 1 else ""
+            raise ValueError(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}{hint}")
+        if more:
+            raise TypeError(f"MLP: only sizes and activation are positional, got {more} as well")
         _checks.choice("MLP", "activation", activation, ACTIVATIONS)
         generator = np.random.default_rng(rng)
         rectifies = activation not in ("sigmoid", "tanh", "softplus")

@@ -95,6 +95,42 @@ def test_an_unknown_name_is_an_attribute_error():
         dl.vis  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "meant"),
+    [
+        ("", "Linear", "nn.Dense"),
+        ("", "Adam", "optim.Adam"),
+        ("", "MSELoss", "losses.MSE"),
+        ("", "tanhh", "tanh"),
+        ("nn", "Linear", "Dense"),
+        ("nn", "Swish", "SiLU"),
+        ("losses", "CrossEntropyLoss", "CrossEntropy"),
+        ("losses", "mean_squared_error", "mse"),
+        ("losses", "BCEWithLogitsLoss", "BinaryCrossEntropy"),
+        ("optim", "AdaDelta", "Adadelta"),
+        ("optim", "RMSProp", "RMSprop"),
+        ("optim", "Ftrl", "FTRL"),
+        ("optim", "sgd", "SGD"),
+        ("schedulers", "StepLR", "StepDecay"),
+        ("schedulers", "CosineAnnealingWarmRestarts", "CosineRestarts"),
+        ("schedulers", "ReduceLROnPlateau", "ReduceOnPlateau"),
+    ],
+)
+def test_a_name_of_another_library_is_answered_with_the_name_of_minidl(module, name, meant):
+    where = ".".join(filter(None, ("minidl", module)))
+    message = f"module {where!r} has no attribute {name!r}. Did you mean {meant!r}?"
+    with pytest.raises(AttributeError, match=f"^{re.escape(message)}$"):
+        getattr(sys.modules[where], name)
+
+
+@pytest.mark.parametrize("module", ["", "nn", "losses", "optim", "schedulers"])
+def test_a_name_that_is_like_no_other_gets_no_hint(module):
+    where = ".".join(filter(None, ("minidl", module)))
+    for name in ("xyzzy", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"^module '{where}' has no attribute '{name}'$"):
+            getattr(sys.modules[where], name)
+
+
 def test_the_version_is_one_of_pep_440():
     parts = dl.__version__.split(".")
     assert len(parts) == 3
