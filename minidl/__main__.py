@@ -337,9 +337,10 @@ def add_figures(commands: Commands) -> None:
         if any(Path(name).stem == "rate_and_loss" for name in options.names or figures.FIGURES):
             try:  # before the other pictures, which take a while
                 learning.digits()
-            except ModuleNotFoundError as error:
+            except ModuleNotFoundError:
                 raise ModuleNotFoundError(
-                    f"{error}; for the pictures that don't need it give their names"
+                    "figures: rate_and_loss learns the digits of scikit-learn, which is missing: "
+                    "pip install 'minidl[examples]', or give the names of other pictures"
                 ) from None
         for path in figures.write(options.out, options.names):
             print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)", flush=True)

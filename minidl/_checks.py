@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeAlias, TypeVar, cast
 
+from minidl._format import printable
+
 Choice = TypeVar("Choice", bound=str)
 Check: TypeAlias = Callable[[str, str, Any], Any]  # (owner, name, value) → the value to use
 
@@ -70,7 +72,7 @@ def number(
     left = f"{'>' if above else '≥'} {low:g}" if low > -math.inf else ""
     right = f"{'<' if below else '≤'} {high:g}" if high < math.inf else ""
     allowed = " and ".join(filter(None, (left, right)))
-    expected = f"a finite number {allowed}".rstrip()
+    expected = printable(f"a finite number {allowed}".rstrip())
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
             f"{owner}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
@@ -87,14 +89,12 @@ def number(
 
 def count(owner: str, name: str, value: Any, low: int = 1) -> int:
     """A whole number ≥ low as an int."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= low:
+        return int(value)
+    message = printable(f"{owner}: {name} must be a whole number ≥ {low}, got {value!r}")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"{owner}: {name} must be a whole number ≥ {low}, got {value!r} "
-            f"({type(value).__name__})"
-        )
-    if value < low:
-        raise ValueError(f"{owner}: {name} must be a whole number ≥ {low}, got {value!r}")
-    return int(value)
+        raise TypeError(f"{message} ({type(value).__name__})")
+    raise ValueError(message)
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
