@@ -10,7 +10,7 @@ from typing import Any, Literal, Never, TypeAlias
 import numpy as np
 
 from minidl import _checks, tensor
-from minidl._format import printed
+from minidl._format import printable, printed
 from minidl._observer import active
 from minidl.ops import Array
 from minidl.tensor import Tensor
@@ -247,8 +247,10 @@ class Dense(Module):
         shape, features = x.shape, self.weight.shape[0]
         if not shape or shape[-1] != features:
             raise ValueError(
-                f"{self._title()} expects input of shape (…, {features}), got {shape}"
-                + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+                printable(
+                    f"{self._title()} expects input of shape (…, {features}), got {shape}"
+                    + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+                )
             )
         if self.bias is None:
             y = tensor.matmul(x, self.weight)
@@ -477,7 +479,9 @@ class MLP(Sequential):
         if not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
             given = [n for n in (sizes, activation, *more) if isinstance(n, int)]
             hint = f"; write MLP({given})" if len(given) > 1 else ""
-            raise ValueError(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}{hint}")
+            raise ValueError(
+                printable(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}{hint}")
+            )
         if more:
             raise TypeError(f"MLP: only sizes and activation are positional, got {more} as well")
         _checks.choice("MLP", "activation", activation, ACTIVATIONS)

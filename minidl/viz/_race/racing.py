@@ -207,7 +207,10 @@ def _generator(rng: Any) -> np.random.Generator:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"race: rng must be None, a whole number ≥ 0 or a numpy.random.Generator, got {rng!r}"
+            printable(
+                "race: rng must be None, a whole number ≥ 0 or a numpy.random.Generator, "
+                f"got {rng!r}"
+            )
         ) from None
 
 
@@ -316,8 +319,10 @@ def _entrant(name: str, make: Factory, options: dict[str, Any], starts: np.ndarr
             raise
         given = "".join(f", {option}={value!r}" for option, value in options.items())
         raise TypeError(
-            f"race: {name}([θ]{given}) failed: {error}. A function must take a list of parameters, "
-            "and lr where the race gives rates."
+            printable(
+                f"race: {name}([θ]{given}) failed: {error}. A function must take a list of "
+                "parameters, and lr where the race gives rates."
+            )
         ) from error
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"race: {name} must make an optimizer, got {optimizer!r}")
