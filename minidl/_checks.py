@@ -89,12 +89,12 @@ def number(
 
 def count(owner: str, name: str, value: Any, low: int = 1) -> int:
     """A whole number ≥ low as an int."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= low:
-        return int(value)
-    message = printable(f"{owner}: {name} must be a whole number ≥ {low}, got {value!r}")
+    expected = f"{owner}: {name} must be a whole number ≥ {low}, got"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{message} ({type(value).__name__})")
-    raise ValueError(message)
+        raise TypeError(printable(f"{expected} {value!r} ({type(value).__name__})"))
+    if value < low:
+        raise ValueError(printable(f"{expected} {value!r}"))
+    return int(value)
 
 
 def flag(owner: str, name: str, value: Any) -> bool:

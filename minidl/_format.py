@@ -59,7 +59,8 @@ def printable(text: str) -> str:
 def printed(cls: type[Class]) -> type[Class]:
     """Decorate a class whose repr any console can show."""
     plain = cls.__repr__
-    cls.__repr__ = functools.wraps(plain)(lambda self: printable(plain(self)))  # type: ignore[method-assign]
+    shown = functools.wraps(plain)(lambda self: printable(plain(self)))
+    cls.__repr__ = shown  # type: ignore[method-assign]
     return cls
 
 
