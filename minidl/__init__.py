@@ -7,6 +7,7 @@ This file lists what `dl.` offers. The redundant `as` marks a name as exported, 
 
 import typing as _typing
 
+from minidl import _checks
 from minidl import data as data
 from minidl import losses as losses
 from minidl import nn as nn
@@ -72,12 +73,27 @@ if _typing.TYPE_CHECKING:
 else:
     __all__ = sorted(name for name in globals() if not name.startswith("_"))  # for help(dl)
 
+    def _public(module):
+        """The names that a module defines, for hints."""
+        return [
+            name
+            for name, value in vars(module).items()
+            if not name.startswith("_") and getattr(value, "__module__", "").startswith("minidl")
+        ]
+
+    _modules = {m.__name__.partition(".")[2]: m for m in (nn, losses, optim, schedulers)}
+    for _name, _module in _modules.items():
+        _module.__getattr__ = _checks.missing(f"minidl.{_name}", lambda m=_module: _public(m))
+
+    def _known():
+        return [*__all__, *(f"{name}.{x}" for name, m in _modules.items() for x in _public(m))]
+
     def __getattr__(name):  # imports viz on first use, so that importing minidl stays quick
         if name == "viz":
             import minidl.viz
 
             return minidl.viz
-        raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+        return _checks.missing("minidl", _known)(name)
 
     def __dir__():
         return sorted({*globals(), "viz"})

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks
+from minidl._format import printable
 from minidl._kernels import system
 
 __version__ = "0.1.0"
@@ -58,7 +59,9 @@ def set_num_threads(threads: int) -> None:
     """
     threads = _checks.count("set_num_threads", "threads", threads)
     if threads > system.max_threads:
-        raise ValueError(f"set_num_threads: threads must be ≤ {system.max_threads}, got {threads}")
+        raise ValueError(
+            printable(f"set_num_threads: threads must be ≤ {system.max_threads}, got {threads}")
+        )
     if threads > 1 and _forked and system.openmp:
         raise RuntimeError(
             f"set_num_threads: got {threads}, but this process was forked, and OpenMP's threads "

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import numpy as np
 
 from minidl import _checks, ops, tensor
+from minidl._format import printable
 from minidl.ops import Array, Reduction
 from minidl.tensor import Tensor
 
@@ -103,7 +104,9 @@ def cross_entropy(
     t, shape = _constant(target), x.shape
     _checks.number("cross_entropy", "label_smoothing", label_smoothing, high=1)
     if not shape or shape[-1] == 0:
-        raise ValueError(f"cross_entropy: logits must have classes (…, C), got shape {shape}")
+        raise ValueError(
+            printable(f"cross_entropy: logits must have classes (…, C), got shape {shape}")
+        )
     if t.dtype.kind in "iu":
         if t.shape != shape[:-1]:
             raise ValueError(
@@ -118,7 +121,7 @@ def cross_entropy(
             + ("; labels.astype(int) if these are labels" if t.shape == shape[:-1] else "")
         )
     elif t.size and not t.min() >= 0:
-        raise ValueError(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}")
+        raise ValueError(printable(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}"))
     _check_reduction("cross_entropy", reduction, t.size)
     return _cross_entropy(x, t, label_smoothing, reduction)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl import _checks, nn
+from minidl._format import printed
 from minidl.data import DataLoader
 from minidl.optim import Optimizer
 from minidl.tensor import Tensor, no_grad
@@ -27,6 +28,7 @@ Loss = Callable[[Tensor, Any], Tensor]
 Data = DataLoader | tuple[Any, Any] | list[Any]
 
 
+@printed
 @dataclass
 class History:
     """The record of a training.

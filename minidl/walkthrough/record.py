@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minidl import optim
+from minidl._format import printed
 from minidl.ops import Op
 from minidl.tensor import unbroadcast
 from minidl.walkthrough.formulas import Index, Scope
@@ -232,6 +233,7 @@ class Backward:
         return None
 
 
+@printed
 class UpdateLine(NamedTuple):
     """An equation of an update rule, the values of its symbols, and its result."""
 
@@ -329,6 +331,7 @@ def _parsed(equations: str) -> list[Equation]:
 Event = OpCall | Backward | Update
 
 
+@printed
 class Checked(NamedTuple):
     """An entry of a gradient and its central difference."""
 
