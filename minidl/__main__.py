@@ -201,8 +201,7 @@ def add_race(commands: Commands) -> None:
             (options.gif, _files.FILMS),
         ):
             if path:
-                with _files.writing("race", _files.ending("race", path, kinds)):
-                    pass
+                _files.check("race", _files.ending("race", path, kinds))
         raced = viz.race(
             options.surface,
             options.optimizers or viz.ARTICLE,

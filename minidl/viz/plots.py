@@ -52,8 +52,8 @@ GREYS = ("#F7F8F9", "#E9EBEE")
 def save(figure: Figure | SubFigure, path: str | PathLike[str]) -> None:
     """Write a figure; ValueError for another ending, OSError for a path that can't be written."""
     path = _files.ending("plot", path, _files.STILLS)
-    with _files.writing("plot", path), style.context():
-        figure.figure.savefig(path)  # the whole figure of a SubFigure
+    with _files.replacing("plot", path) as temporary, style.context():
+        figure.figure.savefig(temporary)  # the whole figure of a SubFigure
 
 
 def plot_schedule(schedule: Schedule, steps: int) -> Axes:

@@ -91,8 +91,7 @@ def write(folder: str | PathLike[str], names: str | Iterable[str] = ()) -> Itera
             raise ValueError(f"there is no figure {name!r}.{hint} There are {', '.join(known)}")
     folder = _files.folder("figures", folder)
     for file in [known[Path(name).stem] for name in names] or FIGURES:
-        with _files.writing("figures", folder / file):
-            pass  # raises before the picture is drawn if the file can't be written
+        _files.check("figures", folder / file)  # before the picture is drawn
         open_before = plt.get_fignums()
         save: Callable[..., None] = film.save if file.endswith(".gif") else plots.save
         try:
