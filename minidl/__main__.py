@@ -249,7 +249,8 @@ def add_schedule(commands: Commands) -> None:
         if options.png:
             from minidl.viz import plots
 
-            plots.save(plots.plot_schedule(schedule, steps).figure, options.png)
+            axes = plots.plot_schedule(schedule, steps, pyplot=False)
+            plots.save(axes.figure, options.png)
             print(f"wrote {options.png}")
             return
         names = dict(schedule.phases())

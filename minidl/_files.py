@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import os
 import stat
 from collections.abc import Collection, Iterator
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
+fcntl: Any
 try:
-    import fcntl
+    fcntl = importlib.import_module("fcntl")
 except ModuleNotFoundError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 PAGES, STILLS, FILMS = (".html", ".htm"), (".png", ".svg", ".pdf"), (".gif", ".mp4")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -98,7 +101,7 @@ def _target(path: Path) -> Path:
 def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
     """Create an empty file, locked against other writers until `lock` is closed."""
     while True:
-        file = lock.enter_context(open(temporary, "ab"))
+        file = lock.enter_context(temporary.open("ab"))
         if fcntl is None:
             file.close()  # an open file can't be renamed there
             return

@@ -47,6 +47,11 @@ def test_a_folder_where_a_file_should_be_is_refused(place, tmp_path):
     assert (tmp_path / "file").read_text() == "here"
 
 
+def half_written(temporary, error):
+    temporary.write_text("ne")
+    raise error
+
+
 def write(path, text="new"):
     with _files.replacing("plot", path) as temporary:
         temporary.write_text(text)
@@ -123,7 +128,8 @@ def test_an_error_of_the_system_keeps_its_class_and_number_and_gets_advice(
 
 
 @pytest.mark.parametrize(
-    "raised", [ValueError("mine"), KeyboardInterrupt(), SystemExit(), GeneratorExit(), MemoryError()]
+    "raised",
+    [ValueError("mine"), KeyboardInterrupt(), SystemExit(), GeneratorExit(), MemoryError()],
 )
 @pytest.mark.parametrize("before", ["old", None])
 def test_any_other_error_is_not_changed_and_the_file_is_as_it_was(raised, before, tmp_path):
@@ -131,8 +137,7 @@ def test_any_other_error_is_not_changed_and_the_file_is_as_it_was(raised, before
     if before:
         path.write_text(before)
     with pytest.raises(type(raised)) as caught, _files.replacing("plot", path) as temporary:
-        temporary.write_text("ne")
-        raise raised
+        half_written(temporary, raised)
     assert caught.value is raised
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == (
         {"race.png": "old"} if before else {}
@@ -172,7 +177,9 @@ def test_the_file_is_flushed_before_it_is_renamed_and_the_folder_after_that(tmp_
     assert calls == ["fsync", "replace", "fsync of the folder"]
 
 
-@pytest.mark.parametrize("name", ["race.png", "RACE.PNG", "ü 😀.svg", "x" * 251 + ".png", "a.b.gif"])
+@pytest.mark.parametrize(
+    "name", ["race.png", "RACE.PNG", "ü 😀.svg", "x" * 251 + ".png", "a.b.gif"]
+)
 def test_the_temporary_file_is_hidden_in_the_same_folder_and_has_the_same_suffix(name, tmp_path):
     path = tmp_path / name
     with _files.replacing("plot", path) as temporary:
