@@ -259,8 +259,7 @@ def add_race(commands: Commands) -> None:
         ):
             if path := getattr(options, name):
                 owner = f"race --{name}"
-                with _files.writing(owner, _files.ending(owner, path, kinds)):
-                    pass
+                _files.check(owner, _files.ending(owner, path, kinds))
         raced = viz.race(
             options.surface,
             options.optimizers or viz.ARTICLE,
@@ -308,7 +307,8 @@ def add_schedule(commands: Commands) -> None:
         if options.png:
             from minidl.viz import plots
 
-            plots.save(plots.plot_schedule(schedule, steps).figure, options.png)
+            axes = plots.plot_schedule(schedule, steps, pyplot=False)
+            plots.save(axes.figure, options.png)
             print(f"wrote {options.png}")
             return
         names = dict(schedule.phases())

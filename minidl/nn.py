@@ -432,7 +432,7 @@ def _can_fuse(dense: Module, after: Module) -> bool:
     Not if either has a forward of its own, or while a walkthrough shows the two separately.
     """
     plain = "forward" not in vars(dense) and "forward" not in vars(after)
-    return type(after) is ReLU and plain and active.get() is None
+    return type(after) is ReLU and plain and not active.get()
 
 
 Activation: TypeAlias = Literal[

@@ -229,6 +229,12 @@ def _without_gradient(record: Record) -> Iterator[Remark]:
 
 
 def _incomplete(record: Record) -> Iterator[Remark]:
+    if record.error:
+        yield Remark(
+            "The block did not run to its end",
+            f"it ended with {record.error}, so what would have followed is missing here.",
+            None,
+        )
     if not record.backwards:
         yield Remark(
             "No backward pass",

@@ -87,8 +87,8 @@ class Walkthrough(Record):
         }
         path = _files.ending("save", path, kinds)
         content = kinds[path.suffix.lower()](self.presentation)
-        with _files.writing("save", path):
-            path.write_bytes(content.encode("utf-8", "replace"))
+        with _files.replacing("save", path) as temporary:
+            temporary.write_bytes(content.encode("utf-8", "replace"))
 
     def __str__(self) -> str:
         return text.as_text(self.presentation, printable)

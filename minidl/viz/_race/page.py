@@ -53,8 +53,8 @@ def save(race: RaceRecord, path: str | PathLike[str], start: int = 0) -> Path:
             "For a picture (.png, .svg, .pdf) use race.plot, for a film (.gif, .mp4) race.animate."
         )
     text = html(race, start)
-    with _files.writing("save", path):
-        path.write_bytes(text.encode("utf-8", "replace"))
+    with _files.replacing("save", path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "replace"))
     return path
 
 

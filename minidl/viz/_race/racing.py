@@ -65,7 +65,8 @@ class Race(RaceRecord):
     ) -> Axes:
         """Draw the contours and the paths from one start; returns the Matplotlib axes.
 
-        path   a file to write, such as "race.png", .svg or .pdf; the figure is then closed
+        path   a file to write, such as "race.png", .svg or .pdf; without one, the figure is opened
+               in pyplot, as by pyplot.subplots
         start  the index of the start
         title  by default it names the optimizer that arrives first
         """
@@ -82,6 +83,8 @@ class Race(RaceRecord):
         fps: int = 20,
     ) -> FuncAnimation:
         """Animate the race from one start; returns the Matplotlib animation.
+
+        Its figure is not opened in pyplot.
 
         path    a file to write: a .gif, or an .mp4 if ffmpeg is installed
         start   the index of the start

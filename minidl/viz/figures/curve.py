@@ -8,7 +8,6 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import transforms
 from matplotlib.axes import Axes
@@ -114,7 +113,8 @@ def landscape(
     bottom, top = curve.min(), np.max([curve.min(), *point_heights, start_height])
     height, margin = (top - bottom) or 1.0, (high - low) / 12  # the margin is for the label "start"
     with style.context():
-        figure, axes = plt.subplots()
+        figure = plots.new_figure()
+        axes = figure.subplots()
         axes.plot(theta, curve, color=style.COLOURS["grey"], lw=3, zorder=1)
         axes.set(
             xlim=(min(low, start - margin), max(high, start + margin)),
