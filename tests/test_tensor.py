@@ -350,7 +350,7 @@ def test_numpys_function_of_a_tensor_is_minidls_where_there_is_one():
     same(x.grad, np.exp(x.data))
     same((np.ones(2, np.float32) < x), np.array([False, True]))
     for call in (np.arctan, np.add.reduce, lambda t: np.exp(t, out=np.empty(2))):
-        with pytest.raises(TypeError, match=r"minidl has no np\.(arctan|add|exp) .*t\.numpy\(\)"):
+        with pytest.raises(TypeError, match=r"minidl has no np\.(arctan|add.reduce|exp) .*t\.numpy\(\)"):
             call(x)
 
 
@@ -452,7 +452,8 @@ def test_gradients_reach_leaves_alone():
     x = leaf(2.0)
     y = x * 3
     (y * y).backward()
-    assert y.grad is None
+    with pytest.warns(UserWarning, match="result of an op"):
+        assert y.grad is None
     assert not y.is_leaf
     assert x.is_leaf
     assert x.grad == 36
