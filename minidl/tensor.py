@@ -12,17 +12,12 @@ from __future__ import annotations
 
 import functools
 import heapq
-import inspect
 import itertools
-import numbers
 import operator
 import reprlib
-import sys
-import types
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -30,132 +25,15 @@ from minidl import _checks, _graph_picture, ops
 from minidl._checks import describe
 from minidl._kernels import atomic
 from minidl._observer import active
+from minidl._operands import NATIVE, beside, missing, read
+from minidl._settings import default_dtype as default_dtype
+from minidl._settings import dtype_of, recording
+from minidl._settings import get_default_dtype as get_default_dtype
+from minidl._settings import no_grad as no_grad
+from minidl._settings import set_default_dtype as set_default_dtype
 from minidl.ops import Array, Op, P
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
-_default_dtype: np.dtype[Any] = np.dtype(np.float32)
-_local_default_dtype: ContextVar[np.dtype[Any] | None] = ContextVar("dtype", default=None)
 _node_ids = itertools.count(0, -1)  # descending: heapq returns the smallest, backward the newest
-_NATIVE = {np.dtype(np.float32), np.dtype(np.float64)}
-_PYTHON_NUMBERS = {float, int, bool}
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-# --- settings -----------------------------------------------------------------------------------
-
-
-class _Setting(atomic.InContext):
-    """Set a ContextVar within a `with` block, or whenever the decorated function runs."""
-
-    def __init__(self, variable: ContextVar[Any], value: Any) -> None:
-        super().__init__(variable, value)
-        self._again = functools.partial(atomic.InContext, variable, value)
-
-    def __call__(self, function: _F) -> _F:
-        kind, again, run = type(self).__name__, self._again, function
-        if isinstance(function, type) or not callable(function):
-            raise TypeError(f"{kind} decorates functions, got {function!r}; decorate its methods")
-        if inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{kind} can't decorate {function.__qualname__}, an asynchronous generator; write "
-                f"`with dl.{kind}(…):` in it, around what runs between two yields"
-            )
-        if inspect.isgeneratorfunction(function):
-
-            def apply(*args: Any, **options: Any) -> Any:
-                return (yield from _stepped(run(*args, **options), again))
-
-        elif inspect.iscoroutinefunction(function):
-
-            async def apply(*args: Any, **options: Any) -> Any:  # type: ignore[misc]
-                return await _stepped(run(*args, **options), again)
-
-        else:
-
-            def apply(*args: Any, **options: Any) -> Any:
-                with again():
-                    return run(*args, **options)
-
-        return functools.wraps(function)(apply)  # type: ignore[return-value]
-
-
-@types.coroutine
-def _stepped(steps: Any, setting: Callable[[], Any]) -> Generator[Any, Any, Any]:
-    """Run a generator or coroutine with a setting in force during its steps, not between them."""
-    step, value = steps.send, None
-    while True:
-        try:
-            with setting():
-                result = step(value)
-        except StopIteration as stop:
-            return stop.value
-        try:
-            step, value = steps.send, (yield result)
-        except BaseException as error:
-            step, value = steps.throw, error
-
-
-class no_grad(_Setting):  # noqa: N801 (a verb)
-    """Compute without recording a graph; a context manager or a decorator.
-
-    A decorated generator or coroutine records nothing in its own steps, and the code that runs
-    between them is not affected. TypeError for classes and asynchronous generators.
-
-    >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
-    >>> with dl.no_grad():
-    ...     (2 * w).requires_grad
-    False
-    """
-
-    def __init__(self) -> None:
-        super().__init__(_recording, False)
-
-
-def set_default_dtype(dtype: Any) -> None:
-    """The dtype that numbers, lists, integers and new layers get: "float32" or "float64".
-
-    Raises TypeError for anything else.
-    """
-    global _default_dtype
-    _default_dtype = _single_or_double(dtype)
-
-
-def _single_or_double(dtype: Any) -> np.dtype[Any]:
-    found = None if dtype is None else _dtype(dtype)
-    if found is None or found not in _NATIVE:
-        raise TypeError(
-            f'the default dtype must be "float32" or "float64", not {reprlib.repr(dtype)}'
-        )
-    return found
-
-
-def _dtype(given: Any) -> np.dtype[Any] | None:
-    """What NumPy reads as a dtype, or None."""
-    try:
-        found: np.dtype[Any] = np.dtype(given)
-        return found
-    except (TypeError, ValueError, SyntaxError):  # of a text that NumPy can't parse
-        return None
-
-
-def get_default_dtype() -> np.dtype[Any]:
-    """The dtype that numbers, lists, integers and new layers get; float32 at start."""
-    return _local_default_dtype.get() or _default_dtype
-
-
-class default_dtype(_Setting):  # noqa: N801 (as no_grad)
-    """Set the default dtype within a `with` block or a decorated function, in this thread.
-
-    >>> with dl.default_dtype("float64"):
-    ...     dl.Tensor([1, 2])
-    Tensor([1., 2.])
-    """
-
-    def __init__(self, dtype: Any) -> None:
-        super().__init__(_local_default_dtype, _single_or_double(dtype))
-
-
-# --- data and operands --------------------------------------------------------------------------
 
 
 def as_array(data: Any, dtype: Any = None) -> Array:
@@ -169,79 +47,17 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         data = data._data
     if (
         type(data) is np.ndarray
-        and data.dtype in _NATIVE
+        and data.dtype in NATIVE
         and (dtype is None or dtype == data.dtype)  # not `in`: np.dtype("float64") equals None
     ):
         return data  # the usual case
-    array, floating = _read(data)
+    array, floating = read(data)
     if dtype is None:
         dtype = array.dtype.newbyteorder("=") if floating else get_default_dtype()
-    wanted = _dtype(dtype)
+    wanted = dtype_of(dtype)
     if wanted is None or wanted.kind not in "fiub":
         raise TypeError(f"dtype must be floating, integer or boolean, got {reprlib.repr(dtype)}")
     return array.astype(wanted, copy=False)
-
-
-def _read(data: Any) -> tuple[Array, bool]:
-    """An array of real numbers, and whether the data have a floating dtype of their own."""
-    if advice := _missing(data):
-        raise TypeError(advice)
-    try:
-        array = np.asarray(data)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{data!r} can't be converted to an array: {error}") from None
-    if array.dtype == object and all(isinstance(x, numbers.Real) for x in array.flat):
-        array = array.astype(np.float64)  # Fractions, and integers of more than 64 bits
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"expected real numbers, got {type(data).__name__} with dtype {array.dtype}"
-        )
-    return array, array.dtype.kind == "f" and hasattr(data, "dtype")
-
-
-def _missing(data: Any) -> str | None:
-    """What to do about data whose missing entries NumPy would read as numbers, else None."""
-    if isinstance(data, list | tuple):
-        if set(map(type, data)) <= _PYTHON_NUMBERS:
-            return None
-        return next(filter(None, map(_missing, data)), None)
-    masked = sys.modules.get("numpy.ma")  # not imported here, since that takes 10 ms
-    if masked and isinstance(data, masked.MaskedArray):
-        return "a masked array: fill or drop its masked entries first, as in x.filled(0.0)"
-    dtypes: Any = getattr(data, "dtypes", getattr(data, "dtype", None))  # a DataFrame has several
-    nullable = hasattr(data, "isna") and not all(
-        isinstance(dtype, np.dtype) for dtype in np.ravel(dtypes)
-    )
-    if nullable and np.any(data.isna()):  # of pandas
-        return "missing values: fill or drop them first, as in x.fillna(0.0) or x.dropna()"
-    return None
-
-
-def _operands(inputs: Sequence[Any], keep_numbers: bool, default: Any) -> list[Any]:
-    """The inputs of an op as arrays, by what they stand beside.
-
-    What has no floating dtype of its own takes that of the others, or the default where there is
-    none; Python numbers may stay what they are, since NumPy treats them so.
-    """
-    given = [x._data if type(x) is Tensor else x for x in inputs]
-    dtypes, waiting = [], {}
-    for i, x in enumerate(given):
-        if type(x) is np.ndarray and x.dtype in _NATIVE:
-            dtypes.append(x.dtype)
-        elif not (keep_numbers and type(x) in _PYTHON_NUMBERS):
-            given[i], floating = _read(x)
-            if floating:
-                given[i] = given[i].astype(given[i].dtype.newbyteorder("="), copy=False)
-                dtypes.append(given[i].dtype)
-            else:
-                waiting[i] = given[i]
-    if not dtypes and keep_numbers and not waiting:
-        waiting[0] = np.asarray(given[0])
-    if waiting and (dtypes or default is not None):
-        dtype = np.result_type(*dtypes) if dtypes else default
-        for i, array in waiting.items():
-            given[i] = array.astype(dtype, copy=False)
-    return given
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -335,9 +151,9 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
         if variadic or len(inputs) < count:
             inputs = _listed(op, inputs)
         arrays = [x._data for x in inputs if type(x) is Tensor and x._requires_grad]
-        recorded = bool(arrays) and _recording.get()
+        recorded = bool(arrays) and recording.get()
         if len(arrays) < len(inputs):
-            arrays = _operands(inputs, count == 2, get_default_dtype())
+            arrays = beside(list(map(_plain, inputs)), count == 2, get_default_dtype)
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
         except ValueError as error:
@@ -420,7 +236,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     >>> dl.where([True, False], 1.0, [5.0, 6.0])
     Tensor([1., 6.], dtype=float32)
     """
-    return _where(a, b, np.array(_read(_plain(condition))[0], bool))
+    return _where(a, b, np.array(read(_plain(condition))[0], bool))
 
 
 def _index(key: Any) -> Any:
@@ -439,7 +255,7 @@ def _index_part(part: Any) -> Any:
             return operator.index(part)
         except TypeError:  # an array of several integers, or of other numbers
             pass
-    if advice := _missing(part):
+    if advice := missing(part):
         raise TypeError(advice)
     array = np.array(_plain(part))
     empty_list = array.size == 0 and not hasattr(part, "dtype")  # which NumPy reads as floating
@@ -461,7 +277,7 @@ def _in_place(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any],
             result = function(self, other)
             result._computed = self._computed or not result.is_leaf  # a constant stays one
             return result
-        if _recording.get():
+        if recording.get():
             raise RuntimeError(
                 f"{describe(self)} is a parameter, and an in-place update must not become part of "
                 "the graph. Put it under dl.no_grad():  with dl.no_grad(): w -= 0.1 * w.grad"
@@ -475,9 +291,9 @@ def _in_place(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any],
 def _compare(comparison: Any, a: Any, b: Any) -> Any:
     """A comparison as an array of booleans, since it has no gradient; b may be any object."""
     try:
-        return comparison(*_operands((a, b), True, None))
+        return comparison(*beside([_plain(a), _plain(b)], True))
     except TypeError:
-        if _missing(a) or _missing(b):
+        if missing(a) or missing(b):
             raise
         return comparison(_plain(a), _plain(b))
 
