@@ -327,7 +327,7 @@ class Dense(Module):
         """y = x W + b, or max(x W + b, 0)."""
         if not isinstance(x, Tensor):
             x = tensor.as_array(x, self.weight.dtype)
-        elif x.dtype != self.weight.dtype and not (x.requires_grad or x._computed):
+        elif not (x._computed or x.requires_grad or x.dtype == self.weight.dtype):
             x = Tensor(x, dtype=self.weight.dtype, name=x.name)
         shape, features = x.shape, self.weight.shape[0]
         if not shape or shape[-1] != features:
