@@ -75,8 +75,8 @@ class Module:
         atomic.assign([(vars(self), name, _buffer(name, array)), (vars(self), "_buffers", names)])
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._buffers and name in vars(self):
-            value = _buffer(name, value, vars(self)[name])
+        if name in self._buffers:
+            value = _buffer(name, value, vars(self).get(name))
         super().__setattr__(name, value)
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
