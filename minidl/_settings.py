@@ -39,7 +39,7 @@ class _Setting(atomic.InContext):
         if inspect.isasyncgenfunction(function):
             raise TypeError(
                 f"{kind} can't decorate {function.__qualname__}, an asynchronous generator; write "
-                f"`with dl.{kind}(…):` in it, around what runs between two yields"
+                f"`with dl.{kind}(...):` in it, around what runs between two yields"
             )
         if inspect.isgeneratorfunction(function):
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NoReturn, TypeAlias
+from typing import Any, Literal, Never, TypeAlias
 
 import numpy as np
 
 from minidl import _checks, _operands, tensor
+from minidl._format import printable, printed
 from minidl._kernels import atomic
 from minidl._observer import active
 from minidl.ops import Array
 from minidl.tensor import Tensor
 
 
+@printed
 class Module:
     """The base class of layers and networks, and of your own classes with a `forward` method.
 
@@ -278,6 +280,7 @@ INITIALIZERS: dict[Init, Initializer] = {
 # --- layers -------------------------------------------------------------------------------------
 
 
+@printed
 class Dense(Module):
     """A fully connected layer: y = x W + b, with x (…, in), W (in, out), b (out,), y (…, out).
 
@@ -332,8 +335,10 @@ class Dense(Module):
         shape, features = x.shape, self.weight.shape[0]
         if not shape or shape[-1] != features:
             raise ValueError(
-                f"{self._title()} expects input of shape (…, {features}), got {shape}"
-                + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+                printable(
+                    f"{self._title()} expects input of shape (…, {features}), got {shape}"
+                    + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+                )
             )
         if self.bias is None:
             y = tensor.matmul(x, self.weight)
@@ -509,7 +514,7 @@ class Sequential(Module):
 def _advice(module: Any) -> str:
     """What to write instead of something that is not a module."""
     if isinstance(module, type):
-        return f"; make an object of it: {module.__name__}(…)"
+        return f"; make an object of it: {module.__name__}(...)"
     if callable(module):
         return (
             "; a function goes into the forward of a Module of your own, or is a layer: nn.ReLU()"
@@ -523,7 +528,7 @@ def _can_fuse(dense: Module, after: Module) -> bool:
     Not if either has a forward of its own, or while a walkthrough shows the two separately.
     """
     plain = "forward" not in vars(dense) and "forward" not in vars(after)
-    return type(after) is ReLU and plain and active.get() is None
+    return type(after) is ReLU and plain and not active.get()
 
 
 Activation: TypeAlias = Literal[
@@ -564,14 +569,17 @@ class MLP(Sequential):
         self,
         sizes: Sequence[int] | Array,
         activation: Activation = "relu",
-        *more: NoReturn,
+        *more: Never,
         rng: Rng = None,
     ) -> None:
-        if more or not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
-            given = ", ".join(map(repr, (sizes, activation, *more) if more else (sizes,)))
-            raise (TypeError if more else ValueError)(
-                f"MLP: sizes must be a list [in, hidden, …, out], as in MLP([2, 8, 1]), got {given}"
+        if not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
+            given = [n for n in (sizes, activation, *more) if isinstance(n, int)]
+            hint = f"; write MLP({given})" if len(given) > 1 else ""
+            raise ValueError(
+                printable(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}{hint}")
             )
+        if more:
+            raise TypeError(f"MLP: only sizes and activation are positional, got {more} as well")
         _checks.choice("MLP", "activation", activation, ACTIVATIONS)
         generator = np.random.default_rng(rng)
         rectifies = activation not in ("sigmoid", "tanh", "softplus")

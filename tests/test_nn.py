@@ -1030,6 +1030,24 @@ def test_invalid_arguments_of_mlp_are_named(sizes, activation, error, message):
         nn.MLP(sizes, activation)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((3, 4, 1), ValueError, r"sizes must be a list .*; write MLP\(\[3, 4, 1\]\)$"),
+        ((3, 4), ValueError, r"; write MLP\(\[3, 4\]\)$"),
+        ((3, 4, "tanh"), ValueError, r"; write MLP\(\[3, 4\]\)$"),
+        (([3, 1], "tanh", 0), TypeError, r"only sizes and activation are positional, got \(0,\)"),
+        (([3, 1], "ReLU"), ValueError, r"got 'ReLU'. Did you mean 'relu'\?$"),
+        (([3, 1], "swish"), ValueError, r"got 'swish'. Did you mean 'silu'\?$"),
+    ],
+)
+def test_an_mlp_written_as_in_another_library_is_answered_with_what_to_write(
+    arguments, error, message
+):
+    with pytest.raises(error, match=message):
+        nn.MLP(*arguments)
+
+
 # --- repr ---------------------------------------------------------------------------------------
 
 
@@ -1160,24 +1178,11 @@ def test_a_frozen_parameter_and_one_made_of_a_result_stay_parameters():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "given"),
-    [((3, 4, 1), "3, 4, 1"), ((3, 4, 4, 1), "3, 4, 4, 1"), (([3, 4], "relu", 1), r"\[3, 4\]")],
-)
-def test_sizes_that_are_not_in_a_list_say_how_to_write_them(sizes, given):
-    with pytest.raises(
-        TypeError, match=rf"MLP: sizes must be a list .* MLP\(\[2, 8, 1\]\).*{given}"
-    ):
-        nn.MLP(*sizes)
-    with pytest.raises(ValueError, match=r"MLP\(\[2, 8, 1\]\), got 3$"):
-        nn.MLP(3)
-
-
-@pytest.mark.parametrize(
     ("module", "advice"),
     [
         ([nn.ReLU()], r"write Sequential\(\*layers\)"),
         ((nn.ReLU(),), r"write Sequential\(\*layers\)"),
-        (nn.ReLU, r"make an object of it: ReLU\(…\)"),
+        (nn.ReLU, r"make an object of it: ReLU\(\.\.\.\)"),
         (dl.relu, r"nn\.ReLU\(\)"),
         (3, "3$"),
     ],
