@@ -65,7 +65,7 @@ class Module:
         ...         return dl.Tensor(x) - self.mean
         >>> model = Centered()
         >>> model([[2.0, 4.0]])
-        Tensor([[1., 2.]], dtype=float32)
+        Tensor([[1., 2.]])
         >>> model.state_dict()
         {'mean': array([1., 2.])}
         """
