@@ -153,7 +153,8 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
         arrays = [x._data for x in inputs if type(x) is Tensor and x._requires_grad]
         recorded = bool(arrays) and recording.get()
         if len(arrays) < len(inputs):
-            arrays = beside(list(map(_plain, inputs)), count == 2, get_default_dtype)
+            given = [x._data if type(x) is Tensor else x for x in inputs]
+            arrays = beside(given, count == 2, get_default_dtype)
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
         except (ValueError, TypeError) as error:

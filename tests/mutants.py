@@ -26,14 +26,19 @@ ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER, DECLARATIONS = "minidl/optim/optimizer.py", "minidl/optim/declarations.py"
 LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
-OPS = "minidl/ops.py"
+OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
+SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TESTS = {
     KERNELS: ["tests/_kernels/test_optim.py", "tests/optim/test_rules.py"],
     LAYER: ["tests/_kernels/test_layer.py"],
-    OPS: ["tests/test_ops.py"],
+    OPS: ["tests/test_ops.py", "tests/test_tensor.py"],
+    TENSOR: ["tests/test_tensor.py", "tests/test_nn.py"],
+    NN: ["tests/test_nn.py"],
+    SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
+    OPERANDS: ["tests/test_operands.py"],
     LOSS: ["tests/_kernels/test_loss.py"],
     RULES: ["tests/optim/test_rules.py"],
     OPTIMIZER: ["tests/optim/test_optimizer.py", "tests/optim/test_rules.py"],
@@ -406,6 +411,137 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("a gradient that is not needed computed", "if needs_grad[0]", "if True"),
             ("bias of another shape accepted", "b.shape != w.shape[1:]", "b.size != w.shape[1]"),
+        ],
+        "getitem": [
+            (
+                "an entry taken twice gets one gradient",
+                "np.add.at(whole, key, g)",
+                "whole[key] = g",
+            ),
+            (
+                "gradients summed in half precision",
+                "np.result_type(g, np.float64) if repeats else g.dtype",
+                "g.dtype",
+            ),
+        ],
+    },
+    TENSOR: {
+        "_index_part": [
+            (
+                "an index shared with the caller",
+                "np.array(_plain(part))",
+                "np.asarray(_plain(part))",
+            ),
+            ("an empty list read as floating", "if empty_list else array", "if False else array"),
+            (
+                "the bounds of a slice shared with the caller",
+                "None if bound is None else operator.index(bound)",
+                "bound",
+            ),
+            ("a masked array as an index", "if advice := missing(part):", "if advice := None:"),
+        ],
+        "def where": [
+            (
+                "a condition shared with the caller",
+                "np.array(read(_plain(condition))[0], bool)",
+                "read(_plain(condition))[0]",
+            ),
+        ],
+        "_in_place": [
+            ("a constant becomes a result", "self._computed or not result.is_leaf", "True"),
+            ("recorded updates accepted", "if recording.get():", "if False:"),
+        ],
+        "replacement": [
+            ("another shape accepted", "array.shape != tensor._data.shape", "False"),
+            ("the values shared", "np.array(as_array(", "np.asarray(as_array("),
+            ("no new version", "tensor.version + 1", "tensor.version"),
+        ],
+        "class Tensor": [
+            ("a result stays one", '(self, "_computed", False), ', ""),
+            (
+                "gradients stored one by one",
+                "        atomic.assign(changes)\n\n    def _prop",
+                "        for change in changes:\n            setattr(*change)\n\n    def _prop",
+            ),
+            (
+                "no hint at .grad",
+                "if self._computed:\n                    w",
+                "if False:\n                    w",
+            ),
+            ("round with a graph", "None, None, True)", "None, None, False)"),
+        ],
+    },
+    NN: {
+        "class Module": [
+            (
+                "modules switched one by one",
+                "atomic.assign([(vars(module)",
+                "list(vars(m).update(training=training) for m in self.modules())\n"
+                "        atomic.assign([(vars(module)",
+            ),
+            ("a buffer replaced by anything", "if name in self._buffers:", "if False:"),
+            ("a name taken twice", "if hasattr(self, name):", "if False:"),
+            (
+                "buffers not loaded",
+                "changes.append((vars(owners[owner]), attribute, array))",
+                "pass",
+            ),
+            ("the state shared", "_plain(value).copy()", "_plain(value)"),
+        ],
+        "def _members": [
+            ("results counted as parameters", " and not value._computed", ""),
+            ("buffers forgotten", " or key in buffers", ""),
+        ],
+        "def _buffer": [
+            ("the values shared", "np.array(array, dtype,", "np.asarray(array, dtype,"),
+            ("fractions cut off", '"same_kind"', '"unsafe"'),
+            ("integers made floating", 'floating or array.dtype.kind != "f"', "floating"),
+        ],
+        "class Dense": [
+            (
+                "a result cast to the layer's dtype",
+                "x._computed or x.requires_grad",
+                "x.requires_grad",
+            ),
+            ("a constant promotes", "elif not (x._computed", "elif False and not (x._computed"),
+        ],
+    },
+    SETTINGS: {
+        "_Setting": [
+            ("a decorated generator records", "inspect.isgeneratorfunction(function)", "False"),
+            ("a decorated coroutine records", "inspect.iscoroutinefunction(function)", "False"),
+            ("asynchronous generators accepted", "inspect.isasyncgenfunction(function)", "False"),
+            (
+                "one setting for all threads",
+                "with again():\n                    return",
+                "with self:\n                    return",
+            ),
+        ],
+        "_stepped": [
+            (
+                "what is thrown in is sent",
+                "step, value = steps.throw, error",
+                "step, value = steps.send, error",
+            ),
+        ],
+    },
+    OPERANDS: {
+        "read": [
+            ("a list has a dtype of its own", ' and hasattr(data, "dtype")', ""),
+            ("masked values read", "if advice := missing(data):", "if advice := None:"),
+        ],
+        "missing": [
+            ("lists not searched", "next(filter(None, map(missing, data)), None)", "None"),
+            ("nullable data not searched", "if nullable and np.any(data.isna()):", "if False:"),
+        ],
+        "beside": [
+            (
+                "a detour through the default dtype",
+                "np.result_type(*dtypes) if dtypes else",
+                "False or",
+            ),
+            ("the wider dtype ignored", "np.result_type(*dtypes)", "dtypes[0]"),
+            ("bytes left swapped", 'given[i].dtype.newbyteorder("=")', "given[i].dtype"),
         ],
     },
     LOSS: {
