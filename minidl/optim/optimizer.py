@@ -27,7 +27,7 @@ from minidl._observer import active
 from minidl.optim import declarations, parameters
 from minidl.optim.declarations import LARGEST, Declared, LearningRate, learning_rate, option
 from minidl.optim.parameters import Group, Params
-from minidl.schedulers import Schedule, check_resumable, resumed
+from minidl.schedulers import Schedule, check_resumable, memories, resumed
 from minidl.tensor import Tensor
 
 Arrays: TypeAlias = list[np.ndarray]  # one for each parameter of a batch
@@ -120,6 +120,12 @@ class Optimizer(Declared):
     # prepare(group, lr, t, theta, g, *slots, *scalars): the kernels' updates, ready to run; [] for
     # a step that counts as no update. t and the scalars are equal for all arrays
     prepare: ClassVar[Callable[..., Updates]]
+
+    def _run(self, *batch: Any) -> None:
+        """Run the rule's kernel at once, as super().update(…) in a subclass does."""
+        kernels.commit([*self.prepare(*batch)], ())
+
+    update: ClassVar[Callable[..., Any]] = _run
 
     def __init_subclass__(cls) -> None:
         """Complete the declarations, and put the equations into the docstring."""
@@ -222,10 +228,6 @@ class Optimizer(Declared):
             name = f"lr of step {self.t}"
             return _checks.number(type(self).__name__, name, lr(self.t), high=LARGEST)
         return lr
-
-    def update(self, *batch: Any) -> None:
-        """Run the rule's kernel; a rule in pure Python has its own (see above)."""
-        kernels.commit([*self.prepare(*batch)], ())
 
     def step(self) -> None:
         """Apply the rule once to every parameter that has a gradient.
@@ -410,8 +412,9 @@ class Optimizer(Declared):
             del saved["params"]
             check_resumable(rule, group.lr, saved["lr"])
             options = group.checked(saved)
-            options["lr"], memories = resumed(group.lr, saved["lr"])
-            changes += [*memories, *((vars(group), k, v) for k, v in options.items())]
+            options["lr"] = resumed(group.lr, saved["lr"])
+            changes += memories(group.lr, saved["lr"])
+            changes += [(vars(group), name, value) for name, value in options.items()]
             for name in columns:
                 changes.append((columns, name, [slots[names[p]][name] for p in group.params]))
         self._turns.commit(turn, [], changes)
@@ -454,6 +457,8 @@ def _copied(rule: str, state: Any) -> tuple[int, list[dict[str, Any]], dict[str,
                 values[slot] = _step_count(rule, f"t of {name}", value)
                 continue
             try:
+                if isinstance(value, np.ma.MaskedArray):
+                    raise ValueError("it is masked; fill it first")
                 values[slot] = np.array(value, order="C")
             except ValueError as error:
                 raise ValueError(
