@@ -135,3 +135,38 @@ cdef class Guard:
 
     def __reduce__(self):  # a copy is free, whatever its original is doing
         return Guard, (self.message,)
+
+
+cdef class Session:
+    """Base class of a context manager that sets a ContextVar to a new object for each `with` block.
+
+    prepare()               Python; returns the object, whose attribute `result` is what `as` binds
+    finish(object, error)   Python; called after the block
+
+    The object's attribute `open` becomes False first, since contexts that were copied in the block
+    keep the object.
+    """
+
+    cdef object variable
+    cdef list values
+
+    def __init__(self, variable):
+        self.variable, self.values = variable, []
+
+    def __enter__(self):
+        value = self.prepare()
+        result = value.result
+        self.values.append(value)
+        try:
+            self.variable.set(value)
+        except BaseException:
+            self.values.pop()
+            raise
+        return result
+
+    def __exit__(self, kind, error, traceback):
+        value = self.values.pop()
+        value.open = False
+        if self.variable.get() is value:
+            self.variable.set(None)
+        self.finish(value, error)
