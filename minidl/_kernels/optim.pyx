@@ -898,8 +898,9 @@ cdef class Turns:
 cdef class Exchange:
     """A `with` block in which tensors have other data; the base of `average`.
 
-    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that restore the tensors,
-    [] outside the block. Versions only grow, so that no graph outlives the data it was made with.
+    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that
+    restore the tensors, [] outside the block. Versions only grow, so that no graph outlives the
+    data it was made with.
     """
 
     def __enter__(self):
