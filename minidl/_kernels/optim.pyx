@@ -751,7 +751,7 @@ cdef cloned lion_loop(floating **a, Py_ssize_t size, const double *c) noexcept n
         direction = beta1 * m[i] + one_minus_beta1 * d
         # the sign of 0 is 0, that of NaN is NaN
         direction = 1 if direction > 0 else (-1 if direction < 0 else direction)
-        theta[i] = shrink * theta[i] - step_size * direction
+        theta[i] = stepped(shrink * theta[i], step_size, direction)
         m[i] = beta2 * m[i] + one_minus_beta2 * d
 
 
