@@ -1307,3 +1307,20 @@ def test_an_update_may_write_into_its_gradient():
     g = w.grad
     optimizer.step()
     assert (w.data, g) == (-1, 3)
+
+
+def test_a_state_dict_that_another_call_overtakes_is_an_error():
+    @dataclasses.dataclass(frozen=True)
+    class Stepping(dl.schedulers.Schedule):
+        def formula(self, t):
+            return 0.25
+
+        def __deepcopy__(self, memo):
+            optimizer.step()
+            return Stepping()
+
+    w = weights([1.0])
+    optimizer, w.grad = dl.optim.SGD([w], lr=Stepping()), np.ones(1)
+    with pytest.raises(RuntimeError, match=r"^SGD: another call is changing"):
+        optimizer.state_dict()
+    assert (w.data, optimizer.t) == (0.75, 1)
