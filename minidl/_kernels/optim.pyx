@@ -913,11 +913,11 @@ cdef class Exchange:
         return self
 
     def __exit__(self, kind, error=None, traceback=None):
-        changed, restore = None, [(self.__dict__, "_own", [])]
+        changed, back = None, [(self.__dict__, "_own", [])]
         for p, attribute, value in self._own:
             if attribute == "version" and p.version != value - 1:
                 changed, value = p if changed is None else changed, p.version + 1
-            restore.append((p, attribute, value))
-        self._turns.commit(self._turns.begin(), [], restore)
+            back.append((p, attribute, value))
+        self._turns.commit(self._turns.begin(), [], back)
         if changed is not None and kind is None:
             self._report(changed)
