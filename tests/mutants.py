@@ -25,6 +25,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER, DECLARATIONS = "minidl/optim/optimizer.py", "minidl/optim/declarations.py"
+PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
 LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
 OPS = "minidl/ops.py"
 SCHEDULES, CLIPPING, AVERAGING = (
@@ -41,6 +42,8 @@ TESTS = {
     LOSS: ["tests/_kernels/test_loss.py"],
     RULES: ["tests/optim/test_rules.py"],
     OPTIMIZER: ["tests/optim/test_optimizer.py", "tests/optim/test_rules.py"],
+    PYTHON_RULES: ["tests/optim/test_python_rules.py"],
+    SAVED: ["tests/optim/test_saved.py"],
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
@@ -515,14 +518,6 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 'columns["t"].copy()',
                 'columns["t"]',
             ),
-            ("state of a user's rule changed in place", "[a.copy() for a in arrays]", "arrays"),
-            ("weights of a user's rule changed in place", "[p.copy() for p in start]", "start"),
-            ("weight decay of a user's rule ignored", "if decay and not decoupled:", "if False:"),
-            ("maximize of a user's rule ignored", "-g if group.maximize else g", "g"),
-            ("weight decay applied twice", '"weight_decay": 0.0, ', ""),
-            ("maximize applied twice", ', "maximize": False', ""),
-            ("rebinding accepted", "same and skips is not False and", "False and"),
-            ("a skipped step is an error", "skips is not False and", ""),
             ("misspelled attributes accepted", "raise AttributeError(", "ValueError("),
             (
                 "slots always start from 0",
@@ -552,14 +547,28 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if g.size != np.prod(shape):",
             ),
         ],
+    },
+    PYTHON_RULES: {
+        "results": [
+            ("state of a user's rule changed in place", "[a.copy() for a in arrays]", "arrays"),
+            ("weights of a user's rule changed in place", "[p.copy() for p in start]", "start"),
+            ("weight decay of a user's rule ignored", "if decay and not decoupled:", "if False:"),
+            ("maximize of a user's rule ignored", "-g if group.maximize else g", "g"),
+            ("weight decay applied twice", '"weight_decay": 0.0, ', ""),
+            ("maximize applied twice", ', "maximize": False', ""),
+            ("rebinding accepted", "same and skips is not False and", "False and"),
+            ("a skipped step is an error", "skips is not False and", ""),
+        ],
         "_would_move": [
             ("NaN taken for a step", "np.isfinite(d).all() for", "True for"),
             ("a step below the resolution taken for one", "a - lr * d, a", "lr * d, 0 * a"),
         ],
-        "_step_count": [
+    },
+    SAVED: {
+        "step_count": [
             ("any large number accepted", "2**53", "math.inf"),
         ],
-        "_copied": [
+        "copied": [
             ("the state given is shared", "np.array(value", "np.asarray(value"),
             ("masked values loaded", "isinstance(value, np.ma.MaskedArray)", "False"),
         ],

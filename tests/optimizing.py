@@ -170,3 +170,9 @@ def ready_to_step(rule="Adam", **options):
         p.grad = np.full_like(p.data, 0.5)
     optimizer.step()
     return params, optimizer
+
+
+def look_at(prepared):
+    """What a step may change, and the gradients, of (parameters, optimizer)."""
+    params, optimizer = prepared
+    return snapshot(params, optimizer), [p.grad for p in params]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from interrupting import each_failed_allocation, each_interruption
+from interrupting import FAILURES, each_interruption
 
 import minidl as dl
 from minidl.optim import average
@@ -474,17 +474,6 @@ def test_a_state_that_is_not_a_dict_is_refused():
 
 
 # --- all or nothing -------------------------------------------------------------------------------
-
-FAILURES = pytest.mark.parametrize(
-    "failures",
-    [
-        each_interruption,
-        pytest.param(
-            each_failed_allocation,
-            marks=pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-        ),
-    ],
-)
 
 
 def three_weights():

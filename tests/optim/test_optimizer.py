@@ -10,13 +10,14 @@ import threading
 
 import numpy as np
 import pytest
-from interrupting import _testcapi, each_failed_allocation, each_interruption
+from interrupting import FAILURES, assert_all_or_nothing, each_interruption
 from optimizing import (
     FULL_STATE,
     SIGNATURES,
     Failing,
     descend,
     each_rule,
+    look_at,
     make,
     network,
     ready_to_step,
@@ -787,35 +788,6 @@ def test_two_networks_in_one_optimizer_keep_their_names_whatever_the_order(rule)
 
 # --- all or nothing -----------------------------------------------------------------------------
 
-FAILURES = pytest.mark.parametrize(
-    "failures",
-    [
-        each_interruption,
-        pytest.param(  # generators that can't be closed without memory
-            each_failed_allocation,
-            marks=pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-        ),
-    ],
-)
-
-
-def assert_all_or_nothing(failures, prepare, call, look, every=1):
-    """Fail at one place after the other: what `look` sees is as before the call, or as after it."""
-    before = repr(look(prepare()))
-    done = prepare()
-    call(done)
-    outcomes, last = {before, repr(look(done))}, None
-    assert len(outcomes) == 2
-    for x in failures(prepare, call, every):
-        last = repr(look(x))
-        assert last in outcomes
-    assert last != before or _testcapi is None
-
-
-def look_at(prepared):
-    params, optimizer = prepared
-    return snapshot(params, optimizer), [p.grad for p in params]
-
 
 @each_rule
 @FAILURES
@@ -909,52 +881,6 @@ def test_a_constructor_that_fails_gives_no_names():
     assert (a.name, b.name) == (None, None)
 
 
-class Flaky(dl.optim.Optimizer):
-    """A rule in pure Python that fails in its second batch."""
-
-    fail = True
-    slots = {"m": Slot()}
-    scalars = {"count": 0.0}
-
-    def update(self, group, lr, t, theta, g, m, count):
-        for theta_i, g_i, m_i, count_i in zip(theta, g, m, count, strict=True):
-            m_i += g_i
-            count_i += 1
-            theta_i -= lr * m_i
-        group.weight_decay = 0.5
-        if self.fail and theta[0].ndim == 0:
-            raise ZeroDivisionError
-
-
-@FAILURES
-def test_an_update_in_python_is_taken_over_whole_or_not_at_all(failures, monkeypatch):
-    monkeypatch.setattr(Flaky, "fail", False)
-
-    def prepare():
-        params = [weights([1.0, 2.0]), weights(5.0, "float32")]
-        for p in params:
-            p.grad = np.full_like(p.data, 0.5)
-        optimizer = Flaky([{"params": [params[0]]}, {"params": [params[1]]}], lr=0.1)
-        return params, optimizer
-
-    assert_all_or_nothing(failures, prepare, lambda x: x[1].step(), look_at, 19)
-
-
-def test_an_error_in_an_update_in_python_changes_nothing():
-    params = [weights([1.0, 2.0]), weights(5.0)]
-    for p in params:
-        p.grad = np.full_like(p.data, 0.5)
-    optimizer = Flaky([{"params": [params[0]]}, {"params": [params[1]]}], lr=0.1)
-    before = repr(look_at((params, optimizer)))
-    with pytest.raises(ZeroDivisionError):
-        optimizer.step()
-    assert repr(look_at((params, optimizer))) == before
-    optimizer.fail = False
-    optimizer.step()
-    assert [p.data.tolist() for p in params] == [[0.95, 1.95], 4.95]
-    assert [group.weight_decay for group in optimizer.groups] == [0.5, 0.5]
-
-
 # --- one call at a time -------------------------------------------------------------------------
 
 
@@ -1030,107 +956,6 @@ def test_a_step_in_the_middle_of_another_call_is_the_one_that_counts():
     assert (w.data, optimizer.t, optimizer.state[w]["t"], w.version) == (0.5, 1, 1, 1)
 
 
-# --- a load converts everything first -----------------------------------------------------------
-
-
-class Late:
-    """An array-like that is converted by code of its own."""
-
-    def __init__(self, *values):
-        self.values = list(values)
-
-    def __array__(self, dtype=None, copy=None):
-        value = self.values.pop(0)
-        if isinstance(value, Exception):
-            raise value
-        return np.array(value)
-
-
-BAD_ARRAYS = {
-    "raises": (lambda: Late(ZeroDivisionError()), ZeroDivisionError),
-    "raises a TypeError": (lambda: Late(TypeError("no")), ValueError),
-    "of another shape": (lambda: Late(np.ones(3)), ValueError),
-    "a generator": (lambda: (x for x in [1.0, 2.0]), ValueError),
-    "a ragged list": (lambda: [[1.0], [1.0, 2.0]], ValueError),
-    "strings": (lambda: ["a", "b"], ValueError),
-    "integers": (lambda: [1, 2], ValueError),
-    "None": (lambda: None, ValueError),
-    "masked": (lambda: np.ma.array([1.0, 2.0], mask=[0, 1]), ValueError),
-}
-
-
-@pytest.mark.parametrize(("bad", "error"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
-@pytest.mark.parametrize("name", ["a", "b"])
-def test_a_load_of_what_is_no_array_changes_nothing(bad, error, name):
-    params = pair()
-    optimizer = dl.optim.Adam(params, lr=0.1)
-    descend(optimizer, params[0], [[1.0, 2.0]])
-    state = optimizer.state_dict()
-    state["t"], state["state"][name]["v"] = 5, bad()
-    before = snapshot(params, optimizer)
-    with pytest.raises(error):
-        optimizer.load_state_dict(state)
-    np.testing.assert_equal(snapshot(params, optimizer), before)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        lambda: [7.0, math.nan],
-        lambda: memoryview(np.array([7.0, math.nan])),
-        lambda: np.array([7.0, 0, math.nan, 0])[::2],
-        lambda: Late([7.0, math.nan], ZeroDivisionError()),  # converted once
-    ],
-)
-def test_a_load_takes_what_converts_to_the_right_array_and_never_shares_it(value):
-    params = pair()
-    optimizer, state, value = dl.optim.Adam(params), None, value()
-    state = optimizer.state_dict()
-    state["state"]["a"]["m"] = value
-    optimizer.load_state_dict(state)
-    loaded = optimizer.state[params[0]]["m"]
-    np.testing.assert_array_equal(loaded, [7.0, math.nan])
-    assert loaded.flags.carray
-    if isinstance(value, np.ndarray | memoryview):
-        assert not np.shares_memory(loaded, np.asarray(value))
-
-
-@pytest.mark.parametrize("value", [np.int8(127), np.uint8(127), np.int64(127), 127])
-@pytest.mark.parametrize("where", ["t", "t of a parameter", "attribute"])
-def test_a_step_count_of_any_integer_type_counts_on_without_overflow(value, where):
-    w = weights([1.0])
-    optimizer, state = dl.optim.Adam([w], lr=0.5), None
-    state = optimizer.state_dict()
-    if where == "attribute":
-        optimizer.t = value
-    else:
-        (state if where == "t" else state["state"]["0"])["t"] = value
-        optimizer.load_state_dict(state)
-    descend(optimizer, w, [[1.0]] * 3)
-    counted = optimizer.state[w]["t"] if where == "t of a parameter" else optimizer.t
-    assert (counted, type(counted)) == (130, int)
-    assert np.isfinite(w.data).all()
-
-
-@pytest.mark.parametrize("value", [-1, True, 3.0, "3", None, 10**400, 2**53, np.array(3)])
-@pytest.mark.parametrize("where", ["t", "t of a parameter", "attribute"])
-def test_what_is_no_step_count_is_refused_and_nothing_changes(value, where):
-    w = weights([1.0])
-    optimizer = dl.optim.Adam([w], lr=0.5)
-    descend(optimizer, w, [[1.0]] * 3)
-    before, state = snapshot([w], optimizer), optimizer.state_dict()
-    (state["state"]["0"] if where == "t of a parameter" else state)["t"] = value
-
-    def take():
-        if where == "attribute":
-            optimizer.t = value
-        optimizer.load_state_dict(state)
-
-    with pytest.raises((TypeError, ValueError), match=r"Adam: .*\bt\b.*(whole number|2⁵³)"):
-        take()
-    np.testing.assert_equal(snapshot([w], optimizer), before)
-
-
 # --- attributes ---------------------------------------------------------------------------------
 
 
@@ -1154,159 +979,6 @@ def test_a_step_without_gradients_says_that_the_model_may_be_another_one():
     dl.losses.mse(model(np.ones((1, 3))), np.ones((1, 2))).backward()
     with pytest.raises(RuntimeError, match="these parameters are not the model's"):
         optimizer.step()
-
-
-# --- rules in pure Python -----------------------------------------------------------------------
-
-
-class Descent(dl.optim.Optimizer):
-    """θ ← θ − ηg in Python; SGD is its twin."""
-
-    equations = "θ ← θ − ηg"
-
-    def update(self, group, lr, t, theta, g):
-        for theta_i, g_i in zip(theta, g, strict=True):
-            theta_i -= theta_i.dtype.type(lr) * g_i
-
-
-class DecoupledDescent(Descent):
-    decoupled = True
-
-
-class PythonAdam(dl.optim.Adam):
-    def update(self, group, lr, t, theta, g, *state):
-        super().update(group, lr, t, theta, g, *state)
-
-
-class PythonAdamW(dl.optim.AdamW):
-    def update(self, *batch):
-        super().update(*batch)
-
-
-class PythonNadam(dl.optim.Nadam):
-    def update(self, *batch):
-        super().update(*batch)
-
-
-class PythonFTRL(dl.optim.FTRL):
-    def update(self, *batch):
-        super().update(*batch)
-
-
-TWINS = [
-    (Descent, dl.optim.SGD, {}),
-    (PythonAdam, dl.optim.Adam, {"amsgrad": True}),
-    (PythonAdamW, dl.optim.AdamW, {}),
-    (PythonNadam, dl.optim.Nadam, {}),
-    (PythonNadam, dl.optim.Nadam, {"decoupled_weight_decay": True}),
-    (PythonFTRL, dl.optim.FTRL, {"l1": 0.01}),
-]
-
-
-@pytest.mark.parametrize(("rule", "twin", "options"), TWINS)
-@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
-@pytest.mark.parametrize("maximize", [False, True])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_weight_decay_and_maximize_hold_for_rules_in_python(
-    rule, twin, options, weight_decay, maximize, dtype, rng
-):
-    start, *gradients = rng.normal(size=(4, 6))
-    options = {**options, "weight_decay": weight_decay, "maximize": maximize}
-    options["lr"] = WarmUp(0.5, 2)  # the first rate is 0
-    w, other = weights(start, dtype), weights(start, dtype)
-    path = descend(rule([w], **options), w, gradients)
-    expected = descend(twin([other], **options), other, gradients)
-    if rule in (PythonNadam, PythonFTRL, Descent, PythonAdam) and weight_decay:
-        np.testing.assert_allclose(path, expected, rtol=1e-5 if dtype == "float32" else 1e-13)
-    else:
-        assert [p.tobytes() for p in path] == [p.tobytes() for p in expected]
-
-
-def test_weight_decay_and_maximize_in_numbers():
-    """g = −(−1) + 1·… by hand: θ = 1, g = −1, λ = 1: g ← 1 + 1 = 2, θ ← 1 − 0.1·2."""
-    w = weights([1.0])
-    descend(Descent([w], lr=0.1, weight_decay=1.0, maximize=True), w, [[-1.0]])
-    assert w.data == 0.8
-    w = weights([1.0])
-    descend(DecoupledDescent([w], lr=0.1, weight_decay=1.0, maximize=True), w, [[-1.0]])
-    assert w.data == 0.9 - 0.1
-    w = weights(1.0)
-    descend(Descent([w], lr=0.1, weight_decay=1.0, maximize=True), w, [-1.0])
-    assert w.data == 0.8
-
-
-def updating(update):
-    """An optimizer whose update is this function, of one weight, 2, with the gradient 3."""
-    rule = type("Own", (dl.optim.Optimizer,), {"update": update, "slots": {"m": Slot()}})
-    w = weights([2.0])
-    w.grad = np.full(1, 3.0)
-    return w, rule([w], lr=0.5)
-
-
-def rebinds(self, group, lr, t, theta, g, m):
-    for theta_i, g_i in zip(theta, g, strict=True):
-        theta_i = theta_i - lr * g_i
-
-
-def replaces(self, group, lr, t, theta, g, m):
-    for i in range(len(theta)):
-        theta[i] = theta[i] - lr * g[i]
-
-
-def replaces_after_a_change_of_state(self, group, lr, t, theta, g, m):
-    m[0] += g[0]
-    theta[0] = theta[0] - lr * g[0]
-
-
-def does_nothing(self, group, lr, t, theta, g, m):
-    pass
-
-
-@pytest.mark.parametrize(
-    "update", [rebinds, replaces, replaces_after_a_change_of_state, does_nothing]
-)
-def test_an_update_that_changes_nothing_in_place_is_an_error(update):
-    w, optimizer = updating(update)
-    before = snapshot([w], optimizer)
-    with pytest.raises(RuntimeError, match=r"^Own\.update must change theta.*in place.*theta_i -="):
-        optimizer.step()
-    np.testing.assert_equal(snapshot([w], optimizer), before)
-
-
-def changes_state_alone(self, group, lr, t, theta, g, m):
-    m[0] += g[0]
-
-
-def skips(self, group, lr, t, theta, g, m):
-    return False
-
-
-@pytest.mark.parametrize("update", [changes_state_alone, skips])
-def test_an_update_may_change_its_state_alone_or_say_that_it_skips_the_step(update):
-    w, optimizer = updating(update)
-    optimizer.step()
-    assert (w.data, optimizer.t, optimizer.state[w]["t"]) == (2, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("lr", "gradient"), [(0.0, 3.0), (0.5, 0.0), (1e-30, 3.0), (0.5, math.nan), (0.5, math.inf)]
-)
-def test_a_step_that_can_move_no_weight_is_no_error(lr, gradient):
-    w, optimizer = updating(does_nothing)
-    optimizer.lr, w.grad = lr, np.full(1, gradient)
-    optimizer.step()
-    assert (w.data, optimizer.t) == (2, 1)
-
-
-def test_an_update_may_write_into_its_gradient():
-    def scales(self, group, lr, t, theta, g, m):
-        g[0] *= 2
-        theta[0] -= lr * g[0]
-
-    w, optimizer = updating(scales)
-    g = w.grad
-    optimizer.step()
-    assert (w.data, g) == (-1, 3)
 
 
 def test_a_state_dict_that_another_call_overtakes_is_an_error():
