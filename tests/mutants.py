@@ -25,6 +25,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER, DECLARATIONS = "minidl/optim/optimizer.py", "minidl/optim/declarations.py"
+PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
 LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
 OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
 SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
@@ -32,7 +33,11 @@ SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TESTS = {
-    KERNELS: ["tests/_kernels/test_optim.py", "tests/optim/test_rules.py"],
+    KERNELS: [
+        "tests/_kernels/test_optim.py",
+        "tests/optim/test_averaging.py",
+        "tests/optim/test_rules.py",
+    ],
     LAYER: ["tests/_kernels/test_layer.py"],
     OPS: ["tests/test_ops.py", "tests/test_tensor.py"],
     TENSOR: ["tests/test_tensor.py", "tests/test_nn.py"],
@@ -42,6 +47,8 @@ TESTS = {
     LOSS: ["tests/_kernels/test_loss.py"],
     RULES: ["tests/optim/test_rules.py"],
     OPTIMIZER: ["tests/optim/test_optimizer.py", "tests/optim/test_rules.py"],
+    PYTHON_RULES: ["tests/optim/test_python_rules.py"],
+    SAVED: ["tests/optim/test_saved.py"],
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
@@ -75,6 +82,30 @@ class Mutant:
 # file → function or class → (what is wrong, the right text, the wrong text)
 ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     KERNELS: {
+        "Update": [
+            ("a resized array accepted", "data(arrays[i]) != self.all[i].a[k]", "False"),
+            ("a locked array accepted", "k != 1 and not writable", "False and not writable"),
+        ],
+        "commit": [
+            ("changes stay though a call failed", "        assign(undo)\n", ""),
+        ],
+        "ready": [
+            ("read-only weights accepted", " and writable(theta[i])", ""),
+            ("fewer gradients accepted", "len(theta) != len(g)", "False"),
+        ],
+        "Turns": [
+            ("two turns at once commit", "self.busy or turn != self.turn", "self.busy"),
+            (
+                "a turn begins inside a call",
+                "        self.busy = True\n        try:\n            return",
+                "        try:\n            return",
+            ),
+        ],
+        "Exchange": [
+            ("own weights not given back", '(p, "_data", p._data)', '(p, "_data", array)'),
+            ("a graph outlives its data", "p.version + 2", "p.version"),
+            ("a change inside not noticed", "p.version != value - 1", "False"),
+        ],
         "effective": [
             ("maximize ignored", "sign * g + weight_decay * theta", "g + weight_decay * theta"),
             (
@@ -600,11 +631,15 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     OPTIMIZER: {
         "Optimizer": [
-            ("step count one too small", "step_counts[indices[0]] + 1", "step_counts[indices[0]]"),
+            (
+                "step count one too small",
+                'columns["t"][indices[0]] + 1',
+                'columns["t"][indices[0]]',
+            ),
             (
                 "one step count for all parameters",
-                "self.update(batch.group, batch.lr, batch.t,",
-                "self.update(batch.group, batch.lr, self.t,",
+                "self.prepare(group, lr, t,",
+                "self.prepare(group, lr, self.t + 1,",
             ),
             (
                 "parameters of different step counts updated together",
@@ -612,8 +647,14 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "setdefault(keys[0], [])",
             ),
             ("the rate of the step after", "name, lr(self.t)", "name, lr(self.t + 1)"),
-            ("steps not counted", "        self.t += 1\n", ""),
-            ("changed weights not marked as changed", "p.version += 1\n", "pass\n"),
+            ("steps not counted", '(vars(self), "t", self.t + 1)', '(vars(self), "t", self.t)'),
+            ("changed weights not marked as changed", "p.version + 1", "p.version"),
+            (
+                "step counts of parameters changed before the step is made",
+                'columns["t"].copy()',
+                'columns["t"]',
+            ),
+            ("misspelled attributes accepted", "raise AttributeError(", "ValueError("),
             (
                 "slots always start from 0",
                 "chosen[slot.start] if slot.start else 0",
@@ -626,20 +667,46 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if p.grad is not None:",
             ),
             ("state_dict shares the state", "copy.deepcopy(\n", "dict(\n"),
-            ("step count not loaded", '        self.t = state["t"]\n', ""),
-            ("options not loaded", "group.update({**options, ", "group.update({"),
-            ("slots not loaded", "columns[name] = values if", "_ = values if"),
+            ("step count not loaded", '(vars(self), "t", t)', '(vars(self), "t", self.t)'),
+            ("options not loaded", "in options.items()]", "in ()]"),
+            ("slots not loaded", "changes.append((columns, name,", "print((columns, name,"),
             (
                 "a plateau's memory not loaded into the one in use",
-                'resumed(group["lr"], options["lr"])',
-                'options["lr"]',
+                'changes += memories(group.lr, saved["lr"])',
+                "pass",
             ),
+            ("a concurrent change of the state not noticed", "self._turns.check(turn)", "pass"),
             ("gradients of another dtype accepted", " or g.dtype != theta.dtype", ""),
             (
                 "shape of the gradient not checked",
                 "if g.shape != shape:",
                 "if g.size != np.prod(shape):",
             ),
+        ],
+    },
+    PYTHON_RULES: {
+        "results": [
+            ("state of a user's rule changed in place", "[a.copy() for a in arrays]", "arrays"),
+            ("weights of a user's rule changed in place", "[p.copy() for p in start]", "start"),
+            ("weight decay of a user's rule ignored", "if decay and not decoupled:", "if False:"),
+            ("maximize of a user's rule ignored", "-g if group.maximize else g", "g"),
+            ("weight decay applied twice", '"weight_decay": 0.0, ', ""),
+            ("maximize applied twice", ', "maximize": False', ""),
+            ("rebinding accepted", "same and skips is not False and", "False and"),
+            ("a skipped step is an error", "skips is not False and", ""),
+        ],
+        "_would_move": [
+            ("NaN taken for a step", "np.isfinite(d).all() for", "True for"),
+            ("a step below the resolution taken for one", "a - lr * d, a", "lr * d, 0 * a"),
+        ],
+    },
+    SAVED: {
+        "step_count": [
+            ("any large number accepted", "2**53", "math.inf"),
+        ],
+        "copied": [
+            ("the state given is shared", "np.array(value", "np.asarray(value"),
+            ("masked values loaded", "isinstance(value, np.ma.MaskedArray)", "False"),
         ],
     },
     DECLARATIONS: {
@@ -653,8 +720,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Option": [
             (
                 "rate set in the last group alone",
-                "        for group in optimizer.groups:\n            group[self.name] = value",
-                "        optimizer.groups[-1][self.name] = value",
+                "for group in optimizer.groups]",
+                "for group in optimizer.groups[-1:]]",
             ),
         ],
     },
@@ -724,7 +791,14 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("warm start: sign of λ₁", "- np.sign(theta_0) * lr", "+ np.sign(theta_0) * lr"),
             ("warm start without λ₂", " + lr * group.l2", ""),
             ("warm start without √n₀", "group.beta + n_0**-group.lr_power", "group.beta"),
-            ("sparse steps not counted", "        self.t += 1\n", ""),
+            (
+                "sparse steps not counted",
+                '(vars(self), "t", self.t + 1)',
+                "(vars(self), 't', self.t)",
+            ),
+            ("a step at rate 0 changes state", "        if lr == 0:  #", "        if False:  #"),
+            ("a sparse step at rate 0 counts", "        if lr == 0:\n", "        if False:\n"),
+            ("a sparse step without the subclass's update", "if self.in_python:", "if False:"),
             ("sparse step with weight_decay accepted", "if group.weight_decay:", "if False:"),
         ],
         "Lion": [
@@ -937,8 +1011,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a plateau in use replaced", "if plateaus(own) and", "if False and"),
         ],
         "resumed": [
-            ("memory not taken over", "mine._remember(theirs.memory)", "pass"),
-            ("the saved schedule instead of the own one", "return own", "return saved"),
+            ("the saved schedule instead of the own one", "return own if", "return saved if"),
+        ],
+        "memories": [
+            ("memory not taken over", "replace(theirs.memory)", "mine.memory"),
+            ("memory shared", "replace(theirs.memory)", "theirs.memory"),
         ],
     },
     CLIPPING: {
@@ -956,6 +1033,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "_gradients": [
             ("NaN accepted", "if not np.isfinite(g).all():", "if np.isinf(g).any():"),
+            ("another shape accepted", "if g.shape != p.shape:", "if False:"),
+            ("misaligned gradients passed on", '["C", "ALIGNED"]', '["C"]'),
         ],
         "_norm": [
             ("no root", "return 1.0, math.sqrt(total)", "return 1.0, total"),
@@ -970,13 +1049,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "self.decay * (p.data - a)",
             ),
             ("average in the weights' dtype", "astype(np.float64) for p", "copy() for p"),
-            ("own weights not given back", "            p.data = own\n", "            pass\n"),
             (
                 "a second `with` accepted",
                 '        self._check_outside("a second `with`")\n',
                 "",
             ),
             ("state_dict shares the averages", "a.copy()", "a"),
+            ("an underflow is an error", 'with np.errstate(all="ignore"):  #', "if True:  #"),
         ],
     },
 }
