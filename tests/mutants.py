@@ -29,6 +29,8 @@ PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
 LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
 OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
 SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
+LAYER, LOSS, SYSTEM = (f"minidl/_kernels/{name}.pyx" for name in ("layer", "loss", "system"))
+OPS = "minidl/ops.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
@@ -45,6 +47,9 @@ TESTS = {
     SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
     OPERANDS: ["tests/test_operands.py"],
     LOSS: ["tests/_kernels/test_loss.py"],
+    OPS: ["tests/test_ops.py"],
+    LOSS: ["tests/_kernels/test_loss.py", "tests/_kernels/test_kernels.py"],
+    SYSTEM: ["tests/_kernels/test_system.py", "tests/test_config.py"],
     RULES: ["tests/optim/test_rules.py"],
     OPTIMIZER: ["tests/optim/test_optimizer.py", "tests/optim/test_rules.py"],
     PYTHON_RULES: ["tests/optim/test_python_rules.py"],
@@ -127,7 +132,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "stepped": [
-            ("0 · ∞", "theta - lr * d if lr != 0 else theta", "theta - lr * d"),
+            ("0 · ∞", "theta - lr * d if lr != 0 else flushed(theta)", "theta - lr * d"),
+            ("subnormal weights kept at a rate of 0", "else flushed(theta)", "else theta"),
         ],
         "reset_if_zero": [
             ("0 · ∞", "if beta == 0:", "if False:"),
@@ -156,11 +162,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if head:",
             ),
             ("parts that overlap", "lines * part // parts", "lines * part // (parts + 1)"),
+            ("subnormal numbers not flushed", "before = flush_subnormals()", "before = 0x1f80"),
+            ("subnormal numbers flushed ever after", "    restore_mode(before)\n", ""),
         ],
-        "check_indices": [
-            ("a repeated index accepted", "indices[k] <= last", "indices[k] < last"),
-            ("an index one past the end accepted", ">= size", "> size"),
-            ("negative indices accepted", "indices[k] < 0 or ", ""),
+        "check": [
+            ("a repeated index accepted", "index <= last", "index < last"),
+            ("an index one past the end accepted", "index < size", "index <= size"),
+            ("negative indices accepted", "not 0 <= index < size", "index >= size"),
         ],
         "sgd_loop": [
             (
@@ -349,11 +357,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             (
                 "dθ added",
-                "- (new_root - old_root) * theta[0]",
-                "+ (new_root - old_root) * theta[0]",
+                "- (new_root - old_root) * old_theta",
+                "+ (new_root - old_root) * old_theta",
             ),
-            ("dθ left out", " - (new_root - old_root) * theta[0]", ""),
-            ("gradient without α", "z[0] + lr * g", "z[0] + g"),
+            ("dθ left out", " - (new_root - old_root) * old_theta", ""),
+            ("gradient without α", "old_z + lr * g", "old_z + g"),
+            ("subnormal weights kept", "flushed(theta[0])", "theta[0]"),
+            ("weights changed at a rate of 0", " & (lr != 0)", ""),
             ("√n from before the update in the weight", "ridge + new_root", "ridge + old_root"),
             (
                 "sign of the weight",
@@ -370,10 +380,31 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("λ₂ halved, as in Keras", "(beta + lr * l2)", "(beta + lr * l2 / 2)"),
             ("√ whatever the power", "power == 0.5", "True"),
         ],
-        "ftrl_at": [
+        "ftrl_at_loop": [
             ("the k-th weight instead of the one at the k-th index", "i = indices[k]", "i = k"),
-            ("threshold λ₁ without α", "(lr * l1)", "l1"),
-            ("√ whatever the power", "lr_power == -0.5", "True"),
+            ("√ whatever the power", "power == 0.5", "True"),
+        ],
+        "ftrl_at": [
+            ("threshold λ₁ without α", "threshold = lr * l1", "threshold = l1"),
+            (
+                "indices changed while they are used",
+                "indices, g = copy_of(indices), copy_of(g)",
+                "g = copy_of(g)",
+            ),
+            (
+                "gradients changed while they are used",
+                "indices, g = copy_of(indices), copy_of(g)",
+                "indices = copy_of(indices)",
+            ),
+            (
+                "indices not checked",
+                "    check(<const Py_ssize_t *>",
+                "    0 and check(<const Py_ssize_t *>",
+            ),
+            ("more indices than gradients", "size_of(g) == size and ", ""),
+            ("read-only state written", "writable(z) and ", ""),
+            ("subnormal numbers not flushed", "before = flush_subnormals()", "before = 0x1f80"),
+            ("subnormal numbers flushed ever after", "        restore_mode(before)\n", ""),
         ],
         "lion_loop": [
             (
@@ -400,9 +431,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "d = sign * g[i] + <floating> weight_decay * theta[i]",
             ),
         ],
-        "squared_norm": [
+        "squared_norm_loop": [
             ("squared in float32", "<double> g[i] * <double> g[i]", "g[i] * g[i]"),
-            ("first entry left out", "range(g.shape[0])", "range(1, g.shape[0])"),
+            ("first entry left out", "range(size)", "range(1, size)"),
         ],
     },
     LAYER: {
@@ -609,13 +640,14 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "out[labels[i]] * factor",
             ),
             ("gradient not scaled at the label", "* factor - scale\n", "* factor - 1\n"),
-            ("loss of the largest", "row[labels[i]] - shift)", "row[0] - shift)"),
+            ("loss of the largest", "below(row[labels[i]], shift)", "below(row[0], shift)"),
         ],
         "cross_entropy_loop": [
             ("last rows left out", "(n + block - 1) // block", "n // block"),
         ],
         "cross_entropy": [
             ("label one past the end", "< classes:", "<= classes:"),
+            ("labels changed while they are used", "target = copy_of(target)", "pass"),
         ],
         "squared_error_loop": [
             (
@@ -627,6 +659,23 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "squared_error": [
             ("half the slope", "(2 * scale)", "(scale)"),
+        ],
+    },
+    SYSTEM: {
+        "extern": [
+            ("threads not tried out", "while (count < n", "while (count < 0"),
+            ("stack size ignored", "if (stack)", "if (0)"),
+        ],
+        "stack_size_given": [
+            ("bytes for kilobytes", 'or "k"', 'or "b"'),
+        ],
+        "threads": [
+            ("more threads than can be started", "number_of_threads = team + found // 2", "pass"),
+            ("ended threads counted", "team = wanted if wanted > 1 else team", "pass"),
+            ("no warning", "if number_of_threads < wanted:", "if False:"),
+        ],
+        "set_num_threads": [
+            ("no thread at all", "not 1 <= n", "not 0 <= n"),
         ],
     },
     OPTIMIZER: {
