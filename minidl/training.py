@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def fit(
     loss: Loss,
     optimizer: Optimizer,
     data: Data,
-    *more: Any,
+    *more: Never,
     epochs: int = REQUIRED,
     validation: Data | None = None,
     callbacks: Iterable[Callable[[int, History], Any]] = (),
@@ -260,18 +260,27 @@ def _step(
     try:
         _append([history.step_loss, history.lr], value, optimizer.lr)
         result.backward()
-        if not any(p.grad is not None and p.requires_grad for p in _parameters(optimizer)):
-            raise RuntimeError(
-                "fit: the optimizer has nothing to learn from this loss, which gives no gradient "
-                f"to {_listed(_parameters(optimizer))}. Either the loss doesn't depend on them, or "
-                "they are frozen (requires_grad=False)."
-            )
-        optimizer.step()
+        _update(optimizer)
     except BaseException:
         if getattr(optimizer, "t", None) == t:  # not taken, so not recorded
             del history.step_loss[steps:], history.lr[steps:]
         raise
     return value
+
+
+def _update(optimizer: Optimizer) -> None:
+    """Take a step; RuntimeError that names the parameters if none of them has a gradient."""
+    try:
+        optimizer.step()
+    except RuntimeError as error:
+        parameters = list(_parameters(optimizer))
+        if not parameters or any(p.grad is not None and p.requires_grad for p in parameters):
+            raise
+        raise RuntimeError(
+            "fit: the optimizer has nothing to learn from this loss, which gives no gradient to "
+            f"{_listed(parameters)}. Either the loss doesn't depend on them, or they are frozen "
+            "(requires_grad=False)."
+        ) from error
 
 
 def _append(lists: list[list[Any]], *values: float) -> None:

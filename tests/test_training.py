@@ -573,6 +573,7 @@ def test_a_layer_that_a_callback_adds_is_switched_too():
             return super().forward(x)
 
     def grow(epoch, history):
+        assert not any(module.training for module in model.modules())
         if epoch == 1:
             model.drop = nn.Sequential(model.drop, Spy(0.5, rng=0))
 
@@ -693,6 +694,22 @@ def test_a_plateau_in_mode_max_that_nobody_shows_a_metric_is_an_error_after_the_
     with pytest.raises(ValueError, match='mode "max" needs a metric of its own'):
         fit(model, dl.optim.SGD(groups), (X, Y), callbacks=show)
     assert (plateau.observations, other.observations) == (1, 1)
+
+
+@pytest.mark.parametrize("rule", [dl.optim.SGD, dl.optim.Adam])
+def test_training_resumed_from_pickled_states_continues_to_the_same_bits(rule):
+    def start():
+        return problem(rule=rule, lr=ReduceOnPlateau(0.1, **FALLING))[:2]
+
+    (model, optimizer), (whole, same), (twin, resumed) = start(), start(), start()
+    fit(whole, same, PARTS, epochs=5)
+    fit(model, optimizer, PARTS, epochs=2)
+    saved = pickle.loads(pickle.dumps((model.state_dict(), optimizer.state_dict())))
+    twin.load_state_dict(saved[0])
+    resumed.load_state_dict(saved[1])
+    fit(twin, resumed, PARTS, epochs=3)
+    assert weights(twin) == weights(whole)
+    assert (resumed.t, resumed.lr) == (same.t, same.lr)
 
 
 # --- the optimizer's parameters -----------------------------------------------------------------
@@ -901,7 +918,7 @@ def test_an_interrupt_at_any_bytecode_restores_modes_and_handler_and_leaves_a_wh
             raise KeyboardInterrupt
 
     before, errors, count = signal.getsignal(signal.SIGINT), np.geterr(), 0
-    for model, optimizer, seen in interrupting.each_interruption(all_at_once, train, every=11):
+    for model, optimizer, seen in interrupting.each_interruption(all_at_once, train, every=23):
         count += 1
         assert signal.getsignal(signal.SIGINT) is before
         assert np.geterr() == errors
@@ -984,6 +1001,33 @@ def test_an_interrupted_step_is_not_recorded():
     history = fit(model, optimizer, loader)
     assert history.interrupted
     assert len(history.step_loss) == len(history.lr) == optimizer.t == 4
+
+
+class Halving:
+    """Anything that can zero gradients, step, and has a rate serves as an optimizer."""
+
+    lr = 0.5
+
+    def __init__(self, w):
+        self.w = w
+
+    def zero_grad(self):
+        self.w.grad = None
+
+    def step(self):
+        if self.w.grad is None:
+            raise RuntimeError("no gradient")
+        with dl.no_grad():
+            self.w -= self.lr * self.w.grad
+
+
+def test_an_optimizer_may_be_any_object_with_its_methods_and_a_rate():
+    w, v = dl.Tensor([[0.0]], requires_grad=True), dl.Tensor([[0.0]], requires_grad=True)
+    history = fit(lambda x: x @ w, Halving(w), (X, 3 * X), epochs=100)
+    assert w.item() == pytest.approx(3, abs=1e-4)
+    assert history.lr == [0.5] * 100
+    with pytest.raises(RuntimeError, match=r"^no gradient$"):
+        fit(lambda x: x @ w, Halving(v), (X, 3 * X))
 
 
 # --- divergence ---------------------------------------------------------------------------------
