@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast, overload
 import numpy as np
 
 from minidl import _checks
+from minidl._format import printable
 from minidl._kernels import atomic
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ def as_schedule(owner: str, name: str, value: Any) -> Schedule:
     if isinstance(value, Schedule):
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{owner}: {name} must be a schedule or a number ≥ 0, got {value!r}")
+        raise TypeError(
+            printable(f"{owner}: {name} must be a schedule or a number ≥ 0, got {value!r}")
+        )
     return Constant(_checks.number(owner, name, value))
 
 
@@ -365,7 +368,7 @@ class Triangular(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.low > self.high:
-            raise ValueError(f"Triangular: low={self.low} must be ≤ high={self.high}")
+            raise ValueError(printable(f"Triangular: low={self.low} must be ≤ high={self.high}"))
 
     def formula(self, t: int) -> float:
         period, u = divmod(t, 2 * self.half_period)
@@ -565,7 +568,10 @@ class Sequence(Schedule):
     def __post_init__(self) -> None:
         if not isinstance(self.parts, list | tuple) or not self.parts:
             raise TypeError(
-                f"Sequence: parts must be a list [(schedule, steps), …, last], got {self.parts!r}"
+                printable(
+                    "Sequence: parts must be a list [(schedule, steps), …, last], "
+                    f"got {self.parts!r}"
+                )
             )
         *timed, last = self.parts
         checked = [self._checked(f"parts[{i}]", part) for i, part in enumerate(timed)]
@@ -693,7 +699,9 @@ class ReduceOnPlateau(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.min_lr > self.lr:
-            raise ValueError(f"ReduceOnPlateau: min_lr={self.min_lr} must be ≤ lr={self.lr}")
+            raise ValueError(
+                printable(f"ReduceOnPlateau: min_lr={self.min_lr} must be ≤ lr={self.lr}")
+            )
         self.reset()
 
     def reset(self) -> None:
@@ -754,14 +762,13 @@ def check_resumable(owner: str, own: Rate, saved: Rate) -> None:
         )
 
 
-def resumed(own: Rate, saved: Rate) -> Rate:
-    """The rate of an optimizer that loads `saved`; check_resumable comes first.
+def resumed(own: Rate, saved: Rate) -> tuple[Rate, list[tuple[Any, str, Any]]]:
+    """The rate of an optimizer that loads `saved`, and the changes for `atomic.assign`.
 
-    A rate that observes a metric stays, so that existing references to it keep working, and takes
-    over the saved memory. Any other rate is replaced by the saved one.
+    check_resumable comes first. A rate that observes a metric stays, so that existing references to
+    it keep working, and takes over the saved memory. Any other rate is replaced by the saved one.
     """
     if not (observing := plateaus(own)):
-        return saved
-    for mine, theirs in zip(observing, plateaus(saved), strict=True):
-        mine._remember(theirs.memory)
-    return own
+        return saved, []
+    pairs = zip(observing, plateaus(saved), strict=True)
+    return own, [(vars(mine), "memory", replace(theirs.memory)) for mine, theirs in pairs]

@@ -19,6 +19,7 @@ import numpy as np
 
 from minidl import _checks, losses, nn, optim
 from minidl._checks import describe
+from minidl._format import printed
 from minidl._kernels import atomic
 from minidl.data import Batches, DataLoader, as_batches
 from minidl.optim import Optimizer
@@ -35,6 +36,7 @@ Contexts = tuple[atomic.Assigned, atomic.Assigned]
 REQUIRED: Any = inspect.Parameter.empty  # a default that makes an argument look as if it had none
 
 
+@printed
 @dataclass
 class History:
     """The record of a training.
@@ -143,7 +145,7 @@ def fit(
     True
     """
     if more or epochs is REQUIRED:
-        given = f", such as epochs={more[0]!r}" if more else ": epochs=… is missing"
+        given = f", such as epochs={more[0]!r}" if more else ": epochs=... is missing"
         raise TypeError(
             f"fit: model, loss, optimizer and data are positional; give the rest by name{given}"
         )
@@ -305,7 +307,7 @@ def _check_functions(owner: str, model: Any, loss: Any) -> None:
 def _description(value: Any, known: Iterable[str]) -> str:
     """What was given, and what may have been meant: an object of a class, a similar name."""
     if isinstance(value, type):
-        return f"the class {value.__name__}; make an object of it: {value.__name__}(…)"
+        return f"the class {value.__name__}; make an object of it: {value.__name__}(...)"
     hint = f".{_checks.nearest(value, known)}" if isinstance(value, str) else ""
     return reprlib.repr(value) + hint
 
@@ -320,7 +322,7 @@ def _callbacks(callbacks: Any) -> tuple[Callable[[int, History], Any], ...]:
     if callbacks is None:
         advice = "; leave it out or give [] for none"
     elif callable(callbacks) and not isinstance(callbacks, type):
-        advice = "; put it in a list, callbacks=[…]"
+        advice = "; put it in a list, callbacks=[...]"
     elif classes:
         advice = f"; {_description(classes[0], ())}"
     raise TypeError(
@@ -366,7 +368,7 @@ def _check_parameters(model: Model, optimizer: Optimizer) -> None:
         raise ValueError(
             f"fit: these parameters are not the model's: {rule} updates "
             f"{_listed(_parameters(optimizer))}, none of which is in this {kind}. Make the "
-            f"optimizer with the model that is trained, {rule}(model, …); a copy, or a model made "
+            f"optimizer with the model to train: {rule}(model, ...). A copy, or a model made "
             "anew, has parameters of its own."
         )
 
@@ -391,7 +393,7 @@ def _check_monitored(unobserved: list[ReduceOnPlateau]) -> None:
         raise ValueError(
             'fit: a ReduceOnPlateau in mode "max" needs a metric of its own, since fit would show '
             "it the loss, which gets smaller. Observe the metric after each epoch: "
-            "callbacks=[lambda epoch, history: plateau.observe(…)]"
+            "callbacks=[lambda epoch, history: plateau.observe(...)]"
         )
 
 

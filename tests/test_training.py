@@ -311,8 +311,8 @@ def test_a_coroutine_function_as_a_callback_is_named():
     ("callbacks", "advice"),
     [
         (None, r"leave it out or give \[\] for none"),
-        (print, r"put it in a list, callbacks=\[…\]"),
-        ([Verdict], r"make an object of it: Verdict\(…\)"),
+        (print, r"put it in a list, callbacks=\[...\]"),
+        ([Verdict], r"make an object of it: Verdict\(...\)"),
         (Verdict, "got <class"),
         (["print"], "got .'print'"),
         (3, "got 3"),
@@ -1226,7 +1226,7 @@ def test_epochs_by_position_are_an_error_that_names_the_argument(more):
         dl.fit(model, dl.losses.mse, optimizer, loader, *more)
     with pytest.raises(TypeError, match=r"fit: .*such as epochs=10"):
         dl.fit(model, dl.losses.mse, optimizer, loader, *more, epochs=3)
-    with pytest.raises(TypeError, match=r"fit: .*by name: epochs=… is missing"):
+    with pytest.raises(TypeError, match=r"fit: .*by name: epochs=... is missing"):
         dl.fit(model, dl.losses.mse, optimizer, loader)
     assert optimizer.t == 0
 
@@ -1236,9 +1236,9 @@ def test_epochs_by_position_are_an_error_that_names_the_argument(more):
     [
         ({"loss": "mse"}, r"loss must be .*got 'mse'\. Did you mean 'mse'\?"),
         ({"loss": "CrossEntropy"}, "Did you mean 'cross_entropy'"),
-        ({"loss": dl.losses.MSE}, r"make an object of it: MSE\(…\)"),
+        ({"loss": dl.losses.MSE}, r"make an object of it: MSE\(...\)"),
         ({"optimizer": "adam"}, r"optim.Adam\(model\), got 'adam'\. Did you mean 'Adam'\?"),
-        ({"optimizer": dl.optim.Adam}, r"make an object of it: Adam\(…\)"),
+        ({"optimizer": dl.optim.Adam}, r"make an object of it: Adam\(...\)"),
         ({"loss": dl.losses.MSE}, r"loss must be .* such as losses.mse or losses.MSE\(\)"),
         ({"optimizer": None}, "optimizer must be an Optimizer, such as optim.Adam"),
         ({"optimizer": dl.optim.Adam}, "optimizer must be an Optimizer, such as optim.Adam"),
