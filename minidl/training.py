@@ -156,7 +156,7 @@ def fit(
     ):
         raise TypeError(
             "fit: optimizer must be an Optimizer, such as optim.Adam(model), got "
-            + _description(optimizer, optim.RULES)
+            + _description(optimizer, [f"optim.{rule}" for rule in optim.RULES])
         )
     _checks.flag("fit", "progress", progress)
     functions = _callbacks(callbacks)
@@ -297,10 +297,11 @@ def _check_functions(owner: str, model: Any, loss: Any) -> None:
         ("loss", loss, "such as losses.mse or losses.MSE()"),
     ):
         if not callable(function) or isinstance(function, type):
-            known = [key for key, f in vars(losses).items() if isinstance(f, FunctionType)]
+            functions = (key for key, f in vars(losses).items() if isinstance(f, FunctionType))
+            known = [f"losses.{key}" for key in functions if name == "loss" and key[0] != "_"]
             raise TypeError(
                 f"{owner}: {name} must be a function or a callable object, {example}, got "
-                + _description(function, known if name == "loss" else ())
+                + _description(function, known)
             )
 
 
