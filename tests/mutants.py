@@ -680,7 +680,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "_array": [
-            ("masked arrays in a list accepted", "[values, *(", "[values, *() and ("),
+            (
+                "masked arrays in a list accepted",
+                "values if isinstance(values, list | tuple) else ()",
+                "()",
+            ),
             ("pandas.NA accepted as NaN", "if _has_missing(values):", "if False:"),
         ],
         "_has_missing": [
