@@ -17,7 +17,7 @@ import pytest
 
 import minidl as dl
 from minidl import nn
-from minidl.data import DataLoader
+from minidl.data import DataLoader, OneShotError
 from minidl.schedulers import CoolDown, CosineDecay, ReduceOnPlateau, Sequence, WarmUp
 from minidl.training import CallbackError, evaluate
 
@@ -441,8 +441,12 @@ def test_a_one_shot_iterator_serves_one_epoch(form):
     (model, optimizer, loader), (twin, same, _) = problem(), problem()
     before, source = weights(model), form(PARTS)
     for data in ({"data": source}, {"data": loader, "validation": source}):
-        with pytest.raises(TypeError, match=r"is a one-shot iterator .* one epoch, not 2.*a list"):
+        with pytest.raises(
+            OneShotError, match=r"is a one-shot iterator .* one epoch, not 2.*a list"
+        ):
             fit(model, optimizer, **data, epochs=2)
+    assert issubclass(OneShotError, TypeError)
+    assert issubclass(OneShotError, ValueError)
     assert weights(model) == before
     history = fit(model, optimizer, source, epochs=1, validation=form(PARTS))
     assert history.step_loss == fit(twin, same, PARTS, epochs=1).step_loss
