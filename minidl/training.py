@@ -433,23 +433,27 @@ class _Signal(int):
     handler = property(_signal.getsignal, _signal.signal)
 
 
+_SIGINT = _Signal(signal.SIGINT)
+
+
 class _CtrlC:
     """The handler of SIGINT in fit: it counts, and the second one raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self.presses, self.raises = 0, False
+        self.presses, self.raises, self.before = 0, False, _SIGINT.handler
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.presses += 1
+        if isinstance(self.before, _CtrlC):  # of a training one of whose callbacks is this one
+            self.before.presses += 1
         if self.raises and self.presses > 1:
             raise KeyboardInterrupt
 
     def handling(self) -> Contexts:
         """Contexts in which this is the handler, unless Python or the user ignores the signal."""
-        interrupt = _Signal(signal.SIGINT)
         main = threading.current_thread() is threading.main_thread()
-        ignored = interrupt.handler in (None, signal.SIG_IGN)
-        return _assigned([(interrupt, "handler", self)] if main and not ignored else [])
+        ignored = self.before in (None, signal.SIG_IGN)
+        return _assigned([(_SIGINT, "handler", self)] if main and not ignored else [])
 
 
 @contextlib.contextmanager

@@ -994,6 +994,20 @@ def test_the_systems_handler_and_pythons_are_restored(handler):
         signal.signal(signal.SIGINT, before)
 
 
+def test_ctrl_c_ends_a_training_in_a_callback_and_the_one_around_it():
+    inner = []
+
+    def train(epoch, history):
+        loss = acting(2, interrupt) if epoch == 2 else dl.losses.mse
+        inner.append(fit(*problem(), loss=loss))
+
+    outer = fit(*problem(), epochs=5, callbacks=[train])
+    assert [history.interrupted for history in inner] == [False, True]
+    assert len(inner[1].step_loss) == 2
+    assert outer.interrupted
+    assert len(outer.loss) == 2
+
+
 def test_an_interrupted_step_is_not_recorded():
     class Refusing(dl.optim.SGD):
         def step(self):
