@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal's functions, without any bytecode
 import contextlib
+import contextvars
 import inspect
 import math
 import reprlib
@@ -222,10 +223,16 @@ def evaluate(model: Model, loss: Loss, data: Data) -> float:
     2.0
     """
     _check_functions("evaluate", model, loss)
-    total, samples = 0.0, 0
     batches = as_batches("evaluate: data", data)
     keep_modes, evaluating = _mode(_modules(model), training=False)
-    with keep_modes, evaluating, no_grad():
+    with keep_modes, evaluating:
+        return contextvars.copy_context().run(_mean_loss, model, loss, batches)
+
+
+def _mean_loss(model: Model, loss: Loss, batches: DataLoader | Batches) -> float:
+    """The mean loss without a graph; in a context of its own, no interrupt leaves no_grad on."""
+    total, samples = 0.0, 0
+    with no_grad():
         for x, y in batches:
             total, samples = total + loss(model(x), y).item() * len(x), samples + len(x)
         return total / samples
