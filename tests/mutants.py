@@ -34,6 +34,7 @@ OPS = "minidl/ops.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
+TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
 TESTS = {
     KERNELS: [
         "tests/_kernels/test_optim.py",
@@ -56,6 +57,9 @@ TESTS = {
     SAVED: ["tests/optim/test_saved.py"],
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
+    TRAINING: ["tests/test_training.py"],
+    DATA: ["tests/test_data.py", "tests/test_training.py"],
+    TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
 }
@@ -854,6 +858,108 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("β₁ and β₂ swapped", "*group.betas", "*group.betas[::-1]"),
         ],
     },
+    TRAINING: {
+        "fit": [
+            (
+                "a batch weighs the same whatever its size",
+                "total + value * len(x), samples + len(x)",
+                "total + value, samples + 1",
+            ),
+            (
+                "callbacks in training mode",
+                "_mode(modules, training=False)",
+                "_mode(modules, True)",
+            ),
+            ("a layer added by a callback not switched", "_modules(model) if functions else ", ""),
+            (
+                "a plateau shown the training loss though there is a validation loss",
+                "(history.validation or history.loss)[-1]",
+                "history.loss[-1]",
+            ),
+            ("Ctrl-C at the very end forgotten", "|= ctrl_c.presses > 0", "|= False"),
+            (
+                "mode max not refused before the training",
+                "_check_monitored(_plateaus(optimizer))",
+                "pass",
+            ),
+        ],
+        "evaluate": [
+            ("dropout in the validation", "training=False", "training=True"),
+        ],
+        "_step": [
+            ("a step that was not taken recorded", "history.step_loss[steps:], ", ""),
+        ],
+        "_update": [
+            ("a missing gradient not explained", "if not parameters or any(", "if True or any("),
+        ],
+        "_ends_training": [
+            ("NumPy's truth values refused", "bool | np.bool_", "bool"),
+            ("an array of several entries accepted", " and verdict.shape == ()", ""),
+            ("a coroutine left waiting", "verdict.close()", "pass"),
+        ],
+        "_check_parameters": [
+            ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
+            ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
+        ],
+        "_observe": [
+            ("a plateau shown the loss beside the metric", "== before.get(id(p), 0)", ">= 0"),
+        ],
+        "_plateaus": [
+            ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),
+        ],
+        "_assigned": [
+            (
+                "the way out of a block not protected",
+                "atomic.Assigned(found)",
+                "atomic.Assigned([])",
+            ),
+        ],
+        "_CtrlC": [
+            ("the second Ctrl-C waits too", "self.presses > 1", "self.presses > 2"),
+            ("Ctrl-C raises outside the loop", "if self.raises and", "if"),
+            ("an ignored signal handled", "if main and not ignored", "if main"),
+        ],
+    },
+    DATA: {
+        "Batches": [
+            ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
+            ("no batches accepted", "if not number:", "if False:"),
+            ("a list checked only when it is trained on", "self.source = list(self)", "pass"),
+        ],
+        "as_batches": [
+            ("an iterator for several epochs", "and epochs > 1", "and epochs > 10**9"),
+            ("an array taken for its rows", 'or hasattr(data, "shape")', ""),
+        ],
+        "_are_batches": [
+            ("two pairs in a list stacked", "return True", "return False"),
+            (
+                "unclear pairs stacked",
+                'if any(hasattr(part, "shape")',
+                'if False and any(hasattr(part, "shape")',
+            ),
+        ],
+        "_array": [
+            (
+                "masked arrays in a list accepted",
+                "values if isinstance(values, list | tuple) else ()",
+                "()",
+            ),
+            ("pandas.NA accepted as NaN", "if _has_missing(values):", "if False:"),
+        ],
+        "_has_missing": [
+            ("NaN of floating pandas data refused", "not isinstance(c.dtype, np.dtype) and ", ""),
+        ],
+    },
+    TESTING: {
+        "gradcheck": [
+            ("the data varied in place", "x.data.copy()", "x.data"),
+            (
+                "the way out of the block not protected",
+                "atomic.Assigned(found)",
+                "atomic.Assigned([])",
+            ),
+        ],
+    },
     SCHEDULES: {
         "SHAPES": [
             ("cosine: ½ dropped", "(1 - math.cos(math.pi * u)) / 2", "1 - math.cos(math.pi * u)"),
@@ -1027,6 +1133,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "m.bad_count >= self.patience",
             ),
             ("last instead of the best", "value if better else m.best", "value"),
+            ("calls of observe not counted", "self.observations + 1", "self.observations"),
+            ("half of the memory set", "vars(m).items())", "[*vars(m).items()][:3])"),
             (
                 "bad metrics counted in total, not in succession",
                 "0 if better or m.cooldown_left",
