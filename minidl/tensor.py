@@ -22,6 +22,7 @@ import numpy as np
 
 from minidl import _checks, _graph_picture, ops
 from minidl._checks import describe
+from minidl._format import printable
 from minidl._observer import active
 from minidl.ops import Array, Op, P
 
@@ -234,7 +235,7 @@ def _named(name: str, arrays: list[Any], error: Exception) -> Exception:
     kinds = np.exceptions.AxisError, ValueError, TypeError
     kind = next(kind for kind in kinds if isinstance(error, kind))
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
-    return kind(f"{name} of shape {shapes}: {error}")
+    return kind(printable(f"{name} of shape {shapes}: {error}"))
 
 
 def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -265,10 +265,15 @@ for wrong in (
     lambda: dl.schedulers.Sequence(3),
     lambda: dl.optim.Adam([3]),
     lambda: viz.race("saddle", ["SGD"], rng="no"),
+    lambda: dl.optim.Adam([dl.Tensor([1.0])]),
+    lambda: dl.optim.Adam(model, 0.1, 0.9),
+    lambda: dl.clip(np.ones(2), 1, 0),
+    lambda: dl.sum(np.ones(2), axis=3),
+    lambda: dl.trace().save,
 ):
     try:
         wrong()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         print(error)
     else:
         raise AssertionError("nothing was wrong")

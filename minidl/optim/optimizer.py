@@ -21,7 +21,7 @@ import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
-from minidl._format import printed
+from minidl._format import printable, printed
 from minidl._kernels import atomic
 from minidl._kernels import optim as kernels
 from minidl._observer import active
@@ -142,12 +142,16 @@ class Optimizer(Declared):
         rule = type(self).__name__
         if self.in_python and type(self).update is Optimizer.update:
             raise TypeError(
-                f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
+                printable(
+                    f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
+                )
             )
         if more:
             raise TypeError(
-                f"{rule}: only params and lr are positional; give options by name, such as "
-                f"{list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+                printable(
+                    f"{rule}: only params and lr are positional; give options by name, such as "
+                    f"{list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+                )
             )
         self.t = 0  # steps taken
         self.groups: list[Group] = []
@@ -163,8 +167,10 @@ class Optimizer(Declared):
             self._add(given, group)
         if not any(p.requires_grad for p in self._params()):
             raise ValueError(
-                f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
-                "parameters with Tensor(…, requires_grad=True)."
+                printable(
+                    f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
+                    "parameters with Tensor(…, requires_grad=True)."
+                )
             )
         atomic.assign((p, "name", p.name or name) for p, name in self.names.items())
 
@@ -296,9 +302,11 @@ class Optimizer(Declared):
             same and skips is not False and _would_move(lr, g, start)
         ):
             raise RuntimeError(
-                f"{type(self).__name__}.update must change theta and the state in place, as in "
-                "theta_i -= … or theta_i[...] = …; theta_i = theta_i - … has no effect. An update "
-                "that skips a step on purpose returns False."
+                printable(
+                    f"{type(self).__name__}.update must change theta and the state in place, as in "
+                    "theta_i -= … or theta_i[...] = …; theta_i = theta_i - … has no effect. An "
+                    "update that skips a step on purpose returns False."
+                )
             )
         if same and lr == 0 and hasattr(self, "prepare"):
             return [], []  # FTRL, for instance, makes no update
@@ -441,7 +449,9 @@ def _would_move(lr: float, g: Arrays, theta: Arrays) -> bool:
 def _step_count(rule: str, name: str, value: Any) -> int:
     t = _checks.count(rule, name, value, low=0)
     if t >= 2**53:
-        raise ValueError(f"{rule}: {name} must be below 2⁵³, got a number of {len(str(t))} digits")
+        raise ValueError(
+            printable(f"{rule}: {name} must be below 2⁵³, got a number of {len(str(t))} digits")
+        )
     return t
 
 
