@@ -21,6 +21,7 @@ import numpy as np
 
 from minidl import _checks
 from minidl._format import printable
+from minidl._kernels import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,8 +78,10 @@ class Schedule:
         """The phases of the schedule in order: the step at which each begins, and its name."""
         return [(0, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower())]
 
-    def plot(self, steps: int) -> Axes:
+    def plot(self, steps: int | None = None) -> Axes:
         """Draw the rate over the first steps, phase by phase; returns the Matplotlib axes."""
+        if steps is None:
+            raise TypeError(f"{type(self).__name__}: plot needs the number of steps: plot(1000)")
         from minidl.viz.plots import plot_schedule
 
         return plot_schedule(self, steps)
@@ -663,7 +666,8 @@ class ReduceOnPlateau(Schedule):
 
         rate ← max(rate · factor, min_lr)
 
-    unless that lowers the rate by 1e-8 or less.
+    unless that lowers the rate by 1e-8 or less. `fit` observes the loss by itself after an epoch in
+    which nobody has called `observe`.
 
     factor     in [0, 1)              threshold  a number ≥ 0
     patience   a whole number ≥ 0     min_lr     in [0, lr]
@@ -687,6 +691,7 @@ class ReduceOnPlateau(Schedule):
     min_lr: float = 0.0
     mode: str = "min"
     memory: PlateauMemory = field(init=False, repr=False, hash=False)
+    observations: ClassVar[int] = 0  # the calls of observe, which fit counts in each epoch
 
     checks = {"lr": NUMBER, "factor": BELOW_ONE, "patience": FROM_ZERO, "cooldown": FROM_ZERO}
     checks |= {"threshold": NUMBER, "min_lr": NUMBER, "mode": MODE}
@@ -708,7 +713,10 @@ class ReduceOnPlateau(Schedule):
         object.__setattr__(self, "memory", replace(memory))
 
     def observe(self, metric: SupportsFloat) -> None:
-        """Take the next value of the metric into account; TypeError for what is not a number."""
+        """Take the next value of the metric into account.
+
+        TypeError for what is not a number. After an error or an interrupt nothing has changed.
+        """
         if isinstance(metric, bool) or not isinstance(metric, numbers.Real):
             raise TypeError(
                 f"ReduceOnPlateau: observe needs a number, such as loss.item(), got {metric!r}"
@@ -717,7 +725,7 @@ class ReduceOnPlateau(Schedule):
             value = float(metric)
         except OverflowError:
             raise ValueError("ReduceOnPlateau: the metric is too large for a float") from None
-        m = self.memory
+        m = replace(self.memory)
         if self.mode == "min":
             better = value < m.best * (1 - self.threshold)
         else:
@@ -729,6 +737,8 @@ class ReduceOnPlateau(Schedule):
             lower = max(m.rate * self.factor, self.min_lr)
             m.rate = lower if m.rate - lower > 1e-8 else m.rate
             m.bad_count, m.cooldown_left = 0, self.cooldown
+        count = (vars(self), "observations", self.observations + 1)
+        atomic.assign([count, *((self.memory, *item) for item in vars(m).items())])
 
     def formula(self, t: int) -> float:
         return self.memory.rate
@@ -740,7 +750,7 @@ def plateaus(rate: Any) -> list[ReduceOnPlateau]:
         return [rate]
     if isinstance(rate, Schedule):
         rate = tuple(vars(rate).values())
-    return [p for part in rate for p in plateaus(part)] if isinstance(rate, tuple) else []
+    return [p for part in rate for p in plateaus(part)] if isinstance(rate, list | tuple) else []
 
 
 def check_resumable(owner: str, own: Rate, saved: Rate) -> None:
