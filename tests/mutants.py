@@ -27,6 +27,7 @@ KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER, DECLARATIONS = "minidl/optim/optimizer.py", "minidl/optim/declarations.py"
 LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
 OPS = "minidl/ops.py"
+FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
@@ -41,6 +42,8 @@ TESTS = {
     SCHEDULES: ["tests/test_schedulers.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
+    FORMAT: ["tests/test_format.py"],
+    CHECKS: ["tests/test_checks.py"],
 }
 
 
@@ -842,6 +845,32 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("state_dict shares the averages", "a.copy()", "a"),
         ],
+    },
+    FORMAT: {
+        "printed": [("characters that the console lacks", "printable(plain(self))", "plain(self)")],
+        "_spelled": [
+            ("words run together", '" ", line)', '"", line)'),
+            ("exponents without brackets", 'f"^({piece})"', 'f"^{piece}"'),
+        ],
+        "Text": [("characters that the console lacks", "printable(text)", "text")],
+        "aligned": [
+            (
+                "columns measured before they are spelled",
+                "[[spell(cell) for cell in row] for row in rows]",
+                "[list(row) for row in rows]",
+            ),
+        ],
+    },
+    CHECKS: {
+        "nearest": [
+            ("names of other libraries unknown", "in _OWN.items()", "in ()"),
+            (
+                "letter case ignored for MSE and mse",
+                "last[:1].isupper() == name[:1].isupper()",
+                "1",
+            ),
+        ],
+        "number": [("−0 kept", "return value + 0.0", "return value")],
     },
 }
 MUTANTS = [
