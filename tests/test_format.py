@@ -162,6 +162,16 @@ def test_undecodable_bytes_stay_where_the_console_writes_them_back(console):
     assert printable("\udcff.png") == "\udcff.png"
 
 
+@given(st.text(st.characters(exclude_categories=[])), st.sampled_from([*ENCODINGS, "utf-8"]))
+def test_any_text_can_be_printed_and_is_spelled_once(text, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", stream)
+        shown = printable(text)
+        assert printable(shown) == shown
+    stream.write(shown)
+
+
 def test_columns_are_aligned_as_they_are_printed(console):
     rows = [["x → y", "β₁"], ["a", "−∞"]]
     assert aligned(rows) == ["x → y  β₁", "a      −∞"]

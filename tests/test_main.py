@@ -482,6 +482,12 @@ def test_help_names_the_commands_and_is_shown_without_one(capsys):
     assert printed([], capsys) == out
 
 
+def test_it_runs_without_a_console(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["schedule", "0.1"]) == 0
+
+
 def test_the_version_is_printed(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
