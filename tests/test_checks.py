@@ -116,7 +116,7 @@ def test_choice_returns_an_allowed_word(word, allowed):
     assert _checks.choice("Rule", "shape", word, allowed) == word
 
 
-@pytest.mark.parametrize("value", ["", "round", None, 1, True, ["linear"], b"linear"])
+@pytest.mark.parametrize("value", ["Linear", "", "lin", None, 1, True, ["linear"], b"linear"])
 def test_choice_refuses_anything_else_and_lists_the_allowed_words(value):
     message = f"Rule: shape must be one of 'linear', 'cosine', got {value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
@@ -124,10 +124,10 @@ def test_choice_refuses_anything_else_and_lists_the_allowed_words(value):
 
 
 @pytest.mark.parametrize("value", ["Linear", "LINEAR", "liner"])
-def test_choice_says_which_word_was_meant(value):
+def test_choice_with_a_hint_says_which_word_was_meant(value):
     message = f"must be one of 'linear', 'cosine', got {value!r}. Did you mean 'linear'?"
     with pytest.raises(ValueError, match=f"^Rule: shape {re.escape(message)}$"):
-        _checks.choice("Rule", "shape", value, ("linear", "cosine"))
+        _checks.choice("Rule", "shape", value, ("linear", "cosine"), hint=True)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,7 @@ def test_choice_says_which_word_was_meant(value):
         ("MSELoss", ["MSE", "mse"], "MSE"),
         ("mse_loss", ["MSE", "mse"], "mse"),
         ("mse_loss", ["mse", "MSE"], "mse"),
+        ("CrossEntropy", ["cross_entropy", "_cross_entropy"], "cross_entropy"),
         ("Linear", ["nn.Dense", "tanh"], "nn.Dense"),
         ("Tanh", ["tanh", "nn.Tanh"], "nn.Tanh"),
     ],
