@@ -26,11 +26,11 @@ ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER, DECLARATIONS = "minidl/optim/optimizer.py", "minidl/optim/declarations.py"
 PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
-LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
+
 OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
 SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
 LAYER, LOSS, SYSTEM = (f"minidl/_kernels/{name}.pyx" for name in ("layer", "loss", "system"))
-OPS = "minidl/ops.py"
+FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
@@ -47,8 +47,6 @@ TESTS = {
     NN: ["tests/test_nn.py"],
     SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
     OPERANDS: ["tests/test_operands.py"],
-    LOSS: ["tests/_kernels/test_loss.py"],
-    OPS: ["tests/test_ops.py"],
     LOSS: ["tests/_kernels/test_loss.py", "tests/_kernels/test_kernels.py"],
     SYSTEM: ["tests/_kernels/test_system.py", "tests/test_config.py"],
     RULES: ["tests/optim/test_rules.py"],
@@ -62,6 +60,8 @@ TESTS = {
     TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
+    FORMAT: ["tests/test_format.py"],
+    CHECKS: ["tests/test_checks.py"],
 }
 
 
@@ -1214,6 +1214,32 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("state_dict shares the averages", "a.copy()", "a"),
             ("an underflow is an error", 'with np.errstate(all="ignore"):  #', "if True:  #"),
         ],
+    },
+    FORMAT: {
+        "printed": [("characters that the console lacks", "printable(plain(self))", "plain(self)")],
+        "_spelled": [
+            ("words run together", '" ", line)', '"", line)'),
+            ("exponents without brackets", 'f"^({piece})"', 'f"^{piece}"'),
+        ],
+        "Text": [("characters that the console lacks", "printable(text)", "text")],
+        "aligned": [
+            (
+                "columns measured before they are spelled",
+                "[[spell(cell) for cell in row] for row in rows]",
+                "[list(row) for row in rows]",
+            ),
+        ],
+    },
+    CHECKS: {
+        "nearest": [
+            ("names of other libraries unknown", "in _OWN.items()", "in ()"),
+            (
+                "letter case ignored for MSE and mse",
+                "last[:1].isupper() == name[:1].isupper()",
+                "1",
+            ),
+        ],
+        "number": [("−0 kept", "return value + 0.0", "return value")],
     },
 }
 MUTANTS = [
