@@ -9,7 +9,7 @@ For each case of tests/mutating.py the call is made again and again, with one fa
     interrupts   KeyboardInterrupt just before the nth bytecode, of any module
     signals      SIGINT from a timer, n µs after the start
     allocations  the nth request for memory fails
-    exhaustion   the nth request for memory fails, and so do all that follow
+    shortages    the nth request for memory fails, and so do the 49 that follow
 
 Then objects, settings and files must be as before the call or as after it, and the same call must
 then do what it does without a fault. The last two parts need Linux with glibc and a C compiler.
@@ -21,10 +21,13 @@ import ctypes
 import faulthandler
 import functools
 import gc
+import itertools
 import multiprocessing
 import os
+import platform
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,21 +47,38 @@ from tqdm import tqdm
 
 import minidl as dl
 
-NEVER = 10**12
+NEVER, SHORTAGE, HANGS = 10**12, 50, 20
 ALLOCATOR = r"""
 #include <errno.h>
+#include <execinfo.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stddef.h>
+#include <unistd.h>
 
 void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-long allocations_left = 0;       /* the number of the one that fails; 0: none does */
-long allocations_exhausted = 0;  /* 1: and so do all that follow */
+long allocations_left = 0;    /* the number of the request that fails; 0: none does */
+long allocations_failing = 1;  /* how many fail in a row */
 
 static int fails(void) {
     if (allocations_left == 0) return 0;
     if (allocations_left > 1) { allocations_left--; return 0; }
-    allocations_left = allocations_exhausted;
+    if (--allocations_failing <= 0) allocations_left = 0;
     errno = ENOMEM;
     return 1;
+}
+
+static void crashed(int number) {
+    void *frames[100];
+    int file = open(CRASH, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    allocations_left = 0;
+    backtrace_symbols_fd(frames, backtrace(frames, 100), file);
+    _exit(128 + number);
+}
+
+__attribute__((constructor)) static void start(void) {
+    int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT}, i;
+    for (i = 0; i < 4; i++) signal(numbers[i], crashed);
 }
 
 void *malloc(size_t n) { return fails() ? NULL : __libc_malloc(n); }
@@ -93,23 +113,30 @@ def interrupts(call, at):
 
 
 def signals(call, at):
-    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    running = True
+
+    def interrupt(number, frame):
+        if running:
+            signal.getsignal(signal.SIGINT)(signal.SIGINT, frame)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
     start, error = time.perf_counter(), None
     try:
         signal.setitimer(signal.ITIMER_REAL, min(at / 1e6, 1e6))
         call()
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        running = False
     except BaseException as e:
-        error = e
+        running, error = False, e
     passed = int(1e6 * (time.perf_counter() - start))
+    signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)
     return Faulty(error, passed)
 
 
-def allocations(call, at, exhausted=0):
+def allocations(call, at, failing=1):
     library = ctypes.CDLL(None)
     left = ctypes.c_long.in_dll(library, "allocations_left")
-    ctypes.c_long.in_dll(library, "allocations_exhausted").value = exhausted
+    ctypes.c_long.in_dll(library, "allocations_failing").value = failing
     gc.collect()  # empties Python's lists of free objects, too
     error = None
     left.value = at
@@ -123,12 +150,12 @@ def allocations(call, at, exhausted=0):
     return Faulty(error, passed)
 
 
-exhaustion = functools.partial(allocations, exhausted=1)
+shortages = functools.partial(allocations, failing=SHORTAGE)
 PARTS = {
     "interrupts": (interrupts, KeyboardInterrupt),
     "signals": (signals, KeyboardInterrupt),
-    "allocations": (allocations, MemoryError),
-    "exhaustion": (exhaustion, MemoryError),
+    "allocations": (allocations, (MemoryError, SystemError)),
+    "shortages": (shortages, (MemoryError, SystemError)),
 }
 
 
@@ -181,40 +208,71 @@ def count(part, name):
     """The number of points at which a call of a case can fail."""
     case = mutating.CASES[name]
     in_context(expected)(name)  # fills caches, too
-    x = case.prepare()
-    return PARTS[part][0](lambda: case.call(x), NEVER).passed
+    passed = [
+        PARTS[part][0](functools.partial(case.call, case.prepare()), NEVER).passed
+        for _ in range(3 if part == "signals" else 1)
+    ]
+    return min(passed)
+
+
+class Result(NamedTuple):
+    """What became of a call with a fault in it.
+
+    kind   "untouched", "whole" (or at a milestone), "limit" (of Python, NumPy or another library),
+           or "breach"
+    text   of a limit or breach
+    """
+
+    kind: str
+    text: str = ""
 
 
 @in_context
 def trial(part, name, at):
-    """What a fault has broken, or "untouched", "whole" or "between" (milestones)."""
-    faulthandler.dump_traceback_later(100, exit=True)
+    """Make a call with a fault in it, compare, and call again."""
+    faulthandler.dump_traceback_later(HANGS, exit=True)
     case, (fault, kind) = mutating.CASES[name], PARTS[part]
     before, after, twice, second, milestones = in_context(expected)(name)
     x = case.prepare()
     faulty = fault(lambda: case.call(x), at)
-    found, detected = state(case, x), False
+    found = state(case, x)
     if found == before and faulty.error:
         result, then, end = "untouched", "", after
     elif found == after:
         result, then, end = "whole", second, twice
+    elif found in milestones:
+        result, then, end = "whole", "", None
     else:
-        result, then, end = "between", "", None
+        result, then, end = "breach", "", None
     problem = ""
     if faulty.error and not isinstance(faulty.error, kind):
-        problem = f"{faulty.error!r} instead of {kind.__name__}"
-    elif result == "between" and found not in milestones:
+        problem = f"{faulty.error!r} came instead"
+    elif result == "breach":
         problem = "changed in part" if faulty.error else "not done, and no error"
         problem += ": " + min(difference(before, found), difference(after, found), key=len)
-    else:
-        again = outcome(case.call, x)
-        detected = re.search(case.detects, again)
-        if again != then and not detected:
-            problem = f"the next call: {again or 'no error'}, not {then or 'no error'}"
-        elif end and not detected and (found := state(case, x)) != end:
-            problem = f"the next call does something else: {difference(end, found)}"
+    elif (again := outcome(case.call, x)) != then and not re.search(case.detects, again):
+        problem = f"the next call: {again or 'no error'}, not {then or 'no error'}"
+    elif end and again == then and (found := state(case, x)) != end:
+        problem = f"the next call does something else: {difference(end, found)}"
     faulthandler.cancel_dump_traceback_later()
-    return result, problem, faulty.place, faulty.beyond
+    if not problem:
+        return Result(result)
+    problem += f"; {faulty.place}" if faulty.place else ""
+    return Result("limit" if faulty.beyond else "breach", problem)
+
+
+def crash():
+    """The crash of a process, whose C stack the allocator has written down."""
+    path = Path(tempfile.gettempdir()) / "crash"
+    if not path.exists():
+        return Result("breach", f"the process ended, or ran for {HANGS} s")
+    inner, _, _ = path.read_text().partition("EvalFrameDefault")  # below it is another call
+    path.unlink()
+    if "minidl/_kernels/" in inner:
+        return Result("breach", f"minidl crashed:\n{inner}")
+    libraries = re.findall(r"/(\w+)[^/\n]*\.so", inner)
+    guilty = [name for name in libraries if name not in ("allocator", "libc", "libstdc")]
+    return Result("limit", f"{guilty[0]} crashed")
 
 
 def difference(a, b, place=""):
@@ -248,7 +306,7 @@ def worker():
 
 
 def trials(part, name, at):
-    """(point, result) of each trial of a case; a crash of the process is a result, too."""
+    """(point, result) of each trial of a case."""
     left = [*at]
     while left:
         with worker() as pool:
@@ -258,52 +316,53 @@ def trials(part, name, at):
                     result = next(results)
                     yield left.pop(0), result
             except BrokenProcessPool:
-                yield left.pop(0), ("crash", "the process ended", "", False)
+                yield left.pop(0), crash()
 
 
 def run(options):
-    """Make all trials; prints the table, and returns the breaches."""
-    breaches, totals = [], [0, 0, 0]
-    print("part, case, calls tried, of, untouched, whole, between, beyond signals, breaches")
-    for part in options.parts:
-        for name in mutating.CASES:
-            if options.case and not re.search(options.case, name):
-                continue
-            at, total = ([options.at], 0) if options.at else points(part, name, options)
-            kinds = dict.fromkeys(["untouched", "whole", "between", "crash"], 0)
-            beyond = broken = 0
-            for n, (result, problem, place, only_traced) in tqdm(
-                trials(part, name, at), f"{part} {name}", len(at), leave=False, disable=None
-            ):
-                kinds[result] += 1
-                if problem:
-                    beyond += only_traced
-                    broken += not only_traced
-                    line = f'python -m tests.faults {part} --case "^{name}$" --at {n}'
-                    breaches.append((part, name, n, problem, place, only_traced, line))
-                    if options.verbose or broken + beyond <= 3:
-                        print(f"    {line}\n        {problem}\n        {place}" + " (traced only)" * only_traced)
-            print(f"{part}, {name}, {len(at)}, {total}, {', '.join(map(str, kinds.values()))}, {beyond}, {broken}", flush=True)
-            totals[0] += len(at)
-            totals[1] += beyond
-            totals[2] += broken
-    print(totals)
-    return totals[2]
+    """Make all trials and print the table; the number of breaches."""
+    kinds = ["untouched", "whole", "limit", "breach"]
+    row = "{:12} {:38}" + 6 * " {:>10}"
+    print(row.format("part", "case", "points", "tried", *kinds))
+    totals = {}
+    for part, name in itertools.product(options.parts, chosen(options.case)):
+        at, count = ([options.at], 1) if options.at else points(part, name, options)
+        results = [*tqdm(trials(part, name, at), name, len(at), leave=False, disable=None)]
+        counts = [sum(result.kind == kind for _, result in results) for kind in kinds]
+        print(row.format(part, name, count, len(at), *counts), flush=True)
+        for kind, most in (("breach", 5), ("limit", 5 * options.limits)):
+            for n, text in [(n, text) for n, (k, text) in results if k == kind][:most]:
+                print(f'    python -m tests.faults {part} --case "{name}" --at {n}\n        {text}')
+        old = totals.get(part, [0] * 6)
+        totals[part] = [sum(pair) for pair in zip(old, [count, len(at), *counts], strict=True)]
+    for part, total in totals.items():
+        print(row.format(part, "all", *total))
+    return sum(total[-1] for total in totals.values())
+
+
+def chosen(name):
+    """The cases of that name, or whose name matches."""
+    if name is None or name in mutating.CASES:
+        return [name] if name else [*mutating.CASES]
+    return [case for case in mutating.CASES if re.search(name, case)]
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
-    parser.add_argument("--case", help="only cases whose name matches")
+    parser.add_argument("--case", help="the name of a case, or a pattern")
     parser.add_argument("--at", type=int, help="only the nth point")
     parser.add_argument("--most", type=int, default=1000, help="points tried of a case")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--limits", action="store_true", help="print them, too")
     options = parser.parse_args(arguments)
     options.parts = options.parts or [*PARTS]
     if unknown := {*options.parts} - {*PARTS}:
         parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    if {"allocations", "exhaustion"} & {*options.parts} and "LD_PRELOAD" not in os.environ:
+    for part in [part for part in options.parts if not available(part)]:
+        print(f"{part}: not tried; it needs Unix, or Linux with glibc and a C compiler, cc")
+        options.parts.remove(part)
+    if {"allocations", "shortages"} & {*options.parts} and "LD_PRELOAD" not in os.environ:
         with tempfile.TemporaryDirectory() as folder:
             sys.exit(preloaded(folder, arguments or sys.argv[1:]))
     gc.freeze()
@@ -311,11 +370,19 @@ def main(arguments=None):
     sys.exit(bool(run(options)))
 
 
+def available(part):
+    """Whether a part can be tried on this machine."""
+    if PARTS[part][1] is KeyboardInterrupt:
+        return part == "interrupts" or hasattr(signal, "setitimer")
+    return "LD_PRELOAD" in os.environ or (platform.libc_ver()[0] == "glibc" and shutil.which("cc"))
+
+
 def preloaded(folder, arguments):
     """The exit status of this script with an allocator that can fail."""
     source, library = Path(folder) / "allocator.c", Path(folder) / "allocator.so"
     source.write_text(ALLOCATOR)
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
+    crash = f'-DCRASH="{folder}/crash"'
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", crash, "-o", library, source], check=True)
     settings = {"LD_PRELOAD": str(library), "PYTHONMALLOC": "malloc", "TMPDIR": folder}
     command = [sys.executable, "-m", "tests.faults", *arguments]
     return subprocess.run(command, env={**os.environ, **settings}).returncode
