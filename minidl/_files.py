@@ -1,13 +1,30 @@
-"""Checks and error messages for everything that writes a file: pages, pictures, films."""
+"""Checks and error messages for everything that writes a file: pages, pictures, films.
+
+A file is written beside its place, flushed to the disk, and renamed. So whatever happens, a full
+disk, an error or the end of the process, the old file or the new one is there, whole.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import importlib
+import os
+import stat
 from collections.abc import Collection, Iterator
 from os import PathLike
 from pathlib import Path
+from typing import Any
+
+fcntl: Any
+try:
+    fcntl = importlib.import_module("fcntl")
+except ModuleNotFoundError:  # on Windows
+    fcntl = None
 
 PAGES, STILLS, FILMS = (".html", ".htm"), (".png", ".svg", ".pdf"), (".gif", ".mp4")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+STEM = 200  # bytes of a name that its temporary file has; most file systems allow 255
 
 
 def ending(owner: str, path: str | PathLike[str], kinds: Collection[str]) -> Path:
@@ -29,15 +46,103 @@ def folder(owner: str, path: str | PathLike[str]) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def writing(owner: str, path: Path) -> Iterator[None]:
-    """Add advice to an OSError raised inside; a missing folder raises before anything is done."""
+def check(owner: str, path: Path) -> None:
+    """OSError with advice if the file can't be written; for use before long work."""
     with _advising(owner, path, "a file", "written"):
-        if path.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(0, f"there is no folder {str(path.parent)!r}")
-        yield
+        _target(path)
+
+
+@contextlib.contextmanager
+def replacing(owner: str, path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to; the file becomes what is there at the end of the block.
+
+    After an error in the block the file is as it was and the temporary one is gone. It is hidden,
+    has the same suffix, and is in the same folder under a name of its own for each file, so after
+    the process was killed there is at most one, which the next write removes. A second writer of
+    the file waits for the first. The file keeps its permissions, and a link stays a link. A device
+    or pipe is written directly. An OSError, also one in the block, gets advice.
+    """
+    with _advising(owner, path, "a file", "written"):
+        target = _target(path)
+        if target.exists() and not target.is_file():
+            yield target
+            return
+        stem = os.fsencode(target.stem)[:STEM].decode(errors="ignore")
+        temporary = target.with_name(f".{stem}.part{target.suffix}")
+        try:
+            with contextlib.ExitStack() as lock:
+                _create(temporary, lock)
+                _copy_permissions(target, temporary)
+                yield temporary
+                _flush(temporary, os.O_WRONLY)
+                os.replace(temporary, target)
+        except BaseException:
+            _remove(temporary)
+            raise
+        with contextlib.suppress(OSError):  # a folder can't be flushed on every system
+            _flush(target.parent, os.O_RDONLY)
+
+
+def _target(path: Path) -> Path:
+    """The file to write, at the end of all links; OSError if it can't be."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, "its link leads to itself")
+    if not target.parent.is_dir():
+        parent = (target if path.is_symlink() else path).parent
+        raise FileNotFoundError(errno.ENOENT, f"there is no folder {str(parent)!r}")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "it is read-only")
+    return target
+
+
+def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
+    """Create an empty file, locked against other writers until `lock` is closed."""
+    while True:
+        file = lock.enter_context(temporary.open("ab"))
+        if fcntl is None:
+            file.close()  # an open file can't be renamed there
+            return
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):  # the writer before has renamed it
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(temporary)):
+                file.truncate(0)
+                return
+
+
+def _remove(temporary: Path) -> None:
+    """Remove the file, unless another writer has locked it."""
+    if fcntl is not None:
+        try:
+            with open(temporary, "rb+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (FileNotFoundError, BlockingIOError):
+            return
+        except OSError:  # no locks here
+            pass
+    temporary.unlink(missing_ok=True)
+
+
+def _copy_permissions(target: Path, temporary: Path) -> None:
+    """Give the temporary file the owner and permissions of the file that it replaces, if any."""
+    if target.exists():
+        old = target.stat()
+        if hasattr(os, "chown"):
+            with contextlib.suppress(PermissionError):
+                os.chown(temporary, old.st_uid, old.st_gid)
+        temporary.chmod(stat.S_IMODE(old.st_mode))
+
+
+def _flush(path: Path, flags: int) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -45,7 +150,11 @@ def _advising(owner: str, path: Path, thing: str, done: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise type(error)(
-            f"{owner}: {str(path)!r} can't be {done} ({error.strerror or error}); give the name of "
-            f"{thing} in a folder that exists and that you may write to"
-        ) from None
+        advice = f"give the name of {thing} in a folder that exists and that you may write to"
+        if error.errno in FULL:
+            advice = "free some space, or give the name of a file on another disk"
+        advised = type(error)(
+            f"{owner}: {str(path)!r} can't be {done} ({error.strerror or error}); {advice}"
+        )
+        advised.errno = error.errno
+        raise advised from None

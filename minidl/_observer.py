@@ -17,7 +17,9 @@ import numpy as np
 
 
 class Observer(Protocol):
-    """What ops, modules, backward and optimizers report to."""
+    """What ops, modules, backward and optimizers report to while it is true."""
+
+    def __bool__(self) -> bool: ...
 
     def inside(self, module: Any) -> AbstractContextManager[None]:
         """Return a context manager in which the module's forward runs."""

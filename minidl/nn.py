@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import reprlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Never, TypeAlias
 
 import numpy as np
 
 from minidl import _checks, tensor
+from minidl._format import printable, printed
 from minidl._observer import active
 from minidl.ops import Array
 from minidl.tensor import Tensor
 
 
+@printed
 class Module:
     """The base class of layers and networks, and of your own classes with a `forward` method.
 
@@ -194,6 +196,7 @@ INITIALIZERS: dict[Init, Initializer] = {
 # --- layers -------------------------------------------------------------------------------------
 
 
+@printed
 class Dense(Module):
     """A fully connected layer: y = x W + b, with x (…, in), W (in, out), b (out,), y (…, out).
 
@@ -244,8 +247,10 @@ class Dense(Module):
         shape, features = x.shape, self.weight.shape[0]
         if not shape or shape[-1] != features:
             raise ValueError(
-                f"{self._title()} expects input of shape (…, {features}), got {shape}"
-                + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+                printable(
+                    f"{self._title()} expects input of shape (…, {features}), got {shape}"
+                    + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+                )
             )
         if self.bias is None:
             y = tensor.matmul(x, self.weight)
@@ -427,7 +432,7 @@ def _can_fuse(dense: Module, after: Module) -> bool:
     Not if either has a forward of its own, or while a walkthrough shows the two separately.
     """
     plain = "forward" not in vars(dense) and "forward" not in vars(after)
-    return type(after) is ReLU and plain and active.get() is None
+    return type(after) is ReLU and plain and not active.get()
 
 
 Activation: TypeAlias = Literal[
@@ -465,10 +470,20 @@ class MLP(Sequential):
     """
 
     def __init__(
-        self, sizes: Sequence[int] | Array, activation: Activation = "relu", *, rng: Rng = None
+        self,
+        sizes: Sequence[int] | Array,
+        activation: Activation = "relu",
+        *more: Never,
+        rng: Rng = None,
     ) -> None:
         if not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
-            raise ValueError(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}")
+            given = [n for n in (sizes, activation, *more) if isinstance(n, int)]
+            hint = f"; write MLP({given})" if len(given) > 1 else ""
+            raise ValueError(
+                printable(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}{hint}")
+            )
+        if more:
+            raise TypeError(f"MLP: only sizes and activation are positional, got {more} as well")
         _checks.choice("MLP", "activation", activation, ACTIVATIONS)
         generator = np.random.default_rng(rng)
         rectifies = activation not in ("sigmoid", "tanh", "softplus")

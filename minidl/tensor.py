@@ -197,7 +197,7 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """The gradient of an input of `shape` that was broadcast: summed over the repeated axes."""
     extra = g.ndim - len(shape)
     repeated = (extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
-    return np.asarray(g.sum(axis=(*range(extra), *repeated))).reshape(shape)
+    return np.asarray(ops.accumulate(g, (*range(extra), *repeated))).reshape(shape)
 
 
 def differentiable(op: Op[P]) -> Callable[P, Tensor]:
@@ -215,9 +215,8 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
             arrays[0] = as_array(arrays[0])
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
-        except ValueError as error:
-            shapes = " and ".join(str(np.shape(a)) for a in arrays)
-            raise ValueError(f"{op.__name__} of shape {shapes}: {error}") from None
+        except (ValueError, TypeError) as error:
+            raise _named(op.__name__, arrays, error) from None
         result = Tensor.__new__(Tensor)
         result._data, result.grad, result.name, result.version = np.asarray(value), None, None, 0
         learning = [x for x in inputs if type(x) is Tensor and x._requires_grad]
@@ -228,6 +227,14 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
         return result
 
     return apply
+
+
+def _named(name: str, arrays: list[Any], error: Exception) -> Exception:
+    """The error with the name of the function and the shapes that it was called with."""
+    kinds = np.exceptions.AxisError, ValueError, TypeError
+    kind = next(kind for kind in kinds if isinstance(error, kind))
+    shapes = " and ".join(str(np.shape(a)) for a in arrays)
+    return kind(f"{name} of shape {shapes}: {error}")
 
 
 def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -259,10 +266,12 @@ dense = differentiable(ops.dense)
 dense_relu = differentiable(ops.dense_relu)
 exp = differentiable(ops.exp)
 log = differentiable(ops.log)
+log1p = differentiable(ops.log1p)
 sin = differentiable(ops.sin)
 cos = differentiable(ops.cos)
 sqrt = differentiable(ops.sqrt)
 abs = differentiable(ops.abs)
+sign = differentiable(ops.sign)
 tanh = differentiable(ops.tanh)
 sigmoid = differentiable(ops.sigmoid)
 relu = differentiable(ops.relu)
@@ -277,7 +286,10 @@ sum = differentiable(ops.sum)
 mean = differentiable(ops.mean)
 max = differentiable(ops.max)
 min = differentiable(ops.min)
+clip = differentiable(ops.clip)
 norm = differentiable(ops.norm)
+std = differentiable(ops.std)
+var = differentiable(ops.var)
 softmax = differentiable(ops.softmax)
 log_softmax = differentiable(ops.log_softmax)
 logsumexp = differentiable(ops.logsumexp)
@@ -303,6 +315,32 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     """
     condition = condition.data if isinstance(condition, Tensor) else condition
     return _where(a, b, np.array(condition, bool))
+
+
+def flatten(x: Any) -> Tensor:
+    """The same entries, in C order, along one axis.
+
+    >>> dl.flatten([[1.0, 2.0], [3.0, 4.0]])
+    Tensor([1., 2., 3., 4.], dtype=float32)
+    """
+    return reshape(x, -1)
+
+
+def argmax(x: Any, axis: int | None = None) -> Array:
+    """Where the largest entry is, the first of several: an array of integers, without a gradient.
+
+    Along an axis, or in C order of all entries if it is None.
+
+    >>> dl.argmax([[1.0, 5.0], [3.0, 2.0]], axis=1)
+    array([1, 0])
+    """
+    array = as_array(x)
+    try:
+        if axis is not None:
+            ops.axes_of((axis,), array.ndim)
+        return np.asarray(np.argmax(array, axis))
+    except (ValueError, TypeError) as error:
+        raise _named("argmax", [array], error) from None
 
 
 # --- the tensor ---------------------------------------------------------------------------------
@@ -578,10 +616,17 @@ class Tensor:
     mean = mean
     max = max
     min = min
+    std = std
+    var = var
+    norm = norm
+    argmax = argmax
     exp = exp
     log = log
+    log1p = log1p
     sqrt = sqrt
     abs = abs
+    sign = sign
+    clip = clip
     tanh = tanh
     sigmoid = sigmoid
     relu = relu
@@ -589,6 +634,8 @@ class Tensor:
     def reshape(self, *shape: Any) -> Tensor:
         """The same entries in another shape: t.reshape(2, −1) or t.reshape((2, −1))."""
         return reshape(self, *shape) if len(shape) == 1 else reshape(self, shape)
+
+    flatten = flatten
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, t.transpose(1, 0) or t.transpose((1, 0)); reversed if none."""
@@ -666,7 +713,7 @@ class Tensor:
 
 
 _COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
-_MATHEMATICS = (exp, log, sqrt, abs, sin, cos, tanh, maximum, minimum)
+_MATHEMATICS = (exp, log, log1p, sqrt, abs, sign, sin, cos, tanh, maximum, minimum)
 _FROM_NUMPY = {
     getattr(np, f.__name__): f
     for f in (add, subtract, multiply, divide, negative, power, matmul, *_MATHEMATICS)

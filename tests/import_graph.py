@@ -24,7 +24,7 @@ PACKAGE = Path(minidl.__file__).parent
 LAYERS: dict[str, tuple[str, ...]] = {
     "compiled loops": ("_kernels",),
     "helpers": (
-        *("_checks", "_files", "_format", "_observer", "_page"),
+        *("_format", "_checks", "_files", "_observer", "_page"),
         *("_drawing", "_graph_picture", "config"),
     ),
     "functions and their derivatives": ("ops",),

@@ -7,6 +7,11 @@ import sys
 
 import minidl
 
+try:
+    import _testcapi
+except ImportError:  # as in some distributions
+    _testcapi = None
+
 FOLDER = str(pathlib.Path(minidl.__file__).parent)
 TESTS = str(pathlib.Path(__file__).parent)
 
@@ -89,3 +94,28 @@ def each_interruption(prepare, call, every=1):
         yield x
         if not stopped:
             return
+
+
+def each_failed_allocation(prepare, call, every=1):
+    """Let each allocation of Python's objects fail in turn, as `each_interruption` does.
+
+    Nothing but the last x where Python was built without its own tests.
+    """
+    for allocation in itertools.count(1, every):
+        x = prepare()
+        failed = _testcapi is not None and _without_memory(call, x, allocation)
+        yield x
+        if not failed:
+            return
+
+
+def _without_memory(call, x, allocation):
+    """Whether the call failed as this allocation did, the only one."""
+    _testcapi.set_nomemory(allocation, allocation + 1)
+    try:
+        call(x)
+    except MemoryError:
+        return True
+    finally:
+        _testcapi.remove_mem_hooks()
+    return False

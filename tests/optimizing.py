@@ -133,7 +133,10 @@ TO_LARGEST, ABOVE_0 = "≥ 0 and ≤ 1e+10", "> 0 and ≤ 1e+10"
 UP_TO_1, BELOW_1, POWER = "≥ 0 and ≤ 1", "≥ 0 and < 1", "≥ -1 and ≤ 0"
 RANGES = {
     TO_LARGEST: ([0, -0.0, LARGEST], [-5e-324, np.nextafter(LARGEST, math.inf)]),
-    ABOVE_0: ([5e-324, LARGEST], [0, -0.0, -1.0, np.nextafter(LARGEST, math.inf)]),
+    ABOVE_0: (
+        [float(np.finfo(np.float64).tiny), LARGEST],
+        [0, -0.0, -1.0, np.nextafter(LARGEST, math.inf)],
+    ),
     UP_TO_1: ([0, -0.0, 1], [-5e-324, np.nextafter(1, 2)]),
     BELOW_1: ([0, -0.0, np.nextafter(1, 0)], [-5e-324, 1]),
     POWER: ([-1, 0, -0.0], [np.nextafter(-1, -2), 5e-324]),

@@ -2,7 +2,7 @@
 
 Each rule maps θ₀, the gradients g₁, g₂, … and the rate η (a number, or a function of t − 1) to
 θ₁, θ₂, …. Its equations are those of the paper, in its symbols and order; `s` is its state, whose
-variables are 0 at first.
+variables are 0 at first. After each step, subnormal numbers in θ and the state are replaced by 0.
 """
 
 import functools
@@ -15,6 +15,11 @@ import numpy as np
 class State(SimpleNamespace):
     def __getattr__(self, name):
         return 0.0
+
+
+def flushed(x, dtype=np.float64):
+    """x with 0 in place of the numbers below the dtype's smallest normal one."""
+    return np.where(abs(x) < np.finfo(dtype).smallest_normal, 0.0, x)
 
 
 def rule(equations, *, decoupled=False, weight_decay=0.0):
@@ -30,6 +35,7 @@ def rule(equations, *, decoupled=False, weight_decay=0.0):
         weight_decay=decay,
         decoupled_weight_decay=decoupled,
         maximize=False,
+        dtype=np.float64,
         **options,
     ):
         theta, s, path = np.array(theta, np.float64), State(), []
@@ -40,7 +46,9 @@ def rule(equations, *, decoupled=False, weight_decay=0.0):
                 theta = theta - rate * weight_decay * theta
             else:
                 g = g + weight_decay * theta
-            theta = equations(theta, g, rate, t, s, **options)
+            theta = flushed(equations(theta, g, rate, t, s, **options), dtype)
+            for name in vars(s).keys() - {"lr"}:
+                setattr(s, name, flushed(getattr(s, name), dtype))
             path.append(theta)
         return path
 

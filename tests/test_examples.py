@@ -52,7 +52,7 @@ def without_viz(folder):
     """An environment in which importing Matplotlib or Jinja2 fails as if not installed."""
     hide = "import sys; sys.modules['matplotlib'] = sys.modules['jinja2'] = None\n"
     (folder / "sitecustomize.py").write_text(hide)
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +116,15 @@ def test_digits_reach_97_percent_and_draw_the_mistakes(tmp_path):
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
-def test_without_the_extra_an_example_says_what_to_install(name, tmp_path):
-    result = run(name, *QUICK.get(name, []), cwd=tmp_path, **without_viz(tmp_path))
+def test_without_the_extra_an_example_says_what_to_install_on_any_console(name, tmp_path):
+    environment = {**without_viz(tmp_path), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    result = run(name, *QUICK.get(name, []), cwd=tmp_path, **environment)
     assert "pip install 'minidl[viz]'" in result.stderr
     assert "Traceback" not in result.stderr
+    assert result.stdout.isascii()
+    assert "\\" not in result.stdout
+    if name == "regression.py":
+        assert re.search(r"curvature lambda = [\d.]+, so rates above 2/lambda", result.stdout)
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".png", ".html")]
 
 

@@ -1,5 +1,11 @@
 """Files: suffixes, folders, and errors that say how to fix them."""
 
+import errno
+import os
+import stat
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,60 +47,273 @@ def test_a_folder_where_a_file_should_be_is_refused(place, tmp_path):
     assert (tmp_path / "file").read_text() == "here"
 
 
+def half_written(temporary, error):
+    temporary.write_text("ne")
+    raise error
+
+
+def write(path, text="new"):
+    with _files.replacing("plot", path) as temporary:
+        temporary.write_text(text)
+
+
 @pytest.mark.parametrize(
     ("place", "error", "reason"),
     [
         ("", IsADirectoryError, "it is a folder"),
         ("no/race.png", FileNotFoundError, "there is no folder '"),
         ("file/race.png", FileNotFoundError, "there is no folder '"),
+        ("dangling.png", FileNotFoundError, "there is no folder '"),
+        ("loop.png", OSError, "its link leads to itself"),
     ],
 )
-def test_a_path_that_cannot_be_written_raises_before_the_work(place, error, reason, tmp_path):
+@pytest.mark.parametrize("try_to_write", [_files.check, _files.replacing])
+def test_a_path_that_cannot_be_written_raises_before_the_work(
+    place, error, reason, try_to_write, tmp_path
+):
     (tmp_path / "file").write_text("here")
-    path, begun = tmp_path / place, []
-    with pytest.raises(error) as caught, _files.writing("plot", path):
-        begun.append(True)
-    assert not begun
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "dangling.png").symlink_to("no/race.png")
+    path = tmp_path / place
+    with pytest.raises(error) as caught:
+        try_to_write("plot", path).__enter__()
     assert str(caught.value).startswith(f"plot: {str(path)!r} can't be written ({reason}")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_read_only_file_is_refused_as_a_normal_write_would(tmp_path, monkeypatch):
+    path = tmp_path / "race.png"
+    path.write_text("old")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # for root, too
+    for try_to_write in _files.check, write:
+        with pytest.raises(PermissionError, match="read-only"):
+            try_to_write(*["plot"] * (try_to_write is _files.check), path)
+    assert path.read_text() == "old"
+
+
+def test_a_check_creates_and_changes_nothing(tmp_path):
+    path = tmp_path / "race.png"
+    _files.check("plot", path)
+    assert list(tmp_path.iterdir()) == []
+    path.write_text("old")
+    _files.check("plot", path)
+    assert path.read_text() == "old"
+
+
+ADVICE = "give the name of a file in a folder that exists and that you may write to"
 
 
 @pytest.mark.parametrize(
-    ("raised", "reason"),
+    ("raised", "reason", "advice"),
     [
-        (PermissionError(13, "Permission denied"), "Permission denied"),
-        (OSError(28, "No space left on device", "race.png"), "No space left on device"),
-        (BlockingIOError("busy"), "busy"),
+        (PermissionError(13, "Permission denied"), "Permission denied", ADVICE),
+        (BlockingIOError("busy"), "busy", ADVICE),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "race.png"),
+            "No space left on device",
+            "free some space, or give the name of a file on another disk",
+        ),
     ],
 )
-def test_an_error_of_the_system_keeps_its_class_and_gets_advice(raised, reason, tmp_path):
+def test_an_error_of_the_system_keeps_its_class_and_number_and_gets_advice(
+    raised, reason, advice, tmp_path
+):
     path = tmp_path / "race.png"
-    with pytest.raises(OSError) as caught, _files.writing("plot", path):  # noqa: PT011
+    with pytest.raises(OSError) as caught, _files.replacing("plot", path):  # noqa: PT011
         raise raised
     assert type(caught.value) is type(raised)
-    assert str(caught.value) == (
-        f"plot: {str(path)!r} can't be written ({reason}); give the name of a file in a folder "
-        "that exists and that you may write to"
-    )
+    assert caught.value.errno == raised.errno
+    assert str(caught.value) == f"plot: {str(path)!r} can't be written ({reason}); {advice}"
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize("raised", [ValueError("mine"), KeyError("mine"), KeyboardInterrupt()])
-def test_any_other_error_is_not_changed(raised, tmp_path):
-    with pytest.raises(type(raised)) as caught, _files.writing("plot", tmp_path / "race.png"):
-        raise raised
-    assert caught.value is raised
-
-
-def test_the_context_manager_lets_the_file_be_written(tmp_path):
+@pytest.mark.parametrize(
+    "raised",
+    [ValueError("mine"), KeyboardInterrupt(), SystemExit(), GeneratorExit(), MemoryError()],
+)
+@pytest.mark.parametrize("before", ["old", None])
+def test_any_other_error_is_not_changed_and_the_file_is_as_it_was(raised, before, tmp_path):
     path = tmp_path / "race.png"
-    for text in "one", "two":
-        with _files.writing("plot", path):
-            path.write_text(text)
-    assert path.read_text() == "two"
+    if before:
+        path.write_text(before)
+    with pytest.raises(type(raised)) as caught, _files.replacing("plot", path) as temporary:
+        half_written(temporary, raised)
+    assert caught.value is raised
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == (
+        {"race.png": "old"} if before else {}
+    )
+
+
+@pytest.mark.parametrize("call", ["replace", "fsync"])
+def test_an_error_after_the_block_leaves_the_file_as_it_was(call, tmp_path, monkeypatch):
+    path = tmp_path / "race.png"
+    path.write_text("old")
+
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="free some space"):
+        write(path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "old")]
+
+
+def test_the_file_is_flushed_before_it_is_renamed_and_the_folder_after_that(tmp_path, monkeypatch):
+    calls = []
+
+    def recorded(name):
+        original = getattr(os, name)
+
+        def call(*arguments):
+            folder = name == "fsync" and stat.S_ISDIR(os.fstat(*arguments).st_mode)
+            calls.append("fsync of the folder" if folder else name)
+            return original(*arguments)
+
+        return call
+
+    for name in "fsync", "replace":
+        monkeypatch.setattr(os, name, recorded(name))
+    write(tmp_path / "race.png")
+    assert calls == ["fsync", "replace", "fsync of the folder"]
+
+
+@pytest.mark.parametrize(
+    "name", ["race.png", "RACE.PNG", "ü 😀.svg", "x" * 251 + ".png", "a.b.gif"]
+)
+def test_the_temporary_file_is_hidden_in_the_same_folder_and_has_the_same_suffix(name, tmp_path):
+    path = tmp_path / name
+    with _files.replacing("plot", path) as temporary:
+        assert [*tmp_path.iterdir()] == [temporary]
+        assert temporary.name.startswith(".")
+        assert temporary.suffix == path.suffix
+        temporary.write_text("new")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(name, "new")]
+
+
+def test_what_a_killed_process_left_over_is_removed_by_the_next_write(tmp_path):
+    path = tmp_path / "race.png"
+    path.write_text("old")
+    kill = (
+        "import os, sys, pathlib; from minidl import _files\n"
+        "with _files.replacing('plot', pathlib.Path(sys.argv[1])) as temporary:\n"
+        "    temporary.write_text('a long text'); os._exit(9)"
+    )
+    for _ in range(2):
+        command = [sys.executable, "-c", kill, str(path)]
+        assert subprocess.run(command, check=False, timeout=60).returncode == 9
+        assert path.read_text() == "old"
+        assert len(list(tmp_path.iterdir())) == 2
+    write(path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
+
+
+def test_a_file_larger_than_the_system_allows_leaves_the_old_one_whole(tmp_path):
+    path = tmp_path / "walk.html"
+    path.write_text("old")
+    limited = (
+        "import resource, sys, minidl as dl\n"
+        "w = dl.Tensor([1.0], requires_grad=True)\n"
+        "with dl.trace() as walk: (w * w).sum().backward()\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try: walk.save(sys.argv[1])\n"
+        "except OSError as error: print(error)"
+    )
+    command = [sys.executable, "-c", limited, str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "can't be written (File too large); free some space" in run.stdout
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("walk.html", "old")]
+
+
+def test_two_writers_of_one_file_take_turns(tmp_path):
+    path, texts = tmp_path / "race.png", [letter * 10_000 for letter in "abcd"]
+    errors, start = [], threading.Barrier(len(texts))
+
+    def writer(text):
+        try:
+            start.wait()
+            for _ in range(10):
+                write(path, text)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=writer, args=[text]) for text in texts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert [p.name for p in tmp_path.iterdir()] == ["race.png"]
+    assert path.read_text() in texts
+
+
+def test_a_failed_writer_does_not_remove_the_file_of_another(tmp_path, monkeypatch):
+    path = tmp_path / "race.png"
+    with _files.replacing("plot", path) as temporary:
+
+        def interrupted(*arguments):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fstat", interrupted)
+            patch.setattr(_files.fcntl, "LOCK_EX", _files.fcntl.LOCK_SH | _files.fcntl.LOCK_NB)
+            with pytest.raises(KeyboardInterrupt):
+                write(path, "of the second")
+        temporary.write_text("of the first")
+    assert path.read_text() == "of the first"
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_new_file_has_the_usual_permissions(mask, tmp_path):
+    before = os.umask(mask)
+    try:
+        write(tmp_path / "race.png")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "race.png").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664, 0o755])
+def test_a_file_keeps_its_permissions(mode, tmp_path):
+    path = tmp_path / "race.png"
+    path.write_text("old")
+    path.chmod(mode)
+    write(path)
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("before", ["old", None])
+def test_a_link_stays_a_link_and_the_file_that_it_names_is_written(before, tmp_path):
+    (tmp_path / "folder").mkdir()
+    target, link = tmp_path / "folder" / "file", tmp_path / "race.png"
+    if before:
+        target.write_text(before)
+    link.symlink_to(target)
+    write(link)
+    assert link.is_symlink()
+    assert [*target.parent.iterdir()] == [target]
+    assert target.read_text() == "new"
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path):
+    path = tmp_path / "full.png"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"can't be written \(No space left on device\); free some"):
+        write(path)
+    assert stat.S_ISCHR(path.stat().st_mode)
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_without_file_locks_files_are_written_all_the_same(tmp_path, monkeypatch):
+    path = tmp_path / "race.png"
+    monkeypatch.setattr(_files, "fcntl", None)  # as on Windows
+    write(path)
+    with pytest.raises(KeyError), _files.replacing("plot", path):
+        raise KeyError
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
 
 
 def test_a_path_in_the_working_folder_needs_no_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with _files.writing("plot", Path("race.png")):
-        Path("race.png").write_text("here")
+    write(Path("race.png"))
     assert [path.name for path in tmp_path.iterdir()] == ["race.png"]

@@ -780,6 +780,24 @@ def test_invalid_arguments_of_mlp_are_named(sizes, activation, error, message):
         nn.MLP(sizes, activation)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((3, 4, 1), ValueError, r"sizes must be a list .*; write MLP\(\[3, 4, 1\]\)$"),
+        ((3, 4), ValueError, r"; write MLP\(\[3, 4\]\)$"),
+        ((3, 4, "tanh"), ValueError, r"; write MLP\(\[3, 4\]\)$"),
+        (([3, 1], "tanh", 0), TypeError, r"only sizes and activation are positional, got \(0,\)"),
+        (([3, 1], "ReLU"), ValueError, r"got 'ReLU'. Did you mean 'relu'\?$"),
+        (([3, 1], "swish"), ValueError, r"got 'swish'. Did you mean 'silu'\?$"),
+    ],
+)
+def test_an_mlp_written_as_in_another_library_is_answered_with_what_to_write(
+    arguments, error, message
+):
+    with pytest.raises(error, match=message):
+        nn.MLP(*arguments)
+
+
 # --- repr ---------------------------------------------------------------------------------------
 
 

@@ -9,11 +9,11 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 BUDGET = {
     "minidl/ops.py": 342,
     "minidl/tensor.py": 460,
-    "minidl/nn.py": 278,
-    "minidl/losses.py": 96,
-    "minidl/optim/optimizer.py": 245,
+    "minidl/nn.py": 293,
+    "minidl/losses.py": 99,
+    "minidl/optim/optimizer.py": 247,
     "minidl/optim/rules.py": 350,
-    "minidl/schedulers.py": 402,
+    "minidl/schedulers.py": 410,
 }
 
 

@@ -14,14 +14,15 @@ cpdef list assign(changes):
     changes  (target, key, value): an index of a list, a key of a dict, or the name of an attribute
              of any other object. `vars(x)` as the target sets an attribute that x's class may have
     """
-    cdef list made = list(changes), undo = [None] * len(made)
-    cdef Py_ssize_t i, done = 0
-    for i in range(len(made)):
-        target, key, _ = made[i]
-        undo[i] = target, key, current(target, key)
+    cdef list made = list(changes), undo = []
+    cdef Py_ssize_t done = 0
+    cdef tuple change
+    for change in made:
+        target, key, _ = change
+        undo.append((target, key, current(target, key)))
     try:
-        for i in range(len(made)):
-            target, key, value = made[i]
+        for change in made:
+            target, key, value = change
             put(target, key, value)
             done += 1
     except BaseException:
@@ -134,3 +135,38 @@ cdef class Guard:
 
     def __reduce__(self):  # a copy is free, whatever its original is doing
         return Guard, (self.message,)
+
+
+cdef class Session:
+    """Base class of a context manager that sets a ContextVar to a new object for each `with` block.
+
+    prepare()               Python; returns the object, whose attribute `result` is what `as` binds
+    finish(object, error)   Python; called after the block
+
+    The object's attribute `open` becomes False first, since contexts that were copied in the block
+    keep the object.
+    """
+
+    cdef object variable
+    cdef list values
+
+    def __init__(self, variable):
+        self.variable, self.values = variable, []
+
+    def __enter__(self):
+        value = self.prepare()
+        result = value.result
+        self.values.append(value)
+        try:
+            self.variable.set(value)
+        except BaseException:
+            self.values.pop()
+            raise
+        return result
+
+    def __exit__(self, kind, error, traceback):
+        value = self.values.pop()
+        value.open = False
+        if self.variable.get() is value:
+            self.variable.set(None)
+        self.finish(value, error)

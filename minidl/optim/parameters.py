@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from minidl._checks import describe
+from minidl._format import printable, printed
 from minidl.optim.declarations import Declared
 from minidl.tensor import Tensor
 
@@ -43,7 +44,7 @@ def tensors(rule: str, params: GroupParams) -> dict[Tensor, str | None]:
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
             name, item = item
         if not isinstance(item, Tensor):
-            advice = "make it one: Tensor(…, requires_grad=True)"
+            advice = printable("make it one: Tensor(…, requires_grad=True)")
             if isinstance(item, HasParameters):
                 advice = f"give the module itself, {rule}(model), or model.parameters()"
             raise TypeError(
@@ -84,7 +85,9 @@ def unique_names(
 def _items(rule: str, params: Any) -> list[Any]:
     """The items of params: tensors, pairs or groups, not yet checked."""
     if isinstance(params, type):
-        raise TypeError(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")
+        raise TypeError(
+            printable(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")
+        )
     if isinstance(params, Tensor):
         raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
     if isinstance(params, HasParameters):
@@ -104,6 +107,7 @@ def _items(rule: str, params: Any) -> list[Any]:
     return items
 
 
+@printed
 class Group(Mapping[str, Any]):
     """Parameters that share options: a dict whose entries are attributes too.
 

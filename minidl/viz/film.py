@@ -104,8 +104,7 @@ class _GifWriter(animation.AbstractMovieWriter):
 def _writer(path: str | PathLike[str], fps: float) -> animation.AbstractMovieWriter:
     """The writer for a path. Raises before the animation is drawn if it can't be written."""
     path = _files.ending("animate", path, _files.FILMS)
-    with _files.writing("animate", path):
-        pass
+    _files.check("animate", path)
     if path.suffix.lower() == ".gif":
         return _GifWriter(fps=fps)  # type: ignore[arg-type]
     if not animation.writers.is_available("ffmpeg"):
@@ -129,8 +128,8 @@ def save(
     """
     timer: Any = film.event_source
     path, writer = Path(path), writer or _writer(path, 1000 / timer.interval)
-    with _files.writing("animate", path), style.context():
-        film.save(path, writer=writer, dpi=80)
+    with _files.replacing("animate", path) as temporary, style.context():
+        film.save(temporary, writer=writer, dpi=80)
 
 
 def animate(

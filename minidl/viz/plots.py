@@ -5,6 +5,7 @@ They need Matplotlib: pip install 'minidl[viz]'.
 
 from __future__ import annotations
 
+import io
 import textwrap
 from os import PathLike
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ try:
     import matplotlib.pyplot as plt
     from matplotlib import patheffects
     from matplotlib.axes import Axes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
@@ -49,18 +51,46 @@ PHASE_COLOURS = {
 GREYS = ("#F7F8F9", "#E9EBEE")
 
 
+class Picture(Figure):
+    """A figure that pyplot does not know, so it neither stays open nor becomes the current one."""
+
+    def _repr_png_(self) -> bytes:  # for notebooks
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
+
+
+def new_figure(**options: Any) -> Figure:
+    """A new figure outside of pyplot; the options are those of Matplotlib's Figure."""
+    figure = Picture(**options)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _open(figure: Figure) -> None:
+    """Hand a drawn figure to pyplot, which shows it in a notebook or with plt.show().
+
+    Outside of style.context: pyplot may load its backend now, and what that sets must remain.
+    """
+    plt.figure(FigureClass=lambda **_: figure)  # type: ignore[arg-type]
+
+
 def save(figure: Figure | SubFigure, path: str | PathLike[str]) -> None:
     """Write a figure; ValueError for another ending, OSError for a path that can't be written."""
     path = _files.ending("plot", path, _files.STILLS)
-    with _files.writing("plot", path), style.context():
-        figure.figure.savefig(path)  # the whole figure of a SubFigure
+    with _files.replacing("plot", path) as temporary, style.context():
+        figure.figure.savefig(temporary)  # the whole figure of a SubFigure
 
 
-def plot_schedule(schedule: Schedule, steps: int) -> Axes:
-    """Plot the rate of a schedule over the first steps, with its phases shaded."""
+def plot_schedule(schedule: Schedule, steps: int, *, pyplot: bool = True) -> Axes:
+    """Plot the rate of a schedule over the first steps, with its phases shaded.
+
+    pyplot  whether the figure is opened in pyplot
+    """
     t = np.arange(_checks.count("plot", "steps", steps))
     with style.context():
-        axes = plt.subplots()[1]
+        figure = new_figure()
+        axes: Axes = figure.subplots()
         axes.plot(t, schedule(t), color=COLOURS["blue"], marker="o" if steps == 1 else "")
         shade_phases(axes, schedule.phases(), steps - 1, inches=9, size=14)
         title = textwrap.shorten(repr(schedule), 300, placeholder=" …")
@@ -68,6 +98,8 @@ def plot_schedule(schedule: Schedule, steps: int) -> Axes:
         axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # space for the names of the phases
         axes.margins(x=0)
         _fix_tick_size(axes)
+    if pyplot:
+        _open(figure)
     return axes
 
 
@@ -99,7 +131,8 @@ def plot_history(history: History) -> tuple[Axes, Axes]:
     if not history.step_loss:
         raise ValueError("the history has no steps yet, so there is nothing to plot")
     with style.context():
-        _, (top, bottom) = plt.subplots(2, sharex=True, height_ratios=(3, 1))
+        figure = new_figure()
+        top, bottom = figure.subplots(2, sharex=True, height_ratios=(3, 1))
         steps = np.arange(1, len(history.step_loss) + 1)
         top.plot(steps, history.step_loss, color=COLOURS["blue"], alpha=0.35, label="each step")
         if history.loss:
@@ -117,6 +150,7 @@ def plot_history(history: History) -> tuple[Axes, Axes]:
         bottom.set_ylim(bottom=0)
         for axes in (top, bottom):
             _fix_tick_size(axes)
+    _open(figure)
     return top, bottom
 
 
@@ -146,7 +180,7 @@ def plot_race(
 ) -> Axes:
     """Plot the contours, the path of each run from one start, and how it ended.
 
-    If a path is given, the figure is written there and closed.
+    The figure is written if a path is given, else opened in pyplot.
     """
     if path is not None:
         _files.ending("plot", path, _files.STILLS)
@@ -158,9 +192,10 @@ def plot_race(
         marker.set_data(*run.theta[-1:, start].T)
         text.set_text(outcome(run, start))
     finish_layout(picture.figure)
-    if path is not None:
+    if path is None:
+        _open(picture.figure)
+    else:
         save(picture.figure, path)
-        plt.close(picture.figure)
     return picture.axes
 
 
@@ -204,7 +239,8 @@ def draw_race(race: RaceRecord, start: int) -> RacePicture:
 
     The table is in the order of arrival.
     """
-    figure, (axes, table) = plt.subplots(1, 2, width_ratios=(1.45, 1))
+    figure = new_figure()
+    axes, table = figure.subplots(1, 2, width_ratios=(1.45, 1))
     plot_contours(axes, race.surface, race.view(start))
     x, y = race.starts[start]
     axes.plot([x], [y], linestyle="none", zorder=3, label="start", **START)

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minidl import optim
+from minidl._format import printed
 from minidl.ops import Op
 from minidl.tensor import unbroadcast
 from minidl.walkthrough.formulas import Index, Scope
@@ -73,10 +74,6 @@ class OpCall:
         self.options, self.value = copy.deepcopy(dict(options)), value
         self.path, self.by_hand = "", False
         self.op_gradients: list[OpGradient] = []
-        value.producer = self
-        for i, x in enumerate(inputs):
-            if isinstance(x, Value):
-                x.users.append((self, i))
 
     @property
     def name(self) -> str:
@@ -232,6 +229,7 @@ class Backward:
         return None
 
 
+@printed
 class UpdateLine(NamedTuple):
     """An equation of an update rule, the values of its symbols, and its result."""
 
@@ -329,6 +327,7 @@ def _parsed(equations: str) -> list[Equation]:
 Event = OpCall | Backward | Update
 
 
+@printed
 class Checked(NamedTuple):
     """An entry of a gradient and its central difference."""
 
@@ -347,13 +346,26 @@ class Record:
         self.values: list[Value] = []
         self.without_gradient: list[Value] = []  # parameters that an optimizer skipped
         self.open = True  # until the end of the `with` block
+        self.error = ""  # the class of the error that ended it, if any
+
+    def connect(self) -> None:
+        """Set what connects the events: producers, users, and the gradients of each op."""
+        for op in self.ops:
+            op.value.producer = op
+            for i, x in enumerate(op.inputs):
+                if isinstance(x, Value):
+                    x.users.append((op, i))
+        for backward in self.backwards:
+            for op_gradient in backward.op_gradients:
+                op_gradient.op.op_gradients.append(op_gradient)
 
     def ensure_closed(self) -> None:
         """RuntimeError while the trace is open."""
         if self.open:
             raise RuntimeError(
                 "the trace is still open: print, save or explain the walkthrough after its `with` "
-                "block"
+                "block. If that has ended, it was interrupted while it named the values: run it "
+                "again"
             )
 
     @property

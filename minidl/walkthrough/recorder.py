@@ -11,16 +11,16 @@ import contextlib
 import inspect
 import itertools
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import Token
-from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from minidl import nn, optim
-from minidl._observer import Observer, active
+from minidl._kernels.atomic import Session
+from minidl._observer import active
 from minidl.ops import Op
 from minidl.tensor import Tensor
 from minidl.walkthrough.naming import ModuleCall, give_names
@@ -38,12 +38,15 @@ from minidl.walkthrough.walk import Walkthrough
 _ARITHMETIC = ("add", "subtract", "multiply", "divide")
 
 
-class trace:  # noqa: N801 (a verb, like no_grad)
+class trace(Session):  # noqa: N801 (a verb, like no_grad)
     """Record what happens in a `with` block, to walk through it number by number.
 
     The block contains the forward pass and backward, and may contain the optimizer's step. All
     results are the same as without a trace, to the bit. An unnamed tensor gets the name of the
     variable that holds it where the block is. RuntimeError inside another trace.
+
+    Other threads are not recorded, nor is a task that was made in the block and outlives it. A
+    block that ends with an error is recorded up to there, and the walkthrough says so.
 
     >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
     >>> with dl.trace() as walk:
@@ -59,40 +62,53 @@ class trace:  # noqa: N801 (a verb, like no_grad)
     check: backward 4, central difference 4, relative difference < 1e−5
     """
 
-    _recorder: _Recorder
-    _token: Token[Observer | None]
+    def __init__(self) -> None:
+        super().__init__(active)
 
-    def __enter__(self) -> Walkthrough:
-        if active.get() is not None:
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> Walkthrough: ...
+
+    def prepare(self) -> _Recorder:
+        """The observer of the block that begins."""
+        if active.get():
             raise RuntimeError(
                 "trace: another trace is already open, and only one can be open at a time; use "
                 "that one, or end its `with` block first"
             )
-        self._recorder = _Recorder()
-        self._token = active.set(self._recorder)
-        return self._recorder.walk
+        return _Recorder()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        active.reset(self._token)
+    def finish(self, value: _Recorder, error: BaseException | None) -> None:
+        """Complete the walkthrough; no error of its own replaces that of the block."""
         frame = sys._getframe(1)
-        self._recorder.close({**frame.f_globals, **frame.f_locals})
-        del self._recorder, self._token
+        with contextlib.suppress(*[Exception] if error else []):
+            value.close({**frame.f_globals, **frame.f_locals}, error)
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(Walkthrough, name):
+            raise AttributeError(
+                f"a trace has no {name!r}; the walkthrough has, which the `with` block names: "
+                f"with dl.trace() as walk: …, and after the block walk.{name}"
+            )
+        raise AttributeError(f"'trace' object has no attribute {name!r}")
 
 
 class _Recorder:
-    """The observer of one `with` block, which fills the walkthrough."""
+    """The observer of one `with` block, which fills the walkthrough.
+
+    It is true while its block runs, and only in its thread. An interrupt may come anywhere, so each
+    event is prepared first and then added by one call; what connects events is set at the end.
+    """
+
+    open = False
 
     def __init__(self) -> None:
-        self.walk = Walkthrough()
+        self.open = True
+        self.result = self.walk = Walkthrough()
+        self._thread = threading.get_ident()
         self._signatures: dict[Op[...], inspect.Signature] = {}
-        self._ops: list[OpCall] = []
         self._open_calls: list[ModuleCall] = []  # of modules whose forward is running
-        self._module_calls: list[tuple[ModuleCall, ...]] = []  # the same, for each op
+        self._module_calls: dict[OpCall, tuple[ModuleCall, ...]] = {}  # the same, for each op
         self._call_numbers = itertools.count()
         self._known: dict[tuple[int, int | str], Value] = {}  # by id and version or dtype
         self._seen: list[tuple[Any, Value]] = []  # keeps the objects with these ids alive
@@ -100,23 +116,32 @@ class _Recorder:
         self._leaves: list[tuple[Tensor, Value]] = []  # that a gradient has reached
         self._updates: list[tuple[Tensor, Update]] = []  # of the running step
 
-    def close(self, variables: Mapping[str, Any]) -> None:
-        """Name the values and complete the walkthrough."""
-        give_names(self._seen, self._ops, self._module_calls, variables)
+    def __bool__(self) -> bool:
+        return self.open and self._thread == threading.get_ident()
+
+    def close(self, variables: Mapping[str, Any], error: BaseException | None) -> None:
+        """Connect and name the values, and complete the walkthrough."""
+        walk = self.walk
+        walk.error = type(error).__name__ if error else ""
+        walk.connect()
+        give_names(self._seen, walk.ops, [self._module_calls[op] for op in walk.ops], variables)
         for x, value in self._seen:
             if isinstance(x, Tensor) and x.is_leaf and not np.array_equal(x.data, value.data):
                 value.final = x.data.copy()
-        self.walk.open = False
+        walk.open = False
+        vars(self).clear()  # contexts that were copied in the block keep the recorder
 
     # --- what ops, modules, backward and optimizers report
 
     @contextlib.contextmanager
     def inside(self, module: nn.Module) -> Iterator[None]:
-        self._open_calls.append((next(self._call_numbers), module))
+        depth = len(self._open_calls)
         try:
+            self._open_calls.append((next(self._call_numbers), module))
             yield
         finally:
-            self._open_calls.pop()
+            if self.open:
+                del self._open_calls[depth:]
 
     def op(
         self,
@@ -135,15 +160,14 @@ class _Recorder:
         bound.apply_defaults()
         chosen = dict(list(bound.arguments.items())[len(first) :])
         value = self._add("op", result, result.data, (id(result), result.version))
-        number = len(self._ops)
-        op = OpCall(number + 1, function, values, chosen, value)
-        self._ops.append(op)
-        self._module_calls.append(tuple(self._open_calls))
+        number, node = len(self.walk.events), result._node
+        op = OpCall(number, function, values, chosen, value)
+        op.by_hand = node is None and self._is_update_by_hand(function, inputs, result)
+        self._module_calls[op] = tuple(self._open_calls)
         self.walk.events.append(op)
-        node = result._node
         if node is None:
-            op.by_hand = self._is_update_by_hand(function, inputs, result)
-        elif function.fused_vjp:
+            return
+        if function.fused_vjp:
             node.vjps = [self._recorded_fused_vjp(number, vjp) for vjp in node.vjps or ()]
         else:
             vjps = enumerate(node.vjps or ())
@@ -184,7 +208,9 @@ class _Recorder:
 
     def _op_gradient(self, number: int, g: np.ndarray) -> OpGradient:
         if number not in self._op_gradients:
-            self._op_gradients[number] = OpGradient(self._ops[number], g)
+            op = self.walk.events[number]
+            assert isinstance(op, OpCall)
+            self._op_gradients[number] = OpGradient(op, g)
         return self._op_gradients[number]
 
     def begin_backward(self) -> None:
@@ -195,9 +221,6 @@ class _Recorder:
     ) -> None:
         known = self._known.get((id(root), root.version))
         backward = Backward(known, seed, list(self._op_gradients.values()))
-        self._op_gradients = {}
-        for op_gradient in backward.op_gradients:
-            op_gradient.op.op_gradients.append(op_gradient)
         for tensor, g in leaves:
             value = self._value_of(tensor, tensor.data)
             backward.leaves.append(Leaf(value, g, tensor.grad))
@@ -233,7 +256,7 @@ class _Recorder:
         state = optimizer.state
         for p, update in self._updates:
             update.finish(p.data, state[p])
-            self.walk.events.append(update)
+        self.walk.events.extend(update for _, update in self._updates)
 
     # --- values
 
@@ -262,16 +285,16 @@ class _Recorder:
         key: tuple[int, int | str],
     ) -> Value:
         value = Value(kind, array, f"v{len(self.walk.values)}")
+        self._seen.append((x, value))
         self.walk.values.append(value)
         self._known[key] = value
-        self._seen.append((x, value))
         return value
 
 
 def _if_active(this: weakref.ref[_Recorder]) -> _Recorder | None:
-    """The recorder, unless its block has ended."""
+    """The recorder, unless its block has ended or this is another context or thread."""
     recorder = this()
-    return recorder if recorder is not None and active.get() is recorder else None
+    return recorder if recorder and active.get() is recorder else None
 
 
 def _is_parameter(x: Any) -> bool:

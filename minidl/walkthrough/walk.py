@@ -8,7 +8,7 @@ import operator
 from typing import Any
 
 from minidl import _files
-from minidl._format import Text
+from minidl._format import Text, printable
 from minidl.walkthrough import graph, page, text
 from minidl.walkthrough.record import Record
 from minidl.walkthrough.remarks import Remark
@@ -35,7 +35,10 @@ class Walkthrough(Record):
 
     def remarks(self) -> list[Remark]:
         """The usual problems that were found: saturated units, gradients not zeroed, …"""
-        return self.presentation.remarks
+        return [
+            remark._replace(title=printable(remark.title), text=printable(remark.text))
+            for remark in self.presentation.remarks
+        ]
 
     def explain(self, name: str, index: Any = None) -> Text:
         """One entry of a parameter, an input or a layer's value, with all terms.
@@ -84,11 +87,11 @@ class Walkthrough(Record):
         }
         path = _files.ending("save", path, kinds)
         content = kinds[path.suffix.lower()](self.presentation)
-        with _files.writing("save", path):
-            path.write_bytes(content.encode("utf-8", "replace"))
+        with _files.replacing("save", path) as temporary:
+            temporary.write_bytes(content.encode("utf-8", "replace"))
 
     def __str__(self) -> str:
-        return text.as_text(self.presentation)
+        return text.as_text(self.presentation, printable)
 
     def __repr__(self) -> str:
         counted = (self.ops, "op"), (self.backwards, "backward pass"), (self.updates, "update")
@@ -102,5 +105,5 @@ class Walkthrough(Record):
         try:
             return page.as_frame(self.presentation)
         except ModuleNotFoundError as error:  # no Jinja2
-            escaped = str(self).replace("&", "&amp;").replace("<", "&lt;")
+            escaped = text.as_text(self.presentation).replace("&", "&amp;").replace("<", "&lt;")
             return f"<p>For a page to step through: {error}</p><pre>{escaped}</pre>"

@@ -118,3 +118,58 @@ def test_a_guard_lets_one_in_and_raises_for_the_others():
     assert errors == ["in use", "in use"]
     with guard:
         pass
+
+
+class Opened:
+    def __init__(self):
+        self.open, self.result = True, [self]
+
+
+class Session(atomic.Session):
+    def __init__(self, variable, fails=()):
+        super().__init__(variable)
+        self.variable, self.fails, self.finished = variable, fails, []
+
+    def prepare(self):
+        if "prepare" in self.fails:
+            raise ValueError("prepare")
+        return Opened()
+
+    def finish(self, value, error):
+        self.finished.append((value.open, self.variable.get(), error))
+        if "finish" in self.fails:
+            raise ValueError("finish")
+
+
+def test_a_session_sets_a_new_object_for_each_block_and_closes_it_first():
+    variable = contextvars.ContextVar("variable", default=None)
+    session = Session(variable)
+    for _ in range(2):
+        with session as (value,):
+            assert variable.get() is value
+            assert value.open
+        assert session.finished == [(False, None, None)]
+        session.finished.clear()
+    error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError), session:
+        raise error
+    assert session.finished == [(False, None, error)]
+
+
+@pytest.mark.parametrize("fails", ["prepare", "finish"])
+def test_a_session_that_fails_to_begin_or_end_leaves_the_variable_as_it_was(fails):
+    variable = contextvars.ContextVar("variable", default=None)
+    with pytest.raises(ValueError, match=fails), Session(variable, fails):
+        assert fails == "finish"
+    assert variable.get() is None
+
+
+def test_a_session_that_ends_in_another_context_leaves_its_variable_alone():
+    variable = contextvars.ContextVar("variable", default=None)
+    session, other = Session(variable), Session(variable)
+    copied = contextvars.copy_context()
+    (value,) = copied.run(session.__enter__)
+    with other as (own,):
+        session.__exit__(None, None, None)
+        assert variable.get() is own
+    assert (copied[variable], value.open) == (value, False)

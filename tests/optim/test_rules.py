@@ -674,7 +674,7 @@ def accepted(draw, rule, dtype):
         value = values(interval) if interval else st.booleans()
         options[option] = draw(st.tuples(value, value) if option == "betas" else value)
     if "eps" in options:
-        options["eps"] = max(options["eps"], float(np.finfo(dtype).smallest_subnormal))
+        options["eps"] = max(options["eps"], float(np.finfo(dtype).tiny))
     if options.get("nesterov"):
         options["nesterov"] = options["momentum"] > 0
         options["dampening"] = 0.0 if options["nesterov"] else options["dampening"]

@@ -125,7 +125,7 @@ def test_a_film_shows_the_requested_start():
     for start, at in enumerate(starts):
         movie = raced.animate(start=start, frames=2)
         seen = recorded(movie)
-        ring, _ = race_paths(pyplot.gcf().axes[0])
+        ring, _ = race_paths(movie._fig.axes[0])
         f = raced.runs[1].loss[0, start]
         assert seen.lists[0]["Adam"][1] == f"f = {f:.3g}".replace("-07", "−7")
         assert np.transpose(ring.get_data()).tolist() == [list(at)]
@@ -234,7 +234,7 @@ STANDS = {"start": (0, 0), "lr": 0.1, "steps": 20}
 def test_the_verdicts_at_the_end_of_a_film_can_be_read(surface, optimizers, options):
     movie = race(surface, optimizers, **options).animate(frames=2)
     recorded(movie)
-    assert_texts_fit(pyplot.gcf())
+    assert_texts_fit(movie._fig)
 
 
 @pytest.mark.parametrize(

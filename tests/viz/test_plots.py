@@ -2,18 +2,23 @@
 
 import functools
 import importlib
+import io
 import itertools
+import os
+import subprocess
 import sys
+import warnings
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from cases import ROOT
 from drawn import assert_texts_fit, race_paths, race_table
 from matplotlib import colors, pyplot
 
 import minidl as dl
 from minidl import schedulers
-from minidl.viz import SURFACES, Surface, plots, race, style
+from minidl.viz import SURFACES, Surface, figures, plots, race, style
 
 
 def curves(axes):
@@ -489,3 +494,105 @@ def test_a_picture_leaves_the_settings_of_the_user_as_they_are(bowl, tmp_path):
         SCHEDULES[0].plot(9)
         assert dict(mpl.rcParams) == before
     assert pyplot.imread(tmp_path / "race.png").shape[:2] == (560, 1000)
+
+
+# --- pyplot -------------------------------------------------------------------------------------
+
+
+def everything_set():
+    """The state of pyplot and Matplotlib that a plot could change."""
+    figure = pyplot.gcf()
+    return (
+        pyplot.get_fignums(),
+        figure,
+        figure.gca(),
+        len(figure.axes),
+        pyplot.isinteractive(),
+        mpl.get_backend(),
+        dict(mpl.rcParams),
+        list(warnings.filters),
+    )
+
+
+OUTSIDE_OF_PYPLOT = {
+    "a film": lambda folder, race: race.animate(frames=2).save(folder / "1.gif", writer="pillow"),
+    "the file of a film": lambda folder, race: race.animate(folder / "race.gif", frames=2),
+    "the file of a race": lambda folder, race: race.plot(folder / "race.png"),
+    "the page of a race": lambda folder, race: race.save(folder / "race.html"),
+    "a figure": lambda folder, race: figures.landscape(),
+    "the file of a figure": lambda folder, race: list(figures.write(folder, "momentum_arrows")),
+    "a schedule outside": lambda folder, race: plots.plot_schedule(SCHEDULES[0], 9, pyplot=False),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE_OF_PYPLOT)
+def test_films_figures_and_files_leave_pyplot_as_they_found_it(name, bowl, tmp_path):
+    pyplot.figure()
+    pyplot.subplots()
+    before = everything_set()
+    OUTSIDE_OF_PYPLOT[name](tmp_path, bowl)
+    assert everything_set() == before
+
+
+INSIDE_PYPLOT = {
+    "a race": lambda race: race.plot(),
+    "a schedule": lambda race: SCHEDULES[0].plot(9),
+    "a training": lambda race: history().plot()[0],
+}
+
+
+@pytest.mark.parametrize("name", INSIDE_PYPLOT)
+def test_a_plot_opens_one_figure_and_changes_nothing_else(name, bowl):
+    mine = pyplot.figure()
+    *_, backend, settings, filters = everything_set()
+    axes = INSIDE_PYPLOT[name](bowl)
+    assert pyplot.get_fignums() == [mine.number, axes.figure.number]
+    assert pyplot.gcf() is axes.figure
+    assert everything_set()[-3:] == (backend, settings, filters)
+    pyplot.close(axes.figure)
+    assert pyplot.get_fignums() == [mine.number]
+
+
+def test_a_plot_that_fails_opens_no_figure(bowl, monkeypatch):
+    def fail(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots, "_fix_tick_size", fail)
+    for plot in INSIDE_PYPLOT.values():
+        with pytest.raises(KeyboardInterrupt):
+            plot(bowl)
+    assert not pyplot.get_fignums()
+
+
+LAZY = """
+import sys
+import minidl as dl
+race = dl.viz.race("bowl", ["SGD"], steps=2)
+race.plot("race.png")
+film = race.animate("race.gif", frames=2)
+print("a_backend" in sys.modules)
+axes = race.plot()
+import matplotlib as mpl
+print("a_backend" in sys.modules, mpl.rcParams["interactive"], mpl.rcParams["font.size"])
+"""
+
+
+def test_a_backend_is_loaded_by_a_plot_alone_and_what_it_sets_remains(tmp_path):
+    (tmp_path / "a_backend.py").write_text(
+        "import matplotlib as mpl\n"
+        "from matplotlib.backends.backend_agg import *\n"
+        "mpl.rcParams['interactive'] = True\n"  # as in a notebook
+    )
+    environment = {**os.environ, "MPLBACKEND": "module://a_backend"}
+    environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{tmp_path}"
+    run = subprocess.run(
+        [sys.executable, "-c", LAZY], cwd=tmp_path, env=environment, check=True,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert run.stdout.split() == ["False", "True", "True", "10.0"]
+
+
+def test_a_picture_outside_of_pyplot_shows_itself_in_a_notebook():
+    figure = plots.new_figure(figsize=(3, 2), dpi=50)
+    figure.subplots().plot([0, 1])
+    assert pyplot.imread(io.BytesIO(figure._repr_png_())).shape == (100, 150, 4)

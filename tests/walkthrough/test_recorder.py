@@ -1,8 +1,11 @@
 """Recording: nothing changes, everything in the block is recorded, and nothing else."""
 
+import asyncio
 import contextlib
+import contextvars
 import gc
 import itertools
+import sys
 import threading
 import weakref
 
@@ -16,7 +19,9 @@ from cases import (
 
 import minidl as dl
 from minidl import losses, nn, optim
+from minidl._observer import active
 from minidl.schedulers import CosineDecay
+from minidl.walkthrough import recorder
 from minidl.walkthrough.record import Backward, OpCall, Update
 
 
@@ -225,6 +230,270 @@ def test_an_exception_in_the_block_ends_the_trace_and_keeps_what_was_recorded():
     with dl.trace() as another:
         w_squared()
     assert len(another.ops) == 2
+
+
+# --- interrupts, tasks, threads and generators --------------------------------------------------
+
+
+class Interrupt:
+    """Raise KeyboardInterrupt at the n-th bytecode in the given files."""
+
+    def __init__(self, at, files):
+        self.at, self.files, self.count = at, files, 0
+
+    def __enter__(self):
+        sys.settrace(self.called)
+        return self
+
+    def __exit__(self, *error):
+        sys.settrace(None)
+
+    def called(self, frame, event, argument):
+        if frame.f_code.co_filename.endswith(self.files):
+            frame.f_trace_opcodes = True
+            return self.within
+        return None
+
+    def within(self, frame, event, argument):
+        if event in ("opcode", "return"):
+            self.count += 1
+            if self.count == self.at:
+                raise KeyboardInterrupt
+        return self.within
+
+
+RECORDING = ("walkthrough/recorder.py", "walkthrough/record.py")
+
+
+def traced_step(found, interrupt):
+    """A trace of a training step; `found` gets the walkthrough as soon as there is one."""
+    model, x = nn.Sequential(nn.Dense(1, 2, rng=0), nn.Tanh()), np.ones((1, 1), np.float32)
+    optimizer = optim.SGD(model, lr=0.1)
+    with interrupt, dl.trace() as walk:
+        found.append(walk)
+        losses.mse(model(x), [[0.0, 1.0]]).backward()
+        optimizer.step()
+
+
+def test_an_interrupt_at_any_bytecode_is_raised_itself_and_leaves_no_open_trace():
+    whole = Interrupt(-1, RECORDING)
+    traced_step([], whole)
+    assert whole.count > 3000
+    interrupted = 0
+    for at in range(1, whole.count, 41):
+        found = []
+        with pytest.raises(KeyboardInterrupt):
+            traced_step(found, Interrupt(at, RECORDING))
+        assert not active.get()
+        for walk in found:
+            if walk.open:  # the interrupt came while the walkthrough was completed
+                with pytest.raises(RuntimeError, match="interrupted while it named the values"):
+                    str(walk)
+            else:
+                interrupted += "The block did not run to its end" in str(walk)
+    assert interrupted > 50
+    with dl.trace() as walk:
+        w_squared()
+    assert "did not run to its end" not in str(walk)
+
+
+def test_a_block_that_goes_on_after_an_interrupt_can_be_shown():
+    for at in range(1, 2500, 83):
+        w = dl.Tensor([1.0, 2.0], requires_grad=True)
+        optimizer = optim.SGD([w], lr=0.1)
+        with dl.trace() as walk:
+            with contextlib.suppress(KeyboardInterrupt), Interrupt(at, RECORDING):
+                (w * w).sum().backward()
+                optimizer.step()
+            optimizer.zero_grad()
+            loss = (w * w * w).sum()
+            loss.backward()
+        text = str(walk)
+        assert "backward" in text.lower()
+        np.testing.assert_allclose(w.grad, 3 * w.data**2, rtol=1e-6)
+        assert walk.backwards[-1].root is loss or walk.backwards[-1].root.name == "loss"
+
+
+def test_the_error_of_the_block_is_raised_even_if_the_walkthrough_cannot_be_completed(monkeypatch):
+    def fail(*arguments):
+        raise ValueError("of its own")
+
+    monkeypatch.setattr(recorder, "give_names", fail)
+    with pytest.raises(KeyboardInterrupt), dl.trace() as walk:
+        raise KeyboardInterrupt
+    with pytest.raises(RuntimeError, match="run it again"):
+        str(walk)
+    with pytest.raises(ValueError, match="of its own"), dl.trace():
+        pass
+    assert not active.get()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError, GeneratorExit])
+def test_text_and_page_say_that_an_error_ended_the_block(error, tmp_path):
+    with contextlib.suppress(error), dl.trace() as walk:
+        w_squared().backward()
+        raise error
+    for name in "walk.html", "walk.md", "walk.txt":
+        walk.save(tmp_path / name)
+        text = " ".join((tmp_path / name).read_text(encoding="utf-8").split())
+        assert f"The block did not run to its end: it ended with {error.__name__}" in text or (
+            f"it ended with {error.__name__}, so what would have followed is missing here" in text
+        )
+    assert len(walk.backwards) == 1
+
+
+async def squared_in_a_task(begin):
+    await begin.wait()
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * w).sum()
+    loss.backward()
+    optim.SGD([w], lr=0.5).step()
+    return w.data.tolist()
+
+
+@pytest.mark.parametrize("another", [True, False])
+def test_a_task_that_outlives_its_trace_runs_untraced(another):
+    async def main():
+        begin = asyncio.Event()
+        with dl.trace() as first:
+            task = asyncio.create_task(squared_in_a_task(begin))
+            await asyncio.sleep(0)
+            w_squared()
+        with dl.trace() if another else contextlib.nullcontext() as second:
+            begin.set()
+            result = await task
+            w_squared()
+        return first, second, result
+
+    first, second, result = asyncio.run(main())
+    assert result == [0.0, 0.0]
+    assert len(first.events) == 2
+    assert not another or len(second.events) == 2
+    assert "sum" in str(first)
+
+
+def test_a_task_that_ends_in_the_block_is_recorded():
+    async def main():
+        begin = asyncio.Event()
+        with dl.trace() as walk:
+            task = asyncio.create_task(squared_in_a_task(begin))
+            begin.set()
+            await task
+        return walk
+
+    walk = asyncio.run(main())
+    assert (len(walk.ops), len(walk.backwards), len(walk.updates)) == (2, 1, 1)
+
+
+def test_each_of_two_tasks_records_its_own():
+    async def traced(n):
+        with dl.trace() as walk:
+            for _ in range(n):
+                w_squared().backward()
+                await asyncio.sleep(0)
+        return len(walk.ops)
+
+    async def main():
+        return await asyncio.gather(traced(3), traced(5))
+
+    assert asyncio.run(main()) == [6, 10]
+
+
+def test_a_thread_with_a_copied_context_runs_untraced_and_its_results_are_right():
+    def work():
+        for _ in range(20):
+            w = dl.Tensor([1.0, 2.0], requires_grad=True)
+            (w * w).sum().backward()
+            results.append(w.grad.tolist())
+
+    results = []
+    with dl.trace() as walk:
+        threads = [
+            threading.Thread(target=contextvars.copy_context().run, args=[work]) for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for _ in range(20):
+            w_squared().backward()
+        for thread in threads:
+            thread.join()
+    assert (len(walk.ops), len(walk.backwards)) == (40, 20)
+    assert results == [[2.0, 4.0]] * 60
+    assert str(walk)
+
+
+def test_a_graph_of_the_block_may_run_backward_in_any_context():
+    w = dl.Tensor([1.0, 2.0], requires_grad=True)
+    with dl.trace() as walk:
+        loss = (w * w).sum()
+        copied = contextvars.copy_context()
+    copied.run(loss.backward)
+    assert w.grad.tolist() == [2.0, 4.0]
+    assert walk.backwards == []
+    assert all(not op.op_gradients for op in walk.ops)
+
+
+def test_a_trace_may_end_in_another_context():
+    trace, copied = dl.trace(), contextvars.copy_context()
+    walk = copied.run(trace.__enter__)
+    copied.run(w_squared)
+    w_squared()
+    trace.__exit__(None, None, None)
+    copied.run(w_squared)
+    assert len(walk.ops) == 2
+    with dl.trace() as another:
+        w_squared()
+    copied.run(lambda: dl.trace().__enter__())
+    assert len(another.ops) == 2
+
+
+def test_a_generator_that_holds_a_trace_open_may_be_closed_anywhere():
+    def generator():
+        with dl.trace() as walk:
+            w_squared()
+            yield walk
+
+    for close in (
+        lambda g: g.close(),
+        lambda g: contextvars.copy_context().run(g.close),
+        lambda g: contextvars.copy_context().run(next, g, None),
+    ):
+        suspended = generator()
+        walk = next(suspended)
+        close(suspended)
+        w_squared()
+        assert len(walk.ops) == 2
+        assert not active.get()
+    suspended = generator()
+    next(suspended)
+    thread = threading.Thread(target=suspended.close)
+    thread.start()
+    thread.join()
+    assert not active.get()
+
+
+def test_a_closed_trace_keeps_nothing_alive_in_a_copied_context():
+    def traced():
+        with dl.trace() as walk:
+            w_squared()
+            return weakref.ref(walk), contextvars.copy_context()
+
+    gone, copied = traced()
+    gc.collect()
+    assert gone() is None
+    assert not copied[active]
+
+
+@pytest.mark.parametrize("name", ["save", "explain", "steps", "ops", "remarks"])
+def test_a_trace_asked_for_what_its_walkthrough_has_says_how_to_get_that(name):
+    trace = dl.trace()
+    with trace:
+        w_squared()
+    message = rf"a trace has no '{name}'; .* with dl\.trace\(\) as walk: .* walk\.{name}"
+    with pytest.raises(AttributeError, match=message):
+        getattr(trace, name)
+    with pytest.raises(AttributeError, match="'trace' object has no attribute 'sav'"):
+        trace.sav  # noqa: B018
 
 
 def test_nothing_is_recorded_outside_of_the_block():

@@ -35,7 +35,7 @@ def html(race: RaceRecord, start: int = 0) -> str:
         formula=race.surface.formula,
         description=_description(race, start),
         search=_search(race),
-        text=str(table.as_text(race)),
+        text=table.as_text(race),
     )
 
 
@@ -53,8 +53,8 @@ def save(race: RaceRecord, path: str | PathLike[str], start: int = 0) -> Path:
             "For a picture (.png, .svg, .pdf) use race.plot, for a film (.gif, .mp4) race.animate."
         )
     text = html(race, start)
-    with _files.writing("save", path):
-        path.write_bytes(text.encode("utf-8", "replace"))
+    with _files.replacing("save", path) as temporary:
+        temporary.write_bytes(text.encode("utf-8", "replace"))
     return path
 
 

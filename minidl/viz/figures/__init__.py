@@ -81,8 +81,6 @@ def write(folder: str | PathLike[str], names: str | Iterable[str] = ()) -> Itera
 
     ValueError for an unknown name, OSError for a folder that can't be written.
     """
-    import matplotlib.pyplot as plt
-
     known = {Path(file).stem: file for file in FIGURES}
     names = [names] if isinstance(names, str) else list(names)
     for name in names:
@@ -91,13 +89,7 @@ def write(folder: str | PathLike[str], names: str | Iterable[str] = ()) -> Itera
             raise ValueError(f"there is no figure {name!r}.{hint} There are {', '.join(known)}")
     folder = _files.folder("figures", folder)
     for file in [known[Path(name).stem] for name in names] or FIGURES:
-        with _files.writing("figures", folder / file):
-            pass  # raises before the picture is drawn if the file can't be written
-        open_before = plt.get_fignums()
+        _files.check("figures", folder / file)  # before the picture is drawn
         save: Callable[..., None] = film.save if file.endswith(".gif") else plots.save
-        try:
-            save(FIGURES[file](), folder / file)
-        finally:
-            for number in set(plt.get_fignums()).difference(open_before):
-                plt.close(number)
+        save(FIGURES[file](), folder / file)
         yield folder / file

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minidl import _checks, optim
 from minidl.tensor import Tensor
-from minidl.viz import style
+from minidl.viz import plots, style
 from minidl.viz.figures import _arguments
 
 
@@ -81,7 +80,8 @@ def momentum_arrows(
     low, high = _window(list(drawn.values()))
     grid = _evaluate_grid(f, low, high)
     with style.context():
-        figure, panels = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(10, 5.25))
+        figure = plots.new_figure(figsize=(10, 5.25))
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
         for axes, (title, step) in zip(panels, drawn.items(), strict=True):
             _draw_contours(axes, *grid)
             _draw_step(axes, step, look_ahead="NAG" in title)

@@ -6,14 +6,13 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minidl import _checks, data, losses, nn, optim
 from minidl.tensor import default_dtype
-from minidl.viz import style
+from minidl.viz import plots, style
 from minidl.viz.figures import _arguments
 
 TITLE = "Fewer points a step: cheaper, and noisier"
@@ -67,7 +66,8 @@ def batch_paths(
     design = np.hstack([x, np.ones_like(x)])
     best = np.linalg.lstsq(design, y, rcond=None)[0].ravel()
     with style.context():
-        figure, axes = plt.subplots(1, len(paths), sharex=True, sharey=True, squeeze=False)
+        figure = plots.new_figure()
+        axes = figure.subplots(1, len(paths), sharex=True, sharey=True, squeeze=False)
         figure.suptitle(TITLE, x=0.01, ha="left", fontsize=15, weight="bold")
         axes[0, 0].set_ylabel("intercept")
         _set_limits(axes[0, 0], np.concatenate([*paths, [best]]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 from contourpy import contour_generator
 from matplotlib.animation import FuncAnimation
@@ -17,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from minidl import _checks, losses, nn, optim
 from minidl.tensor import no_grad, softmax
 from minidl.training import evaluate, fit
-from minidl.viz import style
+from minidl.viz import plots, style
 
 CLASS_STYLES = [
     (style.COLOURS[name], marker)
@@ -143,9 +142,8 @@ def decision_boundary(
     )  # fmt: skip
     with style.context():
         layout = ConstrainedLayoutEngine(w_pad=0.12)
-        figure, (plane, loss) = plt.subplots(
-            1, 2, figsize=(6.4, 4.2), width_ratios=(2.1, 1), layout=layout
-        )
+        figure = plots.new_figure(figsize=(6.4, 4.2), layout=layout)
+        plane, loss = figure.subplots(1, 2, width_ratios=(2.1, 1))
         image = plane.imshow(
             np.ones((resolution, resolution, 3)), origin="lower", aspect="auto",
             extent=(across[0], across[-1], up[0], up[-1]),

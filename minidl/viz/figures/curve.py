@@ -8,13 +8,13 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import transforms
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minidl import _checks, optim
+from minidl._format import printable
 from minidl.tensor import Tensor
 from minidl.viz import plots, style
 from minidl.viz.figures import _arguments
@@ -113,7 +113,8 @@ def landscape(
     bottom, top = curve.min(), np.max([curve.min(), *point_heights, start_height])
     height, margin = (top - bottom) or 1.0, (high - low) / 12  # the margin is for the label "start"
     with style.context():
-        figure, axes = plt.subplots()
+        figure = plots.new_figure()
+        axes = figure.subplots()
         axes.plot(theta, curve, color=style.COLOURS["grey"], lw=3, zorder=1)
         axes.set(
             xlim=(min(low, start - margin), max(high, start + margin)),
@@ -221,7 +222,9 @@ def _derivatives(f: Callable[[Tensor], Tensor], theta: np.ndarray) -> np.ndarray
     with np.errstate(all="ignore"):
         total = f(leaf).sum()
         if not total.requires_grad:
-            raise TypeError("landscape: f(θ) does not depend on θ, so it has no derivative")
+            raise TypeError(
+                printable("landscape: f(θ) does not depend on θ, so it has no derivative")
+            )
         total.backward()
     return np.asarray(leaf.grad)
 

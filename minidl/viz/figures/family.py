@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 
 from minidl import _drawing, optim
-from minidl.viz import style
+from minidl.viz import plots, style
 
 TITLE = "Each optimizer adds an idea to those before it"
 LINE_WIDTH = 20  # characters in a line of text on an arrow, at most
@@ -67,7 +66,7 @@ def family_tree(rules: Mapping[str, type[optim.Optimizer]] | None = None) -> Fig
     rules = _checked(rules)
     layers = _layers(rules, {name: _parents(rule) for name, rule in rules.items()})
     with style.context():
-        figure = plt.figure(layout="none")
+        figure = plots.new_figure(layout="none")
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         _draw(axes, layers)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,10 +15,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from minidl import _checks, losses, nn, optim, schedulers
+from minidl._format import printable
 from minidl.data import DataLoader
 from minidl.schedulers import ReduceOnPlateau, Schedule
 from minidl.training import DivergenceError, History, fit
-from minidl.viz import style
+from minidl.viz import plots, style
 from minidl.viz.figures.schedules import reset_copy
 
 
@@ -131,7 +131,9 @@ def _labelled(owner: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
             f"5 samples or more, got {x.shape} and {y.shape}"
         )
     if y.dtype.kind not in "iu" or y.min() < 0:
-        raise ValueError(f"{owner}: y must be whole numbers, the classes 0, 1, 2, …, got {y[:5]} …")
+        raise ValueError(
+            printable(f"{owner}: y must be whole numbers, the classes 0, 1, 2, …, got {y[:5]} …")
+        )
     return x, y
 
 
@@ -141,10 +143,10 @@ def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -
             raise ValueError(f"rate_and_loss: the history {label!r} has no steps yet")
     validated = any(history.validation for history in histories.values())
     with style.context():
-        figure, panels = plt.subplots(
-            2 + validated, sharex=True, figsize=(10, 7.4 if validated else 5.6),
-            height_ratios=(1, 1.2, 1.2)[: 2 + validated],
-        )  # fmt: skip
+        figure = plots.new_figure(figsize=(10, 7.4 if validated else 5.6))
+        panels = figure.subplots(
+            2 + validated, sharex=True, height_ratios=(1, 1.2, 1.2)[: 2 + validated]
+        )
         rates, *loss_panels = panels
         styles = itertools.cycle(style.LINE_STYLES)
         for (label, history), (colour, dashes) in zip(histories.items(), styles, strict=False):

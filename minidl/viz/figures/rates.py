@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,7 +61,7 @@ def learning_rates(
         return descend(loss, optim.SGD([theta], lr=rate), steps)
 
     with style.context(), np.errstate(over="ignore", invalid="ignore"):
-        figure = plt.figure()
+        figure = plots.new_figure()
         panels = [f"rate {i}" for i in range(len(chosen))]
         rows: list[Any] = [panels, ["ends"] * len(panels)]
         axes = figure.subplot_mosaic(rows, height_ratios=(1, 1.15))

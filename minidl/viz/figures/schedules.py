@@ -10,7 +10,6 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -134,9 +133,8 @@ def every_schedule(
     drawn = {title: _rates(schedule, steps) for title, schedule in chosen.items()}
     peak = max(rates.max() for rates, _ in drawn.values()) or 1.0
     with style.context():
-        figure, panels = plt.subplots(
-            rows, columns, figsize=(3.6 * columns, 2 * rows), sharey=True, squeeze=False
-        )
+        figure = plots.new_figure(figsize=(3.6 * columns, 2 * rows))
+        panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for i, (panel, title) in enumerate(itertools.zip_longest(panels.flat, chosen)):
             if title is None:
                 panel.set_axis_off()
@@ -237,7 +235,8 @@ def warm_up_and_cool_down(
     steps = round(1.09 * (warmup + stable + cooldown)) + 1
     t = np.arange(steps)
     with style.context():
-        figure, axes = plt.subplots()
+        figure = plots.new_figure()
+        axes = figure.subplots()
         for (shape, schedule), (colour, dashes) in zip(
             ramps.items(), style.LINE_STYLES, strict=False
         ):

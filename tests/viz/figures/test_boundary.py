@@ -18,7 +18,7 @@ class Film:
 
     def __init__(self, *arguments, **options):
         self.animation = decision_boundary(*arguments, **options)
-        self.figure = pyplot.figure(pyplot.get_fignums()[-1])
+        self.figure = self.animation._fig
         self.plane, self.loss = self.figure.axes
         self.frames = [*self.animation.new_frame_seq()]
         self.animation._init_draw()

@@ -12,7 +12,7 @@ from drawn import assert_texts_fit, drawn_texts
 from matplotlib import animation, pyplot
 from PIL import Image
 
-from minidl.viz import figures, style
+from minidl.viz import figures, plots, style
 from minidl.viz._race.racing import ARTICLE
 from minidl.viz.figures import FIGURES, optimizer_race, write
 
@@ -20,15 +20,15 @@ from minidl.viz.figures import FIGURES, optimizer_race, write
 def still():
     """A quick figure."""
     with pyplot.rc_context(style.STYLE):
-        figure, axes = pyplot.subplots()
-    axes.plot([0, 1])
+        figure = plots.new_figure()
+    figure.subplots().plot([0, 1])
     return figure
 
 
 def movie():
     """A quick film of three frames."""
-    figure, axes = pyplot.subplots(figsize=(2, 1))
-    (line,) = axes.plot([0, 1])
+    figure = plots.new_figure(figsize=(2, 1))
+    (line,) = figure.subplots().plot([0, 1])
     draw = lambda k: [line.set_ydata([0, k])]  # noqa: E731
     return animation.FuncAnimation(figure, draw, frames=3, interval=100)
 
