@@ -47,7 +47,7 @@ from tqdm import tqdm
 
 import minidl as dl
 
-NEVER, SHORTAGE, HANGS = 10**12, 50, 20
+NEVER, SHORTAGE, HANGS = 10**12, 50, 100
 ALLOCATOR = r"""
 #include <errno.h>
 #include <execinfo.h>
@@ -57,13 +57,13 @@ ALLOCATOR = r"""
 #include <unistd.h>
 
 void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-long allocations_left = 0;    /* the number of the request that fails; 0: none does */
-long allocations_failing = 1;  /* how many fail in a row */
+long allocations_failing = 0;  /* how many requests in a row fail; 0: none */
+long allocations_left = 1;     /* the number of the first that fails */
 
 static int fails(void) {
-    if (allocations_left == 0) return 0;
+    if (allocations_failing == 0) return 0;
     if (allocations_left > 1) { allocations_left--; return 0; }
-    if (--allocations_failing <= 0) allocations_left = 0;
+    allocations_failing--;
     errno = ENOMEM;
     return 1;
 }
@@ -71,7 +71,7 @@ static int fails(void) {
 static void crashed(int number) {
     void *frames[100];
     int file = open(CRASH, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    allocations_left = 0;
+    allocations_failing = 0;
     backtrace_symbols_fd(frames, backtrace(frames, 100), file);
     _exit(128 + number);
 }
@@ -136,18 +136,16 @@ def signals(call, at):
 def allocations(call, at, failing=1):
     library = ctypes.CDLL(None)
     left = ctypes.c_long.in_dll(library, "allocations_left")
-    ctypes.c_long.in_dll(library, "allocations_failing").value = failing
+    switch = ctypes.c_long.in_dll(library, "allocations_failing")
     gc.collect()  # empties Python's lists of free objects, too
-    error = None
-    left.value = at
+    left.value, error = at, None
+    switch.value = failing
     try:
         call()
+        switch.value = 0
     except BaseException as e:
-        left.value, error, passed = 0, e, at
-    else:
-        passed = at - left.value
-        left.value = 0
-    return Faulty(error, passed)
+        switch.value, error = 0, e
+    return Faulty(error, at - left.value)
 
 
 shortages = functools.partial(allocations, failing=SHORTAGE)
@@ -249,7 +247,7 @@ def trial(part, name, at):
         problem = f"{faulty.error!r} came instead"
     elif result == "breach":
         problem = "changed in part" if faulty.error else "not done, and no error"
-        problem += ": " + min(difference(before, found), difference(after, found), key=len)
+        problem += f": {difference(after if found[0] == after[0] else before, found)}"
     elif (again := outcome(case.call, x)) != then and not re.search(case.detects, again):
         problem = f"the next call: {again or 'no error'}, not {then or 'no error'}"
     elif end and again == then and (found := state(case, x)) != end:

@@ -388,9 +388,9 @@ def weights_and_history(x):
     ws = [(w.data, w.version) for w in x.model.parameters()]
     o = x.optimizer
     modes = [module.training for module in x.model.modules()]
-    consistent = [
+    consistent = all(
         len(h.step_loss) == len(h.lr) and len(h.loss) == len(h.epoch_ends) for h in x.histories
-    ]
+    )
     return snapshot([ws, o.t, list(o.state.values()), modes, consistent])
 
 
