@@ -154,9 +154,10 @@ def mixed():
     return [parameter("a"), parameter("b", "float32"), parameter("c")]
 
 
-def optimizer(rule, schedule=schedulers.CosineDecay(0.05, 10), **options):
+def optimizer(rule, schedule=None, **options):
     """Two groups, one with a schedule; the step counts of its parameters differ."""
     a, b, c = mixed()
+    schedule = schedule or schedulers.CosineDecay(0.05, 10)
     o = rule([{"params": [a, b]}, {"params": [c], "lr": schedule}], lr=0.05, **options)
     b.grad, grad = None, b.grad
     o.step()
@@ -192,8 +193,8 @@ def one_group():
 
 def following():
     """An optimizer whose rate is a ReduceOnPlateau, and a saved state of it."""
-    make = lambda: optim.SGD(mixed(), lr=schedulers.WarmUp(ReduceOnPlateau(0.5, patience=0), 2))
-    x = loadable(make)
+    rate = functools.partial(ReduceOnPlateau, 0.5, patience=0)
+    x = loadable(lambda: optim.SGD(mixed(), lr=schedulers.WarmUp(rate(), 2)))
     for metric in (1.0, 2.0):
         schedulers.plateaus(x.o.groups[0].lr)[0].observe(metric)
     return x
@@ -319,9 +320,7 @@ case(
 )
 for name in ("iadd", "isub", "imul", "itruediv"):
     change = getattr(dl.Tensor, f"__{name}__")
-    case(
-        f"Tensor.__{name}__", leaves, lambda ws, f=change: in_place(lambda w: f(w, ws[1]), ws[0])
-    )
+    case(f"Tensor.__{name}__", leaves, lambda ws, f=change: in_place(lambda w: f(w, ws[1]), ws[0]))
 
 
 # modules
@@ -475,7 +474,7 @@ case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", f
 # is given to a parameter as it is found, which no error can undo and a second call repeats.
 READS = re.compile(
     r"""
-    (\w+\.)?(forward|formula|phases|plot|update|check_options|rate|checked|modules|parameters
+    (\w+\.)?(forward|formula|phases|plot|update|prepare|check_options|rate|checked|modules|parameters
     |named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid|stationary
     |check_points|check_start|__iter__|__setattr__)
     | Tensor\.(abs|exp|log|max|mean|min|relu|reshape|sigmoid|sqrt|sum|tanh|transpose)
@@ -506,7 +505,7 @@ def public_names():
 
 
 def without_a_case():
-    """What is neither tried nor a read; of a context manager, a case of its name tries both ends."""
+    """What is neither tried nor a read; a case named after a context manager tries both ends."""
     tried = {name.split()[0] for name in CASES}
     for name in sorted({*public_names()} - tried):
         owner, _, method = name.partition(".")

@@ -1,4 +1,4 @@
-"""After an interrupt or a failed allocation, state is whole or untouched: a few points of each case.
+"""A few faults in each public call that changes something: state is whole or untouched.
 
 `python -m tests.faults` tries many more.
 """
