@@ -28,7 +28,6 @@ import minidl as dl
 from minidl import _observer, optim, schedulers
 from minidl.optim.declarations import Slot, fraction, option
 from minidl.schedulers import ReduceOnPlateau
-from minidl.walkthrough import walk
 
 FEW, MANY = 300, 40_000  # entries: more than what NumPy takes from its cache
 TINY, ONE = np.array([5e-324]), np.array([1.0])
@@ -371,7 +370,7 @@ def training():
     x = network()
     x.model.dropout1.p = 0
     x.optimizer = optim.SGD(x.model, lr=0.01, momentum=0.9)
-    x.data = dl.data.DataLoader(x.x, x.y, 10, rng=0)
+    x.data = dl.data.DataLoader(x.x, x.y, 10, shuffle=False)
     x.histories, x.states = [], []
 
     def loss(prediction, y):
@@ -482,7 +481,7 @@ READS = re.compile(
     """,
     re.VERBOSE,
 )
-MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data, walk]
+MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data]
 CHANGES = re.compile(r"[^_]|__(enter|exit|set|setitem|setattr|iter|i(?!nit|nvert)[a-z]+)__$")
 
 
