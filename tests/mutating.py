@@ -476,7 +476,7 @@ READS = re.compile(
     (\w+\.)?(forward|formula|phases|plot|update|prepare|check_options|rate|checked|modules|parameters
     |named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid|stationary
     |check_points|check_start|__iter__|__setattr__)
-    | Tensor\.(abs|exp|log|max|mean|min|relu|reshape|sigmoid|sqrt|sum|tanh|transpose)
+    | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish
     | get_\w+ | show_config | race
     """,
     re.VERBOSE,
@@ -497,7 +497,7 @@ def public_names():
         if inspect.isclass(x):
             for name, value in vars(x).items():
                 settable = inspect.isroutine(value) or getattr(value, "fset", None)
-                if CHANGES.match(name) and settable:
+                if CHANGES.match(name) and settable and not hasattr(dl, name):
                     yield f"{x.__name__}.{name}"
         elif not hasattr(dl.ops, x.__name__) and any(hasattr(m, x.__name__) for m in MODULES[:3]):
             yield x.__name__
