@@ -752,7 +752,7 @@ cdef cloned lion_loop(floating **a, Py_ssize_t size, const double *c) noexcept n
         direction = beta1 * m[i] + one_minus_beta1 * d
         # the sign of 0 is 0, that of NaN is NaN
         direction = 1 if direction > 0 else (-1 if direction < 0 else direction)
-        theta[i] = shrink * theta[i] - step_size * direction
+        theta[i] = stepped(shrink * theta[i], step_size, direction)
         m[i] = beta2 * m[i] + one_minus_beta2 * d
 
 
@@ -899,8 +899,9 @@ cdef class Turns:
 cdef class Exchange:
     """A `with` block in which tensors have other data; the base of `average`.
 
-    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that restore the tensors,
-    [] outside the block. Versions only grow, so that no graph outlives the data it was made with.
+    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that
+    restore the tensors, [] outside the block. Versions only grow, so that no graph outlives the
+    data it was made with.
     """
 
     def __enter__(self):
@@ -913,11 +914,11 @@ cdef class Exchange:
         return self
 
     def __exit__(self, kind, error=None, traceback=None):
-        changed, restore = None, [(self.__dict__, "_own", [])]
+        changed, back = None, [(self.__dict__, "_own", [])]
         for p, attribute, value in self._own:
             if attribute == "version" and p.version != value - 1:
                 changed, value = p if changed is None else changed, p.version + 1
-            restore.append((p, attribute, value))
-        self._turns.commit(self._turns.begin(), [], restore)
+            back.append((p, attribute, value))
+        self._turns.commit(self._turns.begin(), [], back)
         if changed is not None and kind is None:
             self._report(changed)
