@@ -442,7 +442,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "out[labels[i]] * factor",
             ),
             ("gradient not scaled at the label", "* factor - scale\n", "* factor - 1\n"),
-            ("loss of the largest", "row[labels[i]] - shift)", "row[0] - shift)"),
+            ("loss of the largest", "below(row[labels[i]], shift)", "below(row[0], shift)"),
+            ("∞ − ∞", "if shift == <floating> INFINITY:", "if False:"),
         ],
         "cross_entropy_loop": [
             ("last rows left out", "(n + block - 1) // block", "n // block"),
