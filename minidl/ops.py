@@ -83,7 +83,7 @@ def op(
 underflow_to_zero = np.errstate(under="ignore")
 
 
-_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_HALF, _SINGLE, _DOUBLE = map(np.dtype, ("float16", "float32", "float64"))
 
 
 def _kernel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -107,9 +107,9 @@ def half_in_single(function: Callable[P, Value]) -> Callable[P, Value]:
 
     @functools.wraps(function)
     def compute(*args: P.args, **options: P.kwargs) -> Value:
-        arrays = [x for x in args if isinstance(x, np.ndarray)]
-        if np.float16 not in [x.dtype for x in arrays]:
+        if _HALF not in [getattr(x, "dtype", None) for x in args]:
             return function(*args, **options)
+        arrays = [x for x in args if isinstance(x, np.ndarray)]
         y, *vjps = function(*map(_single, args), **options)
         return _rounded(y, np.result_type(*arrays)), *(
             lambda g, *needs, f=f: f(_single(g), *needs) for f in vjps
@@ -119,7 +119,7 @@ def half_in_single(function: Callable[P, Value]) -> Callable[P, Value]:
 
 
 def _single(x: Any) -> Any:
-    return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == np.float16 else x
+    return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == _HALF else x
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -540,7 +540,7 @@ def _bound(x: Any, default: float) -> float:
     },
 )
 @np.errstate(over="ignore")  # a bound beyond the largest number of the dtype is ∞ there
-def clip(x: Input, /, low: float | None, high: float | None) -> Value:
+def clip(x: Input, /, low: float | None = None, high: float | None = None) -> Value:
     """Each entry limited to [low, high], on one side if the other bound is None; NaN stays NaN.
 
     The derivative is 1 inside and at the bounds, 0 outside. ValueError for low > high.
