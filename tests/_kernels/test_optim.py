@@ -240,6 +240,17 @@ def test_no_subnormal_number_is_left_after_many_steps_with_gradient_zero(
     assert not subnormal(theta, *arrays.values())
 
 
+@pytest.mark.parametrize("name", ["momentum", "nag"])
+def test_a_weight_below_the_smallest_normal_number_is_zero_as_in_the_twin(name):
+    smallest = np.finfo(np.float64).smallest_normal
+    theta, g, v = smallest * np.array([1.5, -1.5, 3]), smallest * np.array([1, -1, 1]), np.zeros(3)
+    expected = smallest * np.array([0, 0, 2])  # half of the smallest is 0
+    (found,) = getattr(reference, name)(theta, [g], 1.0, beta=0.0)
+    np.testing.assert_array_equal(found, expected)
+    call(name, theta, g, {"v": v}, lr=1.0, beta=0.0)
+    np.testing.assert_array_equal(theta, expected)
+
+
 @DTYPES
 @EVERY_CASE
 def test_a_subnormal_gradient_counts_as_zero(name, states, options, dtype, rng):
