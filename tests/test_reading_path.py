@@ -11,9 +11,9 @@ BUDGET = {
     "minidl/tensor.py": 460,
     "minidl/nn.py": 293,
     "minidl/losses.py": 99,
-    "minidl/optim/optimizer.py": 247,
-    "minidl/optim/rules.py": 350,
-    "minidl/schedulers.py": 410,
+    "minidl/optim/optimizer.py": 270,
+    "minidl/optim/rules.py": 389,
+    "minidl/schedulers.py": 416,
 }
 
 

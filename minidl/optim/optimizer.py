@@ -21,6 +21,7 @@ import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
+from minidl._format import printed
 from minidl._kernels import atomic
 from minidl._kernels import optim as kernels
 from minidl._observer import active
