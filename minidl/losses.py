@@ -8,6 +8,7 @@ import numpy as np
 
 from minidl import _checks, ops, tensor
 from minidl._format import printable
+from minidl._operands import beside
 from minidl.ops import Array, Reduction
 from minidl.tensor import Tensor
 
@@ -129,6 +130,9 @@ def cross_entropy(
 def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tuple[Tensor, Any]:
     """Prediction and target, after a check that their shapes are equal."""
     try:
+        if not isinstance(prediction, Tensor):  # beside a target that has a floating dtype
+            other = target.data if isinstance(target, Tensor) else target
+            prediction = beside([prediction, other], False, tensor.get_default_dtype)[0]
         p = tensor.as_tensor(prediction)
         t = target if isinstance(target, Tensor) else tensor.as_array(target, p.dtype)
     except (TypeError, ValueError) as error:

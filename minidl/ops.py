@@ -806,19 +806,17 @@ def transpose(x: Input, /, axes: Sequence[int] | None = None) -> Value:
 
 @op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both", movement=True)
 def getitem(x: Input, /, key: Any) -> Value:
-    """Part of an array, by NumPy's indexing rules."""
+    """Part of an array, by NumPy's indexing rules; the key must not change before backward."""
     parts = key if isinstance(key, tuple) else (key,)
-    lists = any(isinstance(part, np.ndarray | list) for part in parts)
-    if lists:  # copied, since the caller may change it before backward
-        key = tuple(np.array(p) if isinstance(p, np.ndarray | list) else p for p in parts)
+    repeats = any(isinstance(p, np.ndarray) and p.dtype != bool and p.size > 1 for p in parts)
 
     def vjp(g: Array) -> Any:
-        whole = np.zeros(x.shape, g.dtype)
-        if lists:
+        whole = np.zeros(x.shape, np.result_type(g, np.float64) if repeats else g.dtype)
+        if repeats:  # float32 would lose digits where many entries of g go to one of x
             np.add.at(whole, key, g)
         else:
             whole[key] = g
-        return whole
+        return whole.astype(g.dtype, copy=False)
 
     return x[key], vjp
 

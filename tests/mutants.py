@@ -26,11 +26,15 @@ ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER, DECLARATIONS = "minidl/optim/optimizer.py", "minidl/optim/declarations.py"
 PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
-LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
-OPS = "minidl/ops.py"
+
+OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
+SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
+LAYER, LOSS, SYSTEM = (f"minidl/_kernels/{name}.pyx" for name in ("layer", "loss", "system"))
+FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
+TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
 TESTS = {
     KERNELS: [
         "tests/_kernels/test_optim.py",
@@ -38,16 +42,26 @@ TESTS = {
         "tests/optim/test_rules.py",
     ],
     LAYER: ["tests/_kernels/test_layer.py"],
-    OPS: ["tests/test_ops.py"],
-    LOSS: ["tests/_kernels/test_loss.py"],
+    OPS: ["tests/test_ops.py", "tests/test_tensor.py"],
+    TENSOR: ["tests/test_tensor.py", "tests/test_nn.py"],
+    NN: ["tests/test_nn.py"],
+    SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
+    OPERANDS: ["tests/test_operands.py"],
+    LOSS: ["tests/_kernels/test_loss.py", "tests/_kernels/test_kernels.py"],
+    SYSTEM: ["tests/_kernels/test_system.py", "tests/test_config.py"],
     RULES: ["tests/optim/test_rules.py"],
     OPTIMIZER: ["tests/optim/test_optimizer.py", "tests/optim/test_rules.py"],
     PYTHON_RULES: ["tests/optim/test_python_rules.py"],
     SAVED: ["tests/optim/test_saved.py"],
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
+    TRAINING: ["tests/test_training.py"],
+    DATA: ["tests/test_data.py", "tests/test_training.py"],
+    TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
+    FORMAT: ["tests/test_format.py"],
+    CHECKS: ["tests/test_checks.py"],
 }
 
 
@@ -122,7 +136,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "stepped": [
-            ("0 · ∞", "theta - lr * d if lr != 0 else theta", "theta - lr * d"),
+            ("0 · ∞", "theta - lr * d if lr != 0 else flushed(theta)", "theta - lr * d"),
+            ("subnormal weights kept at a rate of 0", "else flushed(theta)", "else theta"),
         ],
         "reset_if_zero": [
             ("0 · ∞", "if beta == 0:", "if False:"),
@@ -151,11 +166,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if head:",
             ),
             ("parts that overlap", "lines * part // parts", "lines * part // (parts + 1)"),
+            ("subnormal numbers not flushed", "before = flush_subnormals()", "before = 0x1f80"),
+            ("subnormal numbers flushed ever after", "    restore_mode(before)\n", ""),
         ],
-        "check_indices": [
-            ("a repeated index accepted", "indices[k] <= last", "indices[k] < last"),
-            ("an index one past the end accepted", ">= size", "> size"),
-            ("negative indices accepted", "indices[k] < 0 or ", ""),
+        "check": [
+            ("a repeated index accepted", "index <= last", "index < last"),
+            ("an index one past the end accepted", "index < size", "index <= size"),
+            ("negative indices accepted", "not 0 <= index < size", "index >= size"),
         ],
         "sgd_loop": [
             (
@@ -344,11 +361,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             (
                 "dθ added",
-                "- (new_root - old_root) * theta[0]",
-                "+ (new_root - old_root) * theta[0]",
+                "- (new_root - old_root) * old_theta",
+                "+ (new_root - old_root) * old_theta",
             ),
-            ("dθ left out", " - (new_root - old_root) * theta[0]", ""),
-            ("gradient without α", "z[0] + lr * g", "z[0] + g"),
+            ("dθ left out", " - (new_root - old_root) * old_theta", ""),
+            ("gradient without α", "old_z + lr * g", "old_z + g"),
+            ("subnormal weights kept", "flushed(theta[0])", "theta[0]"),
+            ("weights changed at a rate of 0", " & (lr != 0)", ""),
             ("√n from before the update in the weight", "ridge + new_root", "ridge + old_root"),
             (
                 "sign of the weight",
@@ -365,10 +384,31 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("λ₂ halved, as in Keras", "(beta + lr * l2)", "(beta + lr * l2 / 2)"),
             ("√ whatever the power", "power == 0.5", "True"),
         ],
-        "ftrl_at": [
+        "ftrl_at_loop": [
             ("the k-th weight instead of the one at the k-th index", "i = indices[k]", "i = k"),
-            ("threshold λ₁ without α", "(lr * l1)", "l1"),
-            ("√ whatever the power", "lr_power == -0.5", "True"),
+            ("√ whatever the power", "power == 0.5", "True"),
+        ],
+        "ftrl_at": [
+            ("threshold λ₁ without α", "threshold = lr * l1", "threshold = l1"),
+            (
+                "indices changed while they are used",
+                "indices, g = copy_of(indices), copy_of(g)",
+                "g = copy_of(g)",
+            ),
+            (
+                "gradients changed while they are used",
+                "indices, g = copy_of(indices), copy_of(g)",
+                "indices = copy_of(indices)",
+            ),
+            (
+                "indices not checked",
+                "    check(<const Py_ssize_t *>",
+                "    0 and check(<const Py_ssize_t *>",
+            ),
+            ("more indices than gradients", "size_of(g) == size and ", ""),
+            ("read-only state written", "writable(z) and ", ""),
+            ("subnormal numbers not flushed", "before = flush_subnormals()", "before = 0x1f80"),
+            ("subnormal numbers flushed ever after", "        restore_mode(before)\n", ""),
         ],
         "lion_loop": [
             (
@@ -395,9 +435,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "d = sign * g[i] + <floating> weight_decay * theta[i]",
             ),
         ],
-        "squared_norm": [
+        "squared_norm_loop": [
             ("squared in float32", "<double> g[i] * <double> g[i]", "g[i] * g[i]"),
-            ("first entry left out", "range(g.shape[0])", "range(1, g.shape[0])"),
+            ("first entry left out", "range(size)", "range(1, size)"),
         ],
     },
     LAYER: {
@@ -438,6 +478,137 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a gradient that is not needed computed", "if needs_grad[0]", "if True"),
             ("bias of another shape accepted", "b.shape != w.shape[1:]", "b.size != w.shape[1]"),
         ],
+        "getitem": [
+            (
+                "an entry taken twice gets one gradient",
+                "np.add.at(whole, key, g)",
+                "whole[key] = g",
+            ),
+            (
+                "gradients summed in half precision",
+                "np.result_type(g, np.float64) if repeats else g.dtype",
+                "g.dtype",
+            ),
+        ],
+    },
+    TENSOR: {
+        "_index_part": [
+            (
+                "an index shared with the caller",
+                "np.array(_plain(part))",
+                "np.asarray(_plain(part))",
+            ),
+            ("an empty list read as floating", "if empty_list else array", "if False else array"),
+            (
+                "the bounds of a slice shared with the caller",
+                "None if bound is None else operator.index(bound)",
+                "bound",
+            ),
+            ("a masked array as an index", "if advice := missing(part):", "if advice := None:"),
+        ],
+        "def where": [
+            (
+                "a condition shared with the caller",
+                "np.array(read(_plain(condition))[0], bool)",
+                "read(_plain(condition))[0]",
+            ),
+        ],
+        "_in_place": [
+            ("a constant becomes a result", "self._computed or not result.is_leaf", "True"),
+            ("recorded updates accepted", "if recording.get():", "if False:"),
+        ],
+        "replacement": [
+            ("another shape accepted", "array.shape != tensor._data.shape", "False"),
+            ("the values shared", "np.array(as_array(", "np.asarray(as_array("),
+            ("no new version", "tensor.version + 1", "tensor.version"),
+        ],
+        "class Tensor": [
+            ("a result stays one", '(self, "_computed", False), ', ""),
+            (
+                "gradients stored one by one",
+                "        atomic.assign(changes)\n\n    def _prop",
+                "        for change in changes:\n            setattr(*change)\n\n    def _prop",
+            ),
+            (
+                "no hint at .grad",
+                "if self._computed:\n                    w",
+                "if False:\n                    w",
+            ),
+            ("round with a graph", "None, None, True)", "None, None, False)"),
+        ],
+    },
+    NN: {
+        "class Module": [
+            (
+                "modules switched one by one",
+                "atomic.assign([(vars(module)",
+                "list(vars(m).update(training=training) for m in self.modules())\n"
+                "        atomic.assign([(vars(module)",
+            ),
+            ("a buffer replaced by anything", "if name in self._buffers:", "if False:"),
+            ("a name taken twice", "if hasattr(self, name):", "if False:"),
+            (
+                "buffers not loaded",
+                "changes.append((vars(owners[owner]), attribute, array))",
+                "pass",
+            ),
+            ("the state shared", "_plain(value).copy()", "_plain(value)"),
+        ],
+        "def _members": [
+            ("results counted as parameters", " and not value._computed", ""),
+            ("buffers forgotten", " or key in buffers", ""),
+        ],
+        "def _buffer": [
+            ("the values shared", "np.array(array, dtype,", "np.asarray(array, dtype,"),
+            ("fractions cut off", '"same_kind"', '"unsafe"'),
+            ("integers made floating", 'floating or array.dtype.kind != "f"', "floating"),
+        ],
+        "class Dense": [
+            (
+                "a result cast to the layer's dtype",
+                "x._computed or x.requires_grad",
+                "x.requires_grad",
+            ),
+            ("a constant promotes", "elif not (x._computed", "elif False and not (x._computed"),
+        ],
+    },
+    SETTINGS: {
+        "_Setting": [
+            ("a decorated generator records", "inspect.isgeneratorfunction(function)", "False"),
+            ("a decorated coroutine records", "inspect.iscoroutinefunction(function)", "False"),
+            ("asynchronous generators accepted", "inspect.isasyncgenfunction(function)", "False"),
+            (
+                "one setting for all threads",
+                "with again():\n                    return",
+                "with self:\n                    return",
+            ),
+        ],
+        "_stepped": [
+            (
+                "what is thrown in is sent",
+                "step, value = steps.throw, error",
+                "step, value = steps.send, error",
+            ),
+        ],
+    },
+    OPERANDS: {
+        "read": [
+            ("a list has a dtype of its own", ' and hasattr(data, "dtype")', ""),
+            ("masked values read", "if advice := missing(data):", "if advice := None:"),
+        ],
+        "missing": [
+            ("lists not searched", "next(filter(None, map(missing, data)), None)", "None"),
+            ("nullable data not searched", "if nullable and np.any(data.isna()):", "if False:"),
+        ],
+        "beside": [
+            (
+                "a detour through the default dtype",
+                "np.result_type(*dtypes) if dtypes else",
+                "False or",
+            ),
+            ("the wider dtype ignored", "np.result_type(*dtypes)", "dtypes[0]"),
+            ("bytes left swapped", 'given[i].dtype.newbyteorder("=")', "given[i].dtype"),
+        ],
     },
     LOSS: {
         "row_max": [
@@ -473,13 +644,14 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "out[labels[i]] * factor",
             ),
             ("gradient not scaled at the label", "* factor - scale\n", "* factor - 1\n"),
-            ("loss of the largest", "row[labels[i]] - shift)", "row[0] - shift)"),
+            ("loss of the largest", "below(row[labels[i]], shift)", "below(row[0], shift)"),
         ],
         "cross_entropy_loop": [
             ("last rows left out", "(n + block - 1) // block", "n // block"),
         ],
         "cross_entropy": [
             ("label one past the end", "< classes:", "<= classes:"),
+            ("labels changed while they are used", "target = copy_of(target)", "pass"),
         ],
         "squared_error_loop": [
             (
@@ -491,6 +663,23 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "squared_error": [
             ("half the slope", "(2 * scale)", "(scale)"),
+        ],
+    },
+    SYSTEM: {
+        "extern": [
+            ("threads not tried out", "while (count < n", "while (count < 0"),
+            ("stack size ignored", "if (stack)", "if (0)"),
+        ],
+        "stack_size_given": [
+            ("bytes for kilobytes", 'or "k"', 'or "b"'),
+        ],
+        "threads": [
+            ("more threads than can be started", "number_of_threads = team + found // 2", "pass"),
+            ("ended threads counted", "team = wanted if wanted > 1 else team", "pass"),
+            ("no warning", "if number_of_threads < wanted:", "if False:"),
+        ],
+        "set_num_threads": [
+            ("no thread at all", "not 1 <= n", "not 0 <= n"),
         ],
     },
     OPTIMIZER: {
@@ -669,6 +858,108 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("β₁ and β₂ swapped", "*group.betas", "*group.betas[::-1]"),
         ],
     },
+    TRAINING: {
+        "fit": [
+            (
+                "a batch weighs the same whatever its size",
+                "total + value * len(x), samples + len(x)",
+                "total + value, samples + 1",
+            ),
+            (
+                "callbacks in training mode",
+                "_mode(modules, training=False)",
+                "_mode(modules, True)",
+            ),
+            ("a layer added by a callback not switched", "_modules(model) if functions else ", ""),
+            (
+                "a plateau shown the training loss though there is a validation loss",
+                "(history.validation or history.loss)[-1]",
+                "history.loss[-1]",
+            ),
+            ("Ctrl-C at the very end forgotten", "|= ctrl_c.presses > 0", "|= False"),
+            (
+                "mode max not refused before the training",
+                "_check_monitored(_plateaus(optimizer))",
+                "pass",
+            ),
+        ],
+        "evaluate": [
+            ("dropout in the validation", "training=False", "training=True"),
+        ],
+        "_step": [
+            ("a step that was not taken recorded", "history.step_loss[steps:], ", ""),
+        ],
+        "_update": [
+            ("a missing gradient not explained", "if not parameters or any(", "if True or any("),
+        ],
+        "_ends_training": [
+            ("NumPy's truth values refused", "bool | np.bool_", "bool"),
+            ("an array of several entries accepted", " and verdict.shape == ()", ""),
+            ("a coroutine left waiting", "verdict.close()", "pass"),
+        ],
+        "_check_parameters": [
+            ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
+            ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
+        ],
+        "_observe": [
+            ("a plateau shown the loss beside the metric", "== before.get(id(p), 0)", ">= 0"),
+        ],
+        "_plateaus": [
+            ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),
+        ],
+        "_assigned": [
+            (
+                "the way out of a block not protected",
+                "atomic.Assigned(found)",
+                "atomic.Assigned([])",
+            ),
+        ],
+        "_CtrlC": [
+            ("the second Ctrl-C waits too", "self.presses > 1", "self.presses > 2"),
+            ("Ctrl-C raises outside the loop", "if self.raises and", "if"),
+            ("an ignored signal handled", "if main and not ignored", "if main"),
+        ],
+    },
+    DATA: {
+        "Batches": [
+            ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
+            ("no batches accepted", "if not number:", "if False:"),
+            ("a list checked only when it is trained on", "self.source = list(self)", "pass"),
+        ],
+        "as_batches": [
+            ("an iterator for several epochs", "and epochs > 1", "and epochs > 10**9"),
+            ("an array taken for its rows", 'or hasattr(data, "shape")', ""),
+        ],
+        "_are_batches": [
+            ("two pairs in a list stacked", "return True", "return False"),
+            (
+                "unclear pairs stacked",
+                'if any(hasattr(part, "shape")',
+                'if False and any(hasattr(part, "shape")',
+            ),
+        ],
+        "_array": [
+            (
+                "masked arrays in a list accepted",
+                "values if isinstance(values, list | tuple) else ()",
+                "()",
+            ),
+            ("pandas.NA accepted as NaN", "if _has_missing(values):", "if False:"),
+        ],
+        "_has_missing": [
+            ("NaN of floating pandas data refused", "not isinstance(c.dtype, np.dtype) and ", ""),
+        ],
+    },
+    TESTING: {
+        "gradcheck": [
+            ("the data varied in place", "x.data.copy()", "x.data"),
+            (
+                "the way out of the block not protected",
+                "atomic.Assigned(found)",
+                "atomic.Assigned([])",
+            ),
+        ],
+    },
     SCHEDULES: {
         "SHAPES": [
             ("cosine: ½ dropped", "(1 - math.cos(math.pi * u)) / 2", "1 - math.cos(math.pi * u)"),
@@ -842,6 +1133,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "m.bad_count >= self.patience",
             ),
             ("last instead of the best", "value if better else m.best", "value"),
+            ("calls of observe not counted", "self.observations + 1", "self.observations"),
+            ("half of the memory set", "vars(m).items())", "[*vars(m).items()][:3])"),
             (
                 "bad metrics counted in total, not in succession",
                 "0 if better or m.cooldown_left",
@@ -921,6 +1214,32 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("state_dict shares the averages", "a.copy()", "a"),
             ("an underflow is an error", 'with np.errstate(all="ignore"):  #', "if True:  #"),
         ],
+    },
+    FORMAT: {
+        "printed": [("characters that the console lacks", "printable(plain(self))", "plain(self)")],
+        "_spelled": [
+            ("words run together", '" ", line)', '"", line)'),
+            ("exponents without brackets", 'f"^({piece})"', 'f"^{piece}"'),
+        ],
+        "Text": [("characters that the console lacks", "printable(text)", "text")],
+        "aligned": [
+            (
+                "columns measured before they are spelled",
+                "[[spell(cell) for cell in row] for row in rows]",
+                "[list(row) for row in rows]",
+            ),
+        ],
+    },
+    CHECKS: {
+        "nearest": [
+            ("names of other libraries unknown", "in _OWN.items()", "in ()"),
+            (
+                "letter case ignored for MSE and mse",
+                "last[:1].isupper() == name[:1].isupper()",
+                "1",
+            ),
+        ],
+        "number": [("−0 kept", "return value + 0.0", "return value")],
     },
 }
 MUTANTS = [

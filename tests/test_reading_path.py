@@ -8,8 +8,8 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
     "minidl/ops.py": 342,
-    "minidl/tensor.py": 460,
-    "minidl/nn.py": 293,
+    "minidl/tensor.py": 575,
+    "minidl/nn.py": 350,
     "minidl/losses.py": 99,
     "minidl/optim/optimizer.py": 270,
     "minidl/optim/rules.py": 389,

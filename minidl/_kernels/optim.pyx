@@ -9,8 +9,8 @@ number of threads.
 Before g is used, it is negated to maximize, and λθ is added for weight decay.
 
 Subnormal numbers, those below the smallest normal one, count as 0: the loops run in the processor's
-mode that replaces them. A state that decays under a gradient of 0 thus ends at 0; otherwise it would
-stay subnormal for good, and steps would take up to twenty times as long.
+mode that replaces them. A state that decays under a gradient of 0 thus ends at 0; otherwise it
+would stay subnormal for good, and steps would take up to twenty times as long.
 """
 
 from cython cimport floating
@@ -25,7 +25,7 @@ from minidl._kernels.arrays cimport (
     writable
 )
 from minidl._kernels.atomic cimport assign
-from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore, threads
+from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore_mode, threads
 
 import_numpy()
 
@@ -189,7 +189,7 @@ cdef void update_part(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop floa
     run_loop(p, head + lines * part // parts * LINE,
              p.size if part == parts - 1 else head + lines * (part + 1) // parts * LINE,
              float_loop, double_loop, c)
-    restore(before)
+    restore_mode(before)
 
 
 cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop float_loop,
@@ -213,7 +213,7 @@ cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop float_lo
 
 
 cdef inline floating flushed(floating x) noexcept nogil:
-    """x, or 0 if it is subnormal; where x is not computed but copied, the processor's mode fails."""
+    """x, or 0 if it is subnormal; the processor's mode leaves numbers that are only copied."""
     cdef floating smallest = FLT_MIN if floating is float else DBL_MIN
     return 0 * x if fabs(x) < smallest else x
 
@@ -621,12 +621,13 @@ adadelta = rule(
 
 
 cdef cloned ftrl_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
-    """d = (n + g²)^−p − n^−p
+    """g ← 0                                   if α = 0
+    d = (n + g²)^−p − n^−p
     z ← z + αg − dθ
     n ← n + g²
     θ ← θ if g = 0 else 0 if |z| ≤ αλ₁ else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂)
 
-    α is lr; if it is 0, nothing changes. threshold = αλ₁, ridge = β + αλ₂, power = −p.
+    α is lr. threshold = αλ₁, ridge = β + αλ₂, power = −p.
     """
     cdef double lr = c[0], beta = c[1], l1 = c[2], l2 = c[3], power = -c[4]
     cdef floating weight_decay = <floating> c[5], sign = -1 if c[6] else 1
@@ -728,7 +729,7 @@ def ftrl_at(indices, theta, g, z, n, double lr, double beta, double l1, double l
         else:
             ftrl_at_loop(at, <double *> theta_data, <const double *> g_data, <double *> z_data,
                          <double *> n_data, size, lr, threshold, ridge, sign, -lr_power)
-        restore(before)
+        restore_mode(before)
 
 
 cdef cloned lion_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:

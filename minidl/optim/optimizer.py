@@ -21,7 +21,7 @@ import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
-from minidl._format import printed
+from minidl._format import printable, printed
 from minidl._kernels import atomic
 from minidl._kernels import optim as kernels
 from minidl._observer import active
@@ -132,12 +132,16 @@ class Optimizer(Declared):
         rule = type(self).__name__
         if self.in_python and type(self).update is Optimizer.update:
             raise TypeError(
-                f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
+                printable(
+                    f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
+                )
             )
         if more:
             raise TypeError(
-                f"{rule}: only params and lr are positional; give options by name, such as "
-                f"{list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+                printable(
+                    f"{rule}: only params and lr are positional; give options by name, such as "
+                    f"{list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+                )
             )
         self.t = 0  # steps taken
         self.groups: list[Group] = []
@@ -153,8 +157,10 @@ class Optimizer(Declared):
             self._add(given, group)
         if not any(p.requires_grad for p in self._params()):
             raise ValueError(
-                f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
-                "parameters with Tensor(…, requires_grad=True)."
+                printable(
+                    f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
+                    "parameters with Tensor(…, requires_grad=True)."
+                )
             )
         atomic.assign((p, "name", p.name or name) for p, name in self.names.items())
 
