@@ -11,7 +11,7 @@ BUDGET = {
     "minidl/tensor.py": 575,
     "minidl/nn.py": 350,
     "minidl/losses.py": 99,
-    "minidl/optim/optimizer.py": 270,
+    "minidl/optim/optimizer.py": 276,
     "minidl/optim/rules.py": 389,
     "minidl/schedulers.py": 416,
 }
