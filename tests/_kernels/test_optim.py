@@ -419,7 +419,7 @@ SYMBOLS = {"theta": "θ", "g_mean": "ḡ"}
 def test_a_loop_states_the_equations_of_its_class_symbol_for_symbol(rule):
     """Those that change its arrays; FTRL's warm start is not part of the loop."""
     kernel, documented = getattr(kernels, rule.lower()), lines_of(LOOPS[rule.lower()])
-    symbols = {SYMBOLS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays} - {"g"}
+    symbols = {SYMBOLS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays}
     equations = {
         line
         for line in lines_of(optim.RULES[rule].equations)
