@@ -35,7 +35,7 @@ TESTS = {
     KERNELS: ["tests/_kernels/test_optim.py", "tests/optim/test_rules.py"],
     LAYER: ["tests/_kernels/test_layer.py"],
     OPS: ["tests/test_ops.py", "tests/test_tensor.py"],
-    TENSOR: ["tests/test_tensor.py", "tests/test_nn.py"],
+    TENSOR: ["tests/test_tensor.py", "tests/test_operands.py", "tests/test_nn.py"],
     NN: ["tests/test_nn.py"],
     SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
     OPERANDS: ["tests/test_operands.py"],

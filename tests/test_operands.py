@@ -135,6 +135,14 @@ def test_in_place_forms_and_dense_read_a_list_in_the_tensors_dtype():
     assert dl.tensor.dense([TENTHS], weight, bias).data.tolist() == [TENTHS]
 
 
+@pytest.mark.parametrize("loss", [dl.losses.mse, dl.losses.mae])
+def test_a_prediction_and_a_target_keep_the_digits_of_each_other(loss):
+    wide = np.array(TENTHS)
+    for p, t in [(dl.Tensor(wide), TENTHS), (TENTHS, dl.Tensor(wide)), (TENTHS, wide)]:
+        assert (loss(p, t).item(), loss(p, t).dtype) == (0.0, np.float64)
+    assert loss(np.float32(TENTHS), wide).dtype == np.float32  # a plain target is cast
+
+
 # --- masked and missing --------------------------------------------------------------------------
 
 MASKED = np.ma.array([1.0, 1e9], mask=[0, 1])
