@@ -415,7 +415,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "getitem": [
             (
                 "an entry taken twice gets one gradient",
-                "np.add.at(whole, key, g)",
+                "np.add.at(whole, key, g.astype(whole.dtype))",
                 "whole[key] = g",
             ),
             (
