@@ -122,7 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file name may be undecodable
-    parser = Parser("python -m minidl", description="The command line of minidl.")
+    parser = Parser(
+        "python -m minidl",
+        description="The command line of minidl.",
+        epilog="Exit codes: 0, 2 after an error, 130 after Ctrl-C.",
+    )
     parser.add_argument("--version", action="version", version=f"minidl {__version__}")
     parser.set_defaults(run=lambda options: parser.print_help(), parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
@@ -133,15 +137,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown:
             options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         options.run(options)
-        sys.stdout.flush()
+        print(end="", flush=True)  # stdout may be None
     except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         parser.exit(130, "python -m minidl: interrupted\n")
     except MemoryError:
-        parser.exit(2, "python -m minidl: error: not enough memory for that many steps\n")
+        parser.exit(2, "python -m minidl: error: not enough memory\n")
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-        parser.exit(2, f"python -m minidl: error: {error}\n")
+        message = re.sub(r"^race: (?=start|surface)", "race: --", str(error))
+        parser.exit(2, f"python -m minidl: error: {message}\n")
     return 0
 
 
@@ -156,6 +161,12 @@ def _command(commands: Commands, name: str, summary: str, description: str) -> P
     )
     parser.set_defaults(parser=parser)
     return parser
+
+
+def _check_file(owner: str, path: str | None, kinds: Collection[str]) -> None:
+    """Check that the file of an option, if given, can be written, before work that takes long."""
+    if path:
+        _files.check(owner, _files.ending(owner, path, kinds))
 
 
 def _one_of(names: Collection[str]) -> Callable[[str], str]:
@@ -204,6 +215,7 @@ def add_walkthrough(commands: Commands) -> None:
             )
         _checks.number("walkthrough", "--lr", options.lr)
         _checks.count("walkthrough", "--seed", options.seed, 0)
+        _check_file("walkthrough --out", options.out, (".html", ".md", ".txt", ".svg"))
         names = ("layers", "activation", "loss", "optimizer", "lr", "seed")
         walk = lesson(**{name: getattr(options, name) for name in names})
         if options.out:
@@ -252,14 +264,9 @@ def add_race(commands: Commands) -> None:
         if options.budget and not options.tune:
             raise ValueError("race: --budget is the number of rates that --tune tries; add --tune")
         lr = None if options.lr is None else _expressions.schedule(options.lr, "race", "--lr")
-        for name, kinds in (  # checked before the race, which may take minutes
-            ("html", _files.PAGES),
-            ("png", _files.STILLS),
-            ("gif", _files.FILMS),
-        ):
-            if path := getattr(options, name):
-                owner = f"race --{name}"
-                _files.check(owner, _files.ending(owner, path, kinds))
+        _check_file("race --html", options.html, _files.PAGES)
+        _check_file("race --png", options.png, _files.STILLS)
+        _check_file("race --gif", options.gif, _files.FILMS)
         raced = viz.race(
             options.surface,
             options.optimizers or viz.ARTICLE,
@@ -304,6 +311,7 @@ def add_schedule(commands: Commands) -> None:
         steps = max(10, starts[-1] + starts[-1] // 10) if starts[-1] else 1000
         if options.steps is not None:
             steps = _checks.count("schedule", "--steps", options.steps)
+        _check_file("schedule --png", options.png, _files.STILLS)
         if options.png:
             from minidl.viz import plots
 
@@ -342,7 +350,7 @@ def add_figures(commands: Commands) -> None:
                     "figures: rate_and_loss learns the digits of scikit-learn, which is missing: "
                     "pip install 'minidl[examples]', or give the names of other pictures"
                 ) from None
-        for path in figures.write(options.out, options.names):
+        for path in figures.write(options.out, map(str.lower, options.names)):
             print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)", flush=True)
 
     parser.set_defaults(run=run)

@@ -104,12 +104,14 @@ def flag(owner: str, name: str, value: Any) -> bool:
     return value
 
 
-def choice(owner: str, name: str, value: Any, allowed: Collection[Choice]) -> Choice:
-    """One of the allowed strings."""
+def choice(
+    owner: str, name: str, value: Any, allowed: Collection[Choice], *, hint: bool = False
+) -> Choice:
+    """One of the allowed strings; with `hint` an error names the one that was probably meant."""
     if not isinstance(value, str) or value not in allowed:
         choices = ", ".join(map(repr, allowed))
-        hint = nearest(value, allowed) if isinstance(value, str) else ""
-        end = f".{hint}" if hint else ""
+        meant = nearest(value, allowed) if hint and isinstance(value, str) else ""
+        end = f".{meant}" if meant else ""
         raise ValueError(f"{owner}: {name} must be one of {choices}, got {value!r}{end}")
     return cast(Choice, value)
 
@@ -122,6 +124,8 @@ def nearest(name: str, known: Iterable[Any]) -> str:
     by_key: dict[str, Any] = {}
     for other in known:  # of mse and MSE, the one that is written like the name
         last = str(other).rpartition(".")[2]
+        if last.startswith("_"):
+            continue
         if _key(last) not in by_key or last[:1].isupper() == name[:1].isupper():
             by_key[_key(last)] = other
     for foreign, own in _OWN.items():

@@ -43,15 +43,14 @@ def printable(text: str) -> str:
     The encoding of sys.stdout decides: in UTF-8, and where it is unknown, nothing changes; in ASCII
     "m̂ ← βm / (1 − β₁ᵗ)" becomes "m_hat <- beta m / (1 - beta1^t)".
     """
-    encoding = getattr(sys.stdout, "encoding", None)
-    if text.isascii() or not isinstance(encoding, str):
+    if text.isascii():
         return text
-    errors = getattr(sys.stdout, "errors", None)
     try:
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
         text.encode(encoding, "surrogateescape" if errors == "surrogateescape" else "strict")
     except UnicodeEncodeError:
         return _spelled(text, encoding)
-    except LookupError:  # no encoding has that name
+    except (AttributeError, LookupError, TypeError, ValueError):  # no console
         pass
     return text
 

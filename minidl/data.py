@@ -73,6 +73,10 @@ class DataLoader:
         )
 
 
+class OneShotError(TypeError, ValueError):
+    """An iterator, which serves one epoch, was given for several."""
+
+
 class Batches:
     """The batches (x, y) of an iterable, each checked as it comes; made by `as_batches`.
 
@@ -114,8 +118,8 @@ def as_batches(owner: str, data: Any, epochs: int = 1) -> DataLoader | Batches:
     """The batches of what fit and evaluate take: a loader, a pair (x, y), or an iterable of pairs.
 
     A tuple of two is a pair, a list of two tuples are two batches, any other list of two is a
-    pair. TypeError where that is unclear, for anything else, and for an iterator, which serves
-    one epoch, if there are more; then no batch has been taken from it.
+    pair. TypeError where that is unclear and for anything else; OneShotError for an iterator if
+    there are several epochs, before a batch is taken from it.
     """
     if isinstance(data, DataLoader | Batches):
         return data
@@ -132,7 +136,7 @@ def as_batches(owner: str, data: Any, epochs: int = 1) -> DataLoader | Batches:
             f"each batch, got {_kind(data)}"
         )
     if isinstance(data, Iterator) and epochs > 1:
-        raise TypeError(
+        raise OneShotError(
             f"{owner} is a one-shot iterator ({type(data).__name__}), which serves one epoch, not "
             f"{epochs}. Give a list of batches, a DataLoader, or an object whose __iter__ begins "
             "anew each time."

@@ -316,7 +316,7 @@ class Dense(Module):
         )
         _checks.flag("Dense", "bias", bias)
         if not callable(init):
-            init = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS)]
+            init = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS, hint=True)]
         dtype = tensor.get_default_dtype()
         values = tensor.as_array(init(shape, np.random.default_rng(rng)), dtype)
         if values.shape != shape:
@@ -580,7 +580,7 @@ class MLP(Sequential):
             )
         if more:
             raise TypeError(f"MLP: only sizes and activation are positional, got {more} as well")
-        _checks.choice("MLP", "activation", activation, ACTIVATIONS)
+        _checks.choice("MLP", "activation", activation, ACTIVATIONS, hint=True)
         generator = np.random.default_rng(rng)
         rectifies = activation not in ("sigmoid", "tanh", "softplus")
         layers: list[Module] = []

@@ -762,13 +762,18 @@ def check_resumable(owner: str, own: Rate, saved: Rate) -> None:
         )
 
 
-def resumed(own: Rate, saved: Rate) -> tuple[Rate, list[tuple[Any, str, Any]]]:
-    """The rate of an optimizer that loads `saved`, and the changes for `atomic.assign`.
+def resumed(own: Rate, saved: Rate) -> Rate:
+    """The rate of an optimizer that loads `saved`; check_resumable comes first.
 
-    check_resumable comes first. A rate that observes a metric stays, so that existing references to
-    it keep working, and takes over the saved memory. Any other rate is replaced by the saved one.
+    A rate that observes a metric stays, so that existing references to it keep working, and takes
+    over the saved `memories`. Any other rate is replaced by the saved one.
     """
+    return own if plateaus(own) else saved
+
+
+def memories(own: Rate, saved: Rate) -> list[tuple[Any, str, Any]]:
+    """What gives the plateaus of a rate the memories of the saved one, for `atomic.assign`."""
     if not (observing := plateaus(own)):
-        return saved, []
+        return []
     pairs = zip(observing, plateaus(saved), strict=True)
-    return own, [(vars(mine), "memory", replace(theirs.memory)) for mine, theirs in pairs]
+    return [(vars(mine), "memory", replace(theirs.memory)) for mine, theirs in pairs]

@@ -23,6 +23,7 @@ import numpy as np
 
 from minidl import _checks, _graph_picture, ops
 from minidl._checks import describe
+from minidl._format import printable
 from minidl._kernels import atomic
 from minidl._observer import active
 from minidl._operands import NATIVE, beside, missing, read
@@ -175,7 +176,7 @@ def _named(name: str, arrays: list[Any], error: Exception) -> Exception:
     kinds = np.exceptions.AxisError, ValueError, TypeError
     kind = next(kind for kind in kinds if isinstance(error, kind))
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
-    return kind(f"{name} of shape {shapes}: {error}")
+    return kind(printable(f"{name} of shape {shapes}: {error}"))
 
 
 def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
 
 import numpy as np
@@ -45,7 +46,7 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     if not any(x.requires_grad for x in tensors):
         raise ValueError("gradcheck: no tensor requires a gradient, so there is nothing to check")
     found = [(x, name, getattr(x, name)) for x in tensors for name in ("grad", "_data")]
-    copies = [(x, "_data", x.data.copy("K")) for x in tensors]  # the entries of these are varied
+    copies = [(x, "_data", x.data.copy()) for x in tensors]  # the entries of these are varied
     changes = [*copies, *((x, "grad", None) for x in tensors)]
     # an interrupt where a block is left skips its own restoration, but not that of the outer one
     with atomic.Assigned(found), atomic.Assigned(changes):
@@ -55,8 +56,11 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
         grads = [x.grad for x in tensors]
 
         @no_grad()
-        def scalar() -> float:
+        def value() -> float:
             return float(np.sum(weights * f(*tensors).data))
+
+        def scalar() -> float:  # in a context of its own, no interrupt leaves no_grad on
+            return contextvars.copy_context().run(value)
 
         if scalar() != float(np.sum(weights * y.data)):
             raise ValueError(

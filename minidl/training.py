@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal's functions, without any bytecode
 import contextlib
+import contextvars
 import inspect
 import math
 import reprlib
@@ -13,7 +14,7 @@ import warnings
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType, FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def fit(
     loss: Loss,
     optimizer: Optimizer,
     data: Data,
-    *more: Any,
+    *more: Never,
     epochs: int = REQUIRED,
     validation: Data | None = None,
     callbacks: Iterable[Callable[[int, History], Any]] = (),
@@ -145,7 +146,7 @@ def fit(
     True
     """
     if more or epochs is REQUIRED:
-        given = f", such as epochs={more[0]!r}" if more else ": epochs=… is missing"
+        given = f", such as epochs={more[0]!r}" if more else ": epochs=... is missing"
         raise TypeError(
             f"fit: model, loss, optimizer and data are positional; give the rest by name{given}"
         )
@@ -156,7 +157,7 @@ def fit(
     ):
         raise TypeError(
             "fit: optimizer must be an Optimizer, such as optim.Adam(model), got "
-            + _description(optimizer, optim.RULES)
+            + _description(optimizer, [f"optim.{rule}" for rule in optim.RULES])
         )
     _checks.flag("fit", "progress", progress)
     functions = _callbacks(callbacks)
@@ -222,10 +223,16 @@ def evaluate(model: Model, loss: Loss, data: Data) -> float:
     2.0
     """
     _check_functions("evaluate", model, loss)
-    total, samples = 0.0, 0
     batches = as_batches("evaluate: data", data)
     keep_modes, evaluating = _mode(_modules(model), training=False)
-    with keep_modes, evaluating, no_grad():
+    with keep_modes, evaluating:
+        return contextvars.copy_context().run(_mean_loss, model, loss, batches)
+
+
+def _mean_loss(model: Model, loss: Loss, batches: DataLoader | Batches) -> float:
+    """The mean loss without a graph; in a context of its own, no interrupt leaves no_grad on."""
+    total, samples = 0.0, 0
+    with no_grad():
         for x, y in batches:
             total, samples = total + loss(model(x), y).item() * len(x), samples + len(x)
         return total / samples
@@ -262,18 +269,27 @@ def _step(
     try:
         _append([history.step_loss, history.lr], value, optimizer.lr)
         result.backward()
-        if not any(p.grad is not None and p.requires_grad for p in _parameters(optimizer)):
-            raise RuntimeError(
-                "fit: the optimizer has nothing to learn from this loss, which gives no gradient "
-                f"to {_listed(_parameters(optimizer))}. Either the loss doesn't depend on them, or "
-                "they are frozen (requires_grad=False)."
-            )
-        optimizer.step()
+        _update(optimizer)
     except BaseException:
         if getattr(optimizer, "t", None) == t:  # not taken, so not recorded
             del history.step_loss[steps:], history.lr[steps:]
         raise
     return value
+
+
+def _update(optimizer: Optimizer) -> None:
+    """Take a step; RuntimeError that names the parameters if none of them has a gradient."""
+    try:
+        optimizer.step()
+    except RuntimeError as error:
+        parameters = list(_parameters(optimizer))
+        if not parameters or any(p.grad is not None and p.requires_grad for p in parameters):
+            raise
+        raise RuntimeError(
+            "fit: the optimizer has nothing to learn from this loss, which gives no gradient to "
+            f"{_listed(parameters)}. Either the loss doesn't depend on them, or they are frozen "
+            "(requires_grad=False)."
+        ) from error
 
 
 def _append(lists: list[list[Any]], *values: float) -> None:
@@ -288,17 +304,18 @@ def _check_functions(owner: str, model: Any, loss: Any) -> None:
         ("loss", loss, "such as losses.mse or losses.MSE()"),
     ):
         if not callable(function) or isinstance(function, type):
-            known = [key for key, f in vars(losses).items() if isinstance(f, FunctionType)]
+            functions = (key for key, f in vars(losses).items() if isinstance(f, FunctionType))
+            known = [f"losses.{key}" for key in functions if name == "loss" and key[0] != "_"]
             raise TypeError(
                 f"{owner}: {name} must be a function or a callable object, {example}, got "
-                + _description(function, known if name == "loss" else ())
+                + _description(function, known)
             )
 
 
 def _description(value: Any, known: Iterable[str]) -> str:
     """What was given, and what may have been meant: an object of a class, a similar name."""
     if isinstance(value, type):
-        return f"the class {value.__name__}; make an object of it: {value.__name__}(…)"
+        return f"the class {value.__name__}; make an object of it: {value.__name__}(...)"
     hint = f".{_checks.nearest(value, known)}" if isinstance(value, str) else ""
     return reprlib.repr(value) + hint
 
@@ -313,7 +330,7 @@ def _callbacks(callbacks: Any) -> tuple[Callable[[int, History], Any], ...]:
     if callbacks is None:
         advice = "; leave it out or give [] for none"
     elif callable(callbacks) and not isinstance(callbacks, type):
-        advice = "; put it in a list, callbacks=[…]"
+        advice = "; put it in a list, callbacks=[...]"
     elif classes:
         advice = f"; {_description(classes[0], ())}"
     raise TypeError(
@@ -359,7 +376,7 @@ def _check_parameters(model: Model, optimizer: Optimizer) -> None:
         raise ValueError(
             f"fit: these parameters are not the model's: {rule} updates "
             f"{_listed(_parameters(optimizer))}, none of which is in this {kind}. Make the "
-            f"optimizer with the model that is trained, {rule}(model, …); a copy, or a model made "
+            f"optimizer with the model to train: {rule}(model, ...). A copy, or a model made "
             "anew, has parameters of its own."
         )
 
@@ -384,7 +401,7 @@ def _check_monitored(unobserved: list[ReduceOnPlateau]) -> None:
         raise ValueError(
             'fit: a ReduceOnPlateau in mode "max" needs a metric of its own, since fit would show '
             "it the loss, which gets smaller. Observe the metric after each epoch: "
-            "callbacks=[lambda epoch, history: plateau.observe(…)]"
+            "callbacks=[lambda epoch, history: plateau.observe(...)]"
         )
 
 
@@ -423,23 +440,27 @@ class _Signal(int):
     handler = property(_signal.getsignal, _signal.signal)
 
 
+_SIGINT = _Signal(signal.SIGINT)
+
+
 class _CtrlC:
     """The handler of SIGINT in fit: it counts, and the second one raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
-        self.presses, self.raises = 0, False
+        self.presses, self.raises, self.before = 0, False, _SIGINT.handler
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.presses += 1
+        if isinstance(self.before, _CtrlC):  # of a training one of whose callbacks is this one
+            self.before.presses += 1
         if self.raises and self.presses > 1:
             raise KeyboardInterrupt
 
     def handling(self) -> Contexts:
         """Contexts in which this is the handler, unless Python or the user ignores the signal."""
-        interrupt = _Signal(signal.SIGINT)
         main = threading.current_thread() is threading.main_thread()
-        ignored = interrupt.handler in (None, signal.SIG_IGN)
-        return _assigned([(interrupt, "handler", self)] if main and not ignored else [])
+        ignored = self.before in (None, signal.SIG_IGN)
+        return _assigned([(_SIGINT, "handler", self)] if main and not ignored else [])
 
 
 @contextlib.contextmanager

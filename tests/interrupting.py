@@ -4,6 +4,8 @@ import itertools
 import pathlib
 import sys
 
+import pytest
+
 import minidl
 
 try:
@@ -67,12 +69,37 @@ def each_failed_allocation(prepare, call, every=1):
 
 
 def _without_memory(call, x, allocation):
-    """Whether the call failed as this allocation did, the only one."""
+    """Whether the call failed, as this allocation did, the only one."""
     _testcapi.set_nomemory(allocation, allocation + 1)
     try:
         call(x)
-    except MemoryError:
+    except (MemoryError, SystemError):  # which NumPy raises for some
         return True
     finally:
         _testcapi.remove_mem_hooks()
     return False
+
+
+FAILURES = pytest.mark.parametrize(
+    "failures",
+    [
+        each_interruption,
+        pytest.param(  # generators that can't be closed without memory
+            each_failed_allocation,
+            marks=pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+        ),
+    ],
+)
+
+
+def assert_all_or_nothing(failures, prepare, call, look, every=1):
+    """Fail at one place after the other: what `look` sees is as before the call, or as after it."""
+    before = repr(look(prepare()))
+    done = prepare()
+    call(done)
+    outcomes, last = {before, repr(look(done))}, None
+    assert len(outcomes) == 2
+    for x in failures(prepare, call, every):
+        last = repr(look(x))
+        assert last in outcomes
+    assert last != before or _testcapi is None

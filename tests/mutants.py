@@ -25,27 +25,43 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER, DECLARATIONS = "minidl/optim/optimizer.py", "minidl/optim/declarations.py"
-LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
+PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
+
 OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
 SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
+LAYER, LOSS, SYSTEM = (f"minidl/_kernels/{name}.pyx" for name in ("layer", "loss", "system"))
+FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
+TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
 TESTS = {
-    KERNELS: ["tests/_kernels/test_optim.py", "tests/optim/test_rules.py"],
+    KERNELS: [
+        "tests/_kernels/test_optim.py",
+        "tests/optim/test_averaging.py",
+        "tests/optim/test_rules.py",
+    ],
     LAYER: ["tests/_kernels/test_layer.py"],
     OPS: ["tests/test_ops.py", "tests/test_tensor.py"],
     TENSOR: ["tests/test_tensor.py", "tests/test_operands.py", "tests/test_nn.py"],
     NN: ["tests/test_nn.py"],
     SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
     OPERANDS: ["tests/test_operands.py"],
-    LOSS: ["tests/_kernels/test_loss.py"],
+    LOSS: ["tests/_kernels/test_loss.py", "tests/_kernels/test_kernels.py"],
+    SYSTEM: ["tests/_kernels/test_system.py", "tests/test_config.py"],
     RULES: ["tests/optim/test_rules.py"],
     OPTIMIZER: ["tests/optim/test_optimizer.py", "tests/optim/test_rules.py"],
+    PYTHON_RULES: ["tests/optim/test_python_rules.py"],
+    SAVED: ["tests/optim/test_saved.py"],
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
+    TRAINING: ["tests/test_training.py"],
+    DATA: ["tests/test_data.py", "tests/test_training.py"],
+    TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
+    FORMAT: ["tests/test_format.py"],
+    CHECKS: ["tests/test_checks.py"],
 }
 
 
@@ -75,6 +91,30 @@ class Mutant:
 # file → function or class → (what is wrong, the right text, the wrong text)
 ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     KERNELS: {
+        "Update": [
+            ("a resized array accepted", "data(arrays[i]) != self.all[i].a[k]", "False"),
+            ("a locked array accepted", "k != 1 and not writable", "False and not writable"),
+        ],
+        "commit": [
+            ("changes stay though a call failed", "        assign(undo)\n", ""),
+        ],
+        "ready": [
+            ("read-only weights accepted", " and writable(theta[i])", ""),
+            ("fewer gradients accepted", "len(theta) != len(g)", "False"),
+        ],
+        "Turns": [
+            ("two turns at once commit", "self.busy or turn != self.turn", "self.busy"),
+            (
+                "a turn begins inside a call",
+                "        self.busy = True\n        try:\n            return",
+                "        try:\n            return",
+            ),
+        ],
+        "Exchange": [
+            ("own weights not given back", '(p, "_data", p._data)', '(p, "_data", array)'),
+            ("a graph outlives its data", "p.version + 2", "p.version"),
+            ("a change inside not noticed", "p.version != value - 1", "False"),
+        ],
         "effective": [
             ("maximize ignored", "sign * g + weight_decay * theta", "g + weight_decay * theta"),
             (
@@ -96,7 +136,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "stepped": [
-            ("0 · ∞", "theta - lr * d if lr != 0 else theta", "theta - lr * d"),
+            ("0 · ∞", "theta - lr * d if lr != 0 else flushed(theta)", "theta - lr * d"),
+            ("subnormal weights kept at a rate of 0", "else flushed(theta)", "else theta"),
         ],
         "reset_if_zero": [
             ("0 · ∞", "if beta == 0:", "if False:"),
@@ -125,11 +166,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if head:",
             ),
             ("parts that overlap", "lines * part // parts", "lines * part // (parts + 1)"),
+            ("subnormal numbers not flushed", "before = flush_subnormals()", "before = 0x1f80"),
+            ("subnormal numbers flushed ever after", "    restore_mode(before)\n", ""),
         ],
-        "check_indices": [
-            ("a repeated index accepted", "indices[k] <= last", "indices[k] < last"),
-            ("an index one past the end accepted", ">= size", "> size"),
-            ("negative indices accepted", "indices[k] < 0 or ", ""),
+        "check": [
+            ("a repeated index accepted", "index <= last", "index < last"),
+            ("an index one past the end accepted", "index < size", "index <= size"),
+            ("negative indices accepted", "not 0 <= index < size", "index >= size"),
         ],
         "sgd_loop": [
             (
@@ -318,11 +361,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             (
                 "dθ added",
-                "- (new_root - old_root) * theta[0]",
-                "+ (new_root - old_root) * theta[0]",
+                "- (new_root - old_root) * old_theta",
+                "+ (new_root - old_root) * old_theta",
             ),
-            ("dθ left out", " - (new_root - old_root) * theta[0]", ""),
-            ("gradient without α", "z[0] + lr * g", "z[0] + g"),
+            ("dθ left out", " - (new_root - old_root) * old_theta", ""),
+            ("gradient without α", "old_z + lr * g", "old_z + g"),
+            ("subnormal weights kept", "flushed(theta[0])", "theta[0]"),
+            ("weights changed at a rate of 0", " & (lr != 0)", ""),
             ("√n from before the update in the weight", "ridge + new_root", "ridge + old_root"),
             (
                 "sign of the weight",
@@ -339,10 +384,31 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("λ₂ halved, as in Keras", "(beta + lr * l2)", "(beta + lr * l2 / 2)"),
             ("√ whatever the power", "power == 0.5", "True"),
         ],
-        "ftrl_at": [
+        "ftrl_at_loop": [
             ("the k-th weight instead of the one at the k-th index", "i = indices[k]", "i = k"),
-            ("threshold λ₁ without α", "(lr * l1)", "l1"),
-            ("√ whatever the power", "lr_power == -0.5", "True"),
+            ("√ whatever the power", "power == 0.5", "True"),
+        ],
+        "ftrl_at": [
+            ("threshold λ₁ without α", "threshold = lr * l1", "threshold = l1"),
+            (
+                "indices changed while they are used",
+                "indices, g = copy_of(indices), copy_of(g)",
+                "g = copy_of(g)",
+            ),
+            (
+                "gradients changed while they are used",
+                "indices, g = copy_of(indices), copy_of(g)",
+                "indices = copy_of(indices)",
+            ),
+            (
+                "indices not checked",
+                "    check(<const Py_ssize_t *>",
+                "    0 and check(<const Py_ssize_t *>",
+            ),
+            ("more indices than gradients", "size_of(g) == size and ", ""),
+            ("read-only state written", "writable(z) and ", ""),
+            ("subnormal numbers not flushed", "before = flush_subnormals()", "before = 0x1f80"),
+            ("subnormal numbers flushed ever after", "        restore_mode(before)\n", ""),
         ],
         "lion_loop": [
             (
@@ -369,9 +435,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "d = sign * g[i] + <floating> weight_decay * theta[i]",
             ),
         ],
-        "squared_norm": [
+        "squared_norm_loop": [
             ("squared in float32", "<double> g[i] * <double> g[i]", "g[i] * g[i]"),
-            ("first entry left out", "range(g.shape[0])", "range(1, g.shape[0])"),
+            ("first entry left out", "range(size)", "range(1, size)"),
         ],
     },
     LAYER: {
@@ -578,13 +644,14 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "out[labels[i]] * factor",
             ),
             ("gradient not scaled at the label", "* factor - scale\n", "* factor - 1\n"),
-            ("loss of the largest", "row[labels[i]] - shift)", "row[0] - shift)"),
+            ("loss of the largest", "below(row[labels[i]], shift)", "below(row[0], shift)"),
         ],
         "cross_entropy_loop": [
             ("last rows left out", "(n + block - 1) // block", "n // block"),
         ],
         "cross_entropy": [
             ("label one past the end", "< classes:", "<= classes:"),
+            ("labels changed while they are used", "target = copy_of(target)", "pass"),
         ],
         "squared_error_loop": [
             (
@@ -598,13 +665,34 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("half the slope", "(2 * scale)", "(scale)"),
         ],
     },
+    SYSTEM: {
+        "extern": [
+            ("threads not tried out", "while (count < n", "while (count < 0"),
+            ("stack size ignored", "if (stack)", "if (0)"),
+        ],
+        "stack_size_given": [
+            ("bytes for kilobytes", 'or "k"', 'or "b"'),
+        ],
+        "threads": [
+            ("more threads than can be started", "number_of_threads = team + found // 2", "pass"),
+            ("ended threads counted", "team = wanted if wanted > 1 else team", "pass"),
+            ("no warning", "if number_of_threads < wanted:", "if False:"),
+        ],
+        "set_num_threads": [
+            ("no thread at all", "not 1 <= n", "not 0 <= n"),
+        ],
+    },
     OPTIMIZER: {
         "Optimizer": [
-            ("step count one too small", "step_counts[indices[0]] + 1", "step_counts[indices[0]]"),
+            (
+                "step count one too small",
+                'columns["t"][indices[0]] + 1',
+                'columns["t"][indices[0]]',
+            ),
             (
                 "one step count for all parameters",
-                "self.update(batch.group, batch.lr, batch.t,",
-                "self.update(batch.group, batch.lr, self.t,",
+                "self.prepare(group, lr, t,",
+                "self.prepare(group, lr, self.t + 1,",
             ),
             (
                 "parameters of different step counts updated together",
@@ -612,8 +700,14 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "setdefault(keys[0], [])",
             ),
             ("the rate of the step after", "name, lr(self.t)", "name, lr(self.t + 1)"),
-            ("steps not counted", "        self.t += 1\n", ""),
-            ("changed weights not marked as changed", "p.version += 1\n", "pass\n"),
+            ("steps not counted", '(vars(self), "t", self.t + 1)', '(vars(self), "t", self.t)'),
+            ("changed weights not marked as changed", "p.version + 1", "p.version"),
+            (
+                "step counts of parameters changed before the step is made",
+                'columns["t"].copy()',
+                'columns["t"]',
+            ),
+            ("misspelled attributes accepted", "raise AttributeError(", "ValueError("),
             (
                 "slots always start from 0",
                 "chosen[slot.start] if slot.start else 0",
@@ -626,20 +720,46 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if p.grad is not None:",
             ),
             ("state_dict shares the state", "copy.deepcopy(\n", "dict(\n"),
-            ("step count not loaded", '        self.t = state["t"]\n', ""),
-            ("options not loaded", "group.update({**options, ", "group.update({"),
-            ("slots not loaded", "columns[name] = values if", "_ = values if"),
+            ("step count not loaded", '(vars(self), "t", t)', '(vars(self), "t", self.t)'),
+            ("options not loaded", "in options.items()]", "in ()]"),
+            ("slots not loaded", "changes.append((columns, name,", "print((columns, name,"),
             (
                 "a plateau's memory not loaded into the one in use",
-                'resumed(group["lr"], options["lr"])',
-                'options["lr"]',
+                'changes += memories(group.lr, saved["lr"])',
+                "pass",
             ),
+            ("a concurrent change of the state not noticed", "self._turns.check(turn)", "pass"),
             ("gradients of another dtype accepted", " or g.dtype != theta.dtype", ""),
             (
                 "shape of the gradient not checked",
                 "if g.shape != shape:",
                 "if g.size != np.prod(shape):",
             ),
+        ],
+    },
+    PYTHON_RULES: {
+        "results": [
+            ("state of a user's rule changed in place", "[a.copy() for a in arrays]", "arrays"),
+            ("weights of a user's rule changed in place", "[p.copy() for p in start]", "start"),
+            ("weight decay of a user's rule ignored", "if decay and not decoupled:", "if False:"),
+            ("maximize of a user's rule ignored", "-g if group.maximize else g", "g"),
+            ("weight decay applied twice", '"weight_decay": 0.0, ', ""),
+            ("maximize applied twice", ', "maximize": False', ""),
+            ("rebinding accepted", "same and skips is not False and", "False and"),
+            ("a skipped step is an error", "skips is not False and", ""),
+        ],
+        "_would_move": [
+            ("NaN taken for a step", "np.isfinite(d).all() for", "True for"),
+            ("a step below the resolution taken for one", "a - lr * d, a", "lr * d, 0 * a"),
+        ],
+    },
+    SAVED: {
+        "step_count": [
+            ("any large number accepted", "2**53", "math.inf"),
+        ],
+        "copied": [
+            ("the state given is shared", "np.array(value", "np.asarray(value"),
+            ("masked values loaded", "isinstance(value, np.ma.MaskedArray)", "False"),
         ],
     },
     DECLARATIONS: {
@@ -653,8 +773,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Option": [
             (
                 "rate set in the last group alone",
-                "        for group in optimizer.groups:\n            group[self.name] = value",
-                "        optimizer.groups[-1][self.name] = value",
+                "for group in optimizer.groups]",
+                "for group in optimizer.groups[-1:]]",
             ),
         ],
     },
@@ -724,11 +844,120 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("warm start: sign of λ₁", "- np.sign(theta_0) * lr", "+ np.sign(theta_0) * lr"),
             ("warm start without λ₂", " + lr * group.l2", ""),
             ("warm start without √n₀", "group.beta + n_0**-group.lr_power", "group.beta"),
-            ("sparse steps not counted", "        self.t += 1\n", ""),
+            (
+                "sparse steps not counted",
+                '(vars(self), "t", self.t + 1)',
+                "(vars(self), 't', self.t)",
+            ),
+            ("a step at rate 0 changes state", "        if lr == 0:  #", "        if False:  #"),
+            ("a sparse step at rate 0 counts", "        if lr == 0:\n", "        if False:\n"),
+            ("a sparse step without the subclass's update", "if self.in_python:", "if False:"),
             ("sparse step with weight_decay accepted", "if group.weight_decay:", "if False:"),
         ],
         "Lion": [
             ("β₁ and β₂ swapped", "*group.betas", "*group.betas[::-1]"),
+        ],
+    },
+    TRAINING: {
+        "fit": [
+            (
+                "a batch weighs the same whatever its size",
+                "total + value * len(x), samples + len(x)",
+                "total + value, samples + 1",
+            ),
+            (
+                "callbacks in training mode",
+                "_mode(modules, training=False)",
+                "_mode(modules, True)",
+            ),
+            ("a layer added by a callback not switched", "_modules(model) if functions else ", ""),
+            (
+                "a plateau shown the training loss though there is a validation loss",
+                "(history.validation or history.loss)[-1]",
+                "history.loss[-1]",
+            ),
+            ("Ctrl-C at the very end forgotten", "|= ctrl_c.presses > 0", "|= False"),
+            (
+                "mode max not refused before the training",
+                "_check_monitored(_plateaus(optimizer))",
+                "pass",
+            ),
+        ],
+        "evaluate": [
+            ("dropout in the validation", "training=False", "training=True"),
+        ],
+        "_step": [
+            ("a step that was not taken recorded", "history.step_loss[steps:], ", ""),
+        ],
+        "_update": [
+            ("a missing gradient not explained", "if not parameters or any(", "if True or any("),
+        ],
+        "_ends_training": [
+            ("NumPy's truth values refused", "bool | np.bool_", "bool"),
+            ("an array of several entries accepted", " and verdict.shape == ()", ""),
+            ("a coroutine left waiting", "verdict.close()", "pass"),
+        ],
+        "_check_parameters": [
+            ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
+            ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
+        ],
+        "_observe": [
+            ("a plateau shown the loss beside the metric", "== before.get(id(p), 0)", ">= 0"),
+        ],
+        "_plateaus": [
+            ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),
+        ],
+        "_assigned": [
+            (
+                "the way out of a block not protected",
+                "atomic.Assigned(found)",
+                "atomic.Assigned([])",
+            ),
+        ],
+        "_CtrlC": [
+            ("the second Ctrl-C waits too", "self.presses > 1", "self.presses > 2"),
+            ("Ctrl-C raises outside the loop", "if self.raises and", "if"),
+            ("an ignored signal handled", "if main and not ignored", "if main"),
+        ],
+    },
+    DATA: {
+        "Batches": [
+            ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
+            ("no batches accepted", "if not number:", "if False:"),
+            ("a list checked only when it is trained on", "self.source = list(self)", "pass"),
+        ],
+        "as_batches": [
+            ("an iterator for several epochs", "and epochs > 1", "and epochs > 10**9"),
+            ("an array taken for its rows", 'or hasattr(data, "shape")', ""),
+        ],
+        "_are_batches": [
+            ("two pairs in a list stacked", "return True", "return False"),
+            (
+                "unclear pairs stacked",
+                'if any(hasattr(part, "shape")',
+                'if False and any(hasattr(part, "shape")',
+            ),
+        ],
+        "_array": [
+            (
+                "masked arrays in a list accepted",
+                "values if isinstance(values, list | tuple) else ()",
+                "()",
+            ),
+            ("pandas.NA accepted as NaN", "if _has_missing(values):", "if False:"),
+        ],
+        "_has_missing": [
+            ("NaN of floating pandas data refused", "not isinstance(c.dtype, np.dtype) and ", ""),
+        ],
+    },
+    TESTING: {
+        "gradcheck": [
+            ("the data varied in place", "x.data.copy()", "x.data"),
+            (
+                "the way out of the block not protected",
+                "atomic.Assigned(found)",
+                "atomic.Assigned([])",
+            ),
         ],
     },
     SCHEDULES: {
@@ -904,6 +1133,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "m.bad_count >= self.patience",
             ),
             ("last instead of the best", "value if better else m.best", "value"),
+            ("calls of observe not counted", "self.observations + 1", "self.observations"),
+            ("half of the memory set", "vars(m).items())", "[*vars(m).items()][:3])"),
             (
                 "bad metrics counted in total, not in succession",
                 "0 if better or m.cooldown_left",
@@ -937,8 +1168,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a plateau in use replaced", "if plateaus(own) and", "if False and"),
         ],
         "resumed": [
-            ("memory not taken over", "mine._remember(theirs.memory)", "pass"),
-            ("the saved schedule instead of the own one", "return own", "return saved"),
+            ("the saved schedule instead of the own one", "return own if", "return saved if"),
+        ],
+        "memories": [
+            ("memory not taken over", "replace(theirs.memory)", "mine.memory"),
+            ("memory shared", "replace(theirs.memory)", "theirs.memory"),
         ],
     },
     CLIPPING: {
@@ -956,6 +1190,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "_gradients": [
             ("NaN accepted", "if not np.isfinite(g).all():", "if np.isinf(g).any():"),
+            ("another shape accepted", "if g.shape != p.shape:", "if False:"),
+            ("misaligned gradients passed on", '["C", "ALIGNED"]', '["C"]'),
         ],
         "_norm": [
             ("no root", "return 1.0, math.sqrt(total)", "return 1.0, total"),
@@ -970,14 +1206,40 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "self.decay * (p.data - a)",
             ),
             ("average in the weights' dtype", "astype(np.float64) for p", "copy() for p"),
-            ("own weights not given back", "            p.data = own\n", "            pass\n"),
             (
                 "a second `with` accepted",
                 '        self._check_outside("a second `with`")\n',
                 "",
             ),
             ("state_dict shares the averages", "a.copy()", "a"),
+            ("an underflow is an error", 'with np.errstate(all="ignore"):  #', "if True:  #"),
         ],
+    },
+    FORMAT: {
+        "printed": [("characters that the console lacks", "printable(plain(self))", "plain(self)")],
+        "_spelled": [
+            ("words run together", '" ", line)', '"", line)'),
+            ("exponents without brackets", 'f"^({piece})"', 'f"^{piece}"'),
+        ],
+        "Text": [("characters that the console lacks", "printable(text)", "text")],
+        "aligned": [
+            (
+                "columns measured before they are spelled",
+                "[[spell(cell) for cell in row] for row in rows]",
+                "[list(row) for row in rows]",
+            ),
+        ],
+    },
+    CHECKS: {
+        "nearest": [
+            ("names of other libraries unknown", "in _OWN.items()", "in ()"),
+            (
+                "letter case ignored for MSE and mse",
+                "last[:1].isupper() == name[:1].isupper()",
+                "1",
+            ),
+        ],
+        "number": [("−0 kept", "return value + 0.0", "return value")],
     },
 }
 MUTANTS = [

@@ -158,3 +158,21 @@ def range_of(rule, option):
 
 def options_of(rule):
     return ["weight_decay", "maximize", *(n for n in SIGNATURES[rule] if n != "weight_decay")]
+
+
+def ready_to_step(rule="Adam", **options):
+    """Parameters of several shapes and dtypes in two groups, with gradients, after one step."""
+    params = [weights([1.0, -2.0], name="a"), weights([[3.0]], "float32", name="b")]
+    params.append(weights(5.0, name="c"))
+    groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.3}]
+    optimizer = make(rule, groups, lr=0.1, **{**FULL_STATE.get(rule, {}), **options})
+    for p in params:
+        p.grad = np.full_like(p.data, 0.5)
+    optimizer.step()
+    return params, optimizer
+
+
+def look_at(prepared):
+    """What a step may change, and the gradients, of (parameters, optimizer)."""
+    params, optimizer = prepared
+    return snapshot(params, optimizer), [p.grad for p in params]

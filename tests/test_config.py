@@ -165,15 +165,14 @@ limited = pytest.mark.skipif(
 )
 
 
-def run_limited(kind, amount, **environment):
+def run_limited(kind, amount, code=LIMITED, **environment):
     """The numbers of threads set and running in a limited process, of warnings, and their text."""
     if kind == "processes" and os.geteuid() != 0:
         pytest.skip("only root can become a user without processes")
     names = ("OMP_NUM_THREADS", "OMP_STACKSIZE")
     environment = {k: v for k, v in os.environ.items() if k not in names} | environment
-    command = [sys.executable, "-c", LIMITED, kind, str(amount)]
     result = subprocess.run(
-        command,
+        [sys.executable, "-c", code, kind, str(amount)],
         env=environment | {"OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -219,21 +218,40 @@ def test_threads_are_counted_with_the_stack_that_openmp_gives_them():
     assert warned == 1
 
 
+ENDED = """
+dl.set_num_threads(8)
+optimizer.step()
+dl.set_num_threads(2)
+optimizer.step()
+while len(os.listdir("/proc/self/task")) > 2:
+    pass
+dl.set_num_threads(8)
+"""
+
+
+@limited
+def test_threads_that_have_ended_are_tried_out_again_before_openmp_starts_them():
+    code = LIMITED.replace("kind, amount =", ENDED + "kind, amount =")
+    code = code.replace("1 - step / 2", "-step / 2")  # after two more steps
+    threads, running, warned, message = run_limited("processes", 1, code)
+    assert (threads, running, warned) == (2, 2, 1)
+    assert "8 threads can't be started" in message
+
+
 @limited
 def test_a_warning_that_is_an_error_leaves_the_weights_as_they_are():
     code = LIMITED.replace('simplefilter("always")', 'simplefilter("error")')
     code = code.replace(
-        "        optimizer.step()\n",
-        """\
-        if step == 1:
-            try:
-                optimizer.step()
-            except RuntimeWarning as warning:
-                assert all((w.data == 1).all() for w in weights)
+        "    for step",
+        """    try:
         optimizer.step()
-""",
+    except RuntimeWarning as warning:
+        assert all((w.data == 1).all() for w in weights)
+        caught.append(warning)
+    for step""",
     )
-    command = [sys.executable, "-c", code, "memory", "100"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
-    assert int(result.stdout.split()[0]) < 64
+    code = code.replace("warning.message for", "warning for")
+    threads, running, warned, message = run_limited("memory", 100, code)
+    assert threads == running < 64
+    assert warned == 1
+    assert "64 threads can't be started" in message

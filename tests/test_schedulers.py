@@ -1336,7 +1336,8 @@ def good(owner, **others):
 def test_an_invalid_argument_is_named_with_its_value_and_range(owner, name, value, allowed, error):
     allowed = NUMBER if allowed is SCHEDULE and error is ValueError else allowed
     message = f"{owner}: {name} must be {allowed}, got {value!r}"
-    with pytest.raises(error, match=rf"^{re.escape(message)}( \(\w+\))?$"):
+    hint = r"( \(\w+\)|\. Did you mean '\w+'\?)?"
+    with pytest.raises(error, match=rf"^{re.escape(message)}{hint}$"):
         made(owner, good(owner, **{name: value}))
 
 

@@ -9,8 +9,8 @@ number of threads.
 Before g is used, it is negated to maximize, and λθ is added for weight decay.
 
 Subnormal numbers, those below the smallest normal one, count as 0: the loops run in the processor's
-mode that replaces them. A state that decays under a gradient of 0 thus ends at 0; otherwise it would
-stay subnormal for good, and steps would take up to twenty times as long.
+mode that replaces them. A state that decays under a gradient of 0 thus ends at 0; otherwise it
+would stay subnormal for good, and steps would take up to twenty times as long.
 """
 
 from cython cimport floating
@@ -25,7 +25,7 @@ from minidl._kernels.arrays cimport (
     writable
 )
 from minidl._kernels.atomic cimport assign
-from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore, threads
+from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore_mode, threads
 
 import_numpy()
 
@@ -189,7 +189,7 @@ cdef void update_part(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop floa
     run_loop(p, head + lines * part // parts * LINE,
              p.size if part == parts - 1 else head + lines * (part + 1) // parts * LINE,
              float_loop, double_loop, c)
-    restore(before)
+    restore_mode(before)
 
 
 cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop float_loop,
@@ -213,7 +213,7 @@ cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop float_lo
 
 
 cdef inline floating flushed(floating x) noexcept nogil:
-    """x, or 0 if it is subnormal; where x is not computed but copied, the processor's mode fails."""
+    """x, or 0 if it is subnormal; the processor's mode leaves numbers that are only copied."""
     cdef floating smallest = FLT_MIN if floating is float else DBL_MIN
     return 0 * x if fabs(x) < smallest else x
 
@@ -621,12 +621,13 @@ adadelta = rule(
 
 
 cdef cloned ftrl_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
-    """d = (n + g²)^−p − n^−p
+    """g ← 0                                   if α = 0
+    d = (n + g²)^−p − n^−p
     z ← z + αg − dθ
     n ← n + g²
     θ ← θ if g = 0 else 0 if |z| ≤ αλ₁ else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂)
 
-    α is lr; if it is 0, nothing changes. threshold = αλ₁, ridge = β + αλ₂, power = −p.
+    α is lr. threshold = αλ₁, ridge = β + αλ₂, power = −p.
     """
     cdef double lr = c[0], beta = c[1], l1 = c[2], l2 = c[3], power = -c[4]
     cdef floating weight_decay = <floating> c[5], sign = -1 if c[6] else 1
@@ -728,7 +729,7 @@ def ftrl_at(indices, theta, g, z, n, double lr, double beta, double l1, double l
         else:
             ftrl_at_loop(at, <double *> theta_data, <const double *> g_data, <double *> z_data,
                          <double *> n_data, size, lr, threshold, ridge, sign, -lr_power)
-        restore(before)
+        restore_mode(before)
 
 
 cdef cloned lion_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
@@ -751,7 +752,7 @@ cdef cloned lion_loop(floating **a, Py_ssize_t size, const double *c) noexcept n
         direction = beta1 * m[i] + one_minus_beta1 * d
         # the sign of 0 is 0, that of NaN is NaN
         direction = 1 if direction > 0 else (-1 if direction < 0 else direction)
-        theta[i] = shrink * theta[i] - step_size * direction
+        theta[i] = stepped(shrink * theta[i], step_size, direction)
         m[i] = beta2 * m[i] + one_minus_beta2 * d
 
 
@@ -898,8 +899,9 @@ cdef class Turns:
 cdef class Exchange:
     """A `with` block in which tensors have other data; the base of `average`.
 
-    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that restore the tensors,
-    [] outside the block. Versions only grow, so that no graph outlives the data it was made with.
+    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that
+    restore the tensors, [] outside the block. Versions only grow, so that no graph outlives the
+    data it was made with.
     """
 
     def __enter__(self):
@@ -912,11 +914,11 @@ cdef class Exchange:
         return self
 
     def __exit__(self, kind, error=None, traceback=None):
-        changed, restore = None, [(self.__dict__, "_own", [])]
+        changed, back = None, [(self.__dict__, "_own", [])]
         for p, attribute, value in self._own:
             if attribute == "version" and p.version != value - 1:
                 changed, value = p if changed is None else changed, p.version + 1
-            restore.append((p, attribute, value))
-        self._turns.commit(self._turns.begin(), [], restore)
+            back.append((p, attribute, value))
+        self._turns.commit(self._turns.begin(), [], back)
         if changed is not None and kind is None:
             self._report(changed)

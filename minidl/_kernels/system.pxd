@@ -14,8 +14,8 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    /* The processor's mode in which subnormal numbers, inputs and results, are replaced by 0; on
-       many processors, each costs as much time as a hundred others. Each thread has its mode. */
+    /* The processor's mode in which subnormal numbers, inputs and results, are replaced by 0; many
+       processors take far longer for them than for others. Each thread has its own mode. */
     #if defined(__x86_64__) || defined(_M_X64)
     #include <xmmintrin.h>
     typedef unsigned int minidl_mode;
@@ -48,4 +48,4 @@ cdef extern from *:
     ctypedef unsigned int mode "minidl_mode"
     const bint FLUSHES "MINIDL_FLUSHES"
     mode flush_subnormals "minidl_flush_subnormals"() noexcept nogil
-    void restore "minidl_restore"(mode) noexcept nogil
+    void restore_mode "minidl_restore"(mode) noexcept nogil

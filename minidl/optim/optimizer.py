@@ -15,25 +15,23 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import InitVar
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
-from minidl._format import printed
+from minidl._format import printable, printed
 from minidl._kernels import atomic
 from minidl._kernels import optim as kernels
 from minidl._observer import active
-from minidl.optim import declarations, parameters
+from minidl.optim import declarations, parameters, python_rules
 from minidl.optim.declarations import LARGEST, Declared, LearningRate, learning_rate, option
-from minidl.optim.parameters import Group, Params
-from minidl.schedulers import Schedule, check_resumable, resumed
+from minidl.optim.parameters import Arrays as Arrays  # also for users' rules
+from minidl.optim.parameters import Batch, Change, Group, Params, Updates
+from minidl.optim.saved import copied, outline, step_count
+from minidl.schedulers import Schedule, check_resumable, memories, resumed
 from minidl.tensor import Tensor
-
-Arrays: TypeAlias = list[np.ndarray]  # one for each parameter of a batch
-Updates: TypeAlias = list[kernels.Update]  # checked, to run in this order
-Change: TypeAlias = tuple[Any, Any, Any]  # as for `atomic.assign`
 
 COMMON = """
     g ← −g              if maximize
@@ -47,20 +45,6 @@ SYMBOLS |= {"β₁": "betas", "β₂": "betas", "λ₁": "l1", "λ₂": "l2", "�
 
 
 OWN = {"t", "groups", "names", "_columns", "_turns"}  # attributes that are no options
-
-
-class Batch(NamedTuple):
-    """Parameters of one group with equal step counts and scalars, updated by one `update`."""
-
-    group: Group
-    lr: float
-    t: int  # of this update, from 1
-    indices: list[int]  # of the parameters in the group
-    counts: list[int]  # of updates after the step, of all parameters of the group
-    params: list[Tensor]
-    theta: Arrays
-    g: Arrays
-    state: list[Arrays | None]
 
 
 @printed
@@ -123,6 +107,12 @@ class Optimizer(Declared):
     # a step that counts as no update. t and the scalars are equal for all arrays
     prepare: ClassVar[Callable[..., Updates]]
 
+    def _run(self, *batch: Any) -> None:
+        """Run the rule's kernel at once, as super().update(…) in a subclass does."""
+        kernels.commit([*self.prepare(*batch)], ())
+
+    update: ClassVar[Callable[..., Any]] = _run
+
     def __init_subclass__(cls) -> None:
         """Complete the declarations, and put the equations into the docstring."""
         super().__init_subclass__()
@@ -142,12 +132,16 @@ class Optimizer(Declared):
         rule = type(self).__name__
         if self.in_python and type(self).update is Optimizer.update:
             raise TypeError(
-                f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
+                printable(
+                    f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
+                )
             )
         if more:
             raise TypeError(
-                f"{rule}: only params and lr are positional; give options by name, such as "
-                f"{list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+                printable(
+                    f"{rule}: only params and lr are positional; give options by name, such as "
+                    f"{list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+                )
             )
         self.t = 0  # steps taken
         self.groups: list[Group] = []
@@ -163,15 +157,17 @@ class Optimizer(Declared):
             self._add(given, group)
         if not any(p.requires_grad for p in self._params()):
             raise ValueError(
-                f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
-                "parameters with Tensor(…, requires_grad=True)."
+                printable(
+                    f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
+                    "parameters with Tensor(…, requires_grad=True)."
+                )
             )
         atomic.assign((p, "name", p.name or name) for p, name in self.names.items())
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set t or an option; AttributeError for what minidl's own rules don't have."""
         if name == "t":
-            value = _step_count(type(self).__name__, "t", value)
+            value = step_count(type(self).__name__, "t", value)
         elif not (name in OWN or hasattr(type(self), name)) and self.__module__.startswith(
             "minidl."
         ):
@@ -225,10 +221,6 @@ class Optimizer(Declared):
             return _checks.number(type(self).__name__, name, lr(self.t), high=LARGEST)
         return lr
 
-    def update(self, *batch: Any) -> None:
-        """Run the rule's kernel; a rule in pure Python has its own (see above)."""
-        kernels.commit([*self.prepare(*batch)], ())
-
     def step(self) -> None:
         """Apply the rule once to every parameter that has a gradient.
 
@@ -254,7 +246,7 @@ class Optimizer(Declared):
         changes += zip(self._columns, itertools.repeat("t"), counts)
         for batch in batches:
             if self.in_python:
-                made, options = self._python(batch)
+                made, options = python_rules.results(self, batch)
                 changes += options
             else:
                 group, lr, t, _, _, _, theta, g, state = batch
@@ -268,42 +260,6 @@ class Optimizer(Declared):
         self._turns.commit(turn, updates, changes)
         if observer := active.get():
             observer.end_step(self)
-
-    def _python(self, batch: Batch) -> tuple[Updates, list[Change]]:
-        """Run a rule's `update` on copies: what takes its results over, and changed options."""
-        group, lr, own = batch.group, batch.lr, batch.theta
-        decay, decoupled = group.weight_decay, self.decoupled
-        decoupled = decay and (decoupled or group.get("decoupled_weight_decay", False))
-        with np.errstate(all="ignore"):
-            g = [np.array(-g if group.maximize else g) for g in batch.g]
-            if decay and not decoupled:
-                g = [
-                    np.array(g_i + g_i.dtype.type(decay) * p) for g_i, p in zip(g, own, strict=True)
-                ]
-            shrink = 1 - lr * decay if decoupled else 1
-            start = [np.array(p.dtype.type(shrink) * p) if decoupled else p for p in own]
-        theta = [p.copy() for p in start]
-        state = [arrays and [a.copy() for a in arrays] for arrays in batch.state]
-        changed = _flat([theta, *state])
-        plain = Group(type(self), {**group, "weight_decay": 0.0, "maximize": False})
-        options = dict(plain)
-        arguments = plain, lr, batch.t, theta, g, *state
-        skips = self._turns.call(self.update, *arguments)
-        returned = _flat([theta, *state])
-        before = _flat([start, *batch.state])
-        same = all(a.tobytes() == b.tobytes() for a, b in zip(before, changed, strict=True))
-        if [*map(id, returned)] != [*map(id, changed)] or (
-            same and skips is not False and _would_move(lr, g, start)
-        ):
-            raise RuntimeError(
-                f"{type(self).__name__}.update must change theta and the state in place, as in "
-                "theta_i -= … or theta_i[...] = …; theta_i = theta_i - … has no effect. An update "
-                "that skips a step on purpose returns False."
-            )
-        if same and lr == 0 and hasattr(self, "prepare"):
-            return [], []  # FTRL, for instance, makes no update
-        new = [(vars(group), k, v) for k, v in plain.items() if v is not options[k]]
-        return [kernels.replacement(_flat([own, *batch.state]), changed)], new
 
     def _batches(
         self, group: Group, columns: dict[str, list[Any]], counts: list[int]
@@ -390,13 +346,13 @@ class Optimizer(Declared):
         """
         rule, names, turn = type(self).__name__, self._unique_names(), self._turns.begin()
         try:
-            t, groups, slots = _copied(rule, state)
-            given = _outline(state["rule"], groups, slots)
+            t, groups, slots = copied(rule, state)
+            given = outline(state["rule"], groups, slots)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{rule}: this is not the state_dict of an optimizer: {error!r}"
             ) from None
-        own = _outline(
+        own = outline(
             rule,
             [{**g, "params": [names[p] for p in g.params]} for g in self.groups],
             {names[p]: state for p, state in self.state.items()},
@@ -412,8 +368,9 @@ class Optimizer(Declared):
             del saved["params"]
             check_resumable(rule, group.lr, saved["lr"])
             options = group.checked(saved)
-            options["lr"], memories = resumed(group.lr, saved["lr"])
-            changes += [*memories, *((vars(group), k, v) for k, v in options.items())]
+            options["lr"] = resumed(group.lr, saved["lr"])
+            changes += memories(group.lr, saved["lr"])
+            changes += [(vars(group), name, value) for name, value in options.items()]
             for name in columns:
                 changes.append((columns, name, [slots[names[p]][name] for p in group.params]))
         self._turns.commit(turn, [], changes)
@@ -425,56 +382,3 @@ class Optimizer(Declared):
             size = sum(p.size for p in group.params)
             lines.append(f"{options})  # {size:,} parameter{'s' * (size != 1)}")
         return "\n".join(f"{type(self).__name__}({line}, step {self.t}" for line in lines)
-
-
-def _flat(lists: list[Arrays | None]) -> Arrays:
-    return [a for arrays in lists if arrays is not None for a in arrays]
-
-
-def _would_move(lr: float, g: Arrays, theta: Arrays) -> bool:
-    """Whether a step along finite gradients would change a weight."""
-    with np.errstate(all="ignore"):
-        moves = (not np.array_equal(a - lr * d, a) for a, d in zip(theta, g, strict=True))
-        return all(np.isfinite(d).all() for d in g) and any(moves)
-
-
-def _step_count(rule: str, name: str, value: Any) -> int:
-    t = _checks.count(rule, name, value, low=0)
-    if t >= 2**53:
-        raise ValueError(f"{rule}: {name} must be below 2⁵³, got a number of {len(str(t))} digits")
-    return t
-
-
-def _copied(rule: str, state: Any) -> tuple[int, list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """t, the groups and the state of a state dict, all converted and in memory of their own."""
-    t = _step_count(rule, "t", state["t"])
-    groups = copy.deepcopy([dict(group) for group in state["groups"]])
-    slots = {name: dict(values) for name, values in state["state"].items()}
-    for name, values in slots.items():
-        for slot, value in values.items():
-            if slot == "t":
-                values[slot] = _step_count(rule, f"t of {name}", value)
-                continue
-            try:
-                values[slot] = np.array(value, order="C")
-            except ValueError as error:
-                raise ValueError(
-                    f"{rule}: the slot {slot} of {name} of the state is not an array: {error}"
-                ) from None
-        values["t"]  # a KeyError if it is missing
-    return t, groups, slots
-
-
-def _outline(
-    rule: str, groups: list[dict[str, Any]], state: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The entries of a state dict that must be equal to those of the optimizer that loads it."""
-    outline: dict[str, Any] = {"rule": rule, "number of groups": len(groups)}
-    outline["list of parameters"] = sorted(state)
-    for i, group in enumerate(groups):
-        outline[f"group {i}"] = sorted(group["params"])
-        outline[f"options of group {i}"] = sorted(group)
-    for name, slots in state.items():
-        for slot in slots.keys() - {"t"}:
-            outline[f"slot {slot} of {name}"] = slots[slot].shape, str(slots[slot].dtype)
-    return outline

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from minidl._checks import describe
 from minidl._format import printable, printed
+from minidl._kernels import optim as kernels
 from minidl.optim.declarations import Declared
 from minidl.tensor import Tensor
 
@@ -24,6 +25,10 @@ class HasParameters(Protocol):
 GroupParams: TypeAlias = Iterable[Tensor | tuple[str, Tensor]] | HasParameters
 # of an optimizer: the same, or groups {"params": …, "lr": …, …}
 Params: TypeAlias = GroupParams | Iterable[dict[str, Any]]
+
+Arrays: TypeAlias = list[np.ndarray]  # one for each parameter of a batch
+Updates: TypeAlias = list[kernels.Update]  # checked, to run in this order
+Change: TypeAlias = tuple[Any, Any, Any]  # as for `atomic.assign`
 
 
 def groups(rule: str, params: Params) -> list[dict[str, Any]]:
@@ -161,3 +166,17 @@ class Group(Mapping[str, Any]):
                     f"be changed from {old[name]} to {new[name]}; make a new optimizer"
                 )
         return new
+
+
+class Batch(NamedTuple):
+    """Parameters of one group with equal step counts and scalars, updated by one `update`."""
+
+    group: Group
+    lr: float
+    t: int  # of this update, from 1
+    indices: list[int]  # of the parameters in the group
+    counts: list[int]  # of updates after the step, of all parameters of the group
+    params: list[Tensor]
+    theta: Arrays
+    g: Arrays
+    state: list[Arrays | None]

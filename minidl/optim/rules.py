@@ -23,8 +23,8 @@ from minidl.optim.declarations import (
     two_fractions,
     within,
 )
-from minidl.optim.optimizer import SYMBOLS, Arrays, Change, Optimizer, Updates
-from minidl.optim.parameters import Group
+from minidl.optim.optimizer import SYMBOLS, Optimizer
+from minidl.optim.parameters import Arrays, Change, Group, Updates
 from minidl.tensor import Tensor
 
 

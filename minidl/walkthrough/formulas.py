@@ -133,12 +133,13 @@ class Scope:
 
     def _call(self, name: str, *x: Any) -> Any:
         if name == "mean":
-            mean = np.mean(x[0], self.axis, keepdims=True)
+            axis = self.axis if np.ndim(x[0]) else None  # of a number, np.sum takes axis 0, too
+            mean = np.mean(x[0], axis, keepdims=True)
             self.values["n"] = np.size(x[0]) // max(np.size(mean), 1)
             return mean
         if name == "softmax":
             axis = -1 if self.axis is None else self.axis
-            e = np.exp(x[0] - np.max(x[0], axis, keepdims=True))
+            e = np.exp(x[0] - np.max(x[0], axis, keepdims=True, initial=-np.inf))
             return e / np.sum(e, axis, keepdims=True)
         if name in _EXTREMA:
             reduce, of_two = _EXTREMA[name]

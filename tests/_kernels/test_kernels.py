@@ -61,15 +61,16 @@ import minidl as dl
 sys.setswitchinterval(1e-5)
 rows, running, found = 20_000, True, set()
 logits, labels, indices = np.zeros((rows, 10), np.float32), np.zeros(rows, int), np.arange(rows)
-w = dl.Tensor(np.ones(rows), requires_grad=True)
+valid, w = np.arange(rows)[::7], dl.Tensor(np.ones(rows), requires_grad=True)
 optimizer, g = dl.optim.FTRL([w]), np.ones(rows)
 
 def write():
     while running:
-        labels[::7] = indices[::7] = 2**40
-        logits[0], g[:] = np.nan, np.inf
-        labels[::7], indices[:] = 1, np.arange(rows)
-        logits[0], g[:] = 0, 1
+        labels[::7] = 2**40
+        indices[::7] = 2**40
+        logits[0], g[0] = np.nan, np.inf
+        labels[::7] = 1
+        indices[::7] = valid
 
 def found_by(name, call, *arguments):
     try:
@@ -80,7 +81,7 @@ def found_by(name, call, *arguments):
 
 writer = threading.Thread(target=write)
 writer.start()
-for _ in range(200):
+for _ in range(300):
     found_by("loss", dl.losses.cross_entropy, logits, labels)
     found_by("step", optimizer.sparse_step, w, indices, g)
 running = False

@@ -1,5 +1,6 @@
 """Each kernel against its NumPy twin in reference.py, and the arguments that it refuses."""
 
+import copy
 import math
 import re
 
@@ -407,7 +408,7 @@ SYMBOLS = {"theta": "θ", "g_mean": "ḡ"}
 def test_a_loop_states_the_equations_of_its_class_symbol_for_symbol(rule):
     """Those that change its arrays; FTRL's warm start is not part of the loop."""
     kernel, documented = getattr(kernels, rule.lower()), lines_of(LOOPS[rule.lower()])
-    symbols = {SYMBOLS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays}
+    symbols = {SYMBOLS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays} - {"g"}
     equations = {
         line
         for line in lines_of(optim.RULES[rule].equations)
@@ -658,3 +659,132 @@ def test_squared_norm_refuses_a_misaligned_gradient_and_a_number():
     for g in (misaligned(np.ones(7)), np.ones(()), 1.0):
         with pytest.raises(ValueError, match="squared_norm needs a C-contiguous vector"):
             kernels.squared_norm(g)
+
+
+# --- prepared updates -----------------------------------------------------------------------------
+
+
+def prepared(lr=0.5):
+    """θ = 1, g = 1 and their update, θ ← ½."""
+    theta, g = np.ones(2), np.ones(2)
+    options = [lr, 0.0, 0.0, True, False, 0.0, False]
+    return theta, g, kernels.sgd.prepare(([theta], [g], None), *options)
+
+
+def test_a_prepared_update_changes_its_arrays_when_it_is_committed():
+    theta, _, update = prepared()
+    row = [0]
+    assert theta.tolist() == [1, 1]
+    kernels.commit([update], [(row, 0, 7)])
+    assert (theta.tolist(), row) == ([0.5, 0.5], [7])
+    kernels.commit([update, update], [])
+    assert theta.tolist() == [-0.5, -0.5]
+
+
+def test_a_prepared_update_does_not_depend_on_the_lists_it_was_made_from():
+    theta, g = np.ones(2), np.ones(2)
+    lists = [theta], [g], None
+    update = kernels.sgd.prepare(lists, 0.5, 0.0, 0.0, True, False, 0.0, False)
+    lists[0].clear()
+    lists[1][0] = "nothing"
+    kernels.commit([update], [])
+    assert theta.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("change", ["resize", "lock"])
+def test_an_update_whose_arrays_have_changed_is_refused_and_nothing_is_assigned(which, change):
+    arrays = prepared()
+    array, update, row = arrays[which], arrays[2], [0]
+    if change == "resize":
+        array.resize(100_000, refcheck=False)
+    elif which == 1:
+        pytest.skip("a gradient may be read-only")
+    else:
+        array.flags.writeable = False
+    with pytest.raises(RuntimeError, match="an array was changed"):
+        kernels.commit([update], [(row, 0, 7)])
+    assert row == [0]
+    assert (array[:2] == 1).all()
+
+
+def test_an_array_of_a_prepared_update_refuses_to_be_resized():
+    theta, _, update = prepared()
+    with pytest.raises(ValueError, match="resize"):
+        theta.resize(100_000)
+    kernels.commit([update], [])
+    assert theta.tolist() == [0.5, 0.5]
+
+
+def test_if_the_first_call_fails_no_change_is_made():
+    row = [0]
+    with pytest.raises(ZeroDivisionError):
+        kernels.commit([lambda: 1 / 0], [(row, 0, 7)])
+    assert row == [0]
+
+
+def test_if_a_change_fails_no_update_runs():
+    theta, _, update = prepared()
+    with pytest.raises(IndexError):
+        kernels.commit([update], [([], 0, 7)])
+    assert theta.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (70_000,)])
+def test_a_replacement_copies_every_bit(dtype, shape, rng):
+    target, source = np.zeros(shape, dtype), rng.normal(size=shape).astype(dtype)
+    if source.size:
+        source.flat[0] = 5e-324 if dtype == np.float64 else 1e-45
+    update = kernels.replacement([target], [source])
+    assert (target == 0).all()
+    kernels.commit([update], [])
+    assert target.tobytes() == source.tobytes()
+
+
+@pytest.mark.parametrize("source", [np.ones(2), np.ones(3, np.float32), [1.0] * 3, None])
+def test_a_replacement_by_another_form_is_refused(source):
+    with pytest.raises(ValueError, match=r"source\[0\] must be"):
+        kernels.replacement([np.ones(3)], [source])
+
+
+@pytest.mark.parametrize("corruption", CORRUPTIONS)
+def test_ready_tells_what_a_kernel_can_update_as_it_is(corruption):
+    corrupt, which = CORRUPTIONS[corruption]
+    good = np.arange(1.0, 8.0)
+    assert kernels.ready([good, good], [good, good])
+    assert not kernels.ready([good, good], [good])
+    assert not kernels.ready([good, corrupt(good)], [good, good])
+    assert kernels.ready([good, good], [good, corrupt(good)]) == (which == "all but g")
+
+
+def test_turns_let_one_call_at_a_time_commit():
+    turns, row = kernels.Turns("in use"), [0]
+    first, second = turns.begin(), turns.begin()
+    turns.commit(first, [], [(row, 0, 1)])
+    with pytest.raises(RuntimeError, match=r"^in use$"):
+        turns.commit(second, [], [(row, 0, 2)])
+    with pytest.raises(RuntimeError, match=r"^in use$"):
+        turns.check(second)
+    turns.commit(turns.begin(), [], [(row, 0, 3)])
+    assert row == [3]
+
+
+def test_no_turn_begins_inside_a_call_or_a_commit():
+    turns, row = kernels.Turns("in use"), [0]
+    turn = turns.begin()
+    for within in (
+        lambda: turns.call(turns.begin),
+        lambda: turns.call(turns.commit, turn, [], [(row, 0, 1)]),
+        lambda: turns.commit(turn, [turns.begin], [(row, 0, 1)]),
+    ):
+        with pytest.raises(RuntimeError, match=r"^in use$"):
+            within()
+    assert turns.call(divmod, 7, 2) == (3, 1)
+    turns.commit(turns.begin(), [], [(row, 0, 2)])
+    assert row == [2]
+
+
+def test_a_copy_of_turns_is_free():
+    turns = kernels.Turns("in use")
+    assert turns.call(lambda: copy.deepcopy(turns).call(divmod, 7, 2)) == (3, 1)

@@ -153,8 +153,9 @@ def race(
       inside it or farther away than its width, and not at rest at a point with gradient 0.
     - "local minimum", "stuck at a saddle", "stuck at a maximum": the last tenth of the points, at
       least ten, lies in a circle of the goal's size, and a point with gradient 0 is that close to
-      the end.
-    - "standing still": it does not move, or lies in such a circle where the surface is flat.
+      the end. A run at a saddle or maximum is stuck if it moves there ever less, and not along a
+      direction in which f falls; otherwise it leaves in the end, so it is still moving.
+    - "standing still": it does not move, or ever less in such a circle where the surface is flat.
     - "oscillating": the path through that last tenth is at least five times as long as its
       progress, which is twice the distance between the mean points of its two halves.
     - "still moving": anything else.

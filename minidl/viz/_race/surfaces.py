@@ -166,8 +166,13 @@ class Surface:
         xs, ys = np.linspace(*(x or self.x), n), np.linspace(*(y or self.y), n)
         return xs, ys, self.at(np.array(np.meshgrid(xs, ys)))[0]
 
-    def stationary(self, points: np.ndarray, within: float) -> tuple[np.ndarray, np.ndarray]:
-        """The stationary point close to each point: (2, n) → positions (2, n) and kinds (n,).
+    def stationary(
+        self, points: np.ndarray, within: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Stationary points close to points: (2, n) → positions (2, n), kinds (n,), descents.
+
+        Descents, (n, 2, 2), are the eigenvectors of the Hessian along which f falls, each in a row,
+        and zeros.
 
         within  the largest distance of a stationary point from its starting point
 
@@ -202,18 +207,22 @@ class Surface:
             found &= np.hypot(*residual) <= 1e-9 * scale * self.width
             f = self.at(position)[0]
             rises, falls = np.full(finite.shape, False), np.full(finite.shape, False)
+            descents = np.zeros((*finite.shape, 2, 2))
             for i in (0, 1):
                 offset = within * eigenvectors[:, :, i].T
                 sides = np.stack([self.at(position + offset)[0], self.at(position - offset)[0]]) - f
                 flat = np.abs(eigenvalues[:, i]) <= FLAT * scale
                 rounding = 1e-14 * (np.abs(f) + np.abs(sides).max(0))
                 rises |= np.where(flat, (sides > rounding).any(0), eigenvalues[:, i] > 0)
-                falls |= np.where(flat, (sides < -rounding).any(0), eigenvalues[:, i] < 0)
+                down = np.where(flat, (sides < -rounding).any(0), eigenvalues[:, i] < 0)
+                descents[down, i] = eigenvectors[down, :, i]
+                falls |= down
+        descents[~found] = 0
         level = near & (scale == 0) & (gradient == 0).all(0)
         kinds = np.select(
             [level, ~found, rises & falls, falls], ["flat", "", "saddle", "maximum"], "minimum"
         )
-        return position, kinds
+        return position, kinds, descents
 
     def _check_function(self) -> bool:
         """Whether the function is element-wise; ValueError if backward misses its gradient."""
@@ -266,7 +275,7 @@ class Surface:
         rows, columns = rows[order], columns[order]
         coarse, value = np.stack([x[columns], y[rows]]), inner[rows, columns]
         edge = (rows % (GRID - 1) == 0) | (columns % (GRID - 1) == 0)
-        fine, kinds = self.stationary(coarse, self.width)
+        fine, kinds, _ = self.stationary(coarse, self.width)
         refined = np.where(np.isfinite(fine).all(0), self.at(fine)[0], np.inf)
         lower = (kinds == "minimum") & (refined <= value)
         refinable, falls = lower & self.contains(fine), lower | edge

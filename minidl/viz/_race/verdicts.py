@@ -11,6 +11,7 @@ SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
 STILL, MOVING = "standing still", "still moving"
 OSCILLATING, DIVERGED = "oscillating", "diverged"
 TAIL, MIN_TAIL = 10, 10  # the last 1/TAIL of the points, at least MIN_TAIL, decides
+NEGLIGIBLE = 1e-9  # a path that is shorter than this fraction of the goal's radius
 
 
 def distance(surface: Surface, theta: np.ndarray) -> np.ndarray:
@@ -47,10 +48,13 @@ def classify(
     with np.errstate(all="ignore"):
         finite = np.isfinite(theta).all((0, -1))
         end = np.where(finite, theta[..., -1], 0)
-        stationary, kind = surface.stationary(end.reshape(2, -1), radius)
+        stationary, kind, descents = surface.stationary(end.reshape(2, -1), radius)
         stationary, kind = stationary.reshape(end.shape), kind.reshape(finite.shape)
-        resting, length, progress = _tail(theta, radius)
+        last = theta[..., -max(MIN_TAIL, theta.shape[-1] // TAIL) :]
+        resting, length, progress = _motion(last, radius)
         kind[~resting] = ""
+        leaving = _leaving(last, descents.reshape(*finite.shape, 2, 2), radius)
+        drifting = _growth(np.hypot(*np.diff(last))) > 1 - 1e-9
         inside = distance(surface, theta) <= radius
         if surface.searched:  # the minima may form a valley, and each of its points is a goal
             lowest = np.max(surface.at(surface.minima.T)[0], initial=-1e300)
@@ -66,28 +70,51 @@ def classify(
             diverged,
             arrived >= 0,
             (kind == "minimum") & elsewhere,
+            leaving & np.isin(kind, ("saddle", "maximum")) | drifting & (kind == "flat"),
             kind == "saddle",
             kind == "maximum",
             (kind == "flat") | (length == 0),
             length >= 5 * progress,
         ],
-        [DIVERGED, GLOBAL, LOCAL, SADDLE, MAXIMUM, STILL, OSCILLATING],
+        [DIVERGED, GLOBAL, LOCAL, MOVING, SADDLE, MAXIMUM, STILL, OSCILLATING],
         MOVING,
     )
     return verdict, np.where(verdict == GLOBAL, arrived, -1)
 
 
-def _tail(theta: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _motion(last: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For the last points of each run: whether a circle of that radius contains them, the length
     of the path through them, and their progress, twice the distance between the means of their
     halves.
     """
-    last = theta[..., -max(MIN_TAIL, theta.shape[-1] // TAIL) :]
     centre = (last.max(-1) + last.min(-1)) / 2
     spread = np.hypot(*(last - centre[..., None])).max(-1)
     half = last.shape[-1] // 2
     progress = 2 * np.hypot(*(last[..., half:].mean(-1) - last[..., :half].mean(-1)))
     return spread <= radius, np.hypot(*np.diff(last)).sum(-1), progress
+
+
+def _leaving(last: np.ndarray, descents: np.ndarray, radius: float) -> np.ndarray:
+    """Whether runs leave the saddles or maxima from which f falls along `descents`.
+
+    However slow it is, motion along them that grows leads away in the end, as it grows
+    exponentially at a saddle; so does growing motion as such, when a rate is too large. Motion
+    along them that is negligible and shrinks is the rounding error of motion along the others.
+    """
+    moves = np.diff(last)
+    along = np.abs(np.einsum("...ij,j...k->...ik", descents, moves)).sum(-2)
+    leaving: np.ndarray = _growth(along) >= 1
+    leaving |= along.sum(-1) > NEGLIGIBLE * radius
+    leaving |= _growth(np.hypot(*moves)) > 1 + 1e-9  # more than an oscillation
+    return leaving
+
+
+def _growth(lengths: np.ndarray) -> np.ndarray:
+    """How many times longer the last half of the steps is than the first; 0 if it is 0."""
+    half = lengths.shape[-1] // 2
+    first, second = lengths[..., :half].sum(-1), lengths[..., lengths.shape[-1] - half :].sum(-1)
+    growth: np.ndarray = np.where(second > 0, second / first, 0)
+    return growth
 
 
 def _left(surface: Surface, end: np.ndarray, loss: np.ndarray) -> np.ndarray:

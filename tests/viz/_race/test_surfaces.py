@@ -329,7 +329,7 @@ def test_evaluation_leaves_points_as_they_are(rng):
     points = 0.1 * points_in(SURFACES["bowl"], rng, 5)
     before = points.copy()
     SURFACES["bowl"].at(points)
-    found, _ = SURFACES["bowl"].stationary(points, 1.0)
+    found, *_ = SURFACES["bowl"].stationary(points, 1.0)
     np.testing.assert_allclose(found, 0, atol=1e-9)
     assert np.array_equal(points, before)
 
@@ -359,7 +359,7 @@ PASS = SURFACES["two-wells"]
 )
 def test_close_stationary_points_are_found_and_classified(surface, near, at, kind):
     domain = surfaces.as_surface(surface)
-    found, kinds = domain.stationary(np.array(near)[:, None], 0.05)
+    found, kinds, _ = domain.stationary(np.array(near)[:, None], 0.05)
     assert kinds.tolist() == [kind]
     np.testing.assert_allclose(found[:, 0], at, rtol=0, atol=1e-7)
 
@@ -452,10 +452,17 @@ def test_within_is_the_distance_from_the_point_not_from_newtons_last_step():
 
 def test_each_of_many_points_has_its_own_stationary_point():
     points = np.array([[0.01, 0.01, 1.0, 0.01], [0.01, 0.99, 0.5, -1.01]])
-    found, kinds = SURFACES["saddle"].stationary(points, 0.05)
+    found, kinds, descents = SURFACES["saddle"].stationary(points, 0.05)
     assert kinds.tolist() == ["saddle", "minimum", "", "minimum"]
     assert found.shape == (2, 4)
     np.testing.assert_allclose(found[:, [0, 1, 3]], [[0, 0, 0], [0, 1, -1]], rtol=0, atol=1e-9)
+    assert np.abs(descents[0]).tolist() == [[0, 1], [0, 0]]  # along y
+    assert not descents[1:].any()
+    *_, descents = Surface(lambda x, y: -(x**2) - 2 * y**2).stationary(np.zeros((2, 1)), 0.05)
+    np.testing.assert_allclose(descents[0] @ descents[0].T, np.eye(2), atol=1e-12)
+    *_, descents = Surface(lambda x, y: x * y).stationary(np.zeros((2, 1)), 0.05)
+    np.testing.assert_allclose(np.abs(descents[0]).max(0), [0.5**0.5] * 2)
+    assert abs(descents[0].sum()) < 1e-9  # along (1, −1)
 
 
 # --- minima that are searched -------------------------------------------------------------------

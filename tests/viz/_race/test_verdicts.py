@@ -13,6 +13,7 @@ from races import (
     MAXIMUM,
     MOVING,
     OSCILLATING,
+    RULES,
     SADDLE,
     STEPS,
     STILL,
@@ -87,6 +88,62 @@ def well(x, y):
 )
 def test_verdicts_are_those_of_theory(surface, rule, options, expected):
     assert verdict(surface, rule, **options) == expected
+
+
+ROTATED = Surface(lambda x, y: x * y + (x - y) ** 4 / 4, minima=[(-0.25, 0.25), (0.25, -0.25)])
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5])
+def test_a_run_that_slowly_leaves_a_saddle_is_still_moving(rate):
+    starts = list(itertools.product((0.0, 1e-3, -1.5), (1e-3, 1e-6, -1e-9, 1e-15, 1e-30)))
+    for run in race("saddle", ["SGD", "Momentum", "NAG"], steps=150, lr=rate, start=starts).runs:
+        for found, path in zip(run.verdicts, run.theta.swapaxes(0, 1), strict=True):
+            assert abs(path[-1, 1]) > abs(path[0, 1])  # it grows, exponentially in theory
+            assert found in (MOVING, GLOBAL, OSCILLATING)
+
+
+def test_momentum_that_is_about_to_leave_a_saddle_is_not_stuck():
+    options = {"start": (-1.5, 1e-6), "lr": 0.1}
+    assert verdict("saddle", "Momentum", steps=150, **options) == MOVING
+    assert verdict("saddle", "Momentum", steps=400, **options) == GLOBAL
+
+
+@pytest.mark.parametrize(
+    ("surface", "starts"),
+    [
+        ("saddle", [(-1.5, 0), (0, 0), (-1.5, 1e-6), (0, 1e-9), (1e-3, -1e-12), (-1.5, 1e-30)]),
+        ("two-wells", [(0.25, 0), (0.25, 1), (0.25 + 1e-9, 0.5), (0.25 - 1e-12, 0.1)]),
+        ("himmelblau", [(-0.270844591, -0.923038522), (3.3851542, 0.0738519)]),
+        (ROTATED, [(1, 1), (-0.5, -0.5), (1, 1 + 1e-9), (0.3, 0.3)]),
+        (lambda x, y: 1 - well(x, y), [(0, 0), (1e-9, 0), (0.01, 0.01)]),
+        (lambda x, y: dl.cos(x) * dl.cos(y), [(0, 0), (1.5, 1.5), (1e-12, 0)]),
+    ],
+    ids=["saddle", "two wells", "himmelblau", "rotated", "maximum", "waves"],
+)
+@pytest.mark.parametrize("rate", [0.01, 0.1])
+def test_a_run_that_is_stuck_is_still_there_after_ten_times_as_many_steps(surface, starts, rate):
+    short, long = (
+        race(surface, list(RULES), steps=steps, lr=rate, start=starts) for steps in (40, 400)
+    )
+    for run, later in zip(short.runs, long.runs, strict=True):
+        apart = np.hypot(*(run.theta[-1] - later.theta[-1]).T)
+        stuck = np.isin(run.verdicts, [SADDLE, MAXIMUM, STILL])
+        assert not (stuck & ~(apart <= 2 * short.radius)).any(), (run.name, run.verdicts)
+
+
+def test_every_rule_is_stuck_where_it_starts_on_a_saddle():
+    runs = race("saddle", list(RULES), steps=60, start=(0, 0)).runs
+    assert {run.name: run.verdicts for run in runs} == {name: [SADDLE] for name in RULES}
+
+
+def test_a_run_that_converges_to_a_maximum_is_stuck_there_and_one_that_drifts_is_not():
+    hill = Surface(lambda x, y: 1 - well(x, y))
+    assert verdict(hill, UP, start=(0.01, 0), lr=0.3, steps=400) == MAXIMUM
+    flat = Surface(lambda x, y: dl.relu(x) ** 2 + 0 * y, minima=[(1.5, 1.5)])
+    drift = path_follower(lambda k: (-1 + 1e-4 * k, 0.0))
+    slowing = path_follower(lambda k: (-1 - 0.01 * 0.5**k, 0.0))
+    assert verdict(flat, drift, start=(-1, 0), steps=60) == MOVING
+    assert verdict(flat, slowing, start=(-1.01, 0), steps=60) == STILL
 
 
 def test_a_run_that_ends_in_a_valley_of_minima_ends_at_a_global_minimum():
