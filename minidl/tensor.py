@@ -799,6 +799,7 @@ _FROM_NUMPY = {
 _FUNCTIONS: dict[Any, tuple[Any, int]] = {  # and how many arguments by position
     **{getattr(np, f.__name__): (f, 2) for f in (sum, mean, max, min, std, var, argmax)},
     np.clip: (clip, 3),
+    np.round: (Tensor.__round__, 2),
 }
 
 
