@@ -469,8 +469,8 @@ def test_ftrl_with_indices_is_ftrl_with_zeros_elsewhere(
 
 # Indices into 7 entries that are refused, and why.
 INVALID_INDICES = {
-    "negative": ([-1, 2], IndexError, "index -1 is outside 0 … 6"),
-    "beyond the end": ([2, 7], IndexError, "index 7 is outside 0 … 6"),
+    "negative": ([-1, 2], IndexError, "index -1 is outside 0 to 6"),
+    "beyond the end": ([2, 7], IndexError, "index 7 is outside 0 to 6"),
     "falling": ([3, 2], ValueError, "must increase, but 2 comes after 3"),
     "falling later": ([0, 3, 4, 2], ValueError, "must increase, but 2 comes after 4"),
     "twice the same": ([0, 5, 5], ValueError, "must increase, but 5 comes after 5"),
