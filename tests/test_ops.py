@@ -598,9 +598,9 @@ def many(rows, columns, order):
 
 @pytest.mark.parametrize("order", ["C", "F", "strided", "reversed"])
 def test_sums_of_a_million_rows_are_within_a_millionth_of_the_sum_of_magnitudes(order):
-    x = many(10**6, 3, order)
+    x = many(10**6, 2, order)
     x64 = x.astype(np.float64)
-    for axis in (0, None, (0, 1), (-2,)):
+    for axis in (0, None, (-2,)):
         size = np.abs(x64).sum(axis)
         for f, expected, scale in [
             (dl.sum, x64.sum(axis), size),
