@@ -8,7 +8,7 @@ import numpy as np
 
 from minidl import _checks, ops, tensor
 from minidl._format import printable
-from minidl._operands import beside
+from minidl._operands import beside, missing
 from minidl.ops import Array, Reduction
 from minidl.tensor import Tensor
 
@@ -165,6 +165,8 @@ def _constant(target: Any) -> Array:
                 "target.detach()"
             )
         return target.data
+    if advice := missing(target):
+        raise TypeError(f"cross_entropy: {advice}")
     return np.asarray(target)
 
 

@@ -24,8 +24,8 @@ class Module:
     Its parameters are the leaf tensors in its attributes, in the modules there, and in lists,
     tuples and dicts of either; their names are the paths to them. The result of an op is never a
     parameter, even if it was computed under `no_grad`. A parameter whose `requires_grad` is set to
-    False is frozen: optimizers do not change it. A NumPy array in an attribute is not part of the
-    state, unless it is declared with `buffer`.
+    False is frozen: optimizers do not change it. A constant, `Tensor(data)`, counts as a frozen
+    parameter. A NumPy array is not part of the state, unless it is declared with `buffer`.
 
     >>> class Line(dl.nn.Module):
     ...     def __init__(self):

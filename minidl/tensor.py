@@ -63,7 +63,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
 
 def as_tensor(x: Any) -> Tensor:
     """x itself if it is a tensor, else a constant tensor of it."""
-    return x if isinstance(x, Tensor) else Tensor(x)
+    return x if isinstance(x, Tensor) else _restore(as_array(x), False, None, None, True)
 
 
 # --- the graph ----------------------------------------------------------------------------------
@@ -386,8 +386,9 @@ def replacement(tensor: Tensor, values: Any) -> list[tuple[Any, str, Any]]:
 class Tensor:
     """An array that remembers how it was computed.
 
-    data           an array or anything array-like. Floating NumPy arrays keep their dtype; Python
-                   numbers, lists, integers and booleans get the default dtype (or `dtype`)
+    data           an array or anything array-like. Floating arrays of NumPy and Series of pandas
+                   keep their dtype; Python numbers, lists, integers and booleans get the default
+                   dtype (or `dtype`)
     requires_grad  whether backward stores the gradient of this tensor in .grad. Such a tensor
                    holds a copy of `data`, since optimizers update it in place; any other tensor
                    shares memory with a floating array that it is given
@@ -798,6 +799,7 @@ _FROM_NUMPY = {
 _FUNCTIONS: dict[Any, tuple[Any, int]] = {  # and how many arguments by position
     **{getattr(np, f.__name__): (f, 2) for f in (sum, mean, max, min, std, var, argmax)},
     np.clip: (clip, 3),
+    np.round: (Tensor.__round__, 2),
 }
 
 

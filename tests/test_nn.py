@@ -1131,6 +1131,7 @@ KEPT = {
     "detached": lambda h: (h * 2).detach(),
     "item": lambda h: h[0],
     "rounded": lambda h: round(h),
+    "dropout of an array": lambda h: nn.Dropout(0.5).eval()(np.ones(3)),
     "augmented": lambda h: operator.iadd(h * 1, 1.0),
 }
 

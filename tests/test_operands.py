@@ -135,6 +135,14 @@ def test_in_place_forms_and_dense_read_a_list_in_the_tensors_dtype():
     assert dl.tensor.dense([TENTHS], weight, bias).data.tolist() == [TENTHS]
 
 
+@pytest.mark.parametrize("loss", [dl.losses.mse, dl.losses.mae])
+def test_a_prediction_and_a_target_keep_the_digits_of_each_other(loss):
+    wide = np.array(TENTHS)
+    for p, t in [(dl.Tensor(wide), TENTHS), (TENTHS, dl.Tensor(wide)), (TENTHS, wide)]:
+        assert (loss(p, t).item(), loss(p, t).dtype) == (0.0, np.float64)
+    assert loss(np.float32(TENTHS), wide).dtype == np.float32  # a plain target is cast
+
+
 # --- masked and missing --------------------------------------------------------------------------
 
 MASKED = np.ma.array([1.0, 1e9], mask=[0, 1])
@@ -163,6 +171,10 @@ TAKES = {
     "Dense": lambda x: dl.nn.Dense(2, 1)(x),
     "mse": lambda x: dl.losses.mse(dl.Tensor([1.0, 2.0]), x),
     "mse of": lambda x: dl.losses.mse(x, [1.0, 2.0]),
+    "labels": lambda x: dl.losses.cross_entropy(np.ones((2, 3)), x),
+    "logits": lambda x: dl.losses.cross_entropy(x, [0]),
+    "binary targets": lambda x: dl.losses.binary_cross_entropy([0.0, 1.0], x),
+    "argmax": dl.argmax,
     "backward": lambda x: (dl.Tensor([1.0, 2.0], requires_grad=True) * 1).backward(x),
     "data": lambda x: setattr(dl.Tensor([1.0, 2.0]), "data", x),
     "load": lambda x: dl.nn.Dense(2, 2).load_state_dict({"weight": np.ones((2, 2)), "bias": x}),

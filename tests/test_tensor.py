@@ -532,6 +532,7 @@ def test_round_is_numpys_and_a_constant(digits):
     x = leaf([0.5, 1.5, -2.45, 16.0])
     y = round(x) if digits is None else round(x, digits)
     same(y.data, np.round(x.data, digits or 0))
+    same(np.round(x, digits or 0).data, y.data)
     assert not y.requires_grad
     (y * x).sum().backward()
     same(x.grad, y.data)
