@@ -519,7 +519,7 @@ def test_a_clipped_entry_has_slope_one_at_the_bounds_and_zero_beyond():
     [(1, 0, ValueError), (np.nan, 1, ValueError), ("0", 1, TypeError), (np.zeros(2), 1, TypeError)],
 )
 def test_the_bounds_of_clip_are_two_numbers_in_order(low, high, error):
-    advice = "low must be ≤ high|a bound must be a number or None"
+    advice = "low must be <= high|a bound must be a number or None"
     with pytest.raises(error, match=rf"clip of shape \(2,\): ({advice}), got"):
         dl.clip(np.ones(2), low, high)
 
