@@ -7,6 +7,8 @@ import functools
 import operator
 from typing import Any
 
+import numpy as np
+
 from minidl import _files
 from minidl._format import Text
 from minidl.walkthrough import graph, page, text
@@ -29,6 +31,7 @@ class Walkthrough(Record):
         return Presentation(self)
 
     @property
+    @np.errstate(all="ignore")
     def steps(self) -> list[Step]:
         """The steps that text, Markdown and page show."""
         return self.presentation.steps
@@ -37,6 +40,7 @@ class Walkthrough(Record):
         """The usual problems that were found: saturated units, gradients not zeroed, …"""
         return self.presentation.remarks
 
+    @np.errstate(all="ignore")
     def explain(self, name: str, index: Any = None) -> Text:
         """One entry of a parameter, an input or a layer's value, with all terms.
 
@@ -70,6 +74,7 @@ class Walkthrough(Record):
             ) from None
         return text.explain(self, value, at)
 
+    @np.errstate(all="ignore")
     def save(self, path: Any) -> None:
         """Write a page (.html), Markdown (.md), text (.txt) or the graph alone (.svg).
 
@@ -87,6 +92,7 @@ class Walkthrough(Record):
         with _files.replacing("save", path) as temporary:
             temporary.write_bytes(content.encode("utf-8", "replace"))
 
+    @np.errstate(all="ignore")
     def __str__(self) -> str:
         return text.as_text(self.presentation)
 
@@ -98,6 +104,7 @@ class Walkthrough(Record):
         )
         return f"Walkthrough({', '.join(counts)}; print it, or .save('walk.html'))"
 
+    @np.errstate(all="ignore")
     def _repr_html_(self) -> str:
         try:
             return page.as_frame(self.presentation)
