@@ -69,6 +69,7 @@ class Walkthrough(Record):
         except (IndexError, TypeError, ValueError):
             advice = f"give the index of an entry, such as {tuple(n - 1 for n in shape)}"
             advice = advice if shape else "leave the index out"
+            advice = advice if value.data.size else "it has no entries to explain"
             raise IndexError(
                 f"explain: {name} has shape {shape}; {advice}, instead of {index!r}"
             ) from None

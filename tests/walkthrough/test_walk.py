@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -210,7 +209,7 @@ def test_whatever_an_op_returns_can_be_shown_in_every_form(shape, kind):
             optim.Adam([x]).step()
         with np.errstate(all="raise"):
             assert "SUMMARY" in str(walk)
-            for value in walk.values[: x.size]:
+            for value in (v for v in walk.values if v.data.size):
                 assert walk.explain(value.name, (0,) * value.data.ndim)
             if not x.size:
                 assert "<iframe" in walk._repr_html_()
