@@ -30,13 +30,24 @@ OPENMP = {
     "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
     "msvc": [(["/openmp"], [])],
 }
+C = "int main(void) { return 0; }\n"
+HEADERS = "#include <Python.h>\n" + C
 PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+MISSING = """
+minidl: {what}, which its compiled kernels need. Install it and repeat the command.
+  Debian, Ubuntu: apt install gcc python3-dev    Fedora: dnf install gcc python3-devel
+  macOS: xcode-select --install    Windows: Visual Studio Build Tools with its C++ workload
+"""
 
 
 class BuildKernels(build_ext):
     """Compile with the flags for the current compiler, and with OpenMP if it is available."""
 
     def build_extensions(self):
+        if not self.works(C):
+            sys.exit(MISSING.format(what="there is no C compiler"))
+        if not self.works(HEADERS):
+            sys.exit(MISSING.format(what="there is no Python.h, a header of Python"))
         kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
         compile_openmp, link_openmp = self.find_openmp(OPENMP[kind])
         for extension in self.extensions:
@@ -47,21 +58,27 @@ class BuildKernels(build_ext):
     def find_openmp(self, candidates):
         """The first pair of flags that compiles and links a small OpenMP program, or empty ones."""
         for compile_flags, link_flags in candidates:
-            with tempfile.TemporaryDirectory() as folder:
-                source = Path(folder, "probe.c")
-                source.write_text(PROBE)
-                try:
-                    objects = self.compiler.compile(
-                        [str(source)], output_dir=folder, extra_postargs=compile_flags
-                    )
+            if self.works(PROBE, compile_flags, link_flags):
+                return compile_flags, link_flags
+        print("minidl: OpenMP not found; the kernels will use one thread", file=sys.stderr)
+        return [], []
+
+    def works(self, program, compile_flags=(), link_flags=None):
+        """Whether a program compiles and, with flags to link it, links."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=list(compile_flags)
+                )
+                if link_flags is not None:
                     self.compiler.link_executable(
                         objects, str(Path(folder, "probe")), extra_postargs=link_flags
                     )
-                except Exception:  # each compiler class raises its own exception
-                    continue
-            return compile_flags, link_flags
-        print("minidl: OpenMP not found; the kernels will use one thread", file=sys.stderr)
-        return [], []
+            except Exception:  # each compiler class raises its own exception
+                return False
+        return True
 
 
 setup(

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
+from minidl._format import printable  # what the console can't show is spelled out
 
 parser = argparse.ArgumentParser(
     description="Separate two moons with more and more hidden units, and watch the boundary."
@@ -78,7 +79,7 @@ def right(model, x, y):
 line = train()
 a, b = line.dense1.weight.numpy() @ [1, -1]
 c = line.dense1.bias.numpy() @ [1, -1]
-print(f"\none line: {a:.2f} x₁ + {b:.2f} x₂ + {c:.2f} = 0 is the boundary")
+print(printable(f"\none line: {a:.2f} x₁ + {b:.2f} x₂ + {c:.2f} = 0 is the boundary"))
 print(f"{right(line, x, y):.1%} of the points are on their side of it")
 
 # %% [markdown]

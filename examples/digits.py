@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
+from minidl._format import printable  # what the console can't show is spelled out
 
 parser = argparse.ArgumentParser(
     description="Train a network on 1797 scanned digits and show its mistakes."
@@ -91,7 +92,7 @@ confusion = np.zeros((10, 10), int)
 np.add.at(confusion, (y_test, guesses), 1)
 print("\nrow: the digit, column: the guess\n\n    " + "".join(f"{k:4d}" for k in range(10)))
 for digit, row in enumerate(confusion):
-    print(f"{digit:4d}" + "".join(f"{count or '·':>4}" for count in row))
+    print(printable(f"{digit:4d}" + "".join(f"{count or '·':>4}" for count in row)))
 
 # %% [markdown]
 # ## The ten hardest digits

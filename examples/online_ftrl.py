@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
+from minidl._format import printable  # what the console can't show is spelled out
 
 notebook = "ipykernel" in sys.modules
 parser = argparse.ArgumentParser(
@@ -40,14 +41,14 @@ parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
 parser.add_argument("--figure", default="online_ftrl.png", help="default: %(default)s")
 arguments = parser.parse_args([] if notebook else None)
 if arguments.rows < 1000 or arguments.seed < 0 or not 1 <= arguments.bits <= 24:
-    parser.error("--rows must be at least 1000, --seed at least 0 and --bits in 1 … 24")
+    parser.error("--rows must be at least 1000, --seed at least 0 and --bits from 1 to 24")
 if not Path(arguments.figure).parent.is_dir():
     parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
 
 try:
     from tqdm.auto import tqdm
 except ModuleNotFoundError:
-    sys.exit("The progress bar needs tqdm: python -m pip install 'minidl[progress]'")
+    sys.exit("The progress bar needs tqdm: python -m pip install 'minidl[examples]'")
 
 # %% [markdown]
 # ## The stream
@@ -246,7 +247,7 @@ nonzero = {}
 for learner in learners:
     loss, nonzero[learner] = learner.quality.log_loss(), np.count_nonzero(learner.weights.data)
     print(
-        f"{learner.name:15} {loss:8.5f} {loss / base:7.2%}  {learner.quality.auc():.3f}"
+        f"{printable(learner.name):15} {loss:8.5f} {loss / base:7.2%}  {learner.quality.auc():.3f}"
         f"  {nonzero[learner]:8,d}  {1 - nonzero[learner] / touched.sum():7.2%}"
     )
 loss = truth.log_loss()
@@ -285,7 +286,7 @@ def microseconds(size, touched, dense=False, calls=200):
     return 1e6 * float(np.median(times[1:]))  # the first allocates the state
 
 
-print("\nµs an update     sparse_step      step()")
+print(printable("\nµs an update     sparse_step      step()"))
 sizes = [2**bits for bits in range(10, 23, 2)]
 costs = {}
 for n in sizes:

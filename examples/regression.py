@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
+from minidl._format import printable  # what the console can't show is spelled out
 
 parser = argparse.ArgumentParser(
     description="Fit a line by gradient descent, by hand and with every update rule of minidl."
@@ -177,7 +178,8 @@ for name, batch_size in (("all 100 points", None), ("mini-batches of 16", 16), (
 
 # %%
 curvature = np.linalg.eigvalsh(2 * columns.T @ columns / len(x))[-1]
-print(f"\nlargest curvature λ = {curvature:.2f}, so rates above 2/λ = {2 / curvature:.4f} diverge")
+limit = f"so rates above 2/λ = {2 / curvature:.4f} diverge"
+print(printable(f"\nlargest curvature λ = {curvature:.2f}, {limit}"))
 by_rate = {}
 for rate, verdict in ((0.0001, "too small"), (0.01, "right"), (0.05, "too large")):
     model = line()

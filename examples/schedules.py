@@ -43,10 +43,12 @@ try:
     from minidl.viz import plots
     from minidl.viz.figures.learning import digits, rate_and_loss, split
     from minidl.viz.figures.schedules import warm_up_and_cool_down
-
-    data = digits()
 except ModuleNotFoundError as error:
     sys.exit(str(error))
+try:
+    data = digits()
+except ModuleNotFoundError:
+    sys.exit("The digits are part of scikit-learn: python -m pip install 'minidl[examples]'")
 
 # %% [markdown]
 # ## A schedule is a function

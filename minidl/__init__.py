@@ -7,6 +7,7 @@ This file lists what `dl.` offers. The redundant `as` marks a name as exported, 
 
 import typing as _typing
 
+from minidl import _checks
 from minidl import data as data
 from minidl import losses as losses
 from minidl import nn as nn
@@ -20,15 +21,19 @@ from minidl.config import set_num_threads as set_num_threads
 from minidl.config import show_config as show_config
 from minidl.tensor import Tensor as Tensor
 from minidl.tensor import abs as abs
+from minidl.tensor import argmax as argmax
+from minidl.tensor import clip as clip
 from minidl.tensor import concatenate as concatenate
 from minidl.tensor import cos as cos
 from minidl.tensor import default_dtype as default_dtype
 from minidl.tensor import elu as elu
 from minidl.tensor import exp as exp
+from minidl.tensor import flatten as flatten
 from minidl.tensor import gelu as gelu
 from minidl.tensor import get_default_dtype as get_default_dtype
 from minidl.tensor import leaky_relu as leaky_relu
 from minidl.tensor import log as log
+from minidl.tensor import log1p as log1p
 from minidl.tensor import log_softmax as log_softmax
 from minidl.tensor import logsumexp as logsumexp
 from minidl.tensor import matmul as matmul
@@ -43,15 +48,18 @@ from minidl.tensor import relu as relu
 from minidl.tensor import reshape as reshape
 from minidl.tensor import set_default_dtype as set_default_dtype
 from minidl.tensor import sigmoid as sigmoid
+from minidl.tensor import sign as sign
 from minidl.tensor import silu as silu
 from minidl.tensor import sin as sin
 from minidl.tensor import softmax as softmax
 from minidl.tensor import softplus as softplus
 from minidl.tensor import sqrt as sqrt
 from minidl.tensor import stack as stack
+from minidl.tensor import std as std
 from minidl.tensor import sum as sum
 from minidl.tensor import tanh as tanh
 from minidl.tensor import transpose as transpose
+from minidl.tensor import var as var
 from minidl.tensor import where as where
 from minidl.testing import GradientError as GradientError
 from minidl.testing import gradcheck as gradcheck
@@ -65,12 +73,27 @@ if _typing.TYPE_CHECKING:
 else:
     __all__ = sorted(name for name in globals() if not name.startswith("_"))  # for help(dl)
 
+    def _public(module):
+        """The names that a module defines, for hints."""
+        return [
+            name
+            for name, value in vars(module).items()
+            if not name.startswith("_") and getattr(value, "__module__", "").startswith("minidl")
+        ]
+
+    _modules = {m.__name__.partition(".")[2]: m for m in (nn, losses, optim, schedulers)}
+    for _name, _module in _modules.items():
+        _module.__getattr__ = _checks.missing(f"minidl.{_name}", lambda m=_module: _public(m))
+
+    def _known():
+        return [*__all__, *(f"{name}.{x}" for name, m in _modules.items() for x in _public(m))]
+
     def __getattr__(name):  # imports viz on first use, so that importing minidl stays quick
         if name == "viz":
             import minidl.viz
 
             return minidl.viz
-        raise AttributeError(f"module 'minidl' has no attribute {name!r}")
+        return _checks.missing("minidl", _known)(name)
 
     def __dir__():
         return sorted({*globals(), "viz"})

@@ -5,20 +5,23 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
 from minidl import _checks, _expressions, _files, losses, nn
-from minidl._format import aligned
+from minidl._format import aligned, printable
+from minidl.config import __version__
 from minidl.optim import RULES
 from minidl.tensor import default_dtype
 from minidl.walkthrough import Walkthrough, trace
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-LOSSES = ("mse", "cross_entropy", "binary_cross_entropy")
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+LOSSES = ("mse", "mae", "huber", "cross_entropy", "binary_cross_entropy")
 EXAMPLES = {
     "walkthrough": """\
 examples:
@@ -96,40 +99,89 @@ def _one_decimal(x: np.ndarray) -> np.ndarray:
     return np.round(x, 1) + 0.0  # −0 becomes 0
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose help and errors any console can show, with a hint for unknown names."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        super()._print_message(printable(message or ""), file)
+
+    def error(self, message: str) -> NoReturn:
+        if unknown := re.match(r"unrecognized arguments: --([\w-]+)", message):
+            options = {name.lstrip("-") for name in self._option_string_actions}
+            message += _checks.nearest(unknown[1], options).replace("'", "'--", 1)
+        elif unknown := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            message += _checks.nearest(unknown[1], EXAMPLES)
+        super().error(message.replace(" Did", ". Did"))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code."""
+    """Run a command and return its exit code: 0, 2 after an error, 130 after Ctrl-C.
+
+    Without a command the help is printed.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # formulas are Unicode, and file names may hold undecodable bytes
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    parser = argparse.ArgumentParser("python -m minidl", description="The command line of minidl.")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+            stream.reconfigure(errors="backslashreplace")  # a file name may be undecodable
+    parser = Parser(
+        "python -m minidl",
+        description="The command line of minidl.",
+        epilog="Exit codes: 0, 2 after an error, 130 after Ctrl-C.",
+    )
+    parser.add_argument("--version", action="version", version=f"minidl {__version__}")
+    parser.set_defaults(run=lambda options: parser.print_help(), parser=parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for add in (add_walkthrough, add_race, add_schedule, add_figures):
         add(commands)
-    options = parser.parse_args(arguments)
     try:
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         options.run(options)
-        sys.stdout.flush()
+        print(end="", flush=True)  # stdout may be None
     except BrokenPipeError:  # the reader, such as `head`, closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        parser.exit(130, "python -m minidl: interrupted\n")
     except MemoryError:
-        parser.exit(2, "python -m minidl: error: not enough memory for that many steps\n")
+        parser.exit(2, "python -m minidl: error: not enough memory\n")
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-        parser.exit(2, f"python -m minidl: error: {error}\n")
+        message = re.sub(r"^race: (?=start|surface)", "race: --", str(error))
+        parser.exit(2, f"python -m minidl: error: {message}\n")
     return 0
 
 
-def _command(
-    commands: Commands, name: str, summary: str, description: str
-) -> argparse.ArgumentParser:
+def _command(commands: Commands, name: str, summary: str, description: str) -> Parser:
     """Add a command with its help."""
-    return commands.add_parser(
+    parser = commands.add_parser(
         name,
         help=summary,
         description=description,
         epilog=EXAMPLES[name],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def _check_file(owner: str, path: str | None, kinds: Collection[str]) -> None:
+    """Check that the file of an option, if given, can be written, before work that takes long."""
+    if path:
+        _files.check(owner, _files.ending(owner, path, kinds))
+
+
+def _one_of(names: Collection[str]) -> Callable[[str], str]:
+    """A converter of an option: one of the names, in upper or lower case."""
+
+    def chosen(text: str) -> str:
+        for name in names:
+            if text.lower() == name.lower():
+                return name
+        hint = _checks.nearest(text, names)
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: {text!r} (choose from {', '.join(map(repr, names))})" + hint
+        )
+
+    return chosen
 
 
 def add_walkthrough(commands: Commands) -> None:
@@ -148,14 +200,24 @@ def add_walkthrough(commands: Commands) -> None:
         ("optimizer", RULES, "Adam"),
     ):
         shown = f"{', '.join(choices)} (default: {default})"
-        add(f"--{name}", choices=choices, default=default, metavar="NAME", help=shown)
+        add(f"--{name}", type=_one_of(choices), default=default, metavar="NAME", help=shown)
     add("--lr", type=float, default=0.1, help="the learning rate (default: %(default)s)")
     add("--seed", type=int, default=9, help="seed of weights and samples (default: %(default)s)")
     add("--out", metavar="FILE", help=".html, .md, .txt or .svg; default: print the text")
 
     def run(options: argparse.Namespace) -> None:
-        chosen = {name: x for name, x in vars(options).items() if name not in ("run", "out")}
-        walk = lesson(**chosen)
+        for size in options.layers:
+            _checks.count("walkthrough", "each number of --layers", size)
+        if len(options.layers) < 2:
+            raise ValueError(
+                "walkthrough: --layers must be two numbers or more, the sizes from the inputs to "
+                f"the outputs, such as --layers 2 2 1; got {options.layers[0]}"
+            )
+        _checks.number("walkthrough", "--lr", options.lr)
+        _checks.count("walkthrough", "--seed", options.seed, 0)
+        _check_file("walkthrough --out", options.out, (".html", ".md", ".txt", ".svg"))
+        names = ("layers", "activation", "loss", "optimizer", "lr", "seed")
+        walk = lesson(**{name: getattr(options, name) for name in names})
         if options.out:
             walk.save(options.out)
             print(f"{options.out}: {walk!r}")
@@ -195,19 +257,22 @@ def add_race(commands: Commands) -> None:
     def run(options: argparse.Namespace) -> None:
         from minidl import viz
 
-        for path, kinds in (  # checked before the race, which may take minutes
-            (options.html, _files.PAGES),
-            (options.png, _files.STILLS),
-            (options.gif, _files.FILMS),
-        ):
-            if path:
-                _files.check("race", _files.ending("race", path, kinds))
+        for name, low in ("steps", 1), ("starts", 1), ("budget", 2), ("seed", 0):
+            if (value := getattr(options, name)) is not None:
+                _checks.count("race", f"--{name}", value, low)
+        _checks.number("race", "--noise", options.noise)
+        if options.budget and not options.tune:
+            raise ValueError("race: --budget is the number of rates that --tune tries; add --tune")
+        lr = None if options.lr is None else _expressions.schedule(options.lr, "race", "--lr")
+        _check_file("race --html", options.html, _files.PAGES)
+        _check_file("race --png", options.png, _files.STILLS)
+        _check_file("race --gif", options.gif, _files.FILMS)
         raced = viz.race(
             options.surface,
             options.optimizers or viz.ARTICLE,
             steps=options.steps,
             start=options.starts if options.start is None else options.start,
-            lr=None if options.lr is None else _expressions.schedule(options.lr),
+            lr=lr,
             tune=options.tune,
             budget=options.budget,
             noise=options.noise,
@@ -245,7 +310,8 @@ def add_schedule(commands: Commands) -> None:
         starts = [start for start, _ in schedule.phases()]
         steps = max(10, starts[-1] + starts[-1] // 10) if starts[-1] else 1000
         if options.steps is not None:
-            steps = _checks.count("schedule", "steps", options.steps)
+            steps = _checks.count("schedule", "--steps", options.steps)
+        _check_file("schedule --png", options.png, _files.STILLS)
         if options.png:
             from minidl.viz import plots
 
@@ -274,8 +340,17 @@ def add_figures(commands: Commands) -> None:
 
     def run(options: argparse.Namespace) -> None:
         from minidl.viz import figures
+        from minidl.viz.figures import learning
 
-        for path in figures.write(options.out, options.names):
+        if any(Path(name).stem == "rate_and_loss" for name in options.names or figures.FIGURES):
+            try:  # before the other pictures, which take a while
+                learning.digits()
+            except ModuleNotFoundError:
+                raise ModuleNotFoundError(
+                    "figures: rate_and_loss learns the digits of scikit-learn, which is missing: "
+                    "pip install 'minidl[examples]', or give the names of other pictures"
+                ) from None
+        for path in figures.write(options.out, map(str.lower, options.names)):
             print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)", flush=True)
 
     parser.set_defaults(run=run)

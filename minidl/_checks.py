@@ -7,11 +7,53 @@ its value, and returns the value in the type in which it is used.
 import difflib
 import math
 import numbers
+import re
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeAlias, TypeVar, cast
 
+from minidl._format import printable
+
 Choice = TypeVar("Choice", bound=str)
 Check: TypeAlias = Callable[[str, str, Any], Any]  # (owner, name, value) → the value to use
+
+# minidl's name → those of PyTorch, Keras and Optax, in lower case and without underscores
+_FOREIGN = {
+    "lr": "learningrate stepsize",
+    "betas": "beta1 beta2 b1 b2",
+    "eps": "epsilon",
+    "weight_decay": "decay l2",
+    "alpha": "rho",
+    "beta": "momentum",
+    "momentum": "beta",
+    "l1": "l1regularizationstrength",
+    "l2": "l2regularizationstrength",
+    "lr_power": "learningratepower",
+    "Dense": "linear",
+    "silu": "swish",
+    "mse": "mseloss meansquarederror squarederror l2loss",
+    "mae": "l1loss meanabsoluteerror",
+    "huber": "huberloss smoothl1loss",
+    "cross_entropy": "crossentropyloss categoricalcrossentropy sparsecategoricalcrossentropy "
+    "nllloss softmaxcrossentropy",
+    "binary_cross_entropy": "bce bceloss bcewithlogits bcewithlogitsloss sigmoidbinarycrossentropy",
+    "StepDecay": "steplr",
+    "PiecewiseConstant": "multisteplr piecewiseconstantdecay",
+    "ExponentialDecay": "exponentiallr",
+    "CosineDecay": "cosineannealinglr",
+    "CosineRestarts": "cosineannealingwarmrestarts cosinedecayrestarts",
+    "OneCycle": "onecyclelr",
+    "Triangular": "cycliclr",
+    "LinearDecay": "linearlr",
+    "PolynomialDecay": "polynomiallr",
+    "Constant": "constantlr",
+    "Sequence": "sequentiallr",
+    "ReduceOnPlateau": "reducelronplateau",
+    "glorot_uniform": "xavieruniform",
+    "glorot_normal": "xaviernormal",
+    "he_uniform": "kaiminguniform",
+    "he_normal": "kaimingnormal",
+}
+_OWN = {foreign: own for own, names in _FOREIGN.items() for foreign in names.split()}
 
 
 def number(
@@ -30,7 +72,7 @@ def number(
     left = f"{'>' if above else '≥'} {low:g}" if low > -math.inf else ""
     right = f"{'<' if below else '≤'} {high:g}" if high < math.inf else ""
     allowed = " and ".join(filter(None, (left, right)))
-    expected = f"a finite number {allowed}".rstrip()
+    expected = printable(f"a finite number {allowed}".rstrip())
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
             f"{owner}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
@@ -47,13 +89,11 @@ def number(
 
 def count(owner: str, name: str, value: Any, low: int = 1) -> int:
     """A whole number ≥ low as an int."""
+    expected = f"{owner}: {name} must be a whole number ≥ {low}, got"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(
-            f"{owner}: {name} must be a whole number ≥ {low}, got {value!r} "
-            f"({type(value).__name__})"
-        )
+        raise TypeError(printable(f"{expected} {value!r} ({type(value).__name__})"))
     if value < low:
-        raise ValueError(f"{owner}: {name} must be a whole number ≥ {low}, got {value!r}")
+        raise ValueError(printable(f"{expected} {value!r}"))
     return int(value)
 
 
@@ -64,19 +104,52 @@ def flag(owner: str, name: str, value: Any) -> bool:
     return value
 
 
-def choice(owner: str, name: str, value: Any, allowed: Collection[Choice]) -> Choice:
-    """One of the allowed strings."""
+def choice(
+    owner: str, name: str, value: Any, allowed: Collection[Choice], *, hint: bool = False
+) -> Choice:
+    """One of the allowed strings; with `hint` an error names the one that was probably meant."""
     if not isinstance(value, str) or value not in allowed:
         choices = ", ".join(map(repr, allowed))
-        raise ValueError(f"{owner}: {name} must be one of {choices}, got {value!r}")
+        meant = nearest(value, allowed) if hint and isinstance(value, str) else ""
+        end = f".{meant}" if meant else ""
+        raise ValueError(f"{owner}: {name} must be one of {choices}, got {value!r}{end}")
     return cast(Choice, value)
 
 
 def nearest(name: str, known: Iterable[Any]) -> str:
-    """A hint for an unknown name: " Did you mean 'Adam'?", or "" if none is similar."""
-    by_lower = {str(other).lower(): other for other in known}
-    near = difflib.get_close_matches(name.lower(), by_lower, 1)
-    return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+    """A hint for an unknown name: " Did you mean 'Adam'?", or "" if none is similar.
+
+    Names of other libraries count, too. A known name may be qualified, as "nn.Dense" is.
+    """
+    by_key: dict[str, Any] = {}
+    for other in known:  # of mse and MSE, the one that is written like the name
+        last = str(other).rpartition(".")[2]
+        if last.startswith("_"):
+            continue
+        if _key(last) not in by_key or last[:1].isupper() == name[:1].isupper():
+            by_key[_key(last)] = other
+    for foreign, own in _OWN.items():
+        if _key(own) in by_key:
+            by_key.setdefault(foreign, by_key[_key(own)])
+    key = _key(name)
+    near = [key] if key in by_key else difflib.get_close_matches(key, by_key, 1)
+    return f" Did you mean {by_key[near[0]]!r}?" if near else ""
+
+
+def _key(name: str) -> str:
+    """What a name is found by: lower case, without underscores and hyphens."""
+    return re.sub(r"[_-]", "", name.lower())
+
+
+def missing(module: str, known: Callable[[], Iterable[str]]) -> Callable[[str], Any]:
+    """A module's `__getattr__`: AttributeError with a hint for a name that the module lacks."""
+
+    def fail(name: str) -> Any:
+        hint = "" if name.startswith("_") else nearest(name, known())
+        end = f".{hint}" if hint else ""
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{end}")
+
+    return fail
 
 
 def describe(tensor: Any) -> str:

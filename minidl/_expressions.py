@@ -23,8 +23,10 @@ SHOWN = 100  # characters of a wrong text that an error message repeats
 EXAMPLE = "WarmUp(CosineDecay(0.1, 900), 100)"
 
 
-def schedule(text: str) -> Schedule:
+def schedule(text: str, owner: str = "schedule", name: str = "the expression") -> Schedule:
     """The schedule that a text describes: calls of schedules, numbers, strings and lists.
+
+    owner, name  of the text, for error messages
 
     Raises ValueError for anything else, for an unknown schedule, and for wrong arguments. A number
     alone is a constant rate. The repr of a schedule is such a text.
@@ -35,7 +37,7 @@ def schedule(text: str) -> Schedule:
     """
     try:
         value = _value(ast.parse(text.strip(), mode="eval").body)
-        return schedulers.as_schedule("schedule", "the expression", value)
+        return schedulers.as_schedule(owner, name, value)
     except TypeError as error:
         raise ValueError(str(error)) from None
     except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:

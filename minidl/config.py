@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks
+from minidl._format import printable
 from minidl._kernels import system
 
 __version__ = "0.1.0"
-MAX_THREADS = 1024
 _forked = False  # OpenMP's threads don't survive a fork; a child that uses them would hang
 
 
@@ -27,7 +27,7 @@ if hasattr(os, "register_at_fork"):
 # One thread by default, since minidl doesn't know what else runs on this machine.
 with contextlib.suppress(ValueError):
     _requested = int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
-    system.set_num_threads(min(max(_requested, 1), MAX_THREADS))
+    system.set_num_threads(min(max(_requested, 1), system.max_threads))
 
 
 def get_num_threads() -> int:
@@ -46,7 +46,9 @@ def set_num_threads(threads: int) -> None:
 
     Several threads share an update of two million weights or more, and a cross-entropy of a
     quarter of a million logits or more; below that, waking a thread takes longer than the work.
-    NumPy's BLAS, which computes large matrix products, has threads of its own.
+    NumPy's BLAS, which computes large matrix products, has threads of its own. If the process may
+    not start that many, because of a limit on processes or memory, the first such update reduces
+    the number, with a RuntimeWarning.
 
     Raises ValueError for more than one thread if the kernels were built without OpenMP, and
     RuntimeError for more than one in a forked process, where OpenMP's threads are missing.
@@ -56,8 +58,10 @@ def set_num_threads(threads: int) -> None:
     1
     """
     threads = _checks.count("set_num_threads", "threads", threads)
-    if threads > MAX_THREADS:
-        raise ValueError(f"set_num_threads: threads must be ≤ {MAX_THREADS}, got {threads}")
+    if threads > system.max_threads:
+        raise ValueError(
+            printable(f"set_num_threads: threads must be ≤ {system.max_threads}, got {threads}")
+        )
     if threads > 1 and _forked and system.openmp:
         raise RuntimeError(
             f"set_num_threads: got {threads}, but this process was forked, and OpenMP's threads "

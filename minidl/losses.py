@@ -7,12 +7,16 @@ from typing import Any, get_args
 import numpy as np
 
 from minidl import _checks, ops, tensor
+from minidl._format import printable
+from minidl._operands import beside, missing
 from minidl.ops import Array, Reduction
 from minidl.tensor import Tensor
 
 REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
 
 _mse = tensor.differentiable(ops.mse)
+_mae = tensor.differentiable(ops.mae)
+_huber = tensor.differentiable(ops.huber)
 _binary_cross_entropy = tensor.differentiable(ops.binary_cross_entropy)
 _cross_entropy = tensor.differentiable(ops.cross_entropy)
 
@@ -28,6 +32,37 @@ def mse(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
     Tensor(2., dtype=float32)
     """
     return _mse(*_alike("mse", prediction, target, reduction), reduction)
+
+
+def mae(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
+    """The absolute error |p − t|: its mean over all entries, its sum, or each entry ("none").
+
+    prediction, target  of one shape; a target that is not a tensor takes the prediction's dtype
+
+    The derivative at p = t is 0. ValueError for shapes that differ, or for a mean of no entries.
+
+    >>> dl.losses.mae([1.0, 4.0], [1.0, 2.0])
+    Tensor(1., dtype=float32)
+    """
+    return _mae(*_alike("mae", prediction, target, reduction), reduction)
+
+
+def huber(
+    prediction: Any, target: Any, reduction: Reduction = "mean", *, delta: float = 1.0
+) -> Tensor:
+    """½ d² for errors |d| ≤ δ, else δ (|d| − ½ δ), with d = p − t (Huber 1964).
+
+    prediction, target  of one shape; a target that is not a tensor takes the prediction's dtype
+    reduction           "mean" over all entries, "sum", or "none" for each entry
+    delta               δ > 0, where the squared error becomes an absolute error
+
+    ValueError for shapes that differ, or for a mean of no entries.
+
+    >>> dl.losses.huber([1.0, 4.0], [0.0, 0.0], "none")
+    Tensor([0.5, 3.5], dtype=float32)
+    """
+    p, t = _alike("huber", prediction, target, reduction)
+    return _huber(p, t, reduction, _checks.number("huber", "delta", delta, above=True))
 
 
 def binary_cross_entropy(logits: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
@@ -70,7 +105,9 @@ def cross_entropy(
     t, shape = _constant(target), x.shape
     _checks.number("cross_entropy", "label_smoothing", label_smoothing, high=1)
     if not shape or shape[-1] == 0:
-        raise ValueError(f"cross_entropy: logits must have classes (…, C), got shape {shape}")
+        raise ValueError(
+            printable(f"cross_entropy: logits must have classes (…, C), got shape {shape}")
+        )
     if t.dtype.kind in "iu":
         if t.shape != shape[:-1]:
             raise ValueError(
@@ -85,7 +122,7 @@ def cross_entropy(
             + ("; labels.astype(int) if these are labels" if t.shape == shape[:-1] else "")
         )
     elif t.size and not t.min() >= 0:
-        raise ValueError(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}")
+        raise ValueError(printable(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}"))
     _check_reduction("cross_entropy", reduction, t.size)
     return _cross_entropy(x, t, label_smoothing, reduction)
 
@@ -93,6 +130,9 @@ def cross_entropy(
 def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tuple[Tensor, Any]:
     """Prediction and target, after a check that their shapes are equal."""
     try:
+        if not isinstance(prediction, Tensor):  # beside a target that has a floating dtype
+            other = target.data if isinstance(target, Tensor) else target
+            prediction = beside([prediction, other], False, tensor.get_default_dtype)[0]
         p = tensor.as_tensor(prediction)
         t = target if isinstance(target, Tensor) else tensor.as_array(target, p.dtype)
     except (TypeError, ValueError) as error:
@@ -125,6 +165,8 @@ def _constant(target: Any) -> Array:
                 "target.detach()"
             )
         return target.data
+    if advice := missing(target):
+        raise TypeError(f"cross_entropy: {advice}")
     return np.asarray(target)
 
 
@@ -148,6 +190,32 @@ class MSE(_Loss):
 
     def __call__(self, prediction: Any, target: Any) -> Tensor:
         return mse(prediction, target, self.reduction)
+
+
+class MAE(_Loss):
+    """`mae` as an object.
+
+    >>> dl.losses.MAE("sum")([1.0, 4.0], [1.0, 2.0])
+    Tensor(2., dtype=float32)
+    """
+
+    def __call__(self, prediction: Any, target: Any) -> Tensor:
+        return mae(prediction, target, self.reduction)
+
+
+class Huber(_Loss):
+    """`huber` as an object.
+
+    >>> dl.losses.Huber(delta=2.0)([4.0], [0.0])
+    Tensor(6., dtype=float32)
+    """
+
+    def __init__(self, reduction: Reduction = "mean", *, delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = _checks.number("Huber", "delta", delta, above=True)
+
+    def __call__(self, prediction: Any, target: Any) -> Tensor:
+        return huber(prediction, target, self.reduction, delta=self.delta)
 
 
 class BinaryCrossEntropy(_Loss):

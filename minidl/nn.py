@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import itertools
 import reprlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Never, TypeAlias
 
 import numpy as np
 
-from minidl import _checks, tensor
+from minidl import _checks, _operands, tensor
+from minidl._format import printable, printed
+from minidl._kernels import atomic
 from minidl._observer import active
 from minidl.ops import Array
 from minidl.tensor import Tensor
 
 
+@printed
 class Module:
     """The base class of layers and networks, and of your own classes with a `forward` method.
 
     Its parameters are the leaf tensors in its attributes, in the modules there, and in lists,
-    tuples and dicts of either; their names are the paths to them. A parameter whose
-    `requires_grad` is set to False is frozen: optimizers do not change it.
+    tuples and dicts of either; their names are the paths to them. The result of an op is never a
+    parameter, even if it was computed under `no_grad`. A parameter whose `requires_grad` is set to
+    False is frozen: optimizers do not change it. A constant, `Tensor(data)`, counts as a frozen
+    parameter. A NumPy array is not part of the state, unless it is declared with `buffer`.
 
     >>> class Line(dl.nn.Module):
     ...     def __init__(self):
@@ -32,6 +37,7 @@ class Module:
     """
 
     training = True
+    _buffers: tuple[str, ...] = ()
 
     def __call__(self, *inputs: Any, **options: Any) -> Tensor:
         if observer := active.get():
@@ -43,12 +49,43 @@ class Module:
         """Compute the output; a subclass defines it."""
         raise TypeError(f"{type(self).__name__} has no forward method: define forward(self, x)")
 
+    def buffer(self, name: str, array: Any) -> None:
+        """Keep a copy of an array as the attribute `name`, and in the state, without learning it.
+
+        The attribute is a NumPy array. What is assigned to it must have its shape, and is converted
+        to its dtype: ValueError for another shape, TypeError for floating values of an integer
+        buffer. NumPy arrays keep their dtype, floating Python numbers get the default one.
+        ValueError for a name that the module has already, or that isn't an identifier.
+
+        >>> class Centered(dl.nn.Module):
+        ...     def __init__(self):
+        ...         self.buffer("mean", np.zeros(2))
+        ...     def forward(self, x):
+        ...         self.mean += 0.5 * (np.mean(x, axis=0) - self.mean)
+        ...         return dl.Tensor(x) - self.mean
+        >>> model = Centered()
+        >>> model([[2.0, 4.0]])
+        Tensor([[1., 2.]])
+        >>> model.state_dict()
+        {'mean': array([1., 2.])}
+        """
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"buffer: name must be an identifier such as 'mean', got {name!r}")
+        if hasattr(self, name):
+            raise ValueError(f"buffer: {type(self).__name__} has an attribute {name!r} already")
+        names = (*self._buffers, name)
+        atomic.assign([(vars(self), name, _buffer(name, array)), (vars(self), "_buffers", names)])
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._buffers:
+            value = _buffer(name, value, vars(self).get(name))
+        super().__setattr__(name, value)
+
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """(path, parameter) pairs, each parameter once; the path becomes its name."""
-        for path, value in named_members(self):
-            if isinstance(value, Tensor):
-                value.name = path
-                yield path, value
+        named = [(path, x) for path, x in named_members(self) if isinstance(x, Tensor)]
+        atomic.assign([(parameter, "name", path) for path, parameter in named])
+        return iter(named)
 
     def parameters(self) -> Iterator[Tensor]:
         """The parameters, each once."""
@@ -63,8 +100,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set .grad of all parameters to None."""
-        for parameter in self.parameters():
-            parameter.zero_grad()
+        atomic.assign([(parameter, "grad", None) for parameter in self.parameters()])
 
     def train(self) -> Module:
         """Switch to training mode, in which Dropout is active; returns the module."""
@@ -75,45 +111,59 @@ class Module:
         return self._switch(False)
 
     def _switch(self, training: bool) -> Module:
-        for module in self.modules():
-            module.training = training
+        atomic.assign([(vars(module), "training", training) for module in self.modules()])
         return self
 
     def state_dict(self) -> dict[str, Array]:
-        """A copy of every parameter's data, by name."""
-        return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
+        """A copy of every parameter's data and of every buffer, by name."""
+        return {name: _plain(value).copy() for name, value in self._state().items()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Load values saved by `state_dict`, converted to each parameter's dtype.
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load values saved by `state_dict`, converted to the dtype of each parameter and buffer.
 
-        ValueError for a missing or unknown name or a different shape; then nothing is changed.
+        ValueError for a missing or unknown name or a different shape, TypeError for a state that is
+        not a dict; then nothing is changed.
         """
-        own = dict(self.named_parameters())
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                "load_state_dict: a state is a dict of arrays by name, as state_dict() returns it, "
+                f"got {reprlib.repr(state)}"
+            )
+        own = self._state()
         if missing := own.keys() - state.keys():
             raise ValueError(f"the state is missing {', '.join(sorted(missing))}")
         if unknown := state.keys() - own.keys():
             raise ValueError(
-                f"the state has {', '.join(sorted(unknown))}, but the parameters of "
+                f"the state has {', '.join(sorted(map(str, unknown)))}, but the parameters of "
                 f"{type(self).__name__} are {', '.join(own)}"
             )
-        arrays = {name: tensor.as_array(state[name], own[name].dtype) for name in own}
-        for name, array in arrays.items():
-            if array.shape != own[name].shape:
-                raise ValueError(
-                    f"{name} has shape {own[name].shape}, but the state's has {array.shape}"
-                )
-        for name, array in arrays.items():
-            own[name].data = array
+        owners = {"": self, **{p: m for p, m in named_members(self) if isinstance(m, Module)}}
+        changes: list[tuple[Any, Any, Any]] = []
+        for name, value in own.items():
+            if isinstance(value, Tensor):
+                array = tensor.as_array(state[name], value.dtype)
+                _check_shape(name, array, value)
+                changes += tensor.replacement(value, array)
+            else:
+                owner, _, attribute = name.rpartition(".")
+                array = _buffer(name, state[name], value)
+                changes.append((vars(owners[owner]), attribute, array))
+        atomic.assign(changes)
+
+    def _state(self) -> dict[str, Tensor | Array]:
+        """The parameters, and after them the buffers, by name."""
+        parameters = dict(self.named_parameters())
+        return {**parameters, **{p: x for p, x in named_members(self) if isinstance(x, np.ndarray)}}
 
     @reprlib.recursive_repr("…")
     def __repr__(self) -> str:
-        members = dict(_members(vars(self)))
+        members = dict(_members(vars(self), "", self._buffers))
         if not members:
             return f"{type(self).__name__}({self._details()})"
         width = max(map(len, members)) + 1
         lines = [
             f"  {path + ':':{width}} "
-            + (repr(m).replace("\n", "\n  ") if isinstance(m, Module) else f"parameter {m.shape}")
+            + (repr(m).replace("\n", "\n  ") if isinstance(m, Module) else _kind(m))
             for path, m in members.items()
         ]
         return "\n".join([f"{type(self).__name__}(", *lines, ")" + self._count()])
@@ -134,22 +184,25 @@ class Module:
         return f"  # {total:,} parameter{'s' * (total != 1)}, {' and '.join(dtypes)}"
 
 
-def _members(values: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, leaf tensor or module) in the values, also in nested lists, tuples and dicts."""
+def _members(
+    values: Any, prefix: str = "", buffers: tuple[str, ...] = ()
+) -> Iterator[tuple[str, Any]]:
+    """(path, parameter, module or buffer) in the values, also in nested lists, tuples and dicts."""
     items = values.items() if isinstance(values, dict) else enumerate(values)
     for key, value in items:
-        if isinstance(value, Module) or (isinstance(value, Tensor) and value.is_leaf):
+        is_parameter = isinstance(value, Tensor) and not value._computed
+        if isinstance(value, Module) or is_parameter or key in buffers:
             yield f"{prefix}{key}", value
         elif isinstance(value, dict | list | tuple):
             yield from _members(value, f"{prefix}{key}.")
 
 
 def named_members(module: Module) -> Iterator[tuple[str, Any]]:
-    """(path, leaf tensor or module) inside a module at any depth, each once."""
+    """(path, parameter, module or buffer) inside a module at any depth, each once."""
     seen = {id(module)}
 
     def members_of(module: Module, prefix: str) -> Iterator[tuple[str, Any]]:
-        for path, value in _members(vars(module), prefix):
+        for path, value in _members(vars(module), prefix, module._buffers):
             if id(value) not in seen:
                 seen.add(id(value))
                 yield path, value
@@ -157,6 +210,39 @@ def named_members(module: Module) -> Iterator[tuple[str, Any]]:
                     yield from members_of(value, f"{path}.")
 
     return members_of(module, "")
+
+
+def _kind(member: Any) -> str:
+    return f"{'parameter' if isinstance(member, Tensor) else 'buffer'} {member.shape}"
+
+
+def _plain(value: Tensor | Array) -> Array:
+    return value.data if isinstance(value, Tensor) else value
+
+
+def _buffer(name: str, values: Any, before: Array | None = None) -> Array:
+    """Values for a buffer in an array of its own, with the shape and dtype it had before."""
+    if isinstance(values, Tensor):
+        if values.requires_grad:
+            raise TypeError(
+                f"{name} is a buffer, an array without a gradient, but the tensor for it requires "
+                "one: give t.detach(), or compute it under dl.no_grad()"
+            )
+        values = values.data
+    array, floating = _operands.read(values)
+    if before is None:
+        own = floating or array.dtype.kind != "f"
+        dtype = array.dtype.newbyteorder("=") if own else tensor.get_default_dtype()
+        return np.array(array, dtype, order="C")
+    if not np.can_cast(array.dtype, before.dtype, "same_kind"):
+        raise TypeError(f"{name} is a buffer of {before.dtype}, which can't hold {array.dtype}")
+    _check_shape(name, array, before)
+    return np.array(array, before.dtype, order="C")
+
+
+def _check_shape(name: str, array: Array, before: Tensor | Array) -> None:
+    if array.shape != before.shape:
+        raise ValueError(f"{name} has shape {before.shape}, but its new values {array.shape}")
 
 
 # aliases are strings, since naming numpy.random would import it, which takes 10 ms
@@ -194,6 +280,7 @@ INITIALIZERS: dict[Init, Initializer] = {
 # --- layers -------------------------------------------------------------------------------------
 
 
+@printed
 class Dense(Module):
     """A fully connected layer: y = x W + b, with x (…, in), W (in, out), b (out,), y (…, out).
 
@@ -203,7 +290,9 @@ class Dense(Module):
                                "zeros", or a function (shape, rng) → array of that shape
     rng                        None, a seed or a numpy.random.Generator
 
-    The parameters have the current default dtype; an input that is not a tensor is cast to it.
+    The parameters have the current default dtype. An input that is not a tensor is cast to it, and
+    so is a constant, such as dl.Tensor(x); a tensor that requires a gradient and the result of an
+    op promote as in NumPy.
 
     >>> layer = dl.nn.Dense(2, 3, rng=0)
     >>> layer
@@ -227,7 +316,7 @@ class Dense(Module):
         )
         _checks.flag("Dense", "bias", bias)
         if not callable(init):
-            init = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS)]
+            init = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS, hint=True)]
         dtype = tensor.get_default_dtype()
         values = tensor.as_array(init(shape, np.random.default_rng(rng)), dtype)
         if values.shape != shape:
@@ -241,11 +330,15 @@ class Dense(Module):
         """y = x W + b, or max(x W + b, 0)."""
         if not isinstance(x, Tensor):
             x = tensor.as_array(x, self.weight.dtype)
+        elif not (x._computed or x.requires_grad or x.dtype == self.weight.dtype):
+            x = Tensor(x, dtype=self.weight.dtype, name=x.name)
         shape, features = x.shape, self.weight.shape[0]
         if not shape or shape[-1] != features:
             raise ValueError(
-                f"{self._title()} expects input of shape (…, {features}), got {shape}"
-                + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+                printable(
+                    f"{self._title()} expects input of shape (…, {features}), got {shape}"
+                    + ("; for one feature a sample: x.reshape(-1, 1)" if features == 1 else "")
+                )
             )
         if self.bias is None:
             y = tensor.matmul(x, self.weight)
@@ -388,10 +481,7 @@ class Sequential(Module):
         kinds: dict[str, int] = {}
         for module in modules:
             if not isinstance(module, Module):
-                raise TypeError(
-                    f"Sequential takes modules, got {module!r}"
-                    + ("; write Sequential(*layers)" if isinstance(module, list) else "")
-                )
+                raise TypeError(f"Sequential takes modules, got {module!r}{_advice(module)}")
             kind = type(module).__name__.lower()
             kinds[kind] = kinds.get(kind, 0) + 1
             while hasattr(self, f"{kind}{kinds[kind]}"):  # a class's name may end in a digit
@@ -419,6 +509,17 @@ class Sequential(Module):
             else:
                 y = module(y)
         return y
+
+
+def _advice(module: Any) -> str:
+    """What to write instead of something that is not a module."""
+    if isinstance(module, type):
+        return f"; make an object of it: {module.__name__}(...)"
+    if callable(module):
+        return (
+            "; a function goes into the forward of a Module of your own, or is a layer: nn.ReLU()"
+        )
+    return "; write Sequential(*layers)" if isinstance(module, Iterable) else ""
 
 
 def _can_fuse(dense: Module, after: Module) -> bool:
@@ -465,11 +566,21 @@ class MLP(Sequential):
     """
 
     def __init__(
-        self, sizes: Sequence[int] | Array, activation: Activation = "relu", *, rng: Rng = None
+        self,
+        sizes: Sequence[int] | Array,
+        activation: Activation = "relu",
+        *more: Never,
+        rng: Rng = None,
     ) -> None:
         if not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
-            raise ValueError(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}")
-        _checks.choice("MLP", "activation", activation, ACTIVATIONS)
+            given = [n for n in (sizes, activation, *more) if isinstance(n, int)]
+            hint = f"; write MLP({given})" if len(given) > 1 else ""
+            raise ValueError(
+                printable(f"MLP: sizes must be a list [in, hidden, …, out], got {sizes!r}{hint}")
+            )
+        if more:
+            raise TypeError(f"MLP: only sizes and activation are positional, got {more} as well")
+        _checks.choice("MLP", "activation", activation, ACTIVATIONS, hint=True)
         generator = np.random.default_rng(rng)
         rectifies = activation not in ("sigmoid", "tanh", "softplus")
         layers: list[Module] = []

@@ -10,7 +10,9 @@ Three rules keep an op safe. A VJP holds arrays, never a tensor. It returns g it
 new array. Neither the op nor its VJPs change their inputs.
 """
 
+import functools
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, Protocol, TypeAlias
 
@@ -81,7 +83,7 @@ def op(
 underflow_to_zero = np.errstate(under="ignore")
 
 
-_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_HALF, _SINGLE, _DOUBLE = map(np.dtype, ("float16", "float32", "float64"))
 
 
 def _kernel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -95,6 +97,82 @@ def _contiguous(x: Array, dtype: Any) -> Array:
     """x as kernels take arrays: of that dtype, in C order and aligned; copied only if it is not."""
     x = np.asarray(x, dtype, order="C")
     return x if x.flags.aligned else x.copy()
+
+
+def half_in_single(function: Callable[P, Value]) -> Callable[P, Value]:
+    """Compute in float32 where an input is float16, and round the value once.
+
+    The VJPs return float32 there, which the engine rounds after it has undone broadcasting.
+    """
+
+    @functools.wraps(function)
+    def compute(*args: P.args, **options: P.kwargs) -> Value:
+        if _HALF not in [getattr(x, "dtype", None) for x in args]:
+            return function(*args, **options)
+        arrays = [x for x in args if isinstance(x, np.ndarray)]
+        y, *vjps = function(*map(_single, args), **options)
+        return _rounded(y, np.result_type(*arrays)), *(
+            lambda g, *needs, f=f: f(_single(g), *needs) for f in vjps
+        )
+
+    return compute
+
+
+def _single(x: Any) -> Any:
+    return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == _HALF else x
+
+
+def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
+    """The axes that `axis` names, counted from 0; all if it is None.
+
+    AxisError, which is an IndexError and a ValueError, for an axis out of range; ValueError for one
+    that is named twice; TypeError for anything but integers.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    n = ndim or 1  # NumPy accepts the axes 0 and −1 for a 0-d array
+    axes: list[int] = []
+    named: tuple[Any, ...] = axis if isinstance(axis, tuple) else (axis,)
+    for i in named:
+        if isinstance(i, bool) or not isinstance(i, int | np.integer):
+            raise TypeError(f"axis must be an integer or a tuple of integers, got {axis!r}")
+        if not -n <= i < n:
+            raise np.exceptions.AxisError(
+                f"axis {i} is out of bounds, it must be from {-n} to {n - 1}"
+            )
+        if i % n in axes:
+            raise ValueError(f"axis {i} is named twice in {axis!r}")
+        axes.append(int(i % n))
+    return tuple(axes[:ndim])
+
+
+def accumulate(x: Array, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Σ x, not rounded yet: float16 and float32 are summed in float64, in any memory order."""
+    narrow = x.dtype.kind == "f" and x.dtype.itemsize < 8
+    reduce: Callable[..., Any] = np.add.reduce  # np.sum takes twice as long for a few entries
+    return reduce(x, axis, _DOUBLE if narrow else None, keepdims=keepdims)
+
+
+def _sum(x: Array, axis: Axis) -> Array:
+    """Σ x in the dtype of x, with the axes kept."""
+    total: Array = accumulate(x, axis, keepdims=True).astype(x.dtype, copy=False)
+    return total
+
+
+@underflow_to_zero
+def _rounded(y: Any, dtype: np.dtype[Any]) -> Any:
+    """y in a dtype, if that is floating."""
+    return y.astype(dtype, copy=False) if dtype.kind == "f" else y
+
+
+def _times(a: Any, b: Any) -> Any:
+    """a · b, where 0 · ∞ is 0."""
+    with np.errstate(invalid="ignore"):
+        product = a * b
+    undefined = np.isnan(product)
+    if not undefined.any():
+        return product
+    return np.where(undefined & ~np.isnan(a) & ~np.isnan(b), 0, product)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
@@ -131,18 +209,29 @@ def negative(x: Input, /) -> Value:
     return -x, lambda g: -g
 
 
-@op("y = aᵇ", "∂a = g b aᵇ⁻¹ if b ≠ 0 else 0", "∂b = g y ln a if a ≠ 0 else 0")
+@op("y = aᵇ", "∂a = g b aᵇ⁻¹ if b ≠ 0 else 0", "∂b = g y ln a if a ≠ 0 or b < 0 else 0")
 def power(a: Input, b: Input, /) -> Value:
-    """a to the power of b, element-wise, for two arrays that broadcast."""
+    """a to the power of b, element-wise, for two arrays that broadcast.
+
+    Where b is 0, ∂a is 0 for every a. Where a is 0, ∂b has its limits, 0 for b > 0 and −∞ for
+    b < 0; at b = 0 it is 0.
+    """
     y = a**b
 
+    @np.errstate(divide="ignore")
     def vjp_a(g: Array) -> Any:
-        return g * b * a ** (b - 1 if np.all(b) else np.where(b == 0, 1, b - 1))
+        return _times(_times(g, b), a ** (b - (b != 0)))
 
-    return y, vjp_a, lambda g: g * y * np.log(np.where(a == 0, 1, a))
+    @np.errstate(divide="ignore")
+    def vjp_b(g: Array) -> Any:
+        log_a = np.log(np.where((y == 0) | ((a == 0) & (b == 0)), 1, a))
+        return _times(_times(g, np.where(a == 0, np.abs(y), y)), log_a)
+
+    return y, vjp_a, vjp_b
 
 
 @op("y = a @ b", "∂a = g @ bᵀ", "∂b = aᵀ @ g")
+@half_in_single
 def matmul(a: Input, b: Input, /) -> Value:
     """The matrix product as NumPy's `@`: (…, n, k) @ (…, k, m) → (…, n, m); vectors are (k,)."""
     if not (np.ndim(a) and np.ndim(b)) or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
@@ -165,6 +254,7 @@ def matmul(a: Input, b: Input, /) -> Value:
 
 
 @op("y = x @ W + b", "∂x = g @ Wᵀ", "∂W = xᵀ @ g", "∂b = Σᵢ g", fused_vjp=True)
+@half_in_single
 def dense(x: Input, w: Input, b: Input, /) -> Value:
     """A fully connected layer: x (n, in), W (in, out), b (out,) → y (n, out)."""
     return _dense(x, w, b, rectify=False)
@@ -177,6 +267,7 @@ def dense(x: Input, w: Input, b: Input, /) -> Value:
     "∂b = Σᵢ g [y > 0]",
     fused_vjp=True,
 )
+@half_in_single
 def dense_relu(x: Input, w: Input, b: Input, /) -> Value:
     """A fully connected layer and its rectifier: x (n, in), W (in, out), b (out,) → y (n, out)."""
     return _dense(x, w, b, rectify=True)
@@ -245,6 +336,16 @@ def log(x: Input, /) -> Value:
     return np.log(x), lambda g: g / x
 
 
+@op("y = ln(1 + x)", "∂x = g / (1 + x)")
+def log1p(x: Input, /) -> Value:
+    """The natural logarithm of 1 + x, accurate where x is small.
+
+    >>> dl.log1p([0.0, 1.0])
+    Tensor([0.    , 0.6931], dtype=float32)
+    """
+    return np.log1p(x), lambda g: g / (1 + x)
+
+
 @op("y = √x", "∂x = g / (2 y)  (+∞ at 0)")
 def sqrt(x: Input, /) -> Value:
     """The square root of each entry.
@@ -256,7 +357,7 @@ def sqrt(x: Input, /) -> Value:
 
     @np.errstate(divide="ignore")
     def vjp(g: Array) -> Any:
-        return g / (2 * y)
+        return g / np.where((g == 0) & (y == 0), 1, 2 * y)
 
     return y, vjp
 
@@ -269,6 +370,16 @@ def abs(x: Input, /) -> Value:
     Tensor([2., 3.], dtype=float32)
     """
     return np.abs(x), lambda g: g * np.sign(x)
+
+
+@op("y = sgn x", "∂x = 0 g")
+def sign(x: Input, /) -> Value:
+    """The sign of each entry: −1, 0 or 1.
+
+    >>> dl.sign([-2.0, 0.0, 3.0])
+    Tensor([-1.,  0.,  1.], dtype=float32)
+    """
+    return np.sign(x), np.zeros_like
 
 
 @op("y = tanh x", "∂x = g (1 − y²)")
@@ -323,7 +434,8 @@ def leaky_relu(x: Input, /, slope: float = 0.01) -> Value:
     >>> dl.leaky_relu([-1.0, 2.0], slope=0.1)
     Tensor([-0.1,  2. ], dtype=float32)
     """
-    return np.where(x > 0, x, slope * x), lambda g: np.where(x > 0, g, slope * g)
+    below = slope * x if slope else np.maximum(x, 0)  # not 0 · ∞
+    return np.where(x > 0, x, below), lambda g: np.where(x > 0, g, slope * g)
 
 
 @op("y = x if x > 0 else α (eˣ − 1)", "∂x = g if x > 0 else g α eˣ")
@@ -355,9 +467,9 @@ def gelu(x: Input, /) -> Value:
     Tensor([-0.1587,  1.9545 ], dtype=float32)
     """
     cdf = normal_cdf(x)
-    near = np.minimum(np.abs(x), 40)  # beyond 40 the density is 0 and x² may overflow
+    near = np.minimum(np.maximum(x, -40), 40)  # beyond, Φ is 0 or 1, and φ is 0
     density = np.exp(-0.5 * near * near) / np.sqrt(2 * np.pi, dtype=x.dtype)
-    return x * cdf, lambda g: g * (cdf + x * density)
+    return np.maximum(x, -40) * cdf, lambda g: g * (cdf + near * density)
 
 
 @op("y = x σ(x)", "∂x = g (σ(x) + y (1 − σ(x)))")
@@ -369,8 +481,8 @@ def silu(x: Input, /) -> Value:
     Tensor([-0.2689,  0.    ], dtype=float32)
     """
     s, rest = _sigmoid(x)
-    y = x * s
-    return y, lambda g: g * (s + y * rest)
+    y = np.maximum(x, -6e4) * s  # not 0 · ∞: beyond, s is 0
+    return y, lambda g: g * (s + np.minimum(y, 6e4) * rest)
 
 
 @op("y = ln(1 + eˣ)", "∂x = g σ(x)")
@@ -387,9 +499,9 @@ def softplus(x: Input, /) -> Value:
 # --- maximum, minimum, selection ----------------------------------------------------------------
 
 
-def _tie_weight(a: Array, b: Array) -> Array:
-    """1 where a > b, ½ where a = b, 0 elsewhere."""
-    return np.where(a == b, 0.5, a > b).astype(np.result_type(a, b), copy=False)
+def _larger(g: Array, a: Array, b: Array) -> Array:
+    """g where a > b, half of it where a = b, 0 elsewhere."""
+    return np.where(a > b, g, np.where(a == b, g * 0.5, 0))
 
 
 @op("y = max(a, b)", "∂a = g ([a > b] + ½ [a = b])", "∂b = g ([b > a] + ½ [a = b])")
@@ -399,7 +511,7 @@ def maximum(a: Input, b: Input, /) -> Value:
     >>> dl.maximum([1.0, 5.0], 3.0)
     Tensor([3., 5.], dtype=float32)
     """
-    return np.maximum(a, b), lambda g: g * _tie_weight(a, b), lambda g: g * _tie_weight(b, a)
+    return np.maximum(a, b), lambda g: _larger(g, a, b), lambda g: _larger(g, b, a)
 
 
 @op("y = min(a, b)", "∂a = g ([a < b] + ½ [a = b])", "∂b = g ([b < a] + ½ [a = b])")
@@ -409,7 +521,39 @@ def minimum(a: Input, b: Input, /) -> Value:
     >>> dl.minimum([1.0, 5.0], 3.0)
     Tensor([1., 3.], dtype=float32)
     """
-    return np.minimum(a, b), lambda g: g * _tie_weight(b, a), lambda g: g * _tie_weight(a, b)
+    return np.minimum(a, b), lambda g: _larger(g, b, a), lambda g: _larger(g, a, b)
+
+
+def _bound(x: Any, default: float) -> float:
+    """A bound of clip as a Python number, which takes the dtype of the array beside it."""
+    if not isinstance(x, int | float | np.number | None):
+        raise TypeError(f"a bound must be a number or None, got {x!r}; see maximum and minimum")
+    return default if x is None else float(x)
+
+
+@op(
+    "y = min(max(x, low), high)",
+    "∂x = g if x ≥ low and x ≤ high else 0",
+    symbols={
+        "low": lambda x, low, high: _bound(low, -math.inf),
+        "high": lambda x, low, high: _bound(high, math.inf),
+    },
+)
+@np.errstate(over="ignore")  # a bound beyond the largest number of the dtype is ∞ there
+def clip(x: Input, /, low: float | None = None, high: float | None = None) -> Value:
+    """Each entry limited to [low, high], on one side if the other bound is None; NaN stays NaN.
+
+    The derivative is 1 inside and at the bounds, 0 outside. ValueError for low > high.
+
+    >>> dl.clip([-2.0, 0.5, 3.0], 0.0, 1.0)
+    Tensor([0. , 0.5, 1. ], dtype=float32)
+    """
+    lower, upper = _bound(low, -math.inf), _bound(high, math.inf)
+    if not lower <= upper:
+        raise ValueError(f"low must be <= high, got {low!r} and {high!r}")
+    y = np.minimum(np.maximum(x, lower), upper)
+    inside = (x >= lower) & (x <= upper)
+    return y, lambda g: np.where(inside, g, 0)
 
 
 @op("y = a if condition else b", "∂a = g if condition else 0", "∂b = 0 if condition else g")
@@ -422,93 +566,163 @@ def where(a: Input, b: Input, /, condition: Array) -> Value:
 # --- reductions ---------------------------------------------------------------------------------
 
 
-def _expand(y: Array, shape: tuple[int, ...], axis: Axis) -> Array:
+def _expand(y: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     """The result of a reduction, or its gradient, with reduced axes of length 1 restored."""
-    everything = axis is None or not shape  # NumPy accepts the axes 0 and −1 for a 0-d array
-    axes = range(len(shape)) if everything else np.atleast_1d(np.asarray(axis)) % len(shape)
     return np.reshape(y, [1 if i in axes else n for i, n in enumerate(shape)])
 
 
 @op("y = Σ x", "∂x = g")
+@half_in_single
 def sum(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The sum over all entries, or over one axis or a tuple of them.
 
     >>> dl.sum([[1.0, 2.0], [3.0, 4.0]], axis=0)
     Tensor([4., 6.], dtype=float32)
     """
-    y = np.sum(x, axis=axis, keepdims=keepdims)
-    return y, lambda g: np.broadcast_to(_expand(g, x.shape, axis), x.shape)
+    axes = axes_of(axis, x.ndim)
+    y = _rounded(accumulate(x, axes, keepdims), x.dtype)
+    return y, lambda g: np.broadcast_to(_expand(g, x.shape, axes), x.shape)
 
 
 @op("y = mean x", "∂x = g / n")
+@half_in_single
 def mean(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The mean over all entries, or over one axis or a tuple of them; ValueError if there are none.
 
     >>> dl.mean([[1.0, 2.0], [3.0, 4.0]])
     Tensor(2.5, dtype=float32)
     """
-    y = np.sum(x, axis=axis, keepdims=keepdims)
-    n = x.size if axis is None or not x.shape else int(np.prod(np.take(x.shape, axis)))
+    axes = axes_of(axis, x.ndim)
+    n = math.prod(x.shape[i] for i in axes)
     if n == 0:
         raise ValueError("the mean of no entries is undefined")
-    return y / n, lambda g: np.broadcast_to(_expand(g / n, x.shape, axis), x.shape)
+    y = _rounded(accumulate(x, axes, keepdims) / n, x.dtype)
+    return y, lambda g: np.broadcast_to(_expand(g / n, x.shape, axes), x.shape)
 
 
-def _extremum_vjp(y: Array, x: Array, axis: Axis) -> Callable[[Array], Any]:
+def _deviation(x: Array, axes: tuple[int, ...], ddof: float) -> tuple[Array, float]:
+    """x minus its mean, not rounded, and the number that the sum of its squares is divided by."""
+    n = math.prod(x.shape[i] for i in axes)
+    if n <= ddof:
+        raise ValueError(f"with ddof={ddof} there must be more than {ddof} entries, got {n}")
+    top, bottom = np.max(x, axes, keepdims=True), np.min(x, axes, keepdims=True)
+    same = (top == bottom) & np.isfinite(top)  # though the mean may be rounded to another number
+    return np.where(same, 0, x - accumulate(x, axes, keepdims=True) / n), n - ddof
+
+
+@op("y = Σ (x − mean x)² / (n − ddof)", "∂x = 2 g (x − mean x) / (n − ddof)")
+@half_in_single
+def var(x: Input, /, axis: Axis = None, keepdims: bool = False, *, ddof: float = 0) -> Value:
+    """The variance over all entries, or along axes; ValueError for no more than ddof entries.
+
+    >>> dl.var([1.0, 3.0]), dl.var([1.0, 3.0], ddof=1)
+    (Tensor(1., dtype=float32), Tensor(2., dtype=float32))
+    """
+    axes = axes_of(axis, x.ndim)
+    d, n = _deviation(x, axes, ddof)
+    y = _rounded(accumulate(d * d, axes, keepdims) / n, x.dtype)
+    return y, lambda g: _rounded(_expand(g, x.shape, axes) * (2 * d / n), x.dtype)
+
+
+@op(
+    "y = √(Σ (x − mean x)² / (n − ddof))",
+    "∂x = g (x − mean x) / ((n − ddof) y) if y ≠ 0 else 0",
+)
+@half_in_single
+def std(x: Input, /, axis: Axis = None, keepdims: bool = False, *, ddof: float = 0) -> Value:
+    """The standard deviation over all entries, or along axes; its derivative at 0 is 0.
+
+    ValueError for no more than ddof entries.
+
+    >>> dl.std([1.0, 3.0])
+    Tensor(1., dtype=float32)
+    """
+    axes = axes_of(axis, x.ndim)
+    d, n = _deviation(x, axes, ddof)
+    length, unit = _norm(d, axes, keepdims)
+    y = _rounded(length / math.sqrt(n), x.dtype)
+    return y, lambda g: _rounded(_expand(g, x.shape, axes) * (unit() / math.sqrt(n)), x.dtype)
+
+
+def _extremum_vjp(y: Array, x: Array, axes: tuple[int, ...]) -> Callable[[Array], Any]:
     """The VJP of max and min: g divided among the entries that equal y; NaN equals NaN."""
 
     def vjp(g: Array) -> Any:
-        hit = (x == _expand(y, x.shape, axis)) | np.isnan(x)
-        return _expand(g, x.shape, axis) * hit / hit.sum(axis=axis, keepdims=True, dtype=x.dtype)
+        hit = (x == _expand(y, x.shape, axes)) | np.isnan(x)
+        return np.where(hit, _expand(g, x.shape, axes) / _sum(hit.astype(x.dtype), axes), 0)
 
     return vjp
 
 
 @op("y = max x", "∂x = g [x = y] / Σ [x = y]")
+@half_in_single
 def max(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The largest entry of all, or along axes; ties share the gradient equally.
 
     >>> dl.max([[1.0, 5.0], [3.0, 4.0]], axis=1)
     Tensor([5., 4.], dtype=float32)
     """
-    y = np.max(x, axis=axis, keepdims=keepdims)
-    return y, _extremum_vjp(y, x, axis)
+    axes = axes_of(axis, x.ndim)
+    y = np.max(x, axis=axes, keepdims=keepdims)
+    return y, _extremum_vjp(y, x, axes)
 
 
 @op("y = min x", "∂x = g [x = y] / Σ [x = y]")
+@half_in_single
 def min(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     """The smallest entry of all, or along axes; ties share the gradient equally.
 
     >>> dl.min([[1.0, 5.0], [3.0, 4.0]], axis=1)
     Tensor([1., 3.], dtype=float32)
     """
-    y = np.min(x, axis=axis, keepdims=keepdims)
-    return y, _extremum_vjp(y, x, axis)
+    axes = axes_of(axis, x.ndim)
+    y = np.min(x, axis=axes, keepdims=keepdims)
+    return y, _extremum_vjp(y, x, axes)
+
+
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def _norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, Callable[[], Array]]:
+    """√(Σ x²), not rounded, and a function that gives x divided by it, 0 where it is 0.
+
+    If squares overflow or vanish, a power of two is taken out. Infinite entries count as equal,
+    which is the limit if there is one of them.
+    """
+    x, scale = x.astype(np.result_type(x, _DOUBLE), copy=False), 1.0
+    squares = accumulate(x * x, axes, keepdims=True)
+    if not ((squares > 1e-280) & (squares < np.inf)).all():
+        top = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
+        scale = np.where(np.isinf(top), top, np.ldexp(x.dtype.type(1), np.frexp(top)[1] - 1))
+        x = np.where(np.isinf(top), np.sign(x) * np.isinf(x), x / scale)
+        squares = accumulate(x * x, axes, keepdims=True)
+    root = np.sqrt(squares)
+    y = root * scale
+    return y if keepdims else np.squeeze(y, axes), lambda: x / np.where(root == 0, 1, root)
 
 
 @op("y = √(Σ x²)", "∂x = g x / y if y ≠ 0 else 0")
+@half_in_single
 def norm(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
-    """The Euclidean norm over all entries, or along axes.
+    """The Euclidean norm over all entries, or along axes; its derivative at 0 is 0.
 
     >>> dl.norm([3.0, 4.0])
     Tensor(5., dtype=float32)
     """
-    y = np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
-
-    def vjp(g: Array) -> Any:
-        length = _expand(y, x.shape, axis)
-        return _expand(g, x.shape, axis) * x / np.where(length == 0, 1, length)
-
-    return y, vjp
+    axes = axes_of(axis, x.ndim)
+    y, unit = _norm(x, axes, keepdims)
+    return _rounded(y, x.dtype), lambda g: _rounded(_expand(g, x.shape, axes) * unit(), x.dtype)
 
 
-@underflow_to_zero
-def _shifted_exp(x: Array, axis: Axis) -> tuple[Array, Array, Array]:
-    """The shift, eˣ⁻ˢʰⁱᶠᵗ and its sum; the shift is the maximum, or 0 where that is infinite."""
-    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
-    top = np.where(np.isfinite(top), top, 0)
-    e = np.exp(x - top)
-    return top, e, np.sum(e, axis=axis, keepdims=True)
+@np.errstate(under="ignore", invalid="ignore")
+def _shifted_exp(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array, Array]:
+    """x − top, e to that power, its sum, and top, the maximum, or 0 in a row of −∞.
+
+    ∞ − ∞ is 0, so that infinite logits share the probability of their row.
+    """
+    top = np.max(x, axis=axes, keepdims=True, initial=-np.inf)
+    top = np.where(top == -np.inf, 0, top)
+    shifted = np.where(x == np.inf, 0, x - top)
+    e = np.exp(shifted)
+    return shifted, e, _sum(e, axes), top
 
 
 def _log(total: Array) -> Array:
@@ -517,40 +731,45 @@ def _log(total: Array) -> Array:
 
 
 @op("y = ln Σ eˣ", "∂x = g softmax(x)")
+@half_in_single
 def logsumexp(x: Input, /, axis: Axis = -1, keepdims: bool = False) -> Value:
     """The logarithm of the sum of exponentials along an axis, computed without overflow.
 
     >>> dl.logsumexp([1000.0, 1000.0])
     Tensor(1000.693, dtype=float32)
     """
-    top, e, total = _shifted_exp(x, axis)
+    axes = axes_of(axis, x.ndim)
+    _, e, total, top = _shifted_exp(x, axes)
     y = _log(total) + top
-    y = y if keepdims else np.squeeze(y, axis)
-    return y, lambda g: _expand(g, x.shape, axis) * (e / total)
+    y = y if keepdims else np.squeeze(y, axes)
+    return y, lambda g: _expand(g, x.shape, axes) * (e / total)
 
 
 @op("y = eˣ / Σ eˣ", "∂x = y (g − Σ g y)")
+@half_in_single
 def softmax(x: Input, /, axis: Axis = -1) -> Value:
     """Probabilities from logits: positive, with sum 1 along the axis.
 
     >>> dl.softmax([0.0, 0.0, 1000.0])
     Tensor([0., 0., 1.], dtype=float32)
     """
-    _, e, total = _shifted_exp(x, axis)
+    axes = axes_of(axis, x.ndim)
+    _, e, total, _ = _shifted_exp(x, axes)
     y = e / total
-    return y, lambda g: y * (g - np.sum(g * y, axis=axis, keepdims=True))
+    return y, lambda g: y * (g - _sum(g * y, axes))
 
 
 @op("y = x − ln Σ eˣ", "∂x = g − softmax(x) Σ g")
+@half_in_single
 def log_softmax(x: Input, /, axis: Axis = -1) -> Value:
     """The logarithm of softmax, accurate even where softmax rounds to 0.
 
     >>> dl.log_softmax([0.0, 1000.0])
     Tensor([-1000.,     0.], dtype=float32)
     """
-    top, e, total = _shifted_exp(x, axis)
-    y = (x - top) - _log(total)
-    return y, lambda g: g - e / total * np.sum(g, axis=axis, keepdims=True)
+    axes = axes_of(axis, x.ndim)
+    shifted, e, total, _ = _shifted_exp(x, axes)
+    return shifted - _log(total), lambda g: g - e / total * _sum(g, axes)
 
 
 # --- shape --------------------------------------------------------------------------------------
@@ -574,25 +793,24 @@ def transpose(x: Input, /, axes: Sequence[int] | None = None) -> Value:
     >>> dl.transpose([[1.0, 2.0]]).shape
     (2, 1)
     """
-    inverse = None if axes is None else np.argsort(np.asarray(axes) % x.ndim)
-    return np.transpose(x, axes), lambda g: np.transpose(g, inverse)
+    order = None if axes is None else axes_of(tuple(axes) if np.iterable(axes) else axes, x.ndim)
+    y = np.transpose(x, order)
+    return y, lambda g: np.transpose(g, None if order is None else np.argsort(order))
 
 
 @op("y = x[key]", "∂x = g at key, 0 elsewhere; an entry taken twice sums both", movement=True)
 def getitem(x: Input, /, key: Any) -> Value:
-    """Part of an array, by NumPy's indexing rules."""
+    """Part of an array, by NumPy's indexing rules; the key must not change before backward."""
     parts = key if isinstance(key, tuple) else (key,)
-    lists = any(isinstance(part, np.ndarray | list) for part in parts)
-    if lists:  # copied, since the caller may change it before backward
-        key = tuple(np.array(p) if isinstance(p, np.ndarray | list) else p for p in parts)
+    repeats = any(isinstance(p, np.ndarray) and p.dtype != bool and p.size > 1 for p in parts)
 
     def vjp(g: Array) -> Any:
-        whole = np.zeros(x.shape, g.dtype)
-        if lists:
-            np.add.at(whole, key, g)
+        whole = np.zeros(x.shape, np.result_type(g, np.float64) if repeats else g.dtype)
+        if repeats:  # float32 would lose digits where many entries of g go to one of x
+            np.add.at(whole, key, g.astype(whole.dtype))  # eight times as fast as without
         else:
             whole[key] = g
-        return whole
+        return whole.astype(g.dtype, copy=False)
 
     return x[key], vjp
 
@@ -613,6 +831,7 @@ def concatenate(arrays: Sequence[Input], /, axis: int = 0) -> Value:
     >>> dl.concatenate([[1.0, 2.0], [3.0]])
     Tensor([1., 2., 3.], dtype=float32)
     """
+    axes_of((axis,), arrays[0].ndim)
     y = np.concatenate(arrays, axis)
     ends = np.cumsum([0] + [x.shape[axis] for x in arrays])
     return y, *(_slice_vjp(start, stop, axis) for start, stop in itertools.pairwise(ends))
@@ -626,6 +845,8 @@ def stack(arrays: Sequence[Input], /, axis: int = 0) -> Value:
     Tensor([[1., 2.],
             [3., 4.]], dtype=float32)
     """
+
+    axes_of((axis,), arrays[0].ndim + 1)
 
     def vjp_of(i: int) -> Callable[[Array], Array]:
         return lambda g: np.moveaxis(g, axis, 0)[i]
@@ -641,7 +862,16 @@ def _scale(losses: int, reduction: Reduction) -> float:
     return 1 / losses if reduction == "mean" else 1.0
 
 
+def _reduced(losses: Array, reduction: Reduction) -> Any:
+    """The mean or sum of losses, or the losses themselves."""
+    if reduction == "none":
+        return losses
+    total = accumulate(losses) * _scale(losses.size, reduction)
+    return total.astype(losses.dtype, copy=False)
+
+
 @op("L = reduction((p − t)²)", "∂p = 2 g (p − t) / n", "∂t = −2 g (p − t) / n")
+@half_in_single
 def mse(p: Input, t: Input, /, reduction: Reduction) -> Value:
     """The squared error of predictions p and targets t of one shape, then its mean or sum."""
     if reduction == "none":
@@ -654,19 +884,49 @@ def mse(p: Input, t: Input, /, reduction: Reduction) -> Value:
     return loss, lambda g: g * slope, lambda g: (2 * scale * g) * (t - p)
 
 
+@op("L = reduction(|p − t|)", "∂p = g sgn(p − t) / n", "∂t = −g sgn(p − t) / n")
+@half_in_single
+def mae(p: Input, t: Input, /, reduction: Reduction) -> Value:
+    """The absolute error of predictions p and targets t of one shape, then its mean or sum."""
+    error, scale = p - t, _scale(p.size, reduction)
+    loss = _reduced(np.abs(error), reduction)
+    slope = np.sign(error)
+    return loss, lambda g: (scale * g) * slope, lambda g: (-scale * g) * slope
+
+
+@op(
+    "L = reduction(½ (p − t)² if |p − t| ≤ delta else delta (|p − t| − ½ delta))",
+    "∂p = g min(max(p − t, −delta), delta) / n",
+    "∂t = −g min(max(p − t, −delta), delta) / n",
+)
+@half_in_single
+def huber(p: Input, t: Input, /, reduction: Reduction, delta: float) -> Value:
+    """Half the squared error, beyond delta continued by its tangent, then its mean or sum."""
+    error, scale = p - t, _scale(p.size, reduction)
+    slope = np.minimum(np.maximum(error, -delta), delta)
+    loss = _reduced(slope * (error - 0.5 * slope), reduction)
+    return loss, lambda g: (scale * g) * slope, lambda g: (-scale * g) * slope
+
+
 @op("L = reduction(ln(1 + eˣ) − t x)", "∂x = g (σ(x) − t) / n", "∂t = −g x / n")
-@underflow_to_zero
+@half_in_single
+@np.errstate(under="ignore", invalid="ignore")
 def binary_cross_entropy(x: Input, t: Input, /, reduction: Reduction) -> Value:
-    """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum."""
+    """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum.
+
+    An infinite logit costs 0 where the target agrees with it, else ∞.
+    """
     losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
+    if np.any(infinite := np.isinf(x)):
+        losses = np.where(infinite, np.inf, losses)
+        losses = np.where(infinite & (t == (x > 0)), 0, losses)
     scale = _scale(losses.size, reduction)
-    loss = losses if reduction == "none" else losses.sum() * scale
 
     def vjp_x(g: Array) -> Any:
         s, rest = _sigmoid(x)
         return (scale * g) * ((1 - t) * s - t * rest)  # σ(x) − t without its rounding
 
-    return loss, vjp_x, lambda g: (-scale * g) * x
+    return _reduced(losses, reduction), vjp_x, lambda g: (-scale * g) * x
 
 
 def _as_probabilities(x: Array, target: Array, smoothing: float, reduction: Reduction) -> Array:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast, overload
 import numpy as np
 
 from minidl import _checks
+from minidl._format import printable
+from minidl._kernels import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,8 +78,10 @@ class Schedule:
         """The phases of the schedule in order: the step at which each begins, and its name."""
         return [(0, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower())]
 
-    def plot(self, steps: int) -> Axes:
+    def plot(self, steps: int | None = None) -> Axes:
         """Draw the rate over the first steps, phase by phase; returns the Matplotlib axes."""
+        if steps is None:
+            raise TypeError(f"{type(self).__name__}: plot needs the number of steps: plot(1000)")
         from minidl.viz.plots import plot_schedule
 
         return plot_schedule(self, steps)
@@ -91,7 +95,9 @@ def as_schedule(owner: str, name: str, value: Any) -> Schedule:
     if isinstance(value, Schedule):
         return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{owner}: {name} must be a schedule or a number ≥ 0, got {value!r}")
+        raise TypeError(
+            printable(f"{owner}: {name} must be a schedule or a number ≥ 0, got {value!r}")
+        )
     return Constant(_checks.number(owner, name, value))
 
 
@@ -362,7 +368,7 @@ class Triangular(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.low > self.high:
-            raise ValueError(f"Triangular: low={self.low} must be ≤ high={self.high}")
+            raise ValueError(printable(f"Triangular: low={self.low} must be ≤ high={self.high}"))
 
     def formula(self, t: int) -> float:
         period, u = divmod(t, 2 * self.half_period)
@@ -562,7 +568,10 @@ class Sequence(Schedule):
     def __post_init__(self) -> None:
         if not isinstance(self.parts, list | tuple) or not self.parts:
             raise TypeError(
-                f"Sequence: parts must be a list [(schedule, steps), …, last], got {self.parts!r}"
+                printable(
+                    "Sequence: parts must be a list [(schedule, steps), …, last], "
+                    f"got {self.parts!r}"
+                )
             )
         *timed, last = self.parts
         checked = [self._checked(f"parts[{i}]", part) for i, part in enumerate(timed)]
@@ -657,7 +666,8 @@ class ReduceOnPlateau(Schedule):
 
         rate ← max(rate · factor, min_lr)
 
-    unless that lowers the rate by 1e-8 or less.
+    unless that lowers the rate by 1e-8 or less. `fit` observes the loss by itself after an epoch in
+    which nobody has called `observe`.
 
     factor     in [0, 1)              threshold  a number ≥ 0
     patience   a whole number ≥ 0     min_lr     in [0, lr]
@@ -681,6 +691,7 @@ class ReduceOnPlateau(Schedule):
     min_lr: float = 0.0
     mode: str = "min"
     memory: PlateauMemory = field(init=False, repr=False, hash=False)
+    observations: ClassVar[int] = 0  # the calls of observe, which fit counts in each epoch
 
     checks = {"lr": NUMBER, "factor": BELOW_ONE, "patience": FROM_ZERO, "cooldown": FROM_ZERO}
     checks |= {"threshold": NUMBER, "min_lr": NUMBER, "mode": MODE}
@@ -688,7 +699,9 @@ class ReduceOnPlateau(Schedule):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.min_lr > self.lr:
-            raise ValueError(f"ReduceOnPlateau: min_lr={self.min_lr} must be ≤ lr={self.lr}")
+            raise ValueError(
+                printable(f"ReduceOnPlateau: min_lr={self.min_lr} must be ≤ lr={self.lr}")
+            )
         self.reset()
 
     def reset(self) -> None:
@@ -700,7 +713,10 @@ class ReduceOnPlateau(Schedule):
         object.__setattr__(self, "memory", replace(memory))
 
     def observe(self, metric: SupportsFloat) -> None:
-        """Take the next value of the metric into account; TypeError for what is not a number."""
+        """Take the next value of the metric into account.
+
+        TypeError for what is not a number. After an error or an interrupt nothing has changed.
+        """
         if isinstance(metric, bool) or not isinstance(metric, numbers.Real):
             raise TypeError(
                 f"ReduceOnPlateau: observe needs a number, such as loss.item(), got {metric!r}"
@@ -709,7 +725,7 @@ class ReduceOnPlateau(Schedule):
             value = float(metric)
         except OverflowError:
             raise ValueError("ReduceOnPlateau: the metric is too large for a float") from None
-        m = self.memory
+        m = replace(self.memory)
         if self.mode == "min":
             better = value < m.best * (1 - self.threshold)
         else:
@@ -721,6 +737,8 @@ class ReduceOnPlateau(Schedule):
             lower = max(m.rate * self.factor, self.min_lr)
             m.rate = lower if m.rate - lower > 1e-8 else m.rate
             m.bad_count, m.cooldown_left = 0, self.cooldown
+        count = (vars(self), "observations", self.observations + 1)
+        atomic.assign([count, *((self.memory, *item) for item in vars(m).items())])
 
     def formula(self, t: int) -> float:
         return self.memory.rate
@@ -732,7 +750,7 @@ def plateaus(rate: Any) -> list[ReduceOnPlateau]:
         return [rate]
     if isinstance(rate, Schedule):
         rate = tuple(vars(rate).values())
-    return [p for part in rate for p in plateaus(part)] if isinstance(rate, tuple) else []
+    return [p for part in rate for p in plateaus(part)] if isinstance(rate, list | tuple) else []
 
 
 def check_resumable(owner: str, own: Rate, saved: Rate) -> None:
@@ -748,10 +766,14 @@ def resumed(own: Rate, saved: Rate) -> Rate:
     """The rate of an optimizer that loads `saved`; check_resumable comes first.
 
     A rate that observes a metric stays, so that existing references to it keep working, and takes
-    over the saved memory. Any other rate is replaced by the saved one.
+    over the saved `memories`. Any other rate is replaced by the saved one.
     """
+    return own if plateaus(own) else saved
+
+
+def memories(own: Rate, saved: Rate) -> list[tuple[Any, str, Any]]:
+    """What gives the plateaus of a rate the memories of the saved one, for `atomic.assign`."""
     if not (observing := plateaus(own)):
-        return saved
-    for mine, theirs in zip(observing, plateaus(saved), strict=True):
-        mine._remember(theirs.memory)
-    return own
+        return []
+    pairs = zip(observing, plateaus(saved), strict=True)
+    return [(vars(mine), "memory", replace(theirs.memory)) for mine, theirs in pairs]

@@ -10,118 +10,60 @@ the garbage collector.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import heapq
 import itertools
-from collections.abc import Callable, Iterator
-from contextvars import ContextVar
-from typing import Any, TypeAlias
+import operator
+import reprlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from minidl import _checks, _graph_picture, ops
 from minidl._checks import describe
+from minidl._format import printable
+from minidl._kernels import atomic
 from minidl._observer import active
+from minidl._operands import NATIVE, beside, missing, read
+from minidl._settings import default_dtype as default_dtype
+from minidl._settings import dtype_of, recording
+from minidl._settings import get_default_dtype as get_default_dtype
+from minidl._settings import no_grad as no_grad
+from minidl._settings import set_default_dtype as set_default_dtype
 from minidl.ops import Array, Op, P
 
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
-_default_dtype: np.dtype[Any] = np.dtype(np.float32)
-_local_default_dtype: ContextVar[np.dtype[Any] | None] = ContextVar("dtype", default=None)
 _node_ids = itertools.count(0, -1)  # descending: heapq returns the smallest, backward the newest
-_NATIVE = {np.dtype(np.float32), np.dtype(np.float64)}
-_PYTHON_NUMBERS = {float, int, bool}
-
-
-# --- settings -----------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
-    """Compute without recording a graph; a context manager or a decorator.
-
-    >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
-    >>> with dl.no_grad():
-    ...     (2 * w).requires_grad
-    False
-    """
-    token = _recording.set(False)
-    try:
-        yield
-    finally:
-        _recording.reset(token)
-
-
-def set_default_dtype(dtype: Any) -> None:
-    """The dtype that numbers, lists, integers and new layers get: "float32" or "float64".
-
-    Raises TypeError for anything else.
-    """
-    global _default_dtype
-    _default_dtype = _single_or_double(dtype)
-
-
-def _single_or_double(dtype: Any) -> np.dtype[Any]:
-    with contextlib.suppress(TypeError):
-        found: np.dtype[Any] = np.dtype(dtype)
-        if dtype is not None and found in (np.float32, np.float64):
-            return found
-    raise TypeError(f'the default dtype must be "float32" or "float64", not {dtype!r}')
-
-
-def get_default_dtype() -> np.dtype[Any]:
-    """The dtype that numbers, lists, integers and new layers get; float32 at start."""
-    return _local_default_dtype.get() or _default_dtype
-
-
-@contextlib.contextmanager
-def default_dtype(dtype: Any) -> Iterator[None]:
-    """Set the default dtype within a `with` block, in this thread.
-
-    >>> with dl.default_dtype("float64"):
-    ...     dl.Tensor([1, 2])
-    Tensor([1., 2.])
-    """
-    token = _local_default_dtype.set(_single_or_double(dtype))
-    try:
-        yield
-    finally:
-        _local_default_dtype.reset(token)
 
 
 def as_array(data: Any, dtype: Any = None) -> Array:
     """An array from anything array-like, copied only if it must be converted.
 
-    Floating NumPy arrays keep their dtype, everything else gets the default dtype, unless `dtype`
-    says otherwise. TypeError for data that are not real numbers.
+    What has a floating dtype, such as an array of NumPy or a Series of pandas, keeps it; everything
+    else gets the default dtype, unless `dtype` says otherwise. TypeError for data that are not real
+    numbers, and for masked arrays.
     """
     if isinstance(data, Tensor):
         data = data._data
     if (
         type(data) is np.ndarray
-        and data.dtype in _NATIVE
+        and data.dtype in NATIVE
         and (dtype is None or dtype == data.dtype)  # not `in`: np.dtype("float64") equals None
     ):
         return data  # the usual case
-    try:
-        array = np.asarray(data)
-    except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{data!r} can't be converted to an array: {error}") from None
+    array, floating = read(data)
     if dtype is None:
-        floating = isinstance(data, np.ndarray | np.generic) and array.dtype.kind == "f"
         dtype = array.dtype.newbyteorder("=") if floating else get_default_dtype()
-    if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"expected real numbers, got {type(data).__name__} with dtype {array.dtype}"
-        )
-    if np.dtype(dtype).kind not in "fiub":
-        raise TypeError(f"dtype must be floating, integer or boolean, got {dtype!r}")
-    return array.astype(dtype, copy=False)
+    wanted = dtype_of(dtype)
+    if wanted is None or wanted.kind not in "fiub":
+        raise TypeError(f"dtype must be floating, integer or boolean, got {reprlib.repr(dtype)}")
+    return array.astype(wanted, copy=False)
 
 
 def as_tensor(x: Any) -> Tensor:
     """x itself if it is a tensor, else a constant tensor of it."""
-    return x if isinstance(x, Tensor) else Tensor(x)
+    return x if isinstance(x, Tensor) else _restore(as_array(x), False, None, None, True)
 
 
 # --- the graph ----------------------------------------------------------------------------------
@@ -197,37 +139,44 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """The gradient of an input of `shape` that was broadcast: summed over the repeated axes."""
     extra = g.ndim - len(shape)
     repeated = (extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
-    return np.asarray(g.sum(axis=(*range(extra), *repeated))).reshape(shape)
+    return np.asarray(ops.accumulate(g, (*range(extra), *repeated))).reshape(shape)
 
 
 def differentiable(op: Op[P]) -> Callable[P, Tensor]:
     """Let an op take tensors and array-likes, and record what it computed."""
     count, variadic = len(op.derivatives), op.variadic
-    convert = _operand if count == 2 else as_array
 
     @functools.wraps(op)
     def apply(*args: Any, **options: Any) -> Tensor:
         inputs, extra = (args, ()) if len(args) == count else (args[:count], args[count:])
         if variadic or len(inputs) < count:
             inputs = _listed(op, inputs)
-        arrays = [x._data if type(x) is Tensor and x._requires_grad else convert(x) for x in inputs]
-        if count == 2 and type(arrays[0]) in _PYTHON_NUMBERS and type(arrays[1]) in _PYTHON_NUMBERS:
-            arrays[0] = as_array(arrays[0])
+        arrays = [x._data for x in inputs if type(x) is Tensor and x._requires_grad]
+        recorded = bool(arrays) and recording.get()
+        if len(arrays) < len(inputs):
+            given = [x._data if type(x) is Tensor else x for x in inputs]
+            arrays = beside(given, count == 2, get_default_dtype)
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
-        except ValueError as error:
-            shapes = " and ".join(str(np.shape(a)) for a in arrays)
-            raise ValueError(f"{op.__name__} of shape {shapes}: {error}") from None
+        except (ValueError, TypeError) as error:
+            raise _named(op.__name__, arrays, error) from None
         result = Tensor.__new__(Tensor)
-        result._data, result.grad, result.name, result.version = np.asarray(value), None, None, 0
-        learning = [x for x in inputs if type(x) is Tensor and x._requires_grad]
-        result._requires_grad = bool(learning) and _recording.get()
-        result._node = Node(op, inputs, vjps, result._data) if result._requires_grad else None
+        result._data, result.name, result.version = np.asarray(value), None, 0
+        result._computed, result._requires_grad = True, recorded
+        result._node = Node(op, inputs, vjps, result._data) if recorded else None
         if observer := active.get():
             observer.op(op, inputs, arrays, extra, options, result)
         return result
 
     return apply
+
+
+def _named(name: str, arrays: list[Any], error: Exception) -> Exception:
+    """The error with the name of the function and the shapes that it was called with."""
+    kinds = np.exceptions.AxisError, ValueError, TypeError
+    kind = next(kind for kind in kinds if isinstance(error, kind))
+    shapes = " and ".join(str(np.shape(a)) for a in arrays)
+    return kind(printable(f"{name} of shape {shapes}: {error}"))
 
 
 def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -239,11 +188,6 @@ def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     if not listed:
         raise ValueError(f"{op.__name__} needs at least one tensor, got none")
     return listed
-
-
-def _operand(x: Any) -> Any:
-    """A Python number stays one: beside an array it takes the array's dtype, as in NumPy."""
-    return x if type(x) in _PYTHON_NUMBERS else as_array(x)
 
 
 # --- the functions ------------------------------------------------------------------------------
@@ -259,10 +203,12 @@ dense = differentiable(ops.dense)
 dense_relu = differentiable(ops.dense_relu)
 exp = differentiable(ops.exp)
 log = differentiable(ops.log)
+log1p = differentiable(ops.log1p)
 sin = differentiable(ops.sin)
 cos = differentiable(ops.cos)
 sqrt = differentiable(ops.sqrt)
 abs = differentiable(ops.abs)
+sign = differentiable(ops.sign)
 tanh = differentiable(ops.tanh)
 sigmoid = differentiable(ops.sigmoid)
 relu = differentiable(ops.relu)
@@ -277,7 +223,10 @@ sum = differentiable(ops.sum)
 mean = differentiable(ops.mean)
 max = differentiable(ops.max)
 min = differentiable(ops.min)
+clip = differentiable(ops.clip)
 norm = differentiable(ops.norm)
+std = differentiable(ops.std)
+var = differentiable(ops.var)
 softmax = differentiable(ops.softmax)
 log_softmax = differentiable(ops.log_softmax)
 logsumexp = differentiable(ops.logsumexp)
@@ -301,8 +250,56 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     >>> dl.where([True, False], 1.0, [5.0, 6.0])
     Tensor([1., 6.], dtype=float32)
     """
-    condition = condition.data if isinstance(condition, Tensor) else condition
-    return _where(a, b, np.array(condition, bool))
+    return _where(a, b, np.array(read(_plain(condition))[0], bool))
+
+
+def _index(key: Any) -> Any:
+    """An index as NumPy reads it, in copies, since the caller may change it before backward."""
+    return tuple(map(_index_part, key)) if isinstance(key, tuple) else _index_part(key)
+
+
+def _index_part(part: Any) -> Any:
+    if part is None or part is Ellipsis or isinstance(part, int):
+        return part
+    if isinstance(part, slice):
+        bounds = (part.start, part.stop, part.step)
+        return slice(*(None if bound is None else operator.index(bound) for bound in bounds))
+    if hasattr(part, "__index__"):
+        try:
+            return operator.index(part)
+        except TypeError:  # an array of several integers, or of other numbers
+            pass
+    if advice := missing(part):
+        raise TypeError(advice)
+    array = np.array(_plain(part))
+    empty_list = array.size == 0 and not hasattr(part, "dtype")  # which NumPy reads as floating
+    return array.astype(np.intp) if empty_list else array
+
+
+def flatten(x: Any) -> Tensor:
+    """The same entries, in C order, along one axis.
+
+    >>> dl.flatten([[1.0, 2.0], [3.0, 4.0]])
+    Tensor([1., 2., 3., 4.], dtype=float32)
+    """
+    return reshape(x, -1)
+
+
+def argmax(x: Any, axis: int | None = None) -> Array:
+    """Where the largest entry is, the first of several: an array of integers, without a gradient.
+
+    Along an axis, or in C order of all entries if it is None.
+
+    >>> dl.argmax([[1.0, 5.0], [3.0, 2.0]], axis=1)
+    array([1, 0])
+    """
+    array = as_array(x)
+    try:
+        if axis is not None:
+            ops.axes_of((axis,), array.ndim)
+        return np.asarray(np.argmax(array, axis))
+    except (ValueError, TypeError) as error:
+        raise _named("argmax", [array], error) from None
 
 
 # --- the tensor ---------------------------------------------------------------------------------
@@ -317,8 +314,10 @@ def _in_place(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any],
 
     def apply(self: Tensor, other: Any) -> Tensor:
         if not (self.requires_grad and self.is_leaf):
-            return function(self, other)
-        if _recording.get():
+            result = function(self, other)
+            result._computed = self._computed or not result.is_leaf  # a constant stays one
+            return result
+        if recording.get():
             raise RuntimeError(
                 f"{describe(self)} is a parameter, and an in-place update must not become part of "
                 "the graph. Put it under dl.no_grad():  with dl.no_grad(): w -= 0.1 * w.grad"
@@ -329,25 +328,74 @@ def _in_place(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any],
     return apply
 
 
+def _compare(comparison: Any, a: Any, b: Any) -> Any:
+    """A comparison as an array of booleans, since it has no gradient; b may be any object."""
+    try:
+        return comparison(*beside([_plain(a), _plain(b)], True))
+    except TypeError:
+        if missing(a) or missing(b):
+            raise
+        return comparison(_plain(a), _plain(b))
+
+
 def _compared(comparison: Any) -> Callable[[Tensor, Any], Any]:
-    return lambda self, other: comparison(self._data, _plain(other))
+    return lambda self, other: _compare(comparison, self, other)
+
+
+def _missing_operator(symbol: str, function: str) -> Callable[[Tensor, Any], Any]:
+    def refuse(self: Tensor, other: Any) -> Any:
+        raise TypeError(
+            f"minidl has no {symbol} for tensors: it is constant or jumps. Without a gradient, "
+            f"write np.{function}(t.numpy(), ...)"
+        )
+
+    return refuse
+
+
+class _of_the_class:  # noqa: N801 (a decorator)
+    """A method that is None where it is read from an instance.
+
+    NumPy calls the class's __array_ufunc__, but numpy.ma reads it from the instance, and only if it
+    is None does it leave masked * tensor to Tensor, which says what to do about masked arrays.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., Any] | None:
+        return self.function if instance is None else None
 
 
 def _plain(x: Any) -> Any:
     return x._data if isinstance(x, Tensor) else x
 
 
+def replacement(tensor: Tensor, values: Any) -> list[tuple[Any, str, Any]]:
+    """The changes that give a leaf other values, for atomic.assign; ValueError for another shape.
+
+    They are a copy in the tensor's dtype, and count as a new version.
+    """
+    array = np.array(as_array(values, tensor._data.dtype), order="C")
+    if array.shape != tensor._data.shape:
+        raise ValueError(
+            f"the data of {describe(tensor)} can't be replaced by values of shape {array.shape}"
+        )
+    return [(tensor, "_data", array), (tensor, "version", tensor.version + 1)]
+
+
 class Tensor:
     """An array that remembers how it was computed.
 
-    data           an array or anything array-like. Floating NumPy arrays keep their dtype; Python
-                   numbers, lists, integers and booleans get the default dtype (or `dtype`)
+    data           an array or anything array-like. Floating arrays of NumPy and Series of pandas
+                   keep their dtype; Python numbers, lists, integers and booleans get the default
+                   dtype (or `dtype`)
     requires_grad  whether backward stores the gradient of this tensor in .grad. Such a tensor
                    holds a copy of `data`, since optimizers update it in place; any other tensor
                    shares memory with a floating array that it is given
     name           used in error messages
 
-    TypeError for data that are not real numbers, and for integers with requires_grad=True.
+    TypeError for data that are not real numbers, for masked arrays, and for integers with
+    requires_grad=True.
 
     >>> w = dl.Tensor([1.0, 2.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -355,10 +403,14 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_data", "_node", "_requires_grad", "grad", "name", "version")
+    __slots__ = (
+        *("__weakref__", "_computed", "_data", "_node"),
+        *("_requires_grad", "grad", "name", "version"),
+    )
+    _computed: bool  # whether it is the result of an op, also of one that was not recorded
     _node: Node | None
     _requires_grad: bool
-    grad: Array | None
+    grad: Array | None  # not set in the result of an op: see __getattr__
     version: int  # counts replacements and in-place updates of the data
 
     def __init__(
@@ -369,9 +421,11 @@ class Tensor:
                 f"Tensor(t) would lose the graph of t, {describe(data)}; use t itself, or "
                 "t.detach() for a constant"
             )
+        if not isinstance(name, str | None):
+            raise TypeError(f"Tensor: name must be a string, got {type(name).__name__}")
         self._data = as_array(data, dtype)
         self.grad = self._node = None
-        self.name, self.version, self._requires_grad = name, 0, False
+        self.name, self.version, self._requires_grad, self._computed = name, 0, False, False
         given = data if dtype is None and isinstance(data, np.ndarray | np.generic) else self._data
         if requires_grad is not False:
             self._require_grad(requires_grad, given.dtype)
@@ -387,8 +441,13 @@ class Tensor:
                 "gradient. Convert them first, as in data.astype('float64')."
             )
         if value and not self._requires_grad:
-            self._data = np.array(self._data, order="C")  # optimizers write to it
-        self._requires_grad = value
+            changes: list[tuple[Any, str, Any]] = [
+                (self, "_data", np.array(self._data, order="C")),  # optimizers write to it
+                *((self, "_computed", False), (self, "_requires_grad", True)),
+            ]
+            atomic.assign(changes)
+        elif not value:
+            self._requires_grad = False
 
     @property
     def requires_grad(self) -> bool:
@@ -411,18 +470,12 @@ class Tensor:
 
     @data.setter
     def data(self, values: Any) -> None:
-        array = as_array(values, self._data.dtype)
         if self._node is not None:
             raise RuntimeError(
                 f"{describe(self)} is the result of {self._node.name}: its data can't be replaced "
                 "without losing how it was computed. Assign to y = x.detach() instead."
             )
-        if array.shape != self._data.shape:
-            raise ValueError(
-                f"the data of {describe(self)} can't be replaced by values of shape {array.shape}"
-            )
-        self._data = np.array(array, order="C")
-        self.version += 1
+        atomic.assign(replacement(self, values))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -468,7 +521,7 @@ class Tensor:
     def detach(self) -> Tensor:
         """The same values as a constant, without a graph; copied if the tensor is a leaf."""
         data = self._data.copy() if self.is_leaf else self._data
-        return Tensor(data, dtype=data.dtype, name=self.name)
+        return _restore(data, False, self.name, None, self._computed)
 
     def zero_grad(self) -> None:
         """Set .grad to None."""
@@ -500,10 +553,13 @@ class Tensor:
                     f"the .grad that {describe(leaf)} had before has shape {np.shape(leaf.grad)}; "
                     "call zero_grad() first"
                 )
+        changes = [
+            (leaf, "grad", g if leaf.grad is None else np.asarray(leaf.grad + g))
+            for leaf, g in leaves.items()
+        ]
         if observer:
             observer.end_backward(self, seed, list(leaves.items()))
-        for leaf, g in leaves.items():
-            leaf.grad = g if leaf.grad is None else np.asarray(leaf.grad + g)
+        atomic.assign(changes)
 
     def _propagate(self, seed: Array, retain_graph: bool) -> dict[Tensor, Array]:
         """The gradient of each leaf, in an array that nothing else holds."""
@@ -538,7 +594,8 @@ class Tensor:
         if not self.requires_grad:
             raise RuntimeError(
                 f"backward needs a result that depends on a tensor with requires_grad=True; "
-                f"{describe(self)} does not (or it was computed under no_grad)"
+                f"{describe(self)} does not (or it was computed under no_grad). Was a parameter "
+                "replaced, as in w = w - 0.1 * w.grad under no_grad? w -= 0.1 * w.grad keeps it."
             )
         if grad is None:
             if self._data.size != 1:
@@ -565,7 +622,18 @@ class Tensor:
     __pow__ = power
     __matmul__ = matmul
     __neg__ = negative
-    __getitem__ = _getitem
+    __abs__ = abs
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __round__(self, digits: int | None = None) -> Tensor:
+        """The entries rounded as by NumPy; a constant, since the derivative is 0 or undefined."""
+        return _restore(np.round(self._data, digits or 0), False, None, None, True)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        """Part of the tensor, by NumPy's rules for every kind of index."""
+        return _getitem(self, _index(key))
 
     __radd__ = _swapped(add)
     __rsub__ = _swapped(subtract)
@@ -578,10 +646,17 @@ class Tensor:
     mean = mean
     max = max
     min = min
+    std = std
+    var = var
+    norm = norm
+    argmax = argmax
     exp = exp
     log = log
+    log1p = log1p
     sqrt = sqrt
     abs = abs
+    sign = sign
+    clip = clip
     tanh = tanh
     sigmoid = sigmoid
     relu = relu
@@ -589,6 +664,8 @@ class Tensor:
     def reshape(self, *shape: Any) -> Tensor:
         """The same entries in another shape: t.reshape(2, −1) or t.reshape((2, −1))."""
         return reshape(self, *shape) if len(shape) == 1 else reshape(self, shape)
+
+    flatten = flatten
 
     def transpose(self, *axes: Any) -> Tensor:
         """The axes in another order, t.transpose(1, 0) or t.transpose((1, 0)); reversed if none."""
@@ -598,6 +675,12 @@ class Tensor:
     __isub__ = _in_place(subtract)
     __imul__ = _in_place(multiply)
     __itruediv__ = _in_place(divide)
+    __ipow__ = _in_place(power)
+    __imatmul__ = _in_place(matmul)
+
+    __floordiv__ = __rfloordiv__ = _missing_operator("//", "floor_divide")
+    __mod__ = __rmod__ = _missing_operator("%", "remainder")
+    __divmod__ = __rdivmod__ = _missing_operator("divmod", "divmod")
 
     # comparisons return boolean arrays, since they have no gradient
 
@@ -608,6 +691,9 @@ class Tensor:
     __le__ = _compared(np.less_equal)
     __gt__ = _compared(np.greater)
     __ge__ = _compared(np.greater_equal)
+
+    def __contains__(self, x: Any) -> bool:
+        return bool(np.any(self == x))
 
     def __len__(self) -> int:
         return len(self._data)
@@ -621,19 +707,45 @@ class Tensor:
     def __float__(self) -> float:
         return float(self.item())
 
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return operator.index(self._data)
+
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
 
+    __pandas_priority__ = 5000  # above a DataFrame's 4000: series * tensor is tensor.__rmul__
+
+    @_of_the_class
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         """Let array * tensor and np.exp(tensor) call minidl's functions."""
         if method == "__call__" and not options and ufunc in _COMPARISONS:
-            return ufunc(*map(_plain, inputs))
+            return _compare(ufunc, *inputs)
         if method == "__call__" and not options and ufunc in _FROM_NUMPY:
             return _FROM_NUMPY[ufunc](*inputs)
+        name = ufunc.__name__ + (f".{method}" if method != "__call__" else "")
         raise TypeError(
-            f"minidl has no np.{ufunc.__name__} for tensors in this form; if no gradient is "
-            "needed, pass t.numpy()"
+            f"minidl has no np.{name} for tensors in this form; if no gradient is needed, pass "
+            "t.numpy()"
         )
+
+    def __array_function__(
+        self, function: Any, types: Any, args: Sequence[Any], options: dict[str, Any]
+    ) -> Any:
+        """Let np.sum(tensor) call minidl's function; any other sees constants as arrays."""
+        if function in (np.shape, np.ndim, np.size):
+            return function(*map(_plain, args), **options)
+        if function in _FUNCTIONS:
+            own, positional = _FUNCTIONS[function]
+            if 1 <= len(args) <= positional and options.keys() <= {"axis", "keepdims", "ddof"}:
+                return own(*args, **options)
+            raise TypeError(
+                f"np.{function.__name__} of a tensor takes {positional} arguments, and by name "
+                "axis, keepdims or ddof; if no gradient is needed, pass t.numpy()"
+            )
+        return function(*_constants(function, args), **_constants(function, options))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if self.requires_grad:
@@ -649,7 +761,18 @@ class Tensor:
                 f"{describe(self)} is the result of {self._node.name}; a graph can't be copied or "
                 "pickled. Copy t.detach() instead."
             )
-        return _restore, (self._data, self.requires_grad, self.name, self.grad)
+        grad = None if self._computed else self.grad
+        return _restore, (self._data, self.requires_grad, self.name, grad, self._computed)
+
+    if not TYPE_CHECKING:  # a type checker would allow any attribute
+
+        def __getattr__(self, name: str) -> Any:
+            """Called for an attribute that is missing or not set."""
+            if name == "grad":
+                if self._computed:
+                    warnings.warn(_grad_advice(self), stacklevel=2)
+                return None
+            raise AttributeError(f"'Tensor' object has no attribute {name!r}", name=name, obj=self)
 
     def _repr_svg_(self) -> str | None:
         """A picture of the graph for notebooks; None for a leaf, which is shown by its repr."""
@@ -666,15 +789,45 @@ class Tensor:
 
 
 _COMPARISONS = {np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal}
-_MATHEMATICS = (exp, log, sqrt, abs, sin, cos, tanh, maximum, minimum)
+_MATHEMATICS = (exp, log, log1p, sqrt, abs, sign, sin, cos, tanh, maximum, minimum)
 _FROM_NUMPY = {
     getattr(np, f.__name__): f
     for f in (add, subtract, multiply, divide, negative, power, matmul, *_MATHEMATICS)
 }
 
 
-def _restore(data: Array, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
+_FUNCTIONS: dict[Any, tuple[Any, int]] = {  # and how many arguments by position
+    **{getattr(np, f.__name__): (f, 2) for f in (sum, mean, max, min, std, var, argmax)},
+    np.clip: (clip, 3),
+    np.round: (Tensor.__round__, 2),
+}
+
+
+def _constants(function: Any, x: Any) -> Any:
+    """Arguments of NumPy's function with arrays for constant tensors, also inside lists."""
+    if isinstance(x, Tensor):
+        if x._requires_grad:
+            raise TypeError(
+                f"np.{function.__name__} of a tensor that requires a gradient would lose it. Use "
+                "minidl's function of that name, if there is one, or pass t.numpy()."
+            )
+        return x._data
+    if isinstance(x, dict):
+        return {name: _constants(function, value) for name, value in x.items()}
+    return type(x)(_constants(function, v) for v in x) if type(x) in (list, tuple) else x
+
+
+def _grad_advice(tensor: Tensor) -> str:
+    return (
+        f"{describe(tensor)} is the result of an op, and backward stores .grad in leaves only. To "
+        "update a parameter, write  with dl.no_grad(): w -= 0.1 * w.grad  and not w = w - ..."
+    )
+
+
+def _restore(
+    data: Array, requires_grad: bool, name: str | None, grad: Any, computed: bool = False
+) -> Tensor:
     """Rebuild a leaf that was copied or pickled."""
     tensor = Tensor(data, requires_grad, dtype=data.dtype, name=name)
-    tensor.grad = grad
+    tensor.grad, tensor._computed = grad, computed
     return tensor

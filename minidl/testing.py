@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable
 
 import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
+from minidl._kernels import atomic
 from minidl.tensor import Tensor, no_grad
 
 
@@ -25,7 +27,8 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     rtol     the tolerance, relative to the larger gradient of an entry or the mean over the entries
 
     r is a fixed random array with the shape of f(x), so that one L checks every output entry. The
-    tensors are unchanged afterwards. Raises GradientError, which names the worst entry, TypeError
+    tensors hold copies of their data meanwhile, and their own data and gradients again afterwards,
+    whatever happens. Raises GradientError, which names the worst entry, TypeError
     for an argument that isn't a float64 tensor, and ValueError if no tensor requires a gradient or
     if f isn't deterministic.
 
@@ -42,32 +45,33 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
             )
     if not any(x.requires_grad for x in tensors):
         raise ValueError("gradcheck: no tensor requires a gradient, so there is nothing to check")
-    saved = [x.grad for x in tensors]
-    try:
-        for x in tensors:
-            x.grad = None
+    found = [(x, name, getattr(x, name)) for x in tensors for name in ("grad", "_data")]
+    copies = [(x, "_data", x.data.copy()) for x in tensors]  # the entries of these are varied
+    changes = [*copies, *((x, "grad", None) for x in tensors)]
+    # an interrupt where a block is left skips its own restoration, but not that of the outer one
+    with atomic.Assigned(found), atomic.Assigned(changes):
         y = f(*tensors)
         weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
         y.backward(weights)
         grads = [x.grad for x in tensors]
-    finally:
-        for x, grad in zip(tensors, saved, strict=True):
-            x.grad = grad
 
-    @no_grad()
-    def scalar() -> float:
-        return float(np.sum(weights * f(*tensors).data))
+        @no_grad()
+        def value() -> float:
+            return float(np.sum(weights * f(*tensors).data))
 
-    if scalar() != float(np.sum(weights * y.data)):
-        raise ValueError(
-            "gradcheck: f returned two different values for the same tensors; it must be "
-            "deterministic, so fix its seed or put it in evaluation mode"
-        )
-    worst = (0.0, "")
-    for i, (x, grad) in enumerate(zip(tensors, grads, strict=True)):
-        if x.requires_grad:
-            grad = np.zeros(x.shape) if grad is None else grad
-            worst = max(worst, _compare(scalar, i, x, grad, rtol))
+        def scalar() -> float:  # in a context of its own, no interrupt leaves no_grad on
+            return contextvars.copy_context().run(value)
+
+        if scalar() != float(np.sum(weights * y.data)):
+            raise ValueError(
+                "gradcheck: f returned two different values for the same tensors; it must be "
+                "deterministic, so fix its seed or put it in evaluation mode"
+            )
+        worst = (0.0, "")
+        for i, (x, grad) in enumerate(zip(tensors, grads, strict=True)):
+            if x.requires_grad:
+                grad = np.zeros(x.shape) if grad is None else grad
+                worst = max(worst, _compare(scalar, i, x, grad, rtol))
     if worst[0] > 1:
         raise GradientError(worst[1])
     return True
@@ -81,13 +85,11 @@ def _compare(
     for at in np.ndindex(x.shape):
         middle = float(x.data[at])
         h = 6e-6 * max(1.0, abs(middle))  # about the cube root of float64's epsilon
-        try:
-            x.data[at] = middle + h
-            above = scalar()
-            x.data[at] = middle - h
-            below = scalar()
-        finally:
-            x.data[at] = middle
+        x.data[at] = middle + h
+        above = scalar()
+        x.data[at] = middle - h
+        below = scalar()
+        x.data[at] = middle
         numeric[at] = (above - below) / (2 * h)
         noise[at] = 1e-15 * max(abs(above), abs(below)) / h  # rounding errors of the two values
     if not x.size:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal's functions, without any bytecode
 import contextlib
+import contextvars
+import inspect
 import math
+import reprlib
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from types import FrameType, FunctionType
+from typing import TYPE_CHECKING, Any, Never
 
 import numpy as np
 
-from minidl import _checks, nn
-from minidl.data import DataLoader
+from minidl import _checks, losses, nn, optim
+from minidl._checks import describe
+from minidl._format import printed
+from minidl._kernels import atomic
+from minidl.data import Batches, DataLoader, as_batches
 from minidl.optim import Optimizer
+from minidl.schedulers import ReduceOnPlateau, plateaus
 from minidl.tensor import Tensor, no_grad
 
 if TYPE_CHECKING:
@@ -24,9 +32,12 @@ if TYPE_CHECKING:
 
 Model = Callable[[Any], Tensor]
 Loss = Callable[[Tensor, Any], Tensor]
-Data = DataLoader | tuple[Any, Any] | list[Any]
+Data = DataLoader | tuple[Any, Any] | Iterable[Any]
+Contexts = tuple[atomic.Assigned, atomic.Assigned]
+REQUIRED: Any = inspect.Parameter.empty  # a default that makes an argument look as if it had none
 
 
+@printed
 @dataclass
 class History:
     """The record of a training.
@@ -65,8 +76,8 @@ class History:
         )
 
 
-class DivergenceError(FloatingPointError, ValueError):
-    """The loss became NaN or infinite. `.history` is the record up to that step."""
+class _TrainingError(Exception):
+    """The base of errors that end a training and keep its record."""
 
     def __init__(self, message: str, history: History) -> None:
         super().__init__(message)
@@ -76,8 +87,12 @@ class DivergenceError(FloatingPointError, ValueError):
         return type(self), (str(self), self.history)
 
 
-class _Stop(Exception):  # noqa: N818
-    """Ctrl-C was pressed, and the current step is complete."""
+class DivergenceError(_TrainingError, FloatingPointError, ValueError):
+    """The loss became NaN or infinite. `.history` is the record up to that step."""
+
+
+class CallbackError(_TrainingError, TypeError):
+    """A callback returned neither a truth value nor None. `.history` is the record so far."""
 
 
 def fit(
@@ -85,8 +100,8 @@ def fit(
     loss: Loss,
     optimizer: Optimizer,
     data: Data,
-    *,
-    epochs: int,
+    *more: Never,
+    epochs: int = REQUIRED,
     validation: Data | None = None,
     callbacks: Iterable[Callable[[int, History], Any]] = (),
     progress: bool = True,
@@ -95,19 +110,33 @@ def fit(
 
     model       a Module, or any function from a batch x to a prediction
     loss        a function (prediction, y) → scalar tensor, such as dl.losses.mse
-    optimizer   the update rule, made with the model's parameters
-    data        a DataLoader, or (x, y) for the whole set as one batch
+    optimizer   the update rule, made with the model's parameters, or some of them and others
+    data        a DataLoader; (x, y) for the whole set as one batch, a tuple of two or a list of
+                two arrays; or a list of tuples (x, y) or any other iterable of batches. An
+                iterator, such as a generator, serves one epoch
     epochs      the number of passes over the data, ≥ 1
-    validation  (x, y) or a DataLoader whose loss is recorded after each epoch
-    callbacks   functions (epoch, history), called after each epoch; the first epoch is 1. A
-                callback that returns True ends the training
+    validation  data, in the same forms, whose loss is recorded after each epoch
+    callbacks   functions (epoch, history), called after each epoch; the first epoch is 1. Once all
+                have been called, the training ends if one has returned True, of Python or NumPy
     progress    show a bar with loss and rate; needs tqdm, the extra minidl[progress]
+
+    The modules of the model are in training mode during the steps, in evaluation mode during
+    validation and callbacks, and afterwards each in its mode before the call, however the training
+    ends. A new model is therefore in training mode; use model.eval() before you predict with
+    Dropout. A function is called as it is: fit can't switch or check the modules that it uses.
+
+    After an epoch in which nobody has called its `observe`, a ReduceOnPlateau that is (part of) the
+    rate observes the validation loss, else the training loss. In mode "max" that is a ValueError,
+    raised before the training if there are no callbacks: observe the metric in a callback.
 
     Ctrl-C ends the training after the current step, and the history so far is returned; a second
     Ctrl-C raises KeyboardInterrupt immediately, perhaps in the middle of a step. Raises
     DivergenceError (a ValueError) if the loss becomes NaN or infinite, before that loss changes
-    any parameter, TypeError for arguments of a wrong type, and ValueError for a loss that isn't
-    one number.
+    any parameter; TypeError for arguments of a wrong type; ValueError for a loss that isn't one
+    number, for data without batches, and if the optimizer has none of the parameters of a Module;
+    RuntimeError if the loss depends on none of the optimizer's parameters; CallbackError (a
+    TypeError) after the epoch in which a callback returned anything but None, True and False. Both
+    DivergenceError and CallbackError have the record so far, `.history`.
 
     >>> x = np.linspace(0.0, 1.0, 20).reshape(-1, 1)
     >>> model = dl.nn.Dense(1, 1, rng=0)
@@ -116,73 +145,97 @@ def fit(
     >>> history.loss[-1] < 1e-3
     True
     """
-    epochs = _checks.count("fit", "epochs", epochs)
-    for name, function in (("model", model), ("loss", loss)):
-        if not callable(function) or isinstance(function, type):
-            raise TypeError(
-                f"fit: {name} must be a function or a callable object, such as losses.mse or "
-                f"losses.MSE(), got {function!r}"
-            )
-    if not hasattr(optimizer, "step") or isinstance(optimizer, type):
+    if more or epochs is REQUIRED:
+        given = f", such as epochs={more[0]!r}" if more else ": epochs=... is missing"
         raise TypeError(
-            f"fit: optimizer must be an Optimizer, such as optim.Adam(model), got {optimizer!r}"
+            f"fit: model, loss, optimizer and data are positional; give the rest by name{given}"
+        )
+    epochs = _checks.count("fit", "epochs", epochs)
+    _check_functions("fit", model, loss)
+    if isinstance(optimizer, type) or not all(
+        hasattr(optimizer, name) for name in ("step", "zero_grad", "lr")
+    ):
+        raise TypeError(
+            "fit: optimizer must be an Optimizer, such as optim.Adam(model), got "
+            + _description(optimizer, [f"optim.{rule}" for rule in optim.RULES])
         )
     _checks.flag("fit", "progress", progress)
-    functions = tuple(callbacks) if isinstance(callbacks, Iterable) else ()
-    if not (isinstance(callbacks, Iterable) and all(map(callable, functions))):
-        raise TypeError(
-            f"fit: callbacks must be a list of functions (epoch, history), got {callbacks!r}"
-        )
-    loader = _loader("data", data)
+    functions = _callbacks(callbacks)
+    _check_parameters(model, optimizer)
+    if not functions:
+        _check_monitored(_plateaus(optimizer))
+    batches = as_batches("fit: data", data, epochs)
     if validation is not None:
-        validation = _loader("validation", validation)
-    history, modules = History(), _modules(model)
-    with (
-        _progress_bar(progress, epochs * len(loader)) as advance,
-        _interrupts() as interrupted,
-        np.errstate(over="ignore", invalid="ignore"),  # _step raises if the loss isn't finite
-    ):
-        try:
+        validation = as_batches("fit: validation", validation, epochs)
+    history, modules, ctrl_c = History(), _modules(model), _CtrlC()
+    keep_modes, _ = _mode(modules, training=True)
+    keep_handler, handle = ctrl_c.handling()
+    try:
+        with (
+            keep_modes,
+            np.errstate(),
+            keep_handler,
+            handle,
+            _progress_bar(progress, _steps(batches, epochs)) as advance,
+            np.errstate(over="ignore", invalid="ignore"),  # _step raises if the loss isn't finite
+            atomic.Assigned([(ctrl_c, "raises", True)]),
+        ):
             for epoch in range(1, epochs + 1):
                 total, samples = 0.0, 0
-                with _mode(modules, training=True):
-                    for x, y in loader:
+                before = {id(p): p.observations for p in _plateaus(optimizer)}
+                with _mode(modules, training=True)[1]:
+                    for x, y in batches:
                         value = _step(model, loss, optimizer, x, y, epoch, history)
                         total, samples = total + value * len(x), samples + len(x)
                         advance(epoch, value, history.lr[-1])
-                        if interrupted():
-                            raise _Stop
-                history.loss.append(total / samples)
-                history.epoch_ends.append(len(history.step_loss))
-                if validation is not None:
-                    history.validation.append(evaluate(model, loss, validation))
-                verdicts = [callback(epoch, history) for callback in functions]
-                if interrupted():
-                    raise _Stop
-                if any(verdict is True for verdict in verdicts):
+                        if ctrl_c.presses:
+                            raise KeyboardInterrupt
+                    ends = len(history.step_loss)
+                    _append([history.loss, history.epoch_ends], total / samples, ends)
+                with _mode(modules, training=False)[1]:
+                    if validation is not None:
+                        history.validation.append(evaluate(model, loss, validation))
+                    verdicts = [(callback, callback(epoch, history)) for callback in functions]
+                modules = _modules(model) if functions else modules  # callbacks may add some
+                _observe(optimizer, before, (history.validation or history.loss)[-1])
+                if ctrl_c.presses:
+                    raise KeyboardInterrupt
+                stops = [_ends_training(*verdict, history) for verdict in verdicts]
+                if any(stops):
                     break
-        except (_Stop, KeyboardInterrupt) as error:
-            history.interrupted = True
-            if interrupted() and not isinstance(error, _Stop):  # the second Ctrl-C
-                raise
+    except KeyboardInterrupt:
+        if ctrl_c.presses > 1:
+            raise
+        history.interrupted = True
+    history.interrupted |= ctrl_c.presses > 0
     return history
 
 
 def evaluate(model: Model, loss: Loss, data: Data) -> float:
     """The mean loss over the data in evaluation mode, weighted by batch size.
 
-    model  a Module, or any function from a batch x to a prediction
+    model  a Module, or any function from a batch x to a prediction; the modules of a Module are
+           in evaluation mode meanwhile, and afterwards each in its mode before the call
     loss   a function (prediction, y) → scalar tensor, such as dl.losses.mse
-    data   a DataLoader, or (x, y) for the whole set as one batch
+    data   a DataLoader; (x, y) for the whole set as one batch; or any iterable of batches (x, y)
 
     >>> dl.training.evaluate(lambda x: x, dl.losses.mse, ([1.0, 4.0], [1.0, 2.0]))
     2.0
     """
+    _check_functions("evaluate", model, loss)
+    batches = as_batches("evaluate: data", data)
+    keep_modes, evaluating = _mode(_modules(model), training=False)
+    with keep_modes, evaluating:
+        return contextvars.copy_context().run(_mean_loss, model, loss, batches)
+
+
+def _mean_loss(model: Model, loss: Loss, batches: DataLoader | Batches) -> float:
+    """The mean loss without a graph; in a context of its own, no interrupt leaves no_grad on."""
     total, samples = 0.0, 0
-    with _mode(_modules(model), training=False), no_grad():
-        for x, y in _loader("data", data):
+    with no_grad():
+        for x, y in batches:
             total, samples = total + loss(model(x), y).item() * len(x), samples + len(x)
-    return total / samples
+        return total / samples
 
 
 def _step(
@@ -198,10 +251,9 @@ def _step(
             f"fit: the loss of a batch must be one number, got shape {result.shape}; use the "
             'reduction "mean" or "sum"'
         )
-    value = result.item()
-    history.step_loss.append(value)
-    history.lr.append(optimizer.lr)
+    value, steps, t = result.item(), len(history.step_loss), getattr(optimizer, "t", None)
     if not math.isfinite(value):
+        _append([history.step_loss, history.lr], value, optimizer.lr)
         where = f"the loss became {value} at epoch {epoch}, step {len(history.step_loss)}"
         recent = ", ".join(f"{v:.4g}" for v in history.step_loss[-5:])
         rate = f"The learning rate was {history.lr[-1]:g}"
@@ -214,61 +266,207 @@ def _step(
                 "1, and look for NaN in the data."
             )
         raise DivergenceError(f"{where} (the last losses: {recent}). {rate}. {advice}", history)
-    result.backward()
-    optimizer.step()
+    try:
+        _append([history.step_loss, history.lr], value, optimizer.lr)
+        result.backward()
+        _update(optimizer)
+    except BaseException:
+        if getattr(optimizer, "t", None) == t:  # not taken, so not recorded
+            del history.step_loss[steps:], history.lr[steps:]
+        raise
     return value
 
 
-def _loader(name: str, data: Data) -> DataLoader:
-    """A DataLoader as it is, a pair (x, y) as one of a single batch."""
-    if isinstance(data, DataLoader):
-        return data
-    if isinstance(data, tuple | list) and len(data) == 2:
-        return DataLoader(*data)
-    raise TypeError(f"fit: {name} must be a DataLoader or a pair (x, y), got {type(data).__name__}")
+def _update(optimizer: Optimizer) -> None:
+    """Take a step; RuntimeError that names the parameters if none of them has a gradient."""
+    try:
+        optimizer.step()
+    except RuntimeError as error:
+        parameters = list(_parameters(optimizer))
+        if not parameters or any(p.grad is not None and p.requires_grad for p in parameters):
+            raise
+        raise RuntimeError(
+            "fit: the optimizer has nothing to learn from this loss, which gives no gradient to "
+            f"{_listed(parameters)}. Either the loss doesn't depend on them, or they are frozen "
+            "(requires_grad=False)."
+        ) from error
 
 
-def _modules(model: Model) -> list[nn.Module]:
-    """Every module of a model; none of a plain function."""
+def _append(lists: list[list[Any]], *values: float) -> None:
+    """Append a value to each list, so that no interrupt leaves lists of different lengths."""
+    any(map(list.append, lists, values))  # one call without bytecodes; append returns None
+
+
+def _check_functions(owner: str, model: Any, loss: Any) -> None:
+    """TypeError unless model and loss can be called, and are objects rather than classes."""
+    for name, function, example in (
+        ("model", model, "such as nn.MLP([2, 16, 1])"),
+        ("loss", loss, "such as losses.mse or losses.MSE()"),
+    ):
+        if not callable(function) or isinstance(function, type):
+            functions = (key for key, f in vars(losses).items() if isinstance(f, FunctionType))
+            known = [f"losses.{key}" for key in functions if name == "loss" and key[0] != "_"]
+            raise TypeError(
+                f"{owner}: {name} must be a function or a callable object, {example}, got "
+                + _description(function, known)
+            )
+
+
+def _description(value: Any, known: Iterable[str]) -> str:
+    """What was given, and what may have been meant: an object of a class, a similar name."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}; make an object of it: {value.__name__}(...)"
+    hint = f".{_checks.nearest(value, known)}" if isinstance(value, str) else ""
+    return reprlib.repr(value) + hint
+
+
+def _callbacks(callbacks: Any) -> tuple[Callable[[int, History], Any], ...]:
+    """The callbacks as a tuple; TypeError for anything but functions."""
+    functions = tuple(callbacks) if isinstance(callbacks, Iterable) else ()
+    classes = [f for f in functions if isinstance(f, type)]
+    if isinstance(callbacks, Iterable) and all(map(callable, functions)) and not classes:
+        return functions
+    advice = ""
+    if callbacks is None:
+        advice = "; leave it out or give [] for none"
+    elif callable(callbacks) and not isinstance(callbacks, type):
+        advice = "; put it in a list, callbacks=[...]"
+    elif classes:
+        advice = f"; {_description(classes[0], ())}"
+    raise TypeError(
+        f"fit: callbacks must be a list of functions (epoch, history), got {callbacks!r}{advice}"
+    )
+
+
+def _ends_training(callback: Any, verdict: Any, history: History) -> bool:
+    """Whether a callback has returned True; CallbackError for what is no truth value."""
+    if verdict is None:
+        return False
+    if isinstance(verdict, bool | np.bool_) or (
+        type(verdict) is np.ndarray and verdict.dtype == bool and verdict.shape == ()
+    ):
+        return bool(verdict)
+    if isinstance(verdict, Coroutine):
+        verdict.close()  # it will not run, and Python shall not warn about that
+    name = getattr(callback, "__qualname__", None) or reprlib.repr(callback)
+    raise CallbackError(
+        f"fit: after epoch {len(history.loss)} the callback {name} returned "
+        f"{reprlib.repr(verdict)} ({type(verdict).__name__}). It must return True to end the "
+        "training, None or False to continue.",
+        history,
+    )
+
+
+def _parameters(optimizer: Any) -> Iterator[Tensor]:
+    return (p for group in getattr(optimizer, "groups", ()) for p in group["params"])
+
+
+def _listed(parameters: Iterable[Tensor]) -> str:
+    """The first few parameters, for a message."""
+    first, *rest = map(describe, parameters)
+    return ", ".join([first, *rest[:2]]) + f" and {len(rest) - 2} more" * (len(rest) > 2)
+
+
+def _check_parameters(model: Model, optimizer: Optimizer) -> None:
+    """ValueError if the optimizer has none of a Module's parameters, and it learns any."""
+    updated = {id(p) for p in _parameters(optimizer)}
+    own = [p for module in _modules(model)[:1] for p in module.parameters()]
+    if updated and any(p.requires_grad for p in own) and not any(id(p) in updated for p in own):
+        rule, kind = type(optimizer).__name__, type(_modules(model)[0]).__name__
+        raise ValueError(
+            f"fit: these parameters are not the model's: {rule} updates "
+            f"{_listed(_parameters(optimizer))}, none of which is in this {kind}. Make the "
+            f"optimizer with the model to train: {rule}(model, ...). A copy, or a model made "
+            "anew, has parameters of its own."
+        )
+
+
+def _plateaus(optimizer: Any) -> list[ReduceOnPlateau]:
+    """Each ReduceOnPlateau in the rates of an optimizer, once."""
+    rates = [group["lr"] for group in getattr(optimizer, "groups", ())]
+    return list({id(p): p for p in plateaus(rates)}.values())
+
+
+def _observe(optimizer: Any, before: dict[int, int], loss: float) -> None:
+    """Show the loss to each ReduceOnPlateau that has observed nothing since `before`."""
+    unobserved = [p for p in _plateaus(optimizer) if p.observations == before.get(id(p), 0)]
+    _check_monitored(unobserved)
+    for plateau in unobserved:
+        plateau.observe(loss)
+
+
+def _check_monitored(unobserved: list[ReduceOnPlateau]) -> None:
+    """ValueError if one that nobody has shown a metric is in mode "max"."""
+    if any(p.mode == "max" for p in unobserved):
+        raise ValueError(
+            'fit: a ReduceOnPlateau in mode "max" needs a metric of its own, since fit would show '
+            "it the loss, which gets smaller. Observe the metric after each epoch: "
+            "callbacks=[lambda epoch, history: plateau.observe(...)]"
+        )
+
+
+def _steps(batches: DataLoader | Batches, epochs: int) -> int | None:
+    """The number of steps, if the data say how many batches they have."""
+    try:
+        return epochs * len(batches)
+    except TypeError:
+        return None
+
+
+def _modules(model: Any) -> list[nn.Module]:
+    """Every module of a model, or of the one that a method belongs to; none of a function."""
+    model = getattr(model, "__self__", model)
     return list(model.modules()) if isinstance(model, nn.Module) else []
 
 
-@contextlib.contextmanager
-def _mode(modules: list[nn.Module], training: bool) -> Iterator[None]:
-    """Put the modules in training or evaluation mode, and restore the mode of each on exit."""
-    before = [module.training for module in modules]
-    for module in modules:
-        module.training = training
-    try:
-        yield
-    finally:
-        for module, was in zip(modules, before, strict=True):
-            module.training = was
+def _mode(modules: list[nn.Module], training: bool) -> Contexts:
+    """Contexts in which the modules are in training or evaluation mode."""
+    return _assigned([(module, "training", training) for module in modules])
+
+
+def _assigned(changes: list[tuple[Any, str, Any]]) -> Contexts:
+    """Two contexts, to be entered one inside the other: the second one makes the changes.
+
+    Both restore what they found. The few bytecodes that leave a `with` block are no part of it: an
+    interrupt there skips the restoration of the second, but not that of the first.
+    """
+    found = [(target, name, getattr(target, name)) for target, name, _ in changes]
+    return atomic.Assigned(found), atomic.Assigned(changes)
+
+
+class _Signal(int):
+    """A signal, whose handler is an attribute, so that atomic.Assigned can set and restore it."""
+
+    handler = property(_signal.getsignal, _signal.signal)
+
+
+_SIGINT = _Signal(signal.SIGINT)
+
+
+class _CtrlC:
+    """The handler of SIGINT in fit: it counts, and the second one raises KeyboardInterrupt."""
+
+    def __init__(self) -> None:
+        self.presses, self.raises, self.before = 0, False, _SIGINT.handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.presses += 1
+        if isinstance(self.before, _CtrlC):  # of a training one of whose callbacks is this one
+            self.before.presses += 1
+        if self.raises and self.presses > 1:
+            raise KeyboardInterrupt
+
+    def handling(self) -> Contexts:
+        """Contexts in which this is the handler, unless Python or the user ignores the signal."""
+        main = threading.current_thread() is threading.main_thread()
+        ignored = self.before in (None, signal.SIG_IGN)
+        return _assigned([(_SIGINT, "handler", self)] if main and not ignored else [])
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Defer the first Ctrl-C to the end of a step; yields a function that says if there was one."""
-    before = signal.getsignal(signal.SIGINT)
-    main = threading.current_thread() is threading.main_thread()
-    if not main or before in (None, signal.SIG_IGN):  # Python or the user handles the signal
-        yield lambda: False
-        return
-    received = []
-
-    def defer(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # the second isn't deferred
-
-    signal.signal(signal.SIGINT, defer)
-    try:
-        yield lambda: bool(received)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextlib.contextmanager
-def _progress_bar(progress: bool, steps: int) -> Iterator[Callable[[int, float, float], None]]:
+def _progress_bar(
+    progress: bool, steps: int | None
+) -> Iterator[Callable[[int, float, float], None]]:
     """Yields a function to call after each step with epoch, loss and rate."""
     if not progress:
         yield lambda epoch, loss, lr: None

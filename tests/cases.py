@@ -46,6 +46,8 @@ PUBLIC = {
     "concatenate": lambda *xs, axis: dl.concatenate(xs, axis),
     "stack": lambda *xs, axis: dl.stack(xs, axis),
     "mse": dl.losses.mse,
+    "mae": dl.losses.mae,
+    "huber": dl.losses.huber,
     "binary_cross_entropy": dl.losses.binary_cross_entropy,
     "cross_entropy": lambda x, target, smoothing, reduction: dl.losses.cross_entropy(
         x, target, reduction, label_smoothing=smoothing
@@ -110,12 +112,17 @@ CASES = {  # for each op pairs of inputs and options
         "dense dense_relu",
         [([normal(*s), normal(*s[1:], 4), normal(4)], {}) for s in [(2, 3), (1, 1)]],
     ),
-    **same_cases("negative abs exp sin cos tanh sigmoid relu", ENTRYWISE),
+    **same_cases("negative abs sign exp sin cos tanh sigmoid relu", ENTRYWISE),
     **same_cases("gelu silu softplus", ENTRYWISE),
     "leaky_relu": [*ENTRYWISE, ([normal(4)], {"slope": 0.2})],
     "elu": [*ENTRYWISE, ([normal(4)], {"alpha": 1.5})],
-    **same_cases("log sqrt", POSITIVE),
+    **same_cases("log log1p sqrt", POSITIVE),
+    "clip": [
+        ([normal(2, 3)], {"low": low, "high": high})
+        for low, high in [(-0.5, 0.25), (None, 0.25), (-0.5, None), (0, np.inf)]
+    ],
     **same_cases("sum mean norm", REDUCED),
+    **same_cases("std var", [*REDUCED, ([normal(2, 3)], {"axis": 1, "ddof": 1})]),
     **same_cases("max min", [*REDUCED, ([TIES[0]], {})]),
     **same_cases("softmax log_softmax", [([normal(2, 3)], {"axis": a}) for a in (0, 1, -1)]),
     "logsumexp": [
@@ -131,7 +138,12 @@ CASES = {  # for each op pairs of inputs and options
         ([normal(2, 1), normal(2, 2), normal(2, 3)], {"axis": -1}),
     ],
     "stack": [([normal(2, 3), normal(2, 3) + 1], {"axis": axis}) for axis in (0, 1, -1)],
-    "mse": [([normal(3, 2), positive(3, 2)], form) for form in FORMS],
+    **same_cases("mse mae", [([normal(3, 2), positive(3, 2)], form) for form in FORMS]),
+    "huber": [
+        ([normal(3, 2), positive(3, 2)], {"delta": delta, **form})
+        for form in FORMS
+        for delta in (0.25, 1.0)
+    ],
     "binary_cross_entropy": [([normal(3, 2), positive(3, 2)], form) for form in FORMS],
     "cross_entropy": [
         ([x], {"target": target, "smoothing": smoothing, **form})

@@ -24,8 +24,8 @@ PACKAGE = Path(minidl.__file__).parent
 LAYERS: dict[str, tuple[str, ...]] = {
     "compiled loops": ("_kernels",),
     "helpers": (
-        *("_checks", "_files", "_format", "_observer", "_page"),
-        *("_drawing", "_graph_picture", "config"),
+        *("_format", "_checks", "_files", "_observer", "_page"),
+        *("_drawing", "_graph_picture", "config", "_settings", "_operands"),
     ),
     "functions and their derivatives": ("ops",),
     "tensors": ("tensor",),

@@ -25,22 +25,43 @@ from tqdm import tqdm
 ROOT = Path(__file__).parents[1]
 KERNELS, RULES = "minidl/_kernels/optim.pyx", "minidl/optim/rules.py"
 OPTIMIZER, DECLARATIONS = "minidl/optim/optimizer.py", "minidl/optim/declarations.py"
-LAYER, LOSS = "minidl/_kernels/layer.pyx", "minidl/_kernels/loss.pyx"
-OPS = "minidl/ops.py"
+PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
+
+OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
+SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
+LAYER, LOSS, SYSTEM = (f"minidl/_kernels/{name}.pyx" for name in ("layer", "loss", "system"))
+FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
+TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
 TESTS = {
-    KERNELS: ["tests/_kernels/test_optim.py", "tests/optim/test_rules.py"],
+    KERNELS: [
+        "tests/_kernels/test_optim.py",
+        "tests/optim/test_averaging.py",
+        "tests/optim/test_rules.py",
+    ],
     LAYER: ["tests/_kernels/test_layer.py"],
-    OPS: ["tests/test_ops.py"],
-    LOSS: ["tests/_kernels/test_loss.py"],
+    OPS: ["tests/test_ops.py", "tests/test_tensor.py"],
+    TENSOR: ["tests/test_tensor.py", "tests/test_operands.py", "tests/test_nn.py"],
+    NN: ["tests/test_nn.py"],
+    SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
+    OPERANDS: ["tests/test_operands.py"],
+    LOSS: ["tests/_kernels/test_loss.py", "tests/_kernels/test_kernels.py"],
+    SYSTEM: ["tests/_kernels/test_system.py", "tests/test_config.py"],
     RULES: ["tests/optim/test_rules.py"],
     OPTIMIZER: ["tests/optim/test_optimizer.py", "tests/optim/test_rules.py"],
+    PYTHON_RULES: ["tests/optim/test_python_rules.py"],
+    SAVED: ["tests/optim/test_saved.py"],
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
+    TRAINING: ["tests/test_training.py"],
+    DATA: ["tests/test_data.py", "tests/test_training.py"],
+    TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
+    FORMAT: ["tests/test_format.py"],
+    CHECKS: ["tests/test_checks.py"],
 }
 
 
@@ -70,6 +91,30 @@ class Mutant:
 # file → function or class → (what is wrong, the right text, the wrong text)
 ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     KERNELS: {
+        "Update": [
+            ("a resized array accepted", "data(arrays[i]) != self.all[i].a[k]", "False"),
+            ("a locked array accepted", "k != 1 and not writable", "False and not writable"),
+        ],
+        "commit": [
+            ("changes stay though a call failed", "        assign(undo)\n", ""),
+        ],
+        "ready": [
+            ("read-only weights accepted", " and writable(theta[i])", ""),
+            ("fewer gradients accepted", "len(theta) != len(g)", "False"),
+        ],
+        "Turns": [
+            ("two turns at once commit", "self.busy or turn != self.turn", "self.busy"),
+            (
+                "a turn begins inside a call",
+                "        self.busy = True\n        try:\n            return",
+                "        try:\n            return",
+            ),
+        ],
+        "Exchange": [
+            ("own weights not given back", '(p, "_data", p._data)', '(p, "_data", array)'),
+            ("a graph outlives its data", "p.version + 2", "p.version"),
+            ("a change inside not noticed", "p.version != value - 1", "False"),
+        ],
         "effective": [
             ("maximize ignored", "sign * g + weight_decay * theta", "g + weight_decay * theta"),
             (
@@ -91,7 +136,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "stepped": [
-            ("0 · ∞", "theta - lr * d if lr != 0 else theta", "theta - lr * d"),
+            ("0 · ∞", "theta - lr * d if lr != 0 else flushed(theta)", "theta - lr * d"),
+            ("subnormal weights kept at a rate of 0", "else flushed(theta)", "else theta"),
         ],
         "reset_if_zero": [
             ("0 · ∞", "if beta == 0:", "if False:"),
@@ -120,11 +166,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if head:",
             ),
             ("parts that overlap", "lines * part // parts", "lines * part // (parts + 1)"),
+            ("subnormal numbers not flushed", "before = flush_subnormals()", "before = 0x1f80"),
+            ("subnormal numbers flushed ever after", "    restore_mode(before)\n", ""),
         ],
-        "check_indices": [
-            ("a repeated index accepted", "indices[k] <= last", "indices[k] < last"),
-            ("an index one past the end accepted", ">= size", "> size"),
-            ("negative indices accepted", "indices[k] < 0 or ", ""),
+        "check": [
+            ("a repeated index accepted", "index <= last", "index < last"),
+            ("an index one past the end accepted", "index < size", "index <= size"),
+            ("negative indices accepted", "not 0 <= index < size", "index >= size"),
         ],
         "sgd_loop": [
             (
@@ -313,11 +361,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             (
                 "dθ added",
-                "- (new_root - old_root) * theta[0]",
-                "+ (new_root - old_root) * theta[0]",
+                "- (new_root - old_root) * old_theta",
+                "+ (new_root - old_root) * old_theta",
             ),
-            ("dθ left out", " - (new_root - old_root) * theta[0]", ""),
-            ("gradient without α", "z[0] + lr * g", "z[0] + g"),
+            ("dθ left out", " - (new_root - old_root) * old_theta", ""),
+            ("gradient without α", "old_z + lr * g", "old_z + g"),
+            ("subnormal weights kept", "flushed(theta[0])", "theta[0]"),
+            ("weights changed at a rate of 0", " & (lr != 0)", ""),
             ("√n from before the update in the weight", "ridge + new_root", "ridge + old_root"),
             (
                 "sign of the weight",
@@ -334,10 +384,31 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("λ₂ halved, as in Keras", "(beta + lr * l2)", "(beta + lr * l2 / 2)"),
             ("√ whatever the power", "power == 0.5", "True"),
         ],
-        "ftrl_at": [
+        "ftrl_at_loop": [
             ("the k-th weight instead of the one at the k-th index", "i = indices[k]", "i = k"),
-            ("threshold λ₁ without α", "(lr * l1)", "l1"),
-            ("√ whatever the power", "lr_power == -0.5", "True"),
+            ("√ whatever the power", "power == 0.5", "True"),
+        ],
+        "ftrl_at": [
+            ("threshold λ₁ without α", "threshold = lr * l1", "threshold = l1"),
+            (
+                "indices changed while they are used",
+                "indices, g = copy_of(indices), copy_of(g)",
+                "g = copy_of(g)",
+            ),
+            (
+                "gradients changed while they are used",
+                "indices, g = copy_of(indices), copy_of(g)",
+                "indices = copy_of(indices)",
+            ),
+            (
+                "indices not checked",
+                "    check(<const Py_ssize_t *>",
+                "    0 and check(<const Py_ssize_t *>",
+            ),
+            ("more indices than gradients", "size_of(g) == size and ", ""),
+            ("read-only state written", "writable(z) and ", ""),
+            ("subnormal numbers not flushed", "before = flush_subnormals()", "before = 0x1f80"),
+            ("subnormal numbers flushed ever after", "        restore_mode(before)\n", ""),
         ],
         "lion_loop": [
             (
@@ -364,9 +435,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "d = sign * g[i] + <floating> weight_decay * theta[i]",
             ),
         ],
-        "squared_norm": [
+        "squared_norm_loop": [
             ("squared in float32", "<double> g[i] * <double> g[i]", "g[i] * g[i]"),
-            ("first entry left out", "range(g.shape[0])", "range(1, g.shape[0])"),
+            ("first entry left out", "range(size)", "range(1, size)"),
         ],
     },
     LAYER: {
@@ -397,6 +468,83 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     OPS: {
+        "half_in_single": [
+            ("not rounded to float16", "_rounded(y, np.result_type(*arrays))", "y"),
+            ("derivatives in float16", "f(_single(g), *needs)", "f(g, *needs)"),
+        ],
+        "axes_of": [
+            ("an axis one past the end accepted", "-n <= i < n", "-n <= i <= n"),
+            ("an axis named twice accepted", "if i % n in axes:", "if i in axes:"),
+            ("True taken for an axis", "isinstance(i, bool) or ", ""),
+        ],
+        "accumulate": [
+            ("float32 summed in float32", "x.dtype.itemsize < 8", "x.dtype.itemsize < 4"),
+        ],
+        "_times": [
+            ("NaN taken for 0 · ∞", " & ~np.isnan(a) & ~np.isnan(b)", ""),
+        ],
+        "power": [
+            ("∂a: NaN where b is 0", "b - (b != 0)", "b - 1"),
+            ("∂a: 0 · ∞", "_times(_times(g, b), a **", "np.multiply(_times(g, b), a **"),
+            ("∂b: 0 at a = 0 whatever b", "((a == 0) & (b == 0))", "(a == 0)"),
+            ("∂b: ∞ for −0", "np.where(a == 0, np.abs(y), y)", "y"),
+        ],
+        "sqrt": [
+            ("0 / 0", "np.where((g == 0) & (y == 0), 1, 2 * y)", "(2 * y)"),
+        ],
+        "clip": [
+            ("derivative 0 at the lower bound", "x >= lower", "x > lower"),
+            ("derivative 0 at the upper bound", "x <= upper", "x < upper"),
+            ("bounds of NaN accepted", "not lower <= upper", "lower > upper"),
+        ],
+        "mean": [
+            (
+                "rounded before the division",
+                "_rounded(accumulate(x, axes, keepdims) / n, x.dtype)",
+                "_rounded(accumulate(x, axes, keepdims), x.dtype) / n",
+            ),
+        ],
+        "_deviation": [
+            ("slope at 0 from rounding errors", "np.where(same, 0, ", "np.where(False, 0, "),
+            ("divided by no entries", "if n <= ddof:", "if n < ddof:"),
+        ],
+        "_extremum_vjp": [
+            ("0 · ∞", "np.where(hit, ", "np.multiply(hit, "),
+        ],
+        "_norm": [
+            ("squares that vanish", "(squares > 1e-280)", "(squares >= 0)"),
+            ("squares that overflow", " & (squares < np.inf)", ""),
+            ("∞ / ∞", "np.where(np.isinf(top), np.sign(x) * np.isinf(x), x / scale)", "x / scale"),
+            ("0 / 0", "np.where(root == 0, 1, root)", "root"),
+        ],
+        "_shifted_exp": [
+            ("∞ − ∞", "np.where(x == np.inf, 0, x - top)", "x - top"),
+            ("−∞ − −∞", "np.where(top == -np.inf, 0, top)", "top"),
+            ("summed in float32", "_sum(e, axes)", "np.sum(e, axis=axes, keepdims=True)"),
+        ],
+        "_reduced": [
+            ("summed in float32", "accumulate(losses)", "np.sum(losses)"),
+        ],
+        "mae": [
+            ("not divided by n", "(scale * g) * slope", "g * slope"),
+        ],
+        "huber": [
+            ("half the error too much beyond delta", "0.5 * slope", "slope"),
+            ("no lower bound", "np.maximum(error, -delta)", "error"),
+        ],
+        "binary_cross_entropy": [
+            ("∞ where the target agrees", "infinite & (t == (x > 0))", "infinite & False"),
+            ("NaN between the targets", "np.where(infinite, np.inf, losses)", "losses"),
+        ],
+        "gelu": [
+            ("0 · ∞", "np.maximum(x, -40) * cdf", "x * cdf"),
+        ],
+        "silu": [
+            ("0 · ∞", "np.maximum(x, -6e4) * s", "x * s"),
+        ],
+        "leaky_relu": [
+            ("0 · ∞", "slope * x if slope else np.maximum(x, 0)", "slope * x"),
+        ],
         "_dense": [
             ("∂x without the transpose", "np.dot(d, w.T)", "np.dot(d, w)"),
             (
@@ -406,6 +554,137 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("a gradient that is not needed computed", "if needs_grad[0]", "if True"),
             ("bias of another shape accepted", "b.shape != w.shape[1:]", "b.size != w.shape[1]"),
+        ],
+        "getitem": [
+            (
+                "an entry taken twice gets one gradient",
+                "np.add.at(whole, key, g.astype(whole.dtype))",
+                "whole[key] = g",
+            ),
+            (
+                "gradients summed in half precision",
+                "np.result_type(g, np.float64) if repeats else g.dtype",
+                "g.dtype",
+            ),
+        ],
+    },
+    TENSOR: {
+        "_index_part": [
+            (
+                "an index shared with the caller",
+                "np.array(_plain(part))",
+                "np.asarray(_plain(part))",
+            ),
+            ("an empty list read as floating", "if empty_list else array", "if False else array"),
+            (
+                "the bounds of a slice shared with the caller",
+                "None if bound is None else operator.index(bound)",
+                "bound",
+            ),
+            ("a masked array as an index", "if advice := missing(part):", "if advice := None:"),
+        ],
+        "def where": [
+            (
+                "a condition shared with the caller",
+                "np.array(read(_plain(condition))[0], bool)",
+                "read(_plain(condition))[0]",
+            ),
+        ],
+        "_in_place": [
+            ("a constant becomes a result", "self._computed or not result.is_leaf", "True"),
+            ("recorded updates accepted", "if recording.get():", "if False:"),
+        ],
+        "replacement": [
+            ("another shape accepted", "array.shape != tensor._data.shape", "False"),
+            ("the values shared", "np.array(as_array(", "np.asarray(as_array("),
+            ("no new version", "tensor.version + 1", "tensor.version"),
+        ],
+        "class Tensor": [
+            ("a result stays one", '(self, "_computed", False), ', ""),
+            (
+                "gradients stored one by one",
+                "        atomic.assign(changes)\n\n    def _prop",
+                "        for change in changes:\n            setattr(*change)\n\n    def _prop",
+            ),
+            (
+                "no hint at .grad",
+                "if self._computed:\n                    w",
+                "if False:\n                    w",
+            ),
+            ("round with a graph", "None, None, True)", "None, None, False)"),
+        ],
+    },
+    NN: {
+        "class Module": [
+            (
+                "modules switched one by one",
+                "atomic.assign([(vars(module)",
+                "list(vars(m).update(training=training) for m in self.modules())\n"
+                "        atomic.assign([(vars(module)",
+            ),
+            ("a buffer replaced by anything", "if name in self._buffers:", "if False:"),
+            ("a name taken twice", "if hasattr(self, name):", "if False:"),
+            (
+                "buffers not loaded",
+                "changes.append((vars(owners[owner]), attribute, array))",
+                "pass",
+            ),
+            ("the state shared", "_plain(value).copy()", "_plain(value)"),
+        ],
+        "def _members": [
+            ("results counted as parameters", " and not value._computed", ""),
+            ("buffers forgotten", " or key in buffers", ""),
+        ],
+        "def _buffer": [
+            ("the values shared", "np.array(array, dtype,", "np.asarray(array, dtype,"),
+            ("fractions cut off", '"same_kind"', '"unsafe"'),
+            ("integers made floating", 'floating or array.dtype.kind != "f"', "floating"),
+        ],
+        "class Dense": [
+            (
+                "a result cast to the layer's dtype",
+                "x._computed or x.requires_grad",
+                "x.requires_grad",
+            ),
+            ("a constant promotes", "elif not (x._computed", "elif False and not (x._computed"),
+        ],
+    },
+    SETTINGS: {
+        "_Setting": [
+            ("a decorated generator records", "inspect.isgeneratorfunction(function)", "False"),
+            ("a decorated coroutine records", "inspect.iscoroutinefunction(function)", "False"),
+            ("asynchronous generators accepted", "inspect.isasyncgenfunction(function)", "False"),
+            (
+                "one setting for all threads",
+                "with again():\n                    return",
+                "with self:\n                    return",
+            ),
+        ],
+        "_stepped": [
+            (
+                "what is thrown in is sent",
+                "step, value = steps.throw, error",
+                "step, value = steps.send, error",
+            ),
+        ],
+    },
+    OPERANDS: {
+        "read": [
+            ("a list has a dtype of its own", ' and hasattr(data, "dtype")', ""),
+            ("masked values read", "if advice := missing(data):", "if advice := None:"),
+        ],
+        "missing": [
+            ("lists not searched", "next(filter(None, map(missing, data)), None)", "None"),
+            ("nullable data not searched", "if nullable and np.any(data.isna()):", "if False:"),
+        ],
+        "beside": [
+            (
+                "a detour through the default dtype",
+                "np.result_type(*dtypes) if dtypes else",
+                "False or",
+            ),
+            ("the wider dtype ignored", "np.result_type(*dtypes)", "dtypes[0]"),
+            ("bytes left swapped", 'given[i].dtype.newbyteorder("=")', "given[i].dtype"),
         ],
     },
     LOSS: {
@@ -442,13 +721,15 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "out[labels[i]] * factor",
             ),
             ("gradient not scaled at the label", "* factor - scale\n", "* factor - 1\n"),
-            ("loss of the largest", "row[labels[i]] - shift)", "row[0] - shift)"),
+            ("loss of the largest", "below(row[labels[i]], shift)", "below(row[0], shift)"),
+            ("∞ − ∞", "if shift == <floating> INFINITY:", "if False:"),
         ],
         "cross_entropy_loop": [
             ("last rows left out", "(n + block - 1) // block", "n // block"),
         ],
         "cross_entropy": [
             ("label one past the end", "< classes:", "<= classes:"),
+            ("labels changed while they are used", "target = copy_of(target)", "pass"),
         ],
         "squared_error_loop": [
             (
@@ -462,13 +743,34 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("half the slope", "(2 * scale)", "(scale)"),
         ],
     },
+    SYSTEM: {
+        "extern": [
+            ("threads not tried out", "while (count < n", "while (count < 0"),
+            ("stack size ignored", "if (stack)", "if (0)"),
+        ],
+        "stack_size_given": [
+            ("bytes for kilobytes", 'or "k"', 'or "b"'),
+        ],
+        "threads": [
+            ("more threads than can be started", "number_of_threads = team + found // 2", "pass"),
+            ("ended threads counted", "team = wanted if wanted > 1 else team", "pass"),
+            ("no warning", "if number_of_threads < wanted:", "if False:"),
+        ],
+        "set_num_threads": [
+            ("no thread at all", "not 1 <= n", "not 0 <= n"),
+        ],
+    },
     OPTIMIZER: {
         "Optimizer": [
-            ("step count one too small", "step_counts[indices[0]] + 1", "step_counts[indices[0]]"),
+            (
+                "step count one too small",
+                'columns["t"][indices[0]] + 1',
+                'columns["t"][indices[0]]',
+            ),
             (
                 "one step count for all parameters",
-                "self.update(batch.group, batch.lr, batch.t,",
-                "self.update(batch.group, batch.lr, self.t,",
+                "self.prepare(group, lr, t,",
+                "self.prepare(group, lr, self.t + 1,",
             ),
             (
                 "parameters of different step counts updated together",
@@ -476,8 +778,14 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "setdefault(keys[0], [])",
             ),
             ("the rate of the step after", "name, lr(self.t)", "name, lr(self.t + 1)"),
-            ("steps not counted", "        self.t += 1\n", ""),
-            ("changed weights not marked as changed", "p.version += 1\n", "pass\n"),
+            ("steps not counted", '(vars(self), "t", self.t + 1)', '(vars(self), "t", self.t)'),
+            ("changed weights not marked as changed", "p.version + 1", "p.version"),
+            (
+                "step counts of parameters changed before the step is made",
+                'columns["t"].copy()',
+                'columns["t"]',
+            ),
+            ("misspelled attributes accepted", "raise AttributeError(", "ValueError("),
             (
                 "slots always start from 0",
                 "chosen[slot.start] if slot.start else 0",
@@ -490,20 +798,46 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if p.grad is not None:",
             ),
             ("state_dict shares the state", "copy.deepcopy(\n", "dict(\n"),
-            ("step count not loaded", '        self.t = state["t"]\n', ""),
-            ("options not loaded", "group.update({**options, ", "group.update({"),
-            ("slots not loaded", "columns[name] = values if", "_ = values if"),
+            ("step count not loaded", '(vars(self), "t", t)', '(vars(self), "t", self.t)'),
+            ("options not loaded", "in options.items()]", "in ()]"),
+            ("slots not loaded", "changes.append((columns, name,", "print((columns, name,"),
             (
                 "a plateau's memory not loaded into the one in use",
-                'resumed(group["lr"], options["lr"])',
-                'options["lr"]',
+                'changes += memories(group.lr, saved["lr"])',
+                "pass",
             ),
+            ("a concurrent change of the state not noticed", "self._turns.check(turn)", "pass"),
             ("gradients of another dtype accepted", " or g.dtype != theta.dtype", ""),
             (
                 "shape of the gradient not checked",
                 "if g.shape != shape:",
                 "if g.size != np.prod(shape):",
             ),
+        ],
+    },
+    PYTHON_RULES: {
+        "results": [
+            ("state of a user's rule changed in place", "[a.copy() for a in arrays]", "arrays"),
+            ("weights of a user's rule changed in place", "[p.copy() for p in start]", "start"),
+            ("weight decay of a user's rule ignored", "if decay and not decoupled:", "if False:"),
+            ("maximize of a user's rule ignored", "-g if group.maximize else g", "g"),
+            ("weight decay applied twice", '"weight_decay": 0.0, ', ""),
+            ("maximize applied twice", ', "maximize": False', ""),
+            ("rebinding accepted", "same and skips is not False and", "False and"),
+            ("a skipped step is an error", "skips is not False and", ""),
+        ],
+        "_would_move": [
+            ("NaN taken for a step", "np.isfinite(d).all() for", "True for"),
+            ("a step below the resolution taken for one", "a - lr * d, a", "lr * d, 0 * a"),
+        ],
+    },
+    SAVED: {
+        "step_count": [
+            ("any large number accepted", "2**53", "math.inf"),
+        ],
+        "copied": [
+            ("the state given is shared", "np.array(value", "np.asarray(value"),
+            ("masked values loaded", "isinstance(value, np.ma.MaskedArray)", "False"),
         ],
     },
     DECLARATIONS: {
@@ -517,8 +851,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Option": [
             (
                 "rate set in the last group alone",
-                "        for group in optimizer.groups:\n            group[self.name] = value",
-                "        optimizer.groups[-1][self.name] = value",
+                "for group in optimizer.groups]",
+                "for group in optimizer.groups[-1:]]",
             ),
         ],
     },
@@ -588,11 +922,120 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("warm start: sign of λ₁", "- np.sign(theta_0) * lr", "+ np.sign(theta_0) * lr"),
             ("warm start without λ₂", " + lr * group.l2", ""),
             ("warm start without √n₀", "group.beta + n_0**-group.lr_power", "group.beta"),
-            ("sparse steps not counted", "        self.t += 1\n", ""),
+            (
+                "sparse steps not counted",
+                '(vars(self), "t", self.t + 1)',
+                "(vars(self), 't', self.t)",
+            ),
+            ("a step at rate 0 changes state", "        if lr == 0:  #", "        if False:  #"),
+            ("a sparse step at rate 0 counts", "        if lr == 0:\n", "        if False:\n"),
+            ("a sparse step without the subclass's update", "if self.in_python:", "if False:"),
             ("sparse step with weight_decay accepted", "if group.weight_decay:", "if False:"),
         ],
         "Lion": [
             ("β₁ and β₂ swapped", "*group.betas", "*group.betas[::-1]"),
+        ],
+    },
+    TRAINING: {
+        "fit": [
+            (
+                "a batch weighs the same whatever its size",
+                "total + value * len(x), samples + len(x)",
+                "total + value, samples + 1",
+            ),
+            (
+                "callbacks in training mode",
+                "_mode(modules, training=False)",
+                "_mode(modules, True)",
+            ),
+            ("a layer added by a callback not switched", "_modules(model) if functions else ", ""),
+            (
+                "a plateau shown the training loss though there is a validation loss",
+                "(history.validation or history.loss)[-1]",
+                "history.loss[-1]",
+            ),
+            ("Ctrl-C at the very end forgotten", "|= ctrl_c.presses > 0", "|= False"),
+            (
+                "mode max not refused before the training",
+                "_check_monitored(_plateaus(optimizer))",
+                "pass",
+            ),
+        ],
+        "evaluate": [
+            ("dropout in the validation", "training=False", "training=True"),
+        ],
+        "_step": [
+            ("a step that was not taken recorded", "history.step_loss[steps:], ", ""),
+        ],
+        "_update": [
+            ("a missing gradient not explained", "if not parameters or any(", "if True or any("),
+        ],
+        "_ends_training": [
+            ("NumPy's truth values refused", "bool | np.bool_", "bool"),
+            ("an array of several entries accepted", " and verdict.shape == ()", ""),
+            ("a coroutine left waiting", "verdict.close()", "pass"),
+        ],
+        "_check_parameters": [
+            ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
+            ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
+        ],
+        "_observe": [
+            ("a plateau shown the loss beside the metric", "== before.get(id(p), 0)", ">= 0"),
+        ],
+        "_plateaus": [
+            ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),
+        ],
+        "_assigned": [
+            (
+                "the way out of a block not protected",
+                "atomic.Assigned(found)",
+                "atomic.Assigned([])",
+            ),
+        ],
+        "_CtrlC": [
+            ("the second Ctrl-C waits too", "self.presses > 1", "self.presses > 2"),
+            ("Ctrl-C raises outside the loop", "if self.raises and", "if"),
+            ("an ignored signal handled", "if main and not ignored", "if main"),
+        ],
+    },
+    DATA: {
+        "Batches": [
+            ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
+            ("no batches accepted", "if not number:", "if False:"),
+            ("a list checked only when it is trained on", "self.source = list(self)", "pass"),
+        ],
+        "as_batches": [
+            ("an iterator for several epochs", "and epochs > 1", "and epochs > 10**9"),
+            ("an array taken for its rows", 'or hasattr(data, "shape")', ""),
+        ],
+        "_are_batches": [
+            ("two pairs in a list stacked", "return True", "return False"),
+            (
+                "unclear pairs stacked",
+                'if any(hasattr(part, "shape")',
+                'if False and any(hasattr(part, "shape")',
+            ),
+        ],
+        "_array": [
+            (
+                "masked arrays in a list accepted",
+                "values if isinstance(values, list | tuple) else ()",
+                "()",
+            ),
+            ("pandas.NA accepted as NaN", "if _has_missing(values):", "if False:"),
+        ],
+        "_has_missing": [
+            ("NaN of floating pandas data refused", "not isinstance(c.dtype, np.dtype) and ", ""),
+        ],
+    },
+    TESTING: {
+        "gradcheck": [
+            ("the data varied in place", "x.data.copy()", "x.data"),
+            (
+                "the way out of the block not protected",
+                "atomic.Assigned(found)",
+                "atomic.Assigned([])",
+            ),
         ],
     },
     SCHEDULES: {
@@ -768,6 +1211,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "m.bad_count >= self.patience",
             ),
             ("last instead of the best", "value if better else m.best", "value"),
+            ("calls of observe not counted", "self.observations + 1", "self.observations"),
+            ("half of the memory set", "vars(m).items())", "[*vars(m).items()][:3])"),
             (
                 "bad metrics counted in total, not in succession",
                 "0 if better or m.cooldown_left",
@@ -801,8 +1246,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a plateau in use replaced", "if plateaus(own) and", "if False and"),
         ],
         "resumed": [
-            ("memory not taken over", "mine._remember(theirs.memory)", "pass"),
-            ("the saved schedule instead of the own one", "return own", "return saved"),
+            ("the saved schedule instead of the own one", "return own if", "return saved if"),
+        ],
+        "memories": [
+            ("memory not taken over", "replace(theirs.memory)", "mine.memory"),
+            ("memory shared", "replace(theirs.memory)", "theirs.memory"),
         ],
     },
     CLIPPING: {
@@ -820,6 +1268,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "_gradients": [
             ("NaN accepted", "if not np.isfinite(g).all():", "if np.isinf(g).any():"),
+            ("another shape accepted", "if g.shape != p.shape:", "if False:"),
+            ("misaligned gradients passed on", '["C", "ALIGNED"]', '["C"]'),
         ],
         "_norm": [
             ("no root", "return 1.0, math.sqrt(total)", "return 1.0, total"),
@@ -834,14 +1284,40 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "self.decay * (p.data - a)",
             ),
             ("average in the weights' dtype", "astype(np.float64) for p", "copy() for p"),
-            ("own weights not given back", "            p.data = own\n", "            pass\n"),
             (
                 "a second `with` accepted",
                 '        self._check_outside("a second `with`")\n',
                 "",
             ),
             ("state_dict shares the averages", "a.copy()", "a"),
+            ("an underflow is an error", 'with np.errstate(all="ignore"):  #', "if True:  #"),
         ],
+    },
+    FORMAT: {
+        "printed": [("characters that the console lacks", "printable(plain(self))", "plain(self)")],
+        "_spelled": [
+            ("words run together", '" ", line)', '"", line)'),
+            ("exponents without brackets", 'f"^({piece})"', 'f"^{piece}"'),
+        ],
+        "Text": [("characters that the console lacks", "printable(text)", "text")],
+        "aligned": [
+            (
+                "columns measured before they are spelled",
+                "[[spell(cell) for cell in row] for row in rows]",
+                "[list(row) for row in rows]",
+            ),
+        ],
+    },
+    CHECKS: {
+        "nearest": [
+            ("names of other libraries unknown", "in _OWN.items()", "in ()"),
+            (
+                "letter case ignored for MSE and mse",
+                "last[:1].isupper() == name[:1].isupper()",
+                "1",
+            ),
+        ],
+        "number": [("−0 kept", "return value + 0.0", "return value")],
     },
 }
 MUTANTS = [

@@ -133,7 +133,10 @@ TO_LARGEST, ABOVE_0 = "≥ 0 and ≤ 1e+10", "> 0 and ≤ 1e+10"
 UP_TO_1, BELOW_1, POWER = "≥ 0 and ≤ 1", "≥ 0 and < 1", "≥ -1 and ≤ 0"
 RANGES = {
     TO_LARGEST: ([0, -0.0, LARGEST], [-5e-324, np.nextafter(LARGEST, math.inf)]),
-    ABOVE_0: ([5e-324, LARGEST], [0, -0.0, -1.0, np.nextafter(LARGEST, math.inf)]),
+    ABOVE_0: (
+        [float(np.finfo(np.float64).tiny), LARGEST],
+        [0, -0.0, -1.0, np.nextafter(LARGEST, math.inf)],
+    ),
     UP_TO_1: ([0, -0.0, 1], [-5e-324, np.nextafter(1, 2)]),
     BELOW_1: ([0, -0.0, np.nextafter(1, 0)], [-5e-324, 1]),
     POWER: ([-1, 0, -0.0], [np.nextafter(-1, -2), 5e-324]),
@@ -155,3 +158,21 @@ def range_of(rule, option):
 
 def options_of(rule):
     return ["weight_decay", "maximize", *(n for n in SIGNATURES[rule] if n != "weight_decay")]
+
+
+def ready_to_step(rule="Adam", **options):
+    """Parameters of several shapes and dtypes in two groups, with gradients, after one step."""
+    params = [weights([1.0, -2.0], name="a"), weights([[3.0]], "float32", name="b")]
+    params.append(weights(5.0, name="c"))
+    groups = [{"params": params[:2]}, {"params": params[2:], "lr": 0.3}]
+    optimizer = make(rule, groups, lr=0.1, **{**FULL_STATE.get(rule, {}), **options})
+    for p in params:
+        p.grad = np.full_like(p.data, 0.5)
+    optimizer.step()
+    return params, optimizer
+
+
+def look_at(prepared):
+    """What a step may change, and the gradients, of (parameters, optimizer)."""
+    params, optimizer = prepared
+    return snapshot(params, optimizer), [p.grad for p in params]

@@ -2,7 +2,7 @@
 
 Each rule maps θ₀, the gradients g₁, g₂, … and the rate η (a number, or a function of t − 1) to
 θ₁, θ₂, …. Its equations are those of the paper, in its symbols and order; `s` is its state, whose
-variables are 0 at first.
+variables are 0 at first. After each step, subnormal numbers in θ and the state are replaced by 0.
 """
 
 import functools
@@ -15,6 +15,11 @@ import numpy as np
 class State(SimpleNamespace):
     def __getattr__(self, name):
         return 0.0
+
+
+def flushed(x):
+    """x with 0 in place of subnormal numbers."""
+    return np.where(abs(x) < np.finfo(np.float64).smallest_normal, 0.0, x)
 
 
 def rule(equations, *, decoupled=False, weight_decay=0.0):
@@ -40,7 +45,9 @@ def rule(equations, *, decoupled=False, weight_decay=0.0):
                 theta = theta - rate * weight_decay * theta
             else:
                 g = g + weight_decay * theta
-            theta = equations(theta, g, rate, t, s, **options)
+            theta = flushed(equations(theta, g, rate, t, s, **options))
+            for name in vars(s).keys() - {"lr"}:
+                setattr(s, name, flushed(getattr(s, name)))
             path.append(theta)
         return path
 

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 import benchmarks.__main__ as command
-from benchmarks import goals, growth, losses, measure, networks, optimizers, report, roofline, steps
+from benchmarks import (
+    goals,
+    growth,
+    losses,
+    measure,
+    networks,
+    optimizers,
+    report,
+    roofline,
+    steps,
+    subnormals,
+)
 from benchmarks.measure import Row
 
 SMALL = "2-16-16-1, batch 32"
@@ -99,6 +110,26 @@ def test_deep_network_has_its_layers_and_wide_network_its_parameters():
         weights = make().weights
         count = len(weights) if curve == "depth" else sum(w.size + w.shape[1] for w in weights)
         assert count == x
+
+
+@pytest.mark.parametrize("steps", [0, 300])
+def test_rules_are_compared_with_an_ordinary_gradient_and_with_one_that_stays_zero(steps):
+    step = subnormals.optimizer_of("Momentum", "float32", steps, 10)
+    (w,) = step.__self__.groups[0].params
+    before = w.data.copy()
+    step()
+    assert (step.__self__.t, w.grad.any()) == (11 + steps, steps == 0)
+    assert (abs(w.data - before) > 1e-5).any() == (steps == 0)
+
+
+@pytest.mark.parametrize(("ratio", "status"), [(1.4, 0), (1.6, 1)])
+def test_a_rule_that_becomes_too_slow_is_named(ratio, status, monkeypatch, capsys):
+    times = {("SGD", "float32"): (1e-6, ratio * 1e-6), ("SGD", "float64"): (2e-6, 1e-6)}
+    monkeypatch.setattr(subnormals, "in_child", lambda n, compare, *given: times[given[:2]])
+    assert subnormals.main(["--rules", "SGD"]) == status
+    output = capsys.readouterr().out
+    assert f"| SGD | float32 | 1.0 µs | {ratio:.1f} µs | {ratio:.2f} |" in output
+    assert f"largest ratio: {ratio:.2f} (SGD in float32), allowed: 1.5" in output
 
 
 # --- processes and turns -------------------------------------------------------------------------

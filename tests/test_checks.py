@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import minidl as dl
 from minidl import _checks
 
 NUMBERS = [0, 3, 0.25, Fraction(1, 4), 2**1000]
@@ -120,3 +121,51 @@ def test_choice_refuses_anything_else_and_lists_the_allowed_words(value):
     message = f"Rule: shape must be one of 'linear', 'cosine', got {value!r}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         _checks.choice("Rule", "shape", value, ("linear", "cosine"))
+
+
+@pytest.mark.parametrize("value", ["Linear", "LINEAR", "liner"])
+def test_choice_with_a_hint_says_which_word_was_meant(value):
+    message = f"must be one of 'linear', 'cosine', got {value!r}. Did you mean 'linear'?"
+    with pytest.raises(ValueError, match=f"^Rule: shape {re.escape(message)}$"):
+        _checks.choice("Rule", "shape", value, ("linear", "cosine"), hint=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        ("adam", ["SGD", "Adam", "AdamW"], "Adam"),
+        ("Adma", ["SGD", "Adam", "AdamW"], "Adam"),
+        ("RMS_Prop", ["RMSprop"], "RMSprop"),
+        ("two_wells", ["two-wells"], "two-wells"),
+        ("learning_rate", ["lr", "betas"], "lr"),
+        ("beta_1", ["lr", "betas"], "betas"),
+        ("rho", ["alpha", "eps"], "alpha"),
+        ("rho", ["rho", "eps"], "rho"),
+        ("l2", ["l1", "l2", "weight_decay"], "l2"),
+        ("l2", ["lr", "weight_decay"], "weight_decay"),
+        ("momentum", ["lr", "beta"], "beta"),
+        ("epsilom", ["lr", "eps"], "eps"),
+        ("MSELoss", ["mse", "MSE"], "MSE"),
+        ("MSELoss", ["MSE", "mse"], "MSE"),
+        ("mse_loss", ["MSE", "mse"], "mse"),
+        ("mse_loss", ["mse", "MSE"], "mse"),
+        ("CrossEntropy", ["cross_entropy", "_cross_entropy"], "cross_entropy"),
+        ("Linear", ["nn.Dense", "tanh"], "nn.Dense"),
+        ("Tanh", ["tanh", "nn.Tanh"], "nn.Tanh"),
+    ],
+)
+def test_a_hint_names_what_is_similar_or_what_another_library_calls_so(name, known, meant):
+    assert _checks.nearest(name, known) == f" Did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("name", ["", "foo", "Linear", "learning_rate"])
+def test_there_is_no_hint_where_nothing_is_similar(name):
+    assert _checks.nearest(name, ["zeros", "ones"]) == ""
+
+
+def test_every_name_of_another_library_stands_for_a_name_of_minidl():
+    options = {name for rule in dl.optim.RULES.values() for name in rule.options}
+    names = {*options, *dl.nn.ACTIVATIONS, *dl.nn.INITIALIZERS}
+    names |= {*vars(dl.nn), *vars(dl.losses), *vars(dl.schedulers)}
+    assert set(_checks._FOREIGN) <= names
+    assert all(name == _checks._key(name) for name in _checks._OWN)

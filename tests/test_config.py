@@ -126,3 +126,132 @@ def test_a_forked_process_does_not_wait_for_threads_that_it_lacks():
     )
     refusal = "RuntimeError" if system.openmp else "ValueError"
     assert result.stdout.split() == ["1", "-1.0", refusal], result.stderr
+
+
+# A process with few threads or little memory left asks for 64 threads. Each step is 1 − t/2.
+LIMITED = """
+import os, resource, sys, warnings
+import numpy as np
+import minidl as dl
+from minidl._kernels import loss, optim
+
+dl.set_num_threads(64)
+weights = [dl.Tensor(np.ones(optim.threaded + 1, dtype), True) for dtype in ("f4", "f8")]
+for w in weights:
+    w.grad = np.ones_like(w.data)
+optimizer = dl.optim.SGD(weights, lr=0.5)
+logits, labels = np.zeros((loss.threaded // 4, 4), np.float32), np.zeros(loss.threaded // 4, int)
+kind, amount = sys.argv[1:]
+if kind == "processes":
+    os.setresgid(*[65534] * 3)
+    os.setresuid(*[65534] * 3)
+    resource.setrlimit(resource.RLIMIT_NPROC, [int(amount)] * 2)
+else:
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, [used + int(amount) * 2**20] * 2)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for step in range(1, 4):
+        if step == 3:
+            dl.losses.cross_entropy(logits, labels)
+        optimizer.step()
+        assert all((w.data == 1 - step / 2).all() for w in weights)
+print(dl.get_num_threads(), len(os.listdir("/proc/self/task")), len(caught))
+print(*(warning.message for warning in caught))
+"""
+limited = pytest.mark.skipif(
+    not (sys.platform == "linux" and system.openmp), reason="needs OpenMP and Linux's limits"
+)
+
+
+def run_limited(kind, amount, code=LIMITED, **environment):
+    """The numbers of threads set and running in a limited process, of warnings, and their text."""
+    if kind == "processes" and os.geteuid() != 0:
+        pytest.skip("only root can become a user without processes")
+    names = ("OMP_NUM_THREADS", "OMP_STACKSIZE")
+    environment = {k: v for k, v in os.environ.items() if k not in names} | environment
+    result = subprocess.run(
+        [sys.executable, "-c", code, kind, str(amount)],
+        env=environment | {"OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    numbers, message = result.stdout.splitlines()
+    return *map(int, numbers.split()), message
+
+
+@limited
+@pytest.mark.parametrize(
+    ("kind", "amount", "least", "most"),
+    [
+        ("processes", 1, 1, 1),
+        ("processes", 20, 2, 20),
+        ("processes", 71, 2, 63),
+        ("memory", 2, 1, 1),
+        ("memory", 200, 2, 25),
+    ],
+)
+def test_threads_that_cannot_be_started_are_done_without_and_one_warning_says_so(
+    kind, amount, least, most
+):
+    threads, running, warned, message = run_limited(kind, amount)
+    assert least <= threads <= most
+    assert running == threads
+    assert warned == 1
+    assert message.startswith("minidl: 64 threads can't be started within this process's limits")
+    assert f"so kernels use {threads} from now on" in message
+
+
+@limited
+def test_a_limit_that_leaves_room_for_all_threads_changes_nothing():
+    assert run_limited("processes", 200)[:3] == (64, 64, 0)
+
+
+@limited
+def test_threads_are_counted_with_the_stack_that_openmp_gives_them():
+    """A gigabyte holds 64 stacks of the default size, but few of 100 megabytes."""
+    threads, running, warned, _ = run_limited("memory", 1000, OMP_STACKSIZE="100M")
+    assert threads == running < 10
+    assert warned == 1
+
+
+ENDED = """
+dl.set_num_threads(8)
+optimizer.step()
+dl.set_num_threads(2)
+optimizer.step()
+while len(os.listdir("/proc/self/task")) > 2:
+    pass
+dl.set_num_threads(8)
+"""
+
+
+@limited
+def test_threads_that_have_ended_are_tried_out_again_before_openmp_starts_them():
+    code = LIMITED.replace("kind, amount =", ENDED + "kind, amount =")
+    code = code.replace("1 - step / 2", "-step / 2")  # after two more steps
+    threads, running, warned, message = run_limited("processes", 1, code)
+    assert (threads, running, warned) == (2, 2, 1)
+    assert "8 threads can't be started" in message
+
+
+@limited
+def test_a_warning_that_is_an_error_leaves_the_weights_as_they_are():
+    code = LIMITED.replace('simplefilter("always")', 'simplefilter("error")')
+    code = code.replace(
+        "    for step",
+        """    try:
+        optimizer.step()
+    except RuntimeWarning as warning:
+        assert all((w.data == 1).all() for w in weights)
+        caught.append(warning)
+    for step""",
+    )
+    code = code.replace("warning.message for", "warning for")
+    threads, running, warned, message = run_limited("memory", 100, code)
+    assert threads == running < 64
+    assert warned == 1
+    assert "64 threads can't be started" in message

@@ -217,6 +217,72 @@ def test_invalid_data_is_named(x, y, error, message):
         DataLoader(x, y)
 
 
+MASKED = np.ma.array([1.0, 1e9], mask=[False, True])
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        *(MASKED, MASKED[:, None], np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1.0, 2.0])),
+        *([MASKED, np.ones(2)], (np.ones(2), MASKED), [1.0, np.ma.masked]),
+    ],
+)
+def test_a_masked_array_is_an_error_that_says_how_to_drop_the_mask(masked):
+    for name, pair in (("x", (masked, [0, 1])), ("y", ([0, 1], masked))):
+        message = f"DataLoader: {name} is a masked array: fill or drop its masked entries first, as"
+        with pytest.raises(TypeError, match=message):
+            DataLoader(*pair)
+    assert DataLoader(MASKED.filled(0.0), MASKED.compressed().repeat(2)).x.tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", "UInt8"])
+def test_missing_values_of_pandas_are_an_error_and_the_rest_is_converted(dtype):
+    pandas = pytest.importorskip("pandas")
+    values = [1, 0, None]
+    for make in (
+        lambda v: pandas.array(v, dtype=dtype),
+        lambda v: pandas.Series(v, dtype=dtype),
+        lambda v: pandas.DataFrame({"a": [1.0] * len(v), "b": pandas.array(v, dtype=dtype)}),
+    ):
+        message = r"DataLoader: x has missing values: fill or drop them first, .*x.fillna\(0\)"
+        with pytest.raises(TypeError, match=message):
+            DataLoader(make(values), [1, 2, 3])
+    whole = pandas.Series([1, 0, 1], dtype=dtype)
+    assert DataLoader(whole, [1, 2, 3]).x.tolist() == [1, 0, 1]
+    assert DataLoader(whole.to_frame(), [1, 2, 3]).x.tolist() == [[1], [0], [1]]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "float32", "float64"])
+def test_pandas_data_with_numpys_dtypes_keep_them(dtype):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1, 0, 1], "b": [0, 0, 1]}, dtype=dtype)
+    loader = DataLoader(frame, frame["a"], 2, shuffle=False)
+    assert (loader.x.dtype, loader.x.shape, loader.y.dtype) == (dtype, (3, 2), dtype)
+    assert labels(loader) == [[1, 0], [1]]
+
+
+def test_nan_in_floating_pandas_data_stays_nan():
+    pandas = pytest.importorskip("pandas")
+    assert np.isnan(DataLoader(pandas.Series([1.0, np.nan]), [1, 2]).x[1])
+
+
+@pytest.mark.parametrize("kind", ["csr_matrix", "coo_array", "lil_array"])
+def test_a_sparse_matrix_is_an_error_that_says_how_to_make_it_dense(kind):
+    sparse = pytest.importorskip("scipy.sparse")
+    x = getattr(sparse, kind)(np.eye(3))
+    with pytest.raises(TypeError, match=r"x must hold numbers, .*sparse.*dense, as in x.toarray"):
+        DataLoader(x, [1, 2, 3])
+    assert DataLoader(x.toarray(), [1, 2, 3]).x.tolist() == np.eye(3).tolist()
+
+
+@pytest.mark.parametrize(
+    "values", [[1.0, None], np.array([1, None], object), np.array([1, 2.5], object)]
+)
+def test_arrays_of_objects_are_an_error_that_says_how_to_convert_them(values):
+    with pytest.raises(TypeError, match=r"missing values such as None first, then use x.astype"):
+        DataLoader(values, [1, 2])
+
+
 @pytest.mark.parametrize("name", ["shuffle", "drop_last"])
 @pytest.mark.parametrize("value", [1, None, "yes"])
 def test_switches_are_true_or_false(name, value):

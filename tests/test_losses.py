@@ -12,14 +12,25 @@ TOLERANCE = {"float32": {"rtol": 2e-5, "atol": 1e-6}, "float64": {"rtol": 1e-12,
 REDUCTIONS = ["mean", "sum", "none"]
 FUNCTIONS = {
     "mse": losses.mse,
+    "mae": losses.mae,
+    "huber": losses.huber,
     "binary_cross_entropy": losses.binary_cross_entropy,
     "cross_entropy": losses.cross_entropy,
 }
-ALIKE = ["mse", "binary_cross_entropy"]
+ALIKE = ["mse", "mae", "huber", "binary_cross_entropy"]
 
 
 def squared_error(p, t):
     return (p - t) ** 2, 2 * (p - t)
+
+
+def absolute_error(p, t):
+    return np.abs(p - t), np.sign(p - t)
+
+
+def huber_error(p, t):
+    d = p - t
+    return np.where(np.abs(d) <= 1, d * d / 2, np.abs(d) - 0.5), np.clip(d, -1, 1)
 
 
 def logistic_error(x, t):
@@ -64,7 +75,12 @@ def assert_agrees(loss, x, t, expected, reduction, rng):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("loss", "formula"),
-    [(losses.mse, squared_error), (losses.binary_cross_entropy, logistic_error)],
+    [
+        (losses.mse, squared_error),
+        (losses.mae, absolute_error),
+        (losses.huber, huber_error),
+        (losses.binary_cross_entropy, logistic_error),
+    ],
 )
 def test_losses_entry_by_entry_agree_with_numpy(loss, formula, dtype, shape, reduction, rng):
     x, t = rng.normal(size=shape).astype(dtype), rng.random(shape).astype(dtype)
@@ -119,6 +135,21 @@ def test_cross_entropy_agrees_with_central_differences(smoothing, reduction, rng
             3.9375,
             [-1.3333333333333333, -0.3333333333333333, 1.8333333333333333],
         ),
+        (losses.MAE(), [-2, 0.5, 3], [0, 1, 0.25], 1.75, [-1 / 3, -1 / 3, 1 / 3]),
+        (
+            losses.Huber(),
+            [-2, 0.5, 3],
+            [0, 1, 0.25],
+            1.2916666666666667,
+            [-1 / 3, -1 / 6, 1 / 3],
+        ),
+        (
+            losses.Huber(delta=2.5),
+            [-2, 0.5, 3],
+            [0, 1, 0.25],
+            1.9583333333333333,
+            [-2 / 3, -1 / 6, 2.5 / 3],
+        ),
         (
             losses.BinaryCrossEntropy(),
             [-2, 0.5, 3],
@@ -157,7 +188,16 @@ def test_cross_entropy_agrees_with_central_differences(smoothing, reduction, rng
             ],
         ),
     ],
-    ids=["mse", "binary", "labels", "smoothed labels", "smoothed probabilities"],
+    ids=[
+        "mse",
+        "mae",
+        "huber",
+        "huber 2.5",
+        "binary",
+        "labels",
+        "smoothed labels",
+        "smoothed probabilities",
+    ],
 )
 def test_losses_agree_with_pytorch(loss, x, t, value, gradient):
     x = dl.Tensor(np.array(x, float), requires_grad=True)
@@ -269,6 +309,58 @@ def test_binary_cross_entropy_is_exact_and_silent_far_out(size, dtype):
     right = math.exp(-size) / (1 + math.exp(-size)) / 4
     rounding = float(np.finfo(dtype).eps)
     np.testing.assert_allclose(x.grad, [right, -right, -wrong, wrong], 1e-6, rounding)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_an_infinite_logit_costs_nothing_where_the_target_agrees_and_infinity_elsewhere(dtype):
+    x = dl.Tensor(np.array([np.inf, -np.inf, np.inf, -np.inf, np.inf, -np.inf, 0], dtype), True)
+    t = np.array([1, 0, 0, 1, 0.25, 0.25, 1])
+    expected = np.array([0, 0, np.inf, np.inf, np.inf, np.inf, math.log(2)])
+    slope = np.array([0, 0, 1, -1, 0.75, -0.25, -0.5])
+    for reduction, scale, value in [("none", 1, expected), ("sum", 1, np.inf), ("mean", 7, np.inf)]:
+        x.zero_grad()
+        with np.errstate(all="raise"):
+            y = losses.binary_cross_entropy(x, t, reduction)
+            y.backward(np.ones(y.shape))
+        np.testing.assert_allclose(y.data, value, rtol=1e-3)
+        np.testing.assert_allclose(x.grad, slope / scale, rtol=1e-3)
+    assert losses.binary_cross_entropy(x.data[:2], t[:2]).item() == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_an_infinite_logit_is_a_certain_class(dtype):
+    x = dl.Tensor(np.array([[np.inf, 0, -np.inf], [np.inf, 0, -np.inf]], dtype), True)
+    for target in ([0, 1], np.array([[1.0, 0, 0], [0.25, 0.75, 0]])):
+        x.zero_grad()
+        with np.errstate(all="raise"):
+            y = losses.cross_entropy(x, target, "none")
+            y.backward(np.ones(2))
+        assert y.data.tolist() == [0, np.inf]
+        t = np.eye(3)[target] if isinstance(target, list) else target
+        np.testing.assert_array_equal(x.grad, [1, 0, 0] - t)
+    shared = np.array([[np.inf, np.inf, 3]], dtype)
+    assert losses.cross_entropy(shared, [0]).item() == pytest.approx(math.log(2), rel=1e-3)
+
+
+@pytest.mark.parametrize("delta", [0, -1, math.nan, math.inf, "1", None, True])
+def test_delta_is_a_finite_number_above_zero(delta):
+    with pytest.raises((TypeError, ValueError), match="huber: delta must be a finite number > 0"):
+        losses.huber([1.0], [0.0], delta=delta)
+    with pytest.raises((TypeError, ValueError), match="Huber: delta must be a finite number > 0"):
+        losses.Huber(delta=delta)
+
+
+def test_the_class_of_huber_keeps_its_delta():
+    loss = losses.Huber("sum", delta=2)
+    assert repr(loss) == "Huber(reduction='sum', delta=2.0)"
+    assert loss([5.0, 1.0], [0.0, 0.0]).item() == 2 * (5 - 1) + 0.5
+
+
+def test_mae_is_flat_where_prediction_and_target_agree():
+    p, t = dl.Tensor([1.0, 4.0], requires_grad=True), dl.Tensor([1.0, 5.0], requires_grad=True)
+    losses.mae(p, t, "sum").backward()
+    assert p.grad.tolist() == [0, -1]
+    assert t.grad.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -405,6 +497,8 @@ def test_predictions_that_are_not_real_numbers_are_type_errors(name, prediction)
 
 CLASSES = {
     "mse": losses.MSE,
+    "mae": losses.MAE,
+    "huber": losses.Huber,
     "binary_cross_entropy": losses.BinaryCrossEntropy,
     "cross_entropy": losses.CrossEntropy,
 }

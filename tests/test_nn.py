@@ -1,11 +1,14 @@
 """Modules, layers and initial weights, against NumPy and the formulas of their papers."""
 
+import contextlib
 import copy
 import math
+import operator
 import pickle
 
 import numpy as np
 import pytest
+from interrupting import each_interruption
 
 import minidl as dl
 from minidl import nn, tensor
@@ -226,6 +229,67 @@ def test_a_state_that_does_not_fit_changes_nothing(change, error, message):
         assert parameter.version == 0
 
 
+@pytest.mark.parametrize("state", [None, 3, "model.npz", [("weight", 1)], {"weight"}, b""])
+def test_a_state_that_is_no_dict_is_a_type_error(state):
+    with pytest.raises(TypeError, match="load_state_dict: a state is a dict of arrays by name"):
+        nn.Dense(1, 1).load_state_dict(state)
+
+
+def test_a_state_may_be_any_mapping(tmp_path):
+    layer, other = nn.Dense(2, 1, rng=0), nn.Dense(2, 1, rng=1)
+    np.savez(tmp_path / "layer.npz", **layer.state_dict())
+    with np.load(tmp_path / "layer.npz") as state:
+        other.load_state_dict(state)
+    assert np.array_equal(layer.weight.data, other.weight.data)
+    with pytest.raises(ValueError, match="the state has 7, but"):
+        other.load_state_dict({**layer.state_dict(), 7: 1})
+
+
+def small():
+    net = nn.Sequential(nn.Dense(1, 1, init="zeros"), Norm(1))
+    for parameter in net.parameters():
+        parameter.grad = np.ones_like(parameter.data)
+    return net
+
+
+STATE = {
+    "dense1.weight": [[2.0]],
+    "dense1.bias": [2.0],
+    "norm1.scale": [2.0],
+    "norm1.mean": [2.0],
+    "norm1.batches": 2,
+    "norm1.seen": [True],
+}
+
+
+def test_an_interrupted_load_changes_everything_or_nothing():
+    found = set()
+    for net in each_interruption(small, lambda net: net.load_state_dict(STATE), every=7):
+        state = {k: float(v.item()) for k, v in net.state_dict().items()}
+        versions = {parameter.version for parameter in net.parameters()}
+        found.add((*state.values(), *versions))
+    assert found == {(0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0), (2.0, 2.0, 2.0, 2.0, 2.0, 1.0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("change", "read"),
+    [
+        (nn.Module.eval, lambda net: {m.training for m in net.modules()}),
+        (nn.Module.zero_grad, lambda net: {p.grad is None for p in net.parameters()}),
+        (
+            nn.Module.named_parameters,
+            lambda net: {bool(p.name and "." in p.name) for p in OWN(net)},
+        ),
+    ],
+)
+def test_an_interrupted_change_of_all_modules_reaches_all_or_none(change, read):
+    assert all(len(read(net)) == 1 for net in each_interruption(small, change))
+
+
+def OWN(net):  # noqa: N802 (what `parameters` gives, without its names)
+    return [net[0].weight, net[0].bias, net[1].scale]
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
 def test_copies_are_independent_and_compute_the_same(duplicate):
     net = nn.Sequential(nn.Dense(2, 8, rng=0), nn.GELU(), nn.Dropout(0.5, rng=1), nn.Dense(8, 1))
@@ -245,6 +309,175 @@ def test_a_copy_keeps_parameters_shared():
     twin = copy.deepcopy(net)
     assert twin[1].weight is twin[0].weight
     assert twin[1].weight is not net[0].weight
+
+
+# --- buffers ------------------------------------------------------------------------------------
+
+
+class Norm(nn.Module):
+    """Subtracts a running mean, in training that of the batch: a small batch normalization."""
+
+    def __init__(self, features):
+        self.scale = dl.Tensor(np.ones(features), requires_grad=True)
+        self.buffer("mean", np.zeros(features, np.float32))
+        self.buffer("batches", 0)
+        self.buffer("seen", np.zeros(features, bool))
+
+    def forward(self, x):
+        x = dl.tensor.as_tensor(x)
+        if not self.training:
+            return (x - self.mean) * self.scale
+        mean = x.mean(axis=0)
+        self.mean += 0.1 * (mean.data - self.mean)
+        self.batches = self.batches + 1
+        self.seen[:] = True
+        return (x - mean) * self.scale
+
+
+def normed(seed):
+    return nn.Sequential(nn.Dense(3, 4, rng=seed), Norm(4), nn.Tanh(), nn.Dense(4, 1, rng=seed))
+
+
+def test_a_trained_module_with_buffers_saves_and_loads_exactly(rng):
+    x, y = rng.normal(3.0, 2.0, (32, 3)), rng.normal(size=(32, 1))
+    net, other = normed(0), normed(1)
+    optimizer = dl.optim.Adam(net)
+    for _ in range(5):
+        optimizer.zero_grad()
+        dl.losses.mse(net(x), y).backward()
+        optimizer.step()
+    assert abs(net[1].mean).min() > 0
+    state = net.state_dict()
+    assert list(state)[-3:] == ["norm1.mean", "norm1.batches", "norm1.seen"]
+    other.load_state_dict(state)
+    assert np.array_equal(net.eval()(x).data, other.eval()(x).data)
+    assert (other[1].batches, other[1].batches.dtype, other[1].seen.tolist()) == (
+        5,
+        int,
+        [True] * 4,
+    )
+    state["norm1.mean"][:] = 0  # a copy both ways
+    assert np.array_equal(net(x).data, other(x).data)
+    assert abs(net[1].mean).min() > 0
+
+
+def test_buffers_are_arrays_that_no_optimizer_sees_and_repr_shows():
+    norm = Norm(2)
+    assert type(norm.mean) is type(norm.batches) is np.ndarray
+    assert [name for name, _ in norm.named_parameters()] == ["scale"]
+    assert repr(norm) == (
+        "Norm(\n  scale:   parameter (2,)\n  mean:    buffer (2,)\n  batches: buffer ()\n"
+        "  seen:    buffer (2,)\n)  # 2 parameters, float64"
+    )
+
+
+def test_buffers_are_found_in_lists_dicts_and_shared_modules_once():
+    class Several(nn.Module):
+        def __init__(self):
+            shared = Norm(1)
+            self.layers, self.again = [{"a": Norm(1)}, shared], shared
+
+    assert [name for name in Several().state_dict() if name.endswith("mean")] == [
+        "layers.0.a.mean",
+        "layers.1.mean",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("array", "dtype"),
+    [
+        (np.ones(2), np.float64),
+        (np.ones(2, np.float16), np.float16),
+        (np.ones(2, ">f4"), np.float32),
+        ([1.0, 2.0], np.float32),
+        (0.5, np.float32),
+        (np.float64(0.5), np.float64),
+        (3, np.int64),
+        (np.arange(2, dtype=np.int8), np.int8),
+        ([True, False], np.bool_),
+        (dl.Tensor(np.ones(2)), np.float64),
+    ],
+)
+def test_a_buffer_is_a_copy_in_the_dtype_of_what_is_given(array, dtype):
+    module = nn.Module()
+    module.buffer("kept", array)
+    plain = array.data if isinstance(array, dl.Tensor) else np.asarray(array)
+    np.testing.assert_array_equal(module.kept, plain.astype(dtype), strict=True)
+    assert not np.shares_memory(module.kept, plain)
+    assert module.kept.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        *[(name, ValueError) for name in ("a.b", "", "1", "a b", 3, None)],
+        *[(name, ValueError) for name in ("forward", "training", "state_dict", "scale", "mean")],
+    ],
+)
+def test_a_buffer_needs_a_new_name_that_is_an_identifier(name, error):
+    norm = Norm(1)
+    before = list(norm.state_dict())
+    with pytest.raises(error, match=r"^buffer: "):
+        norm.buffer(name, 1.0)
+    assert list(norm.state_dict()) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("mean", np.ones(2), ValueError, r"mean has shape \(1,\).*\(2,\)"),
+        ("mean", 1.0, ValueError, r"mean has shape \(1,\).*\(\)"),
+        ("mean", ["a"], TypeError, "real numbers"),
+        ("mean", None, TypeError, "real numbers"),
+        ("mean", np.ma.array([1.0]), TypeError, "masked"),
+        ("batches", 1.5, TypeError, "batches is a buffer of int64, which can't hold float64"),
+        ("seen", [1], TypeError, "seen is a buffer of bool"),
+        ("mean", dl.Tensor([1.0], requires_grad=True), TypeError, r"mean .*t\.detach\(\)"),
+    ],
+)
+def test_a_value_that_does_not_fit_a_buffer_changes_nothing(name, value, error, message):
+    norm = Norm(1)
+    before = norm.state_dict()
+    with pytest.raises(error, match=message):
+        setattr(norm, name, value)
+    if not isinstance(value, dl.Tensor):
+        with pytest.raises(error, match=message):
+            norm.load_state_dict({**before, "scale": [7.0], name: value})
+    assert {k: v.tolist() for k, v in norm.state_dict().items()} == {
+        k: v.tolist() for k, v in before.items()
+    }
+
+
+def test_what_is_assigned_to_a_buffer_is_copied_and_converted():
+    norm, values = Norm(2), np.array([0.1, 0.7])
+    norm.mean = values
+    values[:] = 9
+    np.testing.assert_array_equal(norm.mean, np.float32([0.1, 0.7]), strict=True)
+    with dl.no_grad():
+        norm.mean = dl.Tensor(np.ones(2), requires_grad=True) * 2
+    assert (norm.mean.tolist(), norm.mean.dtype) == ([2.0, 2.0], np.float32)
+    norm.batches += 3
+    assert (norm.batches, type(norm.batches)) == (3, np.ndarray)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_a_copy_has_buffers_of_its_own(duplicate):
+    norm = Norm(2)
+    norm.mean = [1.0, 2.0]
+    twin = duplicate(norm)
+    twin.mean += 1
+    assert (norm.mean.tolist(), twin.mean.tolist()) == ([1.0, 2.0], [2.0, 3.0])
+    with pytest.raises(ValueError, match="mean has shape"):
+        twin.mean = 1.0
+    assert list(twin.state_dict()) == list(norm.state_dict())
+
+
+def test_a_deleted_buffer_is_gone_from_the_state_until_it_is_assigned_again():
+    norm = Norm(1)
+    del norm.seen
+    assert list(norm.state_dict()) == ["scale", "mean", "batches"]
+    norm.seen = 3
+    assert norm.state_dict()["seen"] == 3
 
 
 # --- Dense --------------------------------------------------------------------------------------
@@ -311,9 +544,26 @@ def test_a_plain_array_is_cast_to_the_dtype_of_the_layer(x, dtype):
     np.testing.assert_allclose(y.data, np.full((4, 1), layer.weight.data.sum()), rtol=1e-6)
 
 
-def test_a_tensor_promotes_as_in_numpy():
-    layer = nn.Dense(2, 1, rng=0)
-    assert layer(dl.Tensor(np.ones((1, 2)))).dtype == np.float64
+@pytest.mark.parametrize("data", [np.ones((3, 2)), np.ones((3, 2), np.float16), [[1, 1]]])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_constant_is_cast_to_the_dtype_of_the_layer_as_a_plain_array_is(data, dtype, bias):
+    with dl.default_dtype(dtype):
+        layer = nn.Dense(2, 1, rng=0, bias=bias)
+    for constant in (dl.Tensor(data), dl.Tensor(np.asarray(data, int), dtype="int64")):
+        y = layer(constant)
+        assert y.dtype == dtype
+        assert np.array_equal(y.data, layer(np.asarray(data)).data)
+        with dl.no_grad():
+            assert layer(constant).dtype == dtype
+
+
+def test_a_tensor_with_a_gradient_and_a_result_promote_as_in_numpy():
+    layer, x = nn.Dense(2, 1, rng=0), np.ones((1, 2))
+    assert layer(dl.Tensor(x, requires_grad=True)).dtype == np.float64
+    assert layer(dl.Tensor(x, requires_grad=True) * 2).dtype == np.float64
+    with dl.no_grad():
+        assert layer(dl.Tensor(x, requires_grad=True) * 2).dtype == np.float64
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -780,6 +1030,24 @@ def test_invalid_arguments_of_mlp_are_named(sizes, activation, error, message):
         nn.MLP(sizes, activation)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((3, 4, 1), ValueError, r"sizes must be a list .*; write MLP\(\[3, 4, 1\]\)$"),
+        ((3, 4), ValueError, r"; write MLP\(\[3, 4\]\)$"),
+        ((3, 4, "tanh"), ValueError, r"; write MLP\(\[3, 4\]\)$"),
+        (([3, 1], "tanh", 0), TypeError, r"only sizes and activation are positional, got \(0,\)"),
+        (([3, 1], "ReLU"), ValueError, r"got 'ReLU'. Did you mean 'relu'\?$"),
+        (([3, 1], "swish"), ValueError, r"got 'swish'. Did you mean 'silu'\?$"),
+    ],
+)
+def test_an_mlp_written_as_in_another_library_is_answered_with_what_to_write(
+    arguments, error, message
+):
+    with pytest.raises(error, match=message):
+        nn.MLP(*arguments)
+
+
 # --- repr ---------------------------------------------------------------------------------------
 
 
@@ -854,6 +1122,75 @@ def test_a_tensor_stored_by_forward_is_not_a_parameter():
     model.load_state_dict(before)
     assert list(before) == ["layer.weight", "layer.bias", "labels"]
     assert len(dl.optim.SGD(model).groups[0].params) == 2
+
+
+KEPT = {
+    "op": lambda h: dl.tanh(h),
+    "fused op": lambda h: dl.losses.mse(h, np.zeros(h.shape)),
+    "list": lambda h: [h * 2, {"a": (dl.relu(h),)}],
+    "detached": lambda h: (h * 2).detach(),
+    "item": lambda h: h[0],
+    "rounded": lambda h: round(h),
+    "dropout of an array": lambda h: nn.Dropout(0.5).eval()(np.ones(3)),
+    "augmented": lambda h: operator.iadd(h * 1, 1.0),
+}
+
+
+@pytest.mark.parametrize("make", KEPT.values(), ids=KEPT)
+@pytest.mark.parametrize("setting", [dl.no_grad, contextlib.nullcontext])
+def test_a_result_kept_by_forward_is_never_a_parameter(make, setting):
+    class Keeps(nn.Module):
+        def __init__(self):
+            self.layer = nn.Dense(2, 1, rng=0)
+
+        def forward(self, x):
+            h = self.layer(x)
+            self.kept = make(h)
+            return h
+
+    model = Keeps()
+    before, text = model.state_dict(), repr(model)
+    with setting():
+        model(np.ones((3, 2)))
+    assert list(model.state_dict()) == list(before) == ["layer.weight", "layer.bias"]
+    assert (repr(model), len(list(model.parameters()))) == (text, 2)
+    model.load_state_dict(before)
+    dl.optim.SGD(model)
+    if setting is dl.no_grad:
+        assert list(copy.deepcopy(model).state_dict()) == list(before)
+
+
+def test_a_frozen_parameter_and_one_made_of_a_result_stay_parameters():
+    class Made(nn.Module):
+        def __init__(self):
+            self.frozen = dl.Tensor([1.0], requires_grad=True)
+            self.frozen.requires_grad = False
+            self.scaled = dl.Tensor([1.0]) * 0.1
+            self.scaled.requires_grad = True
+
+    model = Made()
+    assert list(model.state_dict()) == ["frozen", "scaled"]
+    with dl.no_grad():
+        model.frozen += 1
+        model.scaled += 1
+    for copied in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model.scaled))):
+        if isinstance(copied, nn.Module):
+            assert list(copied.state_dict()) == ["frozen", "scaled"]
+
+
+@pytest.mark.parametrize(
+    ("module", "advice"),
+    [
+        ([nn.ReLU()], r"write Sequential\(\*layers\)"),
+        ((nn.ReLU(),), r"write Sequential\(\*layers\)"),
+        (nn.ReLU, r"make an object of it: ReLU\(\.\.\.\)"),
+        (dl.relu, r"nn\.ReLU\(\)"),
+        (3, "3$"),
+    ],
+)
+def test_what_is_no_module_in_a_sequential_says_what_to_write(module, advice):
+    with pytest.raises(TypeError, match=rf"Sequential takes modules, got .*{advice}"):
+        nn.Sequential(nn.Dense(1, 1), module)
 
 
 def test_names_that_a_class_ends_in_a_digit_do_not_collide():

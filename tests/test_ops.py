@@ -109,8 +109,16 @@ UNARY = [
     ("sin", np.sin, {}),
     ("cos", np.cos, {}),
     ("log", np.log, {}),
+    ("log1p", lambda x: np.log(1 + x), {}),
     ("sqrt", np.sqrt, {}),
     ("abs", lambda x: np.where(x.real > 0, x, -x), {}),
+    ("sign", lambda x: np.where(x.real > 0, 1.0, -1.0), {}),
+    (
+        "clip",
+        lambda x: np.where(x.real < -1, -1, np.where(x.real > 2, 2, x)),
+        {"low": -1, "high": 2},
+    ),
+    ("clip", lambda x: np.where(x.real < 0.5, 0.5, x), {"low": 0.5, "high": None}),
     ("tanh", np.tanh, {}),
     ("sigmoid", lambda x: 1 / (1 + np.exp(-x)), {}),
     ("relu", lambda x: np.where(x.real > 0, x, 0), {}),
@@ -137,7 +145,7 @@ BINARY = {
 @given(shape=SHAPES, seed=SEEDS)
 @fewer
 def test_a_function_of_one_array_agrees_with_its_formula(name, reference, options, shape, seed):
-    low = 0.2 if name in ("log", "sqrt") else -3
+    low = 0.2 if name.startswith(("log", "sqrt")) else -3
     check(name, reference, *uniform(seed, shape, low=low), **options)
 
 
@@ -176,6 +184,87 @@ def test_a_power_of_zero_has_its_limits_as_derivatives():
     np.testing.assert_array_equal(y.data, [1, 0, 0])
     np.testing.assert_array_equal(a.grad, [0, 1, 0])
     np.testing.assert_array_equal(b.grad, [0, 0, 0])
+
+
+CORNERS = [-np.inf, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, np.inf, np.nan]
+
+
+def slope_by_base(a, b):
+    """d/da aᵇ by cases; None where it does not exist."""
+    if b == 0:
+        return 0.0
+    if math.isnan(a) or math.isnan(b):
+        return 1.0 if b == 1 else None
+    if math.isinf(b):  # 0 where powers vanish, ±∞ where they grow
+        if abs(a) == 1:
+            return None
+        return 0.0 if (abs(a) > 1) == (b < 0) else (None if a <= 0 else math.copysign(np.inf, b))
+    if a < 0 and not b.is_integer():
+        return None
+    if a == 0 or math.isinf(a):
+        if b == 1:
+            return 1.0
+        vanishes = (b > 1) == (a == 0)
+        odd = math.copysign(1, a) < 0 and (b - 1) % 2 == 1
+        return 0.0 if vanishes else math.copysign(np.inf, b) * (-1 if odd else 1)
+    return b * math.pow(a, b - 1)
+
+
+def slope_by_exponent(a, b):
+    """d/db aᵇ by cases; None where it does not exist."""
+    if math.isnan(a) or math.isnan(b):
+        return None
+    if a == 0:
+        return -np.inf if b < 0 else 0.0
+    if a < 0:
+        return None
+    if math.isinf(a) or math.isinf(b):
+        if a == 1:
+            return 0.0
+        if b == 0:
+            return np.inf
+        grows = (a > 1) == (b > 0)
+        return math.copysign(np.inf, a - 1) if grows else 0.0
+    return math.pow(a, b) * math.log(a)
+
+
+@pytest.mark.parametrize("g", [1.0, -2.0, 0.0])
+@pytest.mark.parametrize("b", CORNERS)
+@pytest.mark.parametrize("a", CORNERS)
+def test_a_power_has_its_derivatives_at_every_corner_without_a_warning(a, b, g):
+    with np.errstate(all="ignore"):
+        _, *vjps = ops.power(np.array(a), np.array(b))
+    for vjp, slope in zip(vjps, (slope_by_base(a, b), slope_by_exponent(a, b)), strict=True):
+        if slope is not None:
+            with np.errstate(all="raise"):
+                found = vjp(np.array(g))
+            np.testing.assert_allclose(found, g * slope if g else 0.0, rtol=1e-15)
+
+
+@pytest.mark.parametrize("g", [1.0, 0.0])
+def test_a_power_of_nan_has_the_derivative_nan(g):
+    _, vjp_a, vjp_b = ops.power(np.array([np.nan, 2.0]), np.array([2.0, np.nan]))
+    assert np.isnan(vjp_a(np.array(g))).all()
+    assert np.isnan(vjp_b(np.array(g))).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, *DTYPES])
+@pytest.mark.parametrize("zero", [0, 0.0, np.zeros((2, 1, 1)), np.array(0)])
+def test_the_power_zero_has_slope_zero_at_infinity_and_nan(zero, dtype):
+    x = dl.Tensor(np.array([np.inf, -np.inf, np.nan, 0, 3], dtype), requires_grad=True)
+    with np.errstate(all="raise"):
+        y = x**zero
+        y.backward(np.ones(y.shape))
+    assert (y.data == 1).all()
+    np.testing.assert_array_equal(x.grad, np.zeros(5, dtype), strict=True)
+
+
+@pytest.mark.parametrize("a", [0.0, np.zeros(()), np.zeros(3), np.zeros((2, 3))])
+def test_zero_to_a_power_falls_without_bound_below_and_stays_zero_above(a):
+    b = dl.Tensor(np.array([-1.0, -0.5, 2.0]), requires_grad=True)
+    with np.errstate(divide="ignore"):
+        (a**b).sum().backward()
+    np.testing.assert_array_equal(b.grad, [-np.inf, -np.inf, 0])
 
 
 # --- matrix products ----------------------------------------------------------------------------
@@ -325,7 +414,15 @@ def log_sum_exp(x, **how):
     return np.log(np.sum(np.exp(x), **how))
 
 
+def variance(x, axis=None, keepdims=False, ddof=0):
+    d = x - np.mean(x, axis=axis, keepdims=True)
+    n = x.size / np.mean(x, axis=axis).size
+    return np.sum(d * d, axis=axis, keepdims=keepdims) / (n - ddof)
+
+
 REDUCING = {
+    "var": variance,
+    "std": lambda x, **how: np.sqrt(variance(x, **how)),
     "sum": np.sum,
     "mean": np.mean,
     "max": np.max,
@@ -347,6 +444,10 @@ def test_a_reduction_agrees_with_its_formula_along_any_axes(name, data, keepdims
     how = {"axis": data.draw(axes_of(x.shape), "axis"), "keepdims": keepdims}
     if name != "sum":
         assume(np.sum(np.ones(x.shape), **how).all() and x.size)
+    if name in ("std", "var"):
+        entries = x.size // np.mean(x, how["axis"]).size
+        assume(entries > 1)  # it has a corner at 0
+        how["ddof"] = data.draw(st.integers(0, entries - 1))
     check(name, lambda x: REDUCING[name](x, **how), x, **how)
 
 
@@ -364,8 +465,8 @@ def test_a_single_number_has_the_last_axis_that_numpy_grants_it(name):
     x = dl.Tensor(0.5, requires_grad=True)
     y = getattr(dl, name)(x, axis=-1)
     y.backward()
-    assert y.item() == {"softmax": 1, "log_softmax": 0}.get(name, 0.5)
-    assert x.grad == (name not in NORMALIZING)
+    assert y.item() == {"softmax": 1, "log_softmax": 0, "std": 0, "var": 0}.get(name, 0.5)
+    assert x.grad == (name not in ("std", "var", *NORMALIZING))
 
 
 @pytest.mark.parametrize("name", NORMALIZING)
@@ -377,11 +478,232 @@ def test_softmax_agrees_with_its_formula_along_any_axis(name, data, seed):
     check(name, lambda x: NORMALIZING[name](x, axis), *uniform(seed, shape), axis=axis)
 
 
-@pytest.mark.parametrize("name", ["mean", "max", "min"])
+@pytest.mark.parametrize("name", ["mean", "max", "min", "std", "var"])
 @pytest.mark.parametrize("axis", [None, 0, (0, 1)])
 def test_a_mean_or_extremum_of_no_entries_is_a_value_error(name, axis):
     with pytest.raises(ValueError, match=rf"{name} of shape \(0, 2\)"):
         getattr(dl, name)(np.empty((0, 2)), axis=axis)
+
+
+@pytest.mark.parametrize("name", ["std", "var"])
+def test_a_deviation_needs_more_entries_than_ddof(name):
+    with pytest.raises(ValueError, match=rf"{name} of shape \(3,\): with ddof=3 .* more than 3"):
+        getattr(dl, name)(np.ones(3), ddof=3)
+
+
+def test_a_deviation_is_two_pass_and_flat_at_zero():
+    x = dl.Tensor(np.array([1e8 + 1, 1e8 + 2, 1e8 + 3], np.float32), requires_grad=True)
+    x.data = np.array([16777214, 16777215, 16777216], np.float32)
+    assert dl.var(x).item() == pytest.approx(2 / 3, rel=1e-7)
+    assert dl.std(x, ddof=1).item() == 1
+    for dtype, same in itertools.product((np.float16, *DTYPES), (5.0, 0.1, 1e-300, 1 / 3)):
+        value, gradient = run(lambda x: dl.std(x, axis=1), [[same] * 7, [2.0] * 7], dtype)
+        np.testing.assert_array_equal(value, [0, 0])
+        np.testing.assert_array_equal(gradient, np.zeros((2, 7)))
+    value, gradient = run(dl.std, [1e200, -1e200])
+    assert value == 1e200
+    np.testing.assert_allclose(gradient, [0.5, -0.5])
+
+
+def test_a_clipped_entry_has_slope_one_at_the_bounds_and_zero_beyond():
+    value, gradient = run(lambda x: dl.clip(x, -1, 2), [-5, -1, 0, 2, 2.5, np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(value, [-1, -1, 0, 2, 2, np.nan, 2, -1])
+    np.testing.assert_array_equal(gradient, [0, 1, 1, 1, 0, 0, 0, 0])
+    value, gradient = run(lambda x: dl.clip(x, 0.1, 1e6), [0.05, 0.1, 7], np.float16)
+    np.testing.assert_array_equal(value, np.array([0.1, 0.1, 7], np.float16))
+    np.testing.assert_array_equal(gradient, [0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "error"),
+    [(1, 0, ValueError), (np.nan, 1, ValueError), ("0", 1, TypeError), (np.zeros(2), 1, TypeError)],
+)
+def test_the_bounds_of_clip_are_two_numbers_in_order(low, high, error):
+    advice = "low must be ≤ high|a bound must be a number or None"
+    with pytest.raises(error, match=rf"clip of shape \(2,\): ({advice}), got"):
+        dl.clip(np.ones(2), low, high)
+
+
+def test_argmax_is_the_place_of_the_first_largest_entry():
+    x = np.array([[1.0, 7, 7], [9, np.nan, 9]])
+    t = dl.Tensor(x, requires_grad=True)
+    for found, axis in ((t.argmax(), None), (t.argmax(0), 0), (dl.argmax(x, axis=-1), -1)):
+        assert isinstance(found, np.ndarray)
+        np.testing.assert_array_equal(found, np.argmax(x, axis))
+    assert t.argmax(axis=1).tolist() == [1, 1]
+
+
+def test_flatten_is_a_reshape_to_one_axis():
+    t = dl.Tensor(np.arange(6.0).reshape(2, 1, 3), requires_grad=True)
+    (t.flatten() * np.arange(6)).sum().backward()
+    np.testing.assert_array_equal(t.grad, np.arange(6).reshape(2, 1, 3))
+    assert dl.flatten(2.0).shape == (1,)
+
+
+# --- axes ---------------------------------------------------------------------------------------
+
+WITH_AXIS = {
+    **{name: getattr(dl, name) for name in (*REDUCING, *NORMALIZING, "argmax")},
+    "concatenate": lambda x, axis: dl.concatenate([x, x], axis=axis),
+    "stack": lambda x, axis: dl.stack([x, x], axis=axis),
+    "transpose": lambda x, axis: dl.transpose(x, (axis, 0)),
+}
+OUT_OF_RANGE = [(name, axis) for name in WITH_AXIS for axis in (3, -4)]
+
+
+@pytest.mark.parametrize(("name", "axis"), OUT_OF_RANGE)
+@pytest.mark.parametrize("error", [IndexError, ValueError])
+def test_an_axis_out_of_range_is_named_with_the_shape(name, axis, error):
+    with pytest.raises(error, match=rf"{name} of shape \(2, 3\).*: axis {axis} is out of bounds"):
+        WITH_AXIS[name](dl.Tensor(np.ones((2, 3))), axis=axis)
+
+
+@pytest.mark.parametrize("axis", [1.0, "0", True, [0], np.float32(1)], ids=repr)
+@pytest.mark.parametrize("name", [name for name in WITH_AXIS if name != "transpose"])
+def test_an_axis_is_an_integer(name, axis):
+    with pytest.raises(TypeError, match=rf"{name} of shape \(2, 3\).*: axis must be an integer"):
+        WITH_AXIS[name](dl.Tensor(np.ones((2, 3))), axis=axis)
+
+
+@pytest.mark.parametrize("axis", [(0, 0), (1, -1)])
+@pytest.mark.parametrize("name", [*REDUCING, *NORMALIZING])
+def test_an_axis_is_named_once(name, axis):
+    with pytest.raises(ValueError, match=rf"{name} of shape \(2, 3\): axis .* is named twice"):
+        getattr(dl, name)(dl.Tensor(np.ones((2, 3))), axis=axis)
+    with pytest.raises(ValueError, match=r"transpose of shape \(2, 3\): axis .* is named twice"):
+        dl.transpose(np.ones((2, 3)), axis)
+
+
+@pytest.mark.parametrize("name", [*REDUCING, *NORMALIZING])
+def test_an_axis_may_be_an_integer_of_numpy(name):
+    x = np.array([[1.0, 2, 4], [3, 9, 0]])
+    found = getattr(dl, name)(x, axis=np.int64(-1)).data
+    np.testing.assert_array_equal(found, getattr(dl, name)(x, axis=1).data)
+
+
+# --- sums ---------------------------------------------------------------------------------------
+
+
+def many(rows, columns, order):
+    """float32 numbers around 1000, in a memory order, and their sums in float64."""
+    x = np.random.default_rng(0).normal(1000, 1, (rows, columns)).astype(np.float32)
+    x = {
+        "C": lambda: x,
+        "F": lambda: np.asfortranarray(x),
+        "strided": lambda: np.repeat(x, 2, axis=1)[:, ::2],
+        "reversed": lambda: x[::-1],
+    }[order]()
+    return x
+
+
+@pytest.mark.parametrize("order", ["C", "F", "strided", "reversed"])
+def test_sums_of_a_million_rows_are_within_a_millionth_of_the_sum_of_magnitudes(order):
+    x = many(10**6, 3, order)
+    x64 = x.astype(np.float64)
+    for axis in (0, None, (0, 1), (-2,)):
+        size = np.abs(x64).sum(axis)
+        for f, expected, scale in [
+            (dl.sum, x64.sum(axis), size),
+            (dl.mean, x64.mean(axis), size / 1e6),
+            (dl.norm, np.sqrt((x64**2).sum(axis)), size / 1000),
+            (dl.std, x64.std(axis), 1),
+        ]:
+            assert (np.abs(f(x, axis=axis).data - expected) <= 1e-6 * scale).all()
+    found = dl.sum(dl.Tensor(x).T, axis=-1, keepdims=True)
+    assert (np.abs(found.data[:, 0] - x64.sum(0)) <= 1e-6 * x64.sum(0)).all()
+
+
+def test_sums_that_undo_broadcasting_are_as_accurate():
+    x = many(10**6, 2, "C")
+    b = dl.Tensor(np.zeros(2, np.float32), requires_grad=True)
+    s = dl.Tensor(np.ones(1, np.float32), requires_grad=True)
+    ((x + b) * s).sum().backward()
+    total = x.astype(np.float64).sum()
+    np.testing.assert_array_equal(b.grad, [1e6, 1e6])
+    assert abs(s.grad[0] - total) <= 1e-6 * total
+
+
+def test_a_mean_is_finite_where_the_sum_is_not():
+    value, gradient = run(dl.mean, [3e38] * 10, np.float32)
+    assert value == np.float32(3e38)
+    np.testing.assert_array_equal(gradient, np.full(10, 0.1, np.float32))
+
+
+def test_the_gradient_of_a_bias_counts_beyond_the_integers_of_float32():
+    g = np.broadcast_to(np.float32(1), (20_000_000, 1))
+    np.testing.assert_array_equal(tensor.unbroadcast(g, (1,)), [2e7])
+    _, *vjps = ops.max(np.broadcast_to(np.float32(1), (2**24 + 2,)))
+    assert 1 / vjps[0](np.float32(1))[0] == pytest.approx(2**24 + 2, rel=1e-9)
+
+
+def test_the_sums_within_derivatives_are_as_accurate():
+    x = np.zeros((10**6, 2), np.float32)
+    g = np.full(x.shape, 0.1, np.float32)
+    total = 1e6 * np.float64(np.float32(0.1))
+    _, vjp = ops.log_softmax(x, axis=0)
+    np.testing.assert_allclose(vjp(g), 0, atol=1e-6 * total / 1e6)
+    _, vjp = ops.softmax(x, axis=0)
+    np.testing.assert_allclose(vjp(g), 0, atol=1e-6 * 0.1 / 1e6)
+    assert dl.logsumexp(x, axis=0).data[0] == pytest.approx(math.log(1e6), rel=1e-7)
+    x = np.random.default_rng(0).random(x.shape, np.float32)
+    e = np.exp(x.astype(np.float64))
+    np.testing.assert_allclose(dl.softmax(x, axis=0).data, e / e.sum(0), rtol=2e-6)
+    zeros, ones = np.zeros(2 * 10**6, np.float32), np.ones(2 * 10**6)
+    losses = dl.losses.binary_cross_entropy(zeros, ones, "sum")
+    assert losses.item() == pytest.approx(2e6 * ln2, rel=1e-7)
+
+
+def half(*values):
+    return np.array(values, np.float16)
+
+
+HALVES = {  # f, its float16 input, its value and its gradient
+    "mean": (dl.mean, np.full(1000, 100), 100, 1e-3),
+    "mean of many": (dl.mean, np.ones(70_000), 1, 1 / 70_000),
+    "mean along an axis": (lambda x: dl.mean(x, axis=0), np.ones((5000, 2)), [1, 1], 2e-4),
+    "sum along an axis": (lambda x: dl.sum(x, axis=0), np.ones((5000, 2)), [5000, 5000], 1),
+    "norm": (dl.norm, np.full(4, 300), 600, 0.5),
+    "norm of tiny entries": (dl.norm, np.full(4, 2.0**-20), 2.0**-19, 0.5),
+    "std": (dl.std, [-30000, 30000], 30000, [-0.5, 0.5]),
+    "var": (lambda x: dl.var(x / 300), [-30000, 30000], 10000, [-1 / 3, 1 / 3]),
+    "max": (dl.max, np.ones(5000), 1, 2e-4),
+    "min along an axis": (lambda x: dl.min(x, axis=0), np.ones((5000, 2)), [1, 1], 2e-4),
+    "softmax": (dl.softmax, np.zeros(70_000), 1 / 70_000, 0),
+    "log_softmax": (dl.log_softmax, np.zeros(5000), -math.log(5000), 0),
+    "logsumexp": (dl.logsumexp, np.zeros(70_000), math.log(70_000), 1 / 70_000),
+    "mse": (lambda x: dl.losses.mse(x, half(0, 0)), [300, 100], 50_000, [300, 100]),
+    "mse of many": (lambda x: dl.losses.mse(x, np.zeros(70_000)), np.ones(70_000), 1, 2 / 70_000),
+    "mae": (lambda x: dl.losses.mae(x, np.zeros(5000)), np.full(5000, 100), 100, 2e-4),
+    "huber": (lambda x: dl.losses.huber(x, np.zeros(5000)), np.full(5000, 100), 99.5, 2e-4),
+    "bce": (
+        lambda x: dl.losses.binary_cross_entropy(x, np.zeros(5000)),
+        np.full(5000, 100),
+        100,
+        2e-4,
+    ),
+    "matmul": (lambda x: x @ half(*[0.1] * 5000), np.ones(5000), 500, 0.1),
+    "matmul of a batch": (
+        lambda x: x @ np.ones((2, 5000, 1), np.float16),
+        np.ones((1, 5000)),
+        np.full((2, 1, 1), 5000),
+        2,
+    ),
+    "dense": (
+        lambda x: tensor.dense(x, np.ones((5000, 1), np.float16), half(0)),
+        np.ones((1, 5000)),
+        [[5000]],
+        1,
+    ),
+    "broadcasting": (lambda x: (np.ones((5000, 1), np.float16) + x).sum(), [1], 10_000, 5000),
+}
+
+
+@pytest.mark.parametrize("name", HALVES)
+def test_half_precision_neither_overflows_nor_stops_counting(name):
+    f, values, value, gradient = HALVES[name]
+    found, slope = run(f, values, np.float16)
+    np.testing.assert_allclose(found, value, rtol=1e-3, atol=1e-8)
+    np.testing.assert_allclose(slope, np.broadcast_to(gradient, slope.shape), rtol=2e-3, atol=1e-7)
 
 
 # --- shape and indexing -------------------------------------------------------------------------
@@ -476,6 +798,35 @@ def reduced(losses, reduction):
 def test_mse_agrees_with_its_formula(reduction, shape, seed):
     p, t = uniform(seed, shape, shape)
     check("mse", lambda p, t: reduced((p - t) ** 2, reduction), p, t, reduction=reduction)
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@given(shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=3), seed=SEEDS)
+@fewer
+def test_mae_agrees_with_its_formula(reduction, shape, seed):
+    p, t = uniform(seed, shape, shape)
+
+    def reference(p, t):
+        d = p - t
+        return reduced(np.where(d.real > 0, d, -d), reduction)
+
+    check("mae", reference, p, t, reduction=reduction)
+
+
+@pytest.mark.parametrize("delta", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@given(shape=hnp.array_shapes(min_dims=0, max_dims=3, max_side=3), seed=SEEDS)
+@fewer
+def test_huber_agrees_with_its_formula(reduction, delta, shape, seed):
+    p, t = uniform(seed, shape, shape)
+
+    def reference(p, t):
+        d = p - t
+        size = np.where(d.real > 0, d, -d)
+        beyond = delta * (size - delta / 2)
+        return reduced(np.where(size.real <= delta, d * d / 2, beyond), reduction)
+
+    check("huber", reference, p, t, reduction=reduction, delta=delta)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -590,6 +941,77 @@ def test_norm_has_derivative_zero_at_zero(dtype):
     value, gradient = run(lambda x: dl.norm(x, axis=1), [[0.0, 0.0], [3.0, 4.0]], dtype)
     np.testing.assert_array_equal(value, [0, 5])
     np.testing.assert_allclose(gradient, [[0, 0], [0.6, 0.8]], rtol=1e-7)
+
+
+@pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-200, 1e154, 1e200, 1e307])
+def test_the_norm_of_huge_and_tiny_entries_neither_overflows_nor_vanishes(size):
+    value, gradient = run(dl.norm, [3 * size, -4 * size])
+    np.testing.assert_allclose(value, 5 * size, rtol=1e-15)
+    np.testing.assert_allclose(gradient, [0.6, -0.8], rtol=1e-15)
+    value, gradient = run(dl.norm, np.array([3e38, 1e38], np.float32), np.float32)
+    np.testing.assert_allclose(value, np.hypot(3e38, 1e38), rtol=1e-7)
+    value, _ = run(lambda x: dl.norm(x, axis=1), [[size, 0], [0, 0], [3, 4]])
+    np.testing.assert_allclose(value, [size, 0, 5], rtol=1e-15)
+
+
+inf, nan = np.inf, np.nan
+INFINITE = [  # f, x, its value, its derivative
+    (dl.gelu, [-inf, inf], [0, inf], [0, 1]),
+    (dl.silu, [-inf, inf], [0, inf], [0, 1]),
+    (dl.softplus, [-inf, inf], [0, inf], [0, 1]),
+    (dl.elu, [-inf, inf], [-1, inf], [0, 1]),
+    (lambda x: dl.elu(x, alpha=2.5), [-inf, inf], [-2.5, inf], [0, 1]),
+    (dl.leaky_relu, [-inf, inf], [-inf, inf], [0.01, 1]),
+    (lambda x: dl.leaky_relu(x, slope=0.0), [-inf, inf, nan], [0, inf, nan], None),
+    (dl.relu, [-inf, inf], [0, inf], [0, 1]),
+    (dl.sigmoid, [-inf, inf], [0, 1], [0, 0]),
+    (dl.tanh, [-inf, inf], [-1, 1], [0, 0]),
+    (dl.exp, [-inf, inf], [0, inf], [0, inf]),
+    (dl.sqrt, [inf], [inf], [0]),
+    (dl.log, [inf], [inf], [0]),
+    (dl.log1p, [inf], [inf], [0]),
+    (dl.abs, [-inf, inf], [inf, inf], [-1, 1]),
+    (dl.sign, [-inf, inf, nan], [-1, 1, nan], [0, 0, 0]),
+    (dl.max, [-inf, inf, 1], inf, [0, 1, 0]),
+    (dl.norm, [-inf, 1, 2], inf, [-1, 0, 0]),
+    (dl.softmax, [inf, 0, -inf], [1, 0, 0], [0, 0, 0]),
+    (dl.log_softmax, [inf, 0, -inf], [0, -inf, -inf], [-2, 1, 1]),
+    (dl.logsumexp, [inf, 0, -inf], inf, [1, 0, 0]),
+    (dl.logsumexp, [inf, inf, 0], inf, [0.5, 0.5, 0]),
+    (dl.softmax, [inf, inf, 0], [0.5, 0.5, 0], [0, 0, 0]),
+    (
+        lambda x: dl.losses.binary_cross_entropy(x, [1.0, 0.0, 0.0, 0.25], "none"),
+        [inf, -inf, inf, inf],
+        [0, 0, inf, inf],
+        [0, 0, 1, 0.75],
+    ),
+    (lambda x: dl.losses.mae(x, [0.0, 0.0], "none"), [-inf, inf], [inf, inf], [-1, 1]),
+    (lambda x: dl.losses.huber(x, [0.0, 0.0], "none"), [-inf, inf], [inf, inf], [-1, 1]),
+]
+
+
+@pytest.mark.parametrize(("f", "x", "value", "gradient"), INFINITE)
+@pytest.mark.parametrize("dtype", [np.float16, *DTYPES])
+def test_functions_have_their_limits_at_infinity(f, x, value, gradient, dtype):
+    found = run(f, x, dtype)
+    np.testing.assert_array_equal(found[0], np.array(value, dtype))
+    if gradient is not None:
+        np.testing.assert_array_equal(found[1], np.array(gradient, dtype))
+
+
+def test_an_infinite_gradient_does_not_pass_where_an_extremum_or_clip_is_closed():
+    x = dl.Tensor(np.array([1.0, 5.0]), requires_grad=True)
+    dl.max(x).backward(inf)
+    np.testing.assert_array_equal(x.grad, [0, inf])
+    x.zero_grad()
+    dl.maximum(x, 3.0).backward([inf, 1.0])
+    dl.clip(x, 2, 6).backward([inf, 1.0])
+    np.testing.assert_array_equal(x.grad, [0, 2])
+
+
+def test_a_gradient_of_zero_passes_the_infinite_slope_of_sqrt_as_zero():
+    _, gradient = run(dl.sqrt, [0.0, 4.0], g=np.array([0.0, 0.0]))
+    np.testing.assert_array_equal(gradient, [0, 0])
 
 
 ln2 = math.log(2)
@@ -735,7 +1157,7 @@ def test_neither_branch_of_where_poisons_the_other():
 def test_every_op_is_checked_in_this_file():
     others = ["where", "matmul", "dense", "dense_relu", "concatenate", "stack"]
     others += ["reshape", "transpose", "getitem"]
-    losses = ["mse", "binary_cross_entropy", "cross_entropy"]
+    losses = ["mse", "mae", "huber", "binary_cross_entropy", "cross_entropy"]
     checked = {name for name, *_ in UNARY}
     assert set(OPS) == checked.union(BINARY, REDUCING, NORMALIZING, others, losses)
 

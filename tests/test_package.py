@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -54,11 +55,14 @@ NAMES = {
         where sum mean max min reshape transpose matmul concatenate stack norm softmax log_softmax
         logsumexp no_grad set_default_dtype get_default_dtype default_dtype gradcheck nn losses
         optim schedulers data training testing fit History DivergenceError GradientError
-        show_config set_num_threads get_num_threads sin cos trace viz""",
+        show_config set_num_threads get_num_threads sin cos trace viz std var clip sign log1p
+        flatten argmax""",
     "nn": """
         Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
         MLP""",
-    "losses": "mse cross_entropy binary_cross_entropy MSE CrossEntropy BinaryCrossEntropy",
+    "losses": """
+        mse mae huber cross_entropy binary_cross_entropy MSE MAE Huber CrossEntropy
+        BinaryCrossEntropy""",
     "optim": "Optimizer SGD Momentum NAG Adagrad RMSprop Adam AdamW Adadelta FTRL",
     "schedulers": """
         Constant StepDecay ExponentialDecay InverseTimeDecay LinearDecay CosineDecay WarmUp CoolDown
@@ -93,6 +97,42 @@ def test_viz_is_listed_and_imported_on_first_use():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"^module 'minidl' has no attribute 'vis'$"):
         dl.vis  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "meant"),
+    [
+        ("", "Linear", "nn.Dense"),
+        ("", "Adam", "optim.Adam"),
+        ("", "MSELoss", "losses.MSE"),
+        ("", "tanhh", "tanh"),
+        ("nn", "Linear", "Dense"),
+        ("nn", "Swish", "SiLU"),
+        ("losses", "CrossEntropyLoss", "CrossEntropy"),
+        ("losses", "mean_squared_error", "mse"),
+        ("losses", "BCEWithLogitsLoss", "BinaryCrossEntropy"),
+        ("optim", "AdaDelta", "Adadelta"),
+        ("optim", "RMSProp", "RMSprop"),
+        ("optim", "Ftrl", "FTRL"),
+        ("optim", "sgd", "SGD"),
+        ("schedulers", "StepLR", "StepDecay"),
+        ("schedulers", "CosineAnnealingWarmRestarts", "CosineRestarts"),
+        ("schedulers", "ReduceLROnPlateau", "ReduceOnPlateau"),
+    ],
+)
+def test_a_name_of_another_library_is_answered_with_the_name_of_minidl(module, name, meant):
+    where = ".".join(filter(None, ("minidl", module)))
+    message = f"module {where!r} has no attribute {name!r}. Did you mean {meant!r}?"
+    with pytest.raises(AttributeError, match=f"^{re.escape(message)}$"):
+        getattr(sys.modules[where], name)
+
+
+@pytest.mark.parametrize("module", ["", "nn", "losses", "optim", "schedulers"])
+def test_a_name_that_is_like_no_other_gets_no_hint(module):
+    where = ".".join(filter(None, ("minidl", module)))
+    for name in ("xyzzy", "__wrapped__"):
+        with pytest.raises(AttributeError, match=f"^module '{where}' has no attribute '{name}'$"):
+            getattr(sys.modules[where], name)
 
 
 def test_the_version_is_one_of_pep_440():
@@ -238,6 +278,50 @@ def test_the_stub_of_a_kernel_declares_the_types_of_its_constants(name):
         if not key.startswith("_") and isinstance(value, str | int | Rule)
     }
     assert constants == own
+
+
+# --- the build ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("compiler", "missing"),
+    [
+        ("exit 127", "there is no C compiler"),
+        (
+            'for x; do case $x in *.c) ! grep -q Python.h "$x" || exit 1;; esac; done',
+            "there is no Py",
+        ),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="the compiler is replaced by a shell script")
+def test_without_a_compiler_or_header_the_build_says_in_three_lines_what_to_install(
+    compiler, missing, tmp_path
+):
+    script = tmp_path / "cc"
+    script.write_text(f"#!/bin/sh\n{compiler}\n")
+    script.chmod(0o755)
+    build = ["build_ext", "--build-lib", str(tmp_path / "lib"), "--build-temp", str(tmp_path)]
+    run = subprocess.run(
+        [sys.executable, "setup.py", "-q", *build],
+        cwd=ROOT,
+        env={**os.environ, "CC": str(script)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 1
+    first, *lines = run.stderr.strip().splitlines()
+    assert first.startswith(f"minidl: {missing}")
+    assert len(lines) == 2
+    for system, tool in (
+        ("Debian, Ubuntu", "apt install gcc python3-dev"),
+        ("Fedora", "dnf install gcc python3-devel"),
+        ("macOS", "xcode-select --install"),
+        ("Windows", "Visual Studio Build Tools"),
+    ):
+        assert f"{system}: {tool}" in run.stderr
+    assert not (tmp_path / "lib").exists()
 
 
 # --- the sources --------------------------------------------------------------------------------

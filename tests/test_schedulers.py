@@ -12,6 +12,7 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import interrupting
 import numpy as np
 import pytest
 from cases import SCHEDULES as CLASSES
@@ -458,6 +459,13 @@ def test_a_schedule_without_a_formula_says_what_to_define():
 def test_plot_passes_schedule_and_steps_to_plot_schedule(monkeypatch):
     monkeypatch.setattr("minidl.viz.plots.plot_schedule", lambda *arguments: arguments)
     assert Constant(0.1).plot(30) == (Constant(0.1), 30)
+
+
+@pytest.mark.parametrize("schedule", [Constant(0.1), ReduceOnPlateau(0.1), WarmUp(0.1, 3)])
+def test_plot_without_steps_is_an_error_that_says_what_is_missing(schedule):
+    name = type(schedule).__name__
+    with pytest.raises(TypeError, match=rf"{name}: plot needs the number of steps: plot\(1000\)"):
+        schedule.plot()
 
 
 # --- as values ------------------------------------------------------------------------------------
@@ -947,6 +955,45 @@ def observing(plateau, *metrics):
     return plateau
 
 
+def test_an_interrupt_at_any_bytecode_of_observe_leaves_a_whole_memory():
+    def observe(plateau):
+        plateau.observe(2.0)
+
+    def prepare():
+        return observing(ReduceOnPlateau(0.8, 0.5, patience=1, cooldown=3), 1.0, 2.0)
+
+    before, after = prepare(), observing(prepare(), 2.0)
+    assert (before.memory, after.memory) == (
+        PlateauMemory(0.8, 1.0, 1, 0),
+        PlateauMemory(0.4, 1.0, 0, 3),
+    )
+    seen = []
+    for plateau in interrupting.each_interruption(prepare, observe):
+        seen.append(plateau.observations)
+        assert (plateau == before, plateau == after) == ((True, False), (False, True))[seen[-1] - 2]
+    assert seen[0] == 2
+    assert seen[-1] == 3
+
+
+def test_a_plateau_counts_what_it_has_observed_apart_from_its_memory():
+    plateau = observing(ReduceOnPlateau(0.5), 1.0, math.nan, 3)
+    assert plateau.observations == 3
+    with pytest.raises(TypeError):
+        plateau.observe("1")
+    assert plateau.observations == copy.deepcopy(plateau).observations == 3
+    assert "observations" not in repr(plateau)
+
+
+def test_plateaus_in_a_list_of_a_schedule_of_ones_own_are_found():
+    class Both(Schedule):
+        def __init__(self, *parts):
+            self.parts = list(parts)
+
+    first, second = ReduceOnPlateau(0.1), ReduceOnPlateau(0.2)
+    found = dl.schedulers.plateaus(Both(first, WarmUp(second, 3)))
+    assert [id(p) for p in found] == [id(first), id(second)]
+
+
 def test_a_new_plateau_has_observed_nothing():
     assert ReduceOnPlateau(0.5).memory == PlateauMemory(0.5, math.inf, 0, 0)
     assert ReduceOnPlateau(0.5, mode="max").memory.best == -math.inf
@@ -1105,15 +1152,8 @@ def test_fit_lowers_the_rate_when_the_loss_no_longer_gets_better(rng):
     options = {"lr": 0.1, "factor": 0.5, "patience": 1, "cooldown": 1, "threshold": 0.3}
     plateau, model = ReduceOnPlateau(**options), dl.nn.Dense(3, 1, rng=0)
     data = dl.data.DataLoader(rng.normal(size=(12, 3)), rng.normal(size=(12, 1)), 4, rng=0)
-    history = dl.fit(
-        model,
-        dl.losses.mse,
-        dl.optim.SGD(model, lr=plateau),
-        data,
-        epochs=15,
-        callbacks=[lambda epoch, history: plateau.observe(history.loss[-1])],
-        progress=False,
-    )
+    optimizer = dl.optim.SGD(model, lr=plateau)
+    history = dl.fit(model, dl.losses.mse, optimizer, data, epochs=15, progress=False)
     after = [memory.rate for memory in counted(history.loss, **options)]
     assert history.lr == [rate for rate in [0.1, *after[:-1]] for _ in range(3)]
     assert plateau(0) == after[-1] < 0.1
@@ -1296,7 +1336,8 @@ def good(owner, **others):
 def test_an_invalid_argument_is_named_with_its_value_and_range(owner, name, value, allowed, error):
     allowed = NUMBER if allowed is SCHEDULE and error is ValueError else allowed
     message = f"{owner}: {name} must be {allowed}, got {value!r}"
-    with pytest.raises(error, match=rf"^{re.escape(message)}( \(\w+\))?$"):
+    hint = r"( \(\w+\)|\. Did you mean '\w+'\?)?"
+    with pytest.raises(error, match=rf"^{re.escape(message)}{hint}$"):
         made(owner, good(owner, **{name: value}))
 
 

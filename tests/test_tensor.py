@@ -1,5 +1,6 @@
 """Tensors, the graph and backward: closed forms, ownership, memory, errors, PyTorch's values."""
 
+import array
 import copy
 import gc
 import json
@@ -14,9 +15,11 @@ import weakref
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as hnp
+from interrupting import each_interruption
 
 import minidl as dl
 from minidl import _graph_picture, ops, tensor
@@ -280,6 +283,130 @@ def test_indexing_and_iteration_agree_with_numpy_and_carry_gradients():
         x[3]
 
 
+class Two:
+    """An object that is an integer by __index__ alone."""
+
+    def __index__(self):
+        return 2
+
+
+class Rows:
+    """An object that is an array by __array__ alone."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([2, 0, 2])
+
+
+ROWS = np.array([2, 0, 2])
+MASK = np.array([True, False, True])
+SQUARE = np.array([[True, False, True], [False] * 3, [True, True, False]])
+# each key, and what NumPy is asked instead
+KEYS = {
+    "integer tensor": (dl.Tensor(ROWS, dtype="int64"), ROWS),
+    "small integer tensor": (dl.Tensor(ROWS, dtype="uint8"), ROWS),
+    "tensor of one integer": (dl.Tensor(1, dtype="int64"), 1),
+    "boolean tensor": (dl.Tensor(MASK, dtype=bool), MASK),
+    "boolean tensor of two axes": (dl.Tensor(SQUARE, dtype=bool), SQUARE),
+    "comparison": (SQUARE, SQUARE),
+    "list": ([2, 0, 2], ROWS),
+    "list of booleans": ([True, False, True], MASK),
+    "nested list": ([[2, 0], [0, 2]], np.array([[2, 0], [0, 2]])),
+    "empty list": ([], np.array([], int)),
+    "empty lists in a list": ([[], []], np.zeros((2, 0), int)),
+    "empty list and slice": ((slice(None), []), (slice(None), np.array([], int))),
+    "empty list and integer": (([], 0), (np.array([], int), 0)),
+    "empty tuple": ((), ()),
+    "tuple in a tuple": (((0, 0, 1), slice(None)), (np.array([0, 0, 1]), slice(None))),
+    "tuple after a slice": ((slice(None), (0, 0)), (slice(None), np.array([0, 0]))),
+    "two lists": (([0, 1, 0], [2, 2, 2]), (np.array([0, 1, 0]), np.array([2, 2, 2]))),
+    "mixed": (([0, 0], None, slice(1, None)), (np.array([0, 0]), None, slice(1, None))),
+    "mask and list": ((MASK, [1, 1]), (MASK, np.array([1, 1]))),
+    "integer and list": ((1, [0, 0, 2]), (1, np.array([0, 0, 2]))),
+    "ellipsis and list": ((..., [1, 1]), (..., np.array([1, 1]))),
+    "broadcast lists": (([[0], [0]], [1, 1]), (np.array([[0], [0]]), np.array([1, 1]))),
+    "Series": (pd.Series([2, 0, 2]), ROWS),
+    "Series of booleans": (pd.Series([True, False, True]), MASK),
+    "Index": (pd.Index([2, 0, 2]), ROWS),
+    "array.array": (array.array("i", [2, 0, 2]), ROWS),
+    "memoryview": (memoryview(array.array("q", [2, 0, 2])), ROWS),
+    "range": (range(2, -1, -1), np.array([2, 1, 0])),
+    "object with __array__": (Rows(), ROWS),
+    "object with __index__": (Two(), 2),
+    "number of NumPy": (np.uint8(2), 2),
+    "boolean of NumPy": (np.True_, True),
+    "True": (True, True),
+    "False": (False, False),
+    "array of one integer": (np.array(2), 2),
+    "None": (None, None),
+    "new axes": ((np.newaxis, 1, None), (None, 1, None)),
+    "slice of NumPy's numbers": (slice(np.int64(0), np.uint8(2)), slice(0, 2)),
+    "slice of tensors": (slice(dl.Tensor(1, dtype="int64"), None), slice(1, None)),
+    "slice of an array": (slice(None, None, np.array(-1)), slice(None, None, -1)),
+    "far slice": (slice(-(10**30), 10**30), slice(None)),
+    "negative": ([-1, -3, -1], np.array([2, 0, 2])),
+}
+
+
+@pytest.mark.parametrize(("key", "plain"), KEYS.values(), ids=KEYS)
+def test_every_kind_of_index_takes_what_numpy_takes_and_sums_what_it_takes_twice(key, plain):
+    x, position = leaf(np.arange(9.0).reshape(3, 3)), np.arange(9).reshape(3, 3)
+    y = x[key]
+    same(y.data, np.asarray(x.data[plain]))
+    g = 1.0 + np.arange(y.size).reshape(y.shape)
+    y.backward(g)
+    expected = np.bincount(np.ravel(position[plain]), np.ravel(g), minlength=9)
+    same(x.grad, expected.reshape(3, 3).astype(float))
+
+
+@pytest.mark.parametrize(
+    ("make", "change"),
+    [
+        (lambda: np.array([0, 0, 1]), lambda key: key.fill(2)),
+        (lambda: [0, 0, 1], lambda key: key.clear()),
+        (lambda: ([0, 0, 1],), lambda key: key[0].reverse()),
+        (lambda: pd.Series([0, 0, 1]), lambda key: key.__setitem__(0, 2)),
+        (lambda: array.array("i", [0, 0, 1]), lambda key: key.__setitem__(0, 2)),
+        (lambda: dl.Tensor([0, 0, 1], dtype="int64"), lambda key: key.data.fill(2)),
+        (lambda: slice(np.array(0), np.array(2)), lambda key: key.stop.fill(3)),
+        (lambda: np.array(0), lambda key: key.fill(2)),
+    ],
+)
+def test_an_index_is_read_once_whatever_happens_to_it_later(make, change):
+    x, untouched = leaf([1.0, 2.0, 3.0]), leaf([1.0, 2.0, 3.0])
+    key = make()
+    y = x[key]
+    change(key)
+    y.sum().backward()
+    untouched[make()].sum().backward()
+    same(x.grad, untouched.grad)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [1.0, [0.5], np.array([1.0]), dl.Tensor([0.0, 1.0]), leaf([0.0]), "a", ["a"], {0}, 1j, [None]],
+    ids=repr,
+)
+def test_an_index_of_another_kind_is_an_index_error(key):
+    with pytest.raises(IndexError, match=r"integer"):
+        leaf([1.0, 2.0])[key]
+
+
+@pytest.mark.parametrize("key", [3, -4, [3], 10**30, [0, -4], (0, 0), dl.Tensor([3], dtype=int)])
+def test_an_index_out_of_range_is_an_index_error(key):
+    with pytest.raises(IndexError):
+        leaf([1.0, 2.0, 3.0])[key]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_an_entry_taken_many_times_sums_all_its_gradients(dtype):
+    x = leaf([1.0, 2.0], dtype)
+    x[np.zeros(5000, int)].sum().backward()
+    same(x.grad, np.array([5000.0, 0.0], dtype))
+    x.zero_grad()
+    x[np.zeros(3, int)].backward(np.array([2.0**11, 1.0, 1.0], dtype))
+    assert x.grad[0] == 2**11 + 2
+
+
 def test_item_float_and_bool_need_one_entry():
     one, two = dl.Tensor([[1.5]]), dl.Tensor([1.0, 2.0], name="two")
     assert one.item() == float(one) == 1.5
@@ -350,8 +477,107 @@ def test_numpys_function_of_a_tensor_is_minidls_where_there_is_one():
     same(x.grad, np.exp(x.data))
     same((np.ones(2, np.float32) < x), np.array([False, True]))
     for call in (np.arctan, np.add.reduce, lambda t: np.exp(t, out=np.empty(2))):
-        with pytest.raises(TypeError, match=r"minidl has no np\.(arctan|add|exp) .*t\.numpy\(\)"):
+        with pytest.raises(
+            TypeError, match=r"minidl has no np\.(arctan|add.reduce|exp) .*t\.numpy\(\)"
+        ):
             call(x)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "max", "min", "std", "var"])
+def test_numpys_reductions_of_a_tensor_are_minidls(name):
+    values = [[1.0, 5.0], [4.0, 2.0]]
+    reduce, own = getattr(np, name), getattr(dl, name)
+    for args, options in [((), {}), ((1,), {}), ((), {"axis": 0}), ((0,), {"keepdims": True})]:
+        x, twin = leaf(values), leaf(values)
+        y = reduce(x, *args, **options)
+        expected = np.asarray(reduce(x.data, *args, **options))
+        np.testing.assert_allclose(y.data, expected, rtol=1e-15, strict=True)
+        y.sum().backward()
+        own(twin, *args, **options).sum().backward()
+        same(x.grad, twin.grad)
+    for options in ({"out": np.empty(())}, {"where": True}):
+        with pytest.raises(TypeError, match=rf"np\.{name} of a tensor takes .* axis.*t\.numpy\(\)"):
+            reduce(leaf(values), **options)
+
+
+def test_numpys_clip_and_argmax_of_a_tensor_are_minidls():
+    x = leaf([1.0, 5.0, -3.0])
+    np.clip(x, -1, 4).sum().backward()
+    same(x.grad, np.array([1.0, 0.0, 0.0]))
+    assert (np.argmax(x), np.argmax(x, axis=0)) == (1, 1)
+    with pytest.raises(TypeError, match=r"np\.clip of a tensor takes 3 arguments"):
+        np.clip(x, a_min=0, a_max=1)
+
+
+def test_other_functions_of_numpy_read_constants_and_refuse_what_would_lose_a_gradient():
+    x, w = dl.Tensor([[1.0, 2.0]]), leaf([[1.0, 2.0]])
+    assert np.allclose(x, [[1.0, 2.0]])
+    assert np.prod(x) == 2
+    assert np.vstack([x, x]).shape == (2, 2)
+    assert (np.shape(w), np.ndim(w), np.size(w), np.size(w, 1)) == ((1, 2), 2, 2, 2)
+    for call in (np.prod, np.vstack, lambda w: np.array_equal(w, w), lambda w: np.stack([x, w])):
+        with pytest.raises(TypeError, match=r"^np\.\w+ of a tensor that requires.*t\.numpy\(\)"):
+            call(w)
+
+
+def test_abs_and_plus_are_operators_with_gradients():
+    x = leaf([-2.0, 0.0, 3.0])
+    abs(x).sum().backward()
+    same(x.grad, np.array([-1.0, 0.0, 1.0]))
+    assert +x is x
+
+
+@pytest.mark.parametrize("digits", [None, 0, 1, -1])
+def test_round_is_numpys_and_a_constant(digits):
+    x = leaf([0.5, 1.5, -2.45, 16.0])
+    y = round(x) if digits is None else round(x, digits)
+    same(y.data, np.round(x.data, digits or 0))
+    same(np.round(x, digits or 0).data, y.data)
+    assert not y.requires_grad
+    (y * x).sum().backward()
+    same(x.grad, y.data)
+
+
+def test_int_complex_and_index_need_one_entry():
+    assert (int(leaf([2.7])), int(leaf(-2.7)), complex(leaf(2.0))) == (2, -2, 2 + 0j)
+    assert list(range(dl.Tensor(3, dtype="int64"))) == [0, 1, 2]
+    with pytest.raises(ValueError, match="one entry"):
+        int(leaf([1.0, 2.0]))
+    for t in (leaf(1.0), dl.Tensor([1, 2], dtype="int64")):
+        with pytest.raises(TypeError):
+            operator.index(t)
+
+
+def test_in_looks_for_an_entry():
+    x = dl.Tensor([[1.0, 2.0]])
+    assert 2.0 in x
+    assert 3.0 not in x
+    assert [y.item() for y in reversed(x[0])] == [2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("act", "name"),
+    [(operator.floordiv, "floor_divide"), (operator.mod, "remainder"), (divmod, "divmod")],
+)
+def test_operators_that_jump_are_a_type_error_that_says_what_to_write(act, name):
+    for a, b in [(leaf([1.0]), 2), (2, leaf([1.0])), (leaf([1.0]), dl.Tensor([2.0]))]:
+        with pytest.raises(TypeError, match=rf"minidl has no .*np\.{name}\(t\.numpy\(\)"):
+            act(a, b)
+    w = leaf([1.0])
+    with dl.no_grad(), pytest.raises(TypeError, match="minidl has no"):
+        w //= 2
+    same(w.data, np.array([1.0]))
+
+
+@pytest.mark.parametrize("name", [np.ones(2), 3, b"w", leaf([1.0])])
+def test_a_name_is_a_string(name):
+    with pytest.raises(TypeError, match="Tensor: name must be a string, got"):
+        dl.Tensor([1.0], name=name)
+
+
+def test_a_missing_attribute_is_an_attribute_error_that_names_it():
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'cuda'"):
+        leaf(1.0).cuda  # noqa: B018
 
 
 # --- broadcasting undone ------------------------------------------------------------------------
@@ -452,7 +678,8 @@ def test_gradients_reach_leaves_alone():
     x = leaf(2.0)
     y = x * 3
     (y * y).backward()
-    assert y.grad is None
+    with pytest.warns(UserWarning, match="result of an op"):
+        assert y.grad is None
     assert not y.is_leaf
     assert x.is_leaf
     assert x.grad == 36
@@ -485,6 +712,119 @@ def test_augmented_assignment_updates_a_parameter_under_no_grad_alone():
     assert w is same_w
     same(w.data, np.array([1.0, 3.0]))
     assert (w.requires_grad, w.is_leaf, w.version) == (True, True, 2)
+
+
+IN_PLACE = {
+    "+=": (operator.iadd, operator.add),
+    "-=": (operator.isub, operator.sub),
+    "*=": (operator.imul, operator.mul),
+    "/=": (operator.itruediv, operator.truediv),
+    "**=": (operator.ipow, operator.pow),
+    "@=": (operator.imatmul, operator.matmul),
+}
+
+
+@pytest.mark.parametrize(("act", "plain"), IN_PLACE.values(), ids=IN_PLACE)
+@both_dtypes
+def test_each_augmented_assignment_updates_a_parameter_in_place(act, plain, dtype):
+    w = leaf([[1.0, 2.0], [3.0, 4.0]], dtype)
+    before, alias = w.data.copy(), w
+    other = np.array([[2.0, 0.5], [1.0, 0.5]])
+    with dl.no_grad():
+        w = act(w, other)
+    assert w is alias
+    same(w.data, plain(before.astype(float), other).astype(dtype))
+    assert (w.requires_grad, w.is_leaf, w.version) == (True, True, 1)
+    with dl.no_grad():
+        w = act(w, w)  # the operand is the tensor itself
+    assert w is alias
+    with pytest.raises(RuntimeError, match=r"in-place update.*with dl\.no_grad\(\)"):
+        act(w, other)
+
+
+@pytest.mark.parametrize(
+    ("act", "other"), [(operator.imul, np.ones((3, 2))), (operator.imatmul, np.ones(2))]
+)
+def test_an_augmented_assignment_that_would_change_the_shape_changes_nothing(act, other):
+    w = leaf(np.ones((1, 2)), name="w")
+    with dl.no_grad(), pytest.raises(ValueError, match=r"the data of w of shape \(1, 2\)"):
+        act(w, other)
+    same(w.data, np.ones((1, 2)))
+    assert w.version == 0
+
+
+def test_the_gradient_of_a_result_is_none_with_a_warning_that_says_what_to_write():
+    w = leaf([1.0, 2.0], name="w")
+    (w * w).sum().backward()
+    w = w - 0.1 * w.grad
+    (w * w).sum().backward()
+    with pytest.warns(
+        UserWarning, match=r"result of an op.*with dl\.no_grad\(\): w -= 0\.1"
+    ) as seen:
+        assert w.grad is None
+    assert seen[0].filename == __file__
+    with dl.no_grad():
+        v = leaf([1.0]) * 2
+    with pytest.warns(UserWarning, match="result of an op"):
+        assert v.grad is None
+    assert leaf([1.0]).grad is dl.Tensor([1.0]).grad is None
+
+
+def test_backward_from_a_parameter_rebound_under_no_grad_says_what_to_write():
+    w = leaf([1.0, 2.0])
+    w.grad = np.ones(2)
+    with dl.no_grad():
+        w = w - 0.1 * w.grad
+    with pytest.raises(RuntimeError, match=r"replaced, as in w = w - .* w -= 0\.1 \* w\.grad"):
+        (w * w).sum().backward()
+
+
+def test_a_result_that_is_made_a_parameter_is_one():
+    w = dl.Tensor([1.0, 2.0]) * 2
+    w.requires_grad = True
+    assert w.grad is None
+    (w * w).sum().backward()
+    same(w.grad, np.float32([4.0, 8.0]))
+
+
+def tensors_with_gradients():
+    a, b = leaf([1.0, 2.0], name="a"), leaf([3.0, 4.0], name="b")
+    a.grad, b.grad = np.array([10.0, 20.0]), np.array([30.0, 40.0])
+    return a, b, (a * b).sum()
+
+
+def test_an_interrupted_backward_stores_all_gradients_or_none():
+    states = set()
+    for a, b, loss in each_interruption(tensors_with_gradients, lambda case: case[2].backward()):
+        states.add((*a.grad, *b.grad))
+        if a.grad[0] == 10 and loss._node.vjps is None:  # freed in part: the next call says so
+            with pytest.raises(RuntimeError, match="freed by an earlier backward"):
+                loss.backward()
+            assert (*a.grad, *b.grad) == (10, 20, 30, 40)
+    assert states == {(10, 20, 30, 40), (13, 24, 31, 42)}
+
+
+def interrupted_update(w):
+    with dl.no_grad():
+        w **= 2
+
+
+@pytest.mark.parametrize("change", [interrupted_update, lambda w: setattr(w, "data", [1.0, 4.0])])
+def test_an_interrupted_change_of_data_counts_as_a_version_or_does_not_happen(change):
+    states = {
+        (*w.data.tolist(), w.version) for w in each_interruption(lambda: leaf([-1.0, 2.0]), change)
+    }
+    assert states == {(-1.0, 2.0, 0), (1.0, 4.0, 1)}
+
+
+def test_an_interrupted_requires_grad_gives_a_copy_that_may_be_written_or_changes_nothing():
+    array = np.ones(2)
+
+    def require(t):
+        t.requires_grad = True
+
+    for t in each_interruption(lambda: dl.Tensor(array), require):
+        assert t.requires_grad != np.shares_memory(t.data, array)
 
 
 def test_a_constant_that_changed_before_backward_is_named():

@@ -2,6 +2,7 @@
 
 import re
 
+import interrupting
 import numpy as np
 import pytest
 
@@ -250,3 +251,57 @@ def test_nothing_is_changed_when_a_call_of_the_function_fails(last):
 
     check_unchanged(f, np.array([7.0, 8.0]), ValueError)
     assert next(calls, None) is None
+
+
+def test_an_interrupt_at_any_bytecode_leaves_data_and_gradients_as_they_were(monkeypatch):
+    monkeypatch.setattr(interrupting, "FOLDER", dl.testing.__file__)
+
+    def prepare():
+        x, w = leaf([[0.5, 1.0]], name="x"), dl.Tensor(np.array([[2.0], [3.0]]))
+        x.grad = np.array([[7.0, 8.0]])
+        return x, w, x.data, w.data, x.grad
+
+    def check(made):
+        assert dl.gradcheck(lambda x, w: dl.tanh(x @ w), *made[:2]) is True
+
+    count = 0
+    for x, w, *found in interrupting.each_interruption(prepare, check, every=3):
+        count += 1
+        assert all(now is then for now, then in zip((x.data, w.data, x.grad), found, strict=True))
+        assert w.grad is None
+        assert (x.data.tolist(), w.data.tolist()) == ([[0.5, 1.0]], [[2.0], [3.0]])
+        assert x.grad.tolist() == [[7.0, 8.0]]
+    assert count > 100
+
+
+def test_a_keyboard_interrupt_in_the_function_leaves_the_tensors_as_they_were():
+    for last in range(1, 7):
+        calls = iter(range(1, last + 1))
+
+        def f(x, calls=calls, last=last):
+            if next(calls) == last:
+                raise KeyboardInterrupt
+            return x * x
+
+        check_unchanged(f, np.array([7.0, 8.0]), KeyboardInterrupt)
+
+
+def test_data_that_is_read_only_can_be_checked():
+    x = leaf([0.5, 1.0])
+    x.data.flags.writeable = False
+    assert dl.gradcheck(dl.exp, x) is True
+    assert x.data.tolist() == [0.5, 1.0]
+
+
+def test_a_tensor_given_twice_is_restored():
+    x = leaf([0.5, 1.0])
+    data = x.data
+    assert dl.gradcheck(lambda a, b: a * b, x, x) is True
+    assert x.data is data
+    assert data.tolist() == [0.5, 1.0]
+
+
+def test_data_in_another_order_give_the_same_values_each_time(rng):
+    a = dl.Tensor(rng.normal(size=(7, 5)).T)
+    assert not a.data.flags.c_contiguous
+    assert dl.gradcheck(lambda w, a: a @ w, leaf(rng.normal(size=(7, 3))), a) is True

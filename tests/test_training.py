@@ -1,23 +1,36 @@
 """fit against an explicit loop, and everything that interrupts it."""
 
+import copy
+import functools
 import math
 import os
+import pickle
 import re
 import signal
 import sys
 import threading
 
+import interrupting
 import matplotlib as mpl
 import numpy as np
 import pytest
 
 import minidl as dl
 from minidl import nn
-from minidl.data import DataLoader
-from minidl.schedulers import CosineDecay
+from minidl.data import DataLoader, OneShotError
+from minidl.schedulers import CoolDown, CosineDecay, ReduceOnPlateau, Sequence, WarmUp
+from minidl.training import CallbackError, evaluate
 
 X = np.linspace(-1, 1, 10).reshape(-1, 1)
 Y = np.sin(2 * X)
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_raises():
+    """SIGINT as Python handles it, also where the tests are run with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def problem(batch_size=4, rule=dl.optim.Adam, lr=0.05):
@@ -206,7 +219,7 @@ def test_callbacks_get_epoch_and_history_in_order():
 
     def second(epoch, history):
         calls.append(("second", epoch, len(history.step_loss)))
-        return "not True"
+        return False
 
     fit(*problem(), epochs=2, callbacks=[first, second], validation=(X, Y))
     expected = [("first", 1, 1, 1), ("second", 1, 3), ("first", 2, 2, 2), ("second", 2, 6)]
@@ -226,6 +239,546 @@ def test_callbacks_from_a_generator_are_called_each_epoch():
     calls = []
     fit(*problem(), callbacks=(f for f in [lambda epoch, history: calls.append(epoch)]))
     assert calls == [1, 2, 3]
+
+
+class Verdict:
+    """A callback, as an object, that returns a value after the second epoch."""
+
+    def __init__(self, value):
+        self.value, self.epochs = value, []
+
+    def __call__(self, epoch, history):
+        self.epochs.append(epoch)
+        return self.value if epoch == 2 else None
+
+    def __repr__(self):
+        return "the verdict"
+
+
+@pytest.mark.parametrize(
+    ("value", "epochs"),
+    [
+        (True, 2),
+        (np.True_, 2),
+        (np.array(True), 2),
+        (np.mean([1.0]) < 2, 2),
+        (False, 4),
+        (np.False_, 4),
+        (np.array(False), 4),
+        (None, 4),
+    ],
+    ids=repr,
+)
+def test_a_truth_value_of_python_or_numpy_decides_whether_the_training_ends(value, epochs):
+    history = fit(*problem(), epochs=4, callbacks=[Verdict(value)])
+    assert len(history.loss) == epochs
+    assert history.interrupted is False
+
+
+async def asynchronous(epoch, history):
+    return True
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(1, 0, 1.0, "stop", "", [], dl.Tensor(1.0), np.array([True]), np.array([True, False])),
+        *(np.ma.masked, np.int64(1), NotImplemented),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_any_other_verdict_is_an_error_after_the_epoch_that_keeps_the_record(value):
+    (model, optimizer, loader), (twin, same, batches) = problem(), problem()
+    other = Verdict(None)
+    with pytest.raises(TypeError, match="after epoch 2 the callback the verdict returned") as error:
+        fit(model, optimizer, loader, epochs=4, callbacks=[Verdict(value), other])
+    assert f"({type(value).__name__}). It must return True to end" in str(error.value)
+    assert type(error.value) is CallbackError
+    assert other.epochs == [1, 2]
+    history = error.value.history
+    assert (history.loss, history.step_loss, history.lr) == by_hand(twin, same, batches, epochs=2)
+    assert weights(model) == weights(twin)
+    again = pickle.loads(pickle.dumps(error.value))
+    assert (str(again), again.history) == (str(error.value), history)
+
+
+def test_a_coroutine_function_as_a_callback_is_named():
+    with pytest.raises(CallbackError, match=r"the callback asynchronous returned .*\(coroutine\)"):
+        fit(*problem(), callbacks=[asynchronous])
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "advice"),
+    [
+        (None, r"leave it out or give \[\] for none"),
+        (print, r"put it in a list, callbacks=\[...\]"),
+        ([Verdict], r"make an object of it: Verdict\(...\)"),
+        (Verdict, "got <class"),
+        (["print"], "got .'print'"),
+        (3, "got 3"),
+    ],
+)
+def test_callbacks_of_the_wrong_kind_are_an_error_that_says_what_to_give(callbacks, advice):
+    with pytest.raises(TypeError, match=rf"(?s)fit: callbacks must be a list .*{advice}"):
+        fit(*problem(), callbacks=callbacks)
+
+
+# --- forms of data ------------------------------------------------------------------------------
+
+PARTS = [(X[:3], Y[:3]), (X[3:6], Y[3:6]), (X[6:], Y[6:])]
+
+
+class Anew:
+    """An iterable of batches that begins anew each time and has no length."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def tensors(batches):
+    return [(dl.Tensor(x, dtype="float32"), dl.Tensor(y, dtype="float32")) for x, y in batches]
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize(
+    ("form", "parts"),
+    [
+        (list, PARTS),
+        (tuple, PARTS),
+        (Anew, PARTS),
+        (tensors, PARTS),
+        (lambda batches: [[x, y] for x, y in batches], PARTS),
+        (lambda batches: [(x.tolist(), y.tolist()) for x, y in batches], PARTS),
+        (lambda batches: dict(enumerate(batches)).values(), PARTS),
+        (list, PARTS[:2]),
+        (Anew, PARTS[:2]),
+        (tensors, PARTS[:2]),
+        (lambda batches: [(x.tolist(), y.tolist()) for x, y in batches], PARTS[:2]),
+        (list, PARTS[:1]),
+        (lambda batches: (batches[0],), PARTS[:1]),
+    ],
+)
+def test_fit_trains_on_the_batches_of_an_iterable_in_order(form, parts, validated):
+    (model, optimizer, _), (twin, same, _) = problem(), problem()
+    options = {"validation": form(parts)} if validated else {}
+    history = fit(model, optimizer, form(parts), epochs=2, **options)
+    expected = []
+    for _ in range(2):
+        losses = []
+        for x, y in parts:
+            same.zero_grad()
+            loss = dl.losses.mse(twin(x), y)
+            loss.backward()
+            same.step()
+            losses.append(loss.item())
+        samples = [len(x) for x, _ in parts]
+        expected.append(np.dot(losses, samples) / sum(samples))
+        if validated:
+            x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            mean = ((twin(x).data - y) ** 2).mean()
+            assert history.validation[len(expected) - 1] == pytest.approx(mean, rel=1e-5)
+            assert evaluate(twin, dl.losses.mse, form(parts)) == pytest.approx(mean, rel=1e-5)
+    assert history.loss == pytest.approx(expected, rel=1e-6)
+    assert weights(model) == weights(twin)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (X, Y),
+        [X, Y],
+        (X.tolist(), Y.tolist()),
+        [X.tolist(), Y.tolist()],
+        (list(X), list(Y)),
+        [tuple(X), tuple(Y)],
+        (dl.Tensor(X, dtype="float64"), Y),
+    ],
+)
+def test_a_pair_of_arrays_or_rows_is_one_batch(pair):
+    (model, optimizer, _), (twin, same, whole) = problem(), problem(None)
+    assert fit(model, optimizer, pair).loss == fit(twin, same, whole).loss
+    assert weights(model) == weights(twin)
+
+
+def test_a_list_of_two_lists_of_numbers_is_x_and_y():
+    model = nn.Dense(2, 2, rng=0)
+    history = fit(model, dl.optim.SGD(model, lr=0.0), [[[1.0, 2.0], [3.0, 4.0]]] * 2, epochs=1)
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    expected = ((x @ model.weight.data - x) ** 2).mean()
+    assert history.loss == [pytest.approx(expected, rel=1e-5)]
+    identity = lambda x: dl.Tensor(x, dtype="float64")  # noqa: E731
+    assert evaluate(identity, dl.losses.mse, [[1.0, 2.0], [3.0, 4.0]]) == 4.0
+    assert evaluate(identity, dl.losses.mse, [(1.0, 2.0), (3.0, 4.0)]) == 4.0
+    assert evaluate(identity, dl.losses.mse, ((1, 2), (3, 4))) == 4.0
+
+
+@pytest.mark.parametrize(
+    "data", [tuple(PARTS[:2]), [[X, Y], [X, Y]], [[X, Y], (X, Y)], ([X, X, X], [Y, Y, Y])]
+)
+def test_two_pairs_that_may_be_batches_or_x_and_y_are_an_error(data):
+    model, optimizer, _ = problem()
+    before = weights(model)
+    message = r"two pairs of arrays may be two batches, .*\[\(x1, y1\), \(x2, y2\)\].*np.stack"
+    for call in (
+        lambda: fit(model, optimizer, data),
+        lambda: fit(model, optimizer, (X, Y), validation=data),
+        lambda: evaluate(model, dl.losses.mse, data),
+    ):
+        with pytest.raises(TypeError, match=message):
+            call()
+    assert weights(model) == before
+
+
+@pytest.mark.parametrize("form", [iter, lambda parts: (part for part in parts), enumerate, zip])
+def test_a_one_shot_iterator_serves_one_epoch(form):
+    if form is zip:
+        form = lambda parts: zip(*zip(*parts, strict=True), strict=True)  # noqa: E731
+    if form is enumerate:
+        form = functools.partial(map, lambda part: part)
+    (model, optimizer, loader), (twin, same, _) = problem(), problem()
+    before, source = weights(model), form(PARTS)
+    for data in ({"data": source}, {"data": loader, "validation": source}):
+        with pytest.raises(
+            OneShotError, match=r"is a one-shot iterator .* one epoch, not 2.*a list"
+        ):
+            fit(model, optimizer, **data, epochs=2)
+    assert issubclass(OneShotError, TypeError)
+    assert issubclass(OneShotError, ValueError)
+    assert weights(model) == before
+    history = fit(model, optimizer, source, epochs=1, validation=form(PARTS))
+    assert history.step_loss == fit(twin, same, PARTS, epochs=1).step_loss
+    assert len(history.validation) == 1
+    assert weights(model) == weights(twin)
+    with pytest.raises(ValueError, match=r"fit: data has no batches.*must begin anew"):
+        fit(model, optimizer, source, epochs=1)
+
+
+class Exhausted:
+    """An iterable that begins anew only seemingly."""
+
+    def __init__(self, batches):
+        self.batches = iter(batches)
+
+    def __iter__(self):
+        yield from self.batches
+
+
+@pytest.mark.parametrize("empty", [[], (), Anew([]), iter([]), Exhausted([])])
+def test_data_without_batches_are_a_value_error(empty):
+    model, optimizer, loader = problem()
+    before = weights(model)
+    with pytest.raises(ValueError, match="fit: data has no batches"):
+        fit(model, optimizer, empty, epochs=1)
+    assert weights(model) == before
+    with pytest.raises(ValueError, match="fit: validation has no batches"):
+        fit(model, optimizer, loader, epochs=1, validation=Exhausted([]))
+    with pytest.raises(ValueError, match="evaluate: data has no batches"):
+        evaluate(model, dl.losses.mse, empty)
+
+
+def test_an_iterable_that_is_exhausted_after_one_epoch_is_found_in_the_second():
+    model, optimizer, _ = problem()
+    with pytest.raises(ValueError, match=r"has no batches. If it had some before"):
+        fit(model, optimizer, Exhausted(PARTS), epochs=2)
+    assert optimizer.t == 3
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("batch", "error", "message"),
+    [
+        (X, TypeError, r"must be a pair \(x, y\), got ndarray of shape \(10, 1\)"),
+        ((X, Y, np.ones(10)), TypeError, "got a tuple of 3 .sample weights are not supported"),
+        ((X,), TypeError, "got a tuple of 1"),
+        ({"x": X, "y": Y}, TypeError, "got dict"),
+        ("xy", TypeError, "got str"),
+        ((X, Y[:3]), ValueError, "x has 10 samples but y has 3"),
+        ((X[:0], Y[:0]), ValueError, "hold no samples"),
+        ((1.0, 2.0), ValueError, "x must hold samples along its first axis"),
+        ((np.ma.array(X, mask=X > 0), Y), TypeError, r"x is a masked array: .*x.filled\(0.0\)"),
+        ((X, np.ma.array(Y, mask=X > 0)), TypeError, "y is a masked array"),
+    ],
+)
+def test_a_batch_that_is_no_pair_of_arrays_is_named_by_its_number(batch, error, message):
+    model, optimizer, _ = problem()
+    before = weights(model)
+    batches = [PARTS[0], PARTS[1], batch]
+    with pytest.raises(error, match=f"fit: data: batch 3:? .*{message}"):
+        fit(model, optimizer, batches)
+    with pytest.raises(error, match=f"fit: validation: batch 3:? .*{message}"):
+        fit(model, optimizer, (X, Y), validation=tuple(batches))
+    assert weights(model) == before  # lists and tuples are checked before the training
+    with pytest.raises(error, match=f"evaluate: data: batch 3:? .*{message}"):
+        evaluate(model, dl.losses.mse, Anew(batches))
+    with pytest.raises(error, match=f"fit: data: batch 3:? .*{message}"):
+        fit(model, optimizer, Anew(batches))
+    assert optimizer.t == 2
+    assert model.training
+
+
+@pytest.mark.parametrize("kind", [np.asarray, dl.Tensor, set, list, bytes, lambda x: {"x": x}])
+def test_what_is_no_data_is_refused_by_fit_and_evaluate(kind):
+    data = kind(range(8)) if kind in (set, list, bytes) else kind(X)
+    with pytest.raises(TypeError, match="evaluate: data"):
+        evaluate(problem()[0], dl.losses.mse, data)
+    with pytest.raises(TypeError, match="fit: data"):
+        fit(*problem()[:2], data)
+
+
+def test_weights_of_samples_are_an_error_that_says_so():
+    weighted = (X, Y, np.ones(10))
+    for data in (weighted, [weighted], [weighted] * 2, [weighted] * 3):
+        with pytest.raises(TypeError, match=r"tuple of 3.*sample weights are not supported"):
+            fit(*problem()[:2], data)
+
+
+def test_the_bar_of_an_iterable_without_a_length_has_no_total(capsys):
+    fit(*problem()[:2], Anew(PARTS), epochs=2, progress=True)
+    err = capsys.readouterr()[1]
+    assert "6step" in err
+    assert "/" not in err.split("step")[0]
+    fit(*problem()[:2], PARTS, epochs=2, progress=True)
+    assert "6/6" in capsys.readouterr()[1]
+
+
+# --- modes --------------------------------------------------------------------------------------
+
+
+def dropping():
+    return nn.Sequential(nn.Dense(1, 16, rng=0), nn.Dropout(0.5, rng=0), nn.Dense(16, 1, rng=1))
+
+
+@pytest.mark.parametrize("switch", ["train", "eval"])
+def test_callbacks_and_evaluate_predict_without_dropout_and_fit_restores_the_mode(switch):
+    model = dropping()
+    getattr(model, switch)()
+    seen = []
+
+    def predict(epoch, history):
+        inside = evaluate(model, dl.losses.mse, (X, Y)), history.validation[-1]
+        seen.append((np.array_equal(model(X).data, model(X).data), *inside))
+
+    fit(model, dl.optim.SGD(model), (X, Y), validation=(X, Y), callbacks=[predict])
+    assert [deterministic for deterministic, *_ in seen] == [True] * 3
+    assert all(inside == outside for _, inside, outside in seen)
+    assert {m.training for m in model.modules()} == {switch == "train"}
+    assert np.array_equal(model(X).data, model(X).data) == (switch == "eval")
+
+
+def test_a_layer_that_a_callback_adds_is_switched_too():
+    model, modes = Probe(), []
+
+    class Spy(nn.Dropout):
+        def forward(self, x):
+            modes.append(self.training)
+            return super().forward(x)
+
+    def grow(epoch, history):
+        assert not any(module.training for module in model.modules())
+        if epoch == 1:
+            model.drop = nn.Sequential(model.drop, Spy(0.5, rng=0))
+
+    fit(model, dl.optim.SGD(model), (X, Y), validation=(X, Y), callbacks=[grow])
+    assert modes == [True, False] * 2
+    assert {m.training for m in model.modules()} == {True}
+
+
+def test_the_method_of_a_module_as_the_model_is_switched_like_the_module():
+    model = Probe()
+    fit(model.forward, dl.optim.SGD(model), (X, Y), validation=(X, Y), epochs=1)
+    assert [call[1:3] for call in model.calls] == [(True, True), (False, False)]
+
+
+# --- ReduceOnPlateau ----------------------------------------------------------------------------
+
+FALLING = {"factor": 0.5, "patience": 0, "threshold": 0.2}
+
+
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda p: p,
+        lambda p: WarmUp(p, 2),
+        lambda p: CoolDown(p, 30, 4),
+        lambda p: Sequence([(p, 4), p]),
+        lambda p: CoolDown(WarmUp(Sequence([(0.1, 1), p]), 2), 30, 4),
+    ],
+)
+def test_fit_shows_a_plateau_the_validation_loss_else_the_training_loss(wrap, validated):
+    plateau, twin = ReduceOnPlateau(0.1, **FALLING), ReduceOnPlateau(0.1, **FALLING)
+    model, optimizer, loader = problem(lr=wrap(plateau))
+    options = {"validation": (X[:4], Y[:4])} if validated else {}
+    history = fit(model, optimizer, loader, epochs=6, **options)
+    for loss in history.validation or history.loss:
+        twin.observe(loss)
+    assert plateau.memory == twin.memory
+    assert plateau.memory.rate < 0.1
+    assert plateau.observations == 6
+
+
+def test_the_rate_of_an_epoch_is_what_the_epochs_before_it_gave():
+    history = fit(*problem(lr=ReduceOnPlateau(0.1, **FALLING)), epochs=6)
+    twin, rates = ReduceOnPlateau(0.1, **FALLING), []
+    for loss in history.loss:
+        rates += [twin(0)] * 3
+        twin.observe(loss)
+    assert history.lr == rates
+    assert len(set(rates)) > 1
+
+
+def test_each_plateau_of_several_groups_is_shown_the_loss_once():
+    model = nn.MLP([1, 6, 1], "tanh", rng=0)
+    shared, own = ReduceOnPlateau(0.1, **FALLING), ReduceOnPlateau(0.1, **FALLING)
+    groups = [
+        {"params": [p], "lr": rate}
+        for p, rate in zip(model.parameters(), [shared, WarmUp(shared, 2), own, 0.1], strict=True)
+    ]
+    fit(model, dl.optim.SGD(groups), (X, Y), epochs=4)
+    assert (shared.observations, own.observations) == (4, 4)
+    assert shared == own
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_that_a_callback_shows_a_metric_is_not_shown_the_loss(mode):
+    plateau, twin = (ReduceOnPlateau(0.1, **FALLING, mode=mode) for _ in range(2))
+    metrics = [0.1, 0.2, 0.2, 0.9]
+    callbacks = [lambda epoch, history: plateau.observe(metrics[epoch - 1])]
+    fit(*problem(lr=WarmUp(plateau, 2)), epochs=4, callbacks=callbacks)
+    for metric in metrics:
+        twin.observe(metric)
+    assert (plateau.memory, plateau.observations) == (twin.memory, 4)
+
+
+def test_a_plateau_at_its_lowest_rate_counts_as_observed_though_nothing_changes_in_it():
+    plateau = ReduceOnPlateau(0.1, patience=0, min_lr=0.1)
+    plateau.observe(-1.0)
+    callbacks = [lambda epoch, history: plateau.observe(0.0)]
+    fit(*problem(lr=plateau), epochs=2, callbacks=callbacks)
+    assert plateau.observations == 3
+
+
+def test_a_metric_shown_in_a_step_counts_for_its_epoch():
+    plateau = ReduceOnPlateau(0.1)
+    fit(*problem(lr=plateau), loss=acting(5, lambda: plateau.observe(7.0)), epochs=3)
+    assert plateau.observations == 3
+
+
+def test_a_plateau_that_a_callback_sets_is_shown_the_loss_from_then_on():
+    plateau, (model, optimizer, loader) = ReduceOnPlateau(0.1, **FALLING), problem()
+
+    def change(epoch, history):
+        if epoch == 2:
+            optimizer.lr = plateau
+
+    history = fit(model, optimizer, loader, epochs=4, callbacks=[change])
+    twin = ReduceOnPlateau(0.1, **FALLING)
+    for loss in history.loss[1:]:
+        twin.observe(loss)
+    assert plateau == twin
+
+
+@pytest.mark.parametrize("wrap", [lambda p: p, lambda p: WarmUp(p, 2)])
+def test_a_plateau_in_mode_max_without_callbacks_is_an_error_before_the_training(wrap):
+    model, optimizer, loader = problem(lr=wrap(ReduceOnPlateau(0.1, mode="max")))
+    before = weights(model)
+    with pytest.raises(ValueError, match=r'mode "max" needs a metric of its own.*plateau.observe'):
+        fit(model, optimizer, loader)
+    assert (weights(model), optimizer.t) == (before, 0)
+
+
+def test_a_plateau_in_mode_max_that_nobody_shows_a_metric_is_an_error_after_the_epoch():
+    plateau, other = ReduceOnPlateau(0.1, mode="max"), ReduceOnPlateau(0.1)
+    model = nn.Dense(1, 1, rng=0)
+    groups = [{"params": [model.bias], "lr": other}, {"params": [model.weight], "lr": plateau}]
+    show = [lambda epoch, history: plateau.observe(1.0) if epoch == 1 else None]
+    with pytest.raises(ValueError, match='mode "max" needs a metric of its own'):
+        fit(model, dl.optim.SGD(groups), (X, Y), callbacks=show)
+    assert (plateau.observations, other.observations) == (1, 1)
+
+
+@pytest.mark.parametrize("rule", [dl.optim.SGD, dl.optim.Adam])
+def test_training_resumed_from_pickled_states_continues_to_the_same_bits(rule):
+    def start():
+        return problem(rule=rule, lr=ReduceOnPlateau(0.1, **FALLING))[:2]
+
+    (model, optimizer), (whole, same), (twin, resumed) = start(), start(), start()
+    fit(whole, same, PARTS, epochs=5)
+    fit(model, optimizer, PARTS, epochs=2)
+    saved = pickle.loads(pickle.dumps((model.state_dict(), optimizer.state_dict())))
+    twin.load_state_dict(saved[0])
+    resumed.load_state_dict(saved[1])
+    fit(twin, resumed, PARTS, epochs=3)
+    assert weights(twin) == weights(whole)
+    assert (resumed.t, resumed.lr) == (same.t, same.lr)
+
+
+# --- the optimizer's parameters -----------------------------------------------------------------
+
+
+def test_the_optimizer_of_another_model_is_an_error_that_names_both():
+    model, (other, optimizer, loader) = nn.MLP([1, 6, 1], "tanh", rng=0), problem()
+    before = weights(model), weights(other)
+    message = (
+        r"these parameters are not the model's: Adam updates .*\(1, 6\).*this MLP.*Adam\(model"
+    )
+    for data, options in ((loader, {}), (loader, {"loss": acting(1, fail)})):
+        with pytest.raises(ValueError, match=message):
+            fit(model, optimizer, data, **options)
+    with pytest.raises(ValueError, match="not the model's"):
+        fit(copy.deepcopy(other), optimizer, loader)
+    with pytest.raises(ValueError, match="not the model's"):
+        fit(model.forward, optimizer, loader)
+    assert (weights(model), weights(other)) == before
+
+
+class Scaled(nn.Module):
+    """A squared error with a factor that is learned."""
+
+    def __init__(self):
+        self.factor = dl.Tensor(1.0, requires_grad=True)
+
+    def forward(self, prediction, target):
+        return dl.losses.mse(self.factor * prediction, target)
+
+
+def test_an_optimizer_may_have_parts_of_the_model_and_more():
+    model, loss, extra = nn.MLP([1, 6, 1], "tanh", rng=0), Scaled(), dl.Tensor([1.0], True)
+    first, *rest = model.parameters()
+    before = [p.data.copy() for p in (first, *rest)]
+    fit(model, dl.optim.SGD([first, loss.factor, extra], lr=0.1), (X, Y), loss=loss)
+    assert not np.array_equal(first.data, before[0])
+    assert all(np.array_equal(p.data, b) for p, b in zip(rest, before[1:], strict=True))
+    assert loss.factor.item() != 1
+    assert extra.item() == 1
+
+
+def test_a_frozen_model_may_be_trained_by_parameters_beside_it():
+    model, loss = nn.Dense(1, 1, rng=0), Scaled()
+    for p in model.parameters():
+        p.requires_grad = False
+    before = weights(model)
+    fit(model, dl.optim.SGD(loss, lr=0.1), (X, Y), loss=loss)
+    assert loss.factor.item() != 1
+    assert weights(model) == before
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_loss_that_gives_the_optimizer_no_gradient_is_an_error_that_names_its_parameters(wrapped):
+    model, (other, optimizer, loader) = nn.MLP([1, 3, 1], rng=0), problem()
+    before = weights(model), weights(other)
+    if wrapped:
+        function = lambda x: model(x)  # noqa: E731
+    else:
+        function = nn.Sequential(model, other)
+        for p in other.parameters():
+            p.requires_grad = False
+    with pytest.raises(RuntimeError, match=r"gives no gradient to .*\(1, 6\).* and 1 more.*frozen"):
+        fit(function, optimizer, loader)
+    assert (weights(model), weights(other), optimizer.t) == (*before, 0)
 
 
 # --- progress -----------------------------------------------------------------------------------
@@ -346,6 +899,153 @@ def test_fit_works_in_another_thread():
     assert histories[0].loss == by_hand(*twin)[0]
     assert weights(model) == weights(twin[0])
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def all_at_once():
+    model = dropping().eval()
+    return model, dl.optim.SGD(model, lr=ReduceOnPlateau(0.1, patience=0)), []
+
+
+@pytest.fixture
+def _interrupt_training_alone(monkeypatch):
+    """Interrupt the bytecodes of this file alone."""
+    monkeypatch.setattr(interrupting, "FOLDER", dl.training.__file__)
+
+
+@pytest.mark.usefixtures("_interrupt_training_alone")
+def test_an_interrupt_at_any_bytecode_restores_modes_and_handler_and_leaves_a_whole_record():
+    def train(prepared):
+        model, optimizer, seen = prepared
+        keep = [lambda epoch, history: seen.append(history) if not seen else None]
+        data = DataLoader(X[:4], Y[:4], 2, rng=0)
+        if fit(model, optimizer, data, epochs=2, validation=(X, Y), callbacks=keep).interrupted:
+            raise KeyboardInterrupt
+
+    before, errors, count = signal.getsignal(signal.SIGINT), np.geterr(), 0
+    for model, optimizer, seen in interrupting.each_interruption(all_at_once, train, every=23):
+        count += 1
+        assert signal.getsignal(signal.SIGINT) is before
+        assert np.geterr() == errors
+        assert not any(module.training for module in model.modules())
+        for history in seen:
+            assert len(history.step_loss) == len(history.lr) == optimizer.t
+            assert len(history.loss) == len(history.epoch_ends)
+            assert len(history.loss) - len(history.validation) in (0, 1)
+    assert count > 100
+    assert len(seen[0].loss) == 2
+
+
+@pytest.mark.usefixtures("_interrupt_training_alone")
+def test_an_interrupt_at_any_bytecode_of_evaluate_restores_the_modes():
+    for model in interrupting.each_interruption(
+        dropping, lambda model: evaluate(model, dl.losses.mse, (X, Y))
+    ):
+        assert all(module.training for module in model.modules())
+
+
+def test_ctrl_c_in_the_last_callback_is_recorded():
+    press = [lambda epoch, history: interrupt() if epoch == 3 else None]
+    assert fit(*problem(), callbacks=press).interrupted
+
+
+@pytest.mark.parametrize("place", ["enter", "leave"])
+def test_ctrl_c_while_the_handler_is_set_or_restored_is_neither_lost_nor_splits_anything(
+    place, monkeypatch
+):
+    def own(number, frame):
+        raise KeyboardInterrupt
+
+    from minidl import training
+
+    class Bar:
+        """Presses Ctrl-C twice where fit has just set its handler, or is about to remove it."""
+
+        def __enter__(self):
+            if place == "enter":
+                interrupt()
+                interrupt()
+            return lambda epoch, loss, lr: None
+
+        def __exit__(self, *_):
+            if place == "leave":
+                interrupt()
+                interrupt()
+
+    monkeypatch.setattr(training, "_progress_bar", lambda *_: Bar())
+    before = signal.signal(signal.SIGINT, own)
+    try:
+        try:
+            outcome = "interrupted" if fit(*problem(), progress=True).interrupted else "missed"
+        except KeyboardInterrupt:
+            outcome = "raised"
+        assert outcome == ("raised" if place == "enter" else "interrupted")
+        assert signal.getsignal(signal.SIGINT) is own
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.default_int_handler])
+def test_the_systems_handler_and_pythons_are_restored(handler):
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        assert fit(*problem(), loss=acting(2, interrupt)).interrupted
+        assert signal.getsignal(signal.SIGINT) == handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_a_training_in_a_callback_and_the_one_around_it():
+    inner = []
+
+    def train(epoch, history):
+        loss = acting(2, interrupt) if epoch == 2 else dl.losses.mse
+        inner.append(fit(*problem(), loss=loss))
+
+    outer = fit(*problem(), epochs=5, callbacks=[train])
+    assert [history.interrupted for history in inner] == [False, True]
+    assert len(inner[1].step_loss) == 2
+    assert outer.interrupted
+    assert len(outer.loss) == 2
+
+
+def test_an_interrupted_step_is_not_recorded():
+    class Refusing(dl.optim.SGD):
+        def step(self):
+            if self.t == 4:
+                raise KeyboardInterrupt
+            super().step()
+
+    model, optimizer, loader = problem(rule=Refusing)
+    history = fit(model, optimizer, loader)
+    assert history.interrupted
+    assert len(history.step_loss) == len(history.lr) == optimizer.t == 4
+
+
+class Halving:
+    """Anything that can zero gradients, step, and has a rate serves as an optimizer."""
+
+    lr = 0.5
+
+    def __init__(self, w):
+        self.w = w
+
+    def zero_grad(self):
+        self.w.grad = None
+
+    def step(self):
+        if self.w.grad is None:
+            raise RuntimeError("no gradient")
+        with dl.no_grad():
+            self.w -= self.lr * self.w.grad
+
+
+def test_an_optimizer_may_be_any_object_with_its_methods_and_a_rate():
+    w, v = dl.Tensor([[0.0]], requires_grad=True), dl.Tensor([[0.0]], requires_grad=True)
+    history = fit(lambda x: x @ w, Halving(w), (X, 3 * X), epochs=100)
+    assert w.item() == pytest.approx(3, abs=1e-4)
+    assert history.lr == [0.5] * 100
+    with pytest.raises(RuntimeError, match=r"^no gradient$"):
+        fit(lambda x: x @ w, Halving(v), (X, 3 * X))
 
 
 # --- divergence ---------------------------------------------------------------------------------
@@ -529,14 +1229,35 @@ def test_a_callback_that_switches_to_evaluation_does_not_switch_the_training():
         modes.append(model.training)
         return dl.losses.mse(prediction, y)
 
-    data, leave = (np.ones((4, 2)), np.ones((4, 1))), lambda epoch, history: model.eval()
+    def leave(epoch, history):
+        model.eval()
+
+    data = (np.ones((4, 2)), np.ones((4, 1)))
     dl.fit(model, loss, dl.optim.SGD(model), data, epochs=3, callbacks=[leave], progress=False)
     assert modes == [True, True, True]
+
+
+@pytest.mark.parametrize("more", [(10,), (10, (X, Y))])
+def test_epochs_by_position_are_an_error_that_names_the_argument(more):
+    model, optimizer, loader = problem()
+    with pytest.raises(TypeError, match="give the rest by name, such as epochs=10"):
+        dl.fit(model, dl.losses.mse, optimizer, loader, *more)
+    with pytest.raises(TypeError, match=r"fit: .*such as epochs=10"):
+        dl.fit(model, dl.losses.mse, optimizer, loader, *more, epochs=3)
+    with pytest.raises(TypeError, match=r"fit: .*by name: epochs=... is missing"):
+        dl.fit(model, dl.losses.mse, optimizer, loader)
+    assert optimizer.t == 0
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"loss": "mse"}, r"loss must be .*got 'mse'\. Did you mean 'losses.mse'\?"),
+        ({"loss": "CrossEntropy"}, r"Did you mean 'losses.cross_entropy'\?"),
+        ({"loss": "MSELoss"}, r"Did you mean 'losses.mse'\?"),
+        ({"loss": dl.losses.MSE}, r"make an object of it: MSE\(...\)"),
+        ({"optimizer": "adam"}, r"optim.Adam\(model\), got 'adam'\. Did you mean 'optim.Adam'\?"),
+        ({"optimizer": dl.optim.Adam}, r"make an object of it: Adam\(...\)"),
         ({"loss": dl.losses.MSE}, r"loss must be .* such as losses.mse or losses.MSE\(\)"),
         ({"optimizer": None}, "optimizer must be an Optimizer, such as optim.Adam"),
         ({"optimizer": dl.optim.Adam}, "optimizer must be an Optimizer, such as optim.Adam"),
@@ -549,3 +1270,16 @@ def test_a_wrong_loss_optimizer_or_flag_is_named(change, message):
     given = {"loss": dl.losses.mse, "optimizer": dl.optim.SGD(model), "progress": False, **change}
     with pytest.raises(TypeError, match=message):
         dl.fit(model, data=(np.ones((4, 2)), np.ones((4, 1))), epochs=1, **given)
+
+
+@pytest.mark.parametrize("model", [nn.Dense, "mlp", None, X])
+def test_a_wrong_model_is_named_by_fit_and_evaluate(model):
+    optimizer = problem()[1]
+    for call in (
+        lambda: fit(model, optimizer, (X, Y)),
+        lambda: evaluate(model, dl.losses.mse, (X, Y)),
+    ):
+        with pytest.raises(TypeError, match=r"model must be a function .*such as nn.MLP\(\["):
+            call()
+    with pytest.raises(TypeError, match=r"evaluate: loss must be a function .*class MSE"):
+        evaluate(problem()[0], dl.losses.MSE, (X, Y))

@@ -1,12 +1,20 @@
 """What kernels read from a NumPy array struct directly: a buffer costs ten times as much.
 
 A module that uses these calls `import_numpy()` once.
+
+Another thread may write to an array while a kernel reads it without the GIL. That may give wrong
+numbers, but no access outside an array: addresses, shapes and dtypes are read together, after the
+last Python code of a call, and indices are copied before they are checked. A kernel holds
+references to its arrays, so that `resize` refuses to move their memory (unless its check of
+references is switched off, which NumPy itself doesn't survive either).
 """
+
+from libc.string cimport memcpy
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct Array "PyArrayObject":
         pass
-    int NPY_FLOAT, NPY_DOUBLE, NPY_LONG, NPY_LONGLONG
+    int NPY_FLOAT, NPY_DOUBLE, NPY_INT, NPY_LONG, NPY_LONGLONG
     int import_numpy "_import_array"() except -1
     bint PyArray_Check(object)
     bint PyArray_ISCARRAY(Array *)
@@ -74,13 +82,32 @@ cdef inline bint is_vector(object a) noexcept:
     return readable(a) and PyArray_NDIM(<Array *> a) == 1
 
 
-cdef inline bint is_labels(object a) noexcept:
-    """Whether a is a contiguous vector of int64."""
+cdef inline bint is_integers(object a, Py_ssize_t itemsize) noexcept:
+    """Whether a is a contiguous vector of signed integers of this size."""
     if not PyArray_Check(a) or not PyArray_ISCARRAY_RO(<Array *> a):
         return False
     cdef int kind = PyArray_TYPE(<Array *> a)
-    return (PyArray_NDIM(<Array *> a) == 1 and PyArray_ITEMSIZE(<Array *> a) == 8
-            and (kind == NPY_LONG or kind == NPY_LONGLONG))
+    return (PyArray_NDIM(<Array *> a) == 1 and PyArray_ITEMSIZE(<Array *> a) == itemsize
+            and (kind == NPY_INT or kind == NPY_LONG or kind == NPY_LONGLONG))
+
+
+cdef inline bint is_labels(object a) noexcept:
+    """Whether a is a contiguous vector of int64."""
+    return is_integers(a, 8)
+
+
+cdef inline bint is_indices(object a) noexcept:
+    """Whether a is a contiguous vector of intp."""
+    return is_integers(a, sizeof(Py_ssize_t))
+
+
+cdef inline object copy_of(object a):
+    """A copy of a contiguous vector, made with the GIL."""
+    cdef Py_ssize_t size = size_of(a)
+    cdef char *source = data(a)
+    copied = PyArray_SimpleNew(1, &size, PyArray_TYPE(<Array *> a))
+    memcpy(data(copied), source, size * itemsize(copied))
+    return copied
 
 
 cdef inline bint is_matrix(object a) noexcept:

@@ -14,14 +14,15 @@ cpdef list assign(changes):
     changes  (target, key, value): an index of a list, a key of a dict, or the name of an attribute
              of any other object. `vars(x)` as the target sets an attribute that x's class may have
     """
-    cdef list made = list(changes), undo = [None] * len(made)
-    cdef Py_ssize_t i, done = 0
-    for i in range(len(made)):
-        target, key, _ = made[i]
-        undo[i] = target, key, current(target, key)
+    cdef list made = list(changes), undo = []
+    cdef Py_ssize_t done = 0
+    cdef tuple change
+    for change in made:
+        target, key, _ = change
+        undo.append((target, key, current(target, key)))
     try:
-        for i in range(len(made)):
-            target, key, value = made[i]
+        for change in made:
+            target, key, value = change
             put(target, key, value)
             done += 1
     except BaseException:

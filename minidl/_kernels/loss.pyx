@@ -6,8 +6,9 @@ C classes:
     L = −Σ t'ₖ ln pₖ = Σt' ln Σeˣ − Σ t'ₖ xₖ        ∂L/∂xₖ = pₖ Σt' − t'ₖ
 
 Each row is shifted by its maximum, so nothing overflows; a class with t' = 0 adds nothing to the
-loss, even at a logit of −∞. Sums are accumulated in float64, in an order that depends on the length
-alone. Rows are independent, so the bits do not depend on the number of threads.
+loss, even at a logit of −∞. Logits of ∞ share the probability of their row. Sums are accumulated in
+float64, in an order that depends on the length alone. Rows are independent, so the bits do not
+depend on the number of threads.
 """
 
 from cython cimport floating
@@ -15,8 +16,8 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, exp, log
 
 from minidl._kernels.arrays cimport (
-    alike, data, empty_like, import_numpy, is_labels, is_matrix, last_of, new_doubles, readable,
-    rows_of, single, size_of
+    alike, copy_of, data, empty_like, import_numpy, is_labels, is_matrix, last_of, new_doubles,
+    readable, rows_of, single, size_of
 )
 from minidl._kernels.system cimport cloned, threads
 
@@ -34,17 +35,19 @@ cdef extern from *:
     /* e^x in float32 for x <= 0, to one or two units in the last place: x = n ln 2 + r, and the
        series of e^r. It has no call and no branch, so that the compiler can vectorize it. */
     static inline float minidl_power_of_two(int n) {
-        union { int bits; float value; } it;
-        it.bits = (n + 127) << 23;
+        union { unsigned bits; float value; } it;
+        it.bits = ((unsigned) n + 127u) << 23;
         return it.value;
     }
     static inline float minidl_exp(float x) {
+        union { float value; unsigned bits; } shifted;
         float n, r, y;
         int whole;
         x = x < -104.0f ? -104.0f : x;  /* there e^x is 0 */
-        n = (x * 1.44269504f + 12582912.0f) - 12582912.0f;  /* to the nearest whole number */
+        shifted.value = x * 1.44269504f + 12582912.0f;  /* to the nearest whole number */
+        n = shifted.value - 12582912.0f;
         r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  /* ln 2 in two parts */
-        whole = (int) n;
+        whole = (int) (shifted.bits - 0x4B400000u);  /* n; a cast is not defined for NaN */
         y = 1.9841270e-4f;  /* 1/7!, and so on */
         y = y * r + 1.3888889e-3f;
         y = y * r + 8.3333333e-3f;
@@ -104,6 +107,11 @@ cdef inline void exp_in_place(floating *x, Py_ssize_t n) noexcept nogil:
             x[k] = exp(x[k])
 
 
+cdef inline double below(floating x, floating shift) noexcept nogil:
+    """x − shift; 0 at ∞, where the shift is ∞ too."""
+    return 0 if x == <floating> INFINITY else <double> x - shift
+
+
 cdef cloned cross_entropy_rows(const floating *x, const floating *target,
                                const long long *labels, double smoothing, double scale,
                                double *losses, floating *gradient, Py_ssize_t begin,
@@ -120,6 +128,9 @@ cdef cloned cross_entropy_rows(const floating *x, const floating *target,
         losses[i] = shift
         for k in range(classes):
             out[k] = row[k] - shift
+        if shift == <floating> INFINITY:
+            for k in range(classes):
+                out[k] = <floating> below(row[k], shift)
     exp_in_place(gradient + begin * classes, (end - begin) * classes)
     for i in range(begin, end):
         row, out = x + i * classes, gradient + i * classes
@@ -137,10 +148,10 @@ cdef cloned cross_entropy_rows(const floating *x, const floating *target,
                 elif k == labels[i]:
                     t += 1 - smoothing
                 if t != 0:
-                    loss += t * (log_exp_sum - (<double> row[k] - shift))
+                    loss += t * (log_exp_sum - below(row[k], shift))
                 out[k] = <floating> (out[k] * factor - scale * t)
         else:  # the common case, where t is 0 except at the label
-            loss = log_exp_sum - (<double> row[labels[i]] - shift)
+            loss = log_exp_sum - below(row[labels[i]], shift)
             t = out[labels[i]] * factor - scale
             single_factor = <floating> factor
             for k in range(classes):
@@ -151,15 +162,16 @@ cdef cloned cross_entropy_rows(const floating *x, const floating *target,
 
 cdef void cross_entropy_loop(const floating *x, const floating *target, const long long *labels,
                              double smoothing, double scale, double *losses, floating *gradient,
-                             Py_ssize_t n, Py_ssize_t classes) noexcept nogil:
+                             Py_ssize_t n, Py_ssize_t classes, int n_threads) noexcept nogil:
+    """All rows, on a number of threads."""
     cdef Py_ssize_t block = BLOCK // classes + 1  # rows at a time, so that they stay in the cache
     cdef Py_ssize_t part, parts = (n + block - 1) // block
-    if n * classes < THREADED or threads() == 1:
+    if n_threads == 1:
         for part in range(parts):
             cross_entropy_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
                                n if part == parts - 1 else (part + 1) * block, classes)
     else:
-        for part in prange(parts, num_threads=threads()):
+        for part in prange(parts, num_threads=n_threads):
             cross_entropy_rows(x, target, labels, smoothing, scale, losses, gradient, part * block,
                                n if part == parts - 1 else (part + 1) * block, classes)
 
@@ -171,8 +183,11 @@ def cross_entropy(x, target, double smoothing, double scale):
     Losses are float64. IndexError for a label outside 0 … C − 1; ValueError for other arrays.
     """
     cdef Py_ssize_t i, n, classes
+    cdef int n_threads
     cdef bint soft = readable(target)
     cdef const long long *labels = NULL
+    if not soft and is_labels(target):
+        target = copy_of(target)  # another thread could change it after the check below
     if not is_matrix(x) or last_of(x) == 0 or not (
         alike(x, target) if soft else is_labels(target) and size_of(target) == rows_of(x)
     ):
@@ -181,6 +196,9 @@ def cross_entropy(x, target, double smoothing, double scale):
             f"int64 labels or probabilities like the logits; got {x!r:.100} and {target!r:.100}"
         )
     n, classes = rows_of(x), last_of(x)
+    cdef bint is_single = single(x)
+    cdef char *x_data = data(x)
+    cdef char *target_data = data(target) if soft else NULL
     if not soft:
         labels = <const long long *> data(target)
         for i in range(n):
@@ -191,18 +209,18 @@ def cross_entropy(x, target, double smoothing, double scale):
                 )
     gradient = empty_like(x)
     losses = new_doubles(n)
-    cdef char *x_data = data(x)
-    cdef char *target_data = data(target) if soft else NULL
+    n_threads = threads() if n * classes >= THREADED else 1
     cdef char *gradient_data = data(gradient)
     cdef double *losses_data = <double *> data(losses)
-    cdef bint is_single = single(x)
     with nogil:
         if is_single:
             cross_entropy_loop(<const float *> x_data, <const float *> target_data, labels,
-                               smoothing, scale, losses_data, <float *> gradient_data, n, classes)
+                               smoothing, scale, losses_data, <float *> gradient_data, n, classes,
+                               n_threads)
         else:
             cross_entropy_loop(<const double *> x_data, <const double *> target_data, labels,
-                               smoothing, scale, losses_data, <double *> gradient_data, n, classes)
+                               smoothing, scale, losses_data, <double *> gradient_data, n, classes,
+                               n_threads)
     return losses, row_sum(<const double *> data(losses), n), gradient
 
 

@@ -1,9 +1,37 @@
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
 import numpy as np
+
+class Update: ...
 
 class Rule:
     arrays: tuple[str, ...]
     constants: tuple[str, ...]
     def __call__(self, lists: tuple[list[np.ndarray] | None, ...], *constants: float) -> None: ...
+    def prepare(self, lists: tuple[list[np.ndarray] | None, ...], *constants: float) -> Update: ...
+
+class Turns:
+    def __init__(self, message: str) -> None: ...
+    def begin(self) -> int: ...
+    def check(self, turn: int) -> None: ...
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any: ...
+    def commit(
+        self,
+        turn: int,
+        updates: list[Update | Callable[[], None]],
+        changes: Iterable[tuple[Any, Any, Any]],
+    ) -> None: ...
+
+class Exchange:
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None: ...
 
 threaded: int
 sgd: Rule
@@ -19,7 +47,12 @@ adadelta: Rule
 ftrl: Rule
 lion: Rule
 
-def check_indices(indices: np.ndarray, size: int) -> int: ...
+def commit(
+    updates: list[Update | Callable[[], None]], changes: Iterable[tuple[Any, Any, Any]]
+) -> None: ...
+def ready(theta: list[np.ndarray], g: list[Any]) -> bool: ...
+def replacement(targets: list[np.ndarray], sources: list[np.ndarray]) -> Update: ...
+def check_indices(indices: np.ndarray, size: int) -> None: ...
 def ftrl_at(
     indices: np.ndarray,
     theta: np.ndarray,

@@ -7,18 +7,25 @@ arrays' type. Each entry is computed from its own inputs alone, so the bits do n
 number of threads.
 
 Before g is used, it is negated to maximize, and λθ is added for weight decay.
+
+Subnormal numbers, those below the smallest normal one, count as 0: the loops run in the processor's
+mode that replaces them. A state that decays under a gradient of 0 thus ends at 0; otherwise it
+would stay subnormal for good, and steps would take up to twenty times as long.
 """
 
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.float cimport DBL_MAX, FLT_MAX
+from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.math cimport fabs, pow, sqrt, sqrtf
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from minidl._kernels.arrays cimport (
-    alike, data, import_numpy, itemsize, readable, size_of, writable
+    alike, copy_of, data, import_numpy, is_indices, is_vector, itemsize, readable, single, size_of,
+    writable
 )
-from minidl._kernels.system cimport cloned, threads
+from minidl._kernels.atomic cimport assign
+from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore_mode, threads
 
 import_numpy()
 
@@ -42,41 +49,93 @@ cdef class Rule:
     cdef readonly tuple arrays, constants  # their names; an array with a ? is optional
 
     def __call__(self, tuple lists, *constants):
-        """Update parameters: lists are theta, g and the states, None for one that is left out.
+        """Update parameters: `prepare`, then run."""
+        commit([self.prepare(lists, *constants)], ())
 
-        ValueError, before anything is changed, unless all arrays are C-contiguous, those of one
-        parameter have one shape and one dtype, float32 or float64, and all but g are writable.
+    def prepare(self, tuple lists, *constants):
+        """An Update of parameters: lists are theta, g and the states, None for one left out.
+
+        ValueError unless all arrays are C-contiguous, those of one parameter have one shape and one
+        dtype, float32 or float64, and all but g are writable.
         """
-        cdef Py_ssize_t width = len(self.arrays), count, i, k, part, parts, total = 0
-        cdef double c[CONSTANTS]
-        cdef Parameter *all
-        cdef list theta
+        cdef Py_ssize_t width = len(self.arrays), i, k, total = 0
+        cdef Update update = Update()
         if len(lists) != width or len(constants) != len(self.constants):
             raise TypeError(f"expected {self.arrays} and {self.constants}")
         for k in range(len(constants)):
-            c[k] = constants[k]
-        theta = lists[0]
-        count = len(theta)
-        all = <Parameter *> malloc((count + 1) * sizeof(Parameter))
-        if all == NULL:
+            update.c[k] = constants[k]
+        # copies: the lists themselves may be changed later
+        update.lists = tuple([None if arrays is None else list(arrays) for arrays in lists])
+        cdef list theta = update.lists[0]
+        update.all = <Parameter *> calloc(len(theta) + 1, sizeof(Parameter))
+        if update.all == NULL:
             raise MemoryError
-        try:
-            for k in range(width):
-                check_arrays(lists[k], self.arrays[k], k, theta, all)
-            for i in range(count):
-                total += all[i].size
-            parts = threads() if total >= THREADED else 1
-            if parts == 1:
+        for k in range(width):
+            check_arrays(update.lists[k], self.arrays[k], k, theta, update.all)
+        update.count = len(theta)
+        for i in range(update.count):
+            total += update.all[i].size
+        update.parts = threads() if total >= THREADED else 1
+        update.float_loop, update.double_loop = self.float_loop, self.double_loop
+        return update
+
+
+cdef class Update:
+    """One update of some parameters, checked and ready: it holds its arrays, and can't fail."""
+
+    cdef Loop float_loop, double_loop
+    cdef double c[CONSTANTS]
+    cdef tuple lists
+    cdef Parameter *all
+    cdef Py_ssize_t count, parts  # the number of parameters, and of threads
+
+    def __dealloc__(self):
+        free(self.all)
+
+    cdef int check(self) except -1:
+        """Raise if an array was resized or made read-only since the update was prepared."""
+        cdef Py_ssize_t i, k
+        cdef list arrays
+        for k in range(len(self.lists) if self.count else 0):
+            arrays = self.lists[k]
+            for i in range(self.count if arrays is not None else 0):
+                if (data(arrays[i]) != self.all[i].a[k] or size_of(arrays[i]) != self.all[i].size
+                        or (k != 1 and not writable(arrays[i]))):
+                    raise RuntimeError("an array was changed while its update was prepared")
+        return 0
+
+    cdef void run(self) noexcept nogil:
+        cdef Py_ssize_t i, part
+        if self.parts == 1:
+            for i in range(self.count):
+                update_part(&self.all[i], 0, 1, self.float_loop, self.double_loop, self.c)
+        else:
+            for part in prange(self.parts, schedule="static", chunksize=1, num_threads=self.parts):
+                for i in range(self.count):
+                    update_part(&self.all[i], part, self.parts, self.float_loop, self.double_loop,
+                                self.c)
+
+
+def commit(list updates, changes):
+    """Make the changes as `atomic.assign` does, then run the updates, in one call.
+
+    Signals are handled before it or after it. An update is an Update, or a kernel's call as a
+    functools.partial; if that raises, nothing has changed, so it must be the first.
+    """
+    for update in updates:
+        if isinstance(update, Update):
+            (<Update> update).check()
+    undo = assign(changes)
+    try:
+        for update in updates:
+            if isinstance(update, Update):
                 with nogil:
-                    for i in range(count):
-                        update_part(&all[i], 0, 1, self.float_loop, self.double_loop, c)
+                    (<Update> update).run()
             else:
-                for part in prange(parts, nogil=True, schedule="static", chunksize=1,
-                                   num_threads=parts):
-                    for i in range(count):
-                        update_part(&all[i], part, parts, self.float_loop, self.double_loop, c)
-        finally:
-            free(all)
+                update()
+    except BaseException:
+        assign(undo)
+        raise
 
 
 cdef struct Parameter:
@@ -121,6 +180,7 @@ cdef void update_part(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop floa
     the system allocates large arrays at the same offset in a page. Unaligned vectors cost 15 %.
     """
     cdef Py_ssize_t head = 0, lines
+    cdef mode before = flush_subnormals()
     if p.size >= LONG:
         head = (-<Py_ssize_t> p.a[0] & (BYTES - 1)) // p.itemsize
     lines = (p.size - head) // LINE
@@ -129,6 +189,7 @@ cdef void update_part(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop floa
     run_loop(p, head + lines * part // parts * LINE,
              p.size if part == parts - 1 else head + lines * (part + 1) // parts * LINE,
              float_loop, double_loop, c)
+    restore_mode(before)
 
 
 cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop float_loop,
@@ -142,6 +203,25 @@ cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop float_lo
         float_loop(a, end - begin, c)
     else:
         double_loop(a, end - begin, c)
+    if not FLUSHES:
+        for k in range(ARRAYS):
+            if k != 1 and a[k] != NULL:  # all but g
+                if p.itemsize == sizeof(float):
+                    flush(<float *> a[k], end - begin)
+                else:
+                    flush(<double *> a[k], end - begin)
+
+
+cdef inline floating flushed(floating x) noexcept nogil:
+    """x, or 0 if it is subnormal; the processor's mode leaves numbers that are only copied."""
+    cdef floating smallest = FLT_MIN if floating is float else DBL_MIN
+    return 0 * x if fabs(x) < smallest else x
+
+
+cdef void flush(floating *x, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(size):
+        x[i] = flushed(x[i])
 
 
 cdef Rule rule(str arrays, str constants, Loop float_loop, Loop double_loop):
@@ -159,7 +239,7 @@ cdef inline floating effective(floating g, floating theta, floating sign,
 
 cdef inline floating stepped(floating theta, floating lr, floating d) noexcept nogil:
     """θ − ηd; exactly θ where η = 0, even if d has overflowed."""
-    return theta - lr * d if lr != 0 else theta
+    return theta - lr * d if lr != 0 else flushed(theta)
 
 
 cdef inline void reset_if_zero(floating beta, floating *v, Py_ssize_t size) noexcept nogil:
@@ -541,7 +621,8 @@ adadelta = rule(
 
 
 cdef cloned ftrl_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
-    """d = (n + g²)^−p − n^−p
+    """g ← 0                                   if α = 0
+    d = (n + g²)^−p − n^−p
     z ← z + αg − dθ
     n ← n + g²
     θ ← θ if g = 0 else 0 if |z| ≤ αλ₁ else −(z − sgn(z)αλ₁) / (β + n^−p + αλ₂)
@@ -572,22 +653,24 @@ cdef inline void ftrl_entry(floating g, floating *theta, floating *z, floating *
     """The equations of `ftrl_loop` for one entry.
 
     This z is α times the paper's, so that α may change from step to step, or be 0. An entry with
-    g² = 0 is left unchanged, to the bit.
+    g² = 0 is left unchanged, to the bit, unless it is subnormal; so is every entry if α = 0.
     """
     cdef floating limit = 1e19 if floating is float else 1e154  # beyond it g² would overflow
     cdef floating old_root, new_root, new_n, new_z, new_theta, excess
-    cdef bint changes = g * g != 0  # selections instead of branches below, so that it vectorizes
+    cdef floating old_n = flushed(n[0]), old_z = flushed(z[0]), old_theta = flushed(theta[0])
+    # selections instead of branches, here and below, so that it vectorizes
+    cdef bint changes = (g * g != 0) & (lr != 0)
     g = limit if g > limit else (-limit if g < -limit else g)
-    old_root = root(n[0]) if square_root else <floating> pow(n[0], power)
-    new_n = add_square(n[0], g)
+    old_root = root(old_n) if square_root else <floating> pow(old_n, power)
+    new_n = add_square(old_n, g)
     new_root = root(new_n) if square_root else <floating> pow(new_n, power)
-    new_z = z[0] + lr * g - (new_root - old_root) * theta[0]
+    new_z = old_z + lr * g - (new_root - old_root) * old_theta
     excess = <floating> fabs(new_z) - threshold
     new_theta = (-excess if new_z > 0 else excess) / (ridge + new_root)
     new_theta = 0 if excess <= 0 else new_theta
-    n[0] = new_n if changes else n[0]
-    z[0] = new_z if changes else z[0]
-    theta[0] = new_theta if changes else theta[0]
+    n[0] = new_n if changes else old_n
+    z[0] = new_z if changes else old_z
+    theta[0] = new_theta if changes else old_theta
 
 
 ftrl = rule(
@@ -597,24 +680,56 @@ ftrl = rule(
 )
 
 
-def ftrl_at(const Py_ssize_t[::1] indices not None, floating[::1] theta not None,
-            const floating[::1] g not None, floating[::1] z not None, floating[::1] n not None,
-            double lr, double beta, double l1, double l2, double lr_power, bint maximize):
-    """`ftrl` for the entries at increasing indices; g holds the gradients of these alone."""
-    cdef floating threshold = <floating> (lr * l1), ridge = <floating> (beta + lr * l2)
-    cdef floating sign = -1 if maximize else 1
-    cdef Py_ssize_t i, k, size = indices.shape[0]
-    if not (g.shape[0] == size and z.shape[0] == n.shape[0] == theta.shape[0]):
+cdef void ftrl_at_loop(const Py_ssize_t *indices, floating *theta, const floating *g, floating *z,
+                       floating *n, Py_ssize_t size, floating lr, floating threshold,
+                       floating ridge, floating sign, double power) noexcept nogil:
+    cdef Py_ssize_t i, k
+    for k in range(size):
+        i = indices[k]
+        ftrl_entry(sign * g[k], &theta[i], &z[i], &n[i], lr, threshold, ridge, power, power == 0.5)
+
+
+def ftrl_at(indices, theta, g, z, n, double lr, double beta, double l1, double l2, double lr_power,
+            bint maximize):
+    """`ftrl` for the entries at increasing indices; g holds the gradients of these alone.
+
+    Indices and g are copied first, as they may share memory with the other arrays or be changed by
+    another thread. ValueError or IndexError for unsuitable arrays or indices; nothing has changed
+    then.
+    """
+    if not (is_indices(indices) and is_vector(g)):
         raise ValueError(
-            f"there are {size} indices, {g.shape[0]} gradients; theta has {theta.shape[0]} "
-            f"entries, z {z.shape[0]} and n {n.shape[0]}"
+            "ftrl_at needs C-contiguous vectors, indices of intp and g of float32 or float64; got "
+            f"{indices!r:.100} and {g!r:.100}"
         )
-    check_indices(indices, theta.shape[0])
+    indices, g = copy_of(indices), copy_of(g)
+    cdef Py_ssize_t size = size_of(indices)
+    if not (is_vector(theta) and is_vector(z) and is_vector(n) and alike(theta, z)
+            and alike(theta, n) and writable(theta) and writable(z) and writable(n)
+            and size_of(g) == size and single(g) == single(theta)):
+        raise ValueError(
+            "ftrl_at needs writable C-contiguous vectors theta, z and n with equally many entries, "
+            f"and as many gradients as indices, all of one dtype; got {size} indices, "
+            f"{theta!r:.100}, {g!r:.100}, {z!r:.100} and {n!r:.100}"
+        )
+    check(<const Py_ssize_t *> data(indices), size, size_of(theta))
+    cdef const Py_ssize_t *at = <const Py_ssize_t *> data(indices)
+    cdef char *theta_data = data(theta)
+    cdef char *g_data = data(g)
+    cdef char *z_data = data(z)
+    cdef char *n_data = data(n)
+    cdef bint is_single = single(theta)
+    cdef double threshold = lr * l1, ridge = beta + lr * l2, sign = -1 if maximize else 1
+    cdef mode before
     with nogil:
-        for k in range(size):
-            i = indices[k]
-            ftrl_entry(sign * g[k], &theta[i], &z[i], &n[i], <floating> lr, threshold, ridge,
-                       -lr_power, lr_power == -0.5)
+        before = flush_subnormals()
+        if is_single:
+            ftrl_at_loop(at, <float *> theta_data, <const float *> g_data, <float *> z_data,
+                         <float *> n_data, size, lr, threshold, ridge, sign, -lr_power)
+        else:
+            ftrl_at_loop(at, <double *> theta_data, <const double *> g_data, <double *> z_data,
+                         <double *> n_data, size, lr, threshold, ridge, sign, -lr_power)
+        restore_mode(before)
 
 
 cdef cloned lion_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
@@ -637,7 +752,7 @@ cdef cloned lion_loop(floating **a, Py_ssize_t size, const double *c) noexcept n
         direction = beta1 * m[i] + one_minus_beta1 * d
         # the sign of 0 is 0, that of NaN is NaN
         direction = 1 if direction > 0 else (-1 if direction < 0 else direction)
-        theta[i] = shrink * theta[i] - step_size * direction
+        theta[i] = stepped(shrink * theta[i], step_size, direction)
         m[i] = beta2 * m[i] + one_minus_beta2 * d
 
 
@@ -648,31 +763,162 @@ lion = rule(
 )
 
 
-cpdef int check_indices(const Py_ssize_t[::1] indices, Py_ssize_t size) except -1:
-    """Raise unless the indices increase and lie in 0 … size − 1."""
-    cdef Py_ssize_t k, last = -1
-    for k in range(indices.shape[0]):
-        if indices[k] < 0 or indices[k] >= size:
-            raise IndexError(
-                f"sparse_step: index {indices[k]} is outside 0 … {size - 1}"
-            )
-        if indices[k] <= last:
+def check_indices(indices, Py_ssize_t size):
+    """Raise unless the indices, a vector of intp, increase and lie in 0 … size − 1."""
+    if not is_indices(indices):
+        raise ValueError(
+            f"check_indices needs a C-contiguous vector of intp, got {indices!r:.100}"
+        )
+    check(<const Py_ssize_t *> data(indices), size_of(indices), size)
+
+
+cdef int check(const Py_ssize_t *indices, Py_ssize_t count, Py_ssize_t size) except -1:
+    cdef Py_ssize_t k, index, last = -1
+    for k in range(count):
+        index = indices[k]
+        if not 0 <= index < size:
+            raise IndexError(f"sparse_step: index {index} is outside 0 to {size - 1}")
+        if index <= last:
             raise ValueError(
-                f"sparse_step: indices must increase, but {indices[k]} comes after {last}; sort "
+                f"sparse_step: indices must increase, but {index} comes after {last}; sort "
                 "them, and sum the gradients of equal ones"
             )
-        last = indices[k]
+        last = index
     return 0
 
 
-def squared_norm(const floating[::1] g not None):
-    """Σ g² in float64, summed in the same order on every machine."""
+cdef double squared_norm_loop(const floating *g, Py_ssize_t size) noexcept nogil:
     cdef Py_ssize_t i
     cdef double[8] sums = [0, 0, 0, 0, 0, 0, 0, 0]
     cdef double total = 0
-    with nogil:
-        for i in range(g.shape[0]):
-            sums[i % 8] += <double> g[i] * <double> g[i]
-        for i in range(8):
-            total += sums[i]
+    for i in range(size):
+        sums[i % 8] += <double> g[i] * <double> g[i]
+    for i in range(8):
+        total += sums[i]
     return total
+
+
+def squared_norm(g):
+    """Σ g² in float64, summed in the same order on every machine.
+
+    ValueError unless g is a C-contiguous vector of float32 or float64.
+    """
+    if not is_vector(g):
+        raise ValueError(
+            f"squared_norm needs a C-contiguous vector of float32 or float64, got {g!r:.100}"
+        )
+    cdef Py_ssize_t size = size_of(g)
+    cdef char *g_data = data(g)
+    cdef bint is_single = single(g)
+    cdef double total
+    with nogil:
+        if is_single:
+            total = squared_norm_loop(<const float *> g_data, size)
+        else:
+            total = squared_norm_loop(<const double *> g_data, size)
+    return total
+
+
+# --- more that must not be split by a signal ------------------------------------------------------
+
+cdef void copy_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
+    memcpy(a[0], a[1], size * sizeof(floating))
+
+
+cdef Rule copying = rule(
+    "target source", "", <Loop> copy_loop[float], <Loop> copy_loop[double]
+)
+
+
+def ready(list theta, list g):
+    """Whether a kernel can update each theta, in place, with its g as it is."""
+    cdef Py_ssize_t i
+    if len(theta) != len(g):
+        return False
+    for i in range(len(theta)):
+        if not (is_compatible(theta[i], g[i], False) and writable(theta[i])):
+            return False
+    return True
+
+
+def replacement(list targets, list sources):
+    """An Update that copies each source into its target, an array of the same shape and dtype."""
+    return copying.prepare((targets, sources))
+
+
+cdef class Turns:
+    """Lets one call at a time change an object, such as an optimizer; RuntimeError for another.
+
+    A call begins, prepares and commits; what it runs in between can't commit, too. No lock is held
+    in Python code, where an interrupt could keep it from being released.
+
+    message  of the error
+    """
+
+    cdef str message
+    cdef bint busy
+    cdef unsigned long long turn
+
+    def __init__(self, str message):
+        self.message = message
+
+    def begin(self):
+        """The number of the turn that begins."""
+        if self.busy:
+            raise RuntimeError(self.message)
+        return self.turn
+
+    def check(self, unsigned long long turn):
+        """Raise if another call has changed the object since the turn began."""
+        if self.busy or turn != self.turn:
+            raise RuntimeError(self.message)
+
+    def call(self, function, *arguments):
+        """Call a function of the user, inside which no turn can begin."""
+        self.begin()
+        self.busy = True
+        try:
+            return function(*arguments)
+        finally:
+            self.busy = False
+
+    def commit(self, unsigned long long turn, list updates, changes):
+        """`commit`, which ends the turn."""
+        self.check(turn)
+        self.busy = True
+        self.turn += 1
+        try:
+            commit(updates, changes)
+        finally:
+            self.busy = False
+
+    def __reduce__(self):  # a copy is free, whatever its original is doing
+        return Turns, (self.message,)
+
+
+cdef class Exchange:
+    """A `with` block in which tensors have other data; the base of `average`.
+
+    `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that
+    restore the tensors, [] outside the block. Versions only grow, so that no graph outlives the
+    data it was made with.
+    """
+
+    def __enter__(self):
+        cdef list changes = [], own = []
+        turn = self._turns.begin()
+        for p, array in self._exchange():
+            changes += [(p, "_data", array), (p, "version", p.version + 1)]
+            own += [(p, "_data", p._data), (p, "version", p.version + 2)]
+        self._turns.commit(turn, [], [*changes, (self.__dict__, "_own", own)])
+        return self
+
+    def __exit__(self, kind, error=None, traceback=None):
+        changed, back = None, [(self.__dict__, "_own", [])]
+        for p, attribute, value in self._own:
+            if attribute == "version" and p.version != value - 1:
+                changed, value = p if changed is None else changed, p.version + 1
+            back.append((p, attribute, value))
+        self._turns.commit(self._turns.begin(), [], back)
+        if changed is not None and kind is None:
+            self._report(changed)

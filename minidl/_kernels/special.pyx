@@ -3,13 +3,35 @@
 from cython cimport floating
 from libc.math cimport erfc, sqrt
 
+from minidl._kernels.arrays cimport alike, data, import_numpy, readable, single, size_of, writable
 
-def normal_cdf(const floating[::1] x not None, floating[::1] out not None):
-    """out ← Φ(x) = ½ erfc(−x / √2), the normal distribution function, exact in both tails."""
-    cdef Py_ssize_t i, n = x.shape[0]
+import_numpy()
+
+
+cdef void normal_cdf_loop(const floating *x, floating *out, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
     cdef double root_half = sqrt(0.5)
-    if out.shape[0] != n:
-        raise ValueError(f"out has {out.shape[0]} entries, x has {n}")
+    for i in range(size):
+        out[i] = <floating> (0.5 * erfc(-root_half * x[i]))
+
+
+def normal_cdf(x, out):
+    """out ← Φ(x) = ½ erfc(−x / √2), the normal distribution function, exact in both tails.
+
+    ValueError unless x and out are C-contiguous, of one shape and dtype, float32 or float64, and
+    out is writable.
+    """
+    if not (readable(x) and readable(out) and alike(x, out) and writable(out)):
+        raise ValueError(
+            "normal_cdf needs two C-contiguous arrays of one shape and dtype, float32 or float64, "
+            f"the second writable; got {x!r:.100} and {out!r:.100}"
+        )
+    cdef Py_ssize_t size = size_of(x)
+    cdef char *x_data = data(x)
+    cdef char *out_data = data(out)
+    cdef bint is_single = single(x)
     with nogil:
-        for i in range(n):
-            out[i] = <floating> (0.5 * erfc(-root_half * x[i]))
+        if is_single:
+            normal_cdf_loop(<const float *> x_data, <float *> out_data, size)
+        else:
+            normal_cdf_loop(<const double *> x_data, <double *> out_data, size)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
+from minidl._kernels import optim as kernels
 from minidl.optim.parameters import GroupParams, tensors, unique_names
 from minidl.tensor import Tensor
 
 
-class average:  # noqa: N801 (a verb, like no_grad)
+class average(kernels.Exchange):  # noqa: N801 (a verb, like no_grad)
     """The exponential moving average of a model's weights (Polyak & Juditsky 1992).
 
         a ← δa + (1 − δ)θ at each `update()`,   a₀ = θ₀
@@ -42,37 +42,33 @@ class average:  # noqa: N801 (a verb, like no_grad)
         self.decay = _checks.number("average", "decay", decay, high=1, below=True)
         self._names = unique_names(tensors("average", model))
         self._averages = {p: p.data.astype(np.float64) for p in self._names}
-        # inside the `with`, the model's own weights, and the version of the averaged ones
-        self._own: dict[Tensor, tuple[np.ndarray, int]] = {}
+        self._own: list[Any] = []  # inside the `with`, what restores the model's own weights
+        self._turns = kernels.Turns(
+            "average: another thread is using it, too; use a lock, or an average for each thread"
+        )
 
     def update(self) -> None:
         """Add the current weights to the average; to be called after each optimizer step."""
+        turn = self._turns.begin()
         self._check_outside("update")
-        for p, a in self._averages.items():
-            a += (1 - self.decay) * (p.data - a)
+        changes = []
+        with np.errstate(all="ignore"):
+            for p, a in self._averages.items():
+                changes.append((self._averages, p, np.array(a + (1 - self.decay) * (p.data - a))))
+        self._turns.commit(turn, [], changes)
 
-    def __enter__(self) -> average:
-        self._check_outside("a second `with`")
-        for p, a in self._averages.items():
-            own, p.data = p.data, a
-            self._own[p] = own, p.version
-        return self
+    def _exchange(self) -> list[tuple[Tensor, np.ndarray]]:
+        """What the `with` puts into the model; Exchange does it, and restores the own weights."""
+        with np.errstate(all="ignore"):  # what underflows is 0
+            self._check_outside("a second `with`")
+            return [(p, np.array(a, p.dtype, order="C")) for p, a in self._averages.items()]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        changed = [p for p, (_, version) in self._own.items() if p.version != version]
-        for p, (own, _) in self._own.items():
-            p.data = own
-        self._own = {}
-        if changed and kind is None:
-            raise RuntimeError(
-                f"average: {describe(changed[0])} was changed inside the `with`, where the model "
-                "has the averaged weights; the change is lost. Train outside the `with`."
-            )
+    def _report(self, changed: Tensor) -> None:
+        """Raise for weights that were changed inside the `with`, and are restored by now."""
+        raise RuntimeError(
+            f"average: {describe(changed)} was changed inside the `with`, where the model has the "
+            "averaged weights; the change is lost. Train outside the `with`."
+        )
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of the averages in float64, by name or position as in an optimizer's state."""
@@ -80,17 +76,19 @@ class average:  # noqa: N801 (a verb, like no_grad)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore saved averages; ValueError, without any change, for other names or shapes."""
-        self._check_outside("load_state_dict")
         if not isinstance(state, Mapping):
             raise TypeError(f"average: a state is a dict of arrays by name, got {state!r}")
+        turn = self._turns.begin()
+        self._check_outside("load_state_dict")
         own = {name: self._averages[p] for p, name in self._names.items()}
-        new = {name: np.array(a, np.float64) for name, a in state.items()}
+        with np.errstate(all="ignore"):
+            new = {name: np.array(a, np.float64, order="C") for name, a in state.items()}
         if {n: a.shape for n, a in own.items()} != {n: a.shape for n, a in new.items()}:
             raise ValueError(
                 f"average: the state has {_shapes(new)}, but the model's weights are {_shapes(own)}"
             )
-        for name, a in new.items():
-            own[name][...] = a
+        changes = [(self._averages, p, new[name]) for p, name in self._names.items()]
+        self._turns.commit(turn, [], changes)
 
     def _check_outside(self, action: str) -> None:
         if self._own:

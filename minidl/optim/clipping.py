@@ -9,6 +9,7 @@ import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
+from minidl._kernels import atomic
 from minidl._kernels import optim as kernels
 from minidl.optim.parameters import GroupParams, tensors
 from minidl.tensor import Tensor
@@ -36,9 +37,12 @@ def clip_grad_norm(params: GroupParams, max_norm: float) -> float:
     found = _gradients("clip_grad_norm", params)
     unit, norm = _norm(found.values())
     if unit * norm > max_norm:
-        for p, g in found.items():
-            scaled = g.astype(np.float64) / unit * (max_norm / norm)
-            p.grad = np.asarray(scaled, p.dtype)
+        with np.errstate(all="ignore"):  # what underflows is 0
+            changes = [
+                (p, "grad", np.array(g.astype(np.float64) / unit * (max_norm / norm), p.dtype))
+                for p, g in found.items()
+            ]
+        atomic.assign(changes)
     return unit * norm
 
 
@@ -57,13 +61,20 @@ def clip_grad_value(params: GroupParams, limit: float) -> None:
     array([ 1. , -0.5], dtype=float32)
     """
     limit = _checks.number("clip_grad_value", "limit", limit)
-    for p, g in _gradients("clip_grad_value", params).items():
-        largest = min(limit, float(np.finfo(p.dtype).max))
-        p.grad = np.asarray(g.clip(-largest, largest))
+    changes = []
+    with np.errstate(all="ignore"):
+        for p, g in _gradients("clip_grad_value", params).items():
+            largest = min(limit, float(np.finfo(p.dtype).max))
+            changes.append((p, "grad", np.array(g.clip(-largest, largest), p.dtype)))
+    atomic.assign(changes)
 
 
 def _gradients(owner: str, params: GroupParams) -> dict[Tensor, np.ndarray]:
-    """The gradients of the parameters that have one; ValueError for one that is not finite."""
+    """The gradients of the parameters that have one, in a form for kernels.
+
+    ValueError for one that is not finite or of another shape, TypeError for one that is no floating
+    array. float16 becomes float32.
+    """
     found = {p: p.grad for p in tensors(owner, params) if p.grad is not None}
     for p, g in found.items():
         if not isinstance(g, np.ndarray):
@@ -71,6 +82,18 @@ def _gradients(owner: str, params: GroupParams) -> dict[Tensor, np.ndarray]:
                 f"{owner}: the gradient of {describe(p)} must be a NumPy array, got a "
                 f"{type(g).__name__}"
             )
+        if g.dtype.kind != "f":
+            raise TypeError(
+                f"{owner}: the gradient of {describe(p)} must be a floating array, got {g.dtype}"
+            )
+        if g.shape != p.shape:
+            raise ValueError(
+                f"{owner}: the gradient of {describe(p)} has shape {g.shape}, not that of its "
+                "parameter"
+            )
+        dtype = np.float64 if g.dtype.itemsize > 4 else np.float32
+        with np.errstate(all="ignore"):
+            found[p] = g = np.require(g, dtype, ["C", "ALIGNED"])
         if not np.isfinite(g).all():
             raise ValueError(
                 f"{owner}: the gradient of {describe(p)} contains NaN or infinity, which clipping "

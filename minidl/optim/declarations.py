@@ -22,6 +22,8 @@ import numpy as np
 
 from minidl import _checks
 from minidl._checks import Check, describe
+from minidl._format import printable
+from minidl._kernels import atomic
 from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
@@ -42,7 +44,9 @@ fraction = within(high=1, below=True)  # in [0, 1)
 
 def two_fractions(rule: str, name: str, value: Any) -> tuple[float, float]:
     """The check for a pair of decay rates (β₁, β₂)."""
-    expected = f"{rule}: {name} must be two numbers (β₁, β₂), each ≥ 0 and < 1, got {value!r}"
+    expected = printable(
+        f"{rule}: {name} must be two numbers (β₁, β₂), each ≥ 0 and < 1, got {value!r}"
+    )
     if not isinstance(value, tuple | list):
         raise TypeError(expected)
     if len(value) != 2:
@@ -56,8 +60,10 @@ def rate(rule: str, name: str, value: Any) -> float | Schedule:
         return value
     if not isinstance(value, numbers.Real):
         raise TypeError(
-            f"{rule}: {name} must be a finite number ≥ 0 and ≤ {LARGEST:g} or a schedule, such as "
-            f"schedulers.CosineDecay(0.1, 1000), got {value!r}"
+            printable(
+                f"{rule}: {name} must be a finite number ≥ 0 and ≤ {LARGEST:g} or a schedule, "
+                f"such as schedulers.CosineDecay(0.1, 1000), got {value!r}"
+            )
         )
     return _checks.number(rule, name, value, high=LARGEST)
 
@@ -79,10 +85,8 @@ class Option:
         return self if optimizer is None else optimizer.groups[0][self.name]
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        for group in optimizer.groups:  # all are checked before any is changed
-            group.checked({self.name: value})
-        for group in optimizer.groups:
-            group[self.name] = value
+        checked = [(vars(group), group.checked({self.name: value})) for group in optimizer.groups]
+        atomic.assign([(group, k, v) for group, new in checked for k, v in new.items()])
 
 
 class LearningRate(Option):
@@ -159,8 +163,10 @@ class Declared:
                     found.setdefault(name, value)
                 elif base is cls and name in {"options", *cls.options}:
                     raise TypeError(
-                        f"{cls.__name__}: {name} is not declared as an option. Declare each option "
-                        "as a class attribute: name: type = option(check, default=…)"
+                        printable(
+                            f"{cls.__name__}: {name} is not declared as an option. Declare each "
+                            "option as a class attribute: name: type = option(check, default=…)"
+                        )
                     )
                 else:
                     others.add(name)
@@ -208,11 +214,10 @@ class Declared:
             name: declared.check(rule, name, given.get(name, declared.default))
             for name, declared in cls.options.items()
         }
-        with np.errstate(under="ignore"):
-            for p in params if "eps" in chosen else ():
-                if p.dtype.type(chosen["eps"]) == 0:
-                    raise ValueError(
-                        f"{rule}: eps={chosen['eps']} would be 0 in {p.dtype}, the dtype of "
-                        f"{describe(p)}"
-                    )
+        for p in params if "eps" in chosen else ():
+            if chosen["eps"] < float(np.finfo(p.dtype).tiny):  # subnormal: 0 to kernels
+                raise ValueError(
+                    f"{rule}: eps={chosen['eps']} would be 0 in {p.dtype}, the dtype of "
+                    f"{describe(p)}"
+                )
         return chosen

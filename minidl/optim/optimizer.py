@@ -10,24 +10,28 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import InitVar
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
 from minidl import _checks
 from minidl._checks import describe
+from minidl._format import printable, printed
+from minidl._kernels import atomic
+from minidl._kernels import optim as kernels
 from minidl._observer import active
-from minidl.optim import declarations, parameters
+from minidl.optim import declarations, parameters, python_rules
 from minidl.optim.declarations import LARGEST, Declared, LearningRate, learning_rate, option
-from minidl.optim.parameters import Group, Params
-from minidl.schedulers import Schedule, check_resumable, resumed
+from minidl.optim.parameters import Arrays as Arrays  # also for users' rules
+from minidl.optim.parameters import Batch, Change, Group, Params, Updates
+from minidl.optim.saved import copied, outline, step_count
+from minidl.schedulers import Schedule, check_resumable, memories, resumed
 from minidl.tensor import Tensor
-
-Arrays: TypeAlias = list[np.ndarray]  # one for each parameter of a batch
 
 COMMON = """
     g ← −g              if maximize
@@ -40,19 +44,10 @@ SYMBOLS |= {"μ": "momentum", "τ": "dampening", "ψ": "momentum_decay", "p": "l
 SYMBOLS |= {"β₁": "betas", "β₂": "betas", "λ₁": "l1", "λ₂": "l2", "ḡ": "g_mean", "Π": "mu_product"}
 
 
-class Batch(NamedTuple):
-    """Parameters of one group with equal step counts and scalars, updated by one `update`."""
-
-    group: Group
-    lr: float
-    t: int  # of this update, from 1
-    indices: list[int]  # of the parameters in the group
-    step_counts: list[int]  # of all parameters of the group
-    params: list[Tensor]
-    g: Arrays
-    state: list[Arrays | None]
+OWN = {"t", "groups", "names", "_columns", "_turns"}  # attributes that are no options
 
 
+@printed
 class Optimizer(Declared):
     """The base of all update rules: parameters in groups, options, the rate, the state, the step.
 
@@ -70,8 +65,11 @@ class Optimizer(Declared):
     ValueError for options out of range, no parameters, or a parameter in two groups.
 
     A rule is a subclass that declares its options and its state and defines `update`, which changes
-    parameters in place. theta, g and each slot are lists with one array per parameter; a slot that
-    is switched off is None. `update` also applies weight_decay and maximize, as the kernels do.
+    theta and the state in place. theta, g and each slot are lists with one array per parameter; a
+    slot that is switched off is None. They are copies, and weight_decay and maximize are applied
+    already (`group` has them switched off); the step takes the results over once every `update` has
+    returned. RuntimeError for an `update` that changes nothing although the gradient would move a
+    weight; one that skips a step on purpose returns False.
 
     >>> from minidl.optim.declarations import Slot, fraction, option
     >>> class Sign(dl.optim.Optimizer):
@@ -104,13 +102,25 @@ class Optimizer(Declared):
     decoupled: ClassVar[bool] = False  # whether weight decay shrinks θ instead of adding to g
     scalars: ClassVar[dict[str, float]] = {}  # float64 state of a parameter, and its first value
     state_names: ClassVar[tuple[str, ...]] = ()  # of slots and scalars, in the order of `update`
-    # update(group, lr, t, theta, g, *slots, *scalars); t and the scalars are equal for all arrays
-    update: ClassVar[Callable[..., None]]
+    in_python: ClassVar[bool] = True  # whether the rule is an `update`; else it is a `prepare`
+    # prepare(group, lr, t, theta, g, *slots, *scalars): the kernels' updates, ready to run; [] for
+    # a step that counts as no update. t and the scalars are equal for all arrays
+    prepare: ClassVar[Callable[..., Updates]]
+
+    def _run(self, *batch: Any) -> None:
+        """Run the rule's kernel at once, as super().update(…) in a subclass does."""
+        kernels.commit([*self.prepare(*batch)], ())
+
+    update: ClassVar[Callable[..., Any]] = _run
 
     def __init_subclass__(cls) -> None:
         """Complete the declarations, and put the equations into the docstring."""
         super().__init_subclass__()
         cls.state_names = (*cls.slots, *cls.scalars)
+        names = (
+            name for base in cls.__mro__ for name in ("update", "prepare") if name in vars(base)
+        )
+        cls.in_python = next(names) == "update"
         if "equations" in vars(cls) and cls.__doc__:
             first, _, rest = cls.__doc__.partition("\n")
             lines = textwrap.indent(textwrap.dedent(cls.equations).strip("\n"), 8 * " ")
@@ -120,28 +130,52 @@ class Optimizer(Declared):
         self, params: Params, lr: Any = inspect.Parameter.empty, *more: Any, **options: Any
     ) -> None:
         rule = type(self).__name__
-        if not hasattr(self, "update"):
+        if self.in_python and type(self).update is Optimizer.update:
             raise TypeError(
-                f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
+                printable(
+                    f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
+                )
             )
         if more:
             raise TypeError(
-                f"{rule}: only params and lr are positional; give options by name, such as "
-                f"{list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+                printable(
+                    f"{rule}: only params and lr are positional; give options by name, such as "
+                    f"{list(self.options)[1]}=…, got {', '.join(map(repr, more))}"
+                )
             )
-        self.t = 0
+        self.t = 0  # steps taken
         self.groups: list[Group] = []
         self.names: dict[Tensor, str] = {}  # of the parameters that were given with a name
         # for each group, by name: t and the state of each parameter
         self._columns: list[dict[str, list[Any]]] = []
+        self._turns = kernels.Turns(
+            f"{rule}: another call is changing this optimizer, in another thread or around this "
+            "one. Give each thread an optimizer of its own, or use a lock."
+        )
         given = options if lr is inspect.Parameter.empty else {"lr": lr, **options}
         for group in parameters.groups(rule, params):
             self._add(given, group)
         if not any(p.requires_grad for p in self._params()):
             raise ValueError(
-                f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
-                "parameters with Tensor(…, requires_grad=True)."
+                printable(
+                    f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
+                    "parameters with Tensor(…, requires_grad=True)."
+                )
             )
+        atomic.assign((p, "name", p.name or name) for p, name in self.names.items())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set t or an option; AttributeError for what minidl's own rules don't have."""
+        if name == "t":
+            value = step_count(type(self).__name__, "t", value)
+        elif not (name in OWN or hasattr(type(self), name)) and self.__module__.startswith(
+            "minidl."
+        ):
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r}; its options are {', '.join(self.options)}."
+                f"{_checks.nearest(name, self.options)}"
+            )
+        super().__setattr__(name, value)
 
     def _add(self, given: dict[str, Any], group: dict[str, Any]) -> None:
         """Add one group: check its parameters and options, allocate its state."""
@@ -157,7 +191,6 @@ class Optimizer(Declared):
                 raise ValueError(f"{rule}: {describe(p)} is in two groups; it may be in one")
             if name is not None:
                 self.names[p] = name
-                p.name = p.name or name
         columns: dict[str, list[Any]] = {"t": [0] * len(tensors)}
         for name, slot in self.slots.items():
             if slot.when is None or chosen[slot.when]:
@@ -191,52 +224,67 @@ class Optimizer(Declared):
     def step(self) -> None:
         """Apply the rule once to every parameter that has a gradient.
 
-        Everything is checked first: after an error (no gradient at all; one of another shape or
-        dtype; data that is read-only) nothing has changed.
+        Everything is checked and allocated first; then one call that no signal can split changes
+        parameters, state and counts. After an error (no gradient at all; one of another shape or
+        dtype; data that is read-only; another thread in a step) nothing has changed.
         """
+        turn = self._turns.begin()
+        counts = [columns["t"].copy() for columns in self._columns]
         batches = [
             batch
-            for group, columns in zip(self.groups, self._columns, strict=True)
-            for batch in self._batches(group, columns)
+            for group in zip(self.groups, self._columns, counts, strict=True)
+            for batch in self._batches(*group)
         ]
         if not batches:
             raise RuntimeError(
-                f"{type(self).__name__}.step: no parameter has a gradient. Call loss.backward() "
-                "first, on a loss that depends on these parameters."
+                f"{type(self).__name__}.step: no parameter has a gradient. Call "
+                "loss.backward() first. If you did, these parameters are not the model's: the "
+                "loss depends on others, such as those of a copy of the model."
             )
+        updates: list[Any] = []
+        changes: list[Change] = [(vars(self), "t", self.t + 1)]
+        changes += zip(self._columns, itertools.repeat("t"), counts)
+        for batch in batches:
+            if self.in_python:
+                made, options = python_rules.results(self, batch)
+                changes += options
+            else:
+                group, lr, t, _, _, _, theta, g, state = batch
+                made = self.prepare(group, lr, t, theta, g, *state)
+            updates += made
+            changes += [(p, "version", p.version + 1) for p in batch.params]
+            for i in batch.indices if made else ():
+                batch.counts[i] = batch.t
         if observer := active.get():
             observer.begin_step(self)
-        self.t += 1
-        for batch in batches:
-            theta = [p.data for p in batch.params]
-            self.update(batch.group, batch.lr, batch.t, theta, batch.g, *batch.state)
-            for i in batch.indices:
-                batch.step_counts[i] = batch.t
-            for p in batch.params:
-                p.version += 1
+        self._turns.commit(turn, updates, changes)
         if observer := active.get():
             observer.end_step(self)
 
-    def _batches(self, group: Group, columns: dict[str, list[Any]]) -> Iterator[Batch]:
+    def _batches(
+        self, group: Group, columns: dict[str, list[Any]], counts: list[int]
+    ) -> Iterator[Batch]:
         """The parameters with a gradient, in batches of equal step count and scalars."""
-        lr, step, step_counts = self.rate(group), f"{type(self).__name__}.step", columns["t"]
-        keys: list[Any] = step_counts
+        lr, step = self.rate(group), f"{type(self).__name__}.step"
+        keys: list[Any] = columns["t"]
         if self.scalars:
             scalars = ([x.item() for x in columns[name]] for name in self.scalars)
-            keys = list(zip(step_counts, *scalars, strict=True))
+            keys = list(zip(keys, *scalars, strict=True))
         batches: dict[Any, list[int]] = {}  # indices of parameters, by key
         for i, p in enumerate(group.params):
             if p.requires_grad and p.grad is not None:
                 batches.setdefault(keys[i], []).append(i)
         for indices in batches.values():
             params = [group.params[i] for i in indices]
-            g = [self._checked_gradient(step, p, p.grad, p.shape) for p in params]
+            theta, g = [p.data for p in params], [p.grad for p in params]
+            if not kernels.ready(theta, g):
+                g = [self._checked_gradient(step, p, p.grad, p.shape) for p in params]
             state = [
                 [columns[name][i] for i in indices] if name in columns else None
                 for name in self.state_names
             ]
-            t = step_counts[indices[0]] + 1
-            yield Batch(group, lr, t, indices, step_counts, params, g, state)
+            t = columns["t"][indices[0]] + 1
+            yield Batch(group, lr, t, indices, counts, params, theta, g, state)
 
     def _checked_gradient(
         self, method: str, p: Tensor, g: Any, shape: tuple[int, ...]
@@ -262,8 +310,7 @@ class Optimizer(Declared):
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to None."""
-        for p in self._params():
-            p.grad = None
+        atomic.assign([(p, "grad", None) for p in self._params()])
 
     def _unique_names(self) -> dict[Tensor, str]:
         found = {p: self.names.get(p) for p in self._params()}
@@ -276,7 +323,8 @@ class Optimizer(Declared):
         ("0.dense1.weight"); parameters without names are keyed by position.
         """
         names = self._unique_names()
-        return copy.deepcopy(
+        turn = self._turns.begin()
+        state = copy.deepcopy(
             {
                 "rule": type(self).__name__,
                 "t": self.t,
@@ -284,6 +332,8 @@ class Optimizer(Declared):
                 "state": {names[p]: dict(state) for p, state in self.state.items()},
             }
         )
+        self._turns.check(turn)
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a saved state: step count, options and slots, matched by parameter name.
@@ -291,35 +341,39 @@ class Optimizer(Declared):
         A ReduceOnPlateau that the optimizer already has takes over the memory of the saved one.
         ValueError or TypeError for another rule, other names, groups, slots, shapes, dtypes or
         invalid options, or if a schedule with a memory would be replaced by another schedule;
-        nothing has changed then.
+        nothing has changed then. Everything is converted, copied and checked before one call that
+        no signal can split changes the optimizer.
         """
-        rule, own = type(self).__name__, _outline(self.state_dict())
+        rule, names, turn = type(self).__name__, self._unique_names(), self._turns.begin()
         try:
-            saved = _outline(state)
+            t, groups, slots = copied(rule, state)
+            given = outline(state["rule"], groups, slots)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{rule}: this is not the state_dict of an optimizer: {error!r}"
             ) from None
-        for entry in own | saved:
-            if own.get(entry) != saved.get(entry):
+        own = outline(
+            rule,
+            [{**g, "params": [names[p] for p in g.params]} for g in self.groups],
+            {names[p]: state for p, state in self.state.items()},
+        )
+        for entry in own | given:
+            if own.get(entry) != given.get(entry):
                 raise ValueError(
-                    f"{rule}: the {entry} of the state is {saved.get(entry, 'missing')}, but the "
-                    f"optimizer's is {own.get(entry, 'missing')}"
+                    f"{rule}: the {entry} of the state is {given.get(entry, 'missing')}, but "
+                    f"the optimizer's is {own.get(entry, 'missing')}"
                 )
-        groups = [{k: v for k, v in g.items() if k != "params"} for g in state["groups"]]
-        groups = copy.deepcopy(groups)
-        for group, options in zip(self.groups, groups, strict=True):
-            group.checked(options)
-            check_resumable(rule, group.lr, options["lr"])
-        self.t = state["t"]
-        for group, options in zip(self.groups, groups, strict=True):
-            group.update({**options, "lr": resumed(group["lr"], options["lr"])})
-        names = self._unique_names()
-        for group, columns in zip(self.groups, self._columns, strict=True):
-            states = [state["state"][names[p]] for p in group.params]
+        changes: list[Change] = [(vars(self), "t", t)]
+        for group, columns, saved in zip(self.groups, self._columns, groups, strict=True):
+            del saved["params"]
+            check_resumable(rule, group.lr, saved["lr"])
+            options = group.checked(saved)
+            options["lr"] = resumed(group.lr, saved["lr"])
+            changes += memories(group.lr, saved["lr"])
+            changes += [(vars(group), name, value) for name, value in options.items()]
             for name in columns:
-                values = [s[name] for s in states]
-                columns[name] = values if name == "t" else [np.array(v, order="C") for v in values]
+                changes.append((columns, name, [slots[names[p]][name] for p in group.params]))
+        self._turns.commit(turn, [], changes)
 
     def __repr__(self) -> str:
         lines = []
@@ -328,19 +382,3 @@ class Optimizer(Declared):
             size = sum(p.size for p in group.params)
             lines.append(f"{options})  # {size:,} parameter{'s' * (size != 1)}")
         return "\n".join(f"{type(self).__name__}({line}, step {self.t}" for line in lines)
-
-
-def _outline(state: dict[str, Any]) -> dict[str, Any]:
-    """The entries of a state dict that must be equal to those of the optimizer that loads it."""
-    rule = state["rule"]
-    outline = {"rule": rule, "number of groups": len(state["groups"])}
-    outline["list of parameters"] = sorted(state["state"])
-    _checks.count(rule, "t", state["t"], low=0)
-    for i, group in enumerate(state["groups"]):
-        outline[f"group {i}"] = sorted(group["params"])
-        outline[f"options of group {i}"] = sorted(group)
-    for name, slots in state["state"].items():
-        _checks.count(rule, f"t of {name}", slots["t"], low=0)
-        for slot in slots.keys() - {"t"}:
-            outline[f"slot {slot} of {name}"] = slots[slot].shape, str(slots[slot].dtype)
-    return outline

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from minidl._checks import describe
+from minidl._format import printable, printed
+from minidl._kernels import optim as kernels
 from minidl.optim.declarations import Declared
 from minidl.tensor import Tensor
 
@@ -23,6 +25,10 @@ class HasParameters(Protocol):
 GroupParams: TypeAlias = Iterable[Tensor | tuple[str, Tensor]] | HasParameters
 # of an optimizer: the same, or groups {"params": …, "lr": …, …}
 Params: TypeAlias = GroupParams | Iterable[dict[str, Any]]
+
+Arrays: TypeAlias = list[np.ndarray]  # one for each parameter of a batch
+Updates: TypeAlias = list[kernels.Update]  # checked, to run in this order
+Change: TypeAlias = tuple[Any, Any, Any]  # as for `atomic.assign`
 
 
 def groups(rule: str, params: Params) -> list[dict[str, Any]]:
@@ -43,7 +49,7 @@ def tensors(rule: str, params: GroupParams) -> dict[Tensor, str | None]:
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
             name, item = item
         if not isinstance(item, Tensor):
-            advice = "make it one: Tensor(…, requires_grad=True)"
+            advice = printable("make it one: Tensor(…, requires_grad=True)")
             if isinstance(item, HasParameters):
                 advice = f"give the module itself, {rule}(model), or model.parameters()"
             raise TypeError(
@@ -84,7 +90,9 @@ def unique_names(
 def _items(rule: str, params: Any) -> list[Any]:
     """The items of params: tensors, pairs or groups, not yet checked."""
     if isinstance(params, type):
-        raise TypeError(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")
+        raise TypeError(
+            printable(f"{rule}: params is a class; make an object of it: {params.__name__}(…)")
+        )
     if isinstance(params, Tensor):
         raise TypeError(f"{rule}: params is a single tensor; put it in a list: [tensor]")
     if isinstance(params, HasParameters):
@@ -104,6 +112,7 @@ def _items(rule: str, params: Any) -> list[Any]:
     return items
 
 
+@printed
 class Group(Mapping[str, Any]):
     """Parameters that share options: a dict whose entries are attributes too.
 
@@ -157,3 +166,17 @@ class Group(Mapping[str, Any]):
                     f"be changed from {old[name]} to {new[name]}; make a new optimizer"
                 )
         return new
+
+
+class Batch(NamedTuple):
+    """Parameters of one group with equal step counts and scalars, updated by one `update`."""
+
+    group: Group
+    lr: float
+    t: int  # of this update, from 1
+    indices: list[int]  # of the parameters in the group
+    counts: list[int]  # of updates after the step, of all parameters of the group
+    params: list[Tensor]
+    theta: Arrays
+    g: Arrays
+    state: list[Arrays | None]

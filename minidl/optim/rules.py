@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -22,8 +23,8 @@ from minidl.optim.declarations import (
     two_fractions,
     within,
 )
-from minidl.optim.optimizer import SYMBOLS, Arrays, Optimizer
-from minidl.optim.parameters import Group
+from minidl.optim.optimizer import SYMBOLS, Optimizer
+from minidl.optim.parameters import Arrays, Change, Group, Updates
 from minidl.tensor import Tensor
 
 
@@ -63,12 +64,12 @@ class SGD(Optimizer):
             )
         return chosen
 
-    def update(
+    def prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, b: Arrays | None
-    ) -> None:
+    ) -> Updates:
         momentum = group.momentum, group.dampening
         decay = group.weight_decay, group.maximize
-        kernels.sgd((theta, g, b), lr, *momentum, t == 1, group.nesterov, *decay)
+        return [kernels.sgd.prepare((theta, g, b), lr, *momentum, t == 1, group.nesterov, *decay)]
 
 
 class Momentum(Optimizer):
@@ -91,8 +92,14 @@ class Momentum(Optimizer):
     beta: float = option(fraction, default=0.9)
     slots = {"v": Slot()}
 
-    def update(self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, v: Arrays) -> None:
-        kernels.momentum((theta, g, v), lr, group.beta, group.weight_decay, group.maximize)
+    def prepare(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, v: Arrays
+    ) -> Updates:
+        return [
+            kernels.momentum.prepare(
+                (theta, g, v), lr, group.beta, group.weight_decay, group.maximize
+            )
+        ]
 
 
 class NAG(Momentum):
@@ -114,8 +121,12 @@ class NAG(Momentum):
         θ ← θ − η(βv + (1 − β)g)
     """
 
-    def update(self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, v: Arrays) -> None:
-        kernels.nag((theta, g, v), lr, group.beta, group.weight_decay, group.maximize)
+    def prepare(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, v: Arrays
+    ) -> Updates:
+        return [
+            kernels.nag.prepare((theta, g, v), lr, group.beta, group.weight_decay, group.maximize)
+        ]
 
 
 class Adagrad(Optimizer):
@@ -143,10 +154,14 @@ class Adagrad(Optimizer):
     eps_inside_sqrt: bool = option(flag, default=True)
     slots = {"G": Slot(start="initial_accumulator")}
 
-    def update(self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, G: Arrays) -> None:
+    def prepare(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, G: Arrays
+    ) -> Updates:
         lr /= 1 + (t - 1) * group.lr_decay
         eps = group.eps, group.eps_inside_sqrt
-        kernels.adagrad((theta, g, G), lr, *eps, group.weight_decay, group.maximize)
+        return [
+            kernels.adagrad.prepare((theta, g, G), lr, *eps, group.weight_decay, group.maximize)
+        ]
 
 
 class RMSprop(Optimizer):
@@ -183,7 +198,7 @@ class RMSprop(Optimizer):
     eps_inside_sqrt: bool = option(flag, default=True)
     slots = {"G": Slot(), "g_mean": Slot(when="centered"), "b": Slot(when="momentum")}
 
-    def update(
+    def prepare(
         self,
         group: Group,
         lr: float,
@@ -193,10 +208,10 @@ class RMSprop(Optimizer):
         G: Arrays,
         g_mean: Arrays | None,
         b: Arrays | None,
-    ) -> None:
+    ) -> Updates:
         form = group.alpha, group.eps, group.momentum, group.eps_inside_sqrt
         decay = group.weight_decay, group.maximize
-        kernels.rmsprop((theta, g, G, g_mean, b), lr, *form, *decay)
+        return [kernels.rmsprop.prepare((theta, g, G, g_mean, b), lr, *form, *decay)]
 
 
 class Adam(Optimizer):
@@ -227,7 +242,7 @@ class Adam(Optimizer):
     amsgrad: bool = option(flag, default=False)
     slots = {"m": Slot(), "v": Slot(), "v_max": Slot(when="amsgrad")}
 
-    def update(
+    def prepare(
         self,
         group: Group,
         lr: float,
@@ -237,11 +252,15 @@ class Adam(Optimizer):
         m: Arrays,
         v: Arrays,
         v_max: Arrays | None,
-    ) -> None:
+    ) -> Updates:
         beta1, beta2 = group.betas
         corrections = 1 - beta1**t, 1 - beta2**t  # in float64: float32 has only 4 correct digits
         decay = group.weight_decay, self.decoupled, group.maximize
-        kernels.adam((theta, g, m, v, v_max), lr, beta1, beta2, *corrections, group.eps, *decay)
+        return [
+            kernels.adam.prepare(
+                (theta, g, m, v, v_max), lr, beta1, beta2, *corrections, group.eps, *decay
+            )
+        ]
 
 
 class AdamW(Adam):
@@ -292,7 +311,7 @@ class Nadam(Optimizer):
     slots = {"m": Slot(), "v": Slot()}
     scalars = {"mu_product": 1.0}
 
-    def update(
+    def prepare(
         self,
         group: Group,
         lr: float,
@@ -302,15 +321,17 @@ class Nadam(Optimizer):
         m: Arrays,
         v: Arrays,
         mu_product: Arrays,
-    ) -> None:
+    ) -> Updates:
         beta1, beta2 = group.betas
         mu, mu_next = (beta1 * (1 - 0.96 ** (s * group.momentum_decay) / 2) for s in (t, t + 1))
         product = mu_product[0].item() * mu
-        for saved in mu_product:
-            saved[:] = product
         factors = (1 - mu) / (1 - product), mu_next / (1 - product * mu_next)  # of g and of m
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
-        kernels.nadam((theta, g, m, v), lr, beta1, beta2, *factors, 1 - beta2**t, group.eps, *decay)
+        update = kernels.nadam.prepare(
+            (theta, g, m, v), lr, beta1, beta2, *factors, 1 - beta2**t, group.eps, *decay
+        )
+        products = [np.array([product]) for _ in mu_product]
+        return [update, kernels.replacement(mu_product, products)]
 
 
 class Adamax(Optimizer):
@@ -336,12 +357,16 @@ class Adamax(Optimizer):
     eps: float = option(positive, default=1e-8)
     slots = {"m": Slot(), "u": Slot()}
 
-    def update(
+    def prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays, u: Arrays
-    ) -> None:
+    ) -> Updates:
         beta1, beta2 = group.betas
         decay = group.weight_decay, group.maximize
-        kernels.adamax((theta, g, m, u), lr, beta1, beta2, 1 - beta1**t, group.eps, *decay)
+        return [
+            kernels.adamax.prepare(
+                (theta, g, m, u), lr, beta1, beta2, 1 - beta1**t, group.eps, *decay
+            )
+        ]
 
 
 class RAdam(Optimizer):
@@ -373,9 +398,9 @@ class RAdam(Optimizer):
     decoupled_weight_decay: bool = option(flag, default=False)
     slots = {"m": Slot(), "v": Slot()}
 
-    def update(
+    def prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays, v: Arrays
-    ) -> None:
+    ) -> Updates:
         beta1, beta2 = group.betas
         correction1, correction2 = 1 - beta1**t, 1 - beta2**t
         rho_max = 2 / (1 - beta2) - 1
@@ -386,7 +411,7 @@ class RAdam(Optimizer):
             rectification = math.sqrt(now / limit * correction2)
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
         factors = correction1, rectification, group.eps
-        kernels.radam((theta, g, m, v), lr, beta1, beta2, *factors, *decay)
+        return [kernels.radam.prepare((theta, g, m, v), lr, beta1, beta2, *factors, *decay)]
 
 
 class Adadelta(Optimizer):
@@ -413,11 +438,11 @@ class Adadelta(Optimizer):
     eps: float = option(positive, default=1e-6)
     slots = {"E": Slot(), "D": Slot()}
 
-    def update(
+    def prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, E: Arrays, D: Arrays
-    ) -> None:
+    ) -> Updates:
         decay = group.weight_decay, group.maximize
-        kernels.adadelta((theta, g, E, D), lr, group.rho, group.eps, *decay)
+        return [kernels.adadelta.prepare((theta, g, E, D), lr, group.rho, group.eps, *decay)]
 
 
 class FTRL(Optimizer):
@@ -430,7 +455,8 @@ class FTRL(Optimizer):
     warm_start           initialize z so that training starts from the initial weights, not from 0
                          as in the paper, which would discard a layer's random initial weights
 
-    A weight whose gradient is 0 does not change.
+    A weight whose gradient is 0 does not change. At a rate of 0 a step changes nothing and is no
+    update of the parameter: t of its state stays, and a warm start waits for the first α > 0.
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -441,7 +467,8 @@ class FTRL(Optimizer):
 
     adds = {"Adagrad": "weights of exactly 0"}
     equations = """
-        z ← −θ(β + n^−p + αλ₂) − sgn(θ)αλ₁      if t = 1 and warm_start
+        g ← 0                                   if α = 0
+        z ← −θ(β + n^−p + αλ₂) − sgn(θ)αλ₁      if t = 1 and warm_start and α > 0
         d = (n + g²)^−p − n^−p
         z ← z + αg − dθ
         n ← n + g²
@@ -457,22 +484,28 @@ class FTRL(Optimizer):
     warm_start: bool = option(flag, default=True)
     slots = {"z": Slot(), "n": Slot(start="initial_accumulator")}
 
-    def update(
+    def prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, z: Arrays, n: Arrays
-    ) -> None:
-        self._warm_start(group, lr, t, theta, z, n)
+    ) -> Updates:
+        if lr == 0:  # changes nothing, so it is no update: a warm start waits for the first rate
+            return []
+        warm = self._warm_start(group, lr, t, theta, n)
         regularization = group.beta, group.l1, group.l2, group.lr_power
         decay = group.weight_decay, group.maximize
-        kernels.ftrl((theta, g, z, n), lr, *regularization, *decay)
+        update = kernels.ftrl.prepare((theta, g, z, n), lr, *regularization, *decay)
+        return [kernels.replacement(z, warm), update] if warm else [update]
 
     @staticmethod
-    def _warm_start(group: Group, lr: float, t: int, theta: Arrays, z: Arrays, n: Arrays) -> None:
-        """Before the first update, set z so that the rule reproduces the initial weights."""
+    def _warm_start(group: Group, lr: float, t: int, theta: Arrays, n: Arrays) -> Arrays:
+        """The z for which the rule reproduces the initial weights, before the first update."""
+        warm = []
         if t == 1 and group.warm_start:
             with np.errstate(all="ignore"):
-                for theta_0, z_0, n_0 in zip(theta, z, n, strict=True):
+                for theta_0, n_0 in zip(theta, n, strict=True):
                     ridge = group.beta + n_0**-group.lr_power + lr * group.l2
-                    z_0[...] = -theta_0 * ridge - np.sign(theta_0) * lr * group.l1
+                    z_0 = -theta_0 * ridge - np.sign(theta_0) * lr * group.l1
+                    warm.append(np.array(z_0, theta_0.dtype))
+        return warm
 
     def sparse_step(self, parameter: Tensor, indices: Any, gradient: np.ndarray) -> None:
         """Update one parameter whose gradient is 0 except at the indices, at their cost alone.
@@ -490,6 +523,13 @@ class FTRL(Optimizer):
         >>> w.data[[7, 8, 42]]
         array([-0.25 ,  0.   ,  0.375])
         """
+        turn = self._turns.begin()
+        self._turns.commit(turn, *self._sparse(parameter, indices, gradient))
+
+    def _sparse(
+        self, parameter: Tensor, indices: Any, gradient: np.ndarray
+    ) -> tuple[list[Any], list[Change]]:
+        """What `sparse_step` commits; a rate of 0 counts as a step alone, as in `step`."""
         matches = (
             (group, columns, i)
             for group, columns in zip(self.groups, self._columns, strict=True)
@@ -497,6 +537,8 @@ class FTRL(Optimizer):
             if p is parameter
         )
         match = next(matches, None)
+        if self.in_python:
+            raise TypeError(f"{type(self).__name__} has an `update` that sparse_step can't use")
         if match is None:
             raise ValueError("FTRL.sparse_step: the parameter is not one of this optimizer's")
         group, columns, i = match
@@ -516,16 +558,19 @@ class FTRL(Optimizer):
             )
         indices = np.ascontiguousarray(indices, np.intp)
         g = self._checked_gradient("FTRL.sparse_step", parameter, gradient, indices.shape)
-        lr = self.rate(group)
+        lr, t = self.rate(group), columns["t"][i] + 1
         kernels.check_indices(indices, parameter.size)
-        self.t += 1
-        columns["t"][i] += 1
-        theta, z, n = parameter.data, columns["z"][i], columns["n"][i]
-        self._warm_start(group, lr, columns["t"][i], [theta], [z], [n])
-        regularization = group.beta, group.l1, group.l2, group.lr_power
+        changes: list[Change] = [(vars(self), "t", self.t + 1)]
+        changes.append((parameter, "version", parameter.version + 1))
+        if lr == 0:
+            return [], changes
+        theta, n = parameter.data, columns["n"][i]
+        (z,) = self._warm_start(group, lr, t, [theta], [n]) or [columns["z"][i]]
+        changes += [(columns["z"], i, z), (columns["t"], i, t)]
+        options = lr, group.beta, group.l1, group.l2, group.lr_power, group.maximize
         flat = theta.reshape(-1), g, z.reshape(-1), n.reshape(-1)
-        kernels.ftrl_at(indices, *flat, lr, *regularization, group.maximize)
-        parameter.version += 1
+        call = functools.partial(kernels.ftrl_at, indices, *flat, *options)
+        return [call] if theta.dtype.type(lr) != 0 else [], changes
 
 
 class Lion(Optimizer):
@@ -550,8 +595,14 @@ class Lion(Optimizer):
     slots = {"m": Slot()}
     decoupled = True
 
-    def update(self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays) -> None:
-        kernels.lion((theta, g, m), lr, *group.betas, group.weight_decay, group.maximize)
+    def prepare(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays
+    ) -> Updates:
+        return [
+            kernels.lion.prepare(
+                (theta, g, m), lr, *group.betas, group.weight_decay, group.maximize
+            )
+        ]
 
 
 RULES: dict[str, type[Optimizer]] = {

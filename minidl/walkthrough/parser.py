@@ -19,6 +19,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from minidl._format import printed
+
 Tree = tuple[Any, ...]  # (kind, *operands); an operand is a tree or a string
 
 SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᵃᵇᵖᵗˣ", "0123456789+−abptx", strict=True))
@@ -42,6 +44,7 @@ class FormulaError(ValueError):
     """Text that is not a formula, or a formula with an unknown symbol."""
 
 
+@printed
 class Equation(NamedTuple):
     """One line: y = …, or m ← … for state that is updated."""
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from minidl._format import Number, Tokens, number, plain
+from minidl._format import Number, Tokens, number, plain, printed
 from minidl.walkthrough import formulas, typesetting
 from minidl.walkthrough.formulas import SOFTMAX, TERMS, Index, Scope, entry_name
 from minidl.walkthrough.parser import Equation, names, parse, subscript
@@ -22,6 +22,7 @@ SMALL = 10_000  # entries of the operands up to which a worked line uses more di
 TOLERANCE = 1e-3  # between the result and what the shown digits of its worked line give
 
 
+@printed
 class Operand(NamedTuple):
     """An array and the symbol that a formula has for it."""
 
@@ -37,6 +38,7 @@ class Worker(Protocol):
     def __call__(self, at: Index, terms: int = TERMS) -> Tokens: ...
 
 
+@printed
 @dataclass
 class Part:
     """One formula with its operands, its result and its worked lines."""
@@ -141,7 +143,7 @@ def _operands(op: OpCall, equation: Equation, scope: Scope) -> list[Operand]:
     """The arrays that an equation of an op mentions."""
     extra = [
         Operand(symbol, symbol, np.asarray(scope.values[symbol]))
-        for symbol in (*op.symbol_values, *op.options)
+        for symbol in dict.fromkeys((*op.symbol_values, *op.options))
         if isinstance(scope.values[symbol], int | float | np.ndarray)
     ]
     used = set(names(equation.tree))

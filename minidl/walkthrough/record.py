@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minidl import optim
+from minidl._format import printed
 from minidl.ops import Op
 from minidl.tensor import unbroadcast
 from minidl.walkthrough.formulas import Index, Scope
@@ -230,6 +231,7 @@ class Backward:
         return None
 
 
+@printed
 class UpdateLine(NamedTuple):
     """An equation of an update rule, the values of its symbols, and its result."""
 
@@ -347,6 +349,7 @@ def _parsed(equations: str) -> list[Equation]:
 Event = OpCall | Backward | Update
 
 
+@printed
 class Checked(NamedTuple):
     """An entry of a gradient and its central difference."""
 
@@ -458,6 +461,9 @@ class Record:
         slope, g = self._central_difference(backward, leaf.value, at), float(leaf.gradient[at])
         scale = max(abs(g), abs(slope))
         difference = abs(g - slope)
+        root = backward.root
+        if root and difference <= 1e-10 * np.abs(np.sum(root.data * backward.seed)):
+            difference = 0.0  # a central difference resolves no more, and is never exactly 0
         relative = difference / scale if scale and math.isfinite(scale) else difference
         return Checked(leaf.value, at, leaf.gradient[at], slope, relative)
 

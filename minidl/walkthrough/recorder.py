@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from minidl import nn, optim
+from minidl._format import printable
 from minidl._kernels.atomic import Session
 from minidl._observer import active
 from minidl.ops import Op
@@ -88,7 +89,7 @@ class trace(Session):  # noqa: N801 (a verb, like no_grad)
         if hasattr(Walkthrough, name):
             raise AttributeError(
                 f"a trace has no {name!r}; the walkthrough has, which the `with` block names: "
-                f"with dl.trace() as walk: …, and after the block walk.{name}"
+                + printable(f"with dl.trace() as walk: …, and after the block walk.{name}")
             )
         raise AttributeError(f"'trace' object has no attribute {name!r}")
 

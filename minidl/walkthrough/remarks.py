@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minidl._format import printed
 from minidl.walkthrough.record import Backward, OpCall, OpGradient, Record, Update, Value
 
 LARGE_INPUT = 10.0  # larger inputs drive sigmoid and tanh into saturation
@@ -18,6 +19,7 @@ GRADIENT_RATIO = 1e3  # between two layers: the gradient vanishes or explodes
 LISTED_NAMES, LISTED_UNITS = 4, 8
 
 
+@printed
 class Remark(NamedTuple):
     """A finding: its title, an explanation with advice, and the object that it is about, if any."""
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minidl._format import Number, number
+from minidl._format import Number, number, printed
 from minidl.schedulers import Schedule
 from minidl.walkthrough import parts
 from minidl.walkthrough.formulas import entry_name
@@ -38,6 +38,7 @@ FEW = 8  # entries of an option that are shown
 Phase = Literal["forward", "backward", "update", "summary"]
 
 
+@printed
 class Table(NamedTuple):
     """A table of texts and numbers."""
 
@@ -45,6 +46,7 @@ class Table(NamedTuple):
     rows: list[list[str | Number]]
 
 
+@printed
 class Bar(NamedTuple):
     """A bar of a bar chart; `fraction` is its length relative to the longest."""
 
@@ -53,6 +55,7 @@ class Bar(NamedTuple):
     fraction: float
 
 
+@printed
 @dataclass
 class Step:
     """One step: its title, its caption, and what belongs to it.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from minidl._format import Text, aligned, number, plain
+from minidl._format import Spell, Text, aligned, number, plain, printable
 from minidl.walkthrough import parts
 from minidl.walkthrough.formulas import Index, entry_name
 from minidl.walkthrough.parts import Operand, Part, shape_text
@@ -45,13 +45,14 @@ def _rows(data: np.ndarray) -> tuple[list[list[str]], bool]:
     return rows, whole
 
 
-def _block(operand: Operand) -> list[str]:
+def _block(operand: Operand, spell: Spell) -> list[str]:
     """An operand as lines of equal width: its title and its matrix."""
     data, title = operand.data, operand.symbol
     if operand.name != operand.symbol:
         title = f"{operand.symbol}: {operand.name}"
     lines = [f"{title} {shape_text(data)}" if data.ndim else title]
     rows, whole = _rows(data) if data.size else ([], True)
+    rows = [[spell(x) for x in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for i, row in enumerate(rows):
         inside = "  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True))
@@ -63,6 +64,7 @@ def _block(operand: Operand) -> list[str]:
     if not whole:
         low, mean, high = (x.shown for x in parts.min_mean_max(data))
         lines.append(f"min {low}, mean {mean}, max {high}")
+    lines = [spell(line) for line in lines]
     width = max(map(_width, lines))
     return [_padded(line, width) for line in lines]
 
@@ -110,15 +112,15 @@ def _worked_entries(shape: tuple[int, ...]) -> Iterator[Index]:
             yield at
 
 
-def _part_lines(part: Part) -> list[str]:
+def _part_lines(part: Part, spell: Spell) -> list[str]:
     lines = [part.heading] if part.heading else []
     if part.equation:
         lines.append(part.equation.text)
     if part.caption:
         lines += textwrap.wrap(part.caption, WIDTH)
-    blocks = [_block(o) for o in part.operands]
+    blocks = [_block(o, spell) for o in part.operands]
     if part.result:
-        blocks.append(_block(part.result))
+        blocks.append(_block(part.result, spell))
     lines += _side_by_side(blocks)
     if part.worked and part.result and part.result.data.size:
         for at in _worked_entries(part.result.data.shape):
@@ -126,17 +128,18 @@ def _part_lines(part: Part) -> list[str]:
     return lines
 
 
-def _step_lines(step: Step) -> list[str]:
+def _step_lines(step: Step, spell: Spell) -> list[str]:
     lines = textwrap.wrap(step.caption, WIDTH)
     for part in step.parts:
-        lines += ["", *_part_lines(part)]
+        lines += ["", *_part_lines(part, spell)]
     if step.table:
         rows = [[x if isinstance(x, str) else x.shown for x in row] for row in step.table.rows]
-        lines += ["", *aligned([step.table.head, *rows])]
+        lines += ["", *aligned([step.table.head, *rows], spell)]
     if step.bars:
-        width = max(len(bar.name) for bar in step.bars)
+        names = [spell(bar.name) for bar in step.bars]
+        width = max(map(len, names))
         lines += ["", "Root mean square of each parameter's gradient:"]
-        for name, size, fraction in step.bars:
+        for name, (_, size, fraction) in zip(names, step.bars, strict=True):
             bar = "█" * max(round(BAR * fraction), fraction > 0)
             lines.append(f"{name.ljust(width)}  {bar:{BAR}}  {size.shown}")
     for note in step.notes:
@@ -153,15 +156,15 @@ def _numbered(presentation: Presentation) -> Iterator[tuple[str, str, Step]]:
         phase = step.phase
 
 
-def as_text(presentation: Presentation) -> Text:
+def as_text(presentation: Presentation, spell: Spell = str) -> str:
     """The whole walkthrough as text."""
     lines = textwrap.wrap(presentation.omitted, WIDTH)
     for phase, n, step in _numbered(presentation):
         if phase:
             lines += ["", phase, "═" * len(phase)]
         lines += ["", f"{n} {step.title}"] if step.phase != "summary" else [""]
-        lines += [f"   {line}".rstrip() for line in _step_lines(step)]
-    return Text("\n".join(lines).strip("\n"))
+        lines += [f"   {line}".rstrip() for line in _step_lines(step, spell)]
+    return spell("\n".join(lines).strip("\n"))
 
 
 def _escaped(title: str) -> str:
@@ -176,7 +179,14 @@ def as_markdown(presentation: Presentation) -> str:
     for phase, n, step in _numbered(presentation):
         if phase:
             lines += [f"## {phase.capitalize()}", ""]
-        lines += [f"### {n} {_escaped(step.title)}", "", "```text", *_step_lines(step), "```", ""]
+        lines += [
+            f"### {n} {_escaped(step.title)}",
+            "",
+            "```text",
+            *_step_lines(step, str),
+            "```",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -228,7 +238,7 @@ def _worked_lines(of_parts: Iterable[Part], value: Value, at: Index) -> list[str
         if part.worked and part.result and part.result.data.shape in (value.data.shape, (), (1,)):
             index = at if part.result.data.shape == value.data.shape else ()
             index = index or (0,) * part.result.data.ndim
-            formula = part.equation.text if part.equation else part.caption
+            formula = printable(part.equation.text if part.equation else part.caption)
             pairs.append((formula, plain(part.worked(index, terms=ALL_TERMS))))
     width = max((_width(formula) for formula, _ in pairs), default=0)
     return [

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _files
-from minidl._format import Text
+from minidl._format import Text, printable
 from minidl.walkthrough import graph, page, text
 from minidl.walkthrough.record import Record
 from minidl.walkthrough.remarks import Remark
@@ -38,7 +38,10 @@ class Walkthrough(Record):
 
     def remarks(self) -> list[Remark]:
         """The usual problems that were found: saturated units, gradients not zeroed, …"""
-        return self.presentation.remarks
+        return [
+            remark._replace(title=printable(remark.title), text=printable(remark.text))
+            for remark in self.presentation.remarks
+        ]
 
     @np.errstate(all="ignore")
     def explain(self, name: str, index: Any = None) -> Text:
@@ -95,7 +98,7 @@ class Walkthrough(Record):
 
     @np.errstate(all="ignore")
     def __str__(self) -> str:
-        return text.as_text(self.presentation)
+        return text.as_text(self.presentation, printable)
 
     def __repr__(self) -> str:
         counted = (self.ops, "op"), (self.backwards, "backward pass"), (self.updates, "update")
@@ -110,5 +113,5 @@ class Walkthrough(Record):
         try:
             return page.as_frame(self.presentation)
         except ModuleNotFoundError as error:  # no Jinja2
-            escaped = str(self).replace("&", "&amp;").replace("<", "&lt;")
+            escaped = text.as_text(self.presentation).replace("&", "&amp;").replace("<", "&lt;")
             return f"<p>For a page to step through: {error}</p><pre>{escaped}</pre>"

@@ -50,3 +50,50 @@ def test_idle_threads_of_gnu_openmp_sleep_unless_its_variables_say_otherwise():
         run = subprocess.run(command, env=settings, capture_output=True, text=True, check=True)
         if "GOMP_SPINCOUNT" in run.stderr:  # other makers' OpenMP has no such variable
             assert f"GOMP_SPINCOUNT = '{shown}'" in run.stderr
+
+
+# Another thread writes to the indices and labels, to the gradients and to the weights meanwhile.
+CONCURRENT = """
+import sys, threading
+import numpy as np
+import minidl as dl
+
+sys.setswitchinterval(1e-5)
+rows, running, found = 20_000, True, set()
+logits, labels, indices = np.zeros((rows, 10), np.float32), np.zeros(rows, int), np.arange(rows)
+valid, w = np.arange(rows)[::7], dl.Tensor(np.ones(rows), requires_grad=True)
+optimizer, g = dl.optim.FTRL([w]), np.ones(rows)
+
+def write():
+    while running:
+        labels[::7] = 2**40
+        indices[::7] = 2**40
+        logits[0], g[0] = np.nan, np.inf
+        labels[::7] = 1
+        indices[::7] = valid
+
+def found_by(name, call, *arguments):
+    try:
+        call(*arguments)
+        found.add(name)
+    except (IndexError, ValueError) as error:
+        found.add(f"{name} {type(error).__name__}")
+
+writer = threading.Thread(target=write)
+writer.start()
+for _ in range(300):
+    found_by("loss", dl.losses.cross_entropy, logits, labels)
+    found_by("step", optimizer.sparse_step, w, indices, g)
+running = False
+writer.join()
+print(*sorted(found), sep=", ")
+"""
+
+
+def test_arrays_that_another_thread_changes_meanwhile_never_lead_outside_an_array():
+    """It is an error, or a result of the one or the other content; which one varies."""
+    command = [sys.executable, "-c", CONCURRENT]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    possible = {"loss", "loss IndexError", "step", "step IndexError", "step ValueError"}
+    assert set(run.stdout.strip().split(", ")) <= possible

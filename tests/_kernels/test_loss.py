@@ -101,10 +101,8 @@ def test_huge_and_infinite_logits(dtype):
     inf, nan = np.inf, np.nan
     x = np.array([[1000, 0], [-1000, 0], [-inf, 0], [-inf, 0], [0, nan], [inf, 0]], dtype)
     losses, total, gradient = cross_entropy(x, np.array([1, 1, 1, 0, 0, 0]), 0.0, 1.0)
-    np.testing.assert_array_equal(losses, [1000, 0, 0, inf, nan, nan])
-    np.testing.assert_array_equal(
-        gradient, [[1, -1], [0, 0], [0, 0], [-1, 1], [nan, nan], [nan, nan]]
-    )
+    np.testing.assert_array_equal(losses, [1000, 0, 0, inf, nan, 0])
+    np.testing.assert_array_equal(gradient, [[1, -1], [0, 0], [0, 0], [-1, 1], [nan, nan], [0, 0]])
     assert math.isnan(total)
 
 

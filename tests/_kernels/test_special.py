@@ -90,28 +90,36 @@ def read_only(n):
     return out
 
 
+def misaligned(n):
+    return np.zeros(8 * n + 1, np.int8)[1:].view(float)
+
+
 @pytest.mark.parametrize(
-    ("x", "out", "error", "message"),
+    ("x", "out"),
     [
-        (np.ones(3), np.zeros(2), ValueError, "out has 2 entries, x has 3"),
-        (np.ones(0), np.zeros(1), ValueError, "out has 1 entries, x has 0"),
-        (np.ones(3), np.zeros(3, np.float32), ValueError, "dtype mismatch"),
-        (np.ones(3, np.float32), np.zeros(3), ValueError, "dtype mismatch"),
-        (np.ones(3, int), np.zeros(3, int), TypeError, "No matching signature"),
-        (np.ones(3, np.float16), np.zeros(3, np.float16), TypeError, "No matching signature"),
-        (np.ones(3, complex), np.zeros(3, complex), TypeError, "No matching signature"),
-        (np.ones(3), read_only(3), ValueError, "read-only"),
-        (np.ones(6)[::2], np.zeros(3), ValueError, "not C-contiguous"),
-        (np.ones(3)[::-1], np.zeros(3), ValueError, "not C-contiguous"),
-        (np.ones(3), np.zeros(6)[::2], ValueError, "not C-contiguous"),
-        (np.ones((1, 3)), np.zeros(3), (ValueError, TypeError), "dimensions|signature"),
-        (np.ones(3), np.zeros((3, 1)), ValueError, "dimensions"),
-        (None, np.zeros(3), TypeError, "must not be None|signature"),
-        (np.ones(3), None, TypeError, "must not be None"),
-        ([1.0, 2.0, 3.0], np.zeros(3), TypeError, "bytes-like|signature"),
+        (np.ones(3), np.zeros(2)),
+        (np.ones(0), np.zeros(1)),
+        (np.ones(3), np.zeros(3, np.float32)),
+        (np.ones(3, np.float32), np.zeros(3)),
+        (np.ones(3, int), np.zeros(3, int)),
+        (np.ones(3, np.float16), np.zeros(3, np.float16)),
+        (np.ones(3, complex), np.zeros(3, complex)),
+        (np.ones(3, ">f8"), np.zeros(3, ">f8")),
+        (np.ones(3), read_only(3)),
+        (np.ones(6)[::2], np.zeros(3)),
+        (np.ones(3)[::-1], np.zeros(3)),
+        (np.ones(3), np.zeros(6)[::2]),
+        (np.ones((1, 3)), np.zeros(3)),
+        (np.ones(3), np.zeros((3, 1))),
+        (np.ones(()), np.zeros(1)),
+        (misaligned(3), np.zeros(3)),
+        (np.ones(3), misaligned(3)),
+        (None, np.zeros(3)),
+        (np.ones(3), None),
+        ([1.0, 2.0, 3.0], np.zeros(3)),
     ],
 )
-def test_a_buffer_that_does_not_fit_is_an_error_and_nothing_is_written(x, out, error, message):
-    with pytest.raises(error, match=message):
+def test_arrays_that_do_not_fit_are_an_error_and_nothing_is_written(x, out):
+    with pytest.raises(ValueError, match="normal_cdf needs two C-contiguous arrays of one shape"):
         special.normal_cdf(x, out)
     assert out is None or not np.any(out)

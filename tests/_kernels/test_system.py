@@ -41,3 +41,29 @@ def test_the_number_of_threads_holds_in_every_thread():
 def test_the_number_of_threads_is_a_whole_number(threads):
     with pytest.raises(TypeError):
         system.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("threads", [0, -1, -(2**31), system.max_threads + 1, 2**31 - 1])
+def test_a_number_of_threads_that_no_kernel_can_use_is_refused(threads):
+    before = system.get_num_threads()
+    with pytest.raises(ValueError, match=f"must be from 1 to {system.max_threads}, got {threads}"):
+        system.set_num_threads(threads)
+    assert system.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ({}, 0),
+        ({"OMP_STACKSIZE": "4096"}, 4096 * 1024),
+        ({"OMP_STACKSIZE": " 3 M "}, 3 * 1024**2),
+        ({"OMP_STACKSIZE": "64k", "GOMP_STACKSIZE": "1g"}, 64 * 1024),
+        ({"OMP_STACKSIZE": "large", "GOMP_STACKSIZE": "100000B"}, 100_000),
+    ],
+)
+def test_the_stack_of_a_thread_has_the_size_that_openmp_reads(given, size, monkeypatch):
+    for name in ("OMP_STACKSIZE", "GOMP_STACKSIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert system.stack_size_given() == size

@@ -5,11 +5,13 @@ import copy
 import math
 import pickle
 import re
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interrupting import FAILURES, each_interruption
 
 import minidl as dl
 from minidl.optim import average
@@ -469,3 +471,126 @@ def test_a_state_that_is_not_a_dict_is_refused():
     averaged = dl.optim.average([dl.Tensor([1.0], True)], 0.5)
     with pytest.raises(TypeError, match=r"^average: a state is a dict of arrays by name, got None"):
         averaged.load_state_dict(None)
+
+
+# --- all or nothing -------------------------------------------------------------------------------
+
+
+def three_weights():
+    """A 0-d, a frozen and a float32 parameter, and their average after two updates."""
+    params = [weights(3.0), weights([1.0, 2.0]), weights([[4.0]], np.float32)]
+    params[1].requires_grad = False
+    averaged = average([*params, params[0]], 0.5)
+    for step in range(2):
+        for p in params:
+            p.data = p.data + step + 1
+        averaged.update()
+    return params, averaged
+
+
+def look_at(prepared):
+    params, averaged = prepared
+    state = {name: a.tolist() for name, a in averaged.state_dict().items()}
+    return repr((bits(params), [p.version for p in params], state))
+
+
+@FAILURES
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x[1].update(),
+        lambda x: x[1].load_state_dict({"0": 7.0, "1": [8.0, 9.0], "2": [[1.0]]}),
+        lambda x: x[1].__enter__(),
+    ],
+)
+def test_updates_loads_and_entering_happen_whole_or_not_at_all(failures, call):
+    before, done = look_at(three_weights()), three_weights()
+    call(done)
+    outcomes = {before, look_at(done)}
+    assert len(outcomes) == 2
+    for prepared in failures(three_weights, call):
+        assert look_at(prepared) in outcomes
+
+
+@FAILURES
+def test_the_own_weights_return_whatever_is_interrupted(failures):
+    own = bits(three_weights()[0])
+
+    def evaluate(prepared):
+        params, averaged = prepared
+        with averaged:
+            sum(float(p.data.sum()) for p in params)
+
+    for params, averaged in failures(three_weights, evaluate):
+        if failures is each_interruption:
+            assert bits(params) == own
+        else:  # a failed allocation in __exit__ itself is an error of its own, and can be repeated
+            averaged.__exit__(None)
+            assert bits(params) == own
+        averaged.update()
+
+
+def test_an_average_that_underflows_in_float32_can_be_entered_whatever_errstate_says():
+    a, b = weights([3.0], np.float32), weights([1e-44], np.float32)
+    averaged = average([a, b], 0.5)
+    a.data = [1.0]
+    with np.errstate(all="raise"):
+        averaged.update()
+        with averaged:
+            assert (a.data[0], b.data[0]) == (2, np.float32(1e-44))
+        assert (a.data[0], b.data[0]) == (1, np.float32(1e-44))
+        averaged.load_state_dict({"0": [1e300], "1": [1e-300]})
+        with averaged:
+            assert (a.data[0], b.data[0]) == (math.inf, 0)
+        averaged.update()
+    assert (a.data[0], b.data[0]) == (1, np.float32(1e-44))
+
+
+def test_the_own_arrays_return_themselves():
+    params, averaged = three_weights()
+    arrays = [p.data for p in params]
+    with averaged, dl.no_grad():
+        assert all(p.data is not a for p, a in zip(params, arrays, strict=True))
+    assert all(p.data is a for p, a in zip(params, arrays, strict=True))
+
+
+def test_a_load_that_fails_midway_changes_nothing():
+    class Failing:
+        def __array__(self, dtype=None, copy=None):
+            raise ZeroDivisionError
+
+    params, averaged = three_weights()
+    before = look_at((params, averaged))
+    with pytest.raises(ZeroDivisionError):
+        averaged.load_state_dict({"0": 7.0, "1": [8.0, 9.0], "2": Failing()})
+    assert look_at((params, averaged)) == before
+
+
+def test_threads_that_share_an_average_get_an_error_and_never_half_an_update():
+    size, threads, rounds = 100_000, 8, 5
+    w = weights(np.zeros(size))
+    averaged = average([w], 0.5)
+    w.data = np.ones(size)
+    barrier, made, errors = threading.Barrier(threads), [], []
+
+    def work(update):
+        for _ in range(rounds):
+            barrier.wait()
+            try:
+                if update:
+                    averaged.update()
+                    made.append(1)
+                else:
+                    with averaged:
+                        pass
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    workers = [threading.Thread(target=work, args=[i > 0]) for i in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(error.startswith("average: ") for error in errors)
+    np.testing.assert_allclose(averaged.state_dict()["0"], 1 - 0.5 ** len(made), rtol=1e-12)
+    assert (w.data == 1).all()

@@ -391,3 +391,90 @@ def test_a_limit_beyond_float32_clips_nothing():
     before = p.grad.tobytes()
     clip_grad_value([p], 1e300)
     assert p.grad.tobytes() == before
+
+
+# --- gradients in other forms ---------------------------------------------------------------------
+
+
+def misaligned(array):
+    """The same values one byte beside where they should be."""
+    memory = np.zeros(array.nbytes + 1, np.uint8)
+    moved = memory[1:].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    assert not moved.flags.aligned
+    return moved
+
+
+def frozen(array):
+    array.flags.writeable = False
+    return array
+
+
+FORMS = {
+    "float16": lambda g: g.astype(np.float16),
+    "long double": lambda g: g.astype(np.longdouble),
+    "float64": lambda g: g.astype(np.float64),
+    "of another byte order": lambda g: g.astype(g.dtype.newbyteorder()),
+    "misaligned": misaligned,
+    "strided": lambda g: np.repeat(g, 2, axis=1)[:, ::2],
+    "Fortran": np.asfortranarray,
+    "read-only": frozen,
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_gradients_of_every_form_are_clipped_to_the_parameters_dtype(form):
+    """(3, 4) of norm 5, clipped to 1, is (0.6, 0.8)."""
+    w = dl.Tensor(np.zeros((1, 2), np.float32), requires_grad=True)
+    w.grad = given = form(np.array([[3, 4]], np.float32))
+    assert dl.optim.clip_grad_norm([w], 10.0) == 5
+    assert w.grad is given
+    assert dl.optim.clip_grad_norm([w], 1.0) == 5
+    np.testing.assert_array_equal(w.grad, np.array([[0.6, 0.8]], np.float32))
+    assert given.tolist() == [[3, 4]]
+    w.grad = given
+    dl.optim.clip_grad_value([w], 3.5)
+    np.testing.assert_array_equal(w.grad, np.array([[3, 3.5]], np.float32))
+    assert w.grad.dtype == np.float32
+    assert given.tolist() == [[3, 4]]
+
+
+def test_the_norm_of_float16_gradients_does_not_overflow():
+    """300 of them, each 300: √(300 · 300²) = 300 √300."""
+    w = dl.Tensor(np.zeros(300, np.float32), requires_grad=True)
+    w.grad = np.full(300, 300, np.float16)
+    with np.errstate(all="raise"):
+        assert dl.optim.clip_grad_norm([w], 1.0) == pytest.approx(300 * math.sqrt(300), rel=1e-12)
+    np.testing.assert_allclose(w.grad, 1 / math.sqrt(300), rtol=1e-6)
+
+
+@pytest.mark.parametrize("clip", [dl.optim.clip_grad_norm, dl.optim.clip_grad_value])
+@pytest.mark.parametrize(
+    ("gradient", "error", "message"),
+    [
+        (np.ones(2, np.float32), ValueError, r"b of shape \(3,\) has shape \(2,\)"),
+        (np.ones((3, 1), np.float32), ValueError, r"b of shape \(3,\) has shape \(3, 1\)"),
+        (np.ones(3, int), TypeError, "b .* must be a floating array, got int64"),
+        (np.ones(3, complex), TypeError, "b .* must be a floating array, got complex128"),
+        (np.ones(3, object), TypeError, "b .* must be a floating array, got object"),
+        (np.array([1, math.nan, 1], np.float16), ValueError, "b .* contains NaN or infinity"),
+        ([1.0, 1.0, 1.0], TypeError, "b .* must be a NumPy array"),
+    ],
+)
+def test_a_gradient_that_can_not_be_clipped_leaves_all_as_they_were(clip, gradient, error, message):
+    a, b = (dl.Tensor(np.zeros(3, np.float32), True, name=name) for name in "ab")
+    a.grad, b.grad = np.full(3, 5, np.float32), gradient
+    before = a.grad
+    with pytest.raises(error, match=message):
+        clip([a, b], 1.0)
+    assert a.grad is before
+    assert b.grad is gradient
+    assert before.tolist() == [5, 5, 5]
+
+
+def test_a_gradient_that_underflows_when_clipped_raises_nothing():
+    w = dl.Tensor(np.zeros(2, np.float32), requires_grad=True)
+    w.grad = np.array([1e-40, 1], np.float32)
+    with np.errstate(all="raise"):
+        dl.optim.clip_grad_norm([w], 1e-10)
+    assert w.grad.tolist() == [0, pytest.approx(1e-10)]

@@ -228,20 +228,22 @@ def test_the_ends_of_the_betas_are_taken_and_minus_zero_as_zero(rule, place):
 
 
 @pytest.mark.parametrize("rule", [rule for rule in RULES if "eps" in SIGNATURES[rule]])
-def test_an_eps_that_float32_rounds_to_zero_is_refused_where_float64_takes_it(rule):
-    message = rf"^{rule}: eps=1e-50 would be 0 in float32, the dtype of a of shape \(1,\)"
+@pytest.mark.parametrize("eps", [1e-50, 1e-45, np.nextafter(2.0**-126, 0)])
+def test_an_eps_that_is_zero_or_subnormal_in_float32_is_refused_where_float64_takes_it(rule, eps):
+    message = rf"^{rule}: eps={eps} would be 0 in float32, the dtype of a of shape \(1,\)"
     single, double = weights([1.0], "float32", name="a"), weights([1.0])
     with pytest.raises(ValueError, match=message):
-        make(rule, [double, single], eps=1e-50)
+        make(rule, [double, single], eps=eps)
     with pytest.raises(ValueError, match=message):
-        make(rule, [{"params": [double], "eps": 1e-50}, {"params": [single], "eps": 1e-50}])
+        make(rule, [{"params": [double], "eps": eps}, {"params": [single], "eps": eps}])
     optimizer = make(rule, [{"params": [double]}, {"params": [single]}])
     with pytest.raises(ValueError, match=message):
-        optimizer.groups[1]["eps"] = 1e-50
+        optimizer.groups[1]["eps"] = eps
     optimizer.groups[0]["eps"] = 1e-50
     assert optimizer.groups[0].eps == make(rule, [double], eps=1e-50).groups[0].eps == 1e-50
     assert optimizer.groups[1].eps == SIGNATURES[rule]["eps"]
-    assert make(rule, [single], eps=1e-45).groups[0].eps == 1e-45
+    smallest = float(np.finfo(np.float32).tiny)
+    assert make(rule, [single], eps=smallest).groups[0].eps == smallest
 
 
 @pytest.mark.parametrize("lr", [lambda t: 0.1, CosineDecay, None, [0.1]])

@@ -1,20 +1,26 @@
 """What all optimizers share: groups, rates, state, the step, saving and resuming."""
 
 import copy
+import dataclasses
+import functools
 import math
 import pickle
 import re
+import threading
 
 import numpy as np
 import pytest
+from interrupting import FAILURES, assert_all_or_nothing, each_interruption
 from optimizing import (
     FULL_STATE,
     SIGNATURES,
     Failing,
     descend,
     each_rule,
+    look_at,
     make,
     network,
+    ready_to_step,
     reference_trajectory,
     snapshot,
     train,
@@ -778,3 +784,215 @@ def test_two_networks_in_one_optimizer_keep_their_names_whatever_the_order(rule)
     later.load_state_dict(state)
     assert train(copies[0], later, 2) == train(first, optimizer, 2)
     assert train(copies[1], later, 2) == train(second, optimizer, 2)
+
+
+# --- all or nothing -----------------------------------------------------------------------------
+
+
+@each_rule
+@FAILURES
+def test_a_step_is_made_whole_or_not_at_all(rule, failures):
+    prepare = functools.partial(ready_to_step, rule)
+    every = 41 if failures is each_interruption else 5
+    assert_all_or_nothing(failures, prepare, lambda x: x[1].step(), look_at, every)
+
+
+def test_an_interrupt_before_any_bytecode_leaves_a_whole_step_or_none():
+    def prepare():
+        w = weights([1.0])
+        w.grad = np.ones(1)
+        return [w], dl.optim.Nadam([w], lr=0.1)
+
+    assert_all_or_nothing(each_interruption, prepare, lambda x: x[1].step(), look_at)
+
+
+@FAILURES
+def test_an_optimizer_steps_on_after_a_step_that_failed(failures):
+    params, optimizer = ready_to_step("Nadam")
+    expected = []
+    for _ in range(2):
+        optimizer.step()
+        expected.append(repr(snapshot(params, optimizer)))
+    prepare = functools.partial(ready_to_step, "Nadam")
+    for params, optimizer in failures(prepare, lambda x: x[1].step(), 31):
+        optimizer.step()
+        assert repr(snapshot(params, optimizer)) in expected
+
+
+@FAILURES
+@pytest.mark.parametrize("steps", [0, 1])
+def test_a_sparse_step_is_made_whole_or_not_at_all(failures, steps):
+    def prepare():
+        w = weights(np.arange(1.0, 6))
+        optimizer = dl.optim.FTRL([w], lr=0.5, l1=0.1)
+        for _ in range(steps):
+            optimizer.sparse_step(w, [0, 1], np.ones(2))
+        return [w], optimizer
+
+    def call(prepared):
+        (w,), optimizer = prepared
+        optimizer.sparse_step(w, [1, 3], np.array([1.0, -2.0]))
+
+    assert_all_or_nothing(failures, prepare, call, look_at, 7)
+
+
+@FAILURES
+def test_a_load_is_made_whole_or_not_at_all(failures):
+    def prepare():
+        params, optimizer = ready_to_step("Nadam")
+        optimizer.groups[0].lr = plateau()
+        optimizer.step()
+        return params, optimizer
+
+    saved = prepare()[1].state_dict()
+    saved["t"] = 77
+    saved["groups"][1]["betas"] = (0.5, 0.6)
+    observed(saved["groups"][0]["lr"], 2.0, 2.0, 2.0)
+    for slots in saved["state"].values():
+        slots["m"] += 1
+
+    def look(prepared):
+        return look_at(prepared), prepared[1].groups[0].lr.memory
+
+    every = 97 if failures is each_interruption else 17
+    assert_all_or_nothing(failures, prepare, lambda x: x[1].load_state_dict(saved), look, every)
+
+
+@FAILURES
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x[1].zero_grad(),
+        lambda x: setattr(x[1], "lr", 0.7),
+        lambda x: setattr(x[1], "betas", (0.1, 0.2)),
+        lambda x: x[1].groups[1].update({"lr": 0.7, "eps": 0.5}),
+        lambda x: dl.optim.clip_grad_norm(x[0], 0.1),
+        lambda x: dl.optim.clip_grad_value(x[0], 0.1),
+    ],
+)
+def test_gradients_and_options_are_set_together_or_not_at_all(failures, call):
+    assert_all_or_nothing(failures, ready_to_step, call, look_at, 13)
+
+
+def test_a_constructor_that_fails_gives_no_names():
+    a, b = weights([1.0]), weights([1.0])
+    with pytest.raises(TypeError, match="unknown option"):
+        dl.optim.Adam([{"params": [("a", a)]}, {"params": [("b", b)], "rate": 1}])
+    assert (a.name, b.name) == (None, None)
+
+
+# --- one call at a time -------------------------------------------------------------------------
+
+
+@each_rule
+def test_threads_that_share_an_optimizer_get_an_error_and_never_half_a_step(rule):
+    size, threads, rounds = 50_000, 8, 5
+    w, twin = weights(np.ones(size)), weights(np.ones(size))
+    optimizer, alone = (make(rule, [p], lr=1e-3, **FULL_STATE.get(rule, {})) for p in (w, twin))
+    w.grad = twin.grad = np.linspace(-1, 1, size)
+    barrier, made, errors = threading.Barrier(threads), [], []
+
+    def work():
+        for _ in range(rounds):
+            barrier.wait()
+            try:
+                optimizer.step()
+                made.append(1)
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(made) + len(errors) == threads * rounds
+    assert len(made) >= rounds
+    assert all(e.startswith(f"{rule}: another call is changing this optimizer") for e in errors)
+    for _ in made:
+        alone.step()
+    np.testing.assert_equal(snapshot([w], optimizer), snapshot([twin], alone))
+
+
+class Nested(dl.optim.Optimizer):
+    call = staticmethod(lambda optimizer: None)
+
+    def update(self, group, lr, t, theta, g):
+        type(self).call(self)
+        theta[0] -= lr * g[0]
+
+
+@pytest.mark.parametrize(
+    "call", [lambda o: o.step(), lambda o: o.state_dict(), lambda o: o.load_state_dict({})]
+)
+def test_an_update_that_calls_its_optimizer_is_an_error(call, monkeypatch):
+    monkeypatch.setattr(Nested, "call", call)
+    w = weights([1.0])
+    w.grad, optimizer = np.ones(1), Nested([w], lr=0.5)
+    with pytest.raises(RuntimeError, match=r"^Nested: another call is changing this optimizer"):
+        optimizer.step()
+    monkeypatch.setattr(Nested, "call", lambda o: None)
+    assert (w.data, optimizer.t) == (1, 0)
+    optimizer.step()
+    assert (w.data, optimizer.t) == (0.5, 1)
+
+
+def test_a_step_in_the_middle_of_another_call_is_the_one_that_counts():
+    """Whatever code runs while a step or a load prepares: a schedule, an array-like."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Stepping(dl.schedulers.Schedule):
+        def formula(self, t):
+            if not inner:
+                inner.append(True)
+                optimizer.groups[0].lr = 0.5
+                optimizer.step()
+            return 0.25
+
+    inner, w = [], weights([1.0])
+    optimizer, w.grad = dl.optim.SGD([w], lr=Stepping()), np.ones(1)
+    with pytest.raises(RuntimeError, match=r"^SGD: another call is changing"):
+        optimizer.step()
+    assert (w.data, optimizer.t, optimizer.state[w]["t"], w.version) == (0.5, 1, 1, 1)
+
+
+# --- attributes ---------------------------------------------------------------------------------
+
+
+def test_a_misspelled_attribute_is_an_error_that_names_the_option():
+    optimizer = dl.optim.Adam([weights([1.0])])
+    with pytest.raises(AttributeError, match=r"^Adam has no 'weight_deacy'.*mean 'weight_decay'"):
+        optimizer.weight_deacy = 1
+    assert not hasattr(optimizer, "weight_deacy")
+    optimizer.weight_decay = 0.5
+    assert optimizer.groups[0].weight_decay == 0.5
+
+
+def test_a_rule_of_the_user_may_have_attributes_of_its_own():
+    optimizer = Nested([weights([1.0])])
+    optimizer.note = "mine"
+    assert copy.deepcopy(optimizer).note == "mine"
+
+
+def test_a_step_without_gradients_says_that_the_model_may_be_another_one():
+    optimizer, model = dl.optim.Adam(network()), network()
+    dl.losses.mse(model(np.ones((1, 3))), np.ones((1, 2))).backward()
+    with pytest.raises(RuntimeError, match="these parameters are not the model's"):
+        optimizer.step()
+
+
+def test_a_state_dict_that_another_call_overtakes_is_an_error():
+    @dataclasses.dataclass(frozen=True)
+    class Stepping(dl.schedulers.Schedule):
+        def formula(self, t):
+            return 0.25
+
+        def __deepcopy__(self, memo):
+            optimizer.step()
+            return Stepping()
+
+    w = weights([1.0])
+    optimizer, w.grad = dl.optim.SGD([w], lr=Stepping()), np.ones(1)
+    with pytest.raises(RuntimeError, match=r"^SGD: another call is changing"):
+        optimizer.state_dict()
+    assert (w.data, optimizer.t) == (0.75, 1)

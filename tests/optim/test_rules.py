@@ -1,5 +1,6 @@
 """Each update rule against its equations, other libraries and the papers."""
 
+import copy
 import json
 import math
 
@@ -24,7 +25,13 @@ from optimizing import (
 )
 
 import minidl as dl
-from minidl.schedulers import CosineDecay, LinearDecay, StepDecay, WarmUp
+from minidl.schedulers import (
+    CosineDecay,
+    LinearDecay,
+    PiecewiseConstant,
+    StepDecay,
+    WarmUp,
+)
 
 
 def golden(name):
@@ -597,9 +604,9 @@ INVALID_SPARSE = {  # parameter, indices, gradient; the error and what it says
     ),
     "indices that fall": ([2, 1], [1.0, 1.0], {}, ValueError, "must increase, but 1 comes after 2"),
     "an index twice": ([1, 1], [1.0, 1.0], {}, ValueError, "must increase, but 1 comes after 1"),
-    "an index too large": ([0, 3], [1.0, 1.0], {}, IndexError, "index 3 is outside 0 … 2"),
-    "a negative index": ([-1, 2], [1.0, 1.0], {}, IndexError, "index -1 is outside 0 … 2"),
-    "an index beyond int64": ([2**63], [1.0], {"dtype": np.uint64}, IndexError, "outside 0 … 2"),
+    "an index too large": ([0, 3], [1.0, 1.0], {}, IndexError, "index 3 is outside 0 to 2"),
+    "a negative index": ([-1, 2], [1.0, 1.0], {}, IndexError, "index -1 is outside 0 to 2"),
+    "an index beyond int64": ([2**63], [1.0], {"dtype": np.uint64}, IndexError, "outside 0 to 2"),
     "indices of floats": ([1.0], [1.0], {}, TypeError, "indices must be integers, got float"),
     "a mask": ([True], [1.0], {}, TypeError, "indices must be integers, got bool"),
     "strings": (["1"], [1.0], {}, TypeError, "indices must be integers, got <U1"),
@@ -674,7 +681,7 @@ def accepted(draw, rule, dtype):
         value = values(interval) if interval else st.booleans()
         options[option] = draw(st.tuples(value, value) if option == "betas" else value)
     if "eps" in options:
-        options["eps"] = max(options["eps"], float(np.finfo(dtype).smallest_subnormal))
+        options["eps"] = max(options["eps"], float(np.finfo(dtype).tiny))
     if options.get("nesterov"):
         options["nesterov"] = options["momentum"] > 0
         options["dampening"] = 0.0 if options["nesterov"] else options["dampening"]
@@ -713,3 +720,156 @@ def test_a_centered_variance_that_has_overflowed_freezes_the_weight():
     w = weights([1.0], "float32")
     descend(dl.optim.RMSprop([w], lr=0.1, centered=True, alpha=0.5), w, [[1e25]])
     assert w.data[0] == 1
+
+
+# --- a rate of 0 ----------------------------------------------------------------------------------
+
+ZERO_RATES = {
+    "0": 0.0,
+    "-0": -0.0,
+    "a schedule": LinearDecay(0.0, 5),
+}
+OPTIONS_AT_ZERO = [
+    (rule, options | decay)
+    for rule in RULES
+    for options in ({}, FULL_STATE.get(rule, {}))
+    for decay in ({}, {"weight_decay": 0.5, "maximize": True})
+] + [
+    ("Nadam", {"decoupled_weight_decay": True, "weight_decay": 1e10}),
+    ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 1e10}),
+    ("AdamW", {"weight_decay": 1e10}),
+    ("Lion", {"weight_decay": 1e10}),
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("FTRL", {"beta": 0.0}),
+    ("FTRL", {"l1": 5.0, "l2": 3.0, "warm_start": False}),
+    ("FTRL", {"lr_power": -0.7, "initial_accumulator": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("rule", "options"), OPTIONS_AT_ZERO)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rate", ZERO_RATES)
+def test_a_rate_of_0_changes_no_weight(rule, options, dtype, rate, rng):
+    """To the bit; whatever the gradients, infinite and NaN ones too."""
+    start = [*rng.normal(size=40), 0.0, -0.0, 1e30, -1e30]
+    w = weights(start, dtype)
+    before, optimizer = w.data.tobytes(), make(rule, [w], lr=ZERO_RATES[rate], **options)
+    for size in (*[1.0] * 40, *[1e-30] * 20, *[1e30] * 20, math.inf, math.nan):
+        w.grad = (size * rng.normal(size=len(start))).astype(dtype)
+        optimizer.step()
+    assert w.data.tobytes() == before
+    assert optimizer.t == 82
+
+
+@pytest.mark.parametrize(("rule", "options"), OPTIONS_AT_ZERO)
+def test_a_rate_that_reaches_0_changes_no_weight_from_then_on(rule, options, rng):
+    w = weights(rng.normal(size=50), "float32")
+    optimizer = make(rule, [w], lr=LinearDecay(0.01, 5), **options | {"weight_decay": 0.1})
+    gradients = rng.normal(size=(60, 50))
+    descend(optimizer, w, gradients[:5])
+    before = w.data.tobytes()
+    descend(optimizer, w, gradients[5:])
+    assert w.data.tobytes() == before
+    optimizer.lr = 0.01
+    descend(optimizer, w, gradients[:1])
+    assert w.data.tobytes() != before
+
+
+FTRL_OPTIONS = [
+    {},
+    {"beta": 0.0},
+    {"l1": 0.05, "l2": 0.3},
+    {"lr_power": -0.7, "initial_accumulator": 0.5},
+    {"warm_start": False},
+    {"l1": 0.05, "maximize": True},
+]
+
+
+@pytest.mark.parametrize("options", FTRL_OPTIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("saved", [False, True])
+def test_steps_of_ftrl_at_rate_0_change_no_state_and_leave_the_warm_start_for_later(
+    options, dtype, sparse, saved, rng
+):
+    """The training after them is the one without them, to the bit."""
+    start, *gradients = rng.normal(size=(7, 20))
+    w, twin = weights(start, dtype), weights(start, dtype)
+    optimizer, alone = (dl.optim.FTRL([p], lr=0.5, **options) for p in (w, twin))
+
+    def step(optimizer, w, g):
+        if sparse:
+            optimizer.sparse_step(w, np.arange(20), g.astype(dtype))
+        else:
+            descend(optimizer, w, [g])
+
+    for i, g in enumerate(gradients):
+        optimizer.lr, before = 0.0, copy.deepcopy(optimizer.state_dict()["state"])
+        step(optimizer, w, 100 * g)
+        np.testing.assert_equal(optimizer.state_dict()["state"], before)
+        assert optimizer.t == 2 * i + 1
+        if saved:
+            state, optimizer = optimizer.state_dict(), dl.optim.FTRL([w], **options)
+            optimizer.load_state_dict(state)
+        optimizer.lr = 0.5
+        step(optimizer, w, g)
+        step(alone, twin, g)
+        assert w.data.tobytes() == twin.data.tobytes()
+    np.testing.assert_equal(optimizer.state_dict()["state"], alone.state_dict()["state"])
+
+
+def test_ftrl_in_a_warm_up_from_0_keeps_its_initial_weights():
+    """α = 0, then ½ with g = 0: z ← −θ(β + √n) = −2·1 and −4·1 by hand; then g = 1 at θ = 2:
+    n = 1, z = −2 + ½ − 2·1 = −3.5, θ = 3.5 / (1 + 1).
+    """
+    w = weights([2.0, 4.0])
+    optimizer = dl.optim.FTRL([w], lr=PiecewiseConstant([0], [0.0, 0.5]))
+    descend(optimizer, w, [[1.0, 1.0]])
+    assert [a.tolist() for a in (optimizer.state[w]["z"], w.data)] == [[0, 0], [2, 4]]
+    descend(optimizer, w, [[0.0, 0.0]])
+    assert [a.tolist() for a in (optimizer.state[w]["z"], w.data)] == [[-2, -4], [2, 4]]
+    descend(optimizer, w, [[1.0, 0.0]])
+    assert w.data.tolist() == [1.75, 4]
+
+
+def test_a_rate_that_is_0_in_float32_changes_no_float32_weight(rng):
+    for sparse in (False, True):
+        w = weights(rng.normal(size=300), "float32")
+        optimizer, before = dl.optim.FTRL([w], lr=1e-60, l1=0.1), w.data.tobytes()
+        for _ in range(50):
+            w.grad = rng.normal(size=300).astype("float32")
+            if sparse:
+                optimizer.sparse_step(w, np.arange(300), w.grad)
+            else:
+                optimizer.step()
+        assert w.data.tobytes() == before
+
+
+def test_a_sparse_step_is_refused_where_a_subclass_has_another_update():
+    class Own(dl.optim.FTRL):
+        def update(self, *batch):
+            super().update(*batch)
+
+    w = weights([1.0])
+    optimizer = Own([w])
+    with pytest.raises(TypeError, match=r"^Own has an `update` that sparse_step can't use"):
+        optimizer.sparse_step(w, [0], np.ones(1))
+    assert (w.data, optimizer.t) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        np.ones(2, np.float16),
+        np.ones(2, np.longdouble),
+        np.ones(2, np.dtype("f4").newbyteorder()),
+        np.ones(2, int),
+        [1.0, 1.0],
+    ],
+)
+def test_a_sparse_step_refuses_a_gradient_of_another_dtype(gradient):
+    w = weights([1.0, 2.0, 3.0], "float32")
+    optimizer = dl.optim.FTRL([w])
+    with pytest.raises(TypeError, match=r"^FTRL\.sparse_step: the gradient of .* of its dtype"):
+        optimizer.sparse_step(w, [0, 2], gradient)
+    assert (w.data.tolist(), w.version, optimizer.t) == ([1, 2, 3], 0, 0)

@@ -35,7 +35,7 @@ def html(race: RaceRecord, start: int = 0) -> str:
         formula=race.surface.formula,
         description=_description(race, start),
         search=_search(race),
-        text=str(table.as_text(race)),
+        text=table.as_text(race),
     )
 
 

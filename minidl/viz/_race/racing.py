@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl import _checks
-from minidl._format import Text, number
+from minidl._format import Text, number, printable
 from minidl.optim import RULES, Optimizer
 from minidl.schedulers import Rate, Schedule, plateaus
 from minidl.tensor import Tensor
@@ -58,7 +58,7 @@ class Race(RaceRecord):
 
         With many starts: how many arrived, the median of their steps, and how all of them ended.
         """
-        return table.as_text(self)
+        return Text(table.as_text(self, printable))
 
     def plot(
         self, path: str | PathLike[str] | None = None, *, start: int = 0, title: str | None = None
@@ -211,7 +211,10 @@ def _generator(rng: Any) -> np.random.Generator:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"race: rng must be None, a whole number ≥ 0 or a numpy.random.Generator, got {rng!r}"
+            printable(
+                "race: rng must be None, a whole number ≥ 0 or a numpy.random.Generator, "
+                f"got {rng!r}"
+            )
         ) from None
 
 
@@ -320,8 +323,10 @@ def _entrant(name: str, make: Factory, options: dict[str, Any], starts: np.ndarr
             raise
         given = "".join(f", {option}={value!r}" for option, value in options.items())
         raise TypeError(
-            f"race: {name}([θ]{given}) failed: {error}. A function must take a list of parameters, "
-            "and lr where the race gives rates."
+            printable(
+                f"race: {name}([θ]{given}) failed: {error}. A function must take a list of "
+                "parameters, and lr where the race gives rates."
+            )
         ) from error
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"race: {name} must make an optimizer, got {optimizer!r}")

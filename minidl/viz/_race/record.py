@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minidl import _checks
-from minidl._format import number
+from minidl._format import number, printed
 from minidl.optim import Optimizer
 from minidl.schedulers import Constant, Schedule
 from minidl.viz._race.surfaces import Interval, Surface
@@ -73,6 +73,7 @@ class Run:
         return type(self.schedule).__name__ if self.schedule else f"{self.lr[0]:g}"
 
 
+@printed
 @dataclass(eq=False, repr=False)
 class RaceRecord:
     """The surface, the starts, (starts, 2), and the run of each optimizer from all of them.

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks
+from minidl._format import printed
 from minidl.tensor import Tensor, cos, default_dtype, exp
 
 Function = Callable[[Any, Any], Any]  # of two Tensors, or of two numbers; the same comes back
@@ -24,6 +25,7 @@ CANDIDATES = 200  # grid points that are refined
 FLAT = 1e-6  # a curvature below this fraction of the largest one counts as 0
 
 
+@printed
 class Surface:
     """A function f of two tensors x and y, to be minimized.
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from minidl._format import Text, aligned, number
+from minidl._format import Spell, aligned, number
 from minidl.viz._race.record import RaceRecord, coordinates, counts
 
 
-def as_text(race: RaceRecord) -> Text:
+def as_text(race: RaceRecord, spell: Spell = str) -> str:
     """The description of a race, and its results in a table."""
     results = _single_start(race) if len(race.starts) == 1 else _many_starts(race)
-    lines = [*_heading(race), "", *aligned(results)]
+    lines = [*_heading(race), "", *aligned(results, spell)]
     arrived = any(step is not None for run in race.runs for step in run.arrived)
     if len(race.surface.minima) and not arrived and not race.runs[0].tried:
         lines += ["", "None reached the goal; another rate may; tune=True searches for one."]
-    return Text("\n".join(lines))
+    return spell("\n".join(lines))
 
 
 def _heading(race: RaceRecord) -> list[str]:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from minidl import _checks, optim
+from minidl._format import printable
 from minidl.tensor import Tensor
 from minidl.viz import plots, style
 from minidl.viz.figures import _arguments
@@ -221,7 +222,9 @@ def _derivatives(f: Callable[[Tensor], Tensor], theta: np.ndarray) -> np.ndarray
     with np.errstate(all="ignore"):
         total = f(leaf).sum()
         if not total.requires_grad:
-            raise TypeError("landscape: f(θ) does not depend on θ, so it has no derivative")
+            raise TypeError(
+                printable("landscape: f(θ) does not depend on θ, so it has no derivative")
+            )
         total.backward()
     return np.asarray(leaf.grad)
 

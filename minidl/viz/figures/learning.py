@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from minidl import _checks, losses, nn, optim, schedulers
+from minidl._format import printable
 from minidl.data import DataLoader
 from minidl.schedulers import ReduceOnPlateau, Schedule
 from minidl.training import DivergenceError, History, fit
@@ -130,7 +131,9 @@ def _labelled(owner: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
             f"5 samples or more, got {x.shape} and {y.shape}"
         )
     if y.dtype.kind not in "iu" or y.min() < 0:
-        raise ValueError(f"{owner}: y must be whole numbers, the classes 0, 1, 2, …, got {y[:5]} …")
+        raise ValueError(
+            printable(f"{owner}: y must be whole numbers, the classes 0, 1, 2, …, got {y[:5]} …")
+        )
     return x, y
 
 

@@ -1,0 +1,1 @@
+cpdef list assign(changes)
