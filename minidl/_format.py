@@ -31,6 +31,7 @@ _SPELLED |= {
 }
 _SPELLED |= {"⎡": "[", "⎢": "[", "⎣": "[", "⎤": "]", "⎥": "]", "⎦": "]", "═": "=", "█": "#"}
 _SPELLED |= {"′": "'", "‘": "'", "’": "'", "“": '"', "”": '"', "⁄": "/", "⚠": "!", "µ": "u"}
+_SPELLED |= {"λ": "lambda", "Λ": "Lambda"}  # Unicode's name for them is without b
 _SPELLED |= {"∂": "d", "√": "sqrt", "Σ": "sum", "Π": "prod", "∇": "grad", "∞": "inf", "ε": "eps"}
 _EDGE, _GLUE = "\ufdd0", "\ufdd1"  # noncharacters: the edges of a word, what belongs to the last
 Class = TypeVar("Class")
@@ -103,7 +104,7 @@ def _spelling(char: str, encoding: str) -> str:
     if char in _SPELLED:
         spelled = _SPELLED[char]
     elif greek:
-        spelled = greek[2].replace("LAMDA", "LAMBDA").lower()
+        spelled = greek[2].lower()
         spelled = spelled.capitalize() if greek[1] == "CAPITAL" else spelled
     elif (parts := unicodedata.normalize("NFKD", char)) != char:
         return "".join(_spelling(c, encoding) for c in parts if not unicodedata.combining(c))

@@ -13,7 +13,6 @@ new array. Neither the op nor its VJPs change their inputs.
 import functools
 import itertools
 import math
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, Protocol, TypeAlias
 
@@ -84,7 +83,7 @@ def op(
 underflow_to_zero = np.errstate(under="ignore")
 
 
-_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+_HALF, _SINGLE, _DOUBLE = map(np.dtype, ("float16", "float32", "float64"))
 
 
 def _kernel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -108,9 +107,9 @@ def half_in_single(function: Callable[P, Value]) -> Callable[P, Value]:
 
     @functools.wraps(function)
     def compute(*args: P.args, **options: P.kwargs) -> Value:
-        arrays = [x for x in args if isinstance(x, np.ndarray)]
-        if np.float16 not in [x.dtype for x in arrays]:
+        if _HALF not in [getattr(x, "dtype", None) for x in args]:
             return function(*args, **options)
+        arrays = [x for x in args if isinstance(x, np.ndarray)]
         y, *vjps = function(*map(_single, args), **options)
         return _rounded(y, np.result_type(*arrays)), *(
             lambda g, *needs, f=f: f(_single(g), *needs) for f in vjps
@@ -120,7 +119,7 @@ def half_in_single(function: Callable[P, Value]) -> Callable[P, Value]:
 
 
 def _single(x: Any) -> Any:
-    return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == np.float16 else x
+    return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == _HALF else x
 
 
 def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
@@ -139,7 +138,7 @@ def axes_of(axis: Axis, ndim: int) -> tuple[int, ...]:
             raise TypeError(f"axis must be an integer or a tuple of integers, got {axis!r}")
         if not -n <= i < n:
             raise np.exceptions.AxisError(
-                f"axis {i} is out of bounds, it must be in {-n} … {n - 1}"
+                f"axis {i} is out of bounds, it must be from {-n} to {n - 1}"
             )
         if i % n in axes:
             raise ValueError(f"axis {i} is named twice in {axis!r}")
@@ -525,32 +524,23 @@ def minimum(a: Input, b: Input, /) -> Value:
     return np.minimum(a, b), lambda g: _larger(g, b, a), lambda g: _larger(g, a, b)
 
 
-def _bound(low: Any, high: Any) -> tuple[float, float]:
-    """The bounds of clip as Python numbers, which take the dtype of the array beside them."""
-    if not all(x is None or isinstance(x, numbers.Real) for x in (low, high)):
-        raise TypeError(
-            f"bounds must be numbers or None, got {low!r} and {high!r}; for arrays use maximum and "
-            "minimum"
-        )
-    lower, upper = (
-        -math.inf if low is None else float(low),
-        math.inf if high is None else float(high),
-    )
-    if not lower <= upper:
-        raise ValueError(f"low must be ≤ high, got {low!r} and {high!r}")
-    return lower, upper
+def _bound(x: Any, default: float) -> float:
+    """A bound of clip as a Python number, which takes the dtype of the array beside it."""
+    if not isinstance(x, int | float | np.number | None):
+        raise TypeError(f"a bound must be a number or None, got {x!r}; see maximum and minimum")
+    return default if x is None else float(x)
 
 
 @op(
     "y = min(max(x, low), high)",
     "∂x = g if x ≥ low and x ≤ high else 0",
     symbols={
-        "low": lambda x, low, high: _bound(low, high)[0],
-        "high": lambda x, low, high: _bound(low, high)[1],
+        "low": lambda x, low, high: _bound(low, -math.inf),
+        "high": lambda x, low, high: _bound(high, math.inf),
     },
 )
 @np.errstate(over="ignore")  # a bound beyond the largest number of the dtype is ∞ there
-def clip(x: Input, /, low: float | None, high: float | None) -> Value:
+def clip(x: Input, /, low: float | None = None, high: float | None = None) -> Value:
     """Each entry limited to [low, high], on one side if the other bound is None; NaN stays NaN.
 
     The derivative is 1 inside and at the bounds, 0 outside. ValueError for low > high.
@@ -558,7 +548,9 @@ def clip(x: Input, /, low: float | None, high: float | None) -> Value:
     >>> dl.clip([-2.0, 0.5, 3.0], 0.0, 1.0)
     Tensor([0. , 0.5, 1. ], dtype=float32)
     """
-    lower, upper = _bound(low, high)
+    lower, upper = _bound(low, -math.inf), _bound(high, math.inf)
+    if not lower <= upper:
+        raise ValueError(f"low must be <= high, got {low!r} and {high!r}")
     y = np.minimum(np.maximum(x, lower), upper)
     inside = (x >= lower) & (x <= upper)
     return y, lambda g: np.where(inside, g, 0)
@@ -613,7 +605,9 @@ def _deviation(x: Array, axes: tuple[int, ...], ddof: float) -> tuple[Array, flo
     n = math.prod(x.shape[i] for i in axes)
     if n <= ddof:
         raise ValueError(f"with ddof={ddof} there must be more than {ddof} entries, got {n}")
-    return x - accumulate(x, axes, keepdims=True) / n, n - ddof
+    top, bottom = np.max(x, axes, keepdims=True), np.min(x, axes, keepdims=True)
+    same = (top == bottom) & np.isfinite(top)  # though the mean may be rounded to another number
+    return np.where(same, 0, x - accumulate(x, axes, keepdims=True) / n), n - ddof
 
 
 @op("y = Σ (x − mean x)² / (n − ddof)", "∂x = 2 g (x − mean x) / (n − ddof)")

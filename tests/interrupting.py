@@ -1,5 +1,6 @@
 """KeyboardInterrupt at each bytecode that minidl runs, for tests of what must be all or nothing."""
 
+import dis
 import itertools
 import pathlib
 import sys
@@ -14,32 +15,74 @@ except ImportError:  # as in some distributions
     _testcapi = None
 
 FOLDER = str(pathlib.Path(minidl.__file__).parent)
+TESTS = str(pathlib.Path(__file__).parent)
+
+
+class Interrupt:
+    """KeyboardInterrupt just before the nth bytecode that a call runs.
+
+    everywhere  count every module's bytecodes, not only minidl's; of tests only those of `update`,
+                since tests are users' code, and a rule may be a user's
+
+    place       where it was raised, "" if it was not
+    by_signal   whether CPython handles signals there: after the call of a function, at the start
+                of one, and where a loop jumps back. Elsewhere only a tracing function can raise
+    passed      how many bytecodes were counted
+    """
+
+    def __init__(self, at, everywhere=False):
+        self.at, self.everywhere = at, everywhere
+        self.place, self.by_signal, self.passed = "", False, 0
+        self.previous = {}  # the last opcode of each frame
+
+    def counts(self, code):
+        if self.everywhere and not code.co_filename.startswith(FOLDER):
+            return not code.co_filename.startswith(TESTS) or code.co_name == "update"
+        return code.co_filename.startswith(FOLDER)
+
+    def trace(self, frame, event, argument):
+        code = frame.f_code
+        if not self.counts(code):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            opcode = dis.opname[code.co_code[frame.f_lasti]]
+            self.passed += 1
+            if self.passed == self.at:
+                self.by_signal = handles_signals(self.previous.get(frame), opcode)
+                file = code.co_filename.removeprefix(FOLDER)
+                self.place = f"{file}, line {frame.f_lineno}, {code.co_name}, {opcode}"
+                raise KeyboardInterrupt
+            self.previous[frame] = opcode
+        return self.trace
+
+    def run(self, call):
+        """Make the call; its exception."""
+        before = sys.gettrace()
+        sys.settrace(self.trace)
+        try:
+            call()
+        except BaseException as error:
+            return error
+        finally:
+            sys.settrace(before)
+            self.previous.clear()
+
+
+def handles_signals(previous, opcode):
+    """Whether CPython runs the handlers of signals between two bytecodes of a frame."""
+    if previous == "PRECALL":  # of Python 3.11, whose quick form includes the CALL
+        return opcode != "CALL"
+    return previous is None or previous.startswith(("CALL", "JUMP_BACKWARD", "YIELD"))
 
 
 def interrupted(call, bytecode):
     """Whether the call was interrupted, just before so many bytecodes of minidl had run."""
-    left = bytecode
-
-    def trace(frame, event, argument):
-        nonlocal left
-        if not frame.f_code.co_filename.startswith(FOLDER):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "opcode":
-            left -= 1
-            if left == 0:
-                raise KeyboardInterrupt
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        call()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
+    interrupt = Interrupt(bytecode)
+    error = interrupt.run(call)
+    if error is not None and not (interrupt.place and isinstance(error, KeyboardInterrupt)):
+        raise error
+    return bool(interrupt.place)
 
 
 def each_interruption(prepare, call, every=1):

@@ -468,6 +468,83 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     OPS: {
+        "half_in_single": [
+            ("not rounded to float16", "_rounded(y, np.result_type(*arrays))", "y"),
+            ("derivatives in float16", "f(_single(g), *needs)", "f(g, *needs)"),
+        ],
+        "axes_of": [
+            ("an axis one past the end accepted", "-n <= i < n", "-n <= i <= n"),
+            ("an axis named twice accepted", "if i % n in axes:", "if i in axes:"),
+            ("True taken for an axis", "isinstance(i, bool) or ", ""),
+        ],
+        "accumulate": [
+            ("float32 summed in float32", "x.dtype.itemsize < 8", "x.dtype.itemsize < 4"),
+        ],
+        "_times": [
+            ("NaN taken for 0 · ∞", " & ~np.isnan(a) & ~np.isnan(b)", ""),
+        ],
+        "power": [
+            ("∂a: NaN where b is 0", "b - (b != 0)", "b - 1"),
+            ("∂a: 0 · ∞", "_times(_times(g, b), a **", "np.multiply(_times(g, b), a **"),
+            ("∂b: 0 at a = 0 whatever b", "((a == 0) & (b == 0))", "(a == 0)"),
+            ("∂b: ∞ for −0", "np.where(a == 0, np.abs(y), y)", "y"),
+        ],
+        "sqrt": [
+            ("0 / 0", "np.where((g == 0) & (y == 0), 1, 2 * y)", "(2 * y)"),
+        ],
+        "clip": [
+            ("derivative 0 at the lower bound", "x >= lower", "x > lower"),
+            ("derivative 0 at the upper bound", "x <= upper", "x < upper"),
+            ("bounds of NaN accepted", "not lower <= upper", "lower > upper"),
+        ],
+        "mean": [
+            (
+                "rounded before the division",
+                "_rounded(accumulate(x, axes, keepdims) / n, x.dtype)",
+                "_rounded(accumulate(x, axes, keepdims), x.dtype) / n",
+            ),
+        ],
+        "_deviation": [
+            ("slope at 0 from rounding errors", "np.where(same, 0, ", "np.where(False, 0, "),
+            ("divided by no entries", "if n <= ddof:", "if n < ddof:"),
+        ],
+        "_extremum_vjp": [
+            ("0 · ∞", "np.where(hit, ", "np.multiply(hit, "),
+        ],
+        "_norm": [
+            ("squares that vanish", "(squares > 1e-280)", "(squares >= 0)"),
+            ("squares that overflow", " & (squares < np.inf)", ""),
+            ("∞ / ∞", "np.where(np.isinf(top), np.sign(x) * np.isinf(x), x / scale)", "x / scale"),
+            ("0 / 0", "np.where(root == 0, 1, root)", "root"),
+        ],
+        "_shifted_exp": [
+            ("∞ − ∞", "np.where(x == np.inf, 0, x - top)", "x - top"),
+            ("−∞ − −∞", "np.where(top == -np.inf, 0, top)", "top"),
+            ("summed in float32", "_sum(e, axes)", "np.sum(e, axis=axes, keepdims=True)"),
+        ],
+        "_reduced": [
+            ("summed in float32", "accumulate(losses)", "np.sum(losses)"),
+        ],
+        "mae": [
+            ("not divided by n", "(scale * g) * slope", "g * slope"),
+        ],
+        "huber": [
+            ("half the error too much beyond delta", "0.5 * slope", "slope"),
+            ("no lower bound", "np.maximum(error, -delta)", "error"),
+        ],
+        "binary_cross_entropy": [
+            ("∞ where the target agrees", "infinite & (t == (x > 0))", "infinite & False"),
+            ("NaN between the targets", "np.where(infinite, np.inf, losses)", "losses"),
+        ],
+        "gelu": [
+            ("0 · ∞", "np.maximum(x, -40) * cdf", "x * cdf"),
+        ],
+        "silu": [
+            ("0 · ∞", "np.maximum(x, -6e4) * s", "x * s"),
+        ],
+        "leaky_relu": [
+            ("0 · ∞", "slope * x if slope else np.maximum(x, 0)", "slope * x"),
+        ],
         "_dense": [
             ("∂x without the transpose", "np.dot(d, w.T)", "np.dot(d, w)"),
             (
@@ -645,6 +722,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("gradient not scaled at the label", "* factor - scale\n", "* factor - 1\n"),
             ("loss of the largest", "below(row[labels[i]], shift)", "below(row[0], shift)"),
+            ("∞ − ∞", "if shift == <floating> INFINITY:", "if False:"),
         ],
         "cross_entropy_loop": [
             ("last rows left out", "(n + block - 1) // block", "n // block"),

@@ -17,9 +17,9 @@ class State(SimpleNamespace):
         return 0.0
 
 
-def flushed(x, dtype=np.float64):
-    """x with 0 in place of the numbers below the dtype's smallest normal one."""
-    return np.where(abs(x) < np.finfo(dtype).smallest_normal, 0.0, x)
+def flushed(x):
+    """x with 0 in place of subnormal numbers."""
+    return np.where(abs(x) < np.finfo(np.float64).smallest_normal, 0.0, x)
 
 
 def rule(equations, *, decoupled=False, weight_decay=0.0):
@@ -35,7 +35,6 @@ def rule(equations, *, decoupled=False, weight_decay=0.0):
         weight_decay=decay,
         decoupled_weight_decay=decoupled,
         maximize=False,
-        dtype=np.float64,
         **options,
     ):
         theta, s, path = np.array(theta, np.float64), State(), []
@@ -46,9 +45,9 @@ def rule(equations, *, decoupled=False, weight_decay=0.0):
                 theta = theta - rate * weight_decay * theta
             else:
                 g = g + weight_decay * theta
-            theta = flushed(equations(theta, g, rate, t, s, **options), dtype)
+            theta = flushed(equations(theta, g, rate, t, s, **options))
             for name in vars(s).keys() - {"lr"}:
-                setattr(s, name, flushed(getattr(s, name), dtype))
+                setattr(s, name, flushed(getattr(s, name)))
             path.append(theta)
         return path
 

@@ -1,9 +1,11 @@
 """Numbers, formulas and tables as text, on consoles of every encoding."""
 
+import ast
 import io
 import itertools
 import math
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from minidl import ops, viz
 from minidl.__main__ import lesson
 from minidl._format import Text, aligned, number, plain, printable, printed
 
+FOLDER = pathlib.Path(dl.__file__).parent
 ENCODINGS = "ascii", "latin-1", "cp1252", "cp949"
 
 
@@ -311,3 +314,25 @@ def test_one_of_everything_is_printed_on_every_console(encoding, tmp_path):
     assert "\\x" not in text
     assert "v_hat" in text
     assert "number >= 0" in text or encoding == "cp949"  # which has ≥
+
+
+def unspelled(node):
+    """The strings in a node that some console can't show, and that `printable` doesn't get."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "printable":
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and not node.value.isascii():
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        yield from unspelled(child)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda path: path.name)
+def test_no_message_of_an_error_stops_a_print_of_it(path):
+    raised = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Raise)]
+    assert [text for error in raised for text in unspelled(error)] == []
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.pyx")), ids=lambda path: path.name)
+def test_no_message_of_a_kernel_stops_a_print_of_it(path):
+    code = re.sub(r'(?s)""".*?"""|#[^\n]*', "", path.read_text("utf-8"))
+    assert re.findall(r'f?"[^"\n]*[^\x00-\x7f][^"\n]*"', code) == []

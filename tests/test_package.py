@@ -55,11 +55,14 @@ NAMES = {
         where sum mean max min reshape transpose matmul concatenate stack norm softmax log_softmax
         logsumexp no_grad set_default_dtype get_default_dtype default_dtype gradcheck nn losses
         optim schedulers data training testing fit History DivergenceError GradientError
-        show_config set_num_threads get_num_threads sin cos trace viz""",
+        show_config set_num_threads get_num_threads sin cos trace viz std var clip sign log1p
+        flatten argmax""",
     "nn": """
         Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
         MLP""",
-    "losses": "mse cross_entropy binary_cross_entropy MSE CrossEntropy BinaryCrossEntropy",
+    "losses": """
+        mse mae huber cross_entropy binary_cross_entropy MSE MAE Huber CrossEntropy
+        BinaryCrossEntropy""",
     "optim": "Optimizer SGD Momentum NAG Adagrad RMSprop Adam AdamW Adadelta FTRL",
     "schedulers": """
         Constant StepDecay ExponentialDecay InverseTimeDecay LinearDecay CosineDecay WarmUp CoolDown

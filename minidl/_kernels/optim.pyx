@@ -777,7 +777,7 @@ cdef int check(const Py_ssize_t *indices, Py_ssize_t count, Py_ssize_t size) exc
     for k in range(count):
         index = indices[k]
         if not 0 <= index < size:
-            raise IndexError(f"sparse_step: index {index} is outside 0 … {size - 1}")
+            raise IndexError(f"sparse_step: index {index} is outside 0 to {size - 1}")
         if index <= last:
             raise ValueError(
                 f"sparse_step: indices must increase, but {index} comes after {last}; sort "

@@ -129,5 +129,5 @@ def set_num_threads(int n):
     """Let kernels use n threads; without OpenMP they use one."""
     global number_of_threads
     if not 1 <= n <= MAX_THREADS:
-        raise ValueError(f"the number of threads must be 1 … {MAX_THREADS}, got {n}")
+        raise ValueError(f"the number of threads must be from 1 to {MAX_THREADS}, got {n}")
     number_of_threads = n if OPENMP else 1

@@ -36,8 +36,8 @@ def results(optimizer: Any, batch: Batch) -> tuple[Updates, list[Change]]:
     ):
         raise RuntimeError(
             f"{type(optimizer).__name__}.update must change theta and the state in place, as in "
-            "theta_i -= … or theta_i[...] = …; theta_i = theta_i - … has no effect. An update "
-            "that skips a step on purpose returns False."
+            "theta_i -= ... or theta_i[...] = ...; theta_i = theta_i - ... has no effect. An "
+            "update that skips a step on purpose returns False."
         )
     if same and lr == 0 and hasattr(optimizer, "prepare"):
         return [], []  # FTRL, for instance, makes no update

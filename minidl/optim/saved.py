@@ -15,7 +15,7 @@ def step_count(rule: str, name: str, value: Any) -> int:
     """A step count, exact in float64; TypeError or ValueError for anything else."""
     t = _checks.count(rule, name, value, low=0)
     if t >= 2**53:
-        raise ValueError(f"{rule}: {name} must be below 2⁵³, got one of {t.bit_length()} bits")
+        raise ValueError(f"{rule}: {name} must be below 2**53, got one of {t.bit_length()} bits")
     return t
 
 

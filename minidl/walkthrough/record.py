@@ -439,6 +439,9 @@ class Record:
         slope, g = self._central_difference(backward, leaf.value, at), float(leaf.gradient[at])
         scale = max(abs(g), abs(slope))
         difference = abs(g - slope)
+        root = backward.root
+        if root and difference <= 1e-10 * np.abs(np.sum(root.data * backward.seed)):
+            difference = 0.0  # a central difference resolves no more, and is never exactly 0
         relative = difference / scale if scale and math.isfinite(scale) else difference
         return Checked(leaf.value, at, leaf.gradient[at], slope, relative)
 

@@ -240,6 +240,17 @@ def test_no_subnormal_number_is_left_after_many_steps_with_gradient_zero(
     assert not subnormal(theta, *arrays.values())
 
 
+@pytest.mark.parametrize("name", ["momentum", "nag"])
+def test_a_weight_below_the_smallest_normal_number_is_zero_as_in_the_twin(name):
+    smallest = np.finfo(np.float64).smallest_normal
+    theta, g, v = smallest * np.array([1.5, -1.5, 3]), smallest * np.array([1, -1, 1]), np.zeros(3)
+    expected = smallest * np.array([0, 0, 2])  # half of the smallest is 0
+    (found,) = getattr(reference, name)(theta, [g], 1.0, beta=0.0)
+    np.testing.assert_array_equal(found, expected)
+    call(name, theta, g, {"v": v}, lr=1.0, beta=0.0)
+    np.testing.assert_array_equal(theta, expected)
+
+
 @DTYPES
 @EVERY_CASE
 def test_a_subnormal_gradient_counts_as_zero(name, states, options, dtype, rng):
@@ -408,7 +419,7 @@ SYMBOLS = {"theta": "θ", "g_mean": "ḡ"}
 def test_a_loop_states_the_equations_of_its_class_symbol_for_symbol(rule):
     """Those that change its arrays; FTRL's warm start is not part of the loop."""
     kernel, documented = getattr(kernels, rule.lower()), lines_of(LOOPS[rule.lower()])
-    symbols = {SYMBOLS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays} - {"g"}
+    symbols = {SYMBOLS.get(name.rstrip("?"), name.rstrip("?")) for name in kernel.arrays}
     equations = {
         line
         for line in lines_of(optim.RULES[rule].equations)
@@ -457,8 +468,8 @@ def test_ftrl_with_indices_is_ftrl_with_zeros_elsewhere(
 
 # Indices into 7 entries that are refused, and why.
 INVALID_INDICES = {
-    "negative": ([-1, 2], IndexError, "index -1 is outside 0 … 6"),
-    "beyond the end": ([2, 7], IndexError, "index 7 is outside 0 … 6"),
+    "negative": ([-1, 2], IndexError, "index -1 is outside 0 to 6"),
+    "beyond the end": ([2, 7], IndexError, "index 7 is outside 0 to 6"),
     "falling": ([3, 2], ValueError, "must increase, but 2 comes after 3"),
     "falling later": ([0, 3, 4, 2], ValueError, "must increase, but 2 comes after 4"),
     "twice the same": ([0, 5, 5], ValueError, "must increase, but 5 comes after 5"),

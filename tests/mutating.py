@@ -1,0 +1,512 @@
+"""Every public call that changes something, for tests of what must be all or nothing.
+
+A case is named after what it calls. It prepares objects, the same each time, and calls; then
+everything in the objects and all settings are compared.
+"""
+
+import functools
+import importlib
+import inspect
+import itertools
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from optimizing import FULL_STATE, RULES, Failing
+
+import minidl as dl
+from minidl import _observer, optim, schedulers
+from minidl.optim.declarations import Slot, fraction, option
+from minidl.schedulers import ReduceOnPlateau
+
+FEW, MANY = 300, 40_000  # entries: more than what NumPy takes from its cache
+TINY, ONE = np.array([5e-324]), np.array([1.0])
+
+
+class SignMomentum(optim.Optimizer):
+    """A rule without a kernel, as a user writes one."""
+
+    beta: float = option(fraction, default=0.9)
+    slots = {"m": Slot()}
+
+    def update(self, group, lr, t, theta, g, m):
+        for theta_i, g_i, m_i in zip(theta, g, m, strict=True):
+            m_i[...] = group.beta * m_i + (1 - group.beta) * g_i
+            theta_i -= lr * np.sign(m_i)
+
+
+# --- what is compared ---------------------------------------------------------------------------
+
+
+def snapshot(x, seen=None):
+    """Everything in an object, as tuples that can be compared; of a folder, all of its files."""
+    seen = {} if seen is None else seen
+    if x is None or isinstance(x, bool | int | str | bytes):
+        return x
+    if isinstance(x, float | np.dtype | np.generic | type):
+        return repr(x)
+    if id(x) in seen:
+        return f"object {seen[id(x)]}"
+    seen[id(x)] = len(seen)
+    inside = functools.partial(snapshot, seen=seen)
+    if isinstance(x, np.ndarray):
+        return x.dtype.str, x.shape, x.tobytes()
+    if isinstance(x, np.random.Generator):
+        return repr(x.bit_generator.state)
+    if isinstance(x, Path):
+        return tuple((path.name, path.read_bytes()) for path in sorted(x.iterdir()))
+    if isinstance(x, dict):
+        return tuple((inside(key), inside(value)) for key, value in x.items())
+    if isinstance(x, list | tuple):
+        return tuple(map(inside, x))
+    if inspect.isroutine(x) or isinstance(x, dl.tensor.Node | ContextVar):
+        return type(x).__name__
+    slots = itertools.chain(*(vars(c).get("__slots__", ()) for c in type(x).__mro__))
+    members = {name: getattr(x, name) for name in slots if name != "__weakref__"}
+    members |= getattr(x, "__dict__", {})
+    return type(x).__name__, *((name, inside(value)) for name, value in members.items())
+
+
+def settings():
+    """What minidl or Python has switched on at the moment.
+
+    np.geterr() isn't compared, since an interrupt at the start of NumPy's own errstate.__exit__
+    leaves it changed.
+    """
+    recording = (dl.Tensor(ONE, requires_grad=True) * 1.0).requires_grad
+    flushed = not (TINY * ONE)[0]
+    tracing = _observer.active.get() is not None
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return (
+        ("recording", recording),
+        ("tracing", tracing),
+        ("default dtype", str(dl.get_default_dtype())),
+        ("threads", dl.get_num_threads()),
+        ("subnormals flushed", flushed),
+        ("handler of SIGINT", repr(signal.getsignal(signal.SIGINT))),
+        ("open figures", tuple(pyplot.get_fignums()) if pyplot else ()),
+        ("rcParams", repr(pyplot.rcParams) if pyplot else ""),
+    )
+
+
+def restore_settings():
+    """Undo what a breach left switched on outside the context."""
+    dl.set_default_dtype("float32")
+    dl.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
+# --- cases --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call.
+
+    detects     a pattern: the error that a call after a fault may raise, as documented
+    milestones  all states in which the call may end: a function of objects whose call went through
+    compared    what is compared of the objects
+    slow        tried fewer times
+    """
+
+    name: str
+    prepare: Callable[[], Any]
+    call: Callable[[Any], Any]
+    detects: str = "(?!)"
+    milestones: Callable[[Any], list[Any]] | None = None
+    compared: Callable[[Any], Any] = snapshot
+    slow: bool = False
+
+
+CASES: dict[str, Case] = {}
+
+
+def case(name, prepare, call, **more):
+    assert name not in CASES
+    CASES[name] = Case(name, prepare, call, **more)
+
+
+def numbers(*shape, dtype="float64"):
+    return np.random.default_rng(shape).normal(size=shape).astype(dtype)
+
+
+def parameter(name, dtype="float64", size=FEW):
+    w = dl.Tensor(numbers(size, dtype=dtype), requires_grad=True, name=name)
+    w.grad = numbers(size, dtype=dtype) + 1
+    return w
+
+
+def mixed():
+    """Parameters of both dtypes with gradients."""
+    return [parameter("a"), parameter("b", "float32"), parameter("c")]
+
+
+def optimizer(rule, schedule=None, **options):
+    """Two groups, one with a schedule; the step counts of its parameters differ."""
+    a, b, c = mixed()
+    schedule = schedule or schedulers.CosineDecay(0.05, 10)
+    o = rule([{"params": [a, b]}, {"params": [c], "lr": schedule}], lr=0.05, **options)
+    b.grad, grad = None, b.grad
+    o.step()
+    b.grad = grad
+    return o
+
+
+for rule in [*RULES, "SignMomentum"]:
+    make = functools.partial(
+        optimizer, getattr(optim, rule, SignMomentum), weight_decay=0.01, **FULL_STATE.get(rule, {})
+    )
+    case(f"Optimizer.step {rule}", make, lambda o: o.step())
+    case(f"Optimizer.load_state_dict {rule}", lambda make=make: loadable(make), lambda x: x.load())
+
+
+def loadable(make):
+    """An optimizer, and the state of another one after more steps."""
+    o, other = make(), make()
+    other.step()
+    other.step()
+    other.groups[0].weight_decay = 0.02
+    state = other.state_dict()
+    return SimpleNamespace(o=o, state=state, load=lambda: o.load_state_dict(state))
+
+
+def adam(**options):
+    return optimizer(optim.Adam, **options)
+
+
+def one_group():
+    return optim.Adam([parameter("w")], lr=0.1, amsgrad=True)
+
+
+def following():
+    """An optimizer whose rate is a ReduceOnPlateau, and a saved state of it."""
+    rate = functools.partial(ReduceOnPlateau, 0.5, patience=0)
+    x = loadable(lambda: optim.SGD(mixed(), lr=schedulers.WarmUp(rate(), 2)))
+    for metric in (1.0, 2.0):
+        schedulers.plateaus(x.o.groups[0].lr)[0].observe(metric)
+    return x
+
+
+def ftrl():
+    o = optim.FTRL([parameter("w", size=MANY)], l1=0.01)
+    return SimpleNamespace(o=o, at=np.arange(0, MANY, 7), g=numbers(len(range(0, MANY, 7))))
+
+
+case("Optimizer.step one group", one_group, lambda o: o.step())
+case(
+    "Optimizer.step large",
+    lambda: optim.Nadam([parameter("w", size=MANY)]),
+    lambda o: o.step(),
+)
+case("Optimizer.load_state_dict plateau", following, lambda x: x.load())
+case("Optimizer.state_dict", adam, lambda o: o.state_dict())
+case("Optimizer.zero_grad", adam, lambda o: o.zero_grad())
+case("Optimizer.__set__", adam, lambda o: setattr(o, "lr", 0.2))
+case("Optimizer.__init__", mixed, lambda ws: optim.Adam(ws))
+case("Optimizer.__init__ bad", mixed, lambda ws: fails(lambda: optim.Adam(ws, lr=-1)))
+case("Group.update", adam, lambda o: o.groups[1].update({"lr": 0.3, "eps": 0.1}))
+case("Group.__setitem__", adam, lambda o: o.groups[1].__setitem__("lr", 0.3))
+case("Group.__setattr__", adam, lambda o: setattr(o.groups[1], "betas", (0.5, 0.6)))
+case("FTRL.sparse_step", ftrl, lambda x: x.o.sparse_step(x.o.groups[0].params[0], x.at, x.g))
+case(
+    "Optimizer.step failing schedule",
+    lambda: optimizer(optim.SGD, Failing(-1, step=1)),
+    lambda o: fails(o.step),
+)
+
+
+def fails(call):
+    """Make a call that raises a ValueError, which is expected."""
+    try:
+        call()
+    except ValueError:
+        return
+    raise AssertionError("no error")
+
+
+# averages and clipping
+
+
+def averaged():
+    model = mixed()
+    average = optim.average(model, 0.9)
+    for w in model:
+        w.data = w.data + 1
+    average.update()
+    other = optim.average(mixed(), 0.5)
+    return SimpleNamespace(model=model, average=average, state=other.state_dict())
+
+
+def enter_and_exit(context):
+    with context:
+        pass
+
+
+def entered():
+    x = averaged()
+    x.average.__enter__()
+    return x
+
+
+case("average.__enter__", averaged, lambda x: x.average.__enter__())
+case("average.__exit__", entered, lambda x: x.average.__exit__(None, None, None))
+case("average with", averaged, lambda x: enter_and_exit(x.average))
+case("average.update", averaged, lambda x: x.average.update())
+case("average.state_dict", averaged, lambda x: x.average.state_dict())
+case("average.load_state_dict", averaged, lambda x: x.average.load_state_dict(x.state))
+case("clip_grad_norm", mixed, lambda ws: optim.clip_grad_norm(ws, 1.0))
+case("clip_grad_value", mixed, lambda ws: optim.clip_grad_value(ws, 0.5))
+
+
+# tensors
+
+
+def leaves():
+    return [parameter("a"), parameter("b")]
+
+
+def graph(loss, grads=False):
+    """Leaves, and a loss on them."""
+    ws = leaves()
+    for w in ws:
+        w.grad = w.grad if grads else None
+    return SimpleNamespace(leaves=ws, loss=loss(*ws))
+
+
+def layers(a, b):
+    x = dl.nn.MLP([2, 3, 1], "relu", rng=0)(dl.reshape(a, (-1, 2)))
+    return dl.losses.mse(x, np.ones((FEW // 2, 1))) + (b * a).sum()
+
+
+def in_place(change, w):
+    with dl.no_grad():
+        change(w)
+
+
+FREED = "was freed by an earlier backward"
+for form, loss, grads in [
+    ("fresh", lambda a, b: (a * b).sum(), False),
+    ("onto gradients", lambda a, b: (a * b).sum(), True),
+    ("shared leaves", lambda a, b: (a * a + dl.tanh(b) * (a + b)).sum(), True),
+    ("fused", layers, True),
+]:
+    make = functools.partial(graph, loss, grads)
+    case(f"Tensor.backward {form}", make, lambda x: x.loss.backward(), detects=FREED)
+case(
+    "Tensor.backward retained",
+    functools.partial(graph, layers, True),
+    lambda x: x.loss.backward(retain_graph=True),
+)
+case("Tensor.zero_grad", leaves, lambda ws: ws[0].zero_grad())
+case("Tensor.data", leaves, lambda ws: setattr(ws[0], "data", numbers(FEW, dtype="float32")))
+case("Tensor.requires_grad", leaves, lambda ws: setattr(ws[0], "requires_grad", False))
+case(
+    "Tensor.requires_grad of data",
+    lambda: dl.Tensor(numbers(FEW)),
+    lambda w: setattr(w, "requires_grad", True),
+)
+for name in ("iadd", "isub", "imul", "itruediv"):
+    change = getattr(dl.Tensor, f"__{name}__")
+    case(f"Tensor.__{name}__", leaves, lambda ws, f=change: in_place(lambda w: f(w, ws[1]), ws[0]))
+
+
+# modules
+
+
+def network():
+    model = dl.nn.Sequential(
+        dl.nn.Dense(16, 20, rng=0), dl.nn.ReLU(), dl.nn.Dropout(0.5, rng=0), dl.nn.Dense(20, 1)
+    )
+    for name, w in model.named_parameters():
+        w.data = numbers(*w.shape)
+        w.grad = np.ones_like(w.data)
+        w.name = name
+    state = {name: w.data + 1 for name, w in model.named_parameters()}
+    return SimpleNamespace(model=model, state=state, x=numbers(30, 16), y=numbers(30, 1))
+
+
+case("Module.train", lambda: network().model.eval(), lambda model: model.train())
+case("Module.eval", lambda: network().model, lambda model: model.eval())
+case("Module.zero_grad", lambda: network().model, lambda model: model.zero_grad())
+case("Module.state_dict", network, lambda x: x.model.state_dict())
+case("Module.load_state_dict", network, lambda x: x.model.load_state_dict(x.state))
+case("Module.__call__", network, lambda x: x.model(x.x))
+case("Dropout.forward", lambda: dl.nn.Dropout(0.5, rng=0), lambda d: d(numbers(FEW)))
+
+
+# schedules, data, training
+
+
+def plateau():
+    schedule = ReduceOnPlateau(0.5, patience=0, cooldown=2)
+    schedule.observe(1.0)
+    return schedule
+
+
+def loader():
+    return dl.data.DataLoader(numbers(FEW, 2), numbers(FEW), 50, rng=0)
+
+
+case("ReduceOnPlateau.observe", plateau, lambda s: s.observe(2.0))
+case("ReduceOnPlateau.reset", plateau, lambda s: s.reset())
+case("Schedule.__call__", lambda: schedulers.OneCycle(0.1, 20), lambda s: s(np.arange(20)))
+case("DataLoader.__iter__", loader, lambda batches: [x.sum() for x, _ in batches])
+
+
+def training():
+    """A model, a loss that records the state before each step, and what fit needs."""
+    x = network()
+    x.model.dropout1.p = 0
+    x.optimizer = optim.SGD(x.model, lr=0.01, momentum=0.9)
+    x.data = dl.data.DataLoader(x.x, x.y, 10, shuffle=False)
+    x.histories, x.states = [], []
+
+    def loss(prediction, y):
+        x.states.append(weights_and_history(x))
+        return dl.losses.mse(prediction, y)
+
+    x.loss = loss
+    return x
+
+
+def weights_and_history(x):
+    """The weights and the optimizer's state without gradients, and whether records agree."""
+    ws = [(w.data, w.version) for w in x.model.parameters()]
+    o = x.optimizer
+    modes = [module.training for module in x.model.modules()]
+    consistent = all(
+        len(h.step_loss) == len(h.lr) and len(h.loss) == len(h.epoch_ends) for h in x.histories
+    )
+    return snapshot([ws, o.t, list(o.state.values()), modes, consistent])
+
+
+def fit(x):
+    options = {"epochs": 2, "progress": False, "callbacks": [lambda epoch, history: None]}
+    history = dl.fit(x.model, x.loss, x.optimizer, x.data, validation=(x.x, x.y), **options)
+    x.histories.append(history)
+
+
+case("fit", training, fit, milestones=lambda x: x.states, compared=weights_and_history, slow=True)
+case("evaluate", network, lambda x: dl.training.evaluate(x.model, dl.losses.mse, (x.x, x.y)))
+case(
+    "gradcheck",
+    lambda: [dl.Tensor(numbers(3), requires_grad=True), dl.Tensor(numbers(2, 3))],
+    lambda ts: dl.gradcheck(lambda a, b: (a * b).tanh(), *ts),
+)
+
+
+# settings and traces
+
+
+def traced(x, call):
+    with dl.trace():
+        call(x)
+
+
+case("no_grad", leaves, lambda ws: in_place(lambda w: w * w, ws[0]))
+case("no_grad decorator", leaves, lambda ws: dl.no_grad()(lambda: ws[0] * 2)())
+case("default_dtype", leaves, lambda ws: enter_and_exit(dl.default_dtype("float64")))
+case("default_dtype decorator", leaves, lambda ws: dl.default_dtype("float64")(lambda: ws[0] * 2)())
+case("set_default_dtype", list, lambda _: dl.set_default_dtype("float64"))
+case("set_num_threads", list, lambda _: dl.set_num_threads(2))
+case("trace forward", leaves, lambda ws: traced(ws, lambda ws: dl.tanh(ws[0]) + ws[1]), slow=True)
+case(
+    "trace backward",
+    functools.partial(graph, layers),
+    lambda x: traced(x, lambda x: x.loss.backward()),
+    detects=FREED,
+    slow=True,
+)
+case("trace step", adam, lambda o: traced(o, lambda o: o.step()), slow=True)
+
+
+# files
+
+
+@functools.cache
+def shown():
+    """A walkthrough and a race."""
+    w = dl.Tensor(numbers(2), requires_grad=True, name="w")
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+    return walk, dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1)
+
+
+def folder():
+    """A folder with an old file of each format, which the next one replaces."""
+    importlib.import_module("matplotlib.pyplot")
+    path = Path(tempfile.gettempdir()) / f"minidl-faults-{os.getpid()}"
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    for ending in ("html", "md", "txt", "svg", "png", "gif"):
+        (path / f"old.{ending}").write_bytes(b"old")
+    return path
+
+
+for ending in ("html", "md", "txt", "svg"):
+    case(
+        f"Walkthrough.save {ending}",
+        folder,
+        lambda path, ending=ending: shown()[0].save(path / f"old.{ending}"),
+        slow=True,
+    )
+case("Race.save", folder, lambda path: shown()[1].save(path / "old.html"), slow=True)
+case("Race.plot", folder, lambda path: shown()[1].plot(path / "old.png"), slow=True)
+case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", frames=2), slow=True)
+
+
+# --- what has no case ---------------------------------------------------------------------------
+
+# Methods that change nothing but what they return, and functions that users give (update). A name
+# is given to a parameter as it is found, which no error can undo and a second call repeats.
+READS = re.compile(
+    r"""
+    (\w+\.)?(forward|formula|phases|plot|update|prepare|check_options|rate|checked|modules|parameters
+    |named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid|stationary
+    |check_points|check_start|__iter__|__setattr__)
+    | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish
+    | get_\w+ | show_config | race
+    """,
+    re.VERBOSE,
+)
+MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data]
+CHANGES = re.compile(r"[^_]|__(enter|exit|set|setitem|setattr|iter|i(?!nit|nvert)[a-z]+)__$")
+
+
+def public_names():
+    """The functions of minidl, and the methods and settable attributes of its classes.
+
+    Functions of tensors and constructors aren't among them: both make new objects.
+    """
+    values = [x for module in MODULES for name, x in vars(module).items() if name[0] != "_"]
+    for x in values:
+        if not callable(x) or not getattr(x, "__module__", "").startswith("minidl"):
+            continue
+        if inspect.isclass(x):
+            for name, value in vars(x).items():
+                settable = inspect.isroutine(value) or getattr(value, "fset", None)
+                if CHANGES.match(name) and settable and not hasattr(dl, name):
+                    yield f"{x.__name__}.{name}"
+        elif not hasattr(dl.ops, x.__name__) and any(hasattr(m, x.__name__) for m in MODULES[:3]):
+            yield x.__name__
+
+
+def without_a_case():
+    """What is neither tried nor a read; a case named after a context manager tries both ends."""
+    tried = {name.split()[0] for name in CASES}
+    for name in sorted({*public_names()} - tried):
+        owner, _, method = name.partition(".")
+        if not READS.fullmatch(name) and not (owner in tried and method.startswith("__")):
+            yield name
