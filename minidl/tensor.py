@@ -294,7 +294,7 @@ def argmax(x: Any, axis: int | None = None) -> Array:
     >>> dl.argmax([[1.0, 5.0], [3.0, 2.0]], axis=1)
     array([1, 0])
     """
-    array = as_array(x)
+    array, _ = read(_plain(x))
     try:
         if axis is not None:
             ops.axes_of((axis,), array.ndim)
