@@ -110,15 +110,16 @@ def half_in_single(function: Callable[P, Value]) -> Callable[P, Value]:
         if _HALF not in [getattr(x, "dtype", None) for x in args]:
             return function(*args, **options)
         arrays = [x for x in args if isinstance(x, np.ndarray)]
-        y, *vjps = function(*map(_single, args), **options)
+        y, *vjps = function(*map(single, args), **options)
         return _rounded(y, np.result_type(*arrays)), *(
-            lambda g, *needs, f=f: f(_single(g), *needs) for f in vjps
+            lambda g, *needs, f=f: f(single(g), *needs) for f in vjps
         )
 
     return compute
 
 
-def _single(x: Any) -> Any:
+def single(x: Any) -> Any:
+    """An array of half precision in single precision, anything else as it is."""
     return x.astype(np.float32) if isinstance(x, np.ndarray) and x.dtype == _HALF else x
 
 

@@ -567,10 +567,13 @@ class Tensor:
         if self._node is None:
             return {self: seed.copy()}
         leaves: dict[Tensor, Array] = {}
+        halves: set[Tensor] = set()  # leaves of half precision with a sum in single
         arrived = {self._node.id: (self._node, seed)}  # nodes, and the sum of their gradients
         queue = [self._node.id]  # a heap
         while queue:
             node, g = arrived.pop(heapq.heappop(queue))
+            if g.dtype is not node.dtype:  # of half precision with a sum in single
+                g = g.astype(node.dtype)
             for source, grad in node.input_grads(g):
                 if grad.shape != source.shape:
                     grad = unbroadcast(grad, source.shape)
@@ -578,16 +581,21 @@ class Tensor:
                     grad = grad.astype(source.dtype)
                 if isinstance(source, Node):
                     if source.id in arrived:
-                        grad = arrived[source.id][1] + grad
+                        grad = ops.single(arrived[source.id][1]) + grad
                     else:
                         heapq.heappush(queue, source.id)
                     arrived[source.id] = source, grad
+                elif source in leaves and grad.dtype == np.float16:
+                    leaves[source] = ops.single(leaves[source]) + grad
+                    halves.add(source)
                 elif source in leaves:
                     leaves[source] += grad
                 else:
                     leaves[source] = grad.copy() if grad is g or grad.base is not None else grad
             if not retain_graph:
                 node.vjps, node.edges = None, []
+        for leaf in halves:
+            leaves[leaf] = leaves[leaf].astype(leaf.dtype)
         return leaves
 
     def _seed(self, grad: Any) -> Array:

@@ -470,7 +470,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     OPS: {
         "half_in_single": [
             ("not rounded to float16", "_rounded(y, np.result_type(*arrays))", "y"),
-            ("derivatives in float16", "f(_single(g), *needs)", "f(g, *needs)"),
+            ("derivatives in float16", "f(single(g), *needs)", "f(g, *needs)"),
         ],
         "axes_of": [
             ("an axis one past the end accepted", "-n <= i < n", "-n <= i <= n"),
@@ -575,7 +575,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "np.array(_plain(part))",
                 "np.asarray(_plain(part))",
             ),
-            ("an empty list read as floating", "if empty_list else array", "if False else array"),
+            ("an empty list read as floating", "if array.size == 0 and", "if False and"),
             (
                 "the bounds of a slice shared with the caller",
                 "None if bound is None else operator.index(bound)",
@@ -612,6 +612,16 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if False:\n                    w",
             ),
             ("round with a graph", "None, None, True)", "None, None, False)"),
+            (
+                "half precision summed in itself at a result",
+                "ops.single(arrived[source.id][1]) + grad",
+                "arrived[source.id][1] + grad",
+            ),
+            (
+                "half precision summed in itself at a leaf",
+                "ops.single(leaves[source]) + grad",
+                "leaves[source] + grad",
+            ),
         ],
     },
     NN: {
