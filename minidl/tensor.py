@@ -40,7 +40,7 @@ _node_ids = itertools.count(0, -1)  # descending: heapq returns the smallest, ba
 def as_array(data: Any, dtype: Any = None) -> Array:
     """An array from anything array-like, copied only if it must be converted.
 
-    What has a floating dtype, such as an array of NumPy or a Series of pandas, keeps it; everything
+    What has a floating dtype, such as an array of NumPy or data of pandas, keeps it; everything
     else gets the default dtype, unless `dtype` says otherwise. TypeError for data that are not real
     numbers, and for masked arrays.
     """
@@ -387,7 +387,7 @@ def replacement(tensor: Tensor, values: Any) -> list[tuple[Any, str, Any]]:
 class Tensor:
     """An array that remembers how it was computed.
 
-    data           an array or anything array-like. Floating arrays of NumPy and Series of pandas
+    data           an array or anything array-like. Floating arrays of NumPy and data of pandas
                    keep their dtype; Python numbers, lists, integers and booleans get the default
                    dtype (or `dtype`)
     requires_grad  whether backward stores the gradient of this tensor in .grad. Such a tensor
