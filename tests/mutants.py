@@ -988,7 +988,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "_assigned": [
             (
                 "the way out of a block not protected",
-                "atomic.Assigned(found)",
+                "atomic.Assigned(atomic.found(changes))",
                 "atomic.Assigned([])",
             ),
         ],
@@ -1033,7 +1033,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the data varied in place", "x.data.copy()", "x.data"),
             (
                 "the way out of the block not protected",
-                "atomic.Assigned(found)",
+                "atomic.Assigned(atomic.found(changes))",
                 "atomic.Assigned([])",
             ),
         ],

@@ -85,7 +85,7 @@ def settings():
     """
     recording = (dl.Tensor(ONE, requires_grad=True) * 1.0).requires_grad
     flushed = not (TINY * ONE)[0]
-    tracing = _observer.active.get() is not None
+    tracing = bool(_observer.active.get())
     pyplot = sys.modules.get("matplotlib.pyplot")
     return (
         ("recording", recording),

@@ -1,8 +1,6 @@
 """Changes that are all or nothing, and context managers that restore what they found."""
 
 import contextvars
-import copy
-import threading
 
 import pytest
 
@@ -77,6 +75,15 @@ def test_assigned_restores_after_an_error_and_when_entered_twice():
     assert vars(module) == {}
 
 
+def test_what_is_found_can_be_assigned_again():
+    module, point, row = Module(), Point(1, 2), [1]
+    changes = [(vars(module), "training", False), (point, "x", 3), (row, 0, 2)]
+    found = atomic.found(changes)
+    for state in (changes, found, found):
+        atomic.assign(state)
+    assert (vars(module), point.x, row) == ({}, 1, [1])
+
+
 def test_assigned_that_fails_to_enter_can_be_entered_later():
     point = Point(1, 2)
     switch = atomic.Assigned([(point, "x", 3), (point, "y", -1)])
@@ -98,26 +105,14 @@ def test_a_context_variable_is_restored_even_in_another_context():
     assert copied[variable] == 2
 
 
-def test_a_guard_lets_one_in_and_raises_for_the_others():
-    guard = atomic.Guard("in use")
-    errors = []
-
-    def enter():
-        try:
-            guard.__enter__()
-        except RuntimeError as error:
-            errors.append(str(error))
-
-    with guard:
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        enter()
-        with copy.deepcopy(guard):
-            pass
-    assert errors == ["in use", "in use"]
-    with guard:
+@pytest.mark.parametrize(
+    "block", [atomic.Assigned([]), atomic.InContext(contextvars.ContextVar("v", default=1), 2)]
+)
+def test_a_block_that_ends_without_a_beginning_raises(block):
+    with block, block:
         pass
+    with pytest.raises(RuntimeError, match="did not begin"):
+        block.__exit__(None, None, None)
 
 
 class Opened:
