@@ -33,6 +33,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -47,6 +48,7 @@ from tqdm import tqdm
 import minidl as dl
 
 NEVER, SHORTAGE, HANGS = 10**12, 50, 100
+NO_LOCK = "can't allocate lock"  # a RuntimeError of Python, for np.random.default_rng
 ALLOCATOR = r"""
 #include <errno.h>
 #include <execinfo.h>
@@ -242,7 +244,7 @@ def trial(part, name, at):
     else:
         result, then, end = "breach", "", None
     problem = ""
-    if faulty.error and not isinstance(faulty.error, kind):
+    if faulty.error and not isinstance(faulty.error, kind) and str(faulty.error) != NO_LOCK:
         problem = f"{faulty.error!r} came instead"
     elif result == "breach":
         problem = "changed in part" if faulty.error else "not done, and no error"
@@ -263,11 +265,13 @@ def crash():
     path = Path(tempfile.gettempdir()) / "crash"
     if not path.exists():
         return Result("breach", f"the process ended, or ran for {HANGS} s")
-    libraries = re.findall(r"^(\S*/(\w+)[^/\n]*\.so)", path.read_text(), re.MULTILINE)
+    frames = re.findall(r"^(\S*/(\w+)[^/\n]*\.so)[^(\n]*\((\w*)", path.read_text(), re.MULTILINE)
     path.unlink()
     around = ("allocator", "libc", "libstdc")  # what calls them is to blame
-    library, name = next(pair for pair in libraries if pair[1] not in around)
-    return Result("breach" if "/_kernels/" in library else "limit", f"{name} crashed")
+    library, name, _ = next(frame for frame in frames if frame[1] not in around)
+    function = next((f for file, _, f in frames if f and file == library), "a function")
+    kind = "breach" if "/_kernels/" in library else "limit"
+    return Result(kind, f"{function} of {name} crashed")
 
 
 def difference(a, b, place=""):
@@ -360,6 +364,7 @@ def main(arguments=None):
     if {"allocations", "shortages"} & {*options.parts} and "LD_PRELOAD" not in os.environ:
         with tempfile.TemporaryDirectory() as folder:
             sys.exit(preloaded(folder, arguments or sys.argv[1:]))
+    warnings.filterwarnings("ignore", ".* backward stores .grad", UserWarning)
     gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(bool(run(options)))

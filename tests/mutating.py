@@ -142,6 +142,9 @@ def numbers(*shape, dtype="float64"):
     return np.random.default_rng(shape).normal(size=shape).astype(dtype)
 
 
+NUMBERS = numbers(FEW, dtype="float32")
+
+
 def parameter(name, dtype="float64", size=FEW):
     w = dl.Tensor(numbers(size, dtype=dtype), requires_grad=True, name=name)
     w.grad = numbers(size, dtype=dtype) + 1
@@ -310,7 +313,7 @@ case(
     lambda x: x.loss.backward(retain_graph=True),
 )
 case("Tensor.zero_grad", leaves, lambda ws: ws[0].zero_grad())
-case("Tensor.data", leaves, lambda ws: setattr(ws[0], "data", numbers(FEW, dtype="float32")))
+case("Tensor.data", leaves, lambda ws: setattr(ws[0], "data", NUMBERS))
 case("Tensor.requires_grad", leaves, lambda ws: setattr(ws[0], "requires_grad", False))
 case(
     "Tensor.requires_grad of data",

@@ -1,5 +1,5 @@
 cdef class Entry:
-    cdef object kept, before
+    cdef object kept, before, token
     cdef Entry outer
 
 

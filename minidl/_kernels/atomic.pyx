@@ -145,39 +145,55 @@ cdef class Assigned(Block):
         return revert(undo, len(undo))
 
 
-cdef class InContext(Block):
-    """Set a ContextVar within a `with` block, in this context; the value before it is restored.
+cdef class Variable(Block):
+    """Base class of those that set a ContextVar within a `with` block, in this context."""
 
-    Python itself needs memory for that. If it has none, the Token's is freed for a second attempt.
-    """
+    cdef object get, set, reset
 
-    cdef object get, set, reset, value
-
-    def __init__(self, variable, value):
+    def __init__(self, variable):
         self.get, self.set, self.reset = variable.get, variable.set, variable.reset
-        self.value = value
 
-    def __enter__(self):
-        cdef Entry entry = Entry(None, self.get(), self.entered)
+    cdef int enter(self, value) except -1:
+        cdef Entry entry = Entry(value, self.get(), self.entered)
         try:
-            entry.kept = self.set(self.value)
+            entry.token = self.set(value)
         except MemoryError:  # Python may have set it all the same
             self.set(entry.before)
             raise
         self.entered = entry
-        return self
+        return 0
 
-    cdef int leave(self, kind, error) except -1:
-        cdef Entry entry = self.left()
+    cdef int restore(self, Entry entry) except -1:
+        """Restore the value before the block.
+
+        Python needs memory for that. If it has none, the token's is freed for a second attempt.
+        """
         try:
-            PyObject_CallFunctionObjArgs(self.reset, <PyObject *> entry.kept, NULL)
+            PyObject_CallFunctionObjArgs(self.reset, <PyObject *> entry.token, NULL)
         except (ValueError, MemoryError):  # ValueError in another context
-            entry.kept = None
+            entry.token = None
             PyObject_CallFunctionObjArgs(self.set, <PyObject *> entry.before, NULL)
         return 0
 
 
-cdef class Session(Block):
+cdef class InContext(Variable):
+    """Set a ContextVar to one value within a `with` block; the value before it is restored."""
+
+    cdef object value
+
+    def __init__(self, variable, value):
+        super().__init__(variable)
+        self.value = value
+
+    def __enter__(self):
+        self.enter(self.value)
+        return self
+
+    cdef int leave(self, kind, error) except -1:
+        return self.restore(self.left())
+
+
+cdef class Session(Variable):
     """Base class of a context manager that sets a ContextVar to a new object for each `with` block.
 
     prepare()               Python; returns the object, whose attribute `result` is what `as` binds
@@ -187,27 +203,17 @@ cdef class Session(Block):
     keep the object.
     """
 
-    cdef object variable
-
-    def __init__(self, variable):
-        self.variable = variable
-
     def __enter__(self):
         value = self.prepare()
-        cdef Entry entry = Entry(value, None, self.entered)
         result = value.result
-        try:
-            self.variable.set(value)
-        except BaseException:
-            value.open = False
-            raise
-        self.entered = entry
+        self.enter(value)
         return result
 
     cdef int leave(self, kind, error) except -1:
-        value = self.left().kept
+        cdef Entry entry = self.left()
+        value = entry.kept
         value.open = False
-        if self.variable.get() is value:
-            self.variable.set(None)
+        if self.get() is value:
+            self.restore(entry)
         self.finish(value, error)
         return 0
