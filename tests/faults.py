@@ -43,7 +43,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import mutating
 from interrupting import Interrupt
-from tqdm import tqdm
 
 import minidl as dl
 
@@ -286,16 +285,16 @@ def difference(a, b, place=""):
 # --- all of them --------------------------------------------------------------------------------
 
 
-def points(part, name, options):
-    """The points at which a case is tried, and how many there are."""
-    with worker() as pool:
-        total = pool.submit(count, part, name).result()
-    most = options.most // 10 if mutating.CASES[name].slow else options.most
+def points(part, name, total, options):
+    """The points at which a case is tried, of so many."""
+    most = options.most // 10 or 1 if mutating.CASES[name].slow else options.most
     rng = random.Random(f"{options.seed} {part} {name}")
+    if options.at:
+        return [options.at]
     if part == "signals":
-        return [rng.randrange(1, total + total // 5 + 2) for _ in range(most)], total
+        return [rng.randrange(1, total + total // 5 + 2) for _ in range(most)]
     every = range(1, total + 1)
-    return [*every] if total <= most else sorted(rng.sample(every, most)), total
+    return [*every] if total <= most else sorted(rng.sample(every, most))
 
 
 def worker():
@@ -304,18 +303,20 @@ def worker():
     return ProcessPoolExecutor(1, fork, setattr, (dl.config, "_forked", False))
 
 
-def trials(part, name, at):
-    """(point, result) of each trial of a case."""
-    left = [*at]
-    while left:
-        with worker() as pool:
-            results = pool.map(functools.partial(trial, part, name), left)
-            try:
-                for _ in [*left]:
-                    result = next(results)
-                    yield left.pop(0), result
-            except BrokenProcessPool:
-                yield left.pop(0), crash()
+def tried(part, name, options):
+    """The number of points of a case, those that were tried, and the result of each."""
+    pool, results = worker(), []
+    total = pool.submit(count, part, name).result()
+    at = points(part, name, total, options)
+    while len(results) < len(at):
+        try:
+            for result in pool.map(functools.partial(trial, part, name), at[len(results) :]):
+                results.append(result)
+        except BrokenProcessPool:
+            results.append(crash())
+            pool = worker()
+    pool.shutdown()
+    return total, at, results
 
 
 def run(options):
@@ -325,15 +326,14 @@ def run(options):
     print(row.format("part", "case", "points", "tried", *kinds))
     totals = {}
     for part, name in itertools.product(options.parts, chosen(options.case)):
-        at, count = ([options.at], 1) if options.at else points(part, name, options)
-        results = [*tqdm(trials(part, name, at), name, len(at), leave=False, disable=None)]
-        counts = [sum(result.kind == kind for _, result in results) for kind in kinds]
-        print(row.format(part, name, count, len(at), *counts), flush=True)
+        total, at, results = tried(part, name, options)
+        counts = [sum(result.kind == kind for result in results) for kind in kinds]
+        print(row.format(part, name, total, len(at), *counts), flush=True)
         for kind, most in (("breach", 5), ("limit", 5 * options.limits)):
-            for n, text in [(n, text) for n, (k, text) in results if k == kind][:most]:
+            for n, text in [(n, text) for n, (k, text) in zip(at, results, strict=True) if k == kind][:most]:
                 print(f'    python -m tests.faults {part} --case "{name}" --at {n}\n        {text}')
         old = totals.get(part, [0] * 6)
-        totals[part] = [sum(pair) for pair in zip(old, [count, len(at), *counts], strict=True)]
+        totals[part] = [sum(pair) for pair in zip(old, [total, len(at), *counts], strict=True)]
     for part, total in totals.items():
         print(row.format(part, "all", *total))
     return sum(total[-1] for total in totals.values())
