@@ -848,7 +848,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     SAVED: {
         "step_count": [
-            ("any large number accepted", "2**53", "math.inf"),
+            ("any large number accepted", "t >= 2**53", "t >= math.inf"),
         ],
         "copied": [
             ("the state given is shared", "np.array(value", "np.asarray(value"),
