@@ -492,8 +492,8 @@ def test_a_trace_asked_for_what_its_walkthrough_has_says_how_to_get_that(name):
     message = rf"a trace has no '{name}'; .* with dl\.trace\(\) as walk: .* walk\.{name}"
     with pytest.raises(AttributeError, match=message):
         getattr(trace, name)
-    with pytest.raises(AttributeError, match="'trace' object has no attribute 'sav'"):
-        trace.sav  # noqa: B018
+    with pytest.raises(AttributeError, match="'trace' object has no attribute 'saved'"):
+        trace.saved  # noqa: B018
 
 
 def test_nothing_is_recorded_outside_of_the_block():
