@@ -833,7 +833,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     SAVED: {
         "step_count": [
-            ("any large number accepted", "t >= 2**53", "False"),
+            ("any large number accepted", "t >= 2**53", "t >= math.inf"),
         ],
         "copied": [
             ("the state given is shared", "np.array(value", "np.asarray(value"),
