@@ -128,7 +128,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Exchange": [
             ("own weights not given back", '(p, "_data", p._data)', '(p, "_data", array)'),
             ("a graph outlives its data", "p.version + 2", "p.version"),
-            ("a change inside not noticed", "p.version != value - 1", "False"),
+            ("a change inside not noticed", "p.version is not versions[i]", "False"),
         ],
         "effective": [
             ("maximize ignored", "sign * g + weight_decay * theta", "g + weight_decay * theta"),
