@@ -293,6 +293,10 @@ def layers(a, b):
     return dl.losses.mse(x, np.ones((FEW // 2, 1))) + (b * a).sum()
 
 
+def square():
+    return [dl.Tensor(numbers(9, 9), requires_grad=True) for _ in range(2)]
+
+
 def in_place(change, w):
     with dl.no_grad():
         change(w)
@@ -320,9 +324,10 @@ case(
     lambda: dl.Tensor(numbers(FEW)),
     lambda w: setattr(w, "requires_grad", True),
 )
-for name in ("iadd", "isub", "imul", "itruediv"):
+for name in ("iadd", "isub", "imul", "itruediv", "ipow", "imatmul"):
     change = getattr(dl.Tensor, f"__{name}__")
-    case(f"Tensor.__{name}__", leaves, lambda ws, f=change: in_place(lambda w: f(w, ws[1]), ws[0]))
+    make = square if name == "imatmul" else leaves
+    case(f"Tensor.__{name}__", make, lambda ws, f=change: in_place(lambda w: f(w, ws[1]), ws[0]))
 
 
 # modules
@@ -345,6 +350,7 @@ case("Module.eval", lambda: network().model, lambda model: model.eval())
 case("Module.zero_grad", lambda: network().model, lambda model: model.zero_grad())
 case("Module.state_dict", network, lambda x: x.model.state_dict())
 case("Module.load_state_dict", network, lambda x: x.model.load_state_dict(x.state))
+case("Module.buffer", lambda: network().model, lambda model: model.buffer("mean", NUMBERS))
 case("Module.__call__", network, lambda x: x.model(x.x))
 case("Dropout.forward", lambda: dl.nn.Dropout(0.5, rng=0), lambda d: d(numbers(FEW)))
 
@@ -485,7 +491,7 @@ READS = re.compile(
     re.VERBOSE,
 )
 MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data]
-CHANGES = re.compile(r"[^_]|__(enter|exit|set|setitem|setattr|iter|i(?!nit|nvert)[a-z]+)__$")
+CHANGES = re.compile(r"[^_]|__(enter|exit|set|setitem|setattr|i(ter|add|sub|mul|matmul|truediv|pow))__$")
 
 
 def public_names():

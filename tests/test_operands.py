@@ -107,6 +107,20 @@ def test_a_tenth_minus_a_tenth_is_0(other):
     assert (dl.Tensor([0.1]) == [0.1]).all()  # float32 beside a list
 
 
+def test_of_several_floating_dtypes_a_list_takes_the_one_that_they_promote_to():
+    x, y = dl.Tensor(np.float32([0.5, 0.5])), dl.Tensor(np.array([0.5, 0.5]))
+    for tensors in ([x, y, TENTHS], [y, TENTHS, x], [TENTHS, x, y]):
+        stacked = dl.stack(tensors)
+        assert (stacked.dtype, (stacked.data == TENTHS).all(axis=1).sum()) == (np.float64, 1)
+
+
+def test_swapped_bytes_are_put_in_the_order_of_the_machine():
+    swapped = np.array(TENTHS, ">f8")
+    y = dl.concatenate([swapped, swapped])
+    assert (y.dtype.isnative, y.data.tolist()) == (True, TENTHS * 2)
+    assert _operands.beside([swapped, TENTHS], False)[0].dtype.isnative
+
+
 def test_large_integers_keep_the_digits_that_the_tensor_has():
     for integer in (np.int64(BIG), np.array(BIG), [BIG], BIG, pd.Series([BIG])):
         assert (dl.Tensor(np.array([BIG + 1.0])) - integer).data.tolist() == [1.0]

@@ -519,7 +519,7 @@ def test_a_clipped_entry_has_slope_one_at_the_bounds_and_zero_beyond():
     [(1, 0, ValueError), (np.nan, 1, ValueError), ("0", 1, TypeError), (np.zeros(2), 1, TypeError)],
 )
 def test_the_bounds_of_clip_are_two_numbers_in_order(low, high, error):
-    advice = "low must be ≤ high|a bound must be a number or None"
+    advice = "low must be <= high|a bound must be a number or None"
     with pytest.raises(error, match=rf"clip of shape \(2,\): ({advice}), got"):
         dl.clip(np.ones(2), low, high)
 
@@ -598,9 +598,9 @@ def many(rows, columns, order):
 
 @pytest.mark.parametrize("order", ["C", "F", "strided", "reversed"])
 def test_sums_of_a_million_rows_are_within_a_millionth_of_the_sum_of_magnitudes(order):
-    x = many(10**6, 3, order)
+    x = many(10**6, 2, order)
     x64 = x.astype(np.float64)
-    for axis in (0, None, (0, 1), (-2,)):
+    for axis in (0, None, (-2,)):
         size = np.abs(x64).sum(axis)
         for f, expected, scale in [
             (dl.sum, x64.sum(axis), size),

@@ -12,7 +12,7 @@ BUDGET = {
     "minidl/nn.py": 349,
     "minidl/losses.py": 123,
     "minidl/optim/optimizer.py": 276,
-    "minidl/optim/rules.py": 389,
+    "minidl/optim/rules.py": 390,
     "minidl/schedulers.py": 416,
 }
 

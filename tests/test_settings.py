@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import tasks
 from interrupting import each_interruption
 
 import minidl as dl
@@ -99,7 +100,7 @@ def test_a_decorated_coroutine_records_nothing_and_other_tasks_record():
 
         return await asyncio.gather(without(3), recording(), without(1))
 
-    assert asyncio.run(main()) == [[False] * 4, [True] * 3, [False] * 2]
+    assert tasks.run(main()) == [[False] * 4, [True] * 3, [False] * 2]
 
 
 def test_a_coroutine_driven_by_hand_leaves_its_callers_setting_alone():
@@ -167,30 +168,32 @@ def test_a_decorated_function_that_fails_restores_the_setting():
 
 
 def test_a_decorated_function_may_run_in_two_threads_at_once():
-    inside, leave = threading.Barrier(2), threading.Barrier(2)
+    inside = [threading.Event() for _ in range(2)]
+    leave = [threading.Event() for _ in range(2)]
+    modes = {}
 
     @dl.no_grad()
-    def meet():
-        inside.wait(10)
-        leave.wait(10)
+    def wait(i):
+        inside[i].set()
+        assert leave[i].wait(10)
 
-    modes = []
-
-    def with_no_grad_around():
+    def within():
         with dl.no_grad():
-            meet()
-            modes.append(records())
+            wait(0)
+            modes[0] = records()
 
     def alone():
-        meet()
-        modes.append(records())
+        wait(1)
+        modes[1] = records()
 
-    threads = [threading.Thread(target=f) for f in (with_no_grad_around, alone)]
-    for thread in threads:
+    threads = [threading.Thread(target=f) for f in (within, alone)]
+    for thread, event in zip(threads, inside, strict=True):
         thread.start()
-    for thread in threads:
+        assert event.wait(10)
+    for thread, event in zip(threads, leave, strict=True):  # the first to enter leaves first
+        event.set()
         thread.join()
-    assert sorted(modes) == [False, True]
+    assert modes == {0: False, 1: True}
 
 
 @pytest.mark.parametrize("setting", [dl.no_grad, lambda: dl.default_dtype("float64")])

@@ -1,6 +1,7 @@
 compiler: str
 openmp: int
 max_threads: int
+flushes: bool
 
 def get_num_threads() -> int: ...
 def set_num_threads(n: int) -> None: ...

@@ -78,6 +78,7 @@ cdef enum:
 compiler = COMPILER.decode()
 openmp = OPENMP  # the OpenMP standard's date as yyyymm, 0 without OpenMP
 max_threads = MAX_THREADS
+flushes = bool(FLUSHES)  # whether the processor can flush subnormal numbers, inputs too
 
 cdef int number_of_threads = 1
 

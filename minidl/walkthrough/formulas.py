@@ -104,6 +104,21 @@ class Scope:
                 self._cache[id(node)] = node, self._evaluate(node)
         return self._cache[id(node)][1]
 
+    def magnitude(self, node: Tree) -> Any:
+        """The size of a tree's terms before they cancel; its rounding error is relative to it."""
+        kind, *parts = node
+        if kind in ("+", "−", "negative"):
+            return sum(map(self.magnitude, parts))
+        if kind == "·":
+            return self.magnitude(parts[0]) * self.magnitude(parts[1])
+        if kind == "/":
+            return self.magnitude(parts[0]) / np.abs(self.value(parts[1]))
+        if kind == "if":
+            value, condition, other = parts
+            taken = np.asarray(self.value(condition))
+            return np.where(taken, self.magnitude(value), self.magnitude(other))
+        return np.abs(self.value(node))
+
     def _evaluate(self, node: Tree) -> Any:
         kind, *parts = node
         match kind:

@@ -81,8 +81,14 @@ def _in_shape(at: Index, shape: tuple[int, ...], other: tuple[int, ...]) -> Inde
     return tuple(map(int, np.unravel_index(position, other))) if other else ()
 
 
-def _worker(equation: Equation, scope: Scope, symbol: str, result: np.ndarray) -> Worker:
-    """The worked lines of an equation.
+def _worker(
+    equation: Equation,
+    scope: Scope,
+    symbol: str,
+    result: np.ndarray,
+    violated: np.ndarray | None = None,
+) -> Worker:
+    """The worked lines of an equation, with ≠ for entries that it does not give.
 
     Where numbers cancel, as in 1 − 0.9997², four digits of each would not give the result; such a
     line shows more digits.
@@ -99,7 +105,8 @@ def _worker(equation: Equation, scope: Scope, symbol: str, result: np.ndarray) -
         if plain(line) == value.shown:  # a single number
             from_array = isinstance(line[0], Number) and line[0].symbol
             return [start, line[0] if from_array else value]
-        return [start, *line, " = ", value]
+        holds = violated is None or not violated[at]
+        return [start, *line, " = " if holds else " ≠ ", value]
 
     def enough(digits: int, at: Index, inner: Index) -> bool:
         found, exact = scope.rounded(digits).entry(equation.tree, inner), float(result[at])
@@ -360,4 +367,12 @@ def _update_part(update: Update, line: UpdateLine) -> Part:
     after = "after" if equation.symbol in symbols else equation.symbol
     key = update.value.key if equation.symbol == "θ" else None
     result = Operand(equation.symbol, after, value, key)
-    return Part("", equation, "", operands, result, _worker(equation, scope, result.symbol, value))
+    violated = np.broadcast_to(update.violated(line), value.shape)
+    caption = ""
+    if violated.any():
+        caption = (
+            f"These numbers do not satisfy the equation: {update.rule.__name__}.update left "
+            f"another value in {violated.sum():,} of {violated.size:,} entries."
+        )
+    worked = _worker(equation, scope, result.symbol, value, violated)
+    return Part("", equation, caption, operands, result, worked)

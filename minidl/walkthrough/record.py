@@ -24,6 +24,8 @@ from minidl.walkthrough.parser import Equation, FormulaError, parse, subscript
 
 # A gradient check computes about so many numbers at most, and so many entries.
 CHECK_COST, CHECK_ENTRIES = 10**8, 100
+ROUNDING = 100  # rounding errors by which the result of an equation may differ from what it gives
+CONDITION = 1e-9  # the same in float64, as a rule's symbols, such as RAdam's r, may be inexact
 
 
 # --- values and op calls ------------------------------------------------------------------------
@@ -296,6 +298,26 @@ class Update:
             values = {**values, symbol: value}
             lines.append(UpdateLine(equation, scope, value))
         return lines
+
+    @np.errstate(all="ignore")
+    def violated(self, line: UpdateLine) -> np.ndarray:
+        """The entries of one of `lines` whose value its equation does not give, beyond rounding."""
+        symbol, tree = line.equation.symbol, line.equation.tree
+        last = [other for other in self.lines if other.equation.symbol == symbol][-1]
+        if last is not line or symbol not in self._symbol_values()[1]:
+            return np.zeros(line.value.shape, bool)  # the value was computed from the equation
+        values = {
+            name: x.astype(float) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+            for name, x in line.scope.values.items()
+        }
+        scope, value = Scope(values), line.value
+        dtype: Any = value.dtype if value.dtype.kind == "f" else float
+        expected, info = np.asarray(scope.value(tree), float), np.finfo(dtype)
+        underflow = float(info.tiny) ** 0.5  # the square of what is smaller is 0
+        relative = max(ROUNDING * float(info.eps), CONDITION)
+        rounding = relative * scope.magnitude(tree) + ROUNDING * underflow
+        same = np.equal(expected.astype(dtype), value) | np.isnan(expected) & np.isnan(value)
+        return np.asarray(~(same | (np.abs(expected - value) <= rounding)))
 
     def _symbol_values(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The values of the symbols before the first line, and those that the kernel left."""

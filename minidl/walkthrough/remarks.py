@@ -206,6 +206,18 @@ def _changed(record: Record) -> Iterator[Remark]:
                 )
 
 
+def _violated(record: Record) -> Iterator[Remark]:
+    for update in record.updates:
+        wrong = [line.equation.text for line in update.lines if update.violated(line).any()]
+        if wrong:
+            yield Remark(
+                "An equation that does not hold",
+                f"{update.rule.__name__}.update left other numbers than its equation gives: "
+                f"{'; '.join(wrong)}. Correct the class's `equations` or its `update`.",
+                update,
+            )
+
+
 def _loss_increased(record: Record) -> Iterator[Remark]:
     before, after = record.loss()
     if before is not None and after is not None and before.size == 1 and not after <= before:
@@ -264,6 +276,7 @@ _FINDINGS = (
     _not_zeroed,
     _vanishing,
     _changed,
+    _violated,
     _loss_increased,
     _without_gradient,
 )

@@ -7,6 +7,8 @@ import functools
 import operator
 from typing import Any
 
+import numpy as np
+
 from minidl import _files
 from minidl._format import Text, printable
 from minidl.walkthrough import graph, page, text
@@ -29,6 +31,7 @@ class Walkthrough(Record):
         return Presentation(self)
 
     @property
+    @np.errstate(all="ignore")
     def steps(self) -> list[Step]:
         """The steps that text, Markdown and page show."""
         return self.presentation.steps
@@ -40,6 +43,7 @@ class Walkthrough(Record):
             for remark in self.presentation.remarks
         ]
 
+    @np.errstate(all="ignore")
     def explain(self, name: str, index: Any = None) -> Text:
         """One entry of a parameter, an input or a layer's value, with all terms.
 
@@ -68,11 +72,13 @@ class Walkthrough(Record):
         except (IndexError, TypeError, ValueError):
             advice = f"give the index of an entry, such as {tuple(n - 1 for n in shape)}"
             advice = advice if shape else "leave the index out"
+            advice = advice if value.data.size else "it has no entries to explain"
             raise IndexError(
                 f"explain: {name} has shape {shape}; {advice}, instead of {index!r}"
             ) from None
         return text.explain(self, value, at)
 
+    @np.errstate(all="ignore")
     def save(self, path: Any) -> None:
         """Write a page (.html), Markdown (.md), text (.txt) or the graph alone (.svg).
 
@@ -90,6 +96,7 @@ class Walkthrough(Record):
         with _files.replacing("save", path) as temporary:
             temporary.write_bytes(content.encode("utf-8", "replace"))
 
+    @np.errstate(all="ignore")
     def __str__(self) -> str:
         return text.as_text(self.presentation, printable)
 
@@ -101,6 +108,7 @@ class Walkthrough(Record):
         )
         return f"Walkthrough({', '.join(counts)}; print it, or .save('walk.html'))"
 
+    @np.errstate(all="ignore")
     def _repr_html_(self) -> str:
         try:
             return page.as_frame(self.presentation)

@@ -251,6 +251,7 @@ def test_a_weight_below_the_smallest_normal_number_is_zero_as_in_the_twin(name):
     np.testing.assert_array_equal(theta, expected)
 
 
+@pytest.mark.skipif(not system.flushes, reason="only results are flushed on this processor")
 @DTYPES
 @EVERY_CASE
 def test_a_subnormal_gradient_counts_as_zero(name, states, options, dtype, rng):

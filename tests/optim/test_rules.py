@@ -873,3 +873,15 @@ def test_a_sparse_step_refuses_a_gradient_of_another_dtype(gradient):
     with pytest.raises(TypeError, match=r"^FTRL\.sparse_step: the gradient of .* of its dtype"):
         optimizer.sparse_step(w, [0, 2], gradient)
     assert (w.data.tolist(), w.version, optimizer.t) == ([1, 2, 3], 0, 0)
+
+
+def test_the_product_of_nadams_momenta_never_stays_subnormal():
+    w = dl.Tensor([1.0], requires_grad=True)
+    optimizer = dl.optim.Nadam([w], lr=1e-3)
+    w.grad = np.zeros(1, np.float32)
+    products = []
+    for _ in range(7500):
+        optimizer.step()
+        products.append(optimizer.state[w]["mu_product"].item())
+    assert products[-1] == 0
+    assert min(p for p in products if p) >= np.finfo(np.float64).tiny

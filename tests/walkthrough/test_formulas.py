@@ -255,3 +255,20 @@ def test_a_formula_is_entrywise_if_no_entry_needs_another(line, answer):
 )
 def test_symbols_outside_of_sums_and_products_are_broadcast(line, symbols):
     assert list(formulas.broadcast_symbols(tree(line))) == symbols
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("y = a − b", 3),
+        ("y = a − (b − a)", 4),
+        ("y = −a b", 2),
+        ("y = 6 a / (a − b)", 6),
+        ("y = √a − b", 3),
+        ("y = a if a > b else b − a", 3),
+        ("y = |a − b|", 1),
+    ],
+)
+def test_the_magnitude_of_a_formula_is_that_of_its_terms_before_they_cancel(formula, expected):
+    scope = Scope({"a": 1.0, "b": 2.0})
+    assert float(scope.magnitude(parse(formula).tree)) == expected

@@ -227,3 +227,60 @@ def test_after_two_optimizers_the_loss_is_that_of_the_model():
         for rule in rules:
             rule.step()
     assert walk.loss()[1] == losses.mse(model(x), y).data
+
+
+# --- equations that do not hold -----------------------------------------------------------------
+
+
+class Careless(optim.Optimizer):
+    """A rule whose update takes twice the step of its equation, from 1.5 downwards."""
+
+    equations = "θ ← θ − ηg"
+
+    def update(self, group, lr, t, theta, g):
+        for theta_i, g_i in zip(theta, g, strict=True):
+            theta_i -= np.where(theta_i < 1.5, 2, 1) * lr * g_i
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_entries_that_an_equation_does_not_give_are_marked_in_text_page_and_remarks(
+    dtype, tmp_path
+):
+    w = dl.Tensor(np.array([1, 2, -1], dtype), requires_grad=True, name="w")
+    w.grad = np.array([1, 1, 2], dtype)
+    with dl.trace() as walk:
+        Careless([w], lr=0.1).step()
+    (line,) = walk.updates[0].lines
+    assert walk.updates[0].violated(line).tolist() == [True, False, True]
+    walk.save(tmp_path / "walk.html")
+    for text in str(walk), (tmp_path / "walk.html").read_text(encoding="utf-8"):
+        assert "These numbers do not satisfy the equation: Careless.update left another" in text
+        assert "An equation that does not hold" in text
+        assert "≠ 0.8" in text or '" ≠ "' in text
+    assert "θ[0] ← 1 − 0.1 · 1 ≠ 0.8" in str(walk)
+    assert "θ[1] ← 2 − 0.1 · 1 = 1.9" in str(walk)
+    assert "θ[2] ← −1 − 0.1 · 2 ≠ −1.4" in walk.explain("w", 2)
+    (remark,) = (r for r in walk.remarks() if r.title == "An equation that does not hold")
+    assert remark.about is walk.updates[0]
+    assert "θ ← θ − ηg" in remark.text
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rule", optim.RULES)
+def test_no_rounding_error_of_a_rule_is_taken_for_a_wrong_equation(rule, dtype, rng):
+    for size in (1, 1e-4, 1e4, 1e-20, 1e-30, 0):
+        w = dl.Tensor(rng.normal(size=5).astype(dtype), requires_grad=True)
+        optimizer = optim.RULES[rule]([w], lr=0.1, weight_decay=0.01)
+        with dl.trace() as walk:
+            for _ in range(3):
+                w.grad = (rng.normal(size=5) * size).astype(dtype)
+                optimizer.step()
+        assert not any(u.violated(line).any() for u in walk.updates for line in u.lines)
+
+
+def test_a_sum_that_cancels_is_no_wrong_equation_and_nan_is_equal_to_nan():
+    w = dl.Tensor(np.array([1, 1, np.nan, np.inf], np.float32), requires_grad=True)
+    w.grad = np.array([10, np.float32(1e30), 1, np.inf], np.float32)
+    with np.errstate(all="ignore"), dl.trace() as walk:
+        optim.SGD([w], lr=0.1).step()
+    assert not walk.updates[0].violated(walk.updates[0].lines[-1]).any()

@@ -1,6 +1,7 @@
 """The walkthrough: explain, save, repr, and the errors for wrong input."""
 
 import contextlib
+import functools
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -10,7 +11,7 @@ from cases import (
 )
 
 import minidl as dl
-from minidl import optim
+from minidl import losses, nn, optim
 
 
 def test_an_empty_block_can_be_printed_and_saved(tmp_path):
@@ -162,3 +163,55 @@ def test_extreme_numbers_are_shown_without_a_warning(tmp_path):
             optim.SGD([w], lr=0.1).step()
         assert str(walk)
         walk.save(tmp_path / "walk.html")
+
+
+# --- empty, infinite and other extreme arrays ---------------------------------------------------
+
+SHAPES = [(), (0,), (1,), (3,), (0, 3), (3, 0), (0, 0), (2, 0, 3), (2, 3)]
+FILLS = {"normal": 0.5, "zero": 0.0, "NaN": np.nan, "infinite": np.inf, "huge": 3e38}
+
+
+def any_axis(function):
+    return [functools.partial(function, axis=axis) for axis in (None, 0, -1, (0, 1))]
+
+
+UNARY = [
+    *(dl.exp, dl.log, dl.sqrt, dl.abs, dl.tanh, dl.sigmoid, dl.relu, dl.softplus, dl.leaky_relu),
+    *(dl.elu, dl.gelu, dl.silu, dl.sin, dl.cos, dl.transpose, dl.norm),
+    *(f for g in (dl.sum, dl.mean, dl.max, dl.min, dl.norm) for f in any_axis(g)),
+    *(f for g in (dl.softmax, dl.log_softmax, dl.logsumexp) for f in any_axis(g)[1:]),
+    *(lambda x: x**0, lambda x: x**-0.5, lambda x: 2.0**x, lambda x: x[:0], lambda x: x[[0, 0]]),
+    *(lambda x: dl.reshape(x, (-1,)), lambda x: dl.sum(x, axis=-1, keepdims=True)),
+    *(lambda x: x @ x, lambda x: x / x, lambda x: dl.concatenate([x, x]), lambda x: x + x[:1]),
+    *(lambda x: dl.where(x.data > 0, x, -x), lambda x: dl.maximum(x, 0 * x)),
+    *(lambda x: losses.mse(x, 0 * x), lambda x: losses.mse(x, 0 * x, "none")),
+    lambda x: losses.binary_cross_entropy(x, np.zeros(x.shape)),
+    lambda x: losses.cross_entropy(x, np.zeros(x.shape[:1], int), "sum", label_smoothing=0.1),
+    lambda x: nn.Dense(x.shape[-1], 2, rng=0)(x),
+]
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [*((shape, "normal") for shape in SHAPES), *(((2, 3), kind) for kind in FILLS)],
+    ids=str,
+)
+def test_whatever_an_op_returns_can_be_shown_in_every_form(shape, kind):
+    shown = 0
+    for function in UNARY:
+        x = dl.Tensor(np.full(shape, FILLS[kind], np.float32), requires_grad=True, name="x")
+        with np.errstate(all="ignore"), dl.trace() as walk:
+            try:
+                y = function(x)
+            except (ValueError, TypeError, IndexError):  # not defined for this shape
+                continue
+            y.backward(np.ones(y.shape, y.dtype))
+            optim.Adam([x]).step()
+        with np.errstate(all="raise"):
+            assert "SUMMARY" in str(walk)
+            for value in (v for v in walk.values if v.data.size):
+                assert walk.explain(value.name, (0,) * value.data.ndim)
+            if not x.size:
+                assert "<iframe" in walk._repr_html_()
+        shown += 1
+    assert shown >= 15
