@@ -24,10 +24,8 @@ import gc
 import itertools
 import multiprocessing
 import os
-import platform
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -42,7 +40,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent))
 
 import mutating
-from interrupting import Interrupt
+from interrupting import CAN_PRELOAD, Interrupt
 
 import minidl as dl
 
@@ -310,8 +308,7 @@ def tried(part, name, options):
     at = points(part, name, total, options)
     while len(results) < len(at):
         try:
-            for result in pool.map(functools.partial(trial, part, name), at[len(results) :]):
-                results.append(result)
+            results.extend(pool.map(functools.partial(trial, part, name), at[len(results) :]))
         except BrokenProcessPool:
             results.append(crash())
             pool = worker()
@@ -330,7 +327,9 @@ def run(options):
         counts = [sum(result.kind == kind for result in results) for kind in kinds]
         print(row.format(part, name, total, len(at), *counts), flush=True)
         for kind, most in (("breach", 5), ("limit", 5 * options.limits)):
-            for n, text in [(n, text) for n, (k, text) in zip(at, results, strict=True) if k == kind][:most]:
+            for n, text in [
+                (n, text) for n, (k, text) in zip(at, results, strict=True) if k == kind
+            ][:most]:
                 print(f'    python -m tests.faults {part} --case "{name}" --at {n}\n        {text}')
         old = totals.get(part, [0] * 6)
         totals[part] = [sum(pair) for pair in zip(old, [total, len(at), *counts], strict=True)]
@@ -374,7 +373,7 @@ def available(part):
     """Whether a part can be tried on this machine."""
     if PARTS[part][1] is KeyboardInterrupt:
         return part == "interrupts" or hasattr(signal, "setitimer")
-    return "LD_PRELOAD" in os.environ or (platform.libc_ver()[0] == "glibc" and shutil.which("cc"))
+    return "LD_PRELOAD" in os.environ or CAN_PRELOAD
 
 
 def preloaded(folder, arguments):

@@ -29,7 +29,9 @@ PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
 
 OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
 SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
-LAYER, LOSS, SYSTEM = (f"minidl/_kernels/{name}.pyx" for name in ("layer", "loss", "system"))
+ATOMIC, LAYER, LOSS, SYSTEM = (
+    f"minidl/_kernels/{name}.pyx" for name in ("atomic", "layer", "loss", "system")
+)
 FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
@@ -56,6 +58,7 @@ TESTS = {
         "tests/optim/test_averaging.py",
         "tests/optim/test_rules.py",
     ],
+    ATOMIC: ["tests/_kernels/test_atomic.py"],
     LAYER: ["tests/_kernels/test_layer.py"],
     OPS: ["tests/test_ops.py", "tests/test_tensor.py"],
     TENSOR: ["tests/test_tensor.py", "tests/test_operands.py", "tests/test_nn.py"],
@@ -111,7 +114,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a locked array accepted", "k != 1 and not writable", "False and not writable"),
         ],
         "commit": [
-            ("changes stay though a call failed", "        assign(undo)\n", ""),
+            ("changes stay though a call failed", "revert(undo, len(undo))", "pass"),
         ],
         "ready": [
             ("read-only weights accepted", " and writable(theta[i])", ""),
@@ -128,7 +131,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Exchange": [
             ("own weights not given back", '(p, "_data", p._data)', '(p, "_data", array)'),
             ("a graph outlives its data", "p.version + 2", "p.version"),
-            ("a change inside not noticed", "version + 1 != <unsigned long long> change[2]", "False"),
+            (
+                "a change inside not noticed",
+                "version + 1 != <unsigned long long> change[2]",
+                "False",
+            ),
         ],
         "effective": [
             ("maximize ignored", "sign * g + weight_decay * theta", "g + weight_decay * theta"),
@@ -453,6 +460,35 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "squared_norm_loop": [
             ("squared in float32", "<double> g[i] * <double> g[i]", "g[i] * g[i]"),
             ("first entry left out", "range(size)", "range(1, size)"),
+        ],
+    },
+    ATOMIC: {
+        "make": [
+            ("changes stay though one failed", "revert(undo, done)", "pass"),
+        ],
+        "revert": [
+            ("undone though memory is needed", "<object> PyList_GetItem(undo, done)", "undo[done]"),
+            ("the first change not undone", "while done:", "while done > 1:"),
+        ],
+        "put": [
+            ("a new key kept", "del (<dict> target)[key]", "pass"),
+        ],
+        "Block": [
+            ("a block ends twice", "entry is None", "False"),
+            ("the block around it forgotten", "entry.outer", "None"),
+        ],
+        "Variable": [
+            ("left as it is without memory", "(ValueError, MemoryError)", "ValueError"),
+            ("left as it is in another context", "(ValueError, MemoryError)", "MemoryError"),
+            (
+                "set though setting failed",
+                "            self.set(entry.before)\n            raise",
+                "            raise",
+            ),
+        ],
+        "Session": [
+            ("a session that ended is open", "value.open = False", "pass"),
+            ("a variable reset in another context", "self.get() is value", "True"),
         ],
     },
     LAYER: {

@@ -491,7 +491,9 @@ READS = re.compile(
     re.VERBOSE,
 )
 MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data]
-CHANGES = re.compile(r"[^_]|__(enter|exit|set|setitem|setattr|i(ter|add|sub|mul|matmul|truediv|pow))__$")
+CHANGES = re.compile(
+    r"[^_]|__(enter|exit|set|setitem|setattr|i(ter|add|sub|mul|matmul|truediv|pow))__$"
+)
 
 
 def public_names():

@@ -1,10 +1,14 @@
 """Changes that are all or nothing, and context managers that restore what they found."""
 
 import contextvars
+import gc
 
+import interrupting
 import pytest
 
 from minidl._kernels import atomic
+
+NO_MEMORY = pytest.mark.skipif(not interrupting._testcapi, reason="Python without its own tests")
 
 
 class Point:
@@ -54,6 +58,47 @@ def test_a_change_that_is_none_raises_before_anything_is_assigned(change):
     with pytest.raises((TypeError, ValueError, IndexError)):
         atomic.assign([(row, 0, 2), change])
     assert row == [1]
+
+
+def test_if_memory_is_lacking_after_some_changes_none_is_made():
+    def prepare():
+        return [0] * 300, {}
+
+    def call(x):
+        row, table = x
+        atomic.assign([*((row, i, 1) for i in range(300)), *((table, i, 2) for i in range(9))])
+
+    sums = [sum(row) for row, _ in interrupting.each_failed_allocation(prepare, call)]
+    assert set(sums[:-1]) <= {0}
+    assert sums[-1] in (0, 300)
+
+
+@NO_MEMORY
+def test_the_end_of_a_block_needs_no_memory():
+    point, row, module = Point(1, 2), [0] * 300, Module()
+    changes = [(point, "x", 3), (vars(module), "training", False)]
+    block = atomic.Assigned([*changes, *((row, i, 1) for i in range(300))])
+    leave = block.__exit__
+    block.__enter__()
+    assert (point.x, sum(row), module.training) == (3, 300, False)
+    gc.collect()  # empties Python's lists of free objects
+    interrupting._testcapi.set_nomemory(0)
+    try:
+        leave(None, None, None)
+    finally:
+        interrupting._testcapi.remove_mem_hooks()
+    assert (point.x, sum(row), vars(module)) == (1, 0, {})
+
+
+def test_a_context_variable_is_restored_though_an_allocation_fails():
+    variable = contextvars.ContextVar("variable", default=1)
+
+    def call(block):
+        with block:
+            pass
+
+    for _ in interrupting.each_failed_allocation(lambda: atomic.InContext(variable, 2), call):
+        assert variable.get() == 1
 
 
 def test_the_same_place_twice_is_undone_to_its_first_value():
