@@ -9,9 +9,7 @@ A failed allocation can't split it, either: what undoes a change is allocated be
 so neither a rollback nor the end of a `with` block needs memory.
 """
 
-from cpython.list cimport PyList_GetItem
 from cpython.object cimport PyObject
-from cpython.tuple cimport PyTuple_GetItem
 
 cdef extern from "Python.h":
     ctypedef struct PyMethodDef:
@@ -55,7 +53,7 @@ cdef int make(list changes, list undo) except -1:
     cdef Py_ssize_t done = 0
     try:
         while done < len(changes):
-            put(<object> PyList_GetItem(changes, done))
+            put(changes[done])
             done += 1
     finally:
         if done < len(changes):
@@ -67,14 +65,12 @@ cdef int revert(list undo, Py_ssize_t done) except -1:
     """Undo the first changes, in reverse; without memory, unless a property or a key needs some."""
     while done:
         done -= 1
-        put(<object> PyList_GetItem(undo, done))
+        put(undo[done])
     return 0
 
 
-cdef int put(change) except -1:
-    target = <object> PyTuple_GetItem(change, 0)
-    key = <object> PyTuple_GetItem(change, 1)
-    value = <object> PyTuple_GetItem(change, 2)
+cdef int put(tuple change) except -1:
+    target, key, value = change[0], change[1], change[2]
     if isinstance(target, dict):
         if value is not MISSING:
             (<dict> target)[key] = value

@@ -13,7 +13,6 @@ mode that replaces them. A state that decays under a gradient of 0 thus ends at 
 would stay subnormal for good, and steps would take up to twenty times as long.
 """
 
-from cpython.list cimport PyList_GetItem
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
@@ -929,7 +928,7 @@ cdef class Exchange(Block):
         cdef unsigned long long version
         changed = None
         for i in range(2, len(own), 2):
-            change = <tuple> PyList_GetItem(own, i)
+            change = own[i]
             p, version = change[0], change[0].version
             if version + 1 != <unsigned long long> change[2]:
                 changed = p if changed is None else changed
