@@ -31,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -40,12 +41,11 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent))
 
 import mutating
-from interrupting import CAN_PRELOAD, Interrupt
+from interrupting import CAN_PRELOAD, FOLDER, Interrupt
 
 import minidl as dl
 
 NEVER, SHORTAGE, HANGS = 10**12, 50, 100
-NO_LOCK = "can't allocate lock"  # a RuntimeError of Python, for np.random.default_rng
 ALLOCATOR = r"""
 #include <errno.h>
 #include <execinfo.h>
@@ -241,7 +241,7 @@ def trial(part, name, at):
     else:
         result, then, end = "breach", "", None
     problem = ""
-    if faulty.error and not isinstance(faulty.error, kind) and str(faulty.error) != NO_LOCK:
+    if faulty.error and not (isinstance(faulty.error, kind) or is_foreign(faulty.error)):
         problem = f"{faulty.error!r} came instead"
     elif result == "breach":
         problem = "changed in part" if faulty.error else "not done, and no error"
@@ -255,6 +255,12 @@ def trial(part, name, at):
         return Result(result)
     problem += f"; {faulty.place}" if faulty.place else ""
     return Result("limit" if faulty.beyond else "breach", problem)
+
+
+def is_foreign(error):
+    """Whether a library says in its own way that something failed, as Python does of a lock."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, RuntimeError) and not innermost.startswith(FOLDER)
 
 
 def crash():

@@ -1292,7 +1292,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "check_resumable": [
-            ("another schedule's memory taken over", "repr(own) != repr(saved)", "False"),
+            (
+                "another schedule's memory taken over",
+                "not _equal_but_memories(own, saved)",
+                "False",
+            ),
             ("a plateau in use replaced", "if plateaus(own) and", "if False and"),
         ],
         "resumed": [

@@ -13,7 +13,7 @@ BUDGET = {
     "minidl/losses.py": 123,
     "minidl/optim/optimizer.py": 276,
     "minidl/optim/rules.py": 390,
-    "minidl/schedulers.py": 416,
+    "minidl/schedulers.py": 422,
 }
 
 

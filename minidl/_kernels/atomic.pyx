@@ -1,4 +1,3 @@
-# cython: binding=False
 """Changes of state that no KeyboardInterrupt can split, for everything that must be all or nothing.
 
 Python handles signals between bytecodes. What is done in one call of this module, which runs no
