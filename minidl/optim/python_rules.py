@@ -39,8 +39,8 @@ def results(optimizer: Any, batch: Batch) -> tuple[Updates, list[Change]]:
             "theta_i -= ... or theta_i[...] = ...; theta_i = theta_i - ... has no effect. An "
             "update that skips a step on purpose returns False."
         )
-    if same and lr == 0 and hasattr(optimizer, "prepare"):
-        return [], []  # FTRL, for instance, makes no update
+    if same and lr == 0 and optimizer.idle_at_rate_0:
+        return [], []
     new = [(vars(group), k, v) for k, v in plain.items() if v is not options[k]]
     return [kernels.replacement(_flat([own, *batch.state]), changed)], new
 

@@ -484,11 +484,12 @@ class FTRL(Optimizer):
     initial_accumulator: float = option(number, default=0.0)
     warm_start: bool = option(flag, default=True)
     slots = {"z": Slot(), "n": Slot(start="initial_accumulator")}
+    idle_at_rate_0 = True  # a warm start waits for the first rate
 
     def prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, z: Arrays, n: Arrays
     ) -> Updates:
-        if lr == 0:  # changes nothing, so it is no update: a warm start waits for the first rate
+        if lr == 0:
             return []
         warm = self._warm_start(group, lr, t, theta, n)
         regularization = group.beta, group.l1, group.l2, group.lr_power

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from interrupting import FAILURES, assert_all_or_nothing
-from optimizing import descend, look_at, snapshot, weights
+from optimizing import descend, each_rule, look_at, snapshot, weights
 
 import minidl as dl
 from minidl.optim.declarations import Slot
@@ -86,6 +86,19 @@ def test_weight_decay_and_maximize_in_numbers():
     w = weights(1.0)
     descend(Descent([w], lr=0.1, weight_decay=1.0, maximize=True), w, [-1.0])
     assert w.data == 0.8
+
+
+@each_rule
+def test_a_rule_that_extends_one_of_minidl_counts_its_steps_at_a_rate_of_0_alike(rule):
+    parent = getattr(dl.optim, rule)
+    own = type("Own", (parent,), {"update": lambda self, *batch: super(own, self).update(*batch)})
+    counts = []
+    for kind in (parent, own):
+        w = weights([1.0])
+        optimizer = kind([w], lr=0.0)
+        descend(optimizer, w, [[0.0]] * 2)
+        counts.append(optimizer.state[w]["t"])
+    assert counts == ([0, 0] if rule == "FTRL" else [2, 2])
 
 
 def updating(update):
