@@ -325,7 +325,6 @@ class Nadam(Optimizer):
         beta1, beta2 = group.betas
         mu, mu_next = (beta1 * (1 - 0.96 ** (s * group.momentum_decay) / 2) for s in (t, t + 1))
         product = mu_product[0].item() * mu
-        product = product if product >= np.finfo(np.float64).tiny else 0.0  # as in the kernels
         factors = (1 - mu) / (1 - product), mu_next / (1 - product * mu_next)  # of g and of m
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
         update = kernels.nadam.prepare(

@@ -175,6 +175,21 @@ def test_an_update_may_write_into_its_gradient():
     assert (w.data, g) == (-1, 3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_step_replaces_subnormal_results_of_a_rule_in_python_by_0(dtype):
+    def decays(self, group, lr, t, theta, g, m):
+        m[0][...] = g[0]
+        theta[0][...] = g[0] / 4
+
+    rule = type("Own", (dl.optim.Optimizer,), {"update": decays, "slots": {"m": Slot()}})
+    tiny = np.finfo(dtype).tiny
+    w = weights([1.0] * 5, dtype)
+    optimizer = rule([w])
+    descend(optimizer, w, [[tiny, -tiny, tiny / 2, -tiny / 2, 8 * tiny]])
+    np.testing.assert_array_equal(optimizer.state[w]["m"], [tiny, -tiny, 0, 0, 8 * tiny])
+    np.testing.assert_array_equal(w.data, [0, 0, 0, 0, 2 * tiny])
+
+
 class Flaky(dl.optim.Optimizer):
     """A rule in pure Python that fails in its second batch."""
 
