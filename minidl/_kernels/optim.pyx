@@ -879,9 +879,9 @@ cdef class Turns:
         if self.busy or turn != self.turn:
             raise RuntimeError(self.message)
 
-    def call(self, function, *arguments):
-        """Call a function of the user, inside which no turn can begin."""
-        self.begin()
+    def call(self, unsigned long long turn, function, *arguments):
+        """Call a function of the user in a turn, inside which no other can begin."""
+        self.check(turn)
         self.busy = True
         try:
             return function(*arguments)

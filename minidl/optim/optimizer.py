@@ -247,7 +247,7 @@ class Optimizer(Declared):
         changes += zip(self._columns, itertools.repeat("t"), counts)
         for batch in batches:
             if self.in_python:
-                made, options = python_rules.results(self, batch)
+                made, options = python_rules.results(self, turn, batch)
                 changes += options
             else:
                 group, lr, t, _, _, _, theta, g, state = batch

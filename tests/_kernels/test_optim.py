@@ -790,17 +790,21 @@ def test_no_turn_begins_inside_a_call_or_a_commit():
     turns, row = kernels.Turns("in use"), [0]
     turn = turns.begin()
     for within in (
-        lambda: turns.call(turns.begin),
-        lambda: turns.call(turns.commit, turn, [], [(row, 0, 1)]),
+        lambda: turns.call(turn, turns.begin),
+        lambda: turns.call(turn, turns.commit, turn, [], [(row, 0, 1)]),
         lambda: turns.commit(turn, [turns.begin], [(row, 0, 1)]),
     ):
         with pytest.raises(RuntimeError, match=r"^in use$"):
             within()
-    assert turns.call(divmod, 7, 2) == (3, 1)
+    turn = turns.begin()
+    assert turns.call(turn, divmod, 7, 2) == (3, 1)
     turns.commit(turns.begin(), [], [(row, 0, 2)])
+    assert row == [2]
+    with pytest.raises(RuntimeError, match=r"^in use$"):  # another turn has ended meanwhile
+        turns.call(turn, row.append, 3)
     assert row == [2]
 
 
 def test_a_copy_of_turns_is_free():
     turns = kernels.Turns("in use")
-    assert turns.call(lambda: copy.deepcopy(turns).call(divmod, 7, 2)) == (3, 1)
+    assert turns.call(0, lambda: copy.deepcopy(turns).call(0, divmod, 7, 2)) == (3, 1)
