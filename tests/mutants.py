@@ -703,7 +703,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "_Setting": [
             ("a decorated generator records", "inspect.isgeneratorfunction(function)", "False"),
             ("a decorated coroutine records", "inspect.iscoroutinefunction(function)", "False"),
-            ("asynchronous generators accepted", "inspect.isasyncgenfunction(function)", "False"),
+            ("asynchronous generators accepted", "inspect.isasyncgenfunction(called)", "False"),
             (
                 "one setting for all threads",
                 "with again():\n                    return",
@@ -1067,15 +1067,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "_array": [
-            (
-                "masked arrays in a list accepted",
-                "values if isinstance(values, list | tuple) else ()",
-                "()",
-            ),
-            ("pandas.NA accepted as NaN", "if _has_missing(values):", "if False:"),
-        ],
-        "_has_missing": [
-            ("NaN of floating pandas data refused", "not isinstance(c.dtype, np.dtype) and ", ""),
+            ("masked and missing values accepted", "_operands.missing(values)", "None"),
         ],
     },
     TESTING: {

@@ -11,9 +11,9 @@ BUDGET = {
     "minidl/tensor.py": 576,
     "minidl/nn.py": 349,
     "minidl/losses.py": 123,
-    "minidl/optim/optimizer.py": 276,
+    "minidl/optim/optimizer.py": 277,
     "minidl/optim/rules.py": 390,
-    "minidl/schedulers.py": 422,
+    "minidl/schedulers.py": 416,
 }
 
 

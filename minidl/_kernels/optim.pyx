@@ -18,7 +18,6 @@ from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.math cimport fabs, pow, sqrt, sqrtf
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
 
 from minidl._kernels.arrays cimport (
     alike, copy_of, data, import_numpy, is_indices, is_vector, itemsize, readable, single, size_of,
@@ -824,7 +823,11 @@ def squared_norm(g):
 # --- more that must not be split by a signal ------------------------------------------------------
 
 cdef void copy_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
-    memcpy(a[0], a[1], size * sizeof(floating))
+    cdef floating *target = a[0]
+    cdef floating *source = a[1]
+    cdef Py_ssize_t i
+    for i in range(size):
+        target[i] = flushed(source[i])
 
 
 cdef Rule copying = rule(
@@ -844,7 +847,10 @@ def ready(list theta, list g):
 
 
 def replacement(list targets, list sources):
-    """An Update that copies each source into its target, an array of the same shape and dtype."""
+    """An Update that copies each source into its target, of the same shape and dtype.
+
+    Subnormal numbers become 0, as in every update.
+    """
     return copying.prepare((targets, sources))
 
 
@@ -881,9 +887,9 @@ cdef class Turns:
         self.turn += 1
         return 0
 
-    def call(self, function, *arguments):
-        """Call a function of the user, inside which no turn can begin."""
-        self.begin()
+    def call(self, unsigned long long turn, function, *arguments):
+        """Call a function of the user in a turn, inside which no other can begin."""
+        self.check(turn)
         self.busy = True
         try:
             return function(*arguments)

@@ -102,6 +102,7 @@ class Optimizer(Declared):
     decoupled: ClassVar[bool] = False  # whether weight decay shrinks θ instead of adding to g
     scalars: ClassVar[dict[str, float]] = {}  # float64 state of a parameter, and its first value
     state_names: ClassVar[tuple[str, ...]] = ()  # of slots and scalars, in the order of `update`
+    idle_at_rate_0: ClassVar[bool] = False  # whether a step at a rate of 0 counts as no update
     in_python: ClassVar[bool] = True  # whether the rule is an `update`; else it is a `prepare`
     # prepare(group, lr, t, theta, g, *slots, *scalars): the kernels' updates, ready to run; [] for
     # a step that counts as no update. t and the scalars are equal for all arrays
@@ -246,7 +247,7 @@ class Optimizer(Declared):
         changes += zip(self._columns, itertools.repeat("t"), counts)
         for batch in batches:
             if self.in_python:
-                made, options = python_rules.results(self, batch)
+                made, options = python_rules.results(self, turn, batch)
                 changes += options
             else:
                 group, lr, t, _, _, _, theta, g, state = batch
@@ -348,7 +349,7 @@ class Optimizer(Declared):
         try:
             t, groups, slots = copied(rule, state)
             given = outline(state["rule"], groups, slots)
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, LookupError, TypeError) as error:
             raise ValueError(
                 f"{rule}: this is not the state_dict of an optimizer: {error!r}"
             ) from None

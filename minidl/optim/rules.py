@@ -325,7 +325,6 @@ class Nadam(Optimizer):
         beta1, beta2 = group.betas
         mu, mu_next = (beta1 * (1 - 0.96 ** (s * group.momentum_decay) / 2) for s in (t, t + 1))
         product = mu_product[0].item() * mu
-        product = product if product >= np.finfo(np.float64).tiny else 0.0  # as in the kernels
         factors = (1 - mu) / (1 - product), mu_next / (1 - product * mu_next)  # of g and of m
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
         update = kernels.nadam.prepare(
@@ -484,11 +483,12 @@ class FTRL(Optimizer):
     initial_accumulator: float = option(number, default=0.0)
     warm_start: bool = option(flag, default=True)
     slots = {"z": Slot(), "n": Slot(start="initial_accumulator")}
+    idle_at_rate_0 = True  # a warm start waits for the first rate
 
     def prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, z: Arrays, n: Arrays
     ) -> Updates:
-        if lr == 0:  # changes nothing, so it is no update: a warm start waits for the first rate
+        if lr == 0:
             return []
         warm = self._warm_start(group, lr, t, theta, n)
         regularization = group.beta, group.l1, group.l2, group.lr_power
