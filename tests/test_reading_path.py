@@ -11,8 +11,8 @@ BUDGET = {
     "minidl/tensor.py": 576,
     "minidl/nn.py": 349,
     "minidl/losses.py": 123,
-    "minidl/optim/optimizer.py": 276,
-    "minidl/optim/rules.py": 390,
+    "minidl/optim/optimizer.py": 282,
+    "minidl/optim/rules.py": 340,
     "minidl/schedulers.py": 416,
 }
 

@@ -27,6 +27,7 @@ GroupParams: TypeAlias = Iterable[Tensor | tuple[str, Tensor]] | HasParameters
 Params: TypeAlias = GroupParams | Iterable[dict[str, Any]]
 
 Arrays: TypeAlias = list[np.ndarray]  # one for each parameter of a batch
+Constants: TypeAlias = tuple[float, ...]  # of a kernel, in its order
 Updates: TypeAlias = list[kernels.Update]  # checked, to run in this order
 Change: TypeAlias = tuple[Any, Any, Any]  # as for `atomic.assign`
 

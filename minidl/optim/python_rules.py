@@ -39,7 +39,7 @@ def results(optimizer: Any, batch: Batch) -> tuple[Updates, list[Change]]:
             "theta_i -= ... or theta_i[...] = ...; theta_i = theta_i - ... has no effect. An "
             "update that skips a step on purpose returns False."
         )
-    if same and lr == 0 and hasattr(optimizer, "prepare"):
+    if same and lr == 0 and hasattr(optimizer, "kernel"):
         return [], []  # FTRL, for instance, makes no update
     new = [(vars(group), k, v) for k, v in plain.items() if v is not options[k]]
     return [kernels.replacement(_flat([own, *batch.state]), changed)], new
