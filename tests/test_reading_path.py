@@ -11,7 +11,7 @@ BUDGET = {
     "minidl/tensor.py": 576,
     "minidl/nn.py": 348,
     "minidl/losses.py": 123,
-    "minidl/optim/optimizer.py": 282,
+    "minidl/optim/optimizer.py": 278,
     "minidl/optim/rules.py": 340,
     "minidl/schedulers.py": 416,
 }

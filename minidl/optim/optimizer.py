@@ -142,9 +142,7 @@ class Optimizer(Declared):
         rule = type(self).__name__
         if self.in_python and type(self).update is Optimizer.update:
             raise TypeError(
-                printable(
-                    f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
-                )
+                f"{rule} has no update: use a rule such as Adam, or define update(self, ...)"
             )
         if more:
             raise TypeError(
@@ -167,10 +165,8 @@ class Optimizer(Declared):
             self._add(given, group)
         if not any(p.requires_grad for p in self._params()):
             raise ValueError(
-                printable(
-                    f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
-                    "parameters with Tensor(…, requires_grad=True)."
-                )
+                f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
+                "parameters with Tensor(..., requires_grad=True)."
             )
         atomic.assign((p, "name", p.name or name) for p, name in self.names.items())
 

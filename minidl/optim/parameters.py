@@ -50,7 +50,7 @@ def tensors(rule: str, params: GroupParams) -> dict[Tensor, str | None]:
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
             name, item = item
         if not isinstance(item, Tensor):
-            advice = printable("make it one: Tensor(…, requires_grad=True)")
+            advice = "make it one: Tensor(..., requires_grad=True)"
             if isinstance(item, HasParameters):
                 advice = f"give the module itself, {rule}(model), or model.parameters()"
             raise TypeError(
