@@ -679,7 +679,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "changes.append((vars(owners[owner]), attribute, array))",
                 "pass",
             ),
-            ("the state shared", "_plain(value).copy()", "_plain(value)"),
+            ("the state shared", "else x).copy()", "else x)"),
         ],
         "def _members": [
             ("results counted as parameters", " and not value._computed", ""),
