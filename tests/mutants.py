@@ -625,7 +625,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "np.array(_plain(part))",
                 "np.asarray(_plain(part))",
             ),
-            ("an empty list read as floating", "if empty_list else array", "if False else array"),
+            ("an empty list read as floating", "return array.astype(np.intp)", "return array"),
             (
                 "the bounds of a slice shared with the caller",
                 "None if bound is None else operator.index(bound)",
@@ -650,7 +650,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("no new version", "tensor.version + 1", "tensor.version"),
         ],
         "class Tensor": [
-            ("a result stays one", '(self, "_computed", False), ', ""),
+            ("a result stays one", '"_computed": False, ', ""),
             (
                 "gradients stored one by one",
                 "        atomic.assign(changes)\n\n    def _prop",
@@ -679,7 +679,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "changes.append((vars(owners[owner]), attribute, array))",
                 "pass",
             ),
-            ("the state shared", "_plain(value).copy()", "_plain(value)"),
+            ("the state shared", "else x).copy()", "else x)"),
         ],
         "def _members": [
             ("results counted as parameters", " and not value._computed", ""),
@@ -706,8 +706,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("asynchronous generators accepted", "inspect.isasyncgenfunction(called)", "False"),
             (
                 "one setting for all threads",
-                "with again():\n                    return",
-                "with self:\n                    return",
+                "with again():\n                    result",
+                "with self:\n                    result",
             ),
         ],
         "_stepped": [
@@ -977,8 +977,16 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 '(vars(self), "t", self.t + 1)',
                 "(vars(self), 't', self.t)",
             ),
-            ("a step at rate 0 changes state", "        if lr == 0:  #", "        if False:  #"),
-            ("a sparse step at rate 0 counts", "        if lr == 0:\n", "        if False:\n"),
+            (
+                "a step at rate 0 changes state",
+                "lr == 0:\n            return []\n",
+                "False:\n            return []\n",
+            ),
+            (
+                "a sparse step at rate 0 counts",
+                "lr == 0:\n            return [], c",
+                "False:\n            return [], c",
+            ),
             ("a sparse step without the subclass's update", "if self.in_python:", "if False:"),
             ("sparse step with weight_decay accepted", "if group.weight_decay:", "if False:"),
         ],
