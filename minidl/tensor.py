@@ -442,11 +442,9 @@ class Tensor:
                 "gradient. Convert them first, as in data.astype('float64')."
             )
         if value and not self._requires_grad:
-            changes: list[tuple[Any, str, Any]] = [
-                (self, "_data", np.array(self._data, order="C")),  # optimizers write to it
-                *((self, "_computed", False), (self, "_requires_grad", True)),
-            ]
-            atomic.assign(changes)
+            data = np.array(self._data, order="C")  # optimizers write to it
+            new = {"_data": data, "_computed": False, "_requires_grad": True}
+            atomic.assign((self, name, value) for name, value in new.items())
         elif not value:
             self._requires_grad = False
 
@@ -734,10 +732,9 @@ class Tensor:
             return _compare(ufunc, *inputs)
         if method == "__call__" and not options and ufunc in _FROM_NUMPY:
             return _FROM_NUMPY[ufunc](*inputs)
-        name = ufunc.__name__ + (f".{method}" if method != "__call__" else "")
         raise TypeError(
-            f"minidl has no np.{name} for tensors in this form; if no gradient is needed, pass "
-            "t.numpy()"
+            f"minidl has no np.{ufunc.__name__} for tensors in this form; if no gradient is "
+            "needed, pass t.numpy()"
         )
 
     def __array_function__(

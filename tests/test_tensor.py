@@ -493,9 +493,7 @@ def test_numpys_function_of_a_tensor_is_minidls_where_there_is_one():
     same(x.grad, np.exp(x.data))
     same((np.ones(2, np.float32) < x), np.array([False, True]))
     for call in (np.arctan, np.add.reduce, lambda t: np.exp(t, out=np.empty(2))):
-        with pytest.raises(
-            TypeError, match=r"minidl has no np\.(arctan|add.reduce|exp) .*t\.numpy\(\)"
-        ):
+        with pytest.raises(TypeError, match=r"minidl has no np\.(arctan|add|exp) .*t\.numpy\(\)"):
             call(x)
 
 
