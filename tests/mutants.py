@@ -730,7 +730,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     OPERANDS: {
         "read": [
-            ("a list has a dtype of its own", ' and hasattr(data, "dtype")', ""),
+            ("a list has a dtype of its own", '(hasattr(data, "dtype")', "(True"),
+            ("a table has none", ' or hasattr(data, "dtypes")', ""),
             ("masked values read", "if advice := missing(data):", "if advice := None:"),
         ],
         "missing": [
