@@ -100,14 +100,16 @@ def _contiguous(x: Array, dtype: Any) -> Array:
 
 
 def half_in_single(function: Callable[P, Value]) -> Callable[P, Value]:
-    """Compute in float32 where an input is float16, and round the value once.
+    """Compute in float32 where the first input is float16, and round the value once.
+
+    If another input alone is float16, the result is wider, and NumPy computes in its dtype.
 
     The VJPs return float32 there, which the engine rounds after it has undone broadcasting.
     """
 
     @functools.wraps(function)
     def compute(*args: P.args, **options: P.kwargs) -> Value:
-        if _HALF not in [getattr(x, "dtype", None) for x in args]:
+        if getattr(args[0], "dtype", None) != _HALF:
             return function(*args, **options)
         arrays = [x for x in args if isinstance(x, np.ndarray)]
         y, *vjps = function(*map(_single, args), **options)
