@@ -979,8 +979,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             (
                 "a step at rate 0 changes state",
-                "lr == 0:\n            return []",
-                "False:\n            return []",
+                "lr == 0:\n            return []\n",
+                "False:\n            return []\n",
             ),
             (
                 "a sparse step at rate 0 counts",
