@@ -482,9 +482,9 @@ case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", f
 # is given to a parameter as it is found, which no error can undo and a second call repeats.
 READS = re.compile(
     r"""
-    (\w+\.)?(forward|formula|phases|plot|update|prepare|check_options|rate|checked|modules|parameters
-    |named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid|stationary
-    |check_points|check_start|__iter__|__setattr__)
+    (\w+\.)?(forward|formula|phases|plot|update|prepare|constants|check_options|rate|checked
+    |modules|parameters|named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid
+    |stationary|check_points|check_start|__iter__|__setattr__)
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish
     | get_\w+ | show_config | race
     """,

@@ -201,6 +201,8 @@ cdef class Session(Variable):
     def __enter__(self):
         value = self.prepare()
         result = value.result
+        if self.get() is not None:  # of a block in another context that has ended
+            self.set(None)
         self.enter(value)
         return result
 

@@ -213,3 +213,13 @@ def test_a_session_that_ends_in_another_context_leaves_its_variable_alone():
         session.__exit__(None, None, None)
         assert variable.get() is own
     assert (copied[variable], value.open) == (value, False)
+
+
+def test_a_session_forgets_the_object_of_another_one_that_ended_in_another_context():
+    variable = contextvars.ContextVar("variable", default=None)
+    old, new = Session(variable), Session(variable)
+    old.__enter__()
+    contextvars.Context().run(old.__exit__, None, None, None)
+    with new as (value,):
+        assert variable.get() is value
+    assert variable.get() is None
