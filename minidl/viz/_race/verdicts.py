@@ -51,9 +51,10 @@ def classify(
         stationary, kind, descents = surface.stationary(end.reshape(2, -1), radius)
         stationary, kind = stationary.reshape(end.shape), kind.reshape(finite.shape)
         last = theta[..., -max(MIN_TAIL, theta.shape[-1] // TAIL) :]
+        recent = theta[..., -max(2 * MIN_TAIL, theta.shape[-1] // 2) :]
         resting, length, progress = _motion(last, radius)
         kind[~resting] = ""
-        leaving = _leaving(last, descents.reshape(*finite.shape, 2, 2), radius)
+        leaving = _leaving(last, recent, descents.reshape(*finite.shape, 2, 2), radius)
         drifting = _growth(np.hypot(*np.diff(last))) > 1 - 1e-9
         inside = distance(surface, theta) <= radius
         if surface.searched:  # the minima may form a valley, and each of its points is a goal
@@ -94,18 +95,21 @@ def _motion(last: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, np
     return spread <= radius, np.hypot(*np.diff(last)).sum(-1), progress
 
 
-def _leaving(last: np.ndarray, descents: np.ndarray, radius: float) -> np.ndarray:
+def _leaving(
+    last: np.ndarray, recent: np.ndarray, descents: np.ndarray, radius: float
+) -> np.ndarray:
     """Whether runs leave the saddles or maxima from which f falls along `descents`.
 
     However slow it is, motion along them that grows leads away in the end, as it grows
     exponentially at a saddle; so does growing motion as such, when a rate is too large. Motion
     along them that is negligible and shrinks is the rounding error of motion along the others.
+    Growing motion as such is looked for in the last half of the points, as an oscillation that
+    fades may grow for some steps.
     """
-    moves = np.diff(last)
-    along = np.abs(np.einsum("...ij,j...k->...ik", descents, moves)).sum(-2)
-    leaving: np.ndarray = _growth(along) >= 1
-    leaving |= along.sum(-1) > NEGLIGIBLE * radius
-    leaving |= _growth(np.hypot(*moves)) > 1 + 1e-9  # more than an oscillation
+    along = np.abs(np.einsum("...ij,j...k->...ik", descents, np.diff(last))).sum(-2)
+    lengths = np.hypot(*np.diff(recent))
+    grows = (_growth(lengths) > 1 + 1e-9) & (lengths.sum(-1) > NEGLIGIBLE * radius)
+    leaving: np.ndarray = (_growth(along) >= 1) | (along.sum(-1) > NEGLIGIBLE * radius) | grows
     return leaving
 
 

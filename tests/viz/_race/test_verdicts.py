@@ -131,6 +131,12 @@ def test_a_run_that_is_stuck_is_still_there_after_ten_times_as_many_steps(surfac
         assert not (stuck & ~(apart <= 2 * short.radius)).any(), (run.name, run.verdicts)
 
 
+@pytest.mark.parametrize("steps", range(100, 300, 10))
+def test_an_oscillation_that_fades_on_a_saddle_is_stuck_in_every_phase(steps):
+    assert verdict("saddle", "Momentum", start=(-1.5, 0), lr=0.1, steps=steps) == SADDLE
+    assert verdict("saddle", "RMSprop", start=(-1.5, 0), lr=0.1, steps=steps) == SADDLE
+
+
 def test_every_rule_is_stuck_where_it_starts_on_a_saddle():
     runs = race("saddle", list(RULES), steps=60, start=(0, 0)).runs
     assert {run.name: run.verdicts for run in runs} == {name: [SADDLE] for name in RULES}
