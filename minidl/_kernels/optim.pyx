@@ -18,13 +18,12 @@ from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.math cimport fabs, pow, sqrt, sqrtf
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
 
 from minidl._kernels.arrays cimport (
     alike, copy_of, data, import_numpy, is_indices, is_vector, itemsize, readable, single, size_of,
     writable
 )
-from minidl._kernels.atomic cimport assign
+from minidl._kernels.atomic cimport Block, assign, revert
 from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore_mode, threads
 
 import_numpy()
@@ -125,7 +124,8 @@ def commit(list updates, changes):
     for update in updates:
         if isinstance(update, Update):
             (<Update> update).check()
-    undo = assign(changes)
+    cdef list undo = assign(changes)
+    cdef bint done = False
     try:
         for update in updates:
             if isinstance(update, Update):
@@ -133,9 +133,10 @@ def commit(list updates, changes):
                     (<Update> update).run()
             else:
                 update()
-    except BaseException:
-        assign(undo)
-        raise
+        done = True
+    finally:
+        if not done:
+            revert(undo, len(undo))
 
 
 cdef struct Parameter:
@@ -822,7 +823,11 @@ def squared_norm(g):
 # --- more that must not be split by a signal ------------------------------------------------------
 
 cdef void copy_loop(floating **a, Py_ssize_t size, const double *c) noexcept nogil:
-    memcpy(a[0], a[1], size * sizeof(floating))
+    cdef floating *target = a[0]
+    cdef floating *source = a[1]
+    cdef Py_ssize_t i
+    for i in range(size):
+        target[i] = flushed(source[i])
 
 
 cdef Rule copying = rule(
@@ -842,7 +847,10 @@ def ready(list theta, list g):
 
 
 def replacement(list targets, list sources):
-    """An Update that copies each source into its target, an array of the same shape and dtype."""
+    """An Update that copies each source into its target, of the same shape and dtype.
+
+    Subnormal numbers become 0, as in every update.
+    """
     return copying.prepare((targets, sources))
 
 
@@ -873,9 +881,15 @@ cdef class Turns:
         if self.busy or turn != self.turn:
             raise RuntimeError(self.message)
 
-    def call(self, function, *arguments):
-        """Call a function of the user, inside which no turn can begin."""
+    cdef int take(self) except -1:
+        """End the turns that have begun; raise inside a call."""
         self.begin()
+        self.turn += 1
+        return 0
+
+    def call(self, unsigned long long turn, function, *arguments):
+        """Call a function of the user in a turn, inside which no other can begin."""
+        self.check(turn)
         self.busy = True
         try:
             return function(*arguments)
@@ -885,8 +899,8 @@ cdef class Turns:
     def commit(self, unsigned long long turn, list updates, changes):
         """`commit`, which ends the turn."""
         self.check(turn)
+        self.take()
         self.busy = True
-        self.turn += 1
         try:
             commit(updates, changes)
         finally:
@@ -896,7 +910,7 @@ cdef class Turns:
         return Turns, (self.message,)
 
 
-cdef class Exchange:
+cdef class Exchange(Block):
     """A `with` block in which tensors have other data; the base of `average`.
 
     `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that
@@ -905,7 +919,7 @@ cdef class Exchange:
     """
 
     def __enter__(self):
-        cdef list changes = [], own = []
+        cdef list changes = [], own = [(self.__dict__, "_own", [])]
         turn = self._turns.begin()
         for p, array in self._exchange():
             changes += [(p, "_data", array), (p, "version", p.version + 1)]
@@ -913,12 +927,20 @@ cdef class Exchange:
         self._turns.commit(turn, [], [*changes, (self.__dict__, "_own", own)])
         return self
 
-    def __exit__(self, kind, error=None, traceback=None):
-        changed, back = None, [(self.__dict__, "_own", [])]
-        for p, attribute, value in self._own:
-            if attribute == "version" and p.version != value - 1:
-                changed, value = p if changed is None else changed, p.version + 1
-            back.append((p, attribute, value))
-        self._turns.commit(self._turns.begin(), [], back)
+    cdef int leave(self, kind, error) except -1:
+        cdef list own = self._own
+        cdef Py_ssize_t i
+        cdef tuple change
+        cdef unsigned long long version
+        changed = None
+        for i in range(2, len(own), 2):
+            change = own[i]
+            p, version = change[0], change[0].version
+            if version + 1 != <unsigned long long> change[2]:
+                changed = p if changed is None else changed
+                own[i] = (p, "version", version + 1)
+        (<Turns?> self._turns).take()
+        revert(own, len(own))
         if changed is not None and kind is None:
             self._report(changed)
+        return 0

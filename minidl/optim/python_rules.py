@@ -10,7 +10,7 @@ from minidl._kernels import optim as kernels
 from minidl.optim.parameters import Arrays, Batch, Change, Group, Updates
 
 
-def results(optimizer: Any, batch: Batch) -> tuple[Updates, list[Change]]:
+def results(optimizer: Any, turn: int, batch: Batch) -> tuple[Updates, list[Change]]:
     """Run a rule's `update` on copies: what takes its results over, and changed options."""
     group, lr, own = batch.group, batch.lr, batch.theta
     decay = group.weight_decay
@@ -27,7 +27,7 @@ def results(optimizer: Any, batch: Batch) -> tuple[Updates, list[Change]]:
     plain = Group(type(optimizer), {**group, "weight_decay": 0.0, "maximize": False})
     options = dict(plain)
     arguments = plain, lr, batch.t, theta, g, *state
-    skips = optimizer._turns.call(optimizer.update, *arguments)
+    skips = optimizer._turns.call(turn, optimizer.update, *arguments)
     returned = _flat([theta, *state])
     before = _flat([start, *batch.state])
     same = all(a.tobytes() == b.tobytes() for a, b in zip(before, changed, strict=True))
@@ -39,8 +39,8 @@ def results(optimizer: Any, batch: Batch) -> tuple[Updates, list[Change]]:
             "theta_i -= ... or theta_i[...] = ...; theta_i = theta_i - ... has no effect. An "
             "update that skips a step on purpose returns False."
         )
-    if same and lr == 0 and hasattr(optimizer, "prepare"):
-        return [], []  # FTRL, for instance, makes no update
+    if same and lr == 0 and optimizer.idle_at_rate_0:
+        return [], []
     new = [(vars(group), k, v) for k, v in plain.items() if v is not options[k]]
     return [kernels.replacement(_flat([own, *batch.state]), changed)], new
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from interrupting import FAILURES, assert_all_or_nothing
-from optimizing import descend, look_at, snapshot, weights
+from optimizing import descend, each_rule, look_at, snapshot, weights
 
 import minidl as dl
 from minidl.optim.declarations import Slot
@@ -88,6 +88,19 @@ def test_weight_decay_and_maximize_in_numbers():
     assert w.data == 0.8
 
 
+@each_rule
+def test_a_rule_that_extends_one_of_minidl_counts_its_steps_at_a_rate_of_0_alike(rule):
+    parent = getattr(dl.optim, rule)
+    own = type("Own", (parent,), {"update": lambda self, *batch: super(own, self).update(*batch)})
+    counts = []
+    for kind in (parent, own):
+        w = weights([1.0])
+        optimizer = kind([w], lr=0.0)
+        descend(optimizer, w, [[0.0]] * 2)
+        counts.append(optimizer.state[w]["t"])
+    assert counts == ([0, 0] if rule == "FTRL" else [2, 2])
+
+
 def updating(update):
     """An optimizer whose update is this function, of one weight, 2, with the gradient 3."""
     rule = type("Own", (dl.optim.Optimizer,), {"update": update, "slots": {"m": Slot()}})
@@ -160,6 +173,21 @@ def test_an_update_may_write_into_its_gradient():
     g = w.grad
     optimizer.step()
     assert (w.data, g) == (-1, 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_step_replaces_subnormal_results_of_a_rule_in_python_by_0(dtype):
+    def decays(self, group, lr, t, theta, g, m):
+        m[0][...] = g[0]
+        theta[0][...] = g[0] / 4
+
+    rule = type("Own", (dl.optim.Optimizer,), {"update": decays, "slots": {"m": Slot()}})
+    tiny = np.finfo(dtype).tiny
+    w = weights([1.0] * 5, dtype)
+    optimizer = rule([w])
+    descend(optimizer, w, [[tiny, -tiny, tiny / 2, -tiny / 2, 8 * tiny]])
+    np.testing.assert_array_equal(optimizer.state[w]["m"], [tiny, -tiny, 0, 0, 8 * tiny])
+    np.testing.assert_array_equal(w.data, [0, 0, 0, 0, 2 * tiny])
 
 
 class Flaky(dl.optim.Optimizer):

@@ -54,6 +54,14 @@ def test_a_load_of_what_is_no_array_changes_nothing(bad, error, name):
 
 
 @pytest.mark.parametrize(
+    "state", [None, [], "state", np.ones(2), np.float64(1), np.array({}), {}, {"t": 0}], ids=repr
+)
+def test_what_is_no_state_dict_is_refused(state):
+    with pytest.raises(ValueError, match=r"^Adam: this is not the state_dict of an optimizer"):
+        dl.optim.Adam(pair()).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
     "value",
     [
         lambda: [7.0, math.nan],
