@@ -5,6 +5,7 @@ its value, and returns the value in the type in which it is used.
 """
 
 import difflib
+import inspect
 import math
 import numbers
 import re
@@ -28,6 +29,11 @@ _FOREIGN = {
     "l1": "l1regularizationstrength",
     "l2": "l2regularizationstrength",
     "lr_power": "learningratepower",
+    "momentum_decay": "scheduledecay",
+    "axis": "dim",
+    "keepdims": "keepdim",
+    "low": "min",
+    "high": "max",
     "Dense": "linear",
     "NAG": "nesterov",
     "silu": "swish",
@@ -138,6 +144,13 @@ def nearest(name: str, known: Iterable[Any]) -> str:
     key = _key(name)
     near = [key] if key in by_key else difflib.get_close_matches(key, by_key, 1, 0.7)
     return f" Did you mean {by_key[near[0]]!r}?" if near else ""
+
+
+def meant(error: Exception, function: Callable[..., Any]) -> str:
+    """A hint for Python's error about an option that a function does not have, else ""."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'$", str(error))
+    hint = nearest(unknown[1], inspect.signature(function).parameters) if unknown else ""
+    return f".{hint}" if hint else ""
 
 
 def _key(name: str) -> str:
