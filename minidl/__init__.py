@@ -78,15 +78,19 @@ else:
         return [
             name
             for name, value in vars(module).items()
-            if not name.startswith("_") and getattr(value, "__module__", "").startswith("minidl")
+            if getattr(value, "__module__", "").startswith(module.__name__)
         ]
 
-    _modules = {m.__name__.partition(".")[2]: m for m in (nn, losses, optim, schedulers)}
-    for _name, _module in _modules.items():
-        _module.__getattr__ = _checks.missing(f"minidl.{_name}", lambda m=_module: _public(m))
+    _modules = {m.__name__.partition(".")[2]: m for m in (nn, losses, optim, schedulers, data)}
 
-    def _known():
-        return [*__all__, *(f"{name}.{x}" for name, m in _modules.items() for x in _public(m))]
+    def _known(prefix=""):
+        qualified = [f"{name}.{x}" for name, m in _modules.items() for x in _public(m)]
+        return [prefix + name for name in (*__all__, *qualified, "viz.race")]
+
+    for _name, _module in _modules.items():
+        _module.__getattr__ = _checks.missing(
+            f"minidl.{_name}", lambda m=_module: _public(m), lambda: _known("minidl.")
+        )
 
     def __getattr__(name):  # imports viz on first use, so that importing minidl stays quick
         if name == "viz":

@@ -22,6 +22,12 @@ from minidl.walkthrough import Walkthrough, trace
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 LOSSES = ("mse", "mae", "huber", "cross_entropy", "binary_cross_entropy")
+IN_SHELL = {  # what errors say in Python, and what they say on the command line
+    "; a function of two tensors can be given instead": "",
+    ", or use a Surface with a larger domain": "",
+    " Give a dict with a label for each.": " Name each once.",
+    "race: start (": "race: --start (",
+}
 EXAMPLES = {
     "walkthrough": """\
 examples:
@@ -145,7 +151,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         parser.exit(2, "python -m minidl: error: not enough memory\n")
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-        message = re.sub(r"^race: (?=start|surface)", "race: --", str(error))
+        message = str(error)
+        for python, shell in IN_SHELL.items():
+            message = message.replace(python, shell)
         parser.exit(2, f"python -m minidl: error: {message}\n")
     return 0
 
@@ -165,7 +173,7 @@ def _command(commands: Commands, name: str, summary: str, description: str) -> P
 
 def _check_file(owner: str, path: str | None, kinds: Collection[str]) -> None:
     """Check that the file of an option, if given, can be written, before work that takes long."""
-    if path:
+    if path is not None:
         _files.check(owner, _files.ending(owner, path, kinds))
 
 
@@ -218,7 +226,7 @@ def add_walkthrough(commands: Commands) -> None:
         _check_file("walkthrough --out", options.out, (".html", ".md", ".txt", ".svg"))
         names = ("layers", "activation", "loss", "optimizer", "lr", "seed")
         walk = lesson(**{name: getattr(options, name) for name in names})
-        if options.out:
+        if options.out is not None:
             walk.save(options.out)
             print(f"{options.out}: {walk!r}")
         else:
@@ -284,7 +292,7 @@ def add_race(commands: Commands) -> None:
             (options.png, raced.plot),
             (options.gif, raced.animate),
         ):
-            if path:
+            if path is not None:
                 write(path)
                 print(f"wrote {path}")
 
@@ -312,7 +320,7 @@ def add_schedule(commands: Commands) -> None:
         if options.steps is not None:
             steps = _checks.count("schedule", "--steps", options.steps)
         _check_file("schedule --png", options.png, _files.STILLS)
-        if options.png:
+        if options.png is not None:
             from minidl.viz import plots
 
             axes = plots.plot_schedule(schedule, steps, pyplot=False)

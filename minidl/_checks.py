@@ -5,6 +5,7 @@ its value, and returns the value in the type in which it is used.
 """
 
 import difflib
+import inspect
 import math
 import numbers
 import re
@@ -28,8 +29,17 @@ _FOREIGN = {
     "l1": "l1regularizationstrength",
     "l2": "l2regularizationstrength",
     "lr_power": "learningratepower",
+    "momentum_decay": "scheduledecay",
+    "axis": "dim",
+    "keepdims": "keepdim",
+    "low": "min",
+    "high": "max",
     "Dense": "linear",
+    "NAG": "nesterov",
     "silu": "swish",
+    "concatenate": "cat concat",
+    "clip": "clamp clipbyvalue",
+    "abs": "absolute",
     "mse": "mseloss meansquarederror squarederror l2loss",
     "mae": "l1loss meanabsoluteerror",
     "huber": "huberloss smoothl1loss",
@@ -132,8 +142,15 @@ def nearest(name: str, known: Iterable[Any]) -> str:
         if _key(own) in by_key:
             by_key.setdefault(foreign, by_key[_key(own)])
     key = _key(name)
-    near = [key] if key in by_key else difflib.get_close_matches(key, by_key, 1)
+    near = [key] if key in by_key else difflib.get_close_matches(key, by_key, 1, 0.7)
     return f" Did you mean {by_key[near[0]]!r}?" if near else ""
+
+
+def meant(error: Exception, function: Callable[..., Any]) -> str:
+    """A hint for Python's error about an option that a function does not have, else ""."""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'$", str(error))
+    hint = nearest(unknown[1], inspect.signature(function).parameters) if unknown else ""
+    return f".{hint}" if hint else ""
 
 
 def _key(name: str) -> str:
@@ -141,11 +158,15 @@ def _key(name: str) -> str:
     return re.sub(r"[_-]", "", name.lower())
 
 
-def missing(module: str, known: Callable[[], Iterable[str]]) -> Callable[[str], Any]:
-    """A module's `__getattr__`: AttributeError with a hint for a name that the module lacks."""
+def missing(module: str, *known: Callable[[], Iterable[str]]) -> Callable[[str], Any]:
+    """A module's `__getattr__`: AttributeError with a hint for a name that the module lacks.
+
+    known  each returns names; the first that has a similar one gives the hint
+    """
 
     def fail(name: str) -> Any:
-        hint = "" if name.startswith("_") else nearest(name, known())
+        hints = () if name.startswith("_") else (nearest(name, names()) for names in known)
+        hint = next(filter(None, hints), "")
         end = f".{hint}" if hint else ""
         raise AttributeError(f"module {module!r} has no attribute {name!r}{end}")
 

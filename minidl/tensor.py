@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from minidl import _checks, _graph_picture, ops
-from minidl._checks import describe
+from minidl._checks import describe, meant
 from minidl._format import printable
 from minidl._kernels import atomic
 from minidl._observer import active
@@ -159,7 +159,7 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
         except (ValueError, TypeError) as error:
-            raise _named(op.__name__, arrays, error) from None
+            raise _named(op, arrays, error) from None
         result = Tensor.__new__(Tensor)
         result._data, result.name, result.version = np.asarray(value), None, 0
         result._computed, result._requires_grad = True, recorded
@@ -171,12 +171,12 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
     return apply
 
 
-def _named(name: str, arrays: list[Any], error: Exception) -> Exception:
+def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Exception:
     """The error with the name of the function and the shapes that it was called with."""
     kinds = np.exceptions.AxisError, ValueError, TypeError
     kind = next(kind for kind in kinds if isinstance(error, kind))
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
-    return kind(printable(f"{name} of shape {shapes}: {error}"))
+    return kind(printable(f"{op.__name__} of shape {shapes}: {error}{meant(error, op)}"))
 
 
 def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -300,7 +300,7 @@ def argmax(x: Any, axis: int | None = None) -> Array:
             ops.axes_of((axis,), array.ndim)
         return np.asarray(np.argmax(array, axis))
     except (ValueError, TypeError) as error:
-        raise _named("argmax", [array], error) from None
+        raise _named(argmax, [array], error) from None
 
 
 # --- the tensor ---------------------------------------------------------------------------------

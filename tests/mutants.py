@@ -53,6 +53,7 @@ TESTS = {
     VERDICTS: ["tests/viz/_race/test_verdicts.py"],
     RECORD: ["tests/walkthrough/test_record.py"],
     RECORDER: ["tests/walkthrough/test_recorder.py"],
+    "minidl/walkthrough/formulas.py": ["tests/walkthrough/test_record.py"],
     KERNELS: [
         "tests/_kernels/test_optim.py",
         "tests/optim/test_averaging.py",
@@ -1410,6 +1411,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the walkthrough is kept alive", "vars(self).clear()", "pass"),
         ],
         "class trace": [("an error of its own", "*[Exception] if error else []", "*[]")],
+    },
+    "minidl/walkthrough/formulas.py": {
+        "class Scope": [
+            ("a sign that cancels is sure", "error * inner + least", "least"),
+            ("a sign that underflows is sure", "error * inner + least", "error * inner"),
+            ("no sign is sure", "np.where(unsure, 2 / error, 1)", "2 / error"),
+        ],
     },
     RECORD: {
         "Update": [

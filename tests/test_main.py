@@ -236,6 +236,25 @@ def test_a_race_prints_the_table_of_the_same_race_in_python(
     assert printed(["race", *arguments], capsys) == f"{raced.table()}\n"
 
 
+def test_errors_of_a_race_speak_the_language_of_the_shell(capsys):
+    for options in ["--surface", "beal"], ["--start", "9", "9"], ["--optimizers", "SGD", "sgd"]:
+        with pytest.raises(SystemExit):
+            main(["race", *options])
+        message = capsys.readouterr().err
+        assert "python -m minidl: error: " in message
+        assert not any(word in message for word in ("tensors", "dict", "Surface"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["walkthrough", "--out"], ["race", "--png"], ["race", "--html"], ["schedule", "0.1", "--png"]],
+)
+def test_an_empty_name_of_a_file_is_refused(arguments, capsys):
+    with pytest.raises(SystemExit):
+        main([*arguments, ""])
+    assert "the name must end in" in capsys.readouterr().err
+
+
 def test_the_same_race_is_printed_the_same_and_another_seed_gives_another(capsys):
     seeds = [
         printed(["race", "--starts", "2", "--steps", "20", "--seed", seed], capsys)

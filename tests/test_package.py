@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from cases import PACKAGE, ROOT
@@ -97,6 +98,8 @@ def test_viz_is_listed_and_imported_on_first_use():
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"^module 'minidl' has no attribute 'vis'$"):
         dl.vis  # noqa: B018
+    with pytest.raises(AttributeError, match=r"^module 'minidl' has no attribute 'Variable'$"):
+        dl.Variable  # noqa: B018 (nn imports a function whose name is similar)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,15 @@ def test_an_unknown_name_is_an_attribute_error():
         ("", "Adam", "optim.Adam"),
         ("", "MSELoss", "losses.MSE"),
         ("", "tanhh", "tanh"),
+        ("", "DataLoader", "data.DataLoader"),
+        ("", "clamp", "clip"),
+        ("", "cat", "concatenate"),
+        ("", "race", "viz.race"),
+        ("nn", "MSELoss", "minidl.losses.MSE"),
+        ("nn", "Flatten", "minidl.flatten"),
+        ("optim", "StepLR", "minidl.schedulers.StepDecay"),
+        ("data", "Dataloader", "DataLoader"),
+        ("viz", "figure", "figures"),
         ("nn", "Linear", "Dense"),
         ("nn", "Swish", "SiLU"),
         ("losses", "CrossEntropyLoss", "CrossEntropy"),
@@ -127,7 +139,7 @@ def test_a_name_of_another_library_is_answered_with_the_name_of_minidl(module, n
         getattr(sys.modules[where], name)
 
 
-@pytest.mark.parametrize("module", ["", "nn", "losses", "optim", "schedulers"])
+@pytest.mark.parametrize("module", ["", "nn", "losses", "optim", "schedulers", "data", "viz"])
 def test_a_name_that_is_like_no_other_gets_no_hint(module):
     where = ".".join(filter(None, ("minidl", module)))
     for name in ("xyzzy", "__wrapped__"):
@@ -281,6 +293,23 @@ def test_the_stub_of_a_kernel_declares_the_types_of_its_constants(name):
 
 
 # --- the build ----------------------------------------------------------------------------------
+
+
+def test_every_import_of_tests_and_examples_is_installed_by_the_extra_of_the_tests():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared, names = {"minidl", "numpy"}, ["test"]
+    for name in names:
+        for requirement in extras["optional-dependencies"][name]:
+            package, nested = re.match(r"([\w-]+)(?:\[(.*)\])?", requirement).groups()
+            declared.add(package)
+            names += nested.split(",") if nested else []
+    ours = {path.stem for path in [*ROOT.glob("*"), *ROOT.glob("tests/**/*")]}
+    modules = {"scikit-learn": "sklearn", "pillow": "PIL"}
+    known = {modules.get(name, name) for name in declared} | ours | sys.stdlib_module_names
+    for path in [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("examples/*.py")]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if found := re.match(r"(?:from|import) (\w+)", line):
+                assert found[1] in known, path
 
 
 @pytest.mark.parametrize(

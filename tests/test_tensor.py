@@ -1474,3 +1474,19 @@ def test_a_number_that_is_broadcast_gets_an_array_as_gradient_however_often_it_i
         assert scale.grad == 8 * times
         dl.optim.SGD([scale], lr=0.125).step()
         assert scale.item() == 1.5 - times
+
+
+@pytest.mark.parametrize(
+    ("call", "meant"),
+    [
+        (lambda x: x.sum(dim=0), "axis"),
+        (lambda x: dl.mean(x, keepdim=True), "keepdims"),
+        (lambda x: dl.softmax(x, dim=1), "axis"),
+        (lambda x: dl.concatenate([x], dim=0), "axis"),
+        (lambda x: dl.clip(x, min=0), "low"),
+    ],
+)
+def test_an_option_of_another_library_is_answered_with_the_option_of_the_op(call, meant):
+    message = rf"^\w+ of shape \(2, 3\): .* keyword argument .*\. Did you mean '{meant}'\?$"
+    with pytest.raises(TypeError, match=message):
+        call(dl.Tensor(np.ones((2, 3))))

@@ -7,6 +7,7 @@ pip install 'minidl[viz]'. `figures`, the gallery, is imported on first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from minidl import _checks
 from minidl.viz._race.racing import ARTICLE, Race, race
 from minidl.viz._race.record import Run
 from minidl.viz._race.surfaces import SURFACES, Surface
@@ -20,7 +21,7 @@ __all__ = ["ARTICLE", "SURFACES", "Race", "Run", "Surface", "race"]
 def __getattr__(name: str) -> Any:
     if name == "figures":
         return importlib.import_module("minidl.viz.figures")
-    raise AttributeError(f"module 'minidl.viz' has no attribute {name!r}")
+    return _checks.missing("minidl.viz", lambda: [*__all__, "figures"])(name)
 
 
 def __dir__() -> list[str]:

@@ -104,19 +104,27 @@ class Scope:
                 self._cache[id(node)] = node, self._evaluate(node)
         return self._cache[id(node)][1]
 
-    def magnitude(self, node: Tree) -> Any:
-        """The size of a tree's terms before they cancel; its rounding error is relative to it."""
+    def magnitude(self, node: Tree, error: float = 1e-15, least: float = 0.0) -> Any:
+        """The size of a tree's terms before they cancel; its rounding error is relative to it.
+
+        error  the relative one, and `least` the absolute one: what is smaller may have either sign
+        """
         kind, *parts = node
+        if kind == "call" and parts[0] == "sgn":
+            inner = self.magnitude(parts[1], error, least)
+            unsure = np.abs(self.value(parts[1])) <= error * inner + least
+            return np.where(unsure, 2 / error, 1)
         if kind in ("+", "−", "negative"):
-            return sum(map(self.magnitude, parts))
+            return sum(self.magnitude(part, error, least) for part in parts)
         if kind == "·":
-            return self.magnitude(parts[0]) * self.magnitude(parts[1])
+            return math.prod(self.magnitude(part, error, least) for part in parts)
         if kind == "/":
-            return self.magnitude(parts[0]) / np.abs(self.value(parts[1]))
+            return self.magnitude(parts[0], error, least) / np.abs(self.value(parts[1]))
         if kind == "if":
             value, condition, other = parts
             taken = np.asarray(self.value(condition))
-            return np.where(taken, self.magnitude(value), self.magnitude(other))
+            sizes = (self.magnitude(part, error, least) for part in (value, other))
+            return np.where(taken, *sizes)
         return np.abs(self.value(node))
 
     def _evaluate(self, node: Tree) -> Any:

@@ -315,7 +315,8 @@ class Update:
         expected, info = np.asarray(scope.value(tree), float), np.finfo(dtype)
         underflow = float(info.tiny) ** 0.5  # the square of what is smaller is 0
         relative = max(ROUNDING * float(info.eps), CONDITION)
-        rounding = relative * scope.magnitude(tree) + ROUNDING * underflow
+        magnitude = scope.magnitude(tree, relative, float(info.tiny))
+        rounding = relative * magnitude + ROUNDING * underflow
         same = np.equal(expected.astype(dtype), value) | np.isnan(expected) & np.isnan(value)
         return np.asarray(~(same | (np.abs(expected - value) <= rounding)))
 

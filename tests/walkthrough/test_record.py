@@ -278,6 +278,34 @@ def test_no_rounding_error_of_a_rule_is_taken_for_a_wrong_equation(rule, dtype, 
         assert not any(u.violated(line).any() for u in walk.updates for line in u.lines)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [-9, np.finfo(np.float32).tiny])
+def test_a_sign_that_rounding_or_underflow_decides_is_no_wrong_equation(dtype, factor, rng):
+    w = dl.Tensor(rng.normal(size=50).astype(dtype), requires_grad=True)
+    optimizer = optim.Lion([w], lr=0.1)
+    if factor == -9:  # 0.9 m + 0.1 g is then 0 but for rounding
+        w.grad = rng.normal(size=50).astype(dtype)
+        optimizer.step()
+        factor = factor * optimizer.state[w]["m"]
+    w.grad = np.asarray(factor * np.ones(50), dtype)
+    with dl.trace() as walk:
+        optimizer.step()
+    assert not walk.updates[0].violated(walk.updates[0].lines[0]).any()
+
+
+def test_a_sign_that_is_not_that_of_the_equation_is_marked():
+    class Ascent(optim.Lion):
+        def update(self, group, lr, t, theta, g, m):
+            for theta_i, g_i in zip(theta, g, strict=True):
+                theta_i += lr * np.sign(g_i)
+
+    w = dl.Tensor(np.ones(3, np.float32), requires_grad=True)
+    w.grad = np.array([1, -1e-4, 1e-30], np.float32)
+    with dl.trace() as walk:
+        Ascent([w], lr=0.1).step()
+    assert walk.updates[0].violated(walk.updates[0].lines[0]).all()
+
+
 def test_a_sum_that_cancels_is_no_wrong_equation_and_nan_is_equal_to_nan():
     w = dl.Tensor(np.array([1, 1, np.nan, np.inf], np.float32), requires_grad=True)
     w.grad = np.array([10, np.float32(1e30), 1, np.inf], np.float32)
