@@ -35,7 +35,22 @@ SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
+FILES, PLOTS, VERDICTS, RECORD, RECORDER = (
+    f"minidl/{name}.py"
+    for name in (
+        "_files",
+        "viz/plots",
+        "viz/_race/verdicts",
+        "walkthrough/record",
+        "walkthrough/recorder",
+    )
+)
 TESTS = {
+    FILES: ["tests/test_files.py"],
+    PLOTS: ["tests/viz/test_plots.py"],
+    VERDICTS: ["tests/viz/_race/test_verdicts.py"],
+    RECORD: ["tests/walkthrough/test_record.py"],
+    RECORDER: ["tests/walkthrough/test_recorder.py"],
     KERNELS: [
         "tests/_kernels/test_optim.py",
         "tests/optim/test_averaging.py",
@@ -113,7 +128,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Exchange": [
             ("own weights not given back", '(p, "_data", p._data)', '(p, "_data", array)'),
             ("a graph outlives its data", "p.version + 2", "p.version"),
-            ("a change inside not noticed", "p.version != value - 1", "False"),
+            ("a change inside not noticed", "p.version is not versions[i]", "False"),
         ],
         "effective": [
             ("maximize ignored", "sign * g + weight_decay * theta", "g + weight_decay * theta"),
@@ -1318,6 +1333,43 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "number": [("−0 kept", "return value + 0.0", "return value")],
+    },
+    FILES: {
+        "replacing": [
+            ("the file is written in place", "yield temporary\n", "yield target\n"),
+            ("not flushed", "_flush(temporary, os.O_WRONLY)", "pass"),
+            ("an interrupt leaves a file", "except BaseException:", "except Exception:"),
+            ("permissions lost", "_copy_permissions(target, temporary)", "pass"),
+        ],
+        "_target": [("a link is replaced", "Path(os.path.realpath(path))", "path")],
+    },
+    VERDICTS: {
+        "_leaving": [
+            ("growth ignored", "_growth(along) >= 1", "_growth(along) > 1e300"),
+            ("growth along all directions ignored", "1 + 1e-9", "1e300"),
+        ],
+        "classify": [("drift ignored", "> 1 - 1e-9", "> 1e300")],
+    },
+    RECORDER: {
+        "_Recorder": [
+            (
+                "other threads are recorded",
+                "self.open and self._thread == threading.get_ident()",
+                "self.open",
+            ),
+            ("the walkthrough is kept alive", "vars(self).clear()", "pass"),
+        ],
+        "class trace": [("an error of its own", "*[Exception] if error else []", "*[]")],
+    },
+    RECORD: {
+        "Update": [
+            ("rounding is a violation", "same | (np.abs(expected - value) <= rounding)", "same"),
+            ("nothing is a violation", "np.asarray(~(same", "np.asarray(False & (same"),
+        ],
+    },
+    PLOTS: {
+        "plot_race": [("a file opens a figure", "if path is None:", "if True:")],
+        "plot_schedule": [("never opened", "if pyplot:", "if False:")],
     },
 }
 MUTANTS = [

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import tasks
 from interrupting import each_interruption
 
 import minidl as dl
@@ -99,7 +100,7 @@ def test_a_decorated_coroutine_records_nothing_and_other_tasks_record():
 
         return await asyncio.gather(without(3), recording(), without(1))
 
-    assert asyncio.run(main()) == [[False] * 4, [True] * 3, [False] * 2]
+    assert tasks.run(main()) == [[False] * 4, [True] * 3, [False] * 2]
 
 
 def test_a_coroutine_driven_by_hand_leaves_its_callers_setting_alone():

@@ -23,7 +23,7 @@ from minidl._kernels.arrays cimport (
     alike, copy_of, data, import_numpy, is_indices, is_vector, itemsize, readable, single, size_of,
     writable
 )
-from minidl._kernels.atomic cimport assign
+from minidl._kernels.atomic cimport assign, revert
 from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore_mode, threads
 
 import_numpy()
@@ -911,20 +911,28 @@ cdef class Exchange:
     """
 
     def __enter__(self):
-        cdef list changes = [], own = []
+        cdef list changes = [], own = [(self.__dict__, "_own", [])], versions = []
         turn = self._turns.begin()
         for p, array in self._exchange():
-            changes += [(p, "_data", array), (p, "version", p.version + 1)]
+            version = p.version + 1
+            versions.append(version)
+            changes += [(p, "_data", array), (p, "version", version)]
             own += [(p, "_data", p._data), (p, "version", p.version + 2)]
-        self._turns.commit(turn, [], [*changes, (self.__dict__, "_own", own)])
+        changes += [(self.__dict__, "_own", own), (self.__dict__, "_versions", versions)]
+        self._turns.commit(turn, [], changes)
         return self
 
     def __exit__(self, kind, error=None, traceback=None):
-        changed, back = None, [(self.__dict__, "_own", [])]
-        for p, attribute, value in self._own:
-            if attribute == "version" and p.version != value - 1:
-                changed, value = p if changed is None else changed, p.version + 1
-            back.append((p, attribute, value))
-        self._turns.commit(self._turns.begin(), [], back)
+        # allocates nothing unless a tensor was changed, so that it works without memory
+        cdef list own = self._own, versions = self._versions if own else own
+        cdef Py_ssize_t i
+        changed = None
+        for i in range(len(versions)):
+            p = own[2 * i + 2][0]
+            if p.version is not versions[i]:
+                changed = p if changed is None else changed
+                own[2 * i + 2] = p, "version", p.version + 1
+        (<Turns?> self._turns).turn += 1
+        revert(own, len(own))
         if changed is not None and kind is None:
             self._report(changed)

@@ -11,6 +11,7 @@ import weakref
 
 import numpy as np
 import pytest
+import tasks
 from cases import (
     Residual,
     normal,
@@ -365,7 +366,7 @@ def test_a_task_that_outlives_its_trace_runs_untraced(another):
             w_squared()
         return first, second, result
 
-    first, second, result = asyncio.run(main())
+    first, second, result = tasks.run(main())
     assert result == [0.0, 0.0]
     assert len(first.events) == 2
     assert not another or len(second.events) == 2
@@ -381,7 +382,7 @@ def test_a_task_that_ends_in_the_block_is_recorded():
             await task
         return walk
 
-    walk = asyncio.run(main())
+    walk = tasks.run(main())
     assert (len(walk.ops), len(walk.backwards), len(walk.updates)) == (2, 1, 1)
 
 
@@ -396,7 +397,7 @@ def test_each_of_two_tasks_records_its_own():
     async def main():
         return await asyncio.gather(traced(3), traced(5))
 
-    assert asyncio.run(main()) == [6, 10]
+    assert tasks.run(main()) == [6, 10]
 
 
 def test_a_thread_with_a_copied_context_runs_untraced_and_its_results_are_right():
@@ -492,8 +493,8 @@ def test_a_trace_asked_for_what_its_walkthrough_has_says_how_to_get_that(name):
     message = rf"a trace has no '{name}'; .* with dl\.trace\(\) as walk: .* walk\.{name}"
     with pytest.raises(AttributeError, match=message):
         getattr(trace, name)
-    with pytest.raises(AttributeError, match="'trace' object has no attribute 'sav'"):
-        trace.sav  # noqa: B018
+    with pytest.raises(AttributeError, match="'trace' object has no attribute 'saved'"):
+        trace.saved  # noqa: B018
 
 
 def test_nothing_is_recorded_outside_of_the_block():

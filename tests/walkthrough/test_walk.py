@@ -168,7 +168,7 @@ def test_extreme_numbers_are_shown_without_a_warning(tmp_path):
 # --- empty, infinite and other extreme arrays ---------------------------------------------------
 
 SHAPES = [(), (0,), (1,), (3,), (0, 3), (3, 0), (0, 0), (2, 0, 3), (2, 3)]
-KINDS = {"normal": 0.5, "zero": 0.0, "NaN": np.nan, "infinite": np.inf, "huge": 3e38}
+FILLS = {"normal": 0.5, "zero": 0.0, "NaN": np.nan, "infinite": np.inf, "huge": 3e38}
 
 
 def any_axis(function):
@@ -193,13 +193,13 @@ UNARY = [
 
 @pytest.mark.parametrize(
     ("shape", "kind"),
-    [*((shape, "normal") for shape in SHAPES), *(((2, 3), kind) for kind in KINDS)],
+    [*((shape, "normal") for shape in SHAPES), *(((2, 3), kind) for kind in FILLS)],
     ids=str,
 )
 def test_whatever_an_op_returns_can_be_shown_in_every_form(shape, kind):
     shown = 0
     for function in UNARY:
-        x = dl.Tensor(np.full(shape, KINDS[kind], np.float32), requires_grad=True, name="x")
+        x = dl.Tensor(np.full(shape, FILLS[kind], np.float32), requires_grad=True, name="x")
         with np.errstate(all="ignore"), dl.trace() as walk:
             try:
                 y = function(x)

@@ -288,7 +288,11 @@ def _rate_options(lr: Any, tune: bool, labels: Iterable[str]) -> dict[str, dict[
         )
     if not isinstance(lr, Mapping):
         return {label: {} if lr is None else {"lr": lr} for label in labels}
-    lr = {str(label): rate for label, rate in lr.items()}
+    by_lower = {label.lower(): label for label in labels}
+    lr = {
+        name if name in labels else by_lower.get(name.lower(), name): rate
+        for name, rate in ((str(label), rate) for label, rate in lr.items())
+    }
     if unknown := [label for label in lr if label not in labels]:
         raise ValueError(
             f"race: lr names {', '.join(map(repr, unknown))}, but the optimizers are called "

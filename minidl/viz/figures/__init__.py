@@ -83,13 +83,20 @@ def write(folder: str | PathLike[str], names: str | Iterable[str] = ()) -> Itera
     """
     known = {Path(file).stem: file for file in FIGURES}
     names = [names] if isinstance(names, str) else list(names)
-    for name in names:
-        if name not in (*known, *FIGURES):
+    stems = [_stem(name) for name in names]
+    for name, stem in zip(names, stems, strict=True):
+        if stem not in known:
             hint = _checks.nearest(str(name), known)
             raise ValueError(f"there is no figure {name!r}.{hint} There are {', '.join(known)}")
     folder = _files.folder("figures", folder)
-    for file in [known[Path(name).stem] for name in names] or FIGURES:
+    for file in [known[stem] for stem in stems] or FIGURES:
         _files.check("figures", folder / file)  # before the picture is drawn
         save: Callable[..., None] = film.save if file.endswith(".gif") else plots.save
         save(FIGURES[file](), folder / file)
         yield folder / file
+
+
+def _stem(name: Any) -> str:
+    """The name without the right suffix, in the form of FIGURES: "Family tree" is "family_tree"."""
+    text = str(name).lower().replace(" ", "_").replace("-", "_")
+    return Path(text).stem if text in FIGURES else text

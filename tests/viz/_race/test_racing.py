@@ -536,3 +536,10 @@ def test_races_need_numpy_alone():
     assert run.returncode == 0, run.stderr
     imported = {name for name in run.stdout.split() if not name.startswith(("_cython", "cython"))}
     assert imported - sys.stdlib_module_names == {"minidl", "numpy"}
+
+
+def test_rates_are_found_by_name_without_regard_to_case():
+    raced = race("Two Wells", ["sgd", "ADAM"], steps=2, lr={"Sgd": 0.1, "adam": 0.2})
+    assert {run.name: run.lr[0] for run in raced.runs} == {"SGD": 0.1, "Adam": 0.2}
+    raced = race("bowl", {"a": "SGD", "A": "SGD"}, steps=2, lr={"A": 0.1, "a": 0.2})
+    assert {run.name: run.lr[0] for run in raced.runs} == {"a": 0.2, "A": 0.1}

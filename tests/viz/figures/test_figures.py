@@ -255,3 +255,13 @@ def test_all_axes_say_what_they_show(name):
     figure = default(name)
     assert all(axes.get_xlabel() for axes in figure.axes)
     assert figure.axes[0].get_ylabel()
+
+
+@pytest.mark.parametrize("name", ["Still", "STILL.PNG", "still.png"])
+def test_a_figure_is_found_without_regard_to_case(name, quick, tmp_path):
+    assert list(write(tmp_path, name)) == [tmp_path / "still.png"]
+
+
+@pytest.mark.parametrize("name", ["family tree", "Family-Tree", "family_tree.png"])
+def test_spaces_and_hyphens_stand_for_underscores(name):
+    assert figures._stem(name) == "family_tree"
