@@ -254,7 +254,6 @@ def matmul(a: Input, b: Input, /) -> Value:
 
 
 @op("y = x @ W + b", "∂x = g @ Wᵀ", "∂W = xᵀ @ g", "∂b = Σᵢ g", fused_vjp=True)
-@half_in_single
 def dense(x: Input, w: Input, b: Input, /) -> Value:
     """A fully connected layer: x (n, in), W (in, out), b (out,) → y (n, out)."""
     return _dense(x, w, b, rectify=False)
@@ -267,7 +266,6 @@ def dense(x: Input, w: Input, b: Input, /) -> Value:
     "∂b = Σᵢ g [y > 0]",
     fused_vjp=True,
 )
-@half_in_single
 def dense_relu(x: Input, w: Input, b: Input, /) -> Value:
     """A fully connected layer and its rectifier: x (n, in), W (in, out), b (out,) → y (n, out)."""
     return _dense(x, w, b, rectify=True)
@@ -276,7 +274,7 @@ def dense_relu(x: Input, w: Input, b: Input, /) -> Value:
 def _dense(x: Array, w: Array, b: Array, rectify: bool) -> Value:
     if x.ndim != 2 or w.ndim != 2 or b.shape != w.shape[1:]:
         raise ValueError(f"x, W must be 2-D; the bias must have shape {w.shape[1:]}, got {b.shape}")
-    dtype = np.result_type(x, w, b)
+    dtype, x, w = np.result_type(x, w, b), _single(x), _single(w)
     y = np.dot(x, w).astype(_kernel_dtype(dtype), copy=False)
     layer_kernels.add_bias(y, _contiguous(b, y.dtype), rectify)
 
