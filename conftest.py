@@ -11,7 +11,7 @@ import minidl as dl
 settings.register_profile("minidl", derandomize=True, deadline=None, database=None, max_examples=40)
 settings.load_profile("minidl")
 
-pytest_plugins = ["browsing", "checkers", "notebooks"]
+pytest_plugins = ["browsing", "checkers", "interrupting", "notebooks"]
 
 
 def pytest_addoption(parser):

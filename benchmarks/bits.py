@@ -263,10 +263,10 @@ def short(found):
 
 def against(revision):
     """Print which computations have other bits than in an older revision."""
-    from benchmarks.against import checked_out  # not in a child, which sees the old tree alone
+    from benchmarks.against import export  # not in a child, which sees the old tree alone
 
     with tempfile.TemporaryDirectory() as folder:
-        old = in_child(checked_out(revision, Path(folder).resolve()), 1)
+        old = in_child(export(revision, Path(folder).resolve()), 1)
     new = in_child(ROOT, 1)
     changed = [name for name in old if old[name] != new.get(name)]
     print(f"{len(old)} computations, {len(changed)} with other bits than {revision}: ", end="")

@@ -36,11 +36,9 @@ class _Setting(atomic.InContext):
         kind, again, run = type(self).__name__, self._again, function
         if isinstance(function, type) or not callable(function):
             raise TypeError(f"{kind} decorates functions, got {function!r}; decorate its methods")
-        if inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{kind} can't decorate {function.__qualname__}, an asynchronous generator; write "
-                f"`with dl.{kind}(...):` in it, around what runs between two yields"
-            )
+        for called in (function, getattr(function, "__func__", None), type(function).__call__):
+            if inspect.isasyncgenfunction(called):
+                raise _no_async_generator(kind, function)
         if inspect.isgeneratorfunction(function):
 
             def apply(*args: Any, **options: Any) -> Any:
@@ -55,9 +53,26 @@ class _Setting(atomic.InContext):
 
             def apply(*args: Any, **options: Any) -> Any:
                 with again():
-                    return run(*args, **options)
+                    result = run(*args, **options)
+                if isinstance(result, types.AsyncGeneratorType):
+                    raise _no_async_generator(kind, function)
+                if isinstance(result, types.CoroutineType):
+                    return _awaited(result, again)
+                return _stepped(result, again) if inspect.isgenerator(result) else result
 
         return functools.wraps(function)(apply)  # type: ignore[return-value]
+
+
+def _no_async_generator(kind: str, function: Any) -> TypeError:
+    name = getattr(function, "__qualname__", repr(function))
+    return TypeError(
+        f"{kind} can't decorate {name}, an asynchronous generator; write `with dl.{kind}(...):` "
+        "in it, around what runs between two yields"
+    )
+
+
+async def _awaited(steps: Any, setting: Callable[[], Any]) -> Any:
+    return await _stepped(steps, setting)
 
 
 @types.coroutine

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _checks
+from minidl import _checks, _operands
 from minidl.tensor import Tensor
 
 
@@ -193,15 +193,8 @@ def _pair(owner: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
 def _array(owner: str, name: str, values: Any) -> np.ndarray:
     """The values as an array; a tensor's array and an array itself aren't copied."""
     values = values.numpy() if hasattr(values, "requires_grad") else values
-    if any(map(_is_masked, [values, *(values if isinstance(values, list | tuple) else ())])):
-        raise TypeError(
-            f"{owner}: {name} is a masked array: fill or drop its masked entries first, as in "
-            "x.filled(0.0)"
-        )
-    if _has_missing(values):
-        raise TypeError(
-            f"{owner}: {name} has missing values: fill or drop them first, as in x.fillna(0)"
-        )
+    if advice := _operands.missing(values):
+        raise TypeError(f"{owner}: {name} holds {advice}")
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -219,16 +212,3 @@ def _array(owner: str, name: str, values: Any) -> np.ndarray:
     if array.ndim == 0:
         raise ValueError(f"{owner}: {name} must hold samples along its first axis, got a number")
     return array
-
-
-def _is_masked(values: Any) -> bool:
-    """Whether it is a numpy.ma.MaskedArray, without importing numpy.ma."""
-    return isinstance(values, np.ndarray) and hasattr(values, "filled")
-
-
-def _has_missing(values: Any) -> bool:
-    """Whether pandas data have missing entries, pandas.NA, that would become NaN."""
-    columns = [c for _, c in values.items()] if hasattr(values, "columns") else [values]
-    return any(
-        hasattr(c, "isna") and not isinstance(c.dtype, np.dtype) and c.isna().any() for c in columns
-    )

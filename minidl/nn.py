@@ -116,7 +116,8 @@ class Module:
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter's data and of every buffer, by name."""
-        return {name: _plain(value).copy() for name, value in self._state().items()}
+        state = self._state().items()
+        return {name: (x.data if isinstance(x, Tensor) else x).copy() for name, x in state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Load values saved by `state_dict`, converted to the dtype of each parameter and buffer.
@@ -214,10 +215,6 @@ def named_members(module: Module) -> Iterator[tuple[str, Any]]:
 
 def _kind(member: Any) -> str:
     return f"{'parameter' if isinstance(member, Tensor) else 'buffer'} {member.shape}"
-
-
-def _plain(value: Tensor | Array) -> Array:
-    return value.data if isinstance(value, Tensor) else value
 
 
 def _buffer(name: str, values: Any, before: Array | None = None) -> Array:

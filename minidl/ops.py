@@ -426,6 +426,7 @@ def relu(x: Input, /) -> Value:
 
 
 @op("y = x if x > 0 else slope · x", "∂x = g if x > 0 else slope · g")
+@underflow_to_zero
 def leaky_relu(x: Input, /, slope: float = 0.01) -> Value:
     """A rectified linear unit with slope `slope` for negative entries.
 
@@ -637,9 +638,9 @@ def std(x: Input, /, axis: Axis = None, keepdims: bool = False, *, ddof: float =
     """
     axes = axes_of(axis, x.ndim)
     d, n = _deviation(x, axes, ddof)
-    length, unit = _norm(d, axes, keepdims)
+    length, vjp = _norm(d, axes, keepdims)
     y = _rounded(length / math.sqrt(n), x.dtype)
-    return y, lambda g: _rounded(_expand(g, x.shape, axes) * (unit() / math.sqrt(n)), x.dtype)
+    return y, lambda g: _rounded(vjp(_expand(g, x.shape, axes)) / math.sqrt(n), x.dtype)
 
 
 def _extremum_vjp(y: Array, x: Array, axes: tuple[int, ...]) -> Callable[[Array], Any]:
@@ -679,8 +680,8 @@ def min(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
 
 
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
-def _norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, Callable[[], Array]]:
-    """√(Σ x²), not rounded, and a function that gives x divided by it, 0 where it is 0.
+def _norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, Callable[[Array], Array]]:
+    """√(Σ x²), not rounded, and its VJP: g x divided by it, 0 where it is 0.
 
     If squares overflow or vanish, a power of two is taken out. Infinite entries count as equal,
     which is the limit if there is one of them.
@@ -694,7 +695,7 @@ def _norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, Callabl
         squares = accumulate(x * x, axes, keepdims=True)
     root = np.sqrt(squares)
     y = root * scale
-    return y if keepdims else np.squeeze(y, axes), lambda: x / np.where(root == 0, 1, root)
+    return y if keepdims else np.squeeze(y, axes), lambda g: g * x / np.where(root == 0, 1, root)
 
 
 @op("y = √(Σ x²)", "∂x = g x / y if y ≠ 0 else 0")
@@ -706,11 +707,11 @@ def norm(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     Tensor(5., dtype=float32)
     """
     axes = axes_of(axis, x.ndim)
-    y, unit = _norm(x, axes, keepdims)
-    return _rounded(y, x.dtype), lambda g: _rounded(_expand(g, x.shape, axes) * unit(), x.dtype)
+    y, vjp = _norm(x, axes, keepdims)
+    return _rounded(y, x.dtype), lambda g: _rounded(vjp(_expand(g, x.shape, axes)), x.dtype)
 
 
-@np.errstate(under="ignore", invalid="ignore")
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
 def _shifted_exp(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array, Array]:
     """x − top, e to that power, its sum, and top, the maximum, or 0 in a row of −∞.
 
@@ -898,6 +899,7 @@ def mae(p: Input, t: Input, /, reduction: Reduction) -> Value:
     "∂t = −g min(max(p − t, −delta), delta) / n",
 )
 @half_in_single
+@np.errstate(over="ignore", under="ignore")  # as for clip, and as the kernel of mse
 def huber(p: Input, t: Input, /, reduction: Reduction, delta: float) -> Value:
     """Half the squared error, beyond delta continued by its tangent, then its mean or sum."""
     error, scale = p - t, _scale(p.size, reduction)

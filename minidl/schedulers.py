@@ -8,6 +8,7 @@ exception is ReduceOnPlateau, which follows a metric and remembers what it obser
 from __future__ import annotations
 
 import bisect
+import copy
 import itertools
 import math
 import numbers
@@ -755,11 +756,18 @@ def plateaus(rate: Any) -> list[ReduceOnPlateau]:
 
 def check_resumable(owner: str, own: Rate, saved: Rate) -> None:
     """ValueError if `saved` would replace a rate that observes a metric and isn't the same."""
-    if plateaus(own) and repr(own) != repr(saved):
+    if plateaus(own) and not _equal_but_memories(own, saved):
         raise ValueError(
             f"{owner}: lr is {own!r}, which observes a metric, but {saved!r} was saved; make the "
             "optimizer with the schedule that was saved"
         )
+
+
+def _equal_but_memories(own: Rate, saved: Rate) -> bool:
+    saved = copy.deepcopy(saved)
+    for mine, theirs in zip(plateaus(own), plateaus(saved), strict=False):
+        theirs._remember(mine.memory)
+    return own == saved
 
 
 def resumed(own: Rate, saved: Rate) -> Rate:

@@ -264,16 +264,17 @@ def _index_part(part: Any) -> Any:
     if isinstance(part, slice):
         bounds = (part.start, part.stop, part.step)
         return slice(*(None if bound is None else operator.index(bound) for bound in bounds))
-    if hasattr(part, "__index__"):
+    if hasattr(part, "__index__") and not getattr(part, "shape", ()):
         try:
             return operator.index(part)
-        except TypeError:  # an array of several integers, or of other numbers
+        except TypeError:  # an array, but not of an integer
             pass
     if advice := missing(part):
         raise TypeError(advice)
     array = np.array(_plain(part))
-    empty_list = array.size == 0 and not hasattr(part, "dtype")  # which NumPy reads as floating
-    return array.astype(np.intp) if empty_list else array
+    if array.size == 0 and not isinstance(part, np.ndarray | Tensor):
+        return array.astype(np.intp)  # an empty list or Series, which NumPy reads as floating
+    return array
 
 
 def flatten(x: Any) -> Tensor:
@@ -293,7 +294,7 @@ def argmax(x: Any, axis: int | None = None) -> Array:
     >>> dl.argmax([[1.0, 5.0], [3.0, 2.0]], axis=1)
     array([1, 0])
     """
-    array = as_array(x)
+    array, _ = read(_plain(x))
     try:
         if axis is not None:
             ops.axes_of((axis,), array.ndim)
@@ -441,11 +442,9 @@ class Tensor:
                 "gradient. Convert them first, as in data.astype('float64')."
             )
         if value and not self._requires_grad:
-            changes: list[tuple[Any, str, Any]] = [
-                (self, "_data", np.array(self._data, order="C")),  # optimizers write to it
-                *((self, "_computed", False), (self, "_requires_grad", True)),
-            ]
-            atomic.assign(changes)
+            data = np.array(self._data, order="C")  # optimizers write to it
+            new = {"_data": data, "_computed": False, "_requires_grad": True}
+            atomic.assign((self, name, value) for name, value in new.items())
         elif not value:
             self._requires_grad = False
 
@@ -725,10 +724,9 @@ class Tensor:
             return _compare(ufunc, *inputs)
         if method == "__call__" and not options and ufunc in _FROM_NUMPY:
             return _FROM_NUMPY[ufunc](*inputs)
-        name = ufunc.__name__ + (f".{method}" if method != "__call__" else "")
         raise TypeError(
-            f"minidl has no np.{name} for tensors in this form; if no gradient is needed, pass "
-            "t.numpy()"
+            f"minidl has no np.{ufunc.__name__} for tensors in this form; if no gradient is "
+            "needed, pass t.numpy()"
         )
 
     def __array_function__(
@@ -738,12 +736,12 @@ class Tensor:
         if function in (np.shape, np.ndim, np.size):
             return function(*map(_plain, args), **options)
         if function in _FUNCTIONS:
-            own, positional = _FUNCTIONS[function]
-            if 1 <= len(args) <= positional and options.keys() <= {"axis", "keepdims", "ddof"}:
-                return own(*args, **options)
+            own, positional, names = _FUNCTIONS[function]
+            if 1 <= len(args) <= positional and options.keys() <= names.keys():
+                return own(*args, **{names[name]: value for name, value in options.items()})
             raise TypeError(
                 f"np.{function.__name__} of a tensor takes {positional} arguments, and by name "
-                "axis, keepdims or ddof; if no gradient is needed, pass t.numpy()"
+                f"{', '.join(names)}; if no gradient is needed, pass t.numpy()"
             )
         return function(*_constants(function, args), **_constants(function, options))
 
@@ -796,10 +794,16 @@ _FROM_NUMPY = {
 }
 
 
-_FUNCTIONS: dict[Any, tuple[Any, int]] = {  # and how many arguments by position
-    **{getattr(np, f.__name__): (f, 2) for f in (sum, mean, max, min, std, var, argmax)},
-    np.clip: (clip, 3),
-    np.round: (Tensor.__round__, 2),
+_AXIS = {name: name for name in ("axis", "keepdims")}
+_BOUNDS = {"a_min": "low", "a_max": "high", "min": "low", "max": "high"}
+# minidl's function, how many arguments by position, and NumPy's names of others
+_FUNCTIONS: dict[Any, tuple[Any, int, dict[str, str]]] = {
+    **{getattr(np, f.__name__): (f, 2, _AXIS) for f in (sum, mean, max, min)},
+    **{getattr(np, f.__name__): (f, 2, {**_AXIS, "ddof": "ddof"}) for f in (std, var)},
+    **{alias: (f, 2, _AXIS) for alias, f in ((np.amax, max), (np.amin, min))},
+    **{alias: (Tensor.__round__, 2, {"decimals": "digits"}) for alias in (np.round, np.around)},
+    np.argmax: (argmax, 2, {"axis": "axis"}),
+    np.clip: (clip, 3, _BOUNDS),
 }
 
 

@@ -45,11 +45,10 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
             )
     if not any(x.requires_grad for x in tensors):
         raise ValueError("gradcheck: no tensor requires a gradient, so there is nothing to check")
-    found = [(x, name, getattr(x, name)) for x in tensors for name in ("grad", "_data")]
     copies = [(x, "_data", x.data.copy()) for x in tensors]  # the entries of these are varied
     changes = [*copies, *((x, "grad", None) for x in tensors)]
     # an interrupt where a block is left skips its own restoration, but not that of the outer one
-    with atomic.Assigned(found), atomic.Assigned(changes):
+    with atomic.Assigned(atomic.found(changes)), atomic.Assigned(changes):
         y = f(*tensors)
         weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
         y.backward(weights)

@@ -421,17 +421,16 @@ def _modules(model: Any) -> list[nn.Module]:
 
 def _mode(modules: list[nn.Module], training: bool) -> Contexts:
     """Contexts in which the modules are in training or evaluation mode."""
-    return _assigned([(module, "training", training) for module in modules])
+    return _assigned([(vars(module), "training", training) for module in modules])
 
 
-def _assigned(changes: list[tuple[Any, str, Any]]) -> Contexts:
+def _assigned(changes: list[tuple[Any, Any, Any]]) -> Contexts:
     """Two contexts, to be entered one inside the other: the second one makes the changes.
 
     Both restore what they found. The few bytecodes that leave a `with` block are no part of it: an
     interrupt there skips the restoration of the second, but not that of the first.
     """
-    found = [(target, name, getattr(target, name)) for target, name, _ in changes]
-    return atomic.Assigned(found), atomic.Assigned(changes)
+    return atomic.Assigned(atomic.found(changes)), atomic.Assigned(changes)
 
 
 class _Signal(int):

@@ -24,15 +24,15 @@ import gc
 import itertools
 import multiprocessing
 import os
-import platform
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
+import warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -41,8 +41,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parent))
 
 import mutating
-from interrupting import Interrupt
-from tqdm import tqdm
+from interrupting import CAN_PRELOAD, FOLDER, Interrupt
 
 import minidl as dl
 
@@ -242,7 +241,7 @@ def trial(part, name, at):
     else:
         result, then, end = "breach", "", None
     problem = ""
-    if faulty.error and not isinstance(faulty.error, kind):
+    if faulty.error and not (isinstance(faulty.error, kind) or is_foreign(faulty.error)):
         problem = f"{faulty.error!r} came instead"
     elif result == "breach":
         problem = "changed in part" if faulty.error else "not done, and no error"
@@ -258,16 +257,24 @@ def trial(part, name, at):
     return Result("limit" if faulty.beyond else "breach", problem)
 
 
+def is_foreign(error):
+    """Whether a library says in its own way that something failed, as Python does of a lock."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, RuntimeError) and not innermost.startswith(FOLDER)
+
+
 def crash():
     """The crash of a process, whose C stack the allocator has written down."""
     path = Path(tempfile.gettempdir()) / "crash"
     if not path.exists():
         return Result("breach", f"the process ended, or ran for {HANGS} s")
-    libraries = re.findall(r"^(\S*/(\w+)[^/\n]*\.so)", path.read_text(), re.MULTILINE)
+    frames = re.findall(r"^(\S*/(\w+)[^/\n]*\.so)[^(\n]*\((\w*)", path.read_text(), re.MULTILINE)
     path.unlink()
     around = ("allocator", "libc", "libstdc")  # what calls them is to blame
-    library, name = next(pair for pair in libraries if pair[1] not in around)
-    return Result("breach" if "/_kernels/" in library else "limit", f"{name} crashed")
+    library, name, _ = next(frame for frame in frames if frame[1] not in around)
+    function = next((f for file, _, f in frames if f and file == library), "a function")
+    kind = "breach" if "/_kernels/" in library else "limit"
+    return Result(kind, f"{function} of {name} crashed")
 
 
 def difference(a, b, place=""):
@@ -282,16 +289,16 @@ def difference(a, b, place=""):
 # --- all of them --------------------------------------------------------------------------------
 
 
-def points(part, name, options):
-    """The points at which a case is tried, and how many there are."""
-    with worker() as pool:
-        total = pool.submit(count, part, name).result()
-    most = options.most // 10 if mutating.CASES[name].slow else options.most
+def points(part, name, total, options):
+    """The points at which a case is tried, of so many."""
+    most = options.most // 10 or 1 if mutating.CASES[name].slow else options.most
     rng = random.Random(f"{options.seed} {part} {name}")
+    if options.at:
+        return [options.at]
     if part == "signals":
-        return [rng.randrange(1, total + total // 5 + 2) for _ in range(most)], total
+        return [rng.randrange(1, total + total // 5 + 2) for _ in range(most)]
     every = range(1, total + 1)
-    return [*every] if total <= most else sorted(rng.sample(every, most)), total
+    return [*every] if total <= most else sorted(rng.sample(every, most))
 
 
 def worker():
@@ -300,18 +307,19 @@ def worker():
     return ProcessPoolExecutor(1, fork, setattr, (dl.config, "_forked", False))
 
 
-def trials(part, name, at):
-    """(point, result) of each trial of a case."""
-    left = [*at]
-    while left:
-        with worker() as pool:
-            results = pool.map(functools.partial(trial, part, name), left)
-            try:
-                for _ in [*left]:
-                    result = next(results)
-                    yield left.pop(0), result
-            except BrokenProcessPool:
-                yield left.pop(0), crash()
+def tried(part, name, options):
+    """The number of points of a case, those that were tried, and the result of each."""
+    pool, results = worker(), []
+    total = pool.submit(count, part, name).result()
+    at = points(part, name, total, options)
+    while len(results) < len(at):
+        try:
+            results.extend(pool.map(functools.partial(trial, part, name), at[len(results) :]))
+        except BrokenProcessPool:
+            results.append(crash())
+            pool = worker()
+    pool.shutdown()
+    return total, at, results
 
 
 def run(options):
@@ -321,15 +329,16 @@ def run(options):
     print(row.format("part", "case", "points", "tried", *kinds))
     totals = {}
     for part, name in itertools.product(options.parts, chosen(options.case)):
-        at, count = ([options.at], 1) if options.at else points(part, name, options)
-        results = [*tqdm(trials(part, name, at), name, len(at), leave=False, disable=None)]
-        counts = [sum(result.kind == kind for _, result in results) for kind in kinds]
-        print(row.format(part, name, count, len(at), *counts), flush=True)
+        total, at, results = tried(part, name, options)
+        counts = [sum(result.kind == kind for result in results) for kind in kinds]
+        print(row.format(part, name, total, len(at), *counts), flush=True)
         for kind, most in (("breach", 5), ("limit", 5 * options.limits)):
-            for n, text in [(n, text) for n, (k, text) in results if k == kind][:most]:
+            for n, text in [
+                (n, text) for n, (k, text) in zip(at, results, strict=True) if k == kind
+            ][:most]:
                 print(f'    python -m tests.faults {part} --case "{name}" --at {n}\n        {text}')
         old = totals.get(part, [0] * 6)
-        totals[part] = [sum(pair) for pair in zip(old, [count, len(at), *counts], strict=True)]
+        totals[part] = [sum(pair) for pair in zip(old, [total, len(at), *counts], strict=True)]
     for part, total in totals.items():
         print(row.format(part, "all", *total))
     return sum(total[-1] for total in totals.values())
@@ -360,6 +369,7 @@ def main(arguments=None):
     if {"allocations", "shortages"} & {*options.parts} and "LD_PRELOAD" not in os.environ:
         with tempfile.TemporaryDirectory() as folder:
             sys.exit(preloaded(folder, arguments or sys.argv[1:]))
+    warnings.filterwarnings("ignore", ".* backward stores .grad", UserWarning)
     gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(bool(run(options)))
@@ -369,7 +379,7 @@ def available(part):
     """Whether a part can be tried on this machine."""
     if PARTS[part][1] is KeyboardInterrupt:
         return part == "interrupts" or hasattr(signal, "setitimer")
-    return "LD_PRELOAD" in os.environ or (platform.libc_ver()[0] == "glibc" and shutil.which("cc"))
+    return "LD_PRELOAD" in os.environ or CAN_PRELOAD
 
 
 def preloaded(folder, arguments):

@@ -3,6 +3,8 @@
 import dis
 import itertools
 import pathlib
+import platform
+import shutil
 import sys
 
 import pytest
@@ -16,6 +18,12 @@ except ImportError:  # as in some distributions
 
 FOLDER = str(pathlib.Path(minidl.__file__).parent)
 TESTS = str(pathlib.Path(__file__).parent)
+CAN_PRELOAD = platform.libc_ver()[0] == "glibc" and bool(shutil.which("cc"))  # an allocator
+
+
+def pytest_report_header():
+    without = "no glibc or no C compiler cc, so tests/test_faults.py lets no allocation fail"
+    return f"faults: {'interrupts and failed allocations' if CAN_PRELOAD else without}"
 
 
 class Interrupt:

@@ -85,7 +85,7 @@ def settings():
     """
     recording = (dl.Tensor(ONE, requires_grad=True) * 1.0).requires_grad
     flushed = not (TINY * ONE)[0]
-    tracing = _observer.active.get() is not None
+    tracing = bool(_observer.active.get())
     pyplot = sys.modules.get("matplotlib.pyplot")
     return (
         ("recording", recording),
@@ -140,6 +140,9 @@ def case(name, prepare, call, **more):
 
 def numbers(*shape, dtype="float64"):
     return np.random.default_rng(shape).normal(size=shape).astype(dtype)
+
+
+NUMBERS = numbers(FEW, dtype="float32")
 
 
 def parameter(name, dtype="float64", size=FEW):
@@ -290,6 +293,10 @@ def layers(a, b):
     return dl.losses.mse(x, np.ones((FEW // 2, 1))) + (b * a).sum()
 
 
+def square():
+    return [dl.Tensor(numbers(9, 9), requires_grad=True) for _ in range(2)]
+
+
 def in_place(change, w):
     with dl.no_grad():
         change(w)
@@ -310,16 +317,17 @@ case(
     lambda x: x.loss.backward(retain_graph=True),
 )
 case("Tensor.zero_grad", leaves, lambda ws: ws[0].zero_grad())
-case("Tensor.data", leaves, lambda ws: setattr(ws[0], "data", numbers(FEW, dtype="float32")))
+case("Tensor.data", leaves, lambda ws: setattr(ws[0], "data", NUMBERS))
 case("Tensor.requires_grad", leaves, lambda ws: setattr(ws[0], "requires_grad", False))
 case(
     "Tensor.requires_grad of data",
     lambda: dl.Tensor(numbers(FEW)),
     lambda w: setattr(w, "requires_grad", True),
 )
-for name in ("iadd", "isub", "imul", "itruediv"):
+for name in ("iadd", "isub", "imul", "itruediv", "ipow", "imatmul"):
     change = getattr(dl.Tensor, f"__{name}__")
-    case(f"Tensor.__{name}__", leaves, lambda ws, f=change: in_place(lambda w: f(w, ws[1]), ws[0]))
+    make = square if name == "imatmul" else leaves
+    case(f"Tensor.__{name}__", make, lambda ws, f=change: in_place(lambda w: f(w, ws[1]), ws[0]))
 
 
 # modules
@@ -342,6 +350,7 @@ case("Module.eval", lambda: network().model, lambda model: model.eval())
 case("Module.zero_grad", lambda: network().model, lambda model: model.zero_grad())
 case("Module.state_dict", network, lambda x: x.model.state_dict())
 case("Module.load_state_dict", network, lambda x: x.model.load_state_dict(x.state))
+case("Module.buffer", lambda: network().model, lambda model: model.buffer("mean", NUMBERS))
 case("Module.__call__", network, lambda x: x.model(x.x))
 case("Dropout.forward", lambda: dl.nn.Dropout(0.5, rng=0), lambda d: d(numbers(FEW)))
 
@@ -473,16 +482,18 @@ case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", f
 # is given to a parameter as it is found, which no error can undo and a second call repeats.
 READS = re.compile(
     r"""
-    (\w+\.)?(forward|formula|phases|plot|update|prepare|check_options|rate|checked|modules|parameters
-    |named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid|stationary
-    |check_points|check_start|__iter__|__setattr__)
+    (\w+\.)?(forward|formula|phases|plot|update|prepare|constants|check_options|rate|checked
+    |modules|parameters|named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid
+    |stationary|check_points|check_start|__iter__|__setattr__)
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish
     | get_\w+ | show_config | race
     """,
     re.VERBOSE,
 )
 MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data]
-CHANGES = re.compile(r"[^_]|__(enter|exit|set|setitem|setattr|iter|i(?!nit|nvert)[a-z]+)__$")
+CHANGES = re.compile(
+    r"[^_]|__(enter|exit|set|setitem|setattr|i(ter|add|sub|mul|matmul|truediv|pow))__$"
+)
 
 
 def public_names():

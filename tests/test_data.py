@@ -225,11 +225,12 @@ MASKED = np.ma.array([1.0, 1e9], mask=[False, True])
     [
         *(MASKED, MASKED[:, None], np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1.0, 2.0])),
         *([MASKED, np.ones(2)], (np.ones(2), MASKED), [1.0, np.ma.masked]),
+        *([[MASKED[0]], [np.ma.masked]], [(1.0,), (np.ma.masked,)]),
     ],
 )
 def test_a_masked_array_is_an_error_that_says_how_to_drop_the_mask(masked):
     for name, pair in (("x", (masked, [0, 1])), ("y", ([0, 1], masked))):
-        message = f"DataLoader: {name} is a masked array: fill or drop its masked entries first, as"
+        message = f"DataLoader: {name} holds a masked array: fill or drop its masked entries"
         with pytest.raises(TypeError, match=message):
             DataLoader(*pair)
     assert DataLoader(MASKED.filled(0.0), MASKED.compressed().repeat(2)).x.tolist() == [1.0, 0.0]
@@ -244,7 +245,7 @@ def test_missing_values_of_pandas_are_an_error_and_the_rest_is_converted(dtype):
         lambda v: pandas.Series(v, dtype=dtype),
         lambda v: pandas.DataFrame({"a": [1.0] * len(v), "b": pandas.array(v, dtype=dtype)}),
     ):
-        message = r"DataLoader: x has missing values: fill or drop them first, .*x.fillna\(0\)"
+        message = r"DataLoader: x holds missing values: fill or drop them first, .*x.fillna\(0"
         with pytest.raises(TypeError, match=message):
             DataLoader(make(values), [1, 2, 3])
     whole = pandas.Series([1, 0, 1], dtype=dtype)

@@ -6,21 +6,20 @@
 import subprocess
 import sys
 
-import faults
 import mutating
-import pytest
 from cases import ROOT
 
-PARTS = [name for name in faults.PARTS if faults.available(name)]
-QUICK = r"^(Optimizer\.(step|load).*(Nadam|large|Sign|plateau)|[^OWR]|Race.save)"
+QUICK = (
+    r"^(Optimizer\.(step|load).*(Nadam|Sign|plateau)|FTRL|average w|clip_grad_norm|evaluate|gradch"
+    r"|Tensor\.(back.*fused|data|__iadd)|Module\.(train|load)|no_grad|default_dtype|trace|Walk.*md)"
+)
 
 
 def test_every_public_call_that_changes_something_has_a_case():
     assert [*mutating.without_a_case()] == []
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_a_fault_leaves_state_whole_or_untouched(part):
-    command = [sys.executable, "-m", "tests.faults", part, "--most", "10", "--case", QUICK]
+def test_a_fault_leaves_state_whole_or_untouched():
+    command = [sys.executable, "-m", "tests.faults", "--most", "4", "--case", QUICK]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -542,3 +542,13 @@ def test_probabilities_below_zero_or_nan_and_targets_that_are_not_numbers_are_na
         dl.losses.cross_entropy([[0.0, 1.0]], np.array([[math.nan, 1.0]]))
     with pytest.raises(TypeError, match="mse: prediction and target must be numbers"):
         dl.losses.mse([1.0], None)
+
+
+@pytest.mark.parametrize(
+    ("error", "delta", "loss"), [(1e-30, 1.0, 0), (2.0, 1e300, 2), (3.0, 1e-50, 0)]
+)
+def test_huber_and_a_delta_beyond_the_dtype_are_no_error_whatever_errstate_is_in_force(
+    error, delta, loss
+):
+    with np.errstate(all="raise"):
+        assert losses.huber(np.float32([error]), np.float32([0]), delta=delta).item() == loss

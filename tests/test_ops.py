@@ -531,6 +531,8 @@ def test_argmax_is_the_place_of_the_first_largest_entry():
         assert isinstance(found, np.ndarray)
         np.testing.assert_array_equal(found, np.argmax(x, axis))
     assert t.argmax(axis=1).tolist() == [1, 1]
+    for whole in ([2**62, 2**62 + 1], np.array([2**53, 2**53 + 1])):  # equal as floats
+        assert dl.argmax(whole) == 1
 
 
 def test_flatten_is_a_reshape_to_one_axis():
@@ -943,6 +945,14 @@ def test_norm_has_derivative_zero_at_zero(dtype):
     np.testing.assert_allclose(gradient, [[0, 0], [0.6, 0.8]], rtol=1e-7)
 
 
+def test_the_gradient_of_norm_is_g_x_over_y_to_the_last_bit():
+    x = np.random.default_rng(3).standard_normal((5, 7))
+    leaf, g = dl.Tensor(x, requires_grad=True), np.arange(1.0, 6.0)
+    y = dl.norm(leaf, axis=1)
+    y.backward(g)
+    np.testing.assert_array_equal(leaf.grad, g[:, None] * x / y.data[:, None])
+
+
 @pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-200, 1e154, 1e200, 1e307])
 def test_the_norm_of_huge_and_tiny_entries_neither_overflows_nor_vanishes(size):
     value, gradient = run(dl.norm, [3 * size, -4 * size])
@@ -1237,3 +1247,12 @@ def test_an_infinite_gradient_does_not_pass_where_relu_or_where_is_closed():
     x = dl.Tensor(np.array([-1.0, 4.0]), requires_grad=True)
     dl.relu(x).sqrt().sum().backward()
     np.testing.assert_array_equal(x.grad, [0.0, 0.25])
+
+
+def test_what_underflows_or_is_beyond_the_dtype_is_no_error_whatever_errstate_is_in_force():
+    with np.errstate(all="raise"):
+        y, gradient = run(dl.leaky_relu, [1e-320, -1e-320, -2.0])
+        np.testing.assert_array_equal(y, [1e-320, 0.01 * -1e-320, -0.02])
+        np.testing.assert_array_equal(gradient, [1, 0.01, 0.01])
+        y, gradient = run(dl.softmax, [3e38, -3e38], np.float32)
+        np.testing.assert_array_equal([y, gradient], [[1, 0], [0, 0]])

@@ -8,12 +8,12 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
     "minidl/ops.py": 502,
-    "minidl/tensor.py": 576,
-    "minidl/nn.py": 349,
+    "minidl/tensor.py": 579,
+    "minidl/nn.py": 348,
     "minidl/losses.py": 123,
-    "minidl/optim/optimizer.py": 277,
-    "minidl/optim/rules.py": 390,
-    "minidl/schedulers.py": 416,
+    "minidl/optim/optimizer.py": 279,
+    "minidl/optim/rules.py": 340,
+    "minidl/schedulers.py": 422,
 }
 
 

@@ -1195,6 +1195,17 @@ def test_a_saved_rate_replaces_another_one_unless_that_observes_a_metric(wrap):
         assert optimizer.groups[0].lr is not saved
 
 
+def test_a_saved_rate_is_resumed_after_an_interrupted_repr():
+    own, saved = (WarmUp(ReduceOnPlateau(0.8), 2) for _ in range(2))
+    for at in itertools.count(1):
+        interrupt = interrupting.Interrupt(at, everywhere=True)
+        interrupt.run(lambda: repr(own))
+        check_resumable("SGD", own, saved)
+        if not interrupt.place:
+            break
+    assert at > 20
+
+
 def test_a_saved_rate_without_memory_is_resumed_as_it_is():
     assert resumed(0.1, 0.2) == 0.2
     own, saved = LinearDecay(0.1, 5), LinearDecay(0.1, 6)

@@ -127,9 +127,16 @@ def test_what_cannot_be_decorated_is_a_type_error_at_decoration(setting):
     async def ticks():
         yield 1
 
+    class Ticks:
+        async def __call__(self):
+            yield 1
+
     kind = type(setting).__name__
-    with pytest.raises(TypeError, match=rf"{kind} can't decorate .*ticks.*`with dl\.{kind}\("):
-        setting(ticks)
+    for generator in (ticks, functools.partial(ticks), staticmethod(ticks), Ticks()):
+        with pytest.raises(TypeError, match=rf"{kind} can't decorate .*icks.*`with dl\.{kind}\("):
+            setting(generator)
+    with pytest.raises(TypeError, match=rf"{kind} can't decorate .*<lambda>"):
+        setting(lambda: ticks())()
     for thing in (dl.nn.Module, 3, classmethod(ticks)):
         with pytest.raises(TypeError, match=f"{kind} decorates functions"):
             setting(thing)
@@ -155,6 +162,36 @@ def test_decorated_methods_functions_and_partials_work_and_may_recurse():
     assert not dl.no_grad()(functools.partial(records))()
     assert dl.default_dtype("float64")(dl.get_default_dtype)() == np.float64
     assert records()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        staticmethod,
+        lambda function: lambda: function(),
+        lambda function: type("Callable", (), {"__call__": lambda self: function()})(),
+        lambda function: functools.wraps(function)(lambda: function()),
+    ],
+    ids=["staticmethod", "lambda", "object", "wrapper"],
+)
+def test_what_returns_a_generator_or_coroutine_records_nothing_in_its_steps(wrap):
+    def steps():
+        yield records()
+        yield records()
+
+    async def work():
+        before = records()
+        await asyncio.sleep(0)
+        return before, records()
+
+    decorated = dl.no_grad()(wrap(steps))()
+    assert [next(decorated), records(), next(decorated)] == [False, True, False]
+    coroutine = dl.no_grad()(wrap(work))()
+    coroutine.send(None)
+    assert records()
+    with pytest.raises(StopIteration) as stop:
+        coroutine.send(None)
+    assert stop.value.value == (False, False)
 
 
 def test_a_decorated_function_that_fails_restores_the_setting():

@@ -300,6 +300,20 @@ class Rows:
 ROWS = np.array([2, 0, 2])
 MASK = np.array([True, False, True])
 SQUARE = np.array([[True, False, True], [False] * 3, [True, True, False]])
+
+
+class OneOf(Rows):
+    """An array of one entry that also counts as an integer, as a tensor of PyTorch does."""
+
+    shape = (1,)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([2])
+
+    def __index__(self):
+        return 2
+
+
 # each key, and what NumPy is asked instead
 KEYS = {
     "integer tensor": (dl.Tensor(ROWS, dtype="int64"), ROWS),
@@ -316,6 +330,8 @@ KEYS = {
     "empty list and slice": ((slice(None), []), (slice(None), np.array([], int))),
     "empty list and integer": (([], 0), (np.array([], int), 0)),
     "empty tuple": ((), ()),
+    "empty Series": (pd.Series([], dtype=object), np.array([], int)),
+    "array of one integer that has __index__": (OneOf(), np.array([2])),
     "tuple in a tuple": (((0, 0, 1), slice(None)), (np.array([0, 0, 1]), slice(None))),
     "tuple after a slice": ((slice(None), (0, 0)), (slice(None), np.array([0, 0]))),
     "two lists": (([0, 1, 0], [2, 2, 2]), (np.array([0, 1, 0]), np.array([2, 2, 2]))),
@@ -477,9 +493,7 @@ def test_numpys_function_of_a_tensor_is_minidls_where_there_is_one():
     same(x.grad, np.exp(x.data))
     same((np.ones(2, np.float32) < x), np.array([False, True]))
     for call in (np.arctan, np.add.reduce, lambda t: np.exp(t, out=np.empty(2))):
-        with pytest.raises(
-            TypeError, match=r"minidl has no np\.(arctan|add.reduce|exp) .*t\.numpy\(\)"
-        ):
+        with pytest.raises(TypeError, match=r"minidl has no np\.(arctan|add|exp) .*t\.numpy\(\)"):
             call(x)
 
 
@@ -505,8 +519,18 @@ def test_numpys_clip_and_argmax_of_a_tensor_are_minidls():
     np.clip(x, -1, 4).sum().backward()
     same(x.grad, np.array([1.0, 0.0, 0.0]))
     assert (np.argmax(x), np.argmax(x, axis=0)) == (1, 1)
-    with pytest.raises(TypeError, match=r"np\.clip of a tensor takes 3 arguments"):
-        np.clip(x, a_min=0, a_max=1)
+    for bounds in ({"a_min": -1, "a_max": 4}, {"min": -1, "max": 4}):
+        same(np.clip(x, **bounds).data, np.array([1.0, 4.0, -1.0]))
+    with pytest.raises(TypeError, match=r"np\.clip .* 3 arguments, and by name a_min, a_max, min"):
+        np.clip(x, 0, 1, out=np.empty(3))
+
+
+def test_the_other_names_of_numpys_functions_work_too():
+    x = leaf([1.25, 5.0, -3.0])
+    (np.amax(x) - np.amin(x, axis=0)).backward()
+    same(x.grad, np.array([0.0, 1.0, -1.0]))
+    same(np.around(x, decimals=1).data, np.array([1.2, 5.0, -3.0]))
+    same(np.round(x, decimals=1).data, np.array([1.2, 5.0, -3.0]))
 
 
 def test_other_functions_of_numpy_read_constants_and_refuse_what_would_lose_a_gradient():

@@ -498,8 +498,8 @@ def test_an_iterable_that_is_exhausted_after_one_epoch_is_found_in_the_second():
         ((X, Y[:3]), ValueError, "x has 10 samples but y has 3"),
         ((X[:0], Y[:0]), ValueError, "hold no samples"),
         ((1.0, 2.0), ValueError, "x must hold samples along its first axis"),
-        ((np.ma.array(X, mask=X > 0), Y), TypeError, r"x is a masked array: .*x.filled\(0.0\)"),
-        ((X, np.ma.array(Y, mask=X > 0)), TypeError, "y is a masked array"),
+        ((np.ma.array(X, mask=X > 0), Y), TypeError, r"x holds a masked array: .*x.filled\(0.0\)"),
+        ((X, np.ma.array(Y, mask=X > 0)), TypeError, "y holds a masked array"),
     ],
 )
 def test_a_batch_that_is_no_pair_of_arrays_is_named_by_its_number(batch, error, message):

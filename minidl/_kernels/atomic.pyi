@@ -4,45 +4,27 @@ from types import TracebackType
 from typing import Any, Self
 
 def assign(changes: Iterable[tuple[Any, Any, Any]]) -> list[tuple[Any, Any, Any]]: ...
+def found(changes: list[tuple[Any, Any, Any]]) -> list[tuple[Any, Any, Any]]: ...
 
-class Assigned:
+class Block:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None = None,
+        traceback: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+class Assigned(Block):
     def __init__(self, changes: Iterable[tuple[Any, Any, Any]]) -> None: ...
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
-class InContext:
+class InContext(Block):
     def __init__(self, variable: ContextVar[Any], value: Any) -> None: ...
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
 
-class Guard:
-    def __init__(self, message: str) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
-
-class Session:
+class Session(Block):
     def __init__(self, variable: ContextVar[Any]) -> None: ...
     def prepare(self) -> Any: ...
     def finish(self, value: Any, error: BaseException | None) -> None: ...
     def __enter__(self) -> Any: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...

@@ -3,7 +3,22 @@
 Python handles signals between bytecodes. What is done in one call of this module, which runs no
 bytecode, is therefore done whole, unless an attribute or a key runs code of its own. Allocate and
 check everything first; then one call commits it.
+
+A failed allocation can't split it, either: what undoes a change is allocated before the change,
+so neither a rollback nor the end of a `with` block needs memory.
 """
+
+from cpython.object cimport PyObject
+
+cdef extern from "Python.h":
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        void *ml_meth
+        int ml_flags
+        const char *ml_doc
+    int METH_FASTCALL
+    object PyDescr_NewMethod(type owner, PyMethodDef *method)
+    object PyObject_CallFunctionObjArgs(object function, ...)
 
 cdef object MISSING = object()
 
@@ -14,21 +29,14 @@ cpdef list assign(changes):
     changes  (target, key, value): an index of a list, a key of a dict, or the name of an attribute
              of any other object. `vars(x)` as the target sets an attribute that x's class may have
     """
-    cdef list made = list(changes), undo = []
-    cdef Py_ssize_t done = 0
-    cdef tuple change
-    for change in made:
-        target, key, _ = change
-        undo.append((target, key, current(target, key)))
-    try:
-        for change in made:
-            target, key, value = change
-            put(target, key, value)
-            done += 1
-    except BaseException:
-        revert(undo, done)
-        raise
+    cdef list made = list(changes), undo = found(made)
+    make(made, undo)
     return undo
+
+
+cpdef list found(list changes):
+    """The present values of what changes would set, as the changes that restore them."""
+    return [(target, key, current(target, key)) for target, key, _ in changes]
 
 
 cdef object current(target, key):
@@ -39,105 +47,148 @@ cdef object current(target, key):
     return getattr(target, key, MISSING)
 
 
-cdef int put(target, key, value) except -1:
-    if isinstance(target, dict):
-        if value is MISSING:
-            (<dict> target).pop(key, None)
-        else:
-            (<dict> target)[key] = value
-    elif isinstance(target, list):
-        (<list> target)[key] = value
-    elif value is MISSING:
-        delattr(target, key)
-    else:
-        setattr(target, key, value)
+cdef int make(list changes, list undo) except -1:
+    """Make all changes, or undo those that were made before one failed."""
+    cdef Py_ssize_t done = 0
+    try:
+        while done < len(changes):
+            put(changes[done])
+            done += 1
+    finally:
+        if done < len(changes):
+            revert(undo, done)
     return 0
 
 
 cdef int revert(list undo, Py_ssize_t done) except -1:
-    cdef Py_ssize_t i
-    for i in reversed(range(done)):
-        target, key, value = undo[i]
-        put(target, key, value)
+    """Undo the first changes, in reverse; without memory, unless a property or a key needs some."""
+    while done:
+        done -= 1
+        put(undo[done])
     return 0
 
 
-cdef class Assigned:
-    """Make changes as `assign` does within a `with` block, and undo them at its end.
+cdef int put(tuple change) except -1:
+    target, key, value = change[0], change[1], change[2]
+    if isinstance(target, dict):
+        if value is not MISSING:
+            (<dict> target)[key] = value
+        elif key in <dict> target:
+            del (<dict> target)[key]
+    elif isinstance(target, list):
+        (<list> target)[key] = value
+    elif value is not MISSING:
+        setattr(target, key, value)
+    elif hasattr(target, key):
+        delattr(target, key)
+    return 0
 
-    One object may be entered again inside its own block.
+
+cdef class Entry:
+    """What the end of one `with` block needs, and the Entry of the block around it."""
+
+    def __cinit__(self, kept, before, Entry outer):
+        self.kept, self.before, self.outer = kept, before, outer
+
+
+cdef class Block:
+    """Base class of context managers whose `__exit__` needs no memory to restore what it found.
+
+    One object may be entered again inside its own block. `__enter__` sets `entered`, a new Entry
+    around the one before; `leave(kind, error)` takes it back with `left()`, and restores.
     """
 
-    cdef list changes, undo
+    cdef Entry left(self):
+        """The Entry of the block that ends."""
+        cdef Entry entry = self.entered
+        if entry is None:
+            raise RuntimeError("the end of a `with` block that did not begin")
+        self.entered = entry.outer
+        return entry
+
+    cdef int leave(self, kind, error) except -1:
+        raise NotImplementedError
+
+
+cdef object exit_block(Block self, PyObject **arguments, Py_ssize_t count):
+    if not 1 <= count <= 3:
+        raise TypeError(f"__exit__ takes 1 to 3 arguments, got {count}")
+    self.leave(<object> arguments[0], <object> arguments[1] if count > 1 else None)
+
+
+# Python calls a method of a Cython class with a tuple, which it allocates for each call.
+cdef PyMethodDef EXIT = [b"__exit__", <void *> exit_block, METH_FASTCALL, NULL]
+Block.__exit__ = PyDescr_NewMethod(Block, &EXIT)
+
+
+cdef class Assigned(Block):
+    """Make changes as `assign` does within a `with` block, and undo them at its end."""
+
+    cdef list changes
 
     def __init__(self, changes):
-        self.changes, self.undo = list(changes), []
+        self.changes = list(changes)
 
     def __enter__(self):
-        self.undo.append(None)
-        try:
-            self.undo[len(self.undo) - 1] = assign(self.changes)
-        except BaseException:
-            self.undo.pop()
-            raise
+        cdef Entry entry = Entry(found(self.changes), None, self.entered)
+        make(self.changes, entry.kept)
+        self.entered = entry
         return self
 
-    def __exit__(self, kind, error, traceback):
-        cdef list undo = self.undo.pop()
-        revert(undo, len(undo))
+    cdef int leave(self, kind, error) except -1:
+        cdef list undo = self.left().kept
+        return revert(undo, len(undo))
 
 
-cdef class InContext:
-    """Set a ContextVar within a `with` block, in this context; the value before it is restored.
+cdef class Variable(Block):
+    """Base class of those that set a ContextVar within a `with` block, in this context."""
 
-    One object may be entered again inside its own block.
-    """
+    cdef object get, set, reset
 
-    cdef object variable, value
-    cdef list before
+    def __init__(self, variable):
+        self.get, self.set, self.reset = variable.get, variable.set, variable.reset
+
+    cdef int enter(self, value) except -1:
+        cdef Entry entry = Entry(value, self.get(), self.entered)
+        try:
+            entry.token = self.set(value)
+        except MemoryError:  # Python may have set it all the same
+            self.set(entry.before)
+            raise
+        self.entered = entry
+        return 0
+
+    cdef int restore(self, Entry entry) except -1:
+        """Restore the value before the block.
+
+        Python needs memory for that. If it has none, the token's is freed for a second attempt.
+        """
+        try:
+            PyObject_CallFunctionObjArgs(self.reset, <PyObject *> entry.token, NULL)
+        except (ValueError, MemoryError):  # ValueError in another context
+            entry.token = None
+            PyObject_CallFunctionObjArgs(self.set, <PyObject *> entry.before, NULL)
+        return 0
+
+
+cdef class InContext(Variable):
+    """Set a ContextVar to one value within a `with` block; the value before it is restored."""
+
+    cdef object value
 
     def __init__(self, variable, value):
-        self.variable, self.value, self.before = variable, value, []
+        super().__init__(variable)
+        self.value = value
 
     def __enter__(self):
-        self.before.append(self.variable.get())
-        try:
-            self.variable.set(self.value)
-        except BaseException:
-            self.before.pop()
-            raise
+        self.enter(self.value)
         return self
 
-    def __exit__(self, kind, error, traceback):
-        self.variable.set(self.before.pop())
+    cdef int leave(self, kind, error) except -1:
+        return self.restore(self.left())
 
 
-cdef class Guard:
-    """Let one thread at a time, and no nested call, into a `with` block; RuntimeError for others.
-
-    message  of the error
-    """
-
-    cdef str message
-    cdef bint busy
-
-    def __init__(self, str message):
-        self.message, self.busy = message, False
-
-    def __enter__(self):
-        if self.busy:
-            raise RuntimeError(self.message)
-        self.busy = True
-        return self
-
-    def __exit__(self, kind, error, traceback):
-        self.busy = False
-
-    def __reduce__(self):  # a copy is free, whatever its original is doing
-        return Guard, (self.message,)
-
-
-cdef class Session:
+cdef class Session(Variable):
     """Base class of a context manager that sets a ContextVar to a new object for each `with` block.
 
     prepare()               Python; returns the object, whose attribute `result` is what `as` binds
@@ -147,26 +198,19 @@ cdef class Session:
     keep the object.
     """
 
-    cdef object variable
-    cdef list values
-
-    def __init__(self, variable):
-        self.variable, self.values = variable, []
-
     def __enter__(self):
         value = self.prepare()
         result = value.result
-        self.values.append(value)
-        try:
-            self.variable.set(value)
-        except BaseException:
-            self.values.pop()
-            raise
+        if self.get() is not None:  # of a block in another context that has ended
+            self.set(None)
+        self.enter(value)
         return result
 
-    def __exit__(self, kind, error, traceback):
-        value = self.values.pop()
+    cdef int leave(self, kind, error) except -1:
+        cdef Entry entry = self.left()
+        value = entry.kept
         value.open = False
-        if self.variable.get() is value:
-            self.variable.set(None)
+        if self.get() is value:
+            self.restore(entry)
         self.finish(value, error)
+        return 0

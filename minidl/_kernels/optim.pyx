@@ -23,7 +23,7 @@ from minidl._kernels.arrays cimport (
     alike, copy_of, data, import_numpy, is_indices, is_vector, itemsize, readable, single, size_of,
     writable
 )
-from minidl._kernels.atomic cimport assign, revert
+from minidl._kernels.atomic cimport Block, assign, revert
 from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore_mode, threads
 
 import_numpy()
@@ -124,7 +124,8 @@ def commit(list updates, changes):
     for update in updates:
         if isinstance(update, Update):
             (<Update> update).check()
-    undo = assign(changes)
+    cdef list undo = assign(changes)
+    cdef bint done = False
     try:
         for update in updates:
             if isinstance(update, Update):
@@ -132,9 +133,10 @@ def commit(list updates, changes):
                     (<Update> update).run()
             else:
                 update()
-    except BaseException:
-        assign(undo)
-        raise
+        done = True
+    finally:
+        if not done:
+            revert(undo, len(undo))
 
 
 cdef struct Parameter:
@@ -879,6 +881,12 @@ cdef class Turns:
         if self.busy or turn != self.turn:
             raise RuntimeError(self.message)
 
+    cdef int take(self) except -1:
+        """End the turns that have begun; raise inside a call."""
+        self.begin()
+        self.turn += 1
+        return 0
+
     def call(self, unsigned long long turn, function, *arguments):
         """Call a function of the user in a turn, inside which no other can begin."""
         self.check(turn)
@@ -891,8 +899,8 @@ cdef class Turns:
     def commit(self, unsigned long long turn, list updates, changes):
         """`commit`, which ends the turn."""
         self.check(turn)
+        self.take()
         self.busy = True
-        self.turn += 1
         try:
             commit(updates, changes)
         finally:
@@ -902,7 +910,7 @@ cdef class Turns:
         return Turns, (self.message,)
 
 
-cdef class Exchange:
+cdef class Exchange(Block):
     """A `with` block in which tensors have other data; the base of `average`.
 
     `_exchange` returns (tensor, array) pairs; `_turns` is a Turns; `_own` holds the changes that
@@ -911,28 +919,28 @@ cdef class Exchange:
     """
 
     def __enter__(self):
-        cdef list changes = [], own = [(self.__dict__, "_own", [])], versions = []
+        cdef list changes = [], own = [(self.__dict__, "_own", [])]
         turn = self._turns.begin()
         for p, array in self._exchange():
-            version = p.version + 1
-            versions.append(version)
-            changes += [(p, "_data", array), (p, "version", version)]
+            changes += [(p, "_data", array), (p, "version", p.version + 1)]
             own += [(p, "_data", p._data), (p, "version", p.version + 2)]
-        changes += [(self.__dict__, "_own", own), (self.__dict__, "_versions", versions)]
-        self._turns.commit(turn, [], changes)
+        self._turns.commit(turn, [], [*changes, (self.__dict__, "_own", own)])
         return self
 
-    def __exit__(self, kind, error=None, traceback=None):
-        # allocates nothing unless a tensor was changed, so that it works without memory
-        cdef list own = self._own, versions = self._versions if own else own
+    cdef int leave(self, kind, error) except -1:
+        cdef list own = self._own
         cdef Py_ssize_t i
+        cdef tuple change
+        cdef unsigned long long version
         changed = None
-        for i in range(len(versions)):
-            p = own[2 * i + 2][0]
-            if p.version is not versions[i]:
+        for i in range(2, len(own), 2):
+            change = own[i]
+            p, version = change[0], change[0].version
+            if version + 1 != <unsigned long long> change[2]:
                 changed = p if changed is None else changed
-                own[2 * i + 2] = p, "version", p.version + 1
-        (<Turns?> self._turns).turn += 1
+                own[i] = (p, "version", version + 1)
+        (<Turns?> self._turns).take()
         revert(own, len(own))
         if changed is not None and kind is None:
             self._report(changed)
+        return 0

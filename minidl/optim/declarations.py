@@ -163,10 +163,8 @@ class Declared:
                     found.setdefault(name, value)
                 elif base is cls and name in {"options", *cls.options}:
                     raise TypeError(
-                        printable(
-                            f"{cls.__name__}: {name} is not declared as an option. Declare each "
-                            "option as a class attribute: name: type = option(check, default=…)"
-                        )
+                        f"{cls.__name__}: {name} is not declared as an option. Declare each "
+                        "option as a class attribute: name: type = option(check, default=...)"
                     )
                 else:
                     others.add(name)

@@ -28,7 +28,7 @@ from minidl._observer import active
 from minidl.optim import declarations, parameters, python_rules
 from minidl.optim.declarations import LARGEST, Declared, LearningRate, learning_rate, option
 from minidl.optim.parameters import Arrays as Arrays  # also for users' rules
-from minidl.optim.parameters import Batch, Change, Group, Params, Updates
+from minidl.optim.parameters import Batch, Change, Constants, Group, Params, Updates
 from minidl.optim.saved import copied, outline, step_count
 from minidl.schedulers import Schedule, check_resumable, memories, resumed
 from minidl.tensor import Tensor
@@ -103,10 +103,20 @@ class Optimizer(Declared):
     scalars: ClassVar[dict[str, float]] = {}  # float64 state of a parameter, and its first value
     state_names: ClassVar[tuple[str, ...]] = ()  # of slots and scalars, in the order of `update`
     idle_at_rate_0: ClassVar[bool] = False  # whether a step at a rate of 0 counts as no update
-    in_python: ClassVar[bool] = True  # whether the rule is an `update`; else it is a `prepare`
-    # prepare(group, lr, t, theta, g, *slots, *scalars): the kernels' updates, ready to run; [] for
-    # a step that counts as no update. t and the scalars are equal for all arrays
-    prepare: ClassVar[Callable[..., Updates]]
+    in_python: ClassVar[bool] = True  # whether the rule is an `update`; else it is a `kernel`
+    kernel: ClassVar[kernels.Rule]  # of (theta, g, *slots)
+    constants: ClassVar[Callable[..., Constants]]  # (self, group, lr, t): those of the kernel
+
+    def _prepare(
+        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, *state: Any
+    ) -> Updates:
+        """The kernel's updates, ready to run; [] for a step that counts as no update.
+
+        state has the slots and scalars; t and the scalars are equal for all arrays.
+        """
+        return [self.kernel.prepare((theta, g, *state), *self.constants(group, lr, t))]
+
+    prepare: ClassVar[Callable[..., Updates]] = _prepare
 
     def _run(self, *batch: Any) -> None:
         """Run the rule's kernel at once, as super().update(…) in a subclass does."""
@@ -119,7 +129,7 @@ class Optimizer(Declared):
         super().__init_subclass__()
         cls.state_names = (*cls.slots, *cls.scalars)
         names = (
-            name for base in cls.__mro__ for name in ("update", "prepare") if name in vars(base)
+            name for base in cls.__mro__ for name in ("update", "kernel") if name in vars(base)
         )
         cls.in_python = next(names) == "update"
         if "equations" in vars(cls) and cls.__doc__:
@@ -133,9 +143,7 @@ class Optimizer(Declared):
         rule = type(self).__name__
         if self.in_python and type(self).update is Optimizer.update:
             raise TypeError(
-                printable(
-                    f"{rule} has no update: use a rule such as Adam, or define update(self, …)"
-                )
+                f"{rule} has no update: use a rule such as Adam, or define update(self, ...)"
             )
         if more:
             raise TypeError(
@@ -158,10 +166,8 @@ class Optimizer(Declared):
             self._add(given, group)
         if not any(p.requires_grad for p in self._params()):
             raise ValueError(
-                printable(
-                    f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
-                    "parameters with Tensor(…, requires_grad=True)."
-                )
+                f"{rule}: no parameter requires a gradient, so nothing would be learned. Make "
+                "parameters with Tensor(..., requires_grad=True)."
             )
         atomic.assign((p, "name", p.name or name) for p, name in self.names.items())
 

@@ -27,6 +27,7 @@ GroupParams: TypeAlias = Iterable[Tensor | tuple[str, Tensor]] | HasParameters
 Params: TypeAlias = GroupParams | Iterable[dict[str, Any]]
 
 Arrays: TypeAlias = list[np.ndarray]  # one for each parameter of a batch
+Constants: TypeAlias = tuple[float, ...]  # of a kernel, in its order
 Updates: TypeAlias = list[kernels.Update]  # checked, to run in this order
 Change: TypeAlias = tuple[Any, Any, Any]  # as for `atomic.assign`
 
@@ -49,7 +50,7 @@ def tensors(rule: str, params: GroupParams) -> dict[Tensor, str | None]:
         if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str):
             name, item = item
         if not isinstance(item, Tensor):
-            advice = printable("make it one: Tensor(…, requires_grad=True)")
+            advice = "make it one: Tensor(..., requires_grad=True)"
             if isinstance(item, HasParameters):
                 advice = f"give the module itself, {rule}(model), or model.parameters()"
             raise TypeError(

@@ -24,7 +24,7 @@ from minidl.optim.declarations import (
     within,
 )
 from minidl.optim.optimizer import SYMBOLS, Optimizer
-from minidl.optim.parameters import Arrays, Change, Group, Updates
+from minidl.optim.parameters import Arrays, Change, Constants, Group, Updates
 from minidl.tensor import Tensor
 
 
@@ -53,6 +53,7 @@ class SGD(Optimizer):
     dampening: float = option(within(high=1), default=0.0)
     nesterov: bool = option(flag, default=False)
     slots = {"b": Slot(when="momentum")}
+    kernel = kernels.sgd
 
     @classmethod
     def check_options(cls, given: dict[str, Any], params: Iterable[Tensor]) -> dict[str, Any]:
@@ -64,12 +65,9 @@ class SGD(Optimizer):
             )
         return chosen
 
-    def prepare(
-        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, b: Arrays | None
-    ) -> Updates:
-        momentum = group.momentum, group.dampening
-        decay = group.weight_decay, group.maximize
-        return [kernels.sgd.prepare((theta, g, b), lr, *momentum, t == 1, group.nesterov, *decay)]
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
+        momentum = group.momentum, group.dampening, t == 1, group.nesterov
+        return lr, *momentum, group.weight_decay, group.maximize
 
 
 class Momentum(Optimizer):
@@ -91,15 +89,10 @@ class Momentum(Optimizer):
     """
     beta: float = option(fraction, default=0.9)
     slots = {"v": Slot()}
+    kernel = kernels.momentum
 
-    def prepare(
-        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, v: Arrays
-    ) -> Updates:
-        return [
-            kernels.momentum.prepare(
-                (theta, g, v), lr, group.beta, group.weight_decay, group.maximize
-            )
-        ]
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
+        return lr, group.beta, group.weight_decay, group.maximize
 
 
 class NAG(Momentum):
@@ -120,13 +113,7 @@ class NAG(Momentum):
         v ← βv + (1 − β)g
         θ ← θ − η(βv + (1 − β)g)
     """
-
-    def prepare(
-        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, v: Arrays
-    ) -> Updates:
-        return [
-            kernels.nag.prepare((theta, g, v), lr, group.beta, group.weight_decay, group.maximize)
-        ]
+    kernel = kernels.nag
 
 
 class Adagrad(Optimizer):
@@ -153,15 +140,11 @@ class Adagrad(Optimizer):
     lr_decay: float = option(number, default=0.0)
     eps_inside_sqrt: bool = option(flag, default=True)
     slots = {"G": Slot(start="initial_accumulator")}
+    kernel = kernels.adagrad
 
-    def prepare(
-        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, G: Arrays
-    ) -> Updates:
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
         lr /= 1 + (t - 1) * group.lr_decay
-        eps = group.eps, group.eps_inside_sqrt
-        return [
-            kernels.adagrad.prepare((theta, g, G), lr, *eps, group.weight_decay, group.maximize)
-        ]
+        return lr, group.eps, group.eps_inside_sqrt, group.weight_decay, group.maximize
 
 
 class RMSprop(Optimizer):
@@ -197,21 +180,11 @@ class RMSprop(Optimizer):
     centered: bool = option(flag, default=False)
     eps_inside_sqrt: bool = option(flag, default=True)
     slots = {"G": Slot(), "g_mean": Slot(when="centered"), "b": Slot(when="momentum")}
+    kernel = kernels.rmsprop
 
-    def prepare(
-        self,
-        group: Group,
-        lr: float,
-        t: int,
-        theta: Arrays,
-        g: Arrays,
-        G: Arrays,
-        g_mean: Arrays | None,
-        b: Arrays | None,
-    ) -> Updates:
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
         form = group.alpha, group.eps, group.momentum, group.eps_inside_sqrt
-        decay = group.weight_decay, group.maximize
-        return [kernels.rmsprop.prepare((theta, g, G, g_mean, b), lr, *form, *decay)]
+        return lr, *form, group.weight_decay, group.maximize
 
 
 class Adam(Optimizer):
@@ -241,26 +214,13 @@ class Adam(Optimizer):
     eps: float = option(positive, default=1e-8)
     amsgrad: bool = option(flag, default=False)
     slots = {"m": Slot(), "v": Slot(), "v_max": Slot(when="amsgrad")}
+    kernel = kernels.adam
 
-    def prepare(
-        self,
-        group: Group,
-        lr: float,
-        t: int,
-        theta: Arrays,
-        g: Arrays,
-        m: Arrays,
-        v: Arrays,
-        v_max: Arrays | None,
-    ) -> Updates:
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
         beta1, beta2 = group.betas
         corrections = 1 - beta1**t, 1 - beta2**t  # in float64: float32 has only 4 correct digits
         decay = group.weight_decay, self.decoupled, group.maximize
-        return [
-            kernels.adam.prepare(
-                (theta, g, m, v, v_max), lr, beta1, beta2, *corrections, group.eps, *decay
-            )
-        ]
+        return lr, beta1, beta2, *corrections, group.eps, *decay
 
 
 class AdamW(Adam):
@@ -310,6 +270,7 @@ class Nadam(Optimizer):
     decoupled_weight_decay: bool = option(flag, default=False)
     slots = {"m": Slot(), "v": Slot()}
     scalars = {"mu_product": 1.0}
+    kernel = kernels.nadam
 
     def prepare(
         self,
@@ -327,7 +288,7 @@ class Nadam(Optimizer):
         product = mu_product[0].item() * mu
         factors = (1 - mu) / (1 - product), mu_next / (1 - product * mu_next)  # of g and of m
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
-        update = kernels.nadam.prepare(
+        update = self.kernel.prepare(
             (theta, g, m, v), lr, beta1, beta2, *factors, 1 - beta2**t, group.eps, *decay
         )
         products = [np.array([product]) for _ in mu_product]
@@ -356,17 +317,12 @@ class Adamax(Optimizer):
     betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.999))
     eps: float = option(positive, default=1e-8)
     slots = {"m": Slot(), "u": Slot()}
+    kernel = kernels.adamax
 
-    def prepare(
-        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays, u: Arrays
-    ) -> Updates:
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
         beta1, beta2 = group.betas
         decay = group.weight_decay, group.maximize
-        return [
-            kernels.adamax.prepare(
-                (theta, g, m, u), lr, beta1, beta2, 1 - beta1**t, group.eps, *decay
-            )
-        ]
+        return lr, beta1, beta2, 1 - beta1**t, group.eps, *decay
 
 
 class RAdam(Optimizer):
@@ -397,10 +353,9 @@ class RAdam(Optimizer):
     eps: float = option(positive, default=1e-8)
     decoupled_weight_decay: bool = option(flag, default=False)
     slots = {"m": Slot(), "v": Slot()}
+    kernel = kernels.radam
 
-    def prepare(
-        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays, v: Arrays
-    ) -> Updates:
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
         beta1, beta2 = group.betas
         correction1, correction2 = 1 - beta1**t, 1 - beta2**t
         rho_max = 2 / (1 - beta2) - 1
@@ -410,8 +365,7 @@ class RAdam(Optimizer):
             now, limit = (rho - 4) * (rho - 2) / rho, (rho_max - 4) * (rho_max - 2) / rho_max
             rectification = math.sqrt(now / limit * correction2)
         decay = group.weight_decay, group.decoupled_weight_decay, group.maximize
-        factors = correction1, rectification, group.eps
-        return [kernels.radam.prepare((theta, g, m, v), lr, beta1, beta2, *factors, *decay)]
+        return lr, beta1, beta2, correction1, rectification, group.eps, *decay
 
 
 class Adadelta(Optimizer):
@@ -437,12 +391,10 @@ class Adadelta(Optimizer):
     rho: float = option(fraction, default=0.9)
     eps: float = option(positive, default=1e-6)
     slots = {"E": Slot(), "D": Slot()}
+    kernel = kernels.adadelta
 
-    def prepare(
-        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, E: Arrays, D: Arrays
-    ) -> Updates:
-        decay = group.weight_decay, group.maximize
-        return [kernels.adadelta.prepare((theta, g, E, D), lr, group.rho, group.eps, *decay)]
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
+        return lr, group.rho, group.eps, group.weight_decay, group.maximize
 
 
 class FTRL(Optimizer):
@@ -484,6 +436,11 @@ class FTRL(Optimizer):
     warm_start: bool = option(flag, default=True)
     slots = {"z": Slot(), "n": Slot(start="initial_accumulator")}
     idle_at_rate_0 = True  # a warm start waits for the first rate
+    kernel = kernels.ftrl
+
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
+        regularization = group.beta, group.l1, group.l2, group.lr_power
+        return lr, *regularization, group.weight_decay, group.maximize
 
     def prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, z: Arrays, n: Arrays
@@ -491,10 +448,8 @@ class FTRL(Optimizer):
         if lr == 0:
             return []
         warm = self._warm_start(group, lr, t, theta, n)
-        regularization = group.beta, group.l1, group.l2, group.lr_power
-        decay = group.weight_decay, group.maximize
-        update = kernels.ftrl.prepare((theta, g, z, n), lr, *regularization, *decay)
-        return [kernels.replacement(z, warm), update] if warm else [update]
+        updates = super().prepare(group, lr, t, theta, g, z, n)
+        return [kernels.replacement(z, warm), *updates] if warm else updates
 
     @staticmethod
     def _warm_start(group: Group, lr: float, t: int, theta: Arrays, n: Arrays) -> Arrays:
@@ -595,15 +550,10 @@ class Lion(Optimizer):
     betas: tuple[float, float] = option(two_fractions, default=(0.9, 0.99))
     slots = {"m": Slot()}
     decoupled = True
+    kernel = kernels.lion
 
-    def prepare(
-        self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, m: Arrays
-    ) -> Updates:
-        return [
-            kernels.lion.prepare(
-                (theta, g, m), lr, *group.betas, group.weight_decay, group.maximize
-            )
-        ]
+    def constants(self, group: Group, lr: float, t: int) -> Constants:
+        return lr, *group.betas, group.weight_decay, group.maximize
 
 
 RULES: dict[str, type[Optimizer]] = {

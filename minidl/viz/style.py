@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
+
+from minidl._kernels import atomic
 
 COLOURS = {
     "black": "#222222",
@@ -59,11 +60,17 @@ LINE_STYLES = tuple(
 )
 
 
-def context() -> AbstractContextManager[None]:
-    """A context in which Matplotlib uses its defaults and STYLE, whatever the user has set."""
-    from matplotlib import style
+def context() -> atomic.Assigned:
+    """A context in which Matplotlib uses its defaults and STYLE, whatever the user has set.
 
-    return style.context(["default", STYLE])
+    Matplotlib's own context restores the settings by a loop in Python, and not without memory.
+    """
+    from matplotlib import rcParams, style
+
+    found = [(rcParams, *item) for item in dict.items(rcParams) if item[0] != "backend"]
+    with atomic.Assigned(found):
+        style.use(["default", STYLE])
+        return atomic.Assigned([(rcParams, key, dict.get(rcParams, key)) for _, key, _ in found])
 
 
 class RunStyle(NamedTuple):

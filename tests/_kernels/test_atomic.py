@@ -1,12 +1,14 @@
 """Changes that are all or nothing, and context managers that restore what they found."""
 
 import contextvars
-import copy
-import threading
+import gc
 
+import interrupting
 import pytest
 
 from minidl._kernels import atomic
+
+NO_MEMORY = pytest.mark.skipif(not interrupting._testcapi, reason="Python without its own tests")
 
 
 class Point:
@@ -58,6 +60,47 @@ def test_a_change_that_is_none_raises_before_anything_is_assigned(change):
     assert row == [1]
 
 
+def test_if_memory_is_lacking_after_some_changes_none_is_made():
+    def prepare():
+        return [0] * 300, {}
+
+    def call(x):
+        row, table = x
+        atomic.assign([*((row, i, 1) for i in range(300)), *((table, i, 2) for i in range(9))])
+
+    sums = [sum(row) for row, _ in interrupting.each_failed_allocation(prepare, call)]
+    assert set(sums[:-1]) <= {0}
+    assert sums[-1] in (0, 300)
+
+
+@NO_MEMORY
+def test_the_end_of_a_block_needs_no_memory():
+    point, row, module = Point(1, 2), [0] * 300, Module()
+    changes = [(point, "x", 3), (vars(module), "training", False)]
+    block = atomic.Assigned([*changes, *((row, i, 1) for i in range(300))])
+    leave = block.__exit__
+    block.__enter__()
+    assert (point.x, sum(row), module.training) == (3, 300, False)
+    gc.collect()  # empties Python's lists of free objects
+    interrupting._testcapi.set_nomemory(0)
+    try:
+        leave(None, None, None)
+    finally:
+        interrupting._testcapi.remove_mem_hooks()
+    assert (point.x, sum(row), vars(module)) == (1, 0, {})
+
+
+def test_a_context_variable_is_restored_though_an_allocation_fails():
+    variable = contextvars.ContextVar("variable", default=1)
+
+    def call(block):
+        with block:
+            pass
+
+    for _ in interrupting.each_failed_allocation(lambda: atomic.InContext(variable, 2), call):
+        assert variable.get() == 1
+
+
 def test_the_same_place_twice_is_undone_to_its_first_value():
     row = [1]
     with atomic.Assigned([(row, 0, 2), (row, 0, 3)]):
@@ -75,6 +118,15 @@ def test_assigned_restores_after_an_error_and_when_entered_twice():
         seen.append(module.training)
     assert seen == [False]
     assert vars(module) == {}
+
+
+def test_what_is_found_can_be_assigned_again():
+    module, point, row = Module(), Point(1, 2), [1]
+    changes = [(vars(module), "training", False), (point, "x", 3), (row, 0, 2)]
+    found = atomic.found(changes)
+    for state in (changes, found, found):
+        atomic.assign(state)
+    assert (vars(module), point.x, row) == ({}, 1, [1])
 
 
 def test_assigned_that_fails_to_enter_can_be_entered_later():
@@ -98,26 +150,14 @@ def test_a_context_variable_is_restored_even_in_another_context():
     assert copied[variable] == 2
 
 
-def test_a_guard_lets_one_in_and_raises_for_the_others():
-    guard = atomic.Guard("in use")
-    errors = []
-
-    def enter():
-        try:
-            guard.__enter__()
-        except RuntimeError as error:
-            errors.append(str(error))
-
-    with guard:
-        thread = threading.Thread(target=enter)
-        thread.start()
-        thread.join()
-        enter()
-        with copy.deepcopy(guard):
-            pass
-    assert errors == ["in use", "in use"]
-    with guard:
+@pytest.mark.parametrize(
+    "block", [atomic.Assigned([]), atomic.InContext(contextvars.ContextVar("v", default=1), 2)]
+)
+def test_a_block_that_ends_without_a_beginning_raises(block):
+    with block, block:
         pass
+    with pytest.raises(RuntimeError, match="did not begin"):
+        block.__exit__(None, None, None)
 
 
 class Opened:
@@ -173,3 +213,13 @@ def test_a_session_that_ends_in_another_context_leaves_its_variable_alone():
         session.__exit__(None, None, None)
         assert variable.get() is own
     assert (copied[variable], value.open) == (value, False)
+
+
+def test_a_session_forgets_the_object_of_another_one_that_ended_in_another_context():
+    variable = contextvars.ContextVar("variable", default=None)
+    old, new = Session(variable), Session(variable)
+    old.__enter__()
+    contextvars.Context().run(old.__exit__, None, None, None)
+    with new as (value,):
+        assert variable.get() is value
+    assert variable.get() is None

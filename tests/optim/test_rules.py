@@ -319,6 +319,15 @@ def test_every_stored_rule_is_compared():
     assert {run["rule"] for run in OTHERS["runs"]} == set(RULES)
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_a_kernel_takes_the_arrays_of_its_rule_in_their_order(rule):
+    rule = getattr(dl.optim, rule)
+    assert [name.rstrip("?") for name in rule.kernel.arrays] == ["theta", "g", *rule.slots]
+    assert [n[-1] == "?" for n in rule.kernel.arrays[2:]] == [
+        bool(s.when) for s in rule.slots.values()
+    ]
+
+
 @pytest.mark.parametrize("rule", ["Momentum", "NAG"])
 def test_momentum_is_pytorchs_at_a_rate_scaled_by_one_minus_beta(rule):
     def matches(options):

@@ -2,6 +2,7 @@
 
 import itertools
 
+import interrupting
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from cases import RULES
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 
-from minidl.viz.style import COLOURS, RULE_STYLES, STYLE, run_styles
+from minidl.viz.style import COLOURS, RULE_STYLES, STYLE, context, run_styles
 
 # Machado, Oliveira & Fernandes 2009, severity 1: what linear RGB becomes to such eyes
 SIGHT = {
@@ -104,3 +105,20 @@ def test_markers_and_dashes_are_matplotlibs():
     for found in RULE_STYLES.values():
         line = Line2D([], [], marker=found.marker, linestyle=found.dashes)
         assert line.get_marker() == found.marker
+
+
+@pytest.mark.skipif(not interrupting._testcapi, reason="Python without its own tests")
+def test_matplotlibs_settings_are_restored_without_memory():
+    before = dict(mpl.rcParams)
+    block = context()
+    assert dict(mpl.rcParams) == before
+    leave = block.__exit__
+    block.__enter__()
+    mpl.rcParams["font.size"] = 3
+    assert mpl.rcParams["lines.linewidth"] == STYLE["lines.linewidth"]
+    interrupting._testcapi.set_nomemory(0)
+    try:
+        leave(None, None, None)
+    finally:
+        interrupting._testcapi.remove_mem_hooks()
+    assert dict(mpl.rcParams) == before

@@ -167,7 +167,7 @@ def test_extreme_numbers_are_shown_without_a_warning(tmp_path):
 
 # --- empty, infinite and other extreme arrays ---------------------------------------------------
 
-SHAPES = [(), (0,), (1,), (3,), (0, 3), (3, 0), (0, 0), (2, 0, 3), (2, 3)]
+SHAPES = [(), (0,), (1,), (3,), (0, 3), (3, 0), (0, 0), (2, 0, 3)]
 FILLS = {"normal": 0.5, "zero": 0.0, "NaN": np.nan, "infinite": np.inf, "huge": 3e38}
 
 
@@ -211,7 +211,7 @@ def test_whatever_an_op_returns_can_be_shown_in_every_form(shape, kind):
             assert "SUMMARY" in str(walk)
             for value in (v for v in walk.values if v.data.size):
                 assert walk.explain(value.name, (0,) * value.data.ndim)
-            if not x.size:
+            if not x.size and shown % 5 == 0:  # pages take most of the time
                 assert "<iframe" in walk._repr_html_()
         shown += 1
     assert shown >= 15
