@@ -1,6 +1,6 @@
 """Read data as arrays of real numbers, by one rule for their dtypes; for tensors and modules.
 
-What has a floating dtype of its own keeps it: arrays and scalars of NumPy, a Series of pandas.
+What has a floating dtype of its own keeps it: arrays and scalars of NumPy, pandas data.
 Python numbers, lists, integers and booleans have none, and take that of what they stand beside.
 """
 
@@ -26,13 +26,14 @@ def read(data: Any) -> tuple[NDArray[Any], bool]:
         array = np.asarray(data)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{data!r} can't be converted to an array: {error}") from None
+    own = array.dtype.kind == "f" and (hasattr(data, "dtype") or hasattr(data, "dtypes"))
     if array.dtype == object and all(isinstance(x, numbers.Real) for x in array.flat):
         array = array.astype(np.float64)  # Fractions, and integers of more than 64 bits
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"expected real numbers, got {type(data).__name__} with dtype {array.dtype}"
         )
-    return array, array.dtype.kind == "f" and hasattr(data, "dtype")
+    return array, own
 
 
 def missing(data: Any) -> str | None:

@@ -40,7 +40,7 @@ _node_ids = itertools.count(0, -1)  # descending: heapq returns the smallest, ba
 def as_array(data: Any, dtype: Any = None) -> Array:
     """An array from anything array-like, copied only if it must be converted.
 
-    What has a floating dtype, such as an array of NumPy or a Series of pandas, keeps it; everything
+    What has a floating dtype, such as an array of NumPy or data of pandas, keeps it; everything
     else gets the default dtype, unless `dtype` says otherwise. TypeError for data that are not real
     numbers, and for masked arrays.
     """
@@ -387,7 +387,7 @@ def replacement(tensor: Tensor, values: Any) -> list[tuple[Any, str, Any]]:
 class Tensor:
     """An array that remembers how it was computed.
 
-    data           an array or anything array-like. Floating arrays of NumPy and Series of pandas
+    data           an array or anything array-like. Floating arrays of NumPy and data of pandas
                    keep their dtype; Python numbers, lists, integers and booleans get the default
                    dtype (or `dtype`)
     requires_grad  whether backward stores the gradient of this tensor in .grad. Such a tensor
@@ -565,10 +565,13 @@ class Tensor:
         if self._node is None:
             return {self: seed.copy()}
         leaves: dict[Tensor, Array] = {}
+        halves: set[Tensor] = set()  # leaves of half precision with a sum in single
         arrived = {self._node.id: (self._node, seed)}  # nodes, and the sum of their gradients
         queue = [self._node.id]  # a heap
         while queue:
             node, g = arrived.pop(heapq.heappop(queue))
+            if g.dtype is not node.dtype:  # of half precision with a sum in single
+                g = g.astype(node.dtype)
             for source, grad in node.input_grads(g):
                 if grad.shape != source.shape:
                     grad = unbroadcast(grad, source.shape)
@@ -576,16 +579,21 @@ class Tensor:
                     grad = grad.astype(source.dtype)
                 if isinstance(source, Node):
                     if source.id in arrived:
-                        grad = arrived[source.id][1] + grad
+                        grad = ops.single(arrived[source.id][1]) + grad
                     else:
                         heapq.heappush(queue, source.id)
                     arrived[source.id] = source, grad
+                elif source in leaves and grad.dtype == np.float16:
+                    leaves[source] = ops.single(leaves[source]) + grad
+                    halves.add(source)
                 elif source in leaves:
                     leaves[source] += grad
                 else:
                     leaves[source] = grad.copy() if grad is g or grad.base is not None else grad
             if not retain_graph:
                 node.vjps, node.edges = None, []
+        for leaf in halves:
+            leaves[leaf] = leaves[leaf].astype(leaf.dtype)
         return leaves
 
     def _seed(self, grad: Any) -> Array:

@@ -520,7 +520,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     OPS: {
         "half_in_single": [
             ("not rounded to float16", "_rounded(y, np.result_type(*arrays))", "y"),
-            ("derivatives in float16", "f(_single(g), *needs)", "f(g, *needs)"),
+            ("derivatives in float16", "f(single(g), *needs)", "f(g, *needs)"),
         ],
         "axes_of": [
             ("an axis one past the end accepted", "-n <= i < n", "-n <= i <= n"),
@@ -662,6 +662,16 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "if False:\n                    w",
             ),
             ("round with a graph", "None, None, True)", "None, None, False)"),
+            (
+                "half precision summed in itself at a result",
+                "ops.single(arrived[source.id][1]) + grad",
+                "arrived[source.id][1] + grad",
+            ),
+            (
+                "half precision summed in itself at a leaf",
+                "ops.single(leaves[source]) + grad",
+                "leaves[source] + grad",
+            ),
         ],
     },
     NN: {
@@ -720,7 +730,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     OPERANDS: {
         "read": [
-            ("a list has a dtype of its own", ' and hasattr(data, "dtype")', ""),
+            ("a list has a dtype of its own", '(hasattr(data, "dtype")', "(True"),
+            ("a table has none", ' or hasattr(data, "dtypes")', ""),
             ("masked values read", "if advice := missing(data):", "if advice := None:"),
         ],
         "missing": [

@@ -29,6 +29,7 @@ PLAIN = {
     "a Series of integers": pd.Series([3, 5]),
     "a nullable Series": pd.Series([3, 5], dtype="Int64"),
     "an Index": pd.Index([3, 5]),
+    "an array of objects": np.array([3, 5], object),
     "an integer tensor": dl.Tensor([3, 5], dtype="int64"),
 }
 OWN = {  # with one: they promote as in NumPy
@@ -62,6 +63,21 @@ NUMPY = {
 
 def plain(x):
     return np.asarray(x.data if isinstance(x, dl.Tensor) else x)
+
+
+def test_a_table_of_pandas_promotes_as_its_columns_do():
+    x = dl.Tensor(np.float32([1.0]))
+    for values, dtype, beside in (
+        ([0.1, 0.2], "float64", "float64"),
+        ([0.1, 0.2], "float32", "float32"),
+        ([1, 2], "int64", "float32"),
+        ([1, 2], "Int64", "float32"),
+        ([True, False], "bool", "float32"),
+    ):
+        table = pd.DataFrame({"a": values, "b": values}, dtype=dtype)
+        assert (x * table).dtype == (table * x).dtype == dl.Tensor(table).dtype == beside
+    mixed = pd.DataFrame({"a": [1700000001], "b": [0.1]})
+    assert np.array_equal((x * mixed).data, [[1700000001, 0.1]])
 
 
 @pytest.mark.parametrize("name", OPS)

@@ -1023,6 +1023,17 @@ def test_retain_graph_keeps_the_graph():
         y.backward()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("inner", [False, True], ids=["leaf", "result"])
+def test_the_gradients_of_thousands_of_uses_are_summed_in_single_precision(dtype, inner):
+    x = dl.Tensor(np.array([1, 2], dtype), requires_grad=True)
+    once = dl.Tensor(np.array([1, 2], dtype), requires_grad=True)
+    h = x * 1 if inner else x
+    (dl.concatenate([h] * 5000).sum() + (once * x).sum()).backward()
+    same(x.grad, np.array([5001, 5002], dtype).astype(dtype))  # 2048 + 1 is 2048 in float16
+    same(once.grad, np.array([1, 2], dtype))
+
+
 def test_a_gradient_that_underflows_is_0_whatever_errstate_is_in_force():
     x = leaf(1.0)
     y = x * 1e-200
