@@ -65,6 +65,11 @@ def beside(
 
     What has no floating dtype of its own takes that of the others, without a detour.
     """
+    for x in given:
+        if type(x) is not np.ndarray or x.dtype not in NATIVE:
+            break
+    else:
+        return given  # the usual case
     dtypes, waiting = [], {}
     for i, x in enumerate(given):
         if type(x) is np.ndarray and x.dtype in NATIVE:

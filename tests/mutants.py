@@ -885,8 +885,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("maximize of a user's rule ignored", "-g if group.maximize else g", "g"),
             ("weight decay applied twice", '"weight_decay": 0.0, ', ""),
             ("maximize applied twice", ', "maximize": False', ""),
-            ("rebinding accepted", "same and skips is not False and", "False and"),
-            ("a skipped step is an error", "skips is not False and", ""),
+            ("rebinding accepted", "same and not skips and", "False and"),
+            ("a skipped step is an error", "not skips and ", ""),
+            ("NumPy's False taken for a step", "bool | np.bool_", "bool"),
+            ("what update writes elsewhere is lost", "_contents(own_arrays) != kept", "False"),
+            ("idle steps of every rule not counted", "and optimizer.idle_at_rate_0", ""),
         ],
         "_would_move": [
             ("NaN taken for a step", "np.isfinite(d).all() for", "True for"),

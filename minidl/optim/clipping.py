@@ -108,7 +108,9 @@ def _norm(gradients: Collection[np.ndarray]) -> tuple[float, float]:
     if 1e-200 < total < math.inf:
         return 1.0, math.sqrt(total)
     unit = max((float(abs(g).max(initial=0)) for g in gradients), default=0.0) or 1.0
-    return unit, math.sqrt(_sum_of_squares([g / unit for g in gradients]))
+    with np.errstate(under="ignore"):  # in float64, as the unit may be 0 or infinite in float32
+        scaled = [np.divide(g, unit, dtype=np.float64) for g in gradients]
+    return unit, math.sqrt(_sum_of_squares(scaled))
 
 
 def _sum_of_squares(gradients: Iterable[np.ndarray]) -> float:

@@ -317,7 +317,7 @@ class Optimizer(Declared):
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to None."""
-        atomic.assign([(p, "grad", None) for p in self._params()])
+        atomic.assign([(p, "grad", None) for group in self.groups for p in group.params])
 
     def _unique_names(self) -> dict[Tensor, str]:
         found = {p: self.names.get(p) for p in self._params()}

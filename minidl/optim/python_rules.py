@@ -23,30 +23,36 @@ def results(optimizer: Any, turn: int, batch: Batch) -> tuple[Updates, list[Chan
         start = [np.array(p.dtype.type(shrink) * p) if decoupled else p for p in own]
     theta = [p.copy() for p in start]
     state = [arrays and [a.copy() for a in arrays] for arrays in batch.state]
-    changed = _flat([theta, *state])
+    own_arrays, changed = _flat([own, *batch.state]), _flat([theta, *state])
+    kept, before = _contents(own_arrays), _contents(changed)
     plain = Group(type(optimizer), {**group, "weight_decay": 0.0, "maximize": False})
     options = dict(plain)
     arguments = plain, lr, batch.t, theta, g, *state
-    skips = optimizer._turns.call(turn, optimizer.update, *arguments)
-    returned = _flat([theta, *state])
-    before = _flat([start, *batch.state])
-    same = all(a.tobytes() == b.tobytes() for a, b in zip(before, changed, strict=True))
-    if [*map(id, returned)] != [*map(id, changed)] or (
-        same and skips is not False and _would_move(lr, g, start)
+    verdict = optimizer._turns.call(turn, optimizer.update, *arguments)
+    skips = isinstance(verdict, bool | np.bool_) and not verdict
+    returned, same = _flat([theta, *state]), _contents(changed) == before
+    if (
+        [*map(id, returned)] != [*map(id, changed)]
+        or _contents(own_arrays) != kept  # by way of group.params or self.state
+        or (same and not skips and _would_move(lr, g, start))
     ):
         raise RuntimeError(
-            f"{type(optimizer).__name__}.update must change theta and the state in place, as in "
-            "theta_i -= ... or theta_i[...] = ...; theta_i = theta_i - ... has no effect. An "
-            "update that skips a step on purpose returns False."
+            f"{type(optimizer).__name__}.update must change theta and the state in place, the "
+            "arrays that it is given, as in theta_i -= ... or theta_i[...] = ...; theta_i = "
+            "theta_i - ... has no effect. An update that skips a step on purpose returns False."
         )
     if same and lr == 0 and optimizer.idle_at_rate_0:
         return [], []
     new = [(vars(group), k, v) for k, v in plain.items() if v is not options[k]]
-    return [kernels.replacement(_flat([own, *batch.state]), changed)], new
+    return [kernels.replacement(own_arrays, changed)], new
 
 
 def _flat(lists: list[Arrays | None]) -> Arrays:
     return [a for arrays in lists if arrays is not None for a in arrays]
+
+
+def _contents(arrays: Arrays) -> list[bytes]:
+    return [a.tobytes() for a in arrays]
 
 
 def _would_move(lr: float, g: Arrays, theta: Arrays) -> bool:

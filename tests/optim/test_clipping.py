@@ -76,6 +76,15 @@ def test_the_norm_of_huge_and_tiny_gradients_neither_overflows_nor_vanishes(size
         np.testing.assert_allclose(clipped, max_norm * direction, rtol=1e-14)
 
 
+@pytest.mark.parametrize("size", [3e-300, 3e300])
+@pytest.mark.parametrize("single", [0.0, 1.0])
+def test_the_norm_of_two_dtypes_is_right_beyond_the_range_of_float32(size, single):
+    (p,), (q,) = with_gradients([size]), with_gradients([single], dtype=np.float32)
+    with np.errstate(all="raise"):
+        norm = clip_grad_norm([p, q], math.inf)
+    assert norm == pytest.approx(max(size, single), rel=1e-15)
+
+
 @pytest.mark.parametrize("size", [1e30, 1e38, 1e-30, 1e-40])
 def test_the_norm_of_float32_gradients_is_taken_in_float64(size):
     params = with_gradients(np.full(3, size), [-2 * size], dtype=np.float32)

@@ -147,7 +147,11 @@ def skips(self, group, lr, t, theta, g, m):
     return False
 
 
-@pytest.mark.parametrize("update", [changes_state_alone, skips])
+def skips_as_numpy_says(self, group, lr, t, theta, g, m):
+    return np.all(theta[0] > 2)
+
+
+@pytest.mark.parametrize("update", [changes_state_alone, skips, skips_as_numpy_says])
 def test_an_update_may_change_its_state_alone_or_say_that_it_skips_the_step(update):
     w, optimizer = updating(update)
     optimizer.step()
@@ -162,6 +166,24 @@ def test_a_step_that_can_move_no_weight_is_no_error(lr, gradient):
     optimizer.lr, w.grad = lr, np.full(1, gradient)
     optimizer.step()
     assert (w.data, optimizer.t) == (2, 1)
+
+
+def writes_to_the_parameters(self, group, lr, t, theta, g, m):
+    m[0] += g[0]
+    group.params[0].data[...] = 7
+
+
+def writes_to_the_state(self, group, lr, t, theta, g, m):
+    theta[0] -= lr * g[0]
+    self.state[group.params[0]]["m"][...] = 7
+
+
+@pytest.mark.parametrize("update", [writes_to_the_parameters, writes_to_the_state])
+def test_an_update_that_writes_to_what_the_step_replaces_is_an_error(update):
+    w, optimizer = updating(update)
+    with pytest.raises(RuntimeError, match=r"^Own\.update must change theta.*in place"):
+        optimizer.step()
+    assert optimizer.t == w.version == 0
 
 
 def test_an_update_may_write_into_its_gradient():
