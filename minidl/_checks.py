@@ -142,7 +142,7 @@ def nearest(name: str, known: Iterable[Any]) -> str:
         if _key(own) in by_key:
             by_key.setdefault(foreign, by_key[_key(own)])
     key = _key(name)
-    near = [key] if key in by_key else difflib.get_close_matches(key, by_key, 1, 0.7)
+    near = [key] if key in by_key else difflib.get_close_matches(key, by_key, 1, 0.65)
     return f" Did you mean {by_key[near[0]]!r}?" if near else ""
 
 
