@@ -65,11 +65,15 @@ def beside(
 
     What has no floating dtype of its own takes that of the others, without a detour.
     """
+    arrays = False
     for x in given:
-        if type(x) is not np.ndarray or x.dtype not in NATIVE:
+        if type(x) is np.ndarray and x.dtype in NATIVE:
+            arrays = True
+        elif not (keep_numbers and type(x) in PYTHON_NUMBERS):
             break
     else:
-        return given  # the usual case
+        if arrays:
+            return given  # the usual case
     dtypes, waiting = [], {}
     for i, x in enumerate(given):
         if type(x) is np.ndarray and x.dtype in NATIVE:

@@ -221,13 +221,13 @@ def power(a: Input, b: Input, /) -> Value:
     """
     y = a**b
 
-    @np.errstate(divide="ignore")
     def vjp_a(g: Array) -> Any:
-        return _times(_times(g, b), a ** (b - (b != 0)))
+        with np.errstate(divide="ignore"):
+            return _times(_times(g, b), a ** (b - (b != 0)))
 
-    @np.errstate(divide="ignore")
     def vjp_b(g: Array) -> Any:
-        log_a = np.log(np.where((y == 0) | ((a == 0) & (b == 0)), 1, a))
+        with np.errstate(divide="ignore"):
+            log_a = np.log(np.where((y == 0) | ((a == 0) & (b == 0)), 1, a))
         return _times(_times(g, np.where(a == 0, np.abs(y), y)), log_a)
 
     return y, vjp_a, vjp_b
@@ -358,9 +358,9 @@ def sqrt(x: Input, /) -> Value:
     """
     y = np.sqrt(x)
 
-    @np.errstate(divide="ignore")
     def vjp(g: Array) -> Any:
-        return g / np.where((g == 0) & (y == 0), 1, 2 * y)
+        with np.errstate(divide="ignore"):
+            return g / np.where((g == 0) & (y == 0), 1, 2 * y)
 
     return y, vjp
 
