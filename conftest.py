@@ -8,7 +8,7 @@ from hypothesis import settings
 
 import minidl as dl
 
-settings.register_profile("minidl", derandomize=True, deadline=None, database=None, max_examples=40)
+settings.register_profile("minidl", derandomize=True, deadline=None, database=None, max_examples=30)
 settings.load_profile("minidl")
 
 pytest_plugins = ["browsing", "checkers", "interrupting", "notebooks"]
