@@ -107,6 +107,7 @@ cdef class Block:
         return entry
 
     cdef int leave(self, kind, error) except -1:
+        """Restore what `__enter__` changed; each subclass says how."""
         raise NotImplementedError
 
 

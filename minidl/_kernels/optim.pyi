@@ -1,8 +1,9 @@
 from collections.abc import Callable, Iterable
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+
+from minidl._kernels.atomic import Block
 
 class Update: ...
 
@@ -24,14 +25,8 @@ class Turns:
         changes: Iterable[tuple[Any, Any, Any]],
     ) -> None: ...
 
-class Exchange:
+class Exchange(Block):
     def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None: ...
 
 threaded: int
 sgd: Rule

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from minidl import _checks, losses, nn, optim, schedulers
 from minidl._format import printable
 from minidl.data import DataLoader
-from minidl.schedulers import ReduceOnPlateau, Schedule
+from minidl.schedulers import Schedule
 from minidl.training import DivergenceError, History, fit
 from minidl.viz import plots, style
 from minidl.viz.figures.schedules import reset_copy
@@ -69,23 +68,18 @@ def rate_and_loss(
         if isinstance(schedule, History):
             histories[label] = schedule
             continue
-        schedule, plateaus = reset_copy(schedule)
-        callbacks = [partial(_observe, plateau) for plateau in plateaus]
+        schedule, _ = reset_copy(schedule)
         model = nn.MLP([x.shape[1], *hidden, int(y.max()) + 1], rng=seed)
         loader = DataLoader(*training, batch_size, rng=seed)
         try:
             histories[label] = fit(
                 model, losses.cross_entropy, optimizer(model, lr=schedule), loader,
-                epochs=epochs, validation=validation, callbacks=callbacks, progress=False,
+                epochs=epochs, validation=validation, progress=False,
             )  # fmt: skip
         except DivergenceError as error:
             histories[f"{label}: diverged"] = error.history
     title = "The loss falls as the rate falls, and fluctuates at a constant rate"
     return _draw_runs(histories, smooth, "" if schedules else title)
-
-
-def _observe(plateau: ReduceOnPlateau, epoch: int, history: History) -> None:
-    plateau.observe(history.validation[-1])
 
 
 def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
