@@ -1,0 +1,34 @@
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+class Plan:
+    open: bool
+    count: int
+    notes: list[tuple[Any, ...]]
+    kept: list[Any]
+    seconds: list[list[float]]
+    def where(self) -> Any: ...
+    def record(self, array: np.ndarray) -> Any: ...
+    def add_python(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        inputs: tuple[np.ndarray, ...],
+        outputs: tuple[np.ndarray, ...],
+        name: str,
+    ) -> None: ...
+    def add_ufunc(self, function: Any, inputs: tuple[np.ndarray, ...], out: np.ndarray) -> bool: ...
+    def end(self) -> None: ...
+
+class Recorded:
+    array: np.ndarray
+    plan: Plan
+    def __init__(self, array: np.ndarray, plan: Plan) -> None: ...
+
+def whole(function: Callable[P, R]) -> Callable[P, R]: ...

@@ -1,0 +1,263 @@
+"""A training step as a flat list of kernel calls, which run again without Python.
+
+A kernel writes what it has to do into a `Call`, a small C struct, and has it performed. If one of
+its arrays is `Recorded`, a copy of the call is added to the plan of that array, and the kernel's
+results are recorded arrays, too. To run the plan is to run these calls in order, on the same arrays.
+"""
+
+import functools
+
+from libc.string cimport memset
+from libc.stdlib cimport free, realloc
+
+import numpy as np
+
+from minidl._kernels.arrays cimport data, import_numpy, itemsize, single, size_of
+
+import_numpy()
+
+cdef enum:
+    TIMED = 9  # how many runs measure each call
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static inline double minidl_seconds(void) {
+        struct timespec now;
+        timespec_get(&now, TIME_UTC);
+        return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
+    }
+    """
+    double seconds_now "minidl_seconds"() noexcept nogil
+
+
+cdef class Recorded:
+    """An array whose uses are added to a plan."""
+
+    def __init__(self, array, Plan plan):
+        self.array, self.plan = array, plan
+
+
+cdef object plain(object x):
+    """The array of a recorded array; anything else as it is."""
+    return (<Recorded> x).array if isinstance(x, Recorded) else x
+
+
+cdef Plan plan_of(tuple arrays):
+    """The plan that a call with these arrays belongs to, or None."""
+    for x in arrays:
+        if isinstance(x, Recorded) and (<Recorded> x).plan.open:
+            return (<Recorded> x).plan
+    return None
+
+
+cdef int run_loop(Call *call) noexcept nogil:
+    call.loop(call.a, call.n, call.c)
+    return 0
+
+
+cdef Call loop_call(Loop single_loop, Loop double_loop, tuple arrays) noexcept:
+    """The call of a loop on contiguous arrays, all of the first one's dtype."""
+    cdef Call call
+    cdef Py_ssize_t k = 0
+    memset(&call, 0, sizeof(Call))
+    call.run = run_loop
+    call.loop = single_loop if single(arrays[0]) else double_loop
+    for x in arrays:
+        call.a[k] = data(x)
+        k += 1
+    return call
+
+
+cdef object perform(
+    Call *call, Plan plan, str name, tuple inputs, object outputs, object explain=None
+):
+    """Run a call, and add it to the plan, if any; returns its outputs, an array or a tuple of some.
+
+    explain  a function that raises the error of a call that refused what the arrays hold
+    """
+    cdef int refused
+    with nogil:
+        refused = call.run(call)
+    if refused:
+        explain()
+        raise AssertionError(f"{name} refused its arrays without a reason")
+    if plan is None:
+        return outputs
+    many = type(outputs) is tuple
+    plan.add(call, name, inputs, outputs if many else (outputs,), explain)
+    return tuple(map(plan.record, outputs)) if many else plan.record(outputs)
+
+
+def whole(function):
+    """Let a function of arrays be one call of a plan, so that it may look at their values.
+
+    It returns an array or a tuple of arrays, whose shapes and dtypes depend on those of its arrays.
+    """
+
+    @functools.wraps(function)
+    def apply(*args):
+        plan = plan_of(args)
+        return function(*args) if plan is None else plan.python(function, args, {})
+
+    return apply
+
+
+# --- NumPy's loops and Python's calls -----------------------------------------------------------
+
+ctypedef void (*Inner)(char **, const Py_ssize_t *, const Py_ssize_t *, void *) noexcept nogil
+
+cdef extern from "numpy/ufuncobject.h":
+    ctypedef struct UFunc "PyUFuncObject":
+        int nargs
+        Inner *functions
+        void **data
+
+
+cdef int run_ufunc(Call *call) noexcept nogil:
+    """NumPy's own inner loop, row by row: n has rows, columns, and strides of rows and columns."""
+    cdef char *a[3]
+    cdef Py_ssize_t row, k
+    for row in range(call.n[0]):
+        for k in range(3):
+            a[k] = <char *> call.a[k] + row * call.n[2 + k]
+        (<Inner> call.a[3])(a, &call.n[1], &call.n[5], call.a[4])
+    return 0
+
+
+cdef int run_python(Call *call) noexcept with gil:
+    try:
+        (<object> call.a[0])(*<tuple> call.a[1], **<dict> call.a[2])
+    except BaseException as error:
+        (<Plan> call.a[3]).error = error
+        return 1
+    return 0
+
+
+cdef class Plan:
+    """The calls of a step, on arrays that stay where they are; the base of a recording.
+
+    notes    for each call its name, inputs, outputs and constants, and what `where` says of it
+    kept     what the calls point to
+    seconds  the duration of each call in the first runs
+    """
+
+    def __cinit__(self):
+        self.notes, self.kept, self.seconds = [], [], []
+        self.open = True
+
+    def __dealloc__(self):
+        free(self.calls)
+
+    cdef int add(self, const Call *call, str name, tuple inputs, tuple outputs, explain) except -1:
+        cdef Call *calls
+        if self.count == self.room:
+            calls = <Call *> realloc(self.calls, (2 * self.room + 32) * sizeof(Call))
+            if calls == NULL:
+                raise MemoryError
+            self.calls, self.room = calls, 2 * self.room + 32
+        self.calls[self.count] = call[0]
+        numbers = None
+        if call.run != run_python and call.run != run_ufunc:
+            numbers = tuple([call.n[k] for k in range(8)] + [call.c[k] for k in range(4)])
+        self.notes.append((name, inputs, outputs, numbers, explain, self.where()))
+        self.kept.append((inputs, outputs))
+        self.count += 1
+        return 0
+
+    def add_python(self, function, tuple args, dict options, tuple inputs, tuple outputs, name):
+        """Add a call of a Python function, such as one of NumPy's with out=."""
+        cdef Call call
+        memset(&call, 0, sizeof(Call))
+        self.kept.append((function, args, options))
+        call.run = run_python
+        call.a[0], call.a[1] = <void *> function, <void *> args
+        call.a[2], call.a[3] = <void *> options, <void *> self
+        self.add(&call, name, inputs, outputs, None)
+
+    def add_ufunc(self, function, tuple inputs, out):
+        """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one."""
+        cdef UFunc *f = <UFunc *> <void *> function
+        cdef Call call
+        cdef Py_ssize_t k, count = len(inputs) + 1
+        arrays = (*inputs, out)
+        if f.nargs != count or count > 3 or function.signature or not all(
+            x.flags.aligned and x.dtype.isnative for x in arrays
+        ):
+            return False
+        signature = "".join([x.dtype.char for x in inputs]) + "->" + out.dtype.char
+        if signature not in function.types:
+            return False
+        if all([x.shape == out.shape and x.flags.c_contiguous for x in arrays]):
+            wide = [x.reshape(1, -1) for x in arrays]
+        elif out.ndim <= 2:
+            shape = (1,) * (2 - out.ndim) + out.shape
+            wide = [np.broadcast_to(x, shape) for x in arrays]
+        else:
+            return False
+        memset(&call, 0, sizeof(Call))
+        call.run, call.n[0], call.n[1] = run_ufunc, wide[0].shape[0], wide[0].shape[1]
+        for k in range(3):
+            x = wide[k] if k < count else wide[0]
+            call.a[k], call.n[2 + k], call.n[5 + k] = data(x), x.strides[0], x.strides[1]
+        k = function.types.index(signature)
+        call.a[3], call.a[4] = <void *> f.functions[k], f.data[k]
+        self.add(&call, function.__name__, inputs, (out,), None)
+        return True
+
+    def where(self):
+        """What a note says about the place of a call in the user's code."""
+
+    def record(self, array):
+        """A recorded array of this plan; a subclass adds what NumPy needs."""
+        return Recorded(array, self)
+
+    def end(self):
+        """Record nothing more, and forget the arrays of the notes."""
+        self.open = False
+        self.seconds = [[] for _ in range(self.count)]
+
+    cdef object uses(self, array):
+        """The addresses of the calls' pointers into an array, with their offsets in it.
+
+        None if calls of Python refer to it.
+        """
+        cdef char *begin = data(array)
+        cdef Py_ssize_t bytes_ = size_of(array) * itemsize(array), i, k, used
+        found = []
+        for i in range(self.count):
+            if self.calls[i].run == run_python:
+                if any(np.may_share_memory(x, array) for x in self.notes[i][1] + self.notes[i][2]):
+                    return None
+                continue
+            used = 3 if self.calls[i].run == run_ufunc else 8
+            for k in range(used):
+                if begin <= <char *> self.calls[i].a[k] < begin + bytes_:
+                    found.append((<size_t> &self.calls[i].a[k],
+                                  <char *> self.calls[i].a[k] - begin))
+        return found
+
+    cdef int run(self, Py_ssize_t *stopped) except -1:
+        """Run all calls; `stopped` becomes the number of the one that refused, or −1."""
+        cdef Py_ssize_t i
+        cdef double before, after
+        stopped[0] = -1
+        if self.timed < TIMED:
+            self.timed += 1
+            before = seconds_now()
+            for i in range(self.count):
+                with nogil:
+                    if self.calls[i].run(&self.calls[i]):
+                        stopped[0] = i
+                if stopped[0] >= 0:
+                    break
+                after = seconds_now()
+                (<list> (<list> self.seconds)[i]).append(after - before)
+                before = after
+            return 0
+        with nogil:
+            for i in range(self.count):
+                if self.calls[i].run(&self.calls[i]):
+                    stopped[0] = i
+                    break
+        return 0
