@@ -26,21 +26,26 @@ cdef object MISSING = object()
 
 def same(container, key, value):
     """Whether what a recording has read is still the same: an attribute, an entry or a length."""
+    return is_same(container, key, value)
+
+
+cdef bint is_same(object container, object key, object value) except -1:
     cdef PyObject *found
-    if key is len:
-        return len(container) == value
-    if type(container) is dict:
+    if type(container) is dict and key is not LENGTH:
         found = PyDict_GetItem(container, key)
-        if found is <PyObject *> value:
+        if found == <PyObject *> value:
             return True
-        now = MISSING if found is NULL else <object> found
+        now = MISSING if found == NULL else <object> found
+    elif key is LENGTH:
+        return len(container) == <Py_ssize_t> value
     elif type(container) is list:
-        now = (<list> container)[key] if key < len(<list> container) else MISSING
+        now = (<list> container)[<Py_ssize_t> key] if key < len(<list> container) else MISSING
     else:
         now = getattr(container, key, MISSING)
     return now is value or (type(now) is type(value) and isinstance(value, SIMPLE) and now == value)
 
 
+cdef object LENGTH = len
 cdef tuple SIMPLE = (bool, int, float, complex, str, bytes)
 
 
@@ -100,13 +105,13 @@ cdef class Runner:
 
     cpdef bint ready(self) except -1:
         """Whether all that the recording has read is as it was."""
-        cdef tuple entry
+        cdef tuple entry, getters = self.read_settings, settings = self.settings
         cdef Py_ssize_t i
-        for i in range(len(self.settings)):
-            if (<tuple> self.read_settings)[i]() is not (<tuple> self.settings)[i]:
+        for i in range(len(settings)):
+            if getters[i]() is not settings[i]:
                 return False
         for entry in self.guards:
-            if not same(entry[0], entry[1], entry[2]):
+            if not is_same(entry[0], entry[1], entry[2]):
                 return False
         for entry in self.before:
             now = entry[0].grad
@@ -115,7 +120,7 @@ cdef class Runner:
                 return False
         if self.seen != atomic.changes:
             for entry in self.states:
-                if not same(entry[0], entry[1], entry[2]):
+                if not is_same(entry[0], entry[1], entry[2]):
                     return False
             for entry in self.updates:
                 counts, indices = entry[4]["t"], entry[5]
