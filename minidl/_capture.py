@@ -274,6 +274,7 @@ class Recording(Plan, Observer):
                 result = self.function(*given[: len(inputs)], **named)
             self._check_changes()
             self.template = self._template(result)
+            self.returns_tensor = type(self.template) is _Output and self.template.is_tensor
         finally:
             self.open = False
             leaves = {**self.leaves, **dict.fromkeys(self.zeroed)}
@@ -317,8 +318,8 @@ class Recording(Plan, Observer):
 
     def _result(self, x: Any) -> Any:
         if type(x) is _Output:
-            array = self.outputs[x.index].copy()
-            return replay.constant(Tensor, array) if x.is_tensor else array
+            array = self.outputs[x.index]
+            return replay.constant(Tensor, array.copy()) if x.is_tensor else array.copy()
         if type(x) in (tuple, list):
             return type(x)(map(self._result, x))
         return {k: self._result(v) for k, v in x.items()} if type(x) is dict else x
@@ -622,7 +623,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     """A step (x, y, …) → loss, recorded in its first two calls, then replayed by a call into C."""
 
     def __init__(self, function: Callable[..., Any], *, _strict: bool = True) -> None:
-        self.function, self._strict = function, _strict
+        self.function, self.kind, self._strict = function, Tensor, _strict
         self.error: CaptureError | None = None
         self._runners: dict[Any, list[replay.Runner]] = {}
         self._pending: dict[Any, Recording] = {}

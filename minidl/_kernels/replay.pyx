@@ -70,13 +70,14 @@ cdef class Runner:
     cdef list input_uses, grad_uses, turns
     cdef object settings, read_settings
     cdef unsigned long long seen
-    cdef bint busy
+    cdef bint busy, plain_result  # whether the result is one contiguous tensor
 
     def __init__(self, recording, read_settings):
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
         self.inputs, self.guards, self.states = recording.inputs, recording.guards, recording.states
         self.before, self.updates, self.steps = recording.before, recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
+        self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
         self.input_uses = [self._uses(array) for array in self.inputs]
         self.grads = [list(entry) for entry in recording.grads]
@@ -359,24 +360,28 @@ cdef void gather(const char *source, const Py_ssize_t *rows, char *target, Py_ss
         memcpy(target + i * size, source + rows[i] * size, size)
 
 
-def constant(kind, array):
-    """A constant tensor of an array that an op has computed."""
-    tensor = kind.__new__(kind)
-    tensor._data, tensor._node, tensor.name, tensor.version = array, None, None, 0
-    tensor._computed, tensor._requires_grad = True, False
-    return tensor
-
-
 cdef class Replay:
-    """A function whose last recording is replayed if the inputs fit; else `record` is called."""
+    """A function whose last recording is replayed if the inputs fit it; else `record` is called.
 
-    cdef public object function
+    kind  the class Tensor
+    """
+
+    cdef public object function, kind
     cdef public Runner runner
 
     def __call__(self, *inputs, **options):
-        cdef Py_ssize_t i
-        cdef tuple arrays = inputs
-        if options or self.runner is None or not self.runner.fits(inputs) or not self.runner.ready():
+        cdef Runner runner = self.runner
+        if options or runner is None or not runner.fits(inputs) or not runner.ready():
             return self.record(inputs, options)
-        self.runner.run(inputs)
-        return self.runner.plan.results()
+        runner.run(inputs)
+        return constant(self.kind, runner.outputs[0]) if runner.plain_result else runner.plan.results()
+
+
+def constant(kind, array):
+    """A constant tensor of a copy of an array that an op has computed."""
+    copied = empty_like(array)
+    memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    tensor = kind.__new__(kind)
+    tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0
+    tensor._computed, tensor._requires_grad = True, False
+    return tensor
