@@ -66,11 +66,12 @@ cdef class Runner:
     """
 
     cdef readonly Plan plan
+    cdef readonly bint plain_result  # whether the result is one contiguous tensor
     cdef list inputs, guards, states, before, grads, updates, steps, versions, outputs
     cdef list input_uses, grad_uses, turns
     cdef object settings, read_settings
     cdef unsigned long long seen
-    cdef bint busy, plain_result  # whether the result is one contiguous tensor
+    cdef bint busy
 
     def __init__(self, recording, read_settings):
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
@@ -302,14 +303,15 @@ cdef class Runner:
                     else:
                         self.point(i, data(sources[i])
                                    + s * batch * row_bytes(self.inputs[i], batch))
-                if rates is not None:
-                    rates.append(optimizer.lr)
+                rate = None if rates is None else optimizer.lr
                 self.set_constants()
                 self.plan.run(&stopped)
                 self.count(self.plan.count if stopped < 0 else stopped)
                 if stopped >= 0:
                     break
                 losses.append(self.outputs[0].item())
+                if rates is not None:
+                    rates.append(rate)
                 s += 1
                 PyErr_CheckSignals()
                 if stop is not None and stop.presses:
