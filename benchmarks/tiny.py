@@ -67,7 +67,7 @@ def measured(name, repeats):
     }
     times = {what: float(np.median(t)) for what, t in take_turns(calls, repeats).items()}
     plan = [
-        (note[0], statistics.median(seconds))
+        (note.name, statistics.median(seconds))
         for note, seconds in zip(step.plan.notes, step.plan.seconds, strict=True)
     ]
     work = operations(problem.sizes, problem.batch), bytes_moved(problem.sizes, problem.batch)
