@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 import minidl as dl
+from minidl._kernels import blas
 
 settings.register_profile("minidl", derandomize=True, deadline=None, database=None, max_examples=30)
 settings.load_profile("minidl")
@@ -35,10 +36,10 @@ def rng(request):
 
 @pytest.fixture(autouse=True)
 def untouched_settings():
-    """Fail a test that changes the default dtype or the number of threads."""
-    before = dl.get_default_dtype(), dl.get_num_threads()
+    """Fail a test that changes the default dtype, the number of threads or the BLAS."""
+    before = dl.get_default_dtype(), dl.get_num_threads(), blas.name
     yield
-    assert (dl.get_default_dtype(), dl.get_num_threads()) == before
+    assert (dl.get_default_dtype(), dl.get_num_threads(), blas.name) == before
 
 
 @pytest.fixture(autouse=True)

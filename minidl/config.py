@@ -1,4 +1,4 @@
-"""The version, the build configuration and the number of threads, for users and bug reports."""
+"""The version, the build configuration, the number of threads and the BLAS."""
 
 import contextlib
 import os
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _checks
+from minidl import _blas, _checks
 from minidl._format import printable
-from minidl._kernels import system
+from minidl._kernels import blas, system
 
 __version__ = "0.1.0"
 _forked = False  # OpenMP's threads don't survive a fork; a child that uses them would hang
@@ -75,14 +75,33 @@ def set_num_threads(threads: int) -> None:
     system.set_num_threads(threads)
 
 
+def set_blas(path: str | os.PathLike[str] | None) -> None:
+    """Multiply matrices by the functions cblas_sgemm and cblas_dgemm of another library.
+
+    path  of a shared library; "mkl" for the one that the extra minidl[mkl] installs; None for the
+          BLAS that NumPy uses, which is the default
+
+    Recorded steps use it from then on, too. Its number of threads is its own, and a variable such
+    as MKL_NUM_THREADS counts only if it is set before. Another BLAS may round differently.
+
+    Raises OSError if the library is not there or can't be loaded, and ValueError if it lacks the
+    functions or computes wrong products; the BLAS then stays as it is.
+
+    >>> dl.config.set_blas(None)
+    """
+    _blas.use_numpys() if path is None else _blas.use(os.fspath(path))
+
+
 def show_config() -> None:
     """Print the versions of minidl, Python and NumPy, the compiler, OpenMP, threads and BLAS.
+
+    "BLAS" is what NumPy was built with, "products" what multiplies minidl's matrices.
 
     >>> dl.show_config()  # doctest: +ELLIPSIS
     minidl   ...
     """
     configuration: Any = np.show_config(mode="dicts")
-    blas = configuration["Build Dependencies"]["blas"]
+    built = configuration["Build Dependencies"]["blas"]
     openmp = f"yes ({system.openmp})" if system.openmp else "no: the kernels use one thread"
     print(
         f"minidl   {__version__}\n"
@@ -91,5 +110,6 @@ def show_config() -> None:
         f"OpenMP   {openmp}\n"
         f"threads  {get_num_threads()}\n"
         f"NumPy    {np.__version__}\n"
-        f"BLAS     {blas.get('name', 'unknown')} {blas.get('version', '')}".rstrip()
+        f"BLAS     {built.get('name', 'unknown')} {built.get('version', '')}".rstrip()
+        + f"\nproducts {blas.name}"
     )

@@ -21,6 +21,7 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from minidl._kernels import blas
 from minidl._kernels import layer as layer_kernels
 from minidl._kernels import loss as loss_kernels
 from minidl._kernels import special as special_kernels
@@ -242,6 +243,17 @@ def power(a: Input, b: Input, /) -> Value:
     return y, vjp_a, vjp_b
 
 
+def _product(a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = False) -> Any:
+    """a @ b for matrices or stacks of them, either of them transposed first."""
+    if a.dtype != b.dtype:
+        dtype = np.result_type(a, b)
+        a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    if a.ndim == b.ndim == 2 and a.dtype in (_SINGLE, _DOUBLE):
+        return blas.product(a, b, transpose_a, transpose_b)
+    a, b = a.swapaxes(-1, -2) if transpose_a else a, b.swapaxes(-1, -2) if transpose_b else b
+    return a @ b
+
+
 @op("y = a @ b", "∂a = g @ bᵀ", "∂b = aᵀ @ g")
 @half_in_single
 def matmul(a: Input, b: Input, /) -> Value:
@@ -250,19 +262,19 @@ def matmul(a: Input, b: Input, /) -> Value:
         raise ValueError(
             "the last axis of the first must match the second-to-last axis of the second"
         )
-    y = a @ b
-    rows = a if a.ndim > 1 else a[None, :]
-    columns = b if b.ndim > 1 else b[:, None]
+    rows, columns = a if a.ndim > 1 else a[None, :], b if b.ndim > 1 else b[:, None]
+    lacking = (-2,) * (a.ndim == 1) + (-1,) * (b.ndim == 1)  # the axes of y that vectors lack
+    y = _product(rows, columns)
 
-    def full(g: Array) -> Any:  # the axes that a vector lacks
-        g = g if a.ndim > 1 else np.expand_dims(g, -1 if b.ndim == 1 else -2)
-        return g if b.ndim > 1 else np.expand_dims(g, -1)
+    def full(g: Array) -> Array:
+        return np.expand_dims(g, lacking) if lacking else g
 
     def vjp_b(g: Array) -> Any:
-        product = rows.swapaxes(-1, -2) @ full(g)
+        product = _product(rows, full(g), transpose_a=True)
         return product if b.ndim > 1 else product[..., 0]
 
-    return y, lambda g: full(g) @ columns.swapaxes(-1, -2), vjp_b
+    y = y.squeeze(lacking) if lacking else y
+    return y, lambda g: _product(full(g), columns, transpose_b=True), vjp_b
 
 
 @op("y = x @ W + b", "∂x = g @ Wᵀ", "∂W = xᵀ @ g", "∂b = Σᵢ g", fused_vjp=True)
@@ -289,15 +301,15 @@ def _dense(x: Array, w: Array, b: Array, rectify: bool) -> Value:
     if x.ndim != 2 or w.ndim != 2 or b.shape != w.shape[1:]:
         raise ValueError(f"x, W must be 2-D; the bias must have shape {w.shape[1:]}, got {b.shape}")
     dtype = np.result_type(x, w, b)
-    y = np.dot(x, w).astype(_kernel_dtype(dtype), copy=False)
+    y = _product(x, w).astype(_kernel_dtype(dtype), copy=False)
     layer_kernels.add_bias(y, _contiguous(b, y.dtype), rectify)
 
     def vjp(g: Array, needs_grad: list[bool]) -> list[Array | None]:
         d = _contiguous(g, y.dtype)
         d = layer_kernels.relu_vjp(d, y) if rectify else d
         return [
-            np.dot(d, w.T) if needs_grad[0] else None,
-            np.dot(x.T, d) if needs_grad[1] else None,
+            _product(d, w, transpose_b=True) if needs_grad[0] else None,
+            _product(x, d, transpose_a=True) if needs_grad[1] else None,
             layer_kernels.sum_rows(d) if needs_grad[2] else None,
         ]
 

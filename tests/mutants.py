@@ -597,7 +597,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("0 · ∞", "slope * x if slope else np.maximum(x, 0)", "slope * x"),
         ],
         "_dense": [
-            ("∂x without the transpose", "np.dot(d, w.T)", "np.dot(d, w)"),
+            ("∂x without the transpose", "_product(d, w, transpose_b=True)", "_product(d, w)"),
             (
                 "rectifier left out of the gradient",
                 "relu_vjp(d, y) if rectify",

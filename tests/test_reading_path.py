@@ -7,7 +7,7 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
-    "minidl/ops.py": 507,
+    "minidl/ops.py": 513,
     "minidl/tensor.py": 587,
     "minidl/nn.py": 348,
     "minidl/losses.py": 123,

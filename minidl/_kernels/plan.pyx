@@ -22,13 +22,13 @@ cdef enum:
 cdef extern from *:
     """
     #include <time.h>
-    static inline double minidl_seconds(void) {
+    static inline long long minidl_nanoseconds(void) {
         struct timespec now;
         timespec_get(&now, TIME_UTC);
-        return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
+        return 1000000000LL * (long long) now.tv_sec + (long long) now.tv_nsec;
     }
     """
-    double seconds_now "minidl_seconds"() noexcept nogil
+    long long nanoseconds "minidl_nanoseconds"() noexcept nogil
 
 
 cdef class Recorded:
@@ -283,19 +283,19 @@ cdef class Plan:
     cdef int run(self, Py_ssize_t *stopped) except -1:
         """Run all calls; `stopped` becomes the number of the one that refused, or −1."""
         cdef Py_ssize_t i
-        cdef double before, after
+        cdef long long before, after
         stopped[0] = -1
         if self.timed < TIMED:
             self.timed += 1
-            before = seconds_now()
+            before = nanoseconds()
             for i in range(self.count):
                 with nogil:
                     if self.calls[i].run(&self.calls[i]):
                         stopped[0] = i
                 if stopped[0] >= 0:
                     break
-                after = seconds_now()
-                (<list> (<list> self.seconds)[i]).append(after - before)
+                after = nanoseconds()
+                (<list> (<list> self.seconds)[i]).append(1e-9 * (after - before))
                 before = after
             return 0
         with nogil:

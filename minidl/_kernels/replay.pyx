@@ -26,21 +26,26 @@ cdef object MISSING = object()
 
 def same(container, key, value):
     """Whether what a recording has read is still the same: an attribute, an entry or a length."""
+    return is_same(container, key, value)
+
+
+cdef bint is_same(object container, object key, object value) except -1:
     cdef PyObject *found
-    if key is len:
-        return len(container) == value
-    if type(container) is dict:
+    if type(container) is dict and key is not LENGTH:
         found = PyDict_GetItem(container, key)
-        if found is <PyObject *> value:
+        if found == <PyObject *> value:
             return True
-        now = MISSING if found is NULL else <object> found
+        now = MISSING if found == NULL else <object> found
+    elif key is LENGTH:
+        return len(container) == <Py_ssize_t> value
     elif type(container) is list:
-        now = (<list> container)[key] if key < len(<list> container) else MISSING
+        now = (<list> container)[<Py_ssize_t> key] if key < len(<list> container) else MISSING
     else:
         now = getattr(container, key, MISSING)
     return now is value or (type(now) is type(value) and isinstance(value, SIMPLE) and now == value)
 
 
+cdef object LENGTH = len
 cdef tuple SIMPLE = (bool, int, float, complex, str, bytes)
 
 
@@ -61,6 +66,7 @@ cdef class Runner:
     """
 
     cdef readonly Plan plan
+    cdef readonly bint plain_result  # whether the result is one contiguous tensor
     cdef list inputs, guards, states, before, grads, updates, steps, versions, outputs
     cdef list input_uses, grad_uses, turns
     cdef object settings, read_settings
@@ -72,6 +78,7 @@ cdef class Runner:
         self.inputs, self.guards, self.states = recording.inputs, recording.guards, recording.states
         self.before, self.updates, self.steps = recording.before, recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
+        self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
         self.input_uses = [self._uses(array) for array in self.inputs]
         self.grads = [list(entry) for entry in recording.grads]
@@ -100,13 +107,13 @@ cdef class Runner:
 
     cpdef bint ready(self) except -1:
         """Whether all that the recording has read is as it was."""
-        cdef tuple entry
+        cdef tuple entry, getters = self.read_settings, settings = self.settings
         cdef Py_ssize_t i
-        for i in range(len(self.settings)):
-            if (<tuple> self.read_settings)[i]() is not (<tuple> self.settings)[i]:
+        for i in range(len(settings)):
+            if getters[i]() is not settings[i]:
                 return False
         for entry in self.guards:
-            if not same(entry[0], entry[1], entry[2]):
+            if not is_same(entry[0], entry[1], entry[2]):
                 return False
         for entry in self.before:
             now = entry[0].grad
@@ -115,7 +122,7 @@ cdef class Runner:
                 return False
         if self.seen != atomic.changes:
             for entry in self.states:
-                if not same(entry[0], entry[1], entry[2]):
+                if not is_same(entry[0], entry[1], entry[2]):
                     return False
             for entry in self.updates:
                 counts, indices = entry[4]["t"], entry[5]
@@ -296,14 +303,15 @@ cdef class Runner:
                     else:
                         self.point(i, data(sources[i])
                                    + s * batch * row_bytes(self.inputs[i], batch))
-                if rates is not None:
-                    rates.append(optimizer.lr)
+                rate = None if rates is None else optimizer.lr
                 self.set_constants()
                 self.plan.run(&stopped)
                 self.count(self.plan.count if stopped < 0 else stopped)
                 if stopped >= 0:
                     break
                 losses.append(self.outputs[0].item())
+                if rates is not None:
+                    rates.append(rate)
                 s += 1
                 PyErr_CheckSignals()
                 if stop is not None and stop.presses:
@@ -354,24 +362,28 @@ cdef void gather(const char *source, const Py_ssize_t *rows, char *target, Py_ss
         memcpy(target + i * size, source + rows[i] * size, size)
 
 
-def constant(kind, array):
-    """A constant tensor of an array that an op has computed."""
-    tensor = kind.__new__(kind)
-    tensor._data, tensor._node, tensor.name, tensor.version = array, None, None, 0
-    tensor._computed, tensor._requires_grad = True, False
-    return tensor
-
-
 cdef class Replay:
-    """A function whose last recording is replayed if the inputs fit; else `record` is called."""
+    """A function whose last recording is replayed if the inputs fit it; else `record` is called.
 
-    cdef public object function
+    kind  the class Tensor
+    """
+
+    cdef public object function, kind
     cdef public Runner runner
 
     def __call__(self, *inputs, **options):
-        cdef Py_ssize_t i
-        cdef tuple arrays = inputs
-        if options or self.runner is None or not self.runner.fits(inputs) or not self.runner.ready():
+        cdef Runner runner = self.runner
+        if options or runner is None or not runner.fits(inputs) or not runner.ready():
             return self.record(inputs, options)
-        self.runner.run(inputs)
-        return self.runner.plan.results()
+        runner.run(inputs)
+        return constant(self.kind, runner.outputs[0]) if runner.plain_result else runner.plan.results()
+
+
+def constant(kind, array):
+    """A constant tensor of a copy of an array that an op has computed."""
+    copied = empty_like(array)
+    memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    tensor = kind.__new__(kind)
+    tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0
+    tensor._computed, tensor._requires_grad = True, False
+    return tensor

@@ -1,0 +1,112 @@
+"""Finds the functions that multiply matrices in NumPy's BLAS, or in another library.
+
+They are looked up by name in a library that the process has loaded, tried on a small product, and
+then called from C by `minidl._kernels.blas`.
+"""
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidl._kernels import blas
+
+# The names of the functions, with s or d in the braces, and whether their integers have 64 bits.
+NAMES = {
+    "scipy_cblas_{}gemm64_": True,  # OpenBLAS in NumPy's wheels
+    "cblas_{}gemm64_": True,  # OpenBLAS as conda-forge, Fedora and others build it for 64 bits
+    "cblas_{}gemm$NEWLAPACK$ILP64": True,  # Apple's Accelerate
+    "cblas_{}gemm_64": True,  # MKL and Netlib's BLAS
+    "scipy_cblas_{}gemm": False,  # OpenBLAS in SciPy's wheels
+    "cblas_{}gemm$NEWLAPACK": False,  # Apple's Accelerate
+    "cblas_{}gemm": False,  # any, with 32 bits if `counts_in_64_bits` doesn't object
+}
+MKL = ("lib/libmkl_rt.*", "Library/bin/mkl_rt*.dll")  # where pip and conda install it
+NUMPY = "numpy.dot, since NumPy's BLAS has no function cblas_sgemm that can be called"
+
+
+def use_numpys() -> None:
+    """Multiply by the BLAS that NumPy has loaded, or by NumPy's dot if it can't be called."""
+    core = str(sys.modules["numpy._core._multiarray_umath"].__file__)
+    for path in numpys(core, Path(np.__file__).parent, Path(sys.prefix)):
+        with contextlib.suppress(OSError, ValueError):
+            return use(path)
+    return blas.use(0, 0, False, NUMPY)
+
+
+def numpys(core: str, numpy: Path, prefix: Path) -> Iterator[str]:
+    """Libraries that may have NumPy's BLAS, from its core module, its folder and Python's.
+
+    Linux and macOS look up a name in the core module and all that it is linked with. Windows looks
+    in one library: that of NumPy's wheel, or conda's.
+    """
+    yield core
+    yield from map(str, numpy.with_name("numpy.libs").glob("*openblas*"))
+    yield from map(str, prefix.glob("Library/bin/libcblas.dll"))
+
+
+def use(path: str) -> None:
+    """Multiply by the functions of a library; "mkl" is the library of the package mkl."""
+    if path == "mkl":
+        path = next((str(p) for pattern in MKL for p in Path(sys.prefix).glob(pattern)), path)
+    try:
+        library = ctypes.CDLL(path)
+    except OSError as error:
+        raise OSError(
+            f"set_blas: {path!r} can't be loaded: {error}. It must be the path of a shared "
+            'library, or "mkl" if the extra minidl[mkl] is installed'
+        ) from error
+    name, wide, *gemms = functions(library, path)
+    if not all(map(is_right, gemms, (ctypes.c_float, ctypes.c_double), (wide, wide))):
+        raise ValueError(f"set_blas: {name} of {path!r} computes wrong products")
+    sgemm, dgemm = (ctypes.cast(gemm, ctypes.c_void_p).value or 0 for gemm in gemms)
+    bits, file = 64 if wide else 32, Path(file_of(sgemm, path)).name
+    blas.use(sgemm, dgemm, wide, f"{name} of {file}, {bits}-bit integers")
+
+
+def functions(library: Any, path: str) -> tuple[Any, ...]:
+    """(name of sgemm, whether integers have 64 bits, sgemm, dgemm) in a library of ctypes."""
+    for name, wide in NAMES.items():
+        gemms = [getattr(library, name.format(kind), None) for kind in "sd"]
+        if all(gemms):
+            return name.format("s"), wide or counts_in_64_bits(library), *gemms
+    names = ", ".join(name.format("s") for name in NAMES)
+    raise ValueError(f"set_blas: {path!r} has no matrix product: none of {names}")
+
+
+def counts_in_64_bits(library: Any) -> bool:
+    """Whether OpenBLAS or BLIS was built with 64-bit integers although its names don't say so."""
+    if config := getattr(library, "openblas_get_config", None):
+        config.restype = ctypes.c_char_p
+        return b"USE64BITINT" in config()
+    size = getattr(library, "bli_info_get_blas_int_type_size", lambda: 32)
+    return bool(size() == 64)
+
+
+def is_right(gemm: Any, real: Any, wide: bool) -> bool:
+    """Whether it multiplies ((0, 1, 2), (3, 4, 5)) by the transpose of a matrix right."""
+    integer: Any = ctypes.c_int64 if wide else ctypes.c_int
+    a, out = (real * 12)(*range(12)), (real * 8)(*[float("nan")] * 8)
+    m, k, n, ld = map(integer, (2, 3, 4, 4))
+    gemm(101, 111, 112, m, n, k, real(1), a, k, a, k, real(0), out, ld)  # row-major, b transposed
+    return list(out) == [5, 14, 23, 32, 14, 50, 86, 122]
+
+
+def file_of(address: int, path: str) -> str:
+    """The file that holds a function of the library of this path or of one that it is linked with.
+
+    The loader tells, but on Windows.
+    """
+    if sys.platform == "win32":
+        return path
+    place = (ctypes.c_char_p * 4)()  # Dl_info of dladdr(3), whose first field is the file
+    ctypes.CDLL(None).dladdr(ctypes.c_void_p(address), place)
+    return os.fsdecode(place[0] or path)
+
+
+use_numpys()
