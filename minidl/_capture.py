@@ -254,6 +254,7 @@ class Recording(Plan, Observer):
         self.outputs: list[np.ndarray] = []
         self.leaves: dict[Tensor, np.ndarray] = {}  # their data
         self.zeroed: set[Tensor] = set()
+        self.assigned: dict[Tensor, int] = {}
         self.gradients_before: dict[Tensor, np.ndarray | None] = {}
         self.guards: list[tuple[Any, ...]] = []  # (container, key, value, name)
         self.states: list[tuple[Any, ...]] = []
@@ -461,8 +462,9 @@ class Recording(Plan, Observer):
         """Record a call that has changed its arguments."""
         options = plain(options)
         arrays = inputs + _arrays_in(args, options)
+        written = _arrays_in(options.get("out")) or arrays[:1]
         details = _details(args, options)
-        self.add_python(function, args, options, arrays, arrays, _called(function), details)
+        self.add_python(function, args, options, arrays, written, _called(function), details)
         return None if result is None else self.record(np.asarray(result))
 
     def overwrite(self, before: Any, array: Any, owner: Any) -> Any:
@@ -514,6 +516,10 @@ class Recording(Plan, Observer):
         if (buffer := self.gradients_before.get(leaf)) is None:
             return None
         return self.record(buffer)
+
+    def end_backward(self, root: Any, seed: Any, leaves: Any) -> None:
+        for leaf, _ in leaves:
+            self.assigned.setdefault(leaf, self.count - 1)
 
     def cleared(self, leaves: Any) -> None:
         self.zeroed.update(leaves)
@@ -588,7 +594,9 @@ class Recording(Plan, Observer):
                 return f"{_source(b.where)} calls {b.name}{b.details} after {a.name}{a.details}"
         if self.count != other.count or repr(self.template) != repr(other.template):
             return f"it makes {self.count} calls once, and {other.count} the next time"
-        outputs = {id(_root(x)) for note in other.notes for x in note.outputs}
+        outputs = {id(_root(x)): note for note in other.notes for x in note.outputs}
+        if written := [outputs[id(x)] for x in other.inputs if id(x) in outputs]:
+            return f"{_source(written[0].where)} writes into an argument; copy it first"
         for a, b in zip(self._sources(), other._sources(), strict=True):
             where, name = _source(other.notes[b[0]].where), other.notes[b[0]].name
             if a[1:3] != b[1:3]:
