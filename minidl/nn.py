@@ -460,7 +460,7 @@ class Dropout(Module):
         observer, draw = active.get(), self.rng.random
         uniform = observer.repeated(draw, t.shape) if observer else draw(t.shape)
         kept = uniform >= self.p
-        mask: Array = (kept / t.dtype.type(1 - self.p)).astype(t.dtype)
+        mask: Array = kept.astype(t.dtype) / t.dtype.type(1 - self.p)
         return t * mask
 
 
