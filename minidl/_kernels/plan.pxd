@@ -34,6 +34,7 @@ cdef class Plan:
 
 
 cdef object plain(object x)
+cpdef object root(array)
 cdef Plan plan_of(tuple arrays)
 cdef Call loop_call(Loop single_loop, Loop double_loop, tuple arrays) noexcept
 cdef object perform(Call *call, Plan plan, str name, tuple inputs, object outputs, object explain=*)

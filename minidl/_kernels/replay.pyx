@@ -17,7 +17,7 @@ from minidl._kernels.arrays cimport (
     copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, same_kind, size_of
 )
 from minidl._kernels.optim cimport Turns, Update
-from minidl._kernels.plan cimport Plan
+from minidl._kernels.plan cimport Plan, root
 
 import_numpy()
 
@@ -85,7 +85,7 @@ cdef class Runner:
         self.grad_uses = []
         for _, array, _ in self.grads:
             exchanged = array is not None and array.base is None and not any(
-                [np.may_share_memory(array, x) for x in self.outputs + self.inputs]
+                [root(array) is root(x) for x in self.outputs + self.inputs]
             )
             self.grad_uses.append(self._uses(array) if exchanged else None)
         for entry in self.updates:
