@@ -77,7 +77,7 @@ class Traced(Recorded, NDArrayOperatorsMixin):
             arrays = _arrays_of(ufunc, method, given)
             target = plain(options["out"])[0] if options else np.asarray(result)
             if arrays and not _overlap(arrays, target) and isinstance(result, np.ndarray | np.generic):
-                if self.plan.add_ufunc(ufunc, arrays, target):
+                if self.plan.add_ufunc(ufunc, arrays, target, _details(given, {})):
                     return self.plan.record(target)
         if "out" in options:
             return self.plan.in_place(call, given, options, result)
@@ -259,6 +259,7 @@ class Recording(Plan, Observer):
         self.steps: list[tuple[Any, int]] = []
         self.versions: list[tuple[Tensor, int]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
+        self._buffers: list[tuple[Any, str, np.ndarray]] = []  # of modules
         self._watched: dict[int, Any] = {}
         self.settings = tuple(get() for get in SETTINGS)
         self._guard(vars(_settings), "_default_dtype", _settings._default_dtype, "the default dtype")
@@ -271,6 +272,7 @@ class Recording(Plan, Observer):
         try:
             with atomic.InContext(active, self):
                 result = self.function(*given[: len(inputs)], **named)
+            atomic.assign(self._buffers)
             self._check_changes()
             self.template = self._template(result)
             self.returns_tensor = type(self.template) is _Output and self.template.is_tensor
@@ -281,7 +283,8 @@ class Recording(Plan, Observer):
             self.grads += [(p, None) for p in self.zeroed if p.grad is None]
             tensors = [t for reference in self._tensors if (t := reference()) is not None]
             changes: list[Any] = [(p, "grad", g) for p, g in self.grads]
-            atomic.assign(changes + [(t, "_data", plain(t._data)) for t in tensors])
+            changes += [(t, "_data", plain(t._data)) for t in tensors]
+            atomic.assign(changes + self._buffers)
         self.before = list(self.gradients_before.items())
         for p, data in self.leaves.items():
             self.states += [(p, "_data", data), (p, "_requires_grad", p._requires_grad)]
@@ -311,11 +314,9 @@ class Recording(Plan, Observer):
             return type(x)(map(self._template, x))
         return {k: self._template(v) for k, v in x.items()} if type(x) is dict else x
 
-    def unsteady(self, pending: Recording | None) -> str:
+    def unsteady(self, before: dict[Any, Any]) -> str:
         """The message for a step that reads something else each time that it is recorded."""
-        before = pending.signature() if pending else {}
-        names = [key[0] for key, value in self.signature().items() if before.get(key) != value]
-        name = names[0] if names else "a gradient that it does not clear by zero_grad"
+        name = next(key[0] for key, value in self.signature().items() if before.get(key) != value)
         return (
             f"the step can't be captured, since it reads {name}, which is another one in each call. "
             "Give the step what changes as an argument."
@@ -483,6 +484,11 @@ class Recording(Plan, Observer):
 
     def inside(self, module: Any) -> Any:
         self._watch(module, type(module).__name__)
+        buffers = [(vars(module), name, vars(module)[name]) for name in module._buffers]
+        for owner, name, array in buffers if self.open else ():
+            if not isinstance(array, Recorded):  # for the rest of the recording
+                self._buffers.append((owner, name, array))
+                owner[name] = self.record(array)
         return super().inside(module)
 
     def arrays(self, inputs: Sequence[Any], arrays: list[Any]) -> list[Any]:
@@ -569,8 +575,8 @@ class Recording(Plan, Observer):
             for container, key, value, name in self.guards
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
-        read |= {("frozen", id(p), ""): p._requires_grad for p in self.leaves}
-        return {**read, ("settings", 0, ""): self.settings}
+        learned = frozenset(id(p) for p in self.leaves if p._requires_grad)
+        return {**read, ("settings", 0, ""): self.settings, ("frozen parameters", 0, ""): learned}
 
     def _sources(self) -> list[tuple[Any, ...]]:
         """Where each input of each call comes from: (token, offset, array if from elsewhere)."""
@@ -689,7 +695,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: dict[Any, list[replay.Runner]] = {}  # by key
         self._pending: dict[Any, Recording] = {}
-        self._attempts = 0
+        self._signature: dict[Any, Any] = {}  # of the last recording
         functools.update_wrapper(self, function, updated=())
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -713,18 +719,19 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         """The runner for inputs of this kind whose recording still holds."""
         for runner in self._runners.get(key, ()):
             if runner.ready():
-                self.runner, self._attempts = runner, 0
+                self.runner, self.attempts = runner, 0
                 return runner
         return None
 
     def _learn(self, key: Any, recording: Recording) -> CaptureError | None:
         """Keep a recording; two that agree make a plan. Returns what is wrong with it, if any."""
-        pending, self._attempts = self._pending.pop(key, None), self._attempts + 1
+        pending, before = self._pending.pop(key, None), self._signature
+        self.attempts, self._signature = self.attempts + 1, recording.signature()
         if recording.error:
             return recording.error
-        if pending is None or pending.signature() != recording.signature():
-            if self._attempts > ATTEMPTS:
-                return CaptureError(recording.unsteady(pending))
+        if self.attempts > ATTEMPTS and before != self._signature:
+            return CaptureError(recording.unsteady(before))
+        if pending is None or pending.signature() != self._signature:
             self._pending[key] = recording
             return None
         if difference := pending.difference(recording):

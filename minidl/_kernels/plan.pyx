@@ -237,8 +237,11 @@ cdef class Plan:
         call.a[2], call.a[3] = <void *> options, <void *> self
         self.add(&call, name, inputs, outputs, None, details)
 
-    def add_ufunc(self, function, tuple inputs, out):
-        """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one."""
+    def add_ufunc(self, function, tuple inputs, out, numbers):
+        """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one.
+
+        numbers  the inputs that were numbers of Python, for a comparison without rounding
+        """
         cdef UFunc *f = <UFunc *> <void *> function
         cdef Call call
         cdef Py_ssize_t k, count = len(inputs) + 1
@@ -264,7 +267,7 @@ cdef class Plan:
             call.a[k], call.n[2 + k], call.n[5 + k] = data(x), x.strides[0], x.strides[1]
         k = function.types.index(signature)
         call.a[3], call.a[4] = <void *> f.functions[k], f.data[k]
-        self.add(&call, function.__name__, inputs, (out,), None)
+        self.add(&call, function.__name__, inputs, (out,), None, (numbers, wide[0].shape))
         return True
 
     def where(self):

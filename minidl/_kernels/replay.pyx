@@ -281,6 +281,7 @@ cdef class Runner:
         """
         cdef Py_ssize_t stopped = -1, i, s = 0, n = len(sources)
         cdef const Py_ssize_t *rows = NULL
+        rate = None
         if self.busy:
             raise RuntimeError(BUSY)
         if order is not None:
@@ -304,7 +305,9 @@ cdef class Runner:
                     else:
                         self.point(i, data(sources[i])
                                    + s * batch * row_bytes(self.inputs[i], batch))
-                rate = None if rates is None else optimizer.lr
+                if rates is not None:
+                    rate = optimizer.groups[0].lr
+                    rate = rate if type(rate) is float else optimizer.lr
                 self.set_constants()
                 self.plan.run(&stopped)
                 self.count(self.plan.count if stopped < 0 else stopped)
@@ -371,12 +374,14 @@ cdef class Replay:
 
     cdef public object function, kind
     cdef public Runner runner
+    cdef public Py_ssize_t attempts  # recordings since the last replay
 
     def __call__(self, *inputs, **options):
         cdef Runner runner = self.runner
         if options or runner is None or not runner.fits(inputs) or not runner.ready():
             return self.record(inputs, options)
         runner.run(inputs)
+        self.attempts = 0
         return constant(self.kind, runner.outputs[0]) if runner.plain_result else runner.plan.results()
 
 
