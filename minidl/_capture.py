@@ -437,6 +437,8 @@ class Recording(Plan, Observer):
         result = function(*args, **options)
         if not self.open or function in NO_ARRAYS:
             return result
+        if inputs and result is inputs[0]:  # as from astype(…, copy=False)
+            return self.record(result)
         return self.made(function, args, options, result, inputs)
 
     def made(self, function: Any, args: Any, options: Any, result: Any, inputs: Any = ()) -> Any:
