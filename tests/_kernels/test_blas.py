@@ -1,12 +1,16 @@
 """Matrix products through the BLAS of this machine, and through NumPy's dot where there is none."""
 
+import ctypes
 import math
+import threading
 
 import numpy as np
 import pytest
+from gemms import address, gemm
 
 from minidl import _blas
 from minidl._kernels import blas
+from minidl._kernels.plan import Plan, Recorded
 
 DTYPES = [np.float32, np.float64]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -172,3 +176,129 @@ def test_the_inner_sizes_must_be_equal_once_transposed(transpose):
         else:
             with pytest.raises(ValueError, match="product needs"):
                 blas.product(a, b, *transpose)
+
+
+# --- a BLAS of one's own ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls():
+    """The arguments of functions that compute nothing, which multiply from now on."""
+    kept = []
+
+    def use(wide):
+        noted = []
+        functions = [gemm(real, wide, noted) for real in (ctypes.c_float, ctypes.c_double)]
+        blas.use(*map(address, functions), wide, "nothing")
+        kept.append(functions)
+        return noted
+
+    yield use
+    _blas.use_numpys()
+
+
+@both_dtypes
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(
+    ("shapes", "transpose", "arguments"),
+    [
+        ([(2, 3), (3, 4)], (False, False), (101, 111, 111, 2, 4, 3, 1, 3, 4, 0, 4)),
+        ([(3, 2), (3, 4)], (True, False), (101, 112, 111, 2, 4, 3, 1, 2, 4, 0, 4)),
+        ([(2, 3), (4, 3)], (False, True), (101, 111, 112, 2, 4, 3, 1, 3, 3, 0, 4)),
+        ([(3, 2), (4, 3)], (True, True), (101, 112, 112, 2, 4, 3, 1, 2, 3, 0, 4)),
+    ],
+)
+def test_functions_get_integers_of_their_width(shapes, transpose, arguments, wide, dtype, calls):
+    noted = calls(wide)
+    blas.product(*(np.ones(shape, dtype) for shape in shapes), *transpose)
+    assert noted == [arguments]
+
+
+@pytest.mark.parametrize("shapes", [[(2, 0), (0, 3)], [(0, 2), (2, 3)], [(3, 2), (2, 0)]])
+def test_functions_are_not_called_for_empty_matrices(shapes, calls):
+    noted = calls(False)
+    assert not blas.product(*map(np.ones, shapes)).any()
+    assert noted == []
+
+
+def large(*shape):
+    """Zeros whose memory is not touched, so that none of it is used."""
+    try:
+        return np.zeros(shape, np.float32)
+    except MemoryError:
+        pytest.skip("the system reserves no memory that is not used")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "transpose_b"),
+    [((2**31, 1), (1, 1), False), ((1, 1), (2**31, 1), True), ((1, 2**31), (1, 2**31), True)],
+)
+def test_sizes_beyond_32_bits_are_refused_by_a_blas_that_cannot_count_them(
+    a, b, transpose_b, calls
+):
+    given = large(*a), large(*b)
+    noted = calls(False)
+    with pytest.raises(ValueError, match=r"more than 2147483647 rows .* nothing can't count"):
+        blas.product(*given, False, transpose_b)
+    assert noted == []
+    noted = calls(True)
+    out = blas.product(*given, False, transpose_b)
+    assert noted[0][3:6] == (*out.shape, a[1])
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_an_error_of_numpys_dot_is_raised_and_forgotten(error, monkeypatch):
+    def failing(*_):
+        raise error("no memory")
+
+    blas.use(0, 0, False, "numpy.dot")
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(np, "dot", failing)
+            with pytest.raises(error, match="no memory"):
+                blas.product(np.ones((2, 2)), np.ones((2, 2)))
+        assert (blas.product(np.ones((2, 2)), np.ones((2, 2))) == 2).all()
+    finally:
+        _blas.use_numpys()
+
+
+def test_another_thread_may_change_the_blas_meanwhile(rng):
+    a, b = whole_numbers(rng, (7, 5), (5, 6))
+    expected, x, y = a @ b, a.astype(np.float32), b.astype(float)
+    ended = threading.Event()
+
+    def change():
+        while not ended.is_set():
+            blas.use(0, 0, False, "numpy.dot")
+            _blas.use_numpys()
+
+    other = threading.Thread(target=change)
+    other.start()
+    try:
+        for _ in range(1000):
+            assert (blas.product(x, b.astype(np.float32)) == expected).all()
+            assert (blas.product(a.astype(float), y) == expected).all()
+    finally:
+        ended.set()
+        other.join()
+        _blas.use_numpys()
+
+
+# --- recorded -----------------------------------------------------------------------------------
+
+
+def test_a_product_of_recorded_matrices_is_a_call_of_their_plan(rng):
+    plan = Plan()
+    a, b = rng.normal(size=(3, 2)), rng.normal(size=(3, 4))
+    for x, y in (plan.record(a), b), (a, plan.record(b)):
+        found = blas.product(x, y, transpose_a=True)
+        assert isinstance(found, Recorded)
+        np.testing.assert_allclose(found.array, a.T @ b, rtol=1e-15)
+    assert [(name, inputs) for name, inputs, *_ in plan.notes] == [("product", (a, b))] * 2
+
+
+def test_a_product_of_a_recorded_matrix_that_is_refused_adds_no_call():
+    plan = Plan()
+    with pytest.raises(ValueError, match="product needs"):
+        blas.product(plan.record(np.ones((2, 2))), np.ones((3, 2)))
+    assert plan.count == 0
