@@ -91,7 +91,10 @@ setup(
                 include_dirs=[numpy.get_include()],
                 py_limited_api=True,
             )
-            for name in ("atomic", "blas", "layer", "loss", "optim", "plan", "special", "system")
+            for name in (
+                *("atomic", "blas", "layer", "loss", "optim"),
+                *("plan", "replay", "special", "system"),
+            )
         ],
         compiler_directives=DIRECTIVES,
     ),

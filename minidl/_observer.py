@@ -1,28 +1,36 @@
-"""The hook for an open trace: ops, modules, backward and optimizers report to the observer, if any.
+"""The hook for whoever observes a step: an open trace, or the recording of a captured step.
 
-They ask `if observer := active.get():` and call one of the methods below. The core knows nothing
-else of the walkthrough.
+Ops, modules, backward and optimizers ask `if observer := active.get():` and call one of the methods
+below. The core knows nothing else of the walkthrough and of capture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 # This module imports nothing of minidl, so tensors, modules, ops and optimizers are Any here.
 
 
-class Observer(Protocol):
-    """What ops, modules, backward and optimizers report to while it is true."""
+class Observer:
+    """What ops, modules, backward and optimizers report to while it is true; here it does nothing.
 
-    def __bool__(self) -> bool: ...
+    fuses  whether a Dense and the ReLU behind it may run as one op
+    """
 
-    def inside(self, module: Any) -> AbstractContextManager[None]:
+    fuses = False
+
+    def inside(self, module: Any) -> AbstractContextManager[Any]:
         """Return a context manager in which the module's forward runs."""
+        return nullcontext()
+
+    def arrays(self, inputs: Sequence[Any], arrays: list[Any]) -> list[Any]:
+        """The arrays with which an op shall compute: those of its inputs, or recorded ones."""
+        return arrays
 
     def op(
         self,
@@ -51,11 +59,26 @@ class Observer(Protocol):
     ) -> None:
         """Backward from `root` has computed the gradient of each leaf, and not yet stored it."""
 
+    def grad(self, leaf: Any) -> Any:
+        """The gradient that a leaf has from before, or None."""
+        return leaf.grad
+
+    def cleared(self, leaves: Sequence[Any]) -> None:
+        """The gradients of these leaves were set to None."""
+
     def begin_step(self, optimizer: Any) -> None:
         """An optimizer has checked all gradients and is about to update its parameters."""
 
-    def end_step(self, optimizer: Any) -> None:
-        """The parameters were updated."""
+    def end_step(self, optimizer: Any, batches: Sequence[tuple[Any, Any]]) -> None:
+        """The parameters were updated; batches are pairs of a Batch and its updates."""
+
+    def takes_over(self, function: Callable[[], Any]) -> bool:
+        """Whether the observer has called the function, which it records as a whole."""
+        return False
+
+    def repeated(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What a function returns that gives another array each time, such as a random one."""
+        return function(*args)
 
 
 active: ContextVar[Observer | None] = ContextVar("observer", default=None)

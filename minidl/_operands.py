@@ -23,7 +23,7 @@ def read(data: Any) -> tuple[NDArray[Any], bool]:
     if advice := missing(data):
         raise TypeError(advice)
     try:
-        array = np.asarray(data)
+        array = data if isinstance(data, np.ndarray) else np.asarray(data)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{data!r} can't be converted to an array: {error}") from None
     own = array.dtype.kind == "f" and (hasattr(data, "dtype") or hasattr(data, "dtypes"))

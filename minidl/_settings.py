@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 _default_dtype: np.dtype[Any] = np.dtype(np.float32)
-_local_default_dtype: ContextVar[np.dtype[Any] | None] = ContextVar("dtype", default=None)
+local_default_dtype: ContextVar[np.dtype[Any] | None] = ContextVar("dtype", default=None)
 
 
 class _Setting(atomic.InContext):
@@ -136,7 +136,7 @@ def dtype_of(given: Any) -> np.dtype[Any] | None:
 
 def get_default_dtype() -> np.dtype[Any]:
     """The dtype that numbers, lists, integers and new layers get; float32 at start."""
-    return _local_default_dtype.get() or _default_dtype
+    return local_default_dtype.get() or _default_dtype
 
 
 class default_dtype(_Setting):  # noqa: N801 (as no_grad)
@@ -148,4 +148,4 @@ class default_dtype(_Setting):  # noqa: N801 (as no_grad)
     """
 
     def __init__(self, dtype: Any) -> None:
-        super().__init__(_local_default_dtype, _single_or_double(dtype))
+        super().__init__(local_default_dtype, _single_or_double(dtype))

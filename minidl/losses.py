@@ -77,11 +77,14 @@ def binary_cross_entropy(logits: Any, target: Any, reduction: Reduction = "mean"
     """
     x, t = _alike("binary_cross_entropy", logits, target, reduction)
     values = t.data if isinstance(t, Tensor) else t
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
+
+    def explain() -> None:
         raise ValueError(
             "binary_cross_entropy: targets must lie in [0, 1], got values from "
             f"{values.min():g} to {values.max():g}"
         )
+
+    ops.require(values, 0, 1, explain)
     return _binary_cross_entropy(x, t, reduction)
 
 
@@ -121,8 +124,13 @@ def cross_entropy(
             f"probabilities of shape {shape}, got {t.dtype} of shape {t.shape}"
             + ("; labels.astype(int) if these are labels" if t.shape == shape[:-1] else "")
         )
-    elif t.size and not t.min() >= 0:
-        raise ValueError(printable(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}"))
+    else:
+
+        def explain() -> None:
+            message = f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}"
+            raise ValueError(printable(message))
+
+        ops.require(t, 0, np.inf, explain)
     _check_reduction("cross_entropy", reduction, t.size)
     return _cross_entropy(x, t, label_smoothing, reduction)
 
@@ -167,7 +175,7 @@ def _constant(target: Any) -> Array:
         return target.data
     if advice := missing(target):
         raise TypeError(f"cross_entropy: {advice}")
-    return np.asarray(target)
+    return tensor.as_ndarray(target)
 
 
 class _Loss:

@@ -12,6 +12,7 @@ import numpy as np
 from minidl import _checks, _operands, tensor
 from minidl._format import printable, printed
 from minidl._kernels import atomic
+from minidl._kernels.plan import copied
 from minidl._observer import active
 from minidl.ops import Array
 from minidl.tensor import Tensor
@@ -100,7 +101,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Set .grad of all parameters to None."""
-        atomic.assign([(parameter, "grad", None) for parameter in self.parameters()])
+        tensor.clear_grads(self.parameters())
 
     def train(self) -> Module:
         """Switch to training mode, in which Dropout is active; returns the module."""
@@ -234,7 +235,7 @@ def _buffer(name: str, values: Any, before: Array | None = None) -> Array:
     if not np.can_cast(array.dtype, before.dtype, "same_kind"):
         raise TypeError(f"{name} is a buffer of {before.dtype}, which can't hold {array.dtype}")
     _check_shape(name, array, before)
-    return np.array(array, before.dtype, order="C")
+    return copied(array, before)
 
 
 def _check_shape(name: str, array: Array, before: Tensor | Array) -> None:
@@ -456,7 +457,9 @@ class Dropout(Module):
         t = tensor.as_tensor(x)
         if not self.training or self.p == 0:
             return t
-        kept = self.rng.random(t.shape) >= self.p
+        observer, draw = active.get(), self.rng.random
+        uniform = observer.repeated(draw, t.shape) if observer else draw(t.shape)
+        kept = uniform >= self.p
         mask: Array = (kept / t.dtype.type(1 - self.p)).astype(t.dtype)
         return t * mask
 
@@ -525,7 +528,8 @@ def _can_fuse(dense: Module, after: Module) -> bool:
     Not if either has a forward of its own, or while a walkthrough shows the two separately.
     """
     plain = "forward" not in vars(dense) and "forward" not in vars(after)
-    return type(after) is ReLU and plain and not active.get()
+    observer = active.get()
+    return type(after) is ReLU and plain and (not observer or observer.fuses)
 
 
 Activation: TypeAlias = Literal[

@@ -23,6 +23,7 @@ from minidl._kernels import blas
 from minidl._kernels import layer as layer_kernels
 from minidl._kernels import loss as loss_kernels
 from minidl._kernels import special as special_kernels
+from minidl._kernels.plan import whole
 
 P = ParamSpec("P")
 Array: TypeAlias = NDArray[Any]
@@ -96,8 +97,17 @@ def _kernel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _contiguous(x: Array, dtype: Any) -> Array:
     """x as kernels take arrays: of that dtype, in C order and aligned; copied only if it is not."""
-    x = np.asarray(x, dtype, order="C")
+    x = x.astype(dtype, order="C", copy=False)
     return x if x.flags.aligned else x.copy()
+
+
+def require(x: Array, low: float, high: float, explain: Callable[[], None]) -> None:
+    """Call explain(), which raises an error, unless low ≤ x ≤ high for all entries of x.
+
+    A captured step repeats the check each time.
+    """
+    dtype = _SINGLE if x.dtype.itemsize <= 4 else _DOUBLE
+    special_kernels.require(_contiguous(x, dtype), low, high, explain)
 
 
 def half_in_single(function: Callable[P, Value]) -> Callable[P, Value]:
@@ -173,10 +183,7 @@ def _times(a: Any, b: Any) -> Any:
     """a · b, where 0 · ∞ is 0."""
     with np.errstate(invalid="ignore"):
         product = a * b
-    undefined = np.isnan(product)
-    if not undefined.any():
-        return product
-    return np.where(undefined & ~np.isnan(a) & ~np.isnan(b), 0, product)
+    return np.where(np.isnan(product) & ~np.isnan(a) & ~np.isnan(b), 0, product)
 
 
 # --- arithmetic ---------------------------------------------------------------------------------
@@ -469,9 +476,8 @@ def elu(x: Input, /, alpha: float = 1.0) -> Value:
 
 def normal_cdf(x: Array) -> Array:
     """Φ(x), in the shape and dtype of x."""
-    out = np.empty(x.shape, _kernel_dtype(x.dtype))
-    special_kernels.normal_cdf(_contiguous(x, out.dtype).reshape(-1), out.reshape(-1))
-    return out.astype(x.dtype, copy=False)
+    cdf: Array = special_kernels.normal_cdf(_contiguous(x, _kernel_dtype(x.dtype)))
+    return cdf.astype(x.dtype, copy=False)
 
 
 @op("y = x Φ(x)", "∂x = g (Φ(x) + x φ(x))")
@@ -696,21 +702,25 @@ def min(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
     return y, _extremum_vjp(y, x, axes)
 
 
+@whole
+def _scaled(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """x / s, s and √(Σ (x / s)²), where s is 1, or a power of two if squares overflow or vanish.
+
+    Infinite entries count as equal, which is the limit if there is one of them.
+    """
+    squares = accumulate(x * x, axes, keepdims=True)
+    if ((squares > 1e-280) & (squares < np.inf)).all():
+        return x, np.ones_like(squares), np.sqrt(squares)
+    top = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
+    scale = np.where(np.isinf(top), top, np.ldexp(x.dtype.type(1), np.frexp(top)[1] - 1))
+    x = np.where(np.isinf(top), np.sign(x) * np.isinf(x), x / scale)
+    return x, scale, np.sqrt(accumulate(x * x, axes, keepdims=True))
+
+
 @np.errstate(over="ignore", under="ignore", invalid="ignore")
 def _norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, Callable[[Array], Array]]:
-    """√(Σ x²), not rounded, and its VJP: g x divided by it, 0 where it is 0.
-
-    If squares overflow or vanish, a power of two is taken out. Infinite entries count as equal,
-    which is the limit if there is one of them.
-    """
-    x, scale = x.astype(np.result_type(x, _DOUBLE), copy=False), 1.0
-    squares = accumulate(x * x, axes, keepdims=True)
-    if not ((squares > 1e-280) & (squares < np.inf)).all():
-        top = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
-        scale = np.where(np.isinf(top), top, np.ldexp(x.dtype.type(1), np.frexp(top)[1] - 1))
-        x = np.where(np.isinf(top), np.sign(x) * np.isinf(x), x / scale)
-        squares = accumulate(x * x, axes, keepdims=True)
-    root = np.sqrt(squares)
+    """√(Σ x²), not rounded, and its VJP: g x divided by it, 0 where it is 0."""
+    x, scale, root = _scaled(x.astype(np.result_type(x, _DOUBLE), copy=False), axes)
     y = root * scale
     return y if keepdims else np.squeeze(y, axes), lambda g: g * x / np.where(root == 0, 1, root)
 
@@ -821,12 +831,13 @@ def getitem(x: Input, /, key: Any) -> Value:
     repeats = any(isinstance(p, np.ndarray) and p.dtype != bool and p.size > 1 for p in parts)
 
     def vjp(g: Array) -> Any:
-        whole = np.zeros(x.shape, np.result_type(g, np.float64) if repeats else g.dtype)
+        dtype = np.result_type(g, np.float64) if repeats else g.dtype
+        full = np.zeros_like(x, dtype, "C")
         if repeats:  # float32 would lose digits where many entries of g go to one of x
-            np.add.at(whole, key, g.astype(whole.dtype))  # eight times as fast as without
+            np.add.at(full, key, g.astype(dtype))  # eight times as fast as without
         else:
-            whole[key] = g
-        return whole.astype(g.dtype, copy=False)
+            full[key] = g
+        return full.astype(g.dtype, copy=False)
 
     return x[key], vjp
 
@@ -893,10 +904,8 @@ def mse(p: Input, t: Input, /, reduction: Reduction) -> Value:
     if reduction == "none":
         error = p - t
         return error * error, lambda g: 2 * g * error, lambda g: -2 * g * error
-    scale, dtype = _scale(p.size, reduction), np.result_type(p, t)
-    wide = _kernel_dtype(dtype)
-    total, slope = loss_kernels.squared_error(_contiguous(p, wide), _contiguous(t, wide), scale)
-    loss = np.asarray(total * scale, dtype)
+    scale, dtype = _scale(p.size, reduction), _kernel_dtype(np.result_type(p, t))
+    loss, slope = loss_kernels.squared_error(_contiguous(p, dtype), _contiguous(t, dtype), scale)
     return loss, lambda g: g * slope, lambda g: (2 * scale * g) * (t - p)
 
 
@@ -934,9 +943,8 @@ def binary_cross_entropy(x: Input, t: Input, /, reduction: Reduction) -> Value:
     An infinite logit costs 0 where the target agrees with it, else ∞.
     """
     losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
-    if np.any(infinite := np.isinf(x)):
-        losses = np.where(infinite, np.inf, losses)
-        losses = np.where(infinite & (t == (x > 0)), 0, losses)
+    infinite = np.isinf(x)
+    losses = np.where(infinite & (t == (x > 0)), 0, np.where(infinite, np.inf, losses))
     scale = _scale(losses.size, reduction)
 
     def vjp_x(g: Array) -> Any:
@@ -970,9 +978,9 @@ def cross_entropy(x: Input, /, target: Array, smoothing: float, reduction: Reduc
     else:
         target = _contiguous(target, np.int64).reshape(-1)
     scale = _scale(len(rows), reduction)
-    losses, total, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
+    losses, loss, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
     gradient = gradient.reshape(x.shape)
     if reduction == "none":
         losses = losses.reshape(x.shape[:-1]).astype(x.dtype)
         return losses, lambda g: np.expand_dims(g, -1) * gradient
-    return np.array(total * scale, x.dtype), lambda g: g * gradient
+    return loss.astype(x.dtype, copy=False), lambda g: g * gradient

@@ -16,7 +16,7 @@ import itertools
 import operator
 import reprlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -25,6 +25,7 @@ from minidl import _checks, _graph_picture, ops
 from minidl._checks import describe, meant
 from minidl._format import printable
 from minidl._kernels import atomic
+from minidl._kernels.plan import copied
 from minidl._observer import active
 from minidl._operands import NATIVE, beside, missing, read
 from minidl._settings import default_dtype as default_dtype
@@ -38,7 +39,9 @@ _node_ids = itertools.count(0, -1)  # descending: heapq returns the smallest, ba
 
 
 def as_array(data: Any, dtype: Any = None) -> Array:
-    """An array from anything array-like, copied only if it must be converted.
+    """A C-contiguous array from anything array-like, copied only if it must be converted.
+
+    With one order for all, results do not depend on the memory layout of what they are made from.
 
     What has a floating dtype, such as an array of NumPy or data of pandas, keeps it; everything
     else gets the default dtype, unless `dtype` says otherwise. TypeError for data that are not real
@@ -49,6 +52,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     if (
         type(data) is np.ndarray
         and data.dtype in NATIVE
+        and data.flags.c_contiguous
         and (dtype is None or dtype == data.dtype)  # not `in`: np.dtype("float64") equals None
     ):
         return data  # the usual case
@@ -58,7 +62,12 @@ def as_array(data: Any, dtype: Any = None) -> Array:
     wanted = dtype_of(dtype)
     if wanted is None or wanted.kind not in "fiub":
         raise TypeError(f"dtype must be floating, integer or boolean, got {reprlib.repr(dtype)}")
-    return array.astype(wanted, copy=False)
+    return array.astype(wanted, order="C", copy=False)
+
+
+def as_ndarray(x: Any) -> Array:
+    """x itself if it is an array, also a recorded one, which NumPy's function would refuse."""
+    return x if isinstance(x, np.ndarray) else np.asarray(x)
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -129,7 +138,7 @@ class Node:
             if source is not None and needed:
                 if grad is None:
                     raise TypeError(f"a VJP of {self.name} returned None instead of a gradient")
-                yield source, np.asarray(grad)
+                yield source, as_ndarray(grad)
 
 
 Edge: TypeAlias = "Node | tuple[Tensor, int, bool] | None"
@@ -139,7 +148,7 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     """The gradient of an input of `shape` that was broadcast: summed over the repeated axes."""
     extra = g.ndim - len(shape)
     repeated = (extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1)
-    return np.asarray(ops.accumulate(g, (*range(extra), *repeated))).reshape(shape)
+    return as_ndarray(ops.accumulate(g, (*range(extra), *repeated))).reshape(shape)
 
 
 def differentiable(op: Op[P]) -> Callable[P, Tensor]:
@@ -151,20 +160,22 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
         inputs, extra = (args, ()) if len(args) == count else (args[:count], args[count:])
         if variadic or len(inputs) < count:
             inputs = _listed(op, inputs)
-        arrays = [x._data for x in inputs if type(x) is Tensor and x._requires_grad]
-        recorded = bool(arrays) and recording.get()
-        if len(arrays) < len(inputs):
-            given = [x._data if type(x) is Tensor else x for x in inputs]
-            arrays = beside(given, count == 2, get_default_dtype)
+        learned = [x for x in inputs if type(x) is Tensor and x._requires_grad]
+        recorded = bool(learned) and recording.get()
+        arrays = [x._data if type(x) is Tensor else x for x in inputs]
+        if observer := active.get():
+            arrays = observer.arrays(inputs, arrays)
+        if len(learned) < len(inputs):
+            arrays = beside(arrays, count == 2, get_default_dtype)
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
         except (ValueError, TypeError) as error:
             raise _named(op, arrays, error) from None
         result = Tensor.__new__(Tensor)
-        result._data, result.name, result.version = np.asarray(value), None, 0
+        result._data, result.name, result.version = as_ndarray(value), None, 0
         result._computed, result._requires_grad = True, recorded
         result._node = Node(op, inputs, vjps, result._data) if recorded else None
-        if observer := active.get():
+        if observer:
             observer.op(op, inputs, arrays, extra, options, result)
         return result
 
@@ -250,7 +261,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     >>> dl.where([True, False], 1.0, [5.0, 6.0])
     Tensor([1., 6.], dtype=float32)
     """
-    return _where(a, b, np.array(read(_plain(condition))[0], bool))
+    return _where(a, b, read(_plain(condition))[0].astype(bool))
 
 
 def _index(key: Any) -> Any:
@@ -271,7 +282,7 @@ def _index_part(part: Any) -> Any:
             pass
     if advice := missing(part):
         raise TypeError(advice)
-    array = np.array(_plain(part))
+    array = as_ndarray(_plain(part)).copy()
     if array.size == 0 and not isinstance(part, np.ndarray | Tensor):
         return array.astype(np.intp)  # an empty list or Series, which NumPy reads as floating
     return array
@@ -298,7 +309,7 @@ def argmax(x: Any, axis: int | None = None) -> Array:
     try:
         if axis is not None:
             ops.axes_of((axis,), array.ndim)
-        return np.asarray(np.argmax(array, axis))
+        return as_ndarray(np.argmax(array, axis))
     except (ValueError, TypeError) as error:
         raise _named(argmax, [array], error) from None
 
@@ -376,12 +387,21 @@ def replacement(tensor: Tensor, values: Any) -> list[tuple[Any, str, Any]]:
 
     They are a copy in the tensor's dtype, and count as a new version.
     """
-    array = np.array(as_array(values, tensor._data.dtype), order="C")
+    array = as_array(values, tensor._data.dtype)
     if array.shape != tensor._data.shape:
         raise ValueError(
             f"the data of {describe(tensor)} can't be replaced by values of shape {array.shape}"
         )
+    array = copied(array, tensor._data, tensor)
     return [(tensor, "_data", array), (tensor, "version", tensor.version + 1)]
+
+
+def clear_grads(tensors: Iterable[Tensor]) -> None:
+    """Set the gradients of these tensors to None, all of them or, after an interrupt, none."""
+    leaves = list(tensors)
+    atomic.assign([(leaf, "grad", None) for leaf in leaves])
+    if observer := active.get():
+        observer.cleared(leaves)
 
 
 class Tensor:
@@ -442,11 +462,11 @@ class Tensor:
                 "gradient. Convert them first, as in data.astype('float64')."
             )
         if value and not self._requires_grad:
-            data = np.array(self._data, order="C")  # optimizers write to it
+            data = self._data.copy()  # optimizers write to it
             new = {"_data": data, "_computed": False, "_requires_grad": True}
             atomic.assign((self, name, value) for name, value in new.items())
         elif not value:
-            self._requires_grad = False
+            atomic.assign([(self, "_requires_grad", False)])
 
     @property
     def requires_grad(self) -> bool:
@@ -465,7 +485,8 @@ class Tensor:
     @property
     def data(self) -> Array:
         """The values, not a copy. The graph does not notice changes made inside the array."""
-        return self._data
+        observer = active.get()
+        return observer.arrays([self], [self._data])[0] if observer else self._data
 
     @data.setter
     def data(self, values: Any) -> None:
@@ -508,7 +529,7 @@ class Tensor:
 
     def numpy(self) -> Array:
         """The values as an array that shares this tensor's memory."""
-        return self._data
+        return self.data
 
     def item(self) -> float:
         """The value of a tensor with one entry, as a Python number; ValueError for any other."""
@@ -524,7 +545,7 @@ class Tensor:
 
     def zero_grad(self) -> None:
         """Set .grad to None."""
-        self.grad = None
+        clear_grads([self])
 
     def backward(self, grad: Any = None, *, retain_graph: bool = False) -> None:
         """Compute the gradient of this tensor with respect to every leaf, and add it to its .grad.
@@ -546,16 +567,15 @@ class Tensor:
             observer.begin_backward()
         with np.errstate(under="ignore"):  # what underflows is 0, whatever np.errstate is in force
             leaves = self._propagate(seed, retain_graph)
+        changes = []
         for leaf, g in leaves.items():
-            if leaf.grad is not None and np.shape(leaf.grad) != g.shape:
+            before = observer.grad(leaf) if observer else leaf.grad
+            if before is not None and np.shape(before) != g.shape:
                 raise ValueError(
-                    f"the .grad that {describe(leaf)} had before has shape {np.shape(leaf.grad)}; "
+                    f"the .grad that {describe(leaf)} had before has shape {np.shape(before)}; "
                     "call zero_grad() first"
                 )
-        changes = [
-            (leaf, "grad", g if leaf.grad is None else np.asarray(leaf.grad + g))
-            for leaf, g in leaves.items()
-        ]
+            changes.append((leaf, "grad", g if before is None else as_ndarray(before + g)))
         if observer:
             observer.end_backward(self, seed, list(leaves.items()))
         atomic.assign(changes)

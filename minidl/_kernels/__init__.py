@@ -12,7 +12,7 @@ _sleep_when_idle = not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
 if _sleep_when_idle:
     os.environ["GOMP_SPINCOUNT"] = "0"
 try:
-    from minidl._kernels import atomic, blas, layer, loss, optim, plan, special, system
+    from minidl._kernels import atomic, blas, layer, loss, optim, plan, replay, special, system
 except ImportError as error:
     raise ImportError(
         "minidl's compiled kernels are missing or broken. If this is the source tree, run "
@@ -23,4 +23,7 @@ finally:
     if _sleep_when_idle:
         del os.environ["GOMP_SPINCOUNT"]
 
-__all__ = ["atomic", "blas", "layer", "loss", "optim", "plan", "special", "system"]
+__all__ = [
+    *("atomic", "blas", "layer", "loss", "optim"),
+    *("plan", "replay", "special", "system"),
+]

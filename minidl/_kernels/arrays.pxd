@@ -37,6 +37,21 @@ cdef inline bint readable(object a) noexcept:
     return PyArray_TYPE(<Array *> a) == NPY_FLOAT or PyArray_TYPE(<Array *> a) == NPY_DOUBLE
 
 
+cdef inline bint is_array(object a) noexcept:
+    return PyArray_Check(a)
+
+
+cdef inline bint is_carray(object a) noexcept:
+    """Whether an array is C-contiguous, aligned and in the machine's byte order."""
+    return PyArray_ISCARRAY_RO(<Array *> a)
+
+
+cdef inline bint same_kind(object a, object b) noexcept:
+    """Whether two arrays of numbers have the same type and shape."""
+    return (PyArray_TYPE(<Array *> a) == PyArray_TYPE(<Array *> b)
+            and PyArray_SAMESHAPE(<Array *> a, <Array *> b))
+
+
 cdef inline bint alike(object a, object b) noexcept:
     """Whether two readable arrays have the same dtype and shape."""
     if PyArray_TYPE(<Array *> a) != PyArray_TYPE(<Array *> b):
@@ -72,6 +87,11 @@ cdef inline object empty(int ndim, Py_ssize_t *shape, object a):
 
 cdef inline object new_doubles(Py_ssize_t n):
     return PyArray_SimpleNew(1, &n, NPY_DOUBLE)
+
+
+cdef inline object new_number(object a):
+    """A new array of a's dtype without axes."""
+    return PyArray_SimpleNew(0, NULL, PyArray_TYPE(<Array *> a))
 
 
 cdef inline object empty_like(object a):

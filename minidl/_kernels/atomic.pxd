@@ -1,3 +1,6 @@
+cdef unsigned long long changes  # counts the changes that were made, for whoever caches state
+
+
 cdef class Entry:
     cdef object kept, before, token
     cdef Entry outer

@@ -69,6 +69,8 @@ cdef int revert(list undo, Py_ssize_t done) except -1:
 
 
 cdef int put(tuple change) except -1:
+    global changes
+    changes += 1
     target, key, value = change[0], change[1], change[2]
     if isinstance(target, dict):
         if value is not MISSING:

@@ -11,14 +11,18 @@ float64, in an order that depends on the length alone. Rows are independent, so 
 depend on the number of threads.
 """
 
+import functools
+
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, exp, log
+from libc.string cimport memcpy
 
 from minidl._kernels.arrays cimport (
     alike, copy_of, data, empty_like, import_numpy, is_labels, is_matrix, last_of, new_doubles,
-    readable, rows_of, single, size_of
+    new_number, readable, rows_of, single, size_of
 )
+from minidl._kernels.plan cimport Call, Loop, Plan, loop_call, perform, plain, plan_of
 from minidl._kernels.system cimport cloned, threads
 
 import_numpy()
@@ -176,18 +180,50 @@ cdef void cross_entropy_loop(const floating *x, const floating *target, const lo
                                n if part == parts - 1 else (part + 1) * block, classes)
 
 
+cdef int run_cross_entropy(Call *call) noexcept nogil:
+    """a = x, labels or probabilities, losses, total, gradient, and a copy of the labels or NULL."""
+    cdef Py_ssize_t n = call.n[0], classes = call.n[1], i
+    cdef int n_threads = <int> call.n[3]
+    cdef double smoothing = call.c[0], scale = call.c[1]
+    cdef double *losses = <double *> call.a[2]
+    cdef const long long *labels = <const long long *> call.a[5]
+    cdef void *probabilities = NULL if labels != NULL else call.a[1]
+    if labels != NULL:  # checked in a copy, since another thread could change the array meanwhile
+        memcpy(call.a[5], call.a[1], n * sizeof(long long))
+        for i in range(n):
+            if not 0 <= labels[i] < classes:
+                return 1
+    if call.n[2]:
+        cross_entropy_loop(<const float *> call.a[0], <const float *> probabilities, labels,
+                           smoothing, scale, losses, <float *> call.a[4], n, classes, n_threads)
+        (<float *> call.a[3])[0] = <float> (row_sum(<const double *> losses, n) * scale)
+    else:
+        cross_entropy_loop(<const double *> call.a[0], <const double *> probabilities, labels,
+                           smoothing, scale, losses, <double *> call.a[4], n, classes, n_threads)
+        (<double *> call.a[3])[0] = row_sum(<const double *> losses, n) * scale
+    return 0
+
+
+def check_labels(labels, Py_ssize_t classes):
+    """IndexError that names the first label outside 0 … classes − 1."""
+    for i, label in enumerate(labels):
+        if not 0 <= label < classes:
+            raise IndexError(
+                f"cross_entropy: the label of row {i} is {label}, but with {classes} classes "
+                f"labels run from 0 to {classes - 1}"
+            )
+
+
 def cross_entropy(x, target, double smoothing, double scale):
-    """(losses, their sum, gradient) for the rows of logits x (n, C); the gradient of scale · sum.
+    """(losses, scale · their sum, gradient of that) for the rows of logits x (n, C).
 
     target is a vector of n labels, int64, or an array of probabilities with x's shape and dtype.
     Losses are float64. IndexError for a label outside 0 … C − 1; ValueError for other arrays.
     """
-    cdef Py_ssize_t i, n, classes
-    cdef int n_threads
+    cdef Plan plan = plan_of((x, target))
+    cdef Call call
+    x, target = plain(x), plain(target)
     cdef bint soft = readable(target)
-    cdef const long long *labels = NULL
-    if not soft and is_labels(target):
-        target = copy_of(target)  # another thread could change it after the check below
     if not is_matrix(x) or last_of(x) == 0 or not (
         alike(x, target) if soft else is_labels(target) and size_of(target) == rows_of(x)
     ):
@@ -195,39 +231,31 @@ def cross_entropy(x, target, double smoothing, double scale):
             "cross_entropy needs C-contiguous arrays: logits (n, C) of float32 or float64, and n "
             f"int64 labels or probabilities like the logits; got {x!r:.100} and {target!r:.100}"
         )
-    n, classes = rows_of(x), last_of(x)
-    cdef bint is_single = single(x)
-    cdef char *x_data = data(x)
-    cdef char *target_data = data(target) if soft else NULL
-    if not soft:
-        labels = <const long long *> data(target)
-        for i in range(n):
-            if not 0 <= labels[i] < classes:
-                raise IndexError(
-                    f"cross_entropy: the label of row {i} is {labels[i]}, but with {classes} "
-                    f"classes labels run from 0 to {classes - 1}"
-                )
-    gradient = empty_like(x)
-    losses = new_doubles(n)
-    n_threads = threads() if n * classes >= THREADED else 1
-    cdef char *gradient_data = data(gradient)
-    cdef double *losses_data = <double *> data(losses)
-    with nogil:
-        if is_single:
-            cross_entropy_loop(<const float *> x_data, <const float *> target_data, labels,
-                               smoothing, scale, losses_data, <float *> gradient_data, n, classes,
-                               n_threads)
-        else:
-            cross_entropy_loop(<const double *> x_data, <const double *> target_data, labels,
-                               smoothing, scale, losses_data, <double *> gradient_data, n, classes,
-                               n_threads)
-    return losses, row_sum(<const double *> data(losses), n), gradient
+    losses, total, gradient = new_doubles(rows_of(x)), new_number(x), empty_like(x)
+    copied = None if soft else copy_of(target)
+    call = loop_call(NULL, NULL, (x, target, losses, total, gradient))
+    call.run, call.a[5] = run_cross_entropy, NULL if soft else data(copied)
+    call.n[0], call.n[1], call.n[2] = rows_of(x), last_of(x), single(x)
+    call.n[3] = threads() if size_of(x) >= THREADED else 1
+    call.c[0], call.c[1] = smoothing, scale
+    if plan is not None:
+        plan.kept.append(copied)
+    return perform(&call, plan, "cross_entropy", (x, target), (losses, total, gradient),
+                   None if soft else functools.partial(check_labels, copied, last_of(x)))
 
 
-cdef cloned squared_error_loop(const floating *p, const floating *t, floating slope,
-                               floating *gradient, double *sums, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t k, q
-    cdef floating error
+cdef cloned squared_error_loop(floating **a, const Py_ssize_t *size,
+                               const double *c) noexcept nogil:
+    cdef const floating *p = a[0]
+    cdef const floating *t = a[1]
+    cdef floating *loss = a[2]
+    cdef floating *gradient = a[3]
+    cdef Py_ssize_t n = size[0], k, q
+    cdef double scale = c[0], total = 0
+    cdef floating slope = <floating> (2 * scale), error
+    cdef double[LANES] sums
+    for q in range(LANES):
+        sums[q] = 0
     for k in range(n // LANES):
         for q in range(LANES):
             error = p[k * LANES + q] - t[k * LANES + q]
@@ -237,30 +265,26 @@ cdef cloned squared_error_loop(const floating *p, const floating *t, floating sl
         error = p[k] - t[k]
         gradient[k] = slope * error
         sums[k % LANES] += <double> error * error
+    for q in range(LANES):
+        total += sums[q]
+    loss[0] = <floating> (total * scale)
 
 
 def squared_error(p, t, double scale):
-    """(Σ(p − t)², 2 · scale · (p − t)), the sum in float64.
+    """(scale · Σ(p − t)², 2 · scale · (p − t)), the sum in float64.
 
     ValueError unless p and t are C-contiguous, of one shape and dtype, float32 or float64.
     """
+    cdef Plan plan = plan_of((p, t))
+    cdef Call call
+    p, t = plain(p), plain(t)
     if not (readable(p) and readable(t) and alike(p, t)):
         raise ValueError(
             "squared_error needs two C-contiguous arrays of one shape and dtype, float32 or "
             f"float64; got {p!r:.100} and {t!r:.100}"
         )
-    cdef double[LANES] sums
-    cdef double total = 0
-    cdef Py_ssize_t q
-    gradient = empty_like(p)
-    for q in range(LANES):
-        sums[q] = 0
-    if single(p):
-        squared_error_loop(<const float *> data(p), <const float *> data(t), <float> (2 * scale),
-                           <float *> data(gradient), sums, size_of(p))
-    else:
-        squared_error_loop(<const double *> data(p), <const double *> data(t), 2 * scale,
-                           <double *> data(gradient), sums, size_of(p))
-    for q in range(LANES):
-        total += sums[q]
-    return total, gradient
+    loss, gradient = new_number(p), empty_like(p)
+    call = loop_call(<Loop> squared_error_loop[float], <Loop> squared_error_loop[double],
+                     (p, t, loss, gradient))
+    call.n[0], call.c[0] = size_of(p), scale
+    return perform(&call, plan, "squared_error", (p, t), (loss, gradient))

@@ -18,27 +18,25 @@ from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.math cimport fabs, pow, sqrt, sqrtf
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from minidl._kernels.arrays cimport (
     alike, copy_of, data, import_numpy, is_indices, is_vector, itemsize, readable, single, size_of,
     writable
 )
 from minidl._kernels.atomic cimport Block, assign, revert
+from minidl._kernels.plan cimport Call, Plan, plain
 from minidl._kernels.system cimport FLUSHES, cloned, flush_subnormals, mode, restore_mode, threads
 
 import_numpy()
 
 cdef enum:
     THREADED = 2097152  # entries; below this, starting the threads costs more than they save
-    ARRAYS = 5  # of one parameter at most: theta, g and three states
-    CONSTANTS = 10  # of one rule at most
     LONG = 4096  # entries; from here on it pays to begin at a cache line
     BYTES = 64  # in a cache line
     LINE = 16  # float32 entries in a cache line
 
 threaded = THREADED
-
-ctypedef void (*Loop)(void **a, Py_ssize_t size, const double *c) noexcept nogil
 
 
 cdef class Rule:
@@ -57,62 +55,103 @@ cdef class Rule:
         ValueError unless all arrays are C-contiguous, those of one parameter have one shape and one
         dtype, float32 or float64, and all but g are writable.
         """
-        cdef Py_ssize_t width = len(self.arrays), i, k, total = 0
+        cdef Py_ssize_t width = len(self.arrays), i, k
         cdef Update update = Update()
+        cdef Work *work = &update.work
         if len(lists) != width or len(constants) != len(self.constants):
             raise TypeError(f"expected {self.arrays} and {self.constants}")
         for k in range(len(constants)):
-            update.c[k] = constants[k]
+            work.c[k] = constants[k]
         # copies: the lists themselves may be changed later
-        update.lists = tuple([None if arrays is None else list(arrays) for arrays in lists])
+        update.lists = tuple(
+            [None if arrays is None else [plain(x) for x in arrays] for arrays in lists]
+        )
         cdef list theta = update.lists[0]
-        update.all = <Parameter *> calloc(len(theta) + 1, sizeof(Parameter))
-        if update.all == NULL:
+        work.all = <Parameter *> calloc(len(theta) + 1, sizeof(Parameter))
+        if work.all == NULL:
             raise MemoryError
         for k in range(width):
-            check_arrays(update.lists[k], self.arrays[k], k, theta, update.all)
-        update.count = len(theta)
-        for i in range(update.count):
-            total += update.all[i].size
-        update.parts = threads() if total >= THREADED else 1
-        update.float_loop, update.double_loop = self.float_loop, self.double_loop
+            check_arrays(update.lists[k], self.arrays[k], k, theta, work.all)
+        work.count = len(theta)
+        for i in range(work.count):
+            work.total += work.all[i].size
+        work.float_loop, work.double_loop = self.float_loop, self.double_loop
+        update.prepare_threads()
         return update
 
 
 cdef class Update:
     """One update of some parameters, checked and ready: it holds its arrays, and can't fail."""
 
-    cdef Loop float_loop, double_loop
-    cdef double c[CONSTANTS]
-    cdef tuple lists
-    cdef Parameter *all
-    cdef Py_ssize_t count, parts  # the number of parameters, and of threads
-
     def __dealloc__(self):
-        free(self.all)
+        free(self.work.all)
+
+    cdef int prepare_threads(self) except -1:
+        """Start the threads that the update shall use, unless it is too small for several."""
+        self.work.parts = threads() if self.work.total >= THREADED else 1
+        return 0
 
     cdef int check(self) except -1:
         """Raise if an array was resized or made read-only since the update was prepared."""
-        cdef Py_ssize_t i, k
-        cdef list arrays
-        for k in range(len(self.lists) if self.count else 0):
-            arrays = self.lists[k]
-            for i in range(self.count if arrays is not None else 0):
-                if (data(arrays[i]) != self.all[i].a[k] or size_of(arrays[i]) != self.all[i].size
-                        or (k != 1 and not writable(arrays[i]))):
-                    raise RuntimeError("an array was changed while its update was prepared")
+        if not self.is_current():
+            raise RuntimeError("an array was changed while its update was prepared")
         return 0
 
-    cdef void run(self) noexcept nogil:
-        cdef Py_ssize_t i, part
-        if self.parts == 1:
-            for i in range(self.count):
-                update_part(&self.all[i], 0, 1, self.float_loop, self.double_loop, self.c)
-        else:
-            for part in prange(self.parts, schedule="static", chunksize=1, num_threads=self.parts):
-                for i in range(self.count):
-                    update_part(&self.all[i], part, self.parts, self.float_loop, self.double_loop,
-                                self.c)
+    cdef bint is_current(self) noexcept:
+        """Whether all arrays are where they were, and can be written to."""
+        cdef Py_ssize_t i, k
+        cdef list arrays
+        for k in range(len(self.lists) if self.work.count else 0):
+            arrays = self.lists[k]
+            for i in range(self.work.count if arrays is not None else 0):
+                if (data(arrays[i]) != self.work.all[i].a[k]
+                        or size_of(arrays[i]) != self.work.all[i].size
+                        or (k != 1 and not writable(arrays[i]))):
+                    return False
+        return True
+
+    cdef int forget_gradients(self) except -1:
+        """Hold only pointers to the gradients, which somebody else keeps alive."""
+        self.lists = (self.lists[0], None, *self.lists[2:])
+        return 0
+
+    cdef list uses(self, array):
+        """The addresses of the pointers into an array, with their offsets in it."""
+        cdef char *begin = data(array)
+        cdef Py_ssize_t bytes_ = size_of(array) * itemsize(array), i, k
+        found = []
+        for i in range(self.work.count):
+            for k in range(ARRAYS):
+                if begin <= self.work.all[i].a[k] < begin + bytes_:
+                    found.append((<size_t> &self.work.all[i].a[k], self.work.all[i].a[k] - begin))
+        return found
+
+
+cdef void run_work(Work *work) noexcept nogil:
+    cdef Py_ssize_t i, part
+    if work.parts == 1:
+        for i in range(work.count):
+            update_part(&work.all[i], 0, 1, work.float_loop, work.double_loop, work.c)
+    else:
+        for part in prange(work.parts, schedule="static", chunksize=1, num_threads=work.parts):
+            for i in range(work.count):
+                update_part(&work.all[i], part, work.parts, work.float_loop, work.double_loop,
+                            work.c)
+
+
+cdef int run_update(Call *call) noexcept nogil:
+    run_work(<Work *> call.a[0])
+    return 0
+
+
+def add_update(Plan plan, str name, Update update):
+    """Add an update that has run to a plan."""
+    cdef Call call
+    memset(&call, 0, sizeof(Call))
+    call.run, call.a[0] = run_update, &update.work
+    plan.kept.append(update)
+    arrays = tuple([x for arrays in update.lists if arrays is not None for x in arrays])
+    plan.add(&call, name, arrays, arrays, None)
 
 
 def commit(list updates, changes):
@@ -130,19 +169,13 @@ def commit(list updates, changes):
         for update in updates:
             if isinstance(update, Update):
                 with nogil:
-                    (<Update> update).run()
+                    run_work(&(<Update> update).work)
             else:
                 update()
         done = True
     finally:
         if not done:
             revert(undo, len(undo))
-
-
-cdef struct Parameter:
-    char *a[ARRAYS]  # pointers to its arrays, NULL for one that is left out
-    Py_ssize_t size  # entries in each
-    Py_ssize_t itemsize
 
 
 cdef int check_arrays(list arrays, str name, Py_ssize_t k, list theta, Parameter *all) except -1:
@@ -841,7 +874,7 @@ def ready(list theta, list g):
     if len(theta) != len(g):
         return False
     for i in range(len(theta)):
-        if not (is_compatible(theta[i], g[i], False) and writable(theta[i])):
+        if not (is_compatible(theta[i], plain(g[i]), False) and writable(theta[i])):
             return False
     return True
 
@@ -862,10 +895,6 @@ cdef class Turns:
 
     message  of the error
     """
-
-    cdef str message
-    cdef bint busy
-    cdef unsigned long long turn
 
     def __init__(self, str message):
         self.message = message

@@ -22,10 +22,12 @@ cdef class Plan:
     cdef Py_ssize_t room
     cdef readonly Py_ssize_t count
     cdef readonly list notes, kept, seconds
+    cdef public set zeroed
     cdef public bint open
     cdef object error
     cdef int timed
-    cdef int add(self, const Call *call, str name, tuple inputs, tuple outputs, explain) except -1
+    cdef int add(self, const Call *call, str name, tuple inputs, tuple outputs, explain,
+                 details=*) except -1
     cdef int run(self, Py_ssize_t *stopped) except -1
     cdef object uses(self, array)
 

@@ -22,13 +22,13 @@ cdef enum:
 cdef extern from *:
     """
     #include <time.h>
-    static inline double minidl_seconds(void) {
+    static inline long long minidl_nanoseconds(void) {
         struct timespec now;
         timespec_get(&now, TIME_UTC);
-        return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
+        return 1000000000LL * (long long) now.tv_sec + (long long) now.tv_nsec;
     }
     """
-    double seconds_now "minidl_seconds"() noexcept nogil
+    long long nanoseconds "minidl_nanoseconds"() noexcept nogil
 
 
 cdef class Recorded:
@@ -103,6 +103,16 @@ def whole(function):
     return apply
 
 
+def copied(array, before, owner=None):
+    """A copy of an array that is to replace the array `before` of an owner.
+
+    A recorded array is copied into `before` instead, each time that its plan runs.
+    """
+    if isinstance(array, Recorded):
+        return (<Recorded> array).plan.overwrite(before, array, owner)
+    return np.array(array, before.dtype, order="C")
+
+
 # --- NumPy's loops and Python's calls -----------------------------------------------------------
 
 ctypedef void (*Inner)(char **, const Py_ssize_t *, const Py_ssize_t *, void *) noexcept nogil
@@ -134,10 +144,27 @@ cdef int run_python(Call *call) noexcept with gil:
     return 0
 
 
+cdef class Note:
+    """What a plan says of one call; after `forget`, inputs and outputs are shapes and dtypes."""
+
+    cdef readonly str name
+    cdef readonly tuple inputs, outputs, details
+    cdef readonly object explain, where
+
+    def __init__(self, name, inputs, outputs, details, explain, where):
+        self.name, self.inputs, self.outputs = name, inputs, outputs
+        self.details, self.explain, self.where = details, explain, where
+
+    cdef int forget(self) except -1:
+        self.inputs = tuple([(x.shape, x.dtype) for x in self.inputs])
+        self.outputs = tuple([(x.shape, x.dtype) for x in self.outputs])
+        return 0
+
+
 cdef class Plan:
     """The calls of a step, on arrays that stay where they are; the base of a recording.
 
-    notes    for each call its name, inputs, outputs and constants, and what `where` says of it
+    notes    a Note for each call
     kept     what the calls point to
     seconds  the duration of each call in the first runs
     """
@@ -149,7 +176,8 @@ cdef class Plan:
     def __dealloc__(self):
         free(self.calls)
 
-    cdef int add(self, const Call *call, str name, tuple inputs, tuple outputs, explain) except -1:
+    cdef int add(self, const Call *call, str name, tuple inputs, tuple outputs, explain,
+                 details=None) except -1:
         cdef Call *calls
         if self.count == self.room:
             calls = <Call *> realloc(self.calls, (2 * self.room + 32) * sizeof(Call))
@@ -157,15 +185,14 @@ cdef class Plan:
                 raise MemoryError
             self.calls, self.room = calls, 2 * self.room + 32
         self.calls[self.count] = call[0]
-        numbers = None
-        if call.run != run_python and call.run != run_ufunc:
-            numbers = tuple([call.n[k] for k in range(8)] + [call.c[k] for k in range(4)])
-        self.notes.append((name, inputs, outputs, numbers, explain, self.where()))
-        self.kept.append((inputs, outputs))
+        if details is None:
+            details = tuple([call.n[k] for k in range(8)] + [call.c[k] for k in range(4)])
+        self.notes.append(Note(name, inputs, outputs, details, explain, self.where()))
         self.count += 1
         return 0
 
-    def add_python(self, function, tuple args, dict options, tuple inputs, tuple outputs, name):
+    def add_python(self, function, tuple args, dict options, tuple inputs, tuple outputs, name,
+                   details=()):
         """Add a call of a Python function, such as one of NumPy's with out=."""
         cdef Call call
         memset(&call, 0, sizeof(Call))
@@ -173,7 +200,7 @@ cdef class Plan:
         call.run = run_python
         call.a[0], call.a[1] = <void *> function, <void *> args
         call.a[2], call.a[3] = <void *> options, <void *> self
-        self.add(&call, name, inputs, outputs, None)
+        self.add(&call, name, inputs, outputs, None, details)
 
     def add_ufunc(self, function, tuple inputs, out):
         """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one."""
@@ -212,10 +239,24 @@ cdef class Plan:
         """A recorded array of this plan; a subclass adds what NumPy needs."""
         return Recorded(array, self)
 
-    def end(self):
-        """Record nothing more, and forget the arrays of the notes."""
-        self.open = False
+    def forget(self, list arrays):
+        """Keep alive what the calls point to, but for some arrays, and forget the notes' arrays."""
+        cdef Note note
+        forgotten = {id(array) for array in arrays}
+        held = {}
+        for note in self.notes:
+            held.update({id(x): x for x in note.inputs + note.outputs})
+            note.forget()
+        self.kept.append([x for x in held.values() if id(x) not in forgotten])
         self.seconds = [[] for _ in range(self.count)]
+
+    def raise_error(self, Py_ssize_t i):
+        """Raise the error of a call that refused what its arrays hold."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        (<Note> self.notes[i]).explain()
+        raise AssertionError(f"call {i} refused its arrays without a reason")
 
     cdef object uses(self, array):
         """The addresses of the calls' pointers into an array, with their offsets in it.
@@ -224,10 +265,12 @@ cdef class Plan:
         """
         cdef char *begin = data(array)
         cdef Py_ssize_t bytes_ = size_of(array) * itemsize(array), i, k, used
+        cdef Note note
         found = []
         for i in range(self.count):
             if self.calls[i].run == run_python:
-                if any(np.may_share_memory(x, array) for x in self.notes[i][1] + self.notes[i][2]):
+                note = self.notes[i]
+                if any([np.may_share_memory(x, array) for x in note.inputs + note.outputs]):
                     return None
                 continue
             used = 3 if self.calls[i].run == run_ufunc else 8
@@ -240,19 +283,19 @@ cdef class Plan:
     cdef int run(self, Py_ssize_t *stopped) except -1:
         """Run all calls; `stopped` becomes the number of the one that refused, or −1."""
         cdef Py_ssize_t i
-        cdef double before, after
+        cdef long long before, after
         stopped[0] = -1
         if self.timed < TIMED:
             self.timed += 1
-            before = seconds_now()
+            before = nanoseconds()
             for i in range(self.count):
                 with nogil:
                     if self.calls[i].run(&self.calls[i]):
                         stopped[0] = i
                 if stopped[0] >= 0:
                     break
-                after = seconds_now()
-                (<list> (<list> self.seconds)[i]).append(after - before)
+                after = nanoseconds()
+                (<list> (<list> self.seconds)[i]).append(1e-9 * (after - before))
                 before = after
             return 0
         with nogil:

@@ -1,7 +1,6 @@
-from typing import Any
+from collections.abc import Callable
 
-from numpy.typing import NDArray
+import numpy as np
 
-# All arrays are flat, C-contiguous, of one length and dtype, float32 or float64; out is written.
-
-def normal_cdf(x: NDArray[Any], out: NDArray[Any]) -> None: ...
+def normal_cdf(x: np.ndarray) -> np.ndarray: ...
+def require(x: np.ndarray, low: float, high: float, explain: Callable[[], object]) -> None: ...

@@ -10,6 +10,7 @@ import numpy as np
 from minidl import _checks
 from minidl._checks import describe
 from minidl._kernels import optim as kernels
+from minidl._observer import active
 from minidl.optim.parameters import GroupParams, tensors, unique_names
 from minidl.tensor import Tensor
 
@@ -49,6 +50,8 @@ class average(kernels.Exchange):  # noqa: N801 (a verb, like no_grad)
 
     def update(self) -> None:
         """Add the current weights to the average; to be called after each optimizer step."""
+        if (observer := active.get()) and observer.takes_over(self.update):
+            return
         turn = self._turns.begin()
         self._check_outside("update")
         changes = []

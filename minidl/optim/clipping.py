@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from minidl import _checks
 from minidl._checks import describe
 from minidl._kernels import atomic
 from minidl._kernels import optim as kernels
+from minidl._kernels.plan import Recorded, whole
+from minidl._observer import active
 from minidl.optim.parameters import GroupParams, tensors
 from minidl.tensor import Tensor
 
@@ -35,15 +38,10 @@ def clip_grad_norm(params: GroupParams, max_norm: float) -> float:
     if max_norm != math.inf:
         max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
     found = _gradients("clip_grad_norm", params)
-    unit, norm = _norm(found.values())
-    if unit * norm > max_norm:
-        with np.errstate(all="ignore"):  # what underflows is 0
-            changes = [
-                (p, "grad", np.array(g.astype(np.float64) / unit * (max_norm / norm), p.dtype))
-                for p, g in found.items()
-            ]
-        atomic.assign(changes)
-    return unit * norm
+    norm, *clipped = _clipped_by_norm(max_norm, tuple(found), *found.values())
+    _assign(found, clipped)
+    total: float = norm if isinstance(norm, Recorded) else norm.item()
+    return total
 
 
 def clip_grad_value(params: GroupParams, limit: float) -> None:
@@ -61,21 +59,20 @@ def clip_grad_value(params: GroupParams, limit: float) -> None:
     array([ 1. , -0.5], dtype=float32)
     """
     limit = _checks.number("clip_grad_value", "limit", limit)
-    changes = []
-    with np.errstate(all="ignore"):
-        for p, g in _gradients("clip_grad_value", params).items():
-            largest = min(limit, float(np.finfo(p.dtype).max))
-            changes.append((p, "grad", np.array(g.clip(-largest, largest), p.dtype)))
-    atomic.assign(changes)
+    found = _gradients("clip_grad_value", params)
+    _assign(found, _clipped_by_value(limit, tuple(found), *found.values()))
 
 
 def _gradients(owner: str, params: GroupParams) -> dict[Tensor, np.ndarray]:
     """The gradients of the parameters that have one, in a form for kernels.
 
-    ValueError for one that is not finite or of another shape, TypeError for one that is no floating
-    array. float16 becomes float32.
+    ValueError for one of another shape, TypeError for one that is no floating array. float16
+    becomes float32.
     """
-    found = {p: p.grad for p in tensors(owner, params) if p.grad is not None}
+    observer = active.get()
+    own = tensors(owner, params)
+    grads = {p: observer.grad(p) if observer else p.grad for p in own}
+    found = {p: g for p, g in grads.items() if g is not None}
     for p, g in found.items():
         if not isinstance(g, np.ndarray):
             raise TypeError(
@@ -93,13 +90,47 @@ def _gradients(owner: str, params: GroupParams) -> dict[Tensor, np.ndarray]:
             )
         dtype = np.float64 if g.dtype.itemsize > 4 else np.float32
         with np.errstate(all="ignore"):
-            found[p] = g = np.require(g, dtype, ["C", "ALIGNED"])
-        if not np.isfinite(g).all():
+            g = g.astype(dtype, order="C", copy=False)
+            found[p] = g if g.flags.aligned else g.copy()
+    return found
+
+
+def _assign(found: dict[Tensor, np.ndarray], clipped: Iterable[np.ndarray]) -> None:
+    """Store the clipped gradients that are not the ones from before."""
+    changes = []
+    for (p, g), new in zip(found.items(), clipped, strict=True):
+        if new is not g:
+            changes.append((p, "grad", new.astype(p.dtype, copy=False)))
+    atomic.assign(changes)
+
+
+@whole
+def _clipped_by_norm(max_norm: float, params: Sequence[Tensor], *g: np.ndarray) -> Any:
+    """The norm of all gradients, and the gradients, scaled if it is larger than max_norm."""
+    _check_finite("clip_grad_norm", params, g)
+    unit, norm = _norm(g)
+    if unit * norm > max_norm:
+        with np.errstate(all="ignore"):  # what underflows is 0
+            g = tuple((x.astype(np.float64) / unit * (max_norm / norm)).astype(x.dtype) for x in g)
+    return np.array(unit * norm), *g
+
+
+@whole
+def _clipped_by_value(limit: float, params: Sequence[Tensor], *g: np.ndarray) -> Any:
+    """The gradients with each entry in [−limit, limit]."""
+    _check_finite("clip_grad_value", params, g)
+    with np.errstate(all="ignore"):
+        bounds = (min(limit, float(np.finfo(p.dtype).max)) for p in params)
+        return tuple(x.clip(-bound, bound) for x, bound in zip(g, bounds, strict=True))
+
+
+def _check_finite(owner: str, params: Sequence[Tensor], g: Sequence[np.ndarray]) -> None:
+    for p, x in zip(params, g, strict=True):
+        if not np.isfinite(x).all():
             raise ValueError(
                 f"{owner}: the gradient of {describe(p)} contains NaN or infinity, which clipping "
                 "would hide. Find its cause, or skip this step."
             )
-    return found
 
 
 def _norm(gradients: Collection[np.ndarray]) -> tuple[float, float]:

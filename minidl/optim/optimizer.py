@@ -31,7 +31,7 @@ from minidl.optim.parameters import Arrays as Arrays  # also for users' rules
 from minidl.optim.parameters import Batch, Change, Constants, Group, Params, Updates
 from minidl.optim.saved import copied, outline, step_count
 from minidl.schedulers import Schedule, check_resumable, memories, resumed
-from minidl.tensor import Tensor
+from minidl.tensor import Tensor, clear_grads
 
 COMMON = """
     g ← −g              if maximize
@@ -104,6 +104,7 @@ class Optimizer(Declared):
     state_names: ClassVar[tuple[str, ...]] = ()  # of slots and scalars, in the order of `update`
     idle_at_rate_0: ClassVar[bool] = False  # whether a step at a rate of 0 counts as no update
     in_python: ClassVar[bool] = True  # whether the rule is an `update`; else it is a `kernel`
+    whole: ClassVar[bool] = True  # whether a captured step calls `step`, not just the kernel
     kernel: ClassVar[kernels.Rule]  # of (theta, g, *slots)
     constants: ClassVar[Callable[..., Constants]]  # (self, group, lr, t): those of the kernel
 
@@ -132,6 +133,7 @@ class Optimizer(Declared):
             name for base in cls.__mro__ for name in ("update", "kernel") if name in vars(base)
         )
         cls.in_python = next(names) == "update"
+        cls.whole = cls.in_python or cls.prepare is not Optimizer.prepare
         if "equations" in vars(cls) and cls.__doc__:
             first, _, rest = cls.__doc__.partition("\n")
             lines = textwrap.indent(textwrap.dedent(cls.equations).strip("\n"), 8 * " ")
@@ -220,12 +222,12 @@ class Optimizer(Declared):
             for i, p in enumerate(group.params)
         }
 
-    def rate(self, group: Group) -> float:
-        """The rate of the group's next step."""
+    def rate(self, group: Group, ahead: int = 0) -> float:
+        """The rate of the group's next step, or of one that is `ahead` of it."""
         lr: float | Schedule = group.lr
         if isinstance(lr, Schedule):
-            name = f"lr of step {self.t}"
-            return _checks.number(type(self).__name__, name, lr(self.t), high=LARGEST)
+            t = self.t + ahead
+            return _checks.number(type(self).__name__, f"lr of step {t}", lr(t), high=LARGEST)
         return lr
 
     def step(self) -> None:
@@ -235,6 +237,8 @@ class Optimizer(Declared):
         parameters, state and counts. After an error (no gradient at all; one of another shape or
         dtype; data that is read-only; another thread in a step) nothing has changed.
         """
+        if (observer := active.get()) and self.whole and observer.takes_over(self.step):
+            return
         turn = self._turns.begin()
         counts = [columns["t"].copy() for columns in self._columns]
         batches = [
@@ -249,6 +253,7 @@ class Optimizer(Declared):
                 "loss depends on others, such as those of a copy of the model."
             )
         updates: list[Any] = []
+        done = []
         changes: list[Change] = [(vars(self), "t", self.t + 1)]
         changes += zip(self._columns, itertools.repeat("t"), counts)
         for batch in batches:
@@ -259,33 +264,36 @@ class Optimizer(Declared):
                 group, lr, t, _, _, _, theta, g, state = batch
                 made = self.prepare(group, lr, t, theta, g, *state)
             updates += made
+            done.append((batch, made))
             changes += [(p, "version", p.version + 1) for p in batch.params]
             for i in batch.indices if made else ():
                 batch.counts[i] = batch.t
-        if observer := active.get():
+        if observer:
             observer.begin_step(self)
         self._turns.commit(turn, updates, changes)
-        if observer := active.get():
-            observer.end_step(self)
+        if observer:
+            observer.end_step(self, done)
 
     def _batches(
         self, group: Group, columns: dict[str, list[Any]], counts: list[int]
     ) -> Iterator[Batch]:
         """The parameters with a gradient, in batches of equal step count and scalars."""
-        lr, step = self.rate(group), f"{type(self).__name__}.step"
+        lr, step, observer = self.rate(group), f"{type(self).__name__}.step", active.get()
         keys: list[Any] = columns["t"]
         if self.scalars:
             scalars = ([x.item() for x in columns[name]] for name in self.scalars)
             keys = list(zip(keys, *scalars, strict=True))
         batches: dict[Any, list[int]] = {}  # indices of parameters, by key
+        grads = [observer.grad(p) if observer else p.grad for p in group.params]
         for i, p in enumerate(group.params):
-            if p.requires_grad and p.grad is not None:
+            if p.requires_grad and grads[i] is not None:
                 batches.setdefault(keys[i], []).append(i)
         for indices in batches.values():
             params = [group.params[i] for i in indices]
-            theta, g = [p.data for p in params], [p.grad for p in params]
+            theta, g = [p._data for p in params], [grads[i] for i in indices]
             if not kernels.ready(theta, g):
-                g = [self._checked_gradient(step, p, p.grad, p.shape) for p in params]
+                grads_of = zip(params, g, strict=True)
+                g = [self._checked_gradient(step, p, g_p, p.shape) for p, g_p in grads_of]
             state = [
                 [columns[name][i] for i in indices] if name in columns else None
                 for name in self.state_names
@@ -297,7 +305,7 @@ class Optimizer(Declared):
         self, method: str, p: Tensor, g: Any, shape: tuple[int, ...]
     ) -> np.ndarray:
         """g in the form of a kernel; TypeError or ValueError unless p can be updated with it."""
-        theta = p.data
+        theta = p._data
         if not isinstance(g, np.ndarray) or g.dtype != theta.dtype:
             given = g.dtype if isinstance(g, np.ndarray) else f"a {type(g).__name__}"
             raise TypeError(
@@ -317,7 +325,7 @@ class Optimizer(Declared):
 
     def zero_grad(self) -> None:
         """Set the gradients of all parameters to None."""
-        atomic.assign([(p, "grad", None) for group in self.groups for p in group.params])
+        clear_grads(self._params())
 
     def _unique_names(self) -> dict[Tensor, str]:
         found = {p: self.names.get(p) for p in self._params()}

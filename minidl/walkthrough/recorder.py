@@ -21,7 +21,7 @@ import numpy as np
 from minidl import nn, optim
 from minidl._format import printable
 from minidl._kernels.atomic import Session
-from minidl._observer import active
+from minidl._observer import Observer, active
 from minidl.ops import Op
 from minidl.tensor import Tensor
 from minidl.walkthrough.naming import ModuleCall, give_names
@@ -94,7 +94,7 @@ class trace(Session):  # noqa: N801 (a verb, like no_grad)
         raise AttributeError(f"'trace' object has no attribute {name!r}")
 
 
-class _Recorder:
+class _Recorder(Observer):
     """The observer of one `with` block, which fills the walkthrough.
 
     It is true while its block runs, and only in its thread. An interrupt may come anywhere, so each
@@ -253,7 +253,7 @@ class _Recorder:
                 )
                 self._updates.append((p, update))
 
-    def end_step(self, optimizer: optim.Optimizer) -> None:
+    def end_step(self, optimizer: optim.Optimizer, batches: Sequence[tuple[Any, Any]]) -> None:
         state = optimizer.state
         for p, update in self._updates:
             update.finish(p.data, state[p])

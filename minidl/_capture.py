@@ -1,0 +1,709 @@
+"""A training step that is recorded while it runs, and replayed by one call into C.
+
+While a step is recorded, all arrays in it are `Traced`: NumPy hands every call with such an array
+to the array itself, which makes the call, and adds it to a plan; so do minidl's kernels. The plan
+is then a flat list of calls on arrays that stay where they are (`_kernels.plan`), and a replay runs
+the calls again on new inputs (`_kernels.replay`), to the same bits.
+
+Nothing leaves a recording unnoticed: what Python would decide by a value is an error. What was
+decided without the arrays, such as random numbers from elsewhere, differs from call to call. So a
+step is recorded twice, and the two recordings must agree. What a step reads from modules, variables
+and settings is checked before each replay.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import linecache
+import operator
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from minidl import _checks, _settings
+from minidl._checks import describe
+from minidl._format import printable, printed
+from minidl._kernels import atomic, replay
+from minidl._kernels import optim as kernels
+from minidl._kernels.plan import Plan, Recorded
+from minidl._observer import Observer, active
+from minidl.nn import Module
+from minidl.tensor import Tensor
+
+PLANS = 8  # of one captured step; the oldest one is forgotten for another
+ATTEMPTS = 4  # recordings in a row that read different things
+LARGE = 100  # entries of a list or dict, of which only the length is checked
+OWN = {"minidl", "numpy"}  # packages whose lines are not the user's
+STATIC = {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags"}
+VIEWS = {"T", "real", "imag", "base"}
+IN_PLACE = {"fill", "sort", "put", "partition"}
+NO_ARRAYS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.may_share_memory}
+
+
+class CaptureError(RuntimeError):
+    """A step that can't be recorded, or whose two recordings differ.
+
+    The message names the line, and says what to do.
+    """
+
+
+# --- arrays whose uses are recorded -------------------------------------------------------------
+
+
+class Traced(Recorded, NDArrayOperatorsMixin):
+    """An array whose uses by NumPy are added to a plan; once that is complete, a plain array."""
+
+    array: np.ndarray
+    plan: Recording
+    __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]  # for isinstance
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(isinstance(x, Tensor) for x in inputs):
+            return NotImplemented  # it is for the tensor to decide
+        call, given = getattr(ufunc, method), plain(inputs)
+        result = call(*given, **plain(options))
+        if not self.plan.open:
+            return result
+        if method == "at":
+            return self.plan.in_place(call, given, options)
+        if options.keys() == {"out"} or not options:
+            arrays = _arrays_of(ufunc, method, given)
+            target = plain(options["out"])[0] if options else np.asarray(result)
+            if arrays and not _overlap(arrays, target) and isinstance(result, np.ndarray | np.generic):
+                if self.plan.add_ufunc(ufunc, arrays, target):
+                    return self.plan.record(target)
+        if "out" in options:
+            return self.plan.in_place(call, given, options, result)
+        return self.plan.made(call, given, options, result)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
+        return self.plan.python(function, args, options)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        value = getattr(self.array, name)
+        if name in STATIC or not self.plan.open:
+            return value
+        if name in VIEWS:
+            return None if value is None else self.plan.record(value)
+        if name in IN_PLACE:
+            return functools.partial(self._in_place, value)
+        if not callable(value) or name in FORBIDDEN:
+            self.plan.refuse(f"uses the {name} of an array", "Use NumPy's or minidl's functions.")
+            return value
+        return functools.partial(self._method, value)
+
+    def _method(self, method: Any, *args: Any, **options: Any) -> Any:
+        return self.plan.python(method, args, options, (self.array,))
+
+    def _in_place(self, method: Any, *args: Any, **options: Any) -> None:
+        method(*plain(args), **plain(options))
+        self.plan.in_place(method, plain(args), options, inputs=(self.array,))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.plan.python(operator.getitem, (self, key), {})
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        given = plain((self, key, value))
+        operator.setitem(*given)
+        self.plan.in_place(operator.setitem, given, {})
+
+    def __pow__(self, other: Any) -> Any:  # unlike np.power, it squares where the exponent is 2
+        return self.plan.python(operator.pow, (self, other), {})
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(len(self)))
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
+
+    def __repr__(self) -> str:
+        return f"<an array of shape {self.array.shape} that is recorded>"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        self.plan.refuse(
+            "converts an array with np.asarray, np.array or the like, whose result can't be followed",
+            "Leave the conversion out, or convert before the step; x.copy() and x.astype() do work.",
+        )
+        return np.array(self.array, dtype, copy=copy)
+
+
+def _value(name: str) -> Callable[..., Any]:
+    """A method that returns a value of the array to Python, which no plan can follow."""
+
+    def method(self: Traced, *args: Any) -> Any:
+        self.plan.refuse(
+            "looks at a value (by an `if`, item(), float() or the like)",
+            "Do that outside of the step, with what it returns; or select by dl.where.",
+        )
+        return getattr(self.array, name)(*args)
+
+    return method
+
+
+for _name in ("item", "tolist", "tobytes", "__bool__", "__float__", "__int__", "__index__",
+              "__complex__", "__contains__", "__format__"):  # fmt: skip
+    setattr(Traced, _name, _value(_name))
+FORBIDDEN = {"dump", "dumps", "resize", "setflags", "setfield", "tofile", "view", "byteswap"}
+
+
+def plain(x: Any) -> Any:
+    """Arguments with plain arrays for recorded ones, also inside tuples, lists and dicts."""
+    if isinstance(x, Recorded):
+        return x.array
+    if type(x) in (tuple, list):
+        return type(x)(map(plain, x))
+    if type(x) is dict:
+        return {name: plain(value) for name, value in x.items()}
+    return x
+
+
+def _leaves(x: Any) -> Iterator[Any]:
+    """What lies in nested tuples, lists and dicts."""
+    if isinstance(x, tuple | list):
+        for y in x:
+            yield from _leaves(y)
+    elif isinstance(x, dict):
+        yield from _leaves(tuple(x.values()))
+    else:
+        yield x
+
+
+def _arrays_in(*x: Any) -> tuple[np.ndarray, ...]:
+    return tuple(a for a in _leaves(x) if isinstance(a, np.ndarray))
+
+
+def _arrays_of(ufunc: Any, method: str, inputs: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
+    """The inputs of an element-wise function in one dtype, Python's numbers too; () if they have several."""
+    dtypes = {x.dtype for x in inputs if isinstance(x, np.ndarray | np.generic)}
+    if method != "__call__" or ufunc.nout != 1 or len(dtypes) != 1:
+        return ()
+    (dtype,) = dtypes
+    if dtype.kind != "f" and any(isinstance(x, int | float) for x in inputs):
+        return ()
+    with np.errstate(over="ignore"):
+        return tuple(x if isinstance(x, np.ndarray) else np.asarray(x, dtype) for x in inputs)
+
+
+def _overlap(arrays: tuple[np.ndarray, ...], out: np.ndarray) -> bool:
+    """Whether an input shares memory with the output without being it."""
+    return any(
+        np.may_share_memory(x, out) and (x.ctypes.data, x.strides) != (out.ctypes.data, out.strides)
+        for x in arrays
+    )
+
+
+def _refill(outputs: tuple[np.ndarray, ...], function: Any, args: Any, options: Any) -> None:
+    """Call a function again, and copy its results to where the first ones were."""
+    results = function(*args, **options)
+    results = results if isinstance(results, tuple | list) else (results,)
+    for out, result in zip(outputs, map(np.asarray, results), strict=True):
+        if out.shape != result.shape or out.dtype != result.dtype:
+            raise CaptureError(
+                f"{_called(function)} now returns an array of shape {result.shape} instead of "
+                f"{out.shape}: a shape that depends on values can't be captured"
+            )
+        out[...] = result
+
+
+def _called(function: Any) -> str:
+    return getattr(function, "__qualname__", None) or getattr(function, "__name__", str(function))
+
+
+# --- one recording ------------------------------------------------------------------------------
+
+SETTINGS = (_settings.recording.get, _settings.local_default_dtype.get, active.get)
+
+
+class _Output(NamedTuple):
+    """The place of an array in the result of a step."""
+
+    index: int
+    is_tensor: bool
+
+
+class Recording(Plan, Observer):
+    """A plan with all that must hold for it to be replayed; it observes one run of the step.
+
+    strict  whether what can't be recorded raises CaptureError; otherwise the step runs on without
+            being recorded, and `error` says why
+    """
+
+    fuses = True
+
+    def __init__(self, function: Any, strict: bool) -> None:
+        self.function, self.strict = function, strict
+        self.error: CaptureError | None = None
+        self.labels: list[str] = []  # for each call the op that made it
+        self.label = ""
+        self.inputs: list[np.ndarray] = []
+        self.outputs: list[np.ndarray] = []
+        self.leaves: dict[Tensor, np.ndarray] = {}  # their data
+        self.zeroed: set[Tensor] = set()
+        self.gradients_before: dict[Tensor, np.ndarray | None] = {}
+        self.guards: list[tuple[Any, ...]] = []  # (container, key, value, name)
+        self.states: list[tuple[Any, ...]] = []
+        self.updates: list[tuple[Any, ...]] = []
+        self.steps: list[tuple[Any, int]] = []
+        self.versions: list[tuple[Tensor, int]] = []
+        self._tensors: list[weakref.ref[Tensor]] = []
+        self._watched: dict[int, Any] = {}
+        self.settings = tuple(get() for get in SETTINGS)
+        self._guard(vars(_settings), "_default_dtype", _settings._default_dtype, "the default dtype")
+        self._watch_function(function)
+
+    def run_step(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """Run and record the step; returns its result."""
+        given = list(map(self._input, (*inputs, *options.values())))
+        named = dict(zip(options, given[len(inputs) :], strict=True))
+        try:
+            with atomic.InContext(active, self):
+                result = self.function(*given[: len(inputs)], **named)
+            self._check_changes()
+            self.template = self._template(result)
+            self.returns_tensor = type(self.template) is _Output and self.template.is_tensor
+        finally:
+            self.open = False
+            leaves = {**self.leaves, **dict.fromkeys(self.zeroed)}
+            self.grads = [(p, p.grad.array) for p in leaves if isinstance(p.grad, Recorded)]
+            self.grads += [(p, None) for p in self.zeroed if p.grad is None]
+            tensors = [t for reference in self._tensors if (t := reference()) is not None]
+            changes: list[Any] = [(p, "grad", g) for p, g in self.grads]
+            atomic.assign(changes + [(t, "_data", plain(t._data)) for t in tensors])
+        self.before = list(self.gradients_before.items())
+        for p, data in self.leaves.items():
+            self.states += [(p, "_data", data), (p, "_requires_grad", p._requires_grad)]
+        return self.results()
+
+    def _input(self, x: Any) -> Any:
+        """An input as the step gets it: recorded if it is an array or a tensor."""
+        data = x._data if isinstance(x, Tensor) else x
+        if not isinstance(data, np.ndarray):
+            return x
+        self.inputs.append(np.array(data, order="C"))
+        recorded = self.record(self.inputs[-1])
+        if not isinstance(x, Tensor):
+            return recorded
+        tensor = Tensor(recorded, dtype=data.dtype, name=x.name)
+        tensor._computed = x._computed
+        self._tensors.append(weakref.ref(tensor))
+        return tensor
+
+    def _template(self, x: Any) -> Any:
+        """The result of the step, with an _Output for each array that it has computed."""
+        data = x._data if isinstance(x, Tensor) else x
+        if isinstance(data, Recorded):
+            self.outputs.append(data.array)
+            return _Output(len(self.outputs) - 1, isinstance(x, Tensor))
+        if type(x) in (tuple, list):
+            return type(x)(map(self._template, x))
+        return {k: self._template(v) for k, v in x.items()} if type(x) is dict else x
+
+    def results(self) -> Any:
+        """The result of the last run, in arrays of its own."""
+        return self._result(self.template)
+
+    def _result(self, x: Any) -> Any:
+        if type(x) is _Output:
+            array = self.outputs[x.index]
+            return replay.constant(Tensor, array.copy()) if x.is_tensor else array.copy()
+        if type(x) in (tuple, list):
+            return type(x)(map(self._result, x))
+        return {k: self._result(v) for k, v in x.items()} if type(x) is dict else x
+
+    # --- what can't be recorded
+
+    def refuse(self, what: str, advice: str) -> None:
+        """Raise CaptureError that names the line; or only stop recording, if it is not strict."""
+        if self.open:
+            self._reject(f"{_source(self.where())} {what}. {advice}")
+            if self.strict:
+                raise self.error  # type: ignore[misc]
+
+    def _reject(self, message: str) -> None:
+        self.error = self.error or CaptureError(f"the step can't be captured: {message}")
+        self.open = False
+
+    def where(self) -> tuple[str, int]:
+        """The file and the number of the user's line that is running."""
+        frame: Any = sys._getframe(1)
+        while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in OWN:
+            frame = frame.f_back
+        return frame.f_code.co_filename, frame.f_lineno
+
+    def _check_changes(self) -> None:
+        """Reject a step that changes what it reads, which a replay would not do."""
+        for p, data in self.leaves.items():
+            if p._data is not data:
+                self._reject(
+                    f"it replaces the data of {describe(p)} by an array that it did not compute. "
+                    "Load weights outside of the step."
+                )
+        for container, key, value, name in self.guards:
+            if not replay.same(container, key, value):
+                self._reject(
+                    f"it changes {name}, which a replay would not do. Count and collect outside "
+                    "of the step, from what it returns."
+                )
+
+    # --- what the step reads from Python
+
+    def _guard(self, container: Any, key: Any, value: Any, name: str) -> None:
+        """Let a value be checked before each replay, and what lies in it."""
+        self.guards.append((container, key, value, name))
+        own = type(value).__module__.partition(".")[0] in {*OWN, "builtins"}
+        if type(value) in (dict, list, set):
+            self._watch(value, name)
+        elif type(value) in (types.FunctionType, types.MethodType):
+            self._watch_function(value)
+        elif not own and not isinstance(value, type | Module) and hasattr(value, "__dict__"):
+            self._watch(vars(value), name)
+
+    def _watch(self, container: Any, name: str) -> None:
+        """Guard the length and the entries of a dict or list."""
+        if id(container) not in self._watched:
+            self._watched[id(container)] = container
+            self.guards.append((container, len, len(container), name))
+            if len(container) <= LARGE and not isinstance(container, set):
+                pairs = container.items() if isinstance(container, dict) else enumerate(container)
+                for key, value in list(pairs):
+                    self._guard(container, key, value, f"{name}.{key}")
+
+    def _watch_function(self, function: Any) -> None:
+        """Guard the variables that a function reads from around it, unless it is minidl's."""
+        if owner := getattr(function, "__self__", None):
+            self._guard({"": owner}, "", owner, type(owner).__name__)
+        function = getattr(function, "__func__", function)
+        if type(function) is not types.FunctionType or id(function) in self._watched:
+            return
+        self._watched[id(function)] = function
+        if function.__module__.partition(".")[0] not in OWN:
+            for name in _global_names(function.__code__) & function.__globals__.keys():
+                self._guard(function.__globals__, name, function.__globals__[name], name)
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            self._guard(cell, "cell_contents", cell.cell_contents, name)
+
+    # --- what arrays report
+
+    def record(self, array: Any) -> Traced:
+        """A recorded array of this plan."""
+        return Traced(array, self)
+
+    def python(self, function: Any, args: Any, options: Any, inputs: Any = ()) -> Any:
+        """Call a function of arrays, and record the call."""
+        args, options = plain(tuple(args)), plain(options)
+        result = function(*args, **options)
+        if not self.open or function in NO_ARRAYS:
+            return result
+        return self.made(function, args, options, result, inputs)
+
+    def made(self, function: Any, args: Any, options: Any, result: Any, inputs: Any = ()) -> Any:
+        """Record a call that has returned new arrays, or views of its arguments."""
+        inputs += _arrays_in(args, options)
+        if result is None or "out" in options:
+            return self.in_place(function, args, options, result, inputs)
+        several = isinstance(result, tuple | list)
+        results = tuple(result) if several else (result,)
+        if not all(isinstance(x, np.ndarray | np.generic) for x in results):
+            self.refuse(
+                f"calls {_called(function)}, which returns a {type(result).__name__}, not an array",
+                "Do that outside of the step, with what it returns.",
+            )
+            return result
+        arrays = tuple(map(np.asarray, results))
+        if not all(any(np.may_share_memory(x, a) for a in inputs) for x in arrays):
+            call = (arrays, function, args, options)
+            details = _details(args, options)
+            self.add_python(_refill, call, {}, inputs, arrays, _called(function), details)
+        recorded = tuple(map(self.record, arrays))
+        return type(result)(recorded) if several else recorded[0]
+
+    def in_place(
+        self, function: Any, args: Any, options: Any, result: Any = None, inputs: Any = ()
+    ) -> Any:
+        """Record a call that has changed its arguments."""
+        options = plain(options)
+        arrays = inputs + _arrays_in(args, options)
+        details = _details(args, options)
+        self.add_python(function, args, options, arrays, arrays, _called(function), details)
+        return None if result is None else self.record(np.asarray(result))
+
+    def overwrite(self, before: Any, array: Any, owner: Any) -> Any:
+        """Copy a recorded array into one that stays where it is; counts as a tensor's version."""
+        before, array = plain(before), array.array
+        np.copyto(before, array, "unsafe")
+        if self.open:
+            if isinstance(owner, Tensor):
+                self.versions.append((owner, self.count))
+            self.add_python(np.copyto, (before, array, "unsafe"), {}, (array,), (before,), "copyto")
+        return before
+
+    # --- what the core reports
+
+    def inside(self, module: Any) -> Any:
+        self._watch(vars(module), type(module).__name__)
+        return super().inside(module)
+
+    def arrays(self, inputs: Sequence[Any], arrays: list[Any]) -> list[Any]:
+        if not self.open:
+            return arrays
+        for x in inputs:
+            if isinstance(x, Tensor) and type(x._data) is np.ndarray:
+                self.leaves.setdefault(x, x._data)
+        return [self.record(a) if type(a) is np.ndarray else a for a in arrays]
+
+    def op(
+        self, function: Any, inputs: Any, arrays: Any, extra: Any, options: Any, result: Any
+    ) -> None:
+        self._tensors.append(weakref.ref(result))
+        self.labels += [function.__name__] * (self.count - len(self.labels))
+        if result._node is not None:
+            vjps = [functools.partial(self._backward, function, vjp) for vjp in result._node.vjps]
+            result._node.vjps = vjps
+
+    def _backward(self, function: Any, vjp: Any, *args: Any) -> Any:
+        grads = vjp(*args)
+        self.labels += [f"∂{function.__name__}"] * (self.count - len(self.labels))
+        return grads
+
+    def grad(self, leaf: Any) -> Any:
+        g = leaf.grad
+        if isinstance(g, Recorded) or not self.open:
+            return g
+        self.leaves.setdefault(leaf, leaf._data)
+        if leaf not in self.zeroed and leaf not in self.gradients_before:
+            buffer = None if g is None else np.array(g, order="C")
+            self.gradients_before[leaf] = buffer
+        if (buffer := self.gradients_before.get(leaf)) is None:
+            return None
+        return self.record(buffer)
+
+    def cleared(self, leaves: Any) -> None:
+        self.zeroed.update(leaves)
+
+    def end_step(self, optimizer: Any, batches: Any) -> None:
+        if not self.open:
+            return
+        earlier = sum(entry[0] is optimizer for entry in self.steps)
+        self.steps.append((optimizer, self.count))
+        self.states.append((optimizer.groups, len, len(optimizer.groups), "the groups"))
+        for batch, (update,) in batches:
+            place = next(i for i, g in enumerate(optimizer.groups) if g is batch.group)
+            columns, first = optimizer._columns[place], batch.indices[0]
+            before = sum(entry[4] is columns and first in entry[5] for entry in self.updates)
+            counts = before, earlier
+            batch_of = tuple(batch.indices), tuple(batch.params)
+            self.updates.append((self.count, update, optimizer, batch.group, columns, *batch_of, *counts))
+            kernels.add_update(self, type(optimizer).__name__, update)
+            self.labels += ["step"] * (self.count - len(self.labels))
+            for name in optimizer.slots.keys() & columns.keys():
+                self.states.append((columns, name, columns[name]))
+                self.states += [(columns[name], i, columns[name][i]) for i in batch.indices]
+
+    def takes_over(self, function: Callable[[], Any]) -> bool:
+        if not self.open:
+            return False
+        grads = [(p, p.grad) for p in self.leaves if isinstance(p.grad, Recorded)]
+        call = (function, [(p, g.array) for p, g in grads])
+        with atomic.InContext(active, None):
+            _with_gradients(*call)
+        atomic.assign([(p, "grad", g) for p, g in grads])
+        arrays = tuple(g.array for _, g in grads)
+        self.add_python(_with_gradients, call, {}, arrays, (), _called(function))
+        return True
+
+    def repeated(self, function: Callable[..., Any], *args: Any) -> Any:
+        return self.python(function, args, {}) if self.open else function(*args)
+
+    # --- comparing two recordings
+
+    def signature(self) -> dict[str, Any]:
+        """What the step has read, by name: equal for recordings that must agree."""
+        read = {
+            (name, id(container), str(key)): value if isinstance(value, SIMPLE) else id(value)
+            for container, key, value, name in self.guards
+        }
+        read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
+        read |= {("frozen", id(p), ""): p._requires_grad for p in self.leaves}
+        return {**read, ("settings", 0, ""): self.settings}
+
+    def _sources(self) -> list[tuple[Any, ...]]:
+        """Where each input of each call comes from: (token, offset, array if from elsewhere)."""
+        tokens: dict[int, Any] = {id(x): ("input", i) for i, x in enumerate(self.inputs)}
+        tokens |= {id(x): ("gradient", i) for i, (_, x) in enumerate(self.before)}
+        found = []
+        for i, note in enumerate(self.notes):
+            for x in note.inputs:
+                root = _root(x)
+                token = tokens.get(id(root))
+                offset = x.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+                found.append((i, token, (offset, x.shape, x.strides, x.dtype), root, x))
+            written = {id(_root(x)) for x in note.inputs}
+            for k, x in enumerate(note.outputs):
+                if id(root := _root(x)) not in tokens and id(root) not in written:
+                    tokens[id(root)] = ("call", i, k)
+        return found
+
+    def difference(self, other: Recording) -> str | None:
+        """In what another recording of the same step differs from this one."""
+        for a, b in zip(self.notes, other.notes, strict=False):
+            if (a.name, a.details) != (b.name, b.details):
+                return f"{_source(b.where)} calls {b.name}{b.details} after {a.name}{a.details}"
+        if self.count != other.count or repr(self.template) != repr(other.template):
+            return f"it makes {self.count} calls once, and {other.count} the next time"
+        outputs = {id(_root(x)) for note in other.notes for x in note.outputs}
+        for a, b in zip(self._sources(), other._sources(), strict=True):
+            where, name = _source(other.notes[b[0]].where), other.notes[b[0]].name
+            if a[1:3] != b[1:3]:
+                return f"{where} gives {name} another array than the first time"
+            if a[1] is None and a[3] is not b[3]:
+                x, y = a[4], b[4]
+                if id(b[3]) in outputs:
+                    return f"{where} writes into an array that NumPy has made; use np.zeros_like(x)"
+                if not np.array_equal(x, y, equal_nan=x.dtype.kind in "fc"):
+                    return f"{where} gives {name} numbers from outside of the step that change"
+        return None
+
+
+SIMPLE = (bool, int, float, complex, str, bytes, type(None))
+
+
+def _root(array: np.ndarray) -> np.ndarray:
+    """The array that owns the memory of an array."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _details(args: Any, options: Any) -> tuple[Any, ...]:
+    """The arguments of a call that are no arrays, to be compared."""
+    return tuple(
+        repr(x) if isinstance(x, (*SIMPLE, slice, np.dtype, np.generic)) else type(x).__name__
+        for x in _leaves((args, options))
+        if not isinstance(x, np.ndarray)
+    )
+
+
+def _global_names(code: Any) -> set[str]:
+    """The global variables that code reads, also in the functions that it defines."""
+    loads = ("LOAD_GLOBAL", "LOAD_NAME")
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in loads}
+    inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
+    return names.union(*map(_global_names, inner))
+
+
+def _source(where: tuple[str, int]) -> str:
+    line = linecache.getline(*where).strip()
+    return f"{where[0]}:{where[1]}: `{line}`" if line else f"{where[0]}:{where[1]}"
+
+
+def _with_gradients(function: Callable[[], Any], grads: list[tuple[Tensor, np.ndarray]]) -> None:
+    """Call a function that reads the gradients of leaves, such as the step of an optimizer."""
+    atomic.assign([(p, "grad", g) for p, g in grads])
+    function()
+
+
+# --- captured steps -----------------------------------------------------------------------------
+
+
+class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
+    """A step (x, y, …) → loss, recorded in its first two calls, then replayed by a call into C."""
+
+    def __init__(self, function: Callable[..., Any], *, _strict: bool = True) -> None:
+        self.function, self.kind, self._strict = function, Tensor, _strict
+        self.error: CaptureError | None = None
+        self._runners: dict[Any, list[replay.Runner]] = {}
+        self._pending: dict[Any, Recording] = {}
+        self._attempts = 0
+
+    def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """A call that the last recording does not fit: replay another one, or record the step."""
+        if active.get() or self.error:  # an open trace sees each op
+            return self.function(*inputs, **options)
+        inputs = tuple(np.asarray(x) if type(x) in (list, tuple) else x for x in inputs)
+        key, arrays = _key(inputs, options)
+        for runner in self._runners.get(key, ()):
+            if runner.ready():
+                self.runner = runner
+                runner.run(tuple(np.ascontiguousarray(x) if x.ndim else x for x in arrays))
+                self._attempts = 0
+                return runner.plan.results()
+        recording = Recording(self.function, self._strict)
+        result = recording.run_step(inputs, options)
+        self.error = self._learn(key, recording)
+        if self.error and self._strict:
+            error, self.error = self.error, None
+            raise error
+        return result
+
+    def _learn(self, key: Any, recording: Recording) -> CaptureError | None:
+        """Keep a recording; two that agree make a plan. Returns what is wrong with it."""
+        pending = self._pending.pop(key, None)
+        if recording.error:
+            return recording.error
+        self._attempts += 1
+        if pending is None or pending.signature() != recording.signature():
+            if self._attempts > 2 * ATTEMPTS: 
+                return CaptureError("...")
+            self._pending[key] = recording
+            return None
+        if difference := pending.difference(recording):
+            return CaptureError(printable(
+                f"the step can't be captured: two recordings of it differ, since {difference}. A "
+                "replay would repeat what the step did when it was recorded. Give what changes from call to call as an "
+                "argument."
+            ))
+        runners = self._runners.setdefault(key, [])
+        self.runner = replay.Runner(recording, SETTINGS)
+        runners.insert(0, self.runner)
+        if sum(map(len, self._runners.values())) > PLANS:
+            oldest = next(iter(self._runners))
+            self._runners[oldest].pop()
+            if not self._runners[oldest]: del self._runners[oldest]
+        return None
+
+    @property
+    def plan(self) -> Recording:
+        """The plan of the last replay, or of the last recording."""
+        if self.runner is None:
+            raise CaptureError("there is no plan yet: the step is recorded in its first two calls")
+        return self.runner.plan
+
+
+def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np.ndarray]]:
+    """What a plan is for: shapes and dtypes of arrays and tensors, and other arguments themselves."""
+    parts: list[Any] = []
+    arrays = []
+    for x in (*inputs, *options.values()):
+        data = x._data if isinstance(x, Tensor) else x
+        if isinstance(data, np.ndarray):
+            if isinstance(x, Tensor) and x.requires_grad:
+                raise CaptureError(
+                    f"the input {describe(x)} requires a gradient. An input of a captured step is a constant; "
+                    "make the tensor outside, and let the step use it without being given it."
+                )
+            parts.append((type(x).__name__, data.shape, data.dtype.str))
+            arrays.append(data)
+        else:
+            parts.append((type(x).__name__, x))
+    key = (tuple(parts), tuple(options))
+    try:
+        hash(key)
+    except TypeError as error:
+        raise CaptureError(
+            f"the arguments of a captured step are arrays, tensors or constants that can be hashed: {error}"
+        ) from None
+    return key, arrays

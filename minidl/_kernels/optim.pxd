@@ -1,0 +1,38 @@
+"""The updates of rules, for the plans of captured steps."""
+
+cdef enum:
+    ARRAYS = 5  # of one parameter at most: theta, g and three states
+    CONSTANTS = 10  # of one rule at most
+
+ctypedef void (*Loop)(void **a, Py_ssize_t size, const double *c) noexcept nogil
+
+cdef struct Parameter:
+    char *a[ARRAYS]  # pointers to its arrays, NULL for one that is left out
+    Py_ssize_t size  # entries in each
+    Py_ssize_t itemsize
+
+cdef struct Work:
+    Loop float_loop
+    Loop double_loop
+    double c[CONSTANTS]
+    Parameter *all
+    Py_ssize_t count  # of parameters
+    Py_ssize_t parts  # the number of threads
+    Py_ssize_t total  # entries of all parameters
+
+
+cdef class Update:
+    cdef Work work
+    cdef tuple lists
+    cdef int check(self) except -1
+    cdef int prepare_threads(self) except -1
+    cdef bint is_current(self) noexcept
+    cdef int forget_gradients(self) except -1
+    cdef list uses(self, array)
+
+
+cdef class Turns:
+    cdef str message
+    cdef bint busy
+    cdef unsigned long long turn
+    cdef int take(self) except -1

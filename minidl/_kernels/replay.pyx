@@ -1,0 +1,387 @@
+"""The replay of a recorded step: checks, new inputs, the rules' constants, one run of the plan.
+
+A `Runner` belongs to one recording. It holds pointers to the pointers of the plan's calls, so that
+inputs and gradients need not be copied: the calls are pointed to the arrays of a new batch.
+"""
+
+from cpython.dict cimport PyDict_GetItem, PyDict_Size
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_REFCNT
+from libc.string cimport memcpy
+
+import numpy as np
+
+from minidl._kernels cimport atomic
+from minidl._kernels.arrays cimport (
+    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, same_kind, size_of
+)
+from minidl._kernels.optim cimport Turns, Update
+from minidl._kernels.plan cimport Plan
+
+import_numpy()
+
+cdef object MISSING = object()
+
+
+def same(container, key, value):
+    """Whether what a recording has read is still the same: an attribute, an entry or a length."""
+    return is_same(container, key, value)
+
+
+cdef bint is_same(object container, object key, object value) except -1:
+    cdef PyObject *found
+    if type(container) is dict and key is not LENGTH:
+        found = PyDict_GetItem(container, key)
+        if found == <PyObject *> value:
+            return True
+        now = MISSING if found == NULL else <object> found
+    elif key is LENGTH:
+        return len(container) == <Py_ssize_t> value
+    elif type(container) is list:
+        now = (<list> container)[<Py_ssize_t> key] if key < len(<list> container) else MISSING
+    else:
+        now = getattr(container, key, MISSING)
+    return now is value or (type(now) is type(value) and isinstance(value, SIMPLE) and now == value)
+
+
+cdef object LENGTH = len
+cdef tuple SIMPLE = (bool, int, float, complex, str, bytes)
+
+
+cdef class Runner:
+    """One recorded step, ready to be replayed. What it takes from the recording:
+
+    inputs    arrays, which a replay exchanges or fills
+    guards    (container, key, value), checked before each replay
+    states    the same for what minidl alone changes, checked after any such change
+    settings  what `read_settings` returned
+    before    (leaf, array or None): gradients from before the step; arrays are inputs
+    grads     (leaf, array or None): gradients after the step
+    updates   (index of the call, Update, optimizer, group, state, indices, parameters, how many
+              updates and how many steps of the optimizer come before it within the step)
+    steps     (optimizer, index of its first call)
+    versions  (tensor, index of the call that replaces its data)
+    outputs   arrays, the results
+    """
+
+    cdef readonly Plan plan
+    cdef list inputs, guards, states, before, grads, updates, steps, versions, outputs
+    cdef list input_uses, grad_uses, turns
+    cdef object settings, read_settings
+    cdef unsigned long long seen
+    cdef bint busy, plain_result  # whether the result is one contiguous tensor
+
+    def __init__(self, recording, read_settings):
+        self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
+        self.inputs, self.guards, self.states = recording.inputs, recording.guards, recording.states
+        self.before, self.updates, self.steps = recording.before, recording.updates, recording.steps
+        self.versions, self.outputs = recording.versions, recording.outputs
+        self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
+        self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
+        self.input_uses = [self._uses(array) for array in self.inputs]
+        self.grads = [list(entry) for entry in recording.grads]
+        self.grad_uses = []
+        for _, array in self.grads:
+            exchanged = array is not None and array.base is None and not any(
+                [np.may_share_memory(array, x) for x in self.outputs + self.inputs]
+            )
+            self.grad_uses.append(self._uses(array) if exchanged else None)
+        for entry in self.updates:
+            (<Update> entry[1]).forget_gradients()
+        self.plan.forget([g for (_, g), uses in zip(self.grads, self.grad_uses)
+                          if uses is not None])
+        self.seen = atomic.changes - 1
+
+    def _uses(self, array):
+        """The addresses of all pointers into an array, with offsets; None if Python refers to it."""
+        cdef Update update
+        found = self.plan.uses(array)
+        for entry in self.updates if found is not None else ():
+            update = entry[1]
+            found += update.uses(array)
+        return found
+
+    # --- checks
+
+    cpdef bint ready(self) except -1:
+        """Whether all that the recording has read is as it was."""
+        cdef tuple entry, getters = self.read_settings, settings = self.settings
+        cdef Py_ssize_t i
+        for i in range(len(settings)):
+            if getters[i]() is not settings[i]:
+                return False
+        for entry in self.guards:
+            if not is_same(entry[0], entry[1], entry[2]):
+                return False
+        for entry in self.before:
+            now = entry[0].grad
+            if (now is None) != (entry[1] is None) or now is not None and not (
+                    is_array(now) and is_carray(now) and same_kind(now, entry[1])):
+                return False
+        if self.seen != atomic.changes:
+            for entry in self.states:
+                if not is_same(entry[0], entry[1], entry[2]):
+                    return False
+            for entry in self.updates:
+                counts, indices = entry[4]["t"], entry[5]
+                for i in indices:
+                    if counts[i] != counts[indices[0]]:
+                        return False
+        for entry in self.updates:
+            if not (<Update> entry[1]).is_current():
+                return False
+        self.seen = atomic.changes
+        return True
+
+    cdef bint fits(self, tuple arrays) except -1:
+        """Whether the arrays are contiguous, and of the shapes and dtypes of the inputs."""
+        cdef Py_ssize_t i
+        if len(arrays) != len(self.inputs):
+            return False
+        for i in range(len(arrays)):
+            if not (is_array(arrays[i]) and is_carray(arrays[i])
+                    and same_kind(arrays[i], self.inputs[i])):
+                return False
+        return True
+
+    # --- before and after a run
+
+    cdef int point(self, Py_ssize_t i, char *begin) except -1:
+        """Let the calls read input i at an address; or copy it, if functions of Python read it."""
+        array = self.inputs[i]
+        if self.input_uses[i] is None:
+            if begin != data(array):
+                memcpy(data(array), begin, size_of(array) * itemsize(array))
+        else:
+            redirect(self.input_uses[i], begin)
+        return 0
+
+    cdef int begin(self) except -1:
+        """Take the optimizers' turns, and what the step needs from before."""
+        cdef Py_ssize_t k
+        cdef Turns turns
+        cdef bint held
+        for turns in self.turns:
+            turns.begin()
+        for leaf, buffer in self.before:
+            if buffer is not None:
+                memcpy(data(buffer), data(leaf.grad), size_of(buffer) * itemsize(buffer))
+        for k in range(len(self.grads)):
+            leaf, array = self.grads[k]
+            if self.grad_uses[k] is not None:
+                held = leaf.grad is array
+                if (Py_REFCNT(array) & 0xffffffff) > 2 + held:  # somebody else keeps this gradient
+                    array = empty_like(array)
+                    redirect(self.grad_uses[k], data(array))
+                    (<list> self.grads[k])[1] = array
+        for turns in self.turns:
+            turns.take()
+            turns.busy = True
+        self.busy = True
+        return 0
+
+    cdef int set_constants(self) except -1:
+        cdef tuple entry, constants
+        cdef Update update
+        cdef Py_ssize_t k
+        for entry in self.updates:
+            update, optimizer, group = entry[1], entry[2], entry[3]
+            lr = group.lr
+            if type(lr) is not float:
+                lr = optimizer.rate(group, entry[8])
+            t = (<list> (<dict> entry[4])["t"])[<Py_ssize_t> entry[5][0]] + 1 + entry[7]
+            constants = optimizer.constants(group, lr, t)
+            for k in range(len(constants)):
+                update.work.c[k] = constants[k]
+            update.prepare_threads()
+        return 0
+
+    cdef int count(self, Py_ssize_t end) except -1:
+        """Count the updates before a call: steps, updates of each parameter, and versions."""
+        cdef tuple entry
+        cdef list counts
+        for entry in self.steps:
+            if entry[1] < end:
+                attributes = entry[0].__dict__
+                attributes["t"] = attributes["t"] + 1
+        for entry in self.updates:
+            if entry[0] < end:
+                counts = (<dict> entry[4])["t"]
+                for i in <tuple> entry[5]:
+                    counts[i] = counts[i] + 1
+                for p in <tuple> entry[6]:
+                    p.version = p.version + 1
+        for entry in self.versions:
+            if entry[1] < end:
+                entry[0].version = entry[0].version + 1
+        return 0
+
+    cdef int finish(self) except -1:
+        """Give the leaves their gradients, and end the turns."""
+        cdef Py_ssize_t k
+        cdef Turns turns
+        for turns in self.turns:
+            turns.busy = False
+        self.busy = False
+        for k in range(len(self.grads)):
+            leaf, array = self.grads[k]
+            if array is not None and self.grad_uses[k] is None:
+                array = array.copy()
+            leaf.grad = array
+        return 0
+
+    cdef int refuse(self, Py_ssize_t stopped, tuple arrays) except -1:
+        """Raise the error of the call that refused what its arrays hold, as the eager step does."""
+        cdef Py_ssize_t i
+        cdef Turns turns
+        for turns in self.turns:
+            turns.busy = False
+        self.busy = False
+        for leaf, array in self.grads:
+            if array is None or leaf in self.plan.zeroed:
+                leaf.grad = None
+        for i in range(len(arrays)):  # the explanation reads the recording's own arrays
+            if self.input_uses[i] is not None:
+                memcpy(data(self.inputs[i]), data(arrays[i]),
+                       size_of(arrays[i]) * itemsize(arrays[i]))
+        self.plan.raise_error(stopped)
+        return 0
+
+    # --- runs
+
+    def run(self, tuple arrays):
+        """Replay the step on arrays that fit; the result is in the outputs."""
+        cdef Py_ssize_t stopped, i
+        if self.busy:
+            raise RuntimeError(BUSY)
+        for i in range(len(arrays)):
+            self.point(i, data(arrays[i]))
+        self.begin()
+        try:
+            self.set_constants()
+            self.plan.run(&stopped)
+            self.count(self.plan.count if stopped < 0 else stopped)
+        except BaseException:
+            self.refuse_nothing()
+            raise
+        if stopped >= 0:
+            self.refuse(stopped, arrays)
+        self.finish()
+
+    def run_epoch(self, tuple sources, Py_ssize_t batch, order, Py_ssize_t steps, list losses,
+                  list rates, optimizer, stop):
+        """So many steps on the next rows of the sources; how many were done.
+
+        order   a vector of intp, the rows in their order; or None
+        losses  gets the first output of each step; rates the rate before it, unless None
+        stop    an object whose attribute `presses` ends the epoch after a step, or None
+        """
+        cdef Py_ssize_t stopped = -1, i, s = 0, n = len(sources)
+        cdef const Py_ssize_t *rows = NULL
+        if self.busy:
+            raise RuntimeError(BUSY)
+        if order is not None:
+            order = copy_of(order)  # nobody else may change it after the check
+            rows = <const Py_ssize_t *> data(order)
+            for i in range(steps * batch):
+                if not 0 <= rows[i] < len(sources[0]):
+                    raise IndexError(
+                        f"epoch: order[{i}] is {rows[i]}, but the data has {len(sources[0])} rows"
+                    )
+        self.begin()
+        try:
+            if rows != NULL:
+                for i in range(n):
+                    self.point(i, data(self.inputs[i]))
+            while s < steps:
+                for i in range(n):
+                    if rows != NULL:
+                        gather(data(sources[i]), rows + s * batch, data(self.inputs[i]), batch,
+                               row_bytes(self.inputs[i], batch))
+                    else:
+                        self.point(i, data(sources[i])
+                                   + s * batch * row_bytes(self.inputs[i], batch))
+                if rates is not None:
+                    rates.append(optimizer.lr)
+                self.set_constants()
+                self.plan.run(&stopped)
+                self.count(self.plan.count if stopped < 0 else stopped)
+                if stopped >= 0:
+                    break
+                losses.append(self.outputs[0].item())
+                s += 1
+                PyErr_CheckSignals()
+                if stop is not None and stop.presses:
+                    break
+        except BaseException:
+            self.finish()
+            raise
+        if stopped >= 0:
+            taken = tuple([np.ascontiguousarray(source[order[s * batch:(s + 1) * batch]]
+                           if order is not None else source[s * batch:(s + 1) * batch])
+                           for source in sources])
+            self.refuse(stopped, taken)
+        self.finish()
+        return s
+
+    cdef int refuse_nothing(self) except -1:
+        """End the turns of a run that did not begin."""
+        cdef Turns turns
+        for turns in self.turns:
+            turns.busy = False
+        self.busy = False
+        return 0
+
+
+cdef str BUSY = (
+    "another thread is running this captured step. Give each thread a captured step, a model and "
+    "an optimizer of its own, or use a lock."
+)
+
+
+cdef int redirect(list uses, char *begin) except -1:
+    """Let pointers into an array point into the one that begins at an address."""
+    cdef tuple use
+    for use in uses:
+        (<char **> <size_t> use[0])[0] = begin + <Py_ssize_t> use[1]
+    return 0
+
+
+cdef Py_ssize_t row_bytes(object array, Py_ssize_t rows) noexcept:
+    return size_of(array) * itemsize(array) // rows
+
+
+cdef void gather(const char *source, const Py_ssize_t *rows, char *target, Py_ssize_t count,
+                 Py_ssize_t size) noexcept nogil:
+    """Copy rows of a number of bytes from their places, one after the other."""
+    cdef Py_ssize_t i
+    for i in range(count):
+        memcpy(target + i * size, source + rows[i] * size, size)
+
+
+cdef class Replay:
+    """A function whose last recording is replayed if the inputs fit it; else `record` is called.
+
+    kind  the class Tensor
+    """
+
+    cdef public object function, kind
+    cdef public Runner runner
+
+    def __call__(self, *inputs, **options):
+        cdef Runner runner = self.runner
+        if options or runner is None or not runner.fits(inputs) or not runner.ready():
+            return self.record(inputs, options)
+        runner.run(inputs)
+        return constant(self.kind, runner.outputs[0]) if runner.plain_result else runner.plan.results()
+
+
+def constant(kind, array):
+    """A constant tensor of a copy of an array that an op has computed."""
+    copied = empty_like(array)
+    memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    tensor = kind.__new__(kind)
+    tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0
+    tensor._computed, tensor._requires_grad = True, False
+    return tensor
