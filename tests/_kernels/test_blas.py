@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from gemms import address, gemm
 
+import minidl as dl
 from minidl import _blas
+from minidl._capture import capture
 from minidl._kernels import blas
 from minidl._kernels.plan import Plan, Recorded
 
@@ -294,7 +296,7 @@ def test_a_product_of_recorded_matrices_is_a_call_of_their_plan(rng):
         found = blas.product(x, y, transpose_a=True)
         assert isinstance(found, Recorded)
         np.testing.assert_allclose(found.array, a.T @ b, rtol=1e-15)
-    assert [(name, inputs) for name, inputs, *_ in plan.notes] == [("product", (a, b))] * 2
+    assert [(note.name, note.inputs) for note in plan.notes] == [("product", (a, b))] * 2
 
 
 def test_a_product_of_a_recorded_matrix_that_is_refused_adds_no_call():
@@ -302,3 +304,46 @@ def test_a_product_of_a_recorded_matrix_that_is_refused_adds_no_call():
     with pytest.raises(ValueError, match="product needs"):
         blas.product(plan.record(np.ones((2, 2))), np.ones((3, 2)))
     assert plan.count == 0
+
+
+@both_dtypes
+def test_a_recorded_product_is_made_by_the_blas_that_is_in_use_when_it_is_replayed(dtype, calls):
+    w = dl.Tensor(np.arange(6).reshape(2, 3), dtype=dtype)
+    step = capture(lambda x: x @ w)
+    x, doubled = np.ones((4, 2), dtype), np.full((4, 2), 2, dtype)
+    for given in x, doubled, x, doubled:
+        np.testing.assert_array_equal(step(given).data, given @ w.data)
+    blas.use(0, 0, False, "numpy.dot")
+    np.testing.assert_array_equal(step(x).data, x @ w.data)
+    noted = calls(True)
+    step(x)
+    assert noted == [(101, 111, 111, 4, 3, 2, 1, 2, 3, 0, 3)]
+
+
+def test_a_recorded_product_of_a_strided_matrix_is_copied_anew_in_each_replay(rng):
+    w = dl.Tensor(rng.normal(size=(3, 2)))
+    step = capture(lambda x: dl.matmul(x[:, ::2], w))
+    for _ in range(4):
+        x = rng.normal(size=(4, 6))
+        expected = blas.product(np.ascontiguousarray(x[:, ::2]), w.data)
+        np.testing.assert_array_equal(step(x).data, expected)
+
+
+def test_a_replayed_product_that_is_refused_raises_the_error(monkeypatch):
+    def failing(*_):
+        raise MemoryError("no memory")
+
+    w = dl.Tensor(np.ones((2, 3)))
+    step = capture(lambda x: x @ w)
+    x = np.ones((4, 2))
+    for _ in range(3):
+        step(x)
+    blas.use(0, 0, False, "numpy.dot")
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(np, "dot", failing)
+            with pytest.raises(MemoryError, match="no memory"):
+                step(x)
+        assert (step(x).data == 2).all()
+    finally:
+        _blas.use_numpys()
