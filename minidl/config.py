@@ -28,6 +28,7 @@ if hasattr(os, "register_at_fork"):
 with contextlib.suppress(ValueError):
     _requested = int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
     system.set_num_threads(min(max(_requested, 1), system.max_threads))
+blas.use(*_blas.find_numpys())
 
 
 def get_num_threads() -> int:
@@ -89,7 +90,7 @@ def set_blas(path: str | os.PathLike[str] | None) -> None:
 
     >>> dl.config.set_blas(None)
     """
-    _blas.use_numpys() if path is None else _blas.use(os.fspath(path))
+    blas.use(*(_blas.find_numpys() if path is None else _blas.find(os.fspath(path))))
 
 
 def show_config() -> None:

@@ -19,7 +19,7 @@ CORE = sys.modules["numpy._core._multiarray_umath"].__file__
 @pytest.fixture(autouse=True)
 def blas_put_back():
     yield
-    _blas.use_numpys()
+    dl.config.set_blas(None)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ FAMILIES = {
 def test_each_familys_functions_are_found_and_multiply(family, libraries):
     name, bits = FAMILIES[family]
     libraries["library"] = Library(**gemms(name, bits == 64))
-    _blas.use("library")
+    dl.config.set_blas("library")
     assert blas.name.startswith(name.format("s") + " of ")
     assert blas.name.endswith(f", {bits}-bit integers")
     assert multiplies()
@@ -78,14 +78,14 @@ def test_each_familys_functions_are_found_and_multiply(family, libraries):
 def test_of_several_names_the_one_with_64_bit_integers_or_the_newer_is_taken(names, first):
     each = {name: dict.fromkeys((name.format("s"), name.format("d")), name) for name in names}
     library = Library(**{key: value for pair in each.values() for key, value in pair.items()})
-    assert _blas.functions(library, "")[0] == first
+    assert _blas.look_up(library, "")[0] == first
 
 
 @pytest.mark.parametrize("kind", "sd")
 def test_a_name_with_one_function_of_two_is_passed_over(kind):
     half = {f"scipy_cblas_{kind}gemm64_": "half"}
     library = Library(**half, cblas_sgemm="s", cblas_dgemm="d")
-    assert _blas.functions(library, "") == ("cblas_sgemm", False, "s", "d")
+    assert _blas.look_up(library, "") == ("cblas_sgemm", False, "s", "d")
 
 
 @pytest.mark.parametrize(
@@ -99,53 +99,58 @@ def test_openblas_says_how_wide_its_integers_are_if_its_names_do_not(config, wid
     text = ctypes.create_string_buffer(config)
     get_config = ctypes.CFUNCTYPE(ctypes.c_void_p)(lambda: ctypes.addressof(text))
     library = Library(cblas_sgemm="s", cblas_dgemm="d", openblas_get_config=get_config)
-    assert _blas.functions(library, "")[1] is wide
+    assert _blas.look_up(library, "")[1] is wide
 
 
 @pytest.mark.parametrize("bits", [32, 64])
 def test_blis_says_how_wide_its_integers_are_if_its_names_do_not(bits):
     size = ctypes.CFUNCTYPE(ctypes.c_int64)(lambda: bits)
     library = Library(cblas_sgemm="s", cblas_dgemm="d", bli_info_get_blas_int_type_size=size)
-    assert _blas.functions(library, "")[1] is (bits == 64)
+    assert _blas.look_up(library, "")[1] is (bits == 64)
 
 
 # --- NumPy's own --------------------------------------------------------------------------------
 
 
-def test_a_wheels_dll_and_condas_are_looked_in_after_numpys_core_module(tmp_path):
+@pytest.fixture
+def windows(monkeypatch, tmp_path):
+    """The files of a Python on Windows: the core module, the DLL of NumPy's wheel, and conda's."""
     packages = tmp_path / "Lib/site-packages"
+    core = packages / "numpy/_core/_multiarray_umath.pyd"
     wheel = packages / "numpy.libs/libscipy_openblas64_-860d95b1c38e637c.dll"
     conda = tmp_path / "Library/bin/libcblas.dll"
-    for path in wheel, wheel.with_name("msvcp140-263139962577ecda.dll"), conda:
+    for path in core, wheel, wheel.with_name("msvcp140-263139962577ecda.dll"), conda:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    assert list(_blas.numpys("core.pyd", packages / "numpy", tmp_path)) == [
-        "core.pyd",
-        str(wheel),
-        str(conda),
-    ]
-    assert list(_blas.numpys("core.so", packages / "none/numpy", tmp_path / "none")) == ["core.so"]
-
-
-@pytest.mark.parametrize("place", ["wheel.dll", "libcblas.dll"])
-def test_on_windows_the_functions_are_those_of_the_dll(place, libraries, monkeypatch):
-    """The core module exports none of them there."""
-    paths = ["core.pyd", "wheel.dll", "libcblas.dll"]
-    monkeypatch.setattr(_blas, "numpys", lambda *_: paths)
+    monkeypatch.setattr(np, "__file__", str(packages / "numpy/__init__.py"))
+    monkeypatch.setattr(sys.modules["numpy._core._multiarray_umath"], "__file__", str(core))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "win32")
-    libraries["core.pyd"] = Library()
-    libraries[place] = Library(**gemms("scipy_cblas_{}gemm64_", True))
-    _blas.use_numpys()
-    assert blas.name == f"scipy_cblas_sgemm64_ of {place}, 64-bit integers"
+    return list(map(str, (core, wheel, conda)))
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_on_windows_the_functions_are_those_of_the_wheels_dll_or_of_condas(at, windows, libraries):
+    """The core module exports none of them there."""
+    libraries[windows[0]] = Library()
+    libraries[windows[at]] = Library(**gemms("cblas_{}gemm", False))
+    dl.config.set_blas(None)
+    assert blas.name == f"cblas_sgemm of {Path(windows[at]).name}, 32-bit integers"
     assert multiplies()
 
 
-def test_a_library_that_multiplies_wrong_is_passed_over(libraries, monkeypatch):
-    monkeypatch.setattr(_blas, "numpys", lambda *_: ["wrong", "right"])
-    libraries["wrong"] = Library(**gemms("cblas_{}gemm64_", True, wrong=True))
-    libraries["right"] = Library(**gemms("cblas_{}gemm", False))
-    _blas.use_numpys()
-    assert blas.name.startswith("cblas_sgemm of")
+def test_a_wheels_dll_comes_before_condas(windows, libraries):
+    for path in windows[1:]:
+        libraries[path] = Library(**gemms("scipy_cblas_{}gemm64_", True))
+    dl.config.set_blas(None)
+    assert blas.name == f"scipy_cblas_sgemm64_ of {Path(windows[1]).name}, 64-bit integers"
+
+
+def test_a_library_that_multiplies_wrong_is_passed_over(windows, libraries):
+    libraries[windows[0]] = Library(**gemms("cblas_{}gemm64_", True, wrong=True))
+    libraries[windows[2]] = Library(**gemms("cblas_{}gemm", False))
+    dl.config.set_blas(None)
+    assert blas.name.startswith("cblas_sgemm of libcblas.dll")
 
 
 @pytest.mark.parametrize("core", [{}, {"cblas_sgemm": None}])
@@ -153,7 +158,7 @@ def test_without_functions_products_go_through_numpys_dot_and_the_configuration_
     core, libraries, capsys
 ):
     libraries[CORE] = Library(**core)
-    _blas.use_numpys()
+    dl.config.set_blas(None)
     dl.show_config()
     assert "products numpy.dot, since NumPy's BLAS has no function cblas_sgemm" in (
         capsys.readouterr().out
@@ -168,7 +173,7 @@ def test_the_file_is_the_one_that_holds_the_function_not_the_one_that_is_linked_
 
 
 def test_numpys_blas_is_found_at_import_and_named_with_its_file():
-    """It is the same as `use_numpys` finds now."""
+    """It is the same as set_blas finds now."""
     code = "import minidl; from minidl._kernels import blas; print(blas.name)"
     shown = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert shown.strip() == blas.name
@@ -184,10 +189,10 @@ def test_mkl_is_found_where_pip_and_conda_install_it(libraries, monkeypatch, tmp
         path.parent.mkdir(parents=True)
         path.touch()
         libraries[str(path)] = Library(**gemms("cblas_{}gemm_64", True))
-        _blas.use("mkl")
+        dl.config.set_blas("mkl")
         assert blas.name.startswith("cblas_sgemm_64 of")
         assert multiplies()
-        _blas.use_numpys()
+        dl.config.set_blas(None)
         path.unlink()
         path.parent.rmdir()
 
@@ -195,12 +200,12 @@ def test_mkl_is_found_where_pip_and_conda_install_it(libraries, monkeypatch, tmp
 def test_mkl_that_is_not_installed_is_an_error_that_says_how_to_install_it(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "prefix", str(tmp_path))
     with pytest.raises(OSError, match=r"'mkl' can't be loaded: .* minidl\[mkl\] is installed"):
-        _blas.use("mkl")
+        dl.config.set_blas("mkl")
 
 
 def test_the_mkl_of_this_machine_multiplies_if_there_is_one():
     try:
-        _blas.use("mkl")
+        dl.config.set_blas("mkl")
     except OSError:
         pytest.skip("the package mkl is not installed")
     assert blas.name.startswith("cblas_sgemm_64 of ")
@@ -211,4 +216,4 @@ def test_a_library_without_the_functions_names_what_was_looked_for():
     with pytest.raises(
         ValueError, match=r"'a path' has no matrix product: none of .*, cblas_sgemm$"
     ):
-        _blas.functions(Library(), "a path")
+        _blas.look_up(Library(), "a path")

@@ -9,7 +9,6 @@ import pytest
 from gemms import address, gemm
 
 import minidl as dl
-from minidl import _blas
 from minidl._capture import capture
 from minidl._kernels import blas
 from minidl._kernels.plan import Plan, Recorded
@@ -25,7 +24,7 @@ def either(request):
     if request.param == "NumPy's dot":
         blas.use(0, 0, False, "numpy.dot")
     yield
-    _blas.use_numpys()
+    dl.config.set_blas(None)
 
 
 def whole_numbers(rng, *shapes):
@@ -196,7 +195,7 @@ def calls():
         return noted
 
     yield use
-    _blas.use_numpys()
+    dl.config.set_blas(None)
 
 
 @both_dtypes
@@ -261,7 +260,7 @@ def test_an_error_of_numpys_dot_is_raised_and_forgotten(error, monkeypatch):
                 blas.product(np.ones((2, 2)), np.ones((2, 2)))
         assert (blas.product(np.ones((2, 2)), np.ones((2, 2))) == 2).all()
     finally:
-        _blas.use_numpys()
+        dl.config.set_blas(None)
 
 
 def test_another_thread_may_change_the_blas_meanwhile(rng):
@@ -272,7 +271,7 @@ def test_another_thread_may_change_the_blas_meanwhile(rng):
     def change():
         while not ended.is_set():
             blas.use(0, 0, False, "numpy.dot")
-            _blas.use_numpys()
+            dl.config.set_blas(None)
 
     other = threading.Thread(target=change)
     other.start()
@@ -283,7 +282,7 @@ def test_another_thread_may_change_the_blas_meanwhile(rng):
     finally:
         ended.set()
         other.join()
-        _blas.use_numpys()
+        dl.config.set_blas(None)
 
 
 # --- recorded -----------------------------------------------------------------------------------
@@ -346,4 +345,4 @@ def test_a_replayed_product_that_is_refused_raises_the_error(monkeypatch):
                 step(x)
         assert (step(x).data == 2).all()
     finally:
-        _blas.use_numpys()
+        dl.config.set_blas(None)
