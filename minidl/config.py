@@ -47,9 +47,9 @@ def set_num_threads(threads: int) -> None:
 
     Several threads share an update of two million weights or more, and a cross-entropy of a
     quarter of a million logits or more; below that, waking a thread takes longer than the work.
-    NumPy's BLAS, which computes large matrix products, has threads of its own. If the process may
-    not start that many, because of a limit on processes or memory, the first such update reduces
-    the number, with a RuntimeWarning.
+    The BLAS, which computes matrix products, has threads of its own. If the process may not start
+    that many, because of a limit on processes or memory, the first such update reduces the number,
+    with a RuntimeWarning.
 
     Raises ValueError for more than one thread if the kernels were built without OpenMP, and
     RuntimeError for more than one in a forked process, where OpenMP's threads are missing.
@@ -80,10 +80,11 @@ def set_blas(path: str | os.PathLike[str] | None) -> None:
     """Multiply matrices by the functions cblas_sgemm and cblas_dgemm of another library.
 
     path  of a shared library; "mkl" for the one that the extra minidl[mkl] installs; None for the
-          BLAS that NumPy uses, which is the default
+          BLAS that NumPy has loaded, which is the default
 
-    Recorded steps use it from then on, too. Its number of threads is its own, and a variable such
-    as MKL_NUM_THREADS counts only if it is set before. Another BLAS may round differently.
+    Captured steps use it from then on, too. `set_num_threads` does not change its number of
+    threads; a variable such as MKL_NUM_THREADS does, if it is set before. Another BLAS may round
+    differently.
 
     Raises OSError if the library is not there or can't be loaded, and ValueError if it lacks the
     functions or computes wrong products; the BLAS then stays as it is.

@@ -258,6 +258,8 @@ def test_an_error_of_numpys_dot_is_raised_and_forgotten(error, monkeypatch):
             patched.setattr(np, "dot", failing)
             with pytest.raises(error, match="no memory"):
                 blas.product(np.ones((2, 2)), np.ones((2, 2)))
+        with pytest.raises(ValueError, match="product: a matrix has more than"):
+            blas.refusal()
         assert (blas.product(np.ones((2, 2)), np.ones((2, 2))) == 2).all()
     finally:
         dl.config.set_blas(None)
