@@ -15,6 +15,8 @@ from minidl import optim as optim
 from minidl import schedulers as schedulers
 from minidl import testing as testing
 from minidl import training as training
+from minidl._capture import CaptureError as CaptureError
+from minidl._capture import capture as capture
 from minidl.config import __version__ as __version__
 from minidl.config import get_num_threads as get_num_threads
 from minidl.config import set_num_threads as set_num_threads

@@ -18,6 +18,7 @@ import functools
 import linecache
 import operator
 import sys
+import time
 import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,7 @@ from minidl._checks import describe
 from minidl._format import printable, printed
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
-from minidl._kernels.plan import Plan, Recorded
+from minidl._kernels.plan import Plan, Recorded, offset, root
 from minidl._observer import Observer, active
 from minidl.nn import Module
 from minidl.tensor import Tensor
@@ -40,7 +41,7 @@ PLANS = 8  # of one captured step; the oldest one is forgotten for another
 ATTEMPTS = 4  # recordings in a row that read different things
 LARGE = 100  # entries of a list or dict, of which only the length is checked
 OWN = {"minidl", "numpy"}  # packages whose lines are not the user's
-STATIC = {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags"}
+STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
 IN_PLACE = {"fill", "sort", "put", "partition"}
 NO_ARRAYS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.may_share_memory}
@@ -76,7 +77,7 @@ class Traced(Recorded, NDArrayOperatorsMixin):
             arrays = _arrays_of(ufunc, method, given)
             target = plain(options["out"])[0] if options else np.asarray(result)
             if arrays and not _overlap(arrays, target) and isinstance(result, np.ndarray | np.generic):
-                if self.plan.add_ufunc(ufunc, arrays, target):
+                if self.plan.add_ufunc(ufunc, arrays, target, _details(given, {})):
                     return self.plan.record(target)
         if "out" in options:
             return self.plan.in_place(call, given, options, result)
@@ -171,19 +172,16 @@ def plain(x: Any) -> Any:
     return x
 
 
-def _leaves(x: Any) -> Iterator[Any]:
+def _leaves(x: Any) -> list[Any]:
     """What lies in nested tuples, lists and dicts."""
-    if isinstance(x, tuple | list):
-        for y in x:
-            yield from _leaves(y)
-    elif isinstance(x, dict):
-        yield from _leaves(tuple(x.values()))
-    else:
-        yield x
+    if type(x) in (tuple, list, dict):
+        parts = x.values() if type(x) is dict else x
+        return [leaf for part in parts for leaf in _leaves(part)] if parts else []
+    return [x]
 
 
 def _arrays_in(*x: Any) -> tuple[np.ndarray, ...]:
-    return tuple(a for a in _leaves(x) if isinstance(a, np.ndarray))
+    return tuple([a for a in _leaves(x) if isinstance(a, np.ndarray)])
 
 
 def _arrays_of(ufunc: Any, method: str, inputs: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
@@ -201,7 +199,7 @@ def _arrays_of(ufunc: Any, method: str, inputs: tuple[Any, ...]) -> tuple[np.nda
 def _overlap(arrays: tuple[np.ndarray, ...], out: np.ndarray) -> bool:
     """Whether an input shares memory with the output without being it."""
     return any(
-        np.may_share_memory(x, out) and (x.ctypes.data, x.strides) != (out.ctypes.data, out.strides)
+        root(x) is root(out) and (offset(x), x.strides) != (offset(out), out.strides)
         for x in arrays
     )
 
@@ -253,6 +251,7 @@ class Recording(Plan, Observer):
         self.outputs: list[np.ndarray] = []
         self.leaves: dict[Tensor, np.ndarray] = {}  # their data
         self.zeroed: set[Tensor] = set()
+        self.assigned: dict[Tensor, int] = {}
         self.gradients_before: dict[Tensor, np.ndarray | None] = {}
         self.guards: list[tuple[Any, ...]] = []  # (container, key, value, name)
         self.states: list[tuple[Any, ...]] = []
@@ -260,10 +259,11 @@ class Recording(Plan, Observer):
         self.steps: list[tuple[Any, int]] = []
         self.versions: list[tuple[Tensor, int]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
+        self._buffers: list[tuple[Any, str, np.ndarray]] = []  # of modules
         self._watched: dict[int, Any] = {}
         self.settings = tuple(get() for get in SETTINGS)
         self._guard(vars(_settings), "_default_dtype", _settings._default_dtype, "the default dtype")
-        self._watch_function(function)
+        self._watch(function, "the step")
 
     def run_step(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Run and record the step; returns its result."""
@@ -272,6 +272,7 @@ class Recording(Plan, Observer):
         try:
             with atomic.InContext(active, self):
                 result = self.function(*given[: len(inputs)], **named)
+            atomic.assign(self._buffers)
             self._check_changes()
             self.template = self._template(result)
             self.returns_tensor = type(self.template) is _Output and self.template.is_tensor
@@ -282,7 +283,8 @@ class Recording(Plan, Observer):
             self.grads += [(p, None) for p in self.zeroed if p.grad is None]
             tensors = [t for reference in self._tensors if (t := reference()) is not None]
             changes: list[Any] = [(p, "grad", g) for p, g in self.grads]
-            atomic.assign(changes + [(t, "_data", plain(t._data)) for t in tensors])
+            changes += [(t, "_data", plain(t._data)) for t in tensors]
+            atomic.assign(changes + self._buffers)
         self.before = list(self.gradients_before.items())
         for p, data in self.leaves.items():
             self.states += [(p, "_data", data), (p, "_requires_grad", p._requires_grad)]
@@ -311,6 +313,24 @@ class Recording(Plan, Observer):
         if type(x) in (tuple, list):
             return type(x)(map(self._template, x))
         return {k: self._template(v) for k, v in x.items()} if type(x) is dict else x
+
+    def unsteady(self, before: dict[Any, Any]) -> str:
+        """The message for a step that reads something else each time that it is recorded."""
+        name = next(key[0] for key, value in self.signature().items() if before.get(key) != value)
+        return (
+            f"the step can't be captured, since it reads {name}, which is another one in each call. "
+            "Give the step what changes as an argument."
+        )
+
+    def __str__(self) -> str:
+        rows = [("call", "of", "inputs", "outputs", "µs", "line")]
+        for label, note, seconds in zip(self.labels, self.notes, self.seconds, strict=True):
+            shapes = (_shapes(note.inputs), _shapes(note.outputs))
+            median = f"{1e6 * sorted(seconds)[len(seconds) // 2]:.2f}" if seconds else ""
+            rows.append((note.name, label, *shapes, median, str(note.where[1])))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return "\n".join(lines)
 
     def results(self) -> Any:
         """The result of the last run, in arrays of its own."""
@@ -364,37 +384,42 @@ class Recording(Plan, Observer):
     def _guard(self, container: Any, key: Any, value: Any, name: str) -> None:
         """Let a value be checked before each replay, and what lies in it."""
         self.guards.append((container, key, value, name))
-        own = type(value).__module__.partition(".")[0] in {*OWN, "builtins"}
-        if type(value) in (dict, list, set):
-            self._watch(value, name)
-        elif type(value) in (types.FunctionType, types.MethodType):
-            self._watch_function(value)
-        elif not own and not isinstance(value, type | Module) and hasattr(value, "__dict__"):
-            self._watch(vars(value), name)
+        self._watch(value, name)
 
-    def _watch(self, container: Any, name: str) -> None:
-        """Guard the length and the entries of a dict or list."""
-        if id(container) not in self._watched:
-            self._watched[id(container)] = container
-            self.guards.append((container, len, len(container), name))
-            if len(container) <= LARGE and not isinstance(container, set):
-                pairs = container.items() if isinstance(container, dict) else enumerate(container)
-                for key, value in list(pairs):
-                    self._guard(container, key, value, f"{name}.{key}")
-
-    def _watch_function(self, function: Any) -> None:
-        """Guard the variables that a function reads from around it, unless it is minidl's."""
-        if owner := getattr(function, "__self__", None):
-            self._guard({"": owner}, "", owner, type(owner).__name__)
-        function = getattr(function, "__func__", function)
-        if type(function) is not types.FunctionType or id(function) in self._watched:
+    def _watch(self, value: Any, name: str) -> None:
+        """Guard the entries of a list or dict, the variables of a function, attributes of objects."""
+        if id(value) in self._watched:
             return
-        self._watched[id(function)] = function
-        if function.__module__.partition(".")[0] not in OWN:
-            for name in _global_names(function.__code__) & function.__globals__.keys():
-                self._guard(function.__globals__, name, function.__globals__[name], name)
-        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
-            self._guard(cell, "cell_contents", cell.cell_contents, name)
+        self._watched[id(value)] = value
+        kind = type(value)
+        if kind in (dict, list, set):
+            self.guards.append((value, len, len(value), name))
+            if len(value) <= LARGE and kind is not set:
+                pairs = value.items() if kind is dict else enumerate(value)
+                for key, entry in list(pairs):
+                    self._guard(value, key, entry, f"{name}.{key}")
+        elif kind is functools.partial:
+            for part in (value.func, *value.args, *value.keywords.values()):
+                self._watch(part, name)
+        elif kind is types.MethodType:
+            self._watch(value.__func__, name)
+            self._watch(value.__self__, type(value.__self__).__name__)
+        elif kind is types.FunctionType:
+            if value.__module__.partition(".")[0] not in OWN:
+                for global_name in _global_names(value.__code__) & value.__globals__.keys():
+                    entry = value.__globals__[global_name]
+                    self._guard(value.__globals__, global_name, entry, global_name)
+            cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
+            for variable, cell in cells:
+                self._guard(cell, "cell_contents", cell.cell_contents, variable)
+            if wrapped := getattr(value, "__wrapped__", None):
+                self._watch(wrapped, name)
+        elif isinstance(value, Module):
+            self._watch(vars(value), name)
+        elif kind.__module__.partition(".")[0] not in {*OWN, "builtins"}:
+            if not isinstance(value, type | types.ModuleType) and hasattr(value, "__dict__"):
+                self._watch(vars(value), name)
+                self._watch(getattr(kind, "__call__", None), name)
 
     # --- what arrays report
 
@@ -424,7 +449,8 @@ class Recording(Plan, Observer):
             )
             return result
         arrays = tuple(map(np.asarray, results))
-        if not all(any(np.may_share_memory(x, a) for a in inputs) for x in arrays):
+        roots = [root(a) for a in inputs]
+        if not all(any(root(x) is r for r in roots) for x in arrays):
             call = (arrays, function, args, options)
             details = _details(args, options)
             self.add_python(_refill, call, {}, inputs, arrays, _called(function), details)
@@ -437,8 +463,9 @@ class Recording(Plan, Observer):
         """Record a call that has changed its arguments."""
         options = plain(options)
         arrays = inputs + _arrays_in(args, options)
+        written = _arrays_in(options.get("out")) or arrays[:1]
         details = _details(args, options)
-        self.add_python(function, args, options, arrays, arrays, _called(function), details)
+        self.add_python(function, args, options, arrays, written, _called(function), details)
         return None if result is None else self.record(np.asarray(result))
 
     def overwrite(self, before: Any, array: Any, owner: Any) -> Any:
@@ -454,7 +481,12 @@ class Recording(Plan, Observer):
     # --- what the core reports
 
     def inside(self, module: Any) -> Any:
-        self._watch(vars(module), type(module).__name__)
+        self._watch(module, type(module).__name__)
+        buffers = [(vars(module), name, vars(module)[name]) for name in module._buffers]
+        for owner, name, array in buffers if self.open else ():
+            if not isinstance(array, Recorded):  # for the rest of the recording
+                self._buffers.append((owner, name, array))
+                owner[name] = self.record(array)
         return super().inside(module)
 
     def arrays(self, inputs: Sequence[Any], arrays: list[Any]) -> list[Any]:
@@ -490,6 +522,10 @@ class Recording(Plan, Observer):
         if (buffer := self.gradients_before.get(leaf)) is None:
             return None
         return self.record(buffer)
+
+    def end_backward(self, root: Any, seed: Any, leaves: Any) -> None:
+        for leaf, _ in leaves:
+            self.assigned.setdefault(leaf, self.count - 1)
 
     def cleared(self, leaves: Any) -> None:
         self.zeroed.update(leaves)
@@ -537,8 +573,8 @@ class Recording(Plan, Observer):
             for container, key, value, name in self.guards
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
-        read |= {("frozen", id(p), ""): p._requires_grad for p in self.leaves}
-        return {**read, ("settings", 0, ""): self.settings}
+        learned = frozenset(id(p) for p in self.leaves if p._requires_grad)
+        return {**read, ("settings", 0, ""): self.settings, ("frozen parameters", 0, ""): learned}
 
     def _sources(self) -> list[tuple[Any, ...]]:
         """Where each input of each call comes from: (token, offset, array if from elsewhere)."""
@@ -546,15 +582,13 @@ class Recording(Plan, Observer):
         tokens |= {id(x): ("gradient", i) for i, (_, x) in enumerate(self.before)}
         found = []
         for i, note in enumerate(self.notes):
-            for x in note.inputs:
-                root = _root(x)
-                token = tokens.get(id(root))
-                offset = x.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-                found.append((i, token, (offset, x.shape, x.strides, x.dtype), root, x))
-            written = {id(_root(x)) for x in note.inputs}
+            read = [root(x) for x in note.inputs]
+            for x, owner in zip(note.inputs, read, strict=True):
+                form = offset(x), x.shape, x.strides, x.dtype
+                found.append((i, tokens.get(id(owner)), form, owner, x))
             for k, x in enumerate(note.outputs):
-                if id(root := _root(x)) not in tokens and id(root) not in written:
-                    tokens[id(root)] = ("call", i, k)
+                if id(owner := root(x)) not in tokens and not any(owner is r for r in read):
+                    tokens[id(owner)] = ("call", i, k)
         return found
 
     def difference(self, other: Recording) -> str | None:
@@ -564,7 +598,9 @@ class Recording(Plan, Observer):
                 return f"{_source(b.where)} calls {b.name}{b.details} after {a.name}{a.details}"
         if self.count != other.count or repr(self.template) != repr(other.template):
             return f"it makes {self.count} calls once, and {other.count} the next time"
-        outputs = {id(_root(x)) for note in other.notes for x in note.outputs}
+        outputs = {id(root(x)): note for note in other.notes for x in note.outputs}
+        if written := [outputs[id(x)] for x in other.inputs if id(x) in outputs]:
+            return f"{_source(written[0].where)} writes into an argument; copy it first"
         for a, b in zip(self._sources(), other._sources(), strict=True):
             where, name = _source(other.notes[b[0]].where), other.notes[b[0]].name
             if a[1:3] != b[1:3]:
@@ -581,11 +617,8 @@ class Recording(Plan, Observer):
 SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 
 
-def _root(array: np.ndarray) -> np.ndarray:
-    """The array that owns the memory of an array."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
+def _shapes(arrays: Sequence[Any]) -> str:
+    return " ".join("×".join(map(str, x[0])) or "1" for x in arrays)
 
 
 def _details(args: Any, options: Any) -> tuple[Any, ...]:
@@ -597,12 +630,13 @@ def _details(args: Any, options: Any) -> tuple[Any, ...]:
     )
 
 
-def _global_names(code: Any) -> set[str]:
+@functools.lru_cache(1000)
+def _global_names(code: Any) -> frozenset[str]:
     """The global variables that code reads, also in the functions that it defines."""
     loads = ("LOAD_GLOBAL", "LOAD_NAME")
     names = {i.argval for i in dis.get_instructions(code) if i.opname in loads}
-    inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
-    return names.union(*map(_global_names, inner))
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return frozenset(names.union(*map(_global_names, inner)))
 
 
 def _source(where: tuple[str, int]) -> str:
@@ -619,28 +653,58 @@ def _with_gradients(function: Callable[[], Any], grads: list[tuple[Tensor, np.nd
 # --- captured steps -----------------------------------------------------------------------------
 
 
+@printed
 class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
-    """A step (x, y, …) → loss, recorded in its first two calls, then replayed by a call into C."""
+    """A training step that is recorded in its first two calls, and then replayed by a call into C.
+
+    function  the step (x, y, …) → loss: forward, loss, backward, update; usable as a decorator
+
+    A call does what the function does, to the same bits. From the third call with inputs of some
+    shapes and dtypes on, Python runs no longer: the recorded kernels run on the new inputs. Arrays
+    and tensors may differ from call to call; any other argument, and any other shape, has a plan of
+    its own, eight of them at most. A plan is recorded again after a change of what it reads: loaded
+    weights, frozen parameters, options, train() and eval(), variables, settings. In an open trace
+    the function itself runs. The result of a replay is a constant.
+
+    Raises CaptureError for a step that can't be recorded: it looks at a value that it computes, its
+    two recordings differ (random numbers from elsewhere, a counter), it changes a variable. Its
+    message names the line. The step has been done then, unless the error comes from a line in it.
+    Other errors are those of the function. RuntimeError if two threads call it at once.
+
+    >>> model = dl.nn.MLP([2, 16, 1], rng=0)
+    >>> optimizer = dl.optim.Adam(model)
+    >>> @dl.capture
+    ... def step(x, y):
+    ...     optimizer.zero_grad()
+    ...     loss = dl.losses.mse(model(x), y)
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> x = np.linspace(-1.0, 1.0, 64, dtype=np.float32).reshape(32, 2)
+    >>> losses = [step(x, x[:, :1] * x[:, 1:]).item() for _ in range(3)]
+    >>> losses[2] < losses[0]
+    True
+    """
 
     def __init__(self, function: Callable[..., Any], *, _strict: bool = True) -> None:
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(f"capture takes a function (x, y, …) -> loss, got {function!r}")
         self.function, self.kind, self._strict = function, Tensor, _strict
-        self.error: CaptureError | None = None
-        self._runners: dict[Any, list[replay.Runner]] = {}
+        self.error: CaptureError | None = None  # why a step that need not be captured isn't
+        self._runners: dict[Any, list[replay.Runner]] = {}  # by key
         self._pending: dict[Any, Recording] = {}
-        self._attempts = 0
+        self._signature: dict[Any, Any] = {}  # of the last recording
+        functools.update_wrapper(self, function, updated=())
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call that the last recording does not fit: replay another one, or record the step."""
-        if active.get() or self.error:  # an open trace sees each op
+        if active.get() or self.error:  # an open trace shows each op
             return self.function(*inputs, **options)
         inputs = tuple(np.asarray(x) if type(x) in (list, tuple) else x for x in inputs)
         key, arrays = _key(inputs, options)
-        for runner in self._runners.get(key, ()):
-            if runner.ready():
-                self.runner = runner
-                runner.run(tuple(np.ascontiguousarray(x) if x.ndim else x for x in arrays))
-                self._attempts = 0
-                return runner.plan.results()
+        if runner := self._ready(key):
+            runner.run(tuple(np.require(x, requirements="CA") for x in arrays))
+            return runner.plan.results()
         recording = Recording(self.function, self._strict)
         result = recording.run_step(inputs, options)
         self.error = self._learn(key, recording)
@@ -649,42 +713,151 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             raise error
         return result
 
+    def _ready(self, key: Any) -> replay.Runner | None:
+        """The runner for inputs of this kind whose recording still holds."""
+        for runner in self._runners.get(key, ()):
+            if runner.ready():
+                self.runner, self.attempts = runner, 0
+                return runner
+        return None
+
     def _learn(self, key: Any, recording: Recording) -> CaptureError | None:
-        """Keep a recording; two that agree make a plan. Returns what is wrong with it."""
-        pending = self._pending.pop(key, None)
+        """Keep a recording; two that agree make a plan. Returns what is wrong with it, if any."""
+        pending, before = self._pending.pop(key, None), self._signature
+        self.attempts, self._signature = self.attempts + 1, recording.signature()
         if recording.error:
             return recording.error
-        self._attempts += 1
-        if pending is None or pending.signature() != recording.signature():
-            if self._attempts > 2 * ATTEMPTS: 
-                return CaptureError("...")
+        if self.attempts > ATTEMPTS and before != self._signature:
+            return CaptureError(recording.unsteady(before))
+        if pending is None or pending.signature() != self._signature:
             self._pending[key] = recording
             return None
         if difference := pending.difference(recording):
-            return CaptureError(printable(
-                f"the step can't be captured: two recordings of it differ, since {difference}. A "
-                "replay would repeat what the step did when it was recorded. Give what changes from call to call as an "
-                "argument."
-            ))
-        runners = self._runners.setdefault(key, [])
-        self.runner = replay.Runner(recording, SETTINGS)
-        runners.insert(0, self.runner)
+            return CaptureError(
+                f"the step can't be captured, since two recordings of it differ: {difference}. A "
+                "replay would repeat what was recorded. Give the step what changes as an argument."
+            )
+        self._runners.setdefault(key, []).insert(0, replay.Runner(recording, SETTINGS))
+        self.runner = self._runners[key][0]
         if sum(map(len, self._runners.values())) > PLANS:
             oldest = next(iter(self._runners))
             self._runners[oldest].pop()
-            if not self._runners[oldest]: del self._runners[oldest]
+            self._runners = {k: runners for k, runners in self._runners.items() if runners}
         return None
+
+    def epoch(self, *arrays: Any, batch_size: int, order: Any = None) -> np.ndarray:
+        """Take a step for each batch of an epoch by one call into C; returns the losses, float64.
+
+        arrays      x, y, …: arrays with equally many rows
+        batch_size  the number of rows of a batch; the last batch may have fewer
+        order       row numbers, such as rng.permutation(len(x)), in the order of their use; None
+                    for all rows as they come
+
+        The same steps as in a loop over the batches, to the same bits. Ctrl-C ends the epoch after
+        the running step, with a KeyboardInterrupt. ValueError or TypeError for arrays of different
+        lengths, for an order that does not consist of row numbers, and if the step returns anything
+        but a tensor of one number.
+        """
+        losses: list[float] = []
+        sources = tuple(map(rows, arrays))
+        if len({len(x) for x in sources}) != 1:
+            lengths = ", ".join(str(len(x)) for x in sources) or "none"
+            raise ValueError(f"epoch: arrays must have equally many rows, got {lengths}")
+        batch = _checks.count("epoch", "batch_size", batch_size)
+        for _, result in self.steps(sources, batch, _order(order, len(sources[0])), losses):
+            losses += [] if result is None else [_number(result)]
+        return np.array(losses)
+
+    def steps(
+        self,
+        sources: tuple[np.ndarray, ...],
+        batch: int,
+        order: np.ndarray | None,
+        losses: list[float],
+        rates: list[float] | None = None,
+        optimizer: Any = None,
+        stop: Any = None,
+        seconds: float | None = None,
+    ) -> Iterator[tuple[int, Any]]:
+        """Take the steps of an epoch, as many at a time as take some seconds, by default all.
+
+        Yields (1, result) for a step that was a call of the function, and (number, None) for steps
+        that were replayed, whose losses (and rates of the optimizer) have been appended.
+        `stop.presses` ends the steps that are replayed.
+        """
+        begin, total = 0, len(sources[0]) if order is None else len(order)
+        most = 1 if seconds else total
+        while begin < total:
+            count = min(batch, total - begin)
+            part = slice(begin, begin + count)
+            chosen = part if order is None else order[part]
+            key, _ = _key(tuple(np.empty((count, *x.shape[1:]), x.dtype) for x in sources), {})
+            runner = None if active.get() or self.error else self._ready(key)
+            if runner is None:
+                yield 1, self(*(x[chosen] for x in sources))
+                begin += count
+                continue
+            if not runner.plain_result or runner.plan.outputs[0].size != 1:
+                _number(runner.plan.results())
+            several = min(most, (total - begin) // batch) if count == batch else 1
+            places = None if order is None else order[begin:]
+            own = sources if order is not None else tuple(x[begin:] for x in sources)
+            arguments = own, count, places, several, losses, rates, optimizer, stop
+            before = time.perf_counter()
+            taken = runner.run_epoch(*arguments)
+            begin += count * taken
+            if seconds:
+                most = 2 * several if time.perf_counter() - before < seconds else several
+            yield taken, None
+            if stop is not None and stop.presses:
+                return
 
     @property
     def plan(self) -> Recording:
-        """The plan of the last replay, or of the last recording."""
+        """The plan of the last replay; CaptureError before the step has been recorded twice."""
         if self.runner is None:
-            raise CaptureError("there is no plan yet: the step is recorded in its first two calls")
+            raise CaptureError("there is no plan yet: a step is recorded in its first two calls")
         return self.runner.plan
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__qualname__", repr(self.function))
+        return f"capture({name})" if self.runner is None else f"capture({name}):\n{self.plan}"
+
+
+def _number(result: Any) -> float:
+    """The loss of a step."""
+    if not isinstance(result, Tensor) or result.size != 1:
+        raise TypeError(f"epoch: the step must return its loss, a tensor of one number, got {result!r}")
+    return result.item()
+
+
+def rows(x: Any) -> np.ndarray:
+    """An array with rows that lie one after the other."""
+    array = np.require(x._data if isinstance(x, Tensor) else x, requirements="CA")
+    if array.ndim == 0 or array.dtype.kind not in "fiub":
+        raise TypeError(f"epoch takes arrays of numbers with rows, got {array.dtype} {array.shape}")
+    return array
+
+
+def _order(order: Any, rows: int) -> np.ndarray | None:
+    """A vector of row numbers."""
+    if order is None:
+        return None
+    array = np.asarray(order)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(
+            f"epoch: order must be a vector of row numbers, got {array.dtype} {array.shape}"
+        )
+    if array.size and not 0 <= array.min() <= array.max() < rows:
+        raise ValueError(
+            f"epoch: order must hold row numbers from 0 to {rows - 1}, got {array.min()} to "
+            f"{array.max()}"
+        )
+    return np.require(array, np.intp, "CA")
 
 
 def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np.ndarray]]:
-    """What a plan is for: shapes and dtypes of arrays and tensors, and other arguments themselves."""
+    """What a plan is for: shapes and dtypes of arrays, and other arguments as they are."""
     parts: list[Any] = []
     arrays = []
     for x in (*inputs, *options.values()):
@@ -692,18 +865,18 @@ def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np
         if isinstance(data, np.ndarray):
             if isinstance(x, Tensor) and x.requires_grad:
                 raise CaptureError(
-                    f"the input {describe(x)} requires a gradient. An input of a captured step is a constant; "
-                    "make the tensor outside, and let the step use it without being given it."
+                    f"{describe(x)} requires a gradient, so it can't be an argument of a captured "
+                    "step, whose inputs are constants. Let the step use it from outside."
                 )
             parts.append((type(x).__name__, data.shape, data.dtype.str))
             arrays.append(data)
         else:
             parts.append((type(x).__name__, x))
-    key = (tuple(parts), tuple(options))
+    key = tuple(parts), tuple(options)
     try:
         hash(key)
     except TypeError as error:
         raise CaptureError(
-            f"the arguments of a captured step are arrays, tensors or constants that can be hashed: {error}"
+            f"an argument of a captured step must be an array, a tensor, or hashable: {error}"
         ) from None
     return key, arrays

@@ -58,9 +58,14 @@ class DataLoader:
         size, n = self.batch_size or len(self.x), len(self.x)
         return n // size if self.drop_last else -(-n // size)
 
+    def order(self) -> np.ndarray | None:
+        """The order of an epoch's samples, a new one if they are shuffled; None for as they come."""
+        n = len(self.x)
+        shuffled = self.shuffle and (self.batch_size or n) < n
+        return self.rng.permutation(n) if shuffled else None
+
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        size, n = self.batch_size or len(self.x), len(self.x)
-        order = self.rng.permutation(n) if self.shuffle and size < n else None
+        size, order = self.batch_size or len(self.x), self.order()
         for start in range(0, len(self) * size, size):
             part = slice(start, start + size)
             chosen = part if order is None else order[part]

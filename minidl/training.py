@@ -5,23 +5,25 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # signal's functions, without any bytecode
 import contextlib
 import contextvars
+import functools
 import inspect
-import math
 import reprlib
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType, FunctionType
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
-from minidl import _checks, losses, nn, optim
+from minidl import _capture, _checks, losses, nn, ops, optim
 from minidl._checks import describe
 from minidl._format import printed
 from minidl._kernels import atomic
+from minidl._capture import plain
 from minidl.data import Batches, DataLoader, as_batches
 from minidl.optim import Optimizer
 from minidl.schedulers import ReduceOnPlateau, plateaus
@@ -48,6 +50,7 @@ class History:
     validation   the validation loss after each finished epoch, if there is a validation set
     epoch_ends   the number of steps taken by the end of each finished epoch
     interrupted  whether Ctrl-C ended the training
+    captured     whether steps were captured, that is recorded and replayed by calls into C
 
     >>> dl.History(loss=[0.5, 0.1], step_loss=[0.6, 0.4, 0.1, 0.1])
     History(2 epochs, 4 steps, loss 0.5 → 0.1)
@@ -59,6 +62,7 @@ class History:
     validation: list[float] = field(default_factory=list)
     epoch_ends: list[int] = field(default_factory=list)
     interrupted: bool = False
+    captured: bool = False
 
     def plot(self) -> tuple[Axes, Axes]:
         """Draw the losses over the steps, and the rate below; returns both Matplotlib axes."""
@@ -105,6 +109,7 @@ def fit(
     validation: Data | None = None,
     callbacks: Iterable[Callable[[int, History], Any]] = (),
     progress: bool = True,
+    capture: bool | Literal["auto"] = "auto",
 ) -> History:
     """Train a model: for each batch forward, loss, backward, step.
 
@@ -119,6 +124,10 @@ def fit(
     callbacks   functions (epoch, history), called after each epoch; the first epoch is 1. Once all
                 have been called, the training ends if one has returned True, of Python or NumPy
     progress    show a bar with loss and rate; needs tqdm, the extra minidl[progress]
+    capture     whether to record the step and replay it, to the same bits, as `dl.capture` does:
+                True, with a CaptureError where it can't; False; or "auto", where it can, which
+                `History.captured` says. A replay runs no Python: what a model prints, it prints in
+                the first two steps
 
     The modules of the model are in training mode during the steps, in evaluation mode during
     validation and callbacks, and afterwards each in its mode before the call, however the training
@@ -167,7 +176,11 @@ def fit(
     batches = as_batches("fit: data", data, epochs)
     if validation is not None:
         validation = as_batches("fit: validation", validation, epochs)
+    if capture != "auto":
+        _checks.flag("fit", "capture", capture)
     history, modules, ctrl_c = History(), _modules(model), _CtrlC()
+    step = functools.partial(_step, model, loss, optimizer, history)
+    captured = _capture.capture(step, _strict=capture is True) if capture else None
     keep_modes, _ = _mode(modules, training=True)
     keep_handler, handle = ctrl_c.handling()
     try:
@@ -176,7 +189,7 @@ def fit(
             np.errstate(),
             keep_handler,
             handle,
-            _progress_bar(progress, _steps(batches, epochs)) as advance,
+            _progress_bar(progress, _step_count(batches, epochs)) as advance,
             np.errstate(over="ignore", invalid="ignore"),  # _step raises if the loss isn't finite
             atomic.Assigned([(ctrl_c, "raises", True)]),
         ):
@@ -184,10 +197,12 @@ def fit(
                 total, samples = 0.0, 0
                 before = {id(p): p.observations for p in _plateaus(optimizer)}
                 with _mode(modules, training=True)[1]:
-                    for x, y in batches:
-                        value = _step(model, loss, optimizer, x, y, epoch, history)
-                        total, samples = total + value * len(x), samples + len(x)
-                        advance(epoch, value, history.lr[-1])
+                    taken = _steps(step, captured, optimizer, batches, history, ctrl_c, progress)
+                    for sizes in taken:
+                        values = history.step_loss[-len(sizes) :]
+                        for value, size in zip(values, sizes, strict=True):
+                            total, samples = total + value * size, samples + size
+                        advance(epoch, len(sizes), values[-1], history.lr[-1])
                         if ctrl_c.presses:
                             raise KeyboardInterrupt
                     ends = len(history.step_loss)
@@ -207,6 +222,8 @@ def fit(
         if ctrl_c.presses > 1:
             raise
         history.interrupted = True
+    finally:
+        history.captured = captured is not None and captured.runner is not None
     history.interrupted |= ctrl_c.presses > 0
     return history
 
@@ -238,10 +255,44 @@ def _mean_loss(model: Model, loss: Loss, batches: DataLoader | Batches) -> float
         return total / samples
 
 
+def _steps(
+    step: Callable[[Any, Any], Tensor],
+    captured: _capture.capture | None,
+    optimizer: Optimizer,
+    batches: DataLoader | Batches,
+    history: History,
+    ctrl_c: _CtrlC,
+    progress: bool,
+) -> Iterator[list[int]]:
+    """Take the steps of an epoch; yields the batch sizes of the steps that were taken at a time."""
+    if captured is None:
+        for x, y in batches:
+            step(x, y)
+            yield [len(x)]
+        return
+    parts: Iterable[Any] = (((x, y), len(x), None) for x, y in batches)
+    if type(batches) is DataLoader:
+        size = batches.batch_size or len(batches.x)
+        rows = len(batches) * size if batches.drop_last else len(batches.x)
+        order, own = batches.order(), (batches.x[:rows], batches.y[:rows])
+        parts = [(own, size, None if order is None else order[:rows])]
+    for sources, size, order in parts:
+        if any(isinstance(x, Tensor) for x in sources):
+            step(*sources)
+            yield [size]
+            continue
+        arrays, left = tuple(map(_capture.rows, sources)), len(sources[0])
+        record = history.step_loss, history.lr, optimizer, ctrl_c, 0.05 if progress else None
+        for taken, _ in captured.steps(arrays, size, order, *record):
+            sizes = [min(size, left - i * size) for i in range(taken)]
+            left -= sum(sizes)
+            yield sizes
+
+
 def _step(
-    model: Model, loss: Loss, optimizer: Optimizer, x: Any, y: Any, epoch: int, history: History
-) -> float:
-    """Forward, loss, backward, step; returns the loss before the step."""
+    model: Model, loss: Loss, optimizer: Optimizer, history: History, x: Any, y: Any
+) -> Tensor:
+    """Forward, loss, backward, step; records the loss before the step, and returns it."""
     optimizer.zero_grad()
     result = loss(model(x), y)
     if not isinstance(result, Tensor):
@@ -251,30 +302,39 @@ def _step(
             f"fit: the loss of a batch must be one number, got shape {result.shape}; use the "
             'reduction "mean" or "sum"'
         )
-    value, steps, t = result.item(), len(history.step_loss), getattr(optimizer, "t", None)
-    if not math.isfinite(value):
-        _append([history.step_loss, history.lr], value, optimizer.lr)
-        where = f"the loss became {value} at epoch {epoch}, step {len(history.step_loss)}"
-        recent = ", ".join(f"{v:.4g}" for v in history.step_loss[-5:])
-        rate = f"The learning rate was {history.lr[-1]:g}"
-        if len(history.step_loss) == 1:
-            advice = "No update had been made, so look for NaN or huge numbers in the data."
-        else:
-            advice = (
-                "It is probably too large, so that the weights exploded: try a tenth of it, a "
-                "warm-up (schedulers.WarmUp), or inputs scaled to mean 0 and standard deviation "
-                "1, and look for NaN in the data."
-            )
-        raise DivergenceError(f"{where} (the last losses: {recent}). {rate}. {advice}", history)
+    array, steps, t = plain(result._data), len(history.step_loss), getattr(optimizer, "t", None)
+
+    def diverged() -> Never:
+        raise _divergence(array.item(), optimizer, history)
+
+    ops.require(result.data, -sys.float_info.max, sys.float_info.max, diverged)
     try:
-        _append([history.step_loss, history.lr], value, optimizer.lr)
+        _append([history.step_loss, history.lr], array.item(), optimizer.lr)
         result.backward()
         _update(optimizer)
     except BaseException:
         if getattr(optimizer, "t", None) == t:  # not taken, so not recorded
             del history.step_loss[steps:], history.lr[steps:]
         raise
-    return value
+    return result
+
+
+def _divergence(value: float, optimizer: Optimizer, history: History) -> DivergenceError:
+    """The error for a loss that isn't finite, which is the last one of the record."""
+    _append([history.step_loss, history.lr], value, optimizer.lr)
+    epoch, step = len(history.loss) + 1, len(history.step_loss)
+    where = f"the loss became {value} at epoch {epoch}, step {step}"
+    recent = ", ".join(f"{v:.4g}" for v in history.step_loss[-5:])
+    rate = f"The learning rate was {history.lr[-1]:g}"
+    if step == 1:
+        advice = "No update had been made, so look for NaN or huge numbers in the data."
+    else:
+        advice = (
+            "It is probably too large, so that the weights exploded: try a tenth of it, a warm-up "
+            "(schedulers.WarmUp), or inputs scaled to mean 0 and standard deviation 1, and look "
+            "for NaN in the data."
+        )
+    return DivergenceError(f"{where} (the last losses: {recent}). {rate}. {advice}", history)
 
 
 def _update(optimizer: Optimizer) -> None:
@@ -405,7 +465,7 @@ def _check_monitored(unobserved: list[ReduceOnPlateau]) -> None:
         )
 
 
-def _steps(batches: DataLoader | Batches, epochs: int) -> int | None:
+def _step_count(batches: DataLoader | Batches, epochs: int) -> int | None:
     """The number of steps, if the data say how many batches they have."""
     try:
         return epochs * len(batches)
@@ -465,10 +525,10 @@ class _CtrlC:
 @contextlib.contextmanager
 def _progress_bar(
     progress: bool, steps: int | None
-) -> Iterator[Callable[[int, float, float], None]]:
-    """Yields a function to call after each step with epoch, loss and rate."""
+) -> Iterator[Callable[[int, int, float, float], None]]:
+    """Yields a function to call after steps with the epoch, their number, the loss and the rate."""
     if not progress:
-        yield lambda epoch, loss, lr: None
+        yield lambda epoch, taken, loss, lr: None
         return
     try:
         from tqdm.auto import tqdm
@@ -478,15 +538,15 @@ def _progress_bar(
             "pip install 'minidl[progress]', or pass progress=False",
             stacklevel=4,
         )
-        yield lambda epoch, loss, lr: None
+        yield lambda epoch, taken, loss, lr: None
         return
     with tqdm(total=steps, unit="step") as bar:
         last = ""
 
-        def advance(epoch: int, loss: float, lr: float) -> None:
+        def advance(epoch: int, taken: int, loss: float, lr: float) -> None:
             nonlocal last
             last = f"epoch {epoch}, loss {loss:.4g}, lr {lr:.3g}"
-            if bar.update():  # tqdm redrew the bar; the next redraw shows the new text
+            if bar.update(taken):  # tqdm redrew the bar; the next redraw shows the new text
                 bar.set_postfix_str(last, refresh=False)
 
         yield advance

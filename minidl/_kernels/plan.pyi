@@ -22,14 +22,28 @@ class Plan:
         inputs: tuple[np.ndarray, ...],
         outputs: tuple[np.ndarray, ...],
         name: str,
+        details: tuple[Any, ...] = (),
     ) -> None: ...
-    def add_ufunc(self, function: Any, inputs: tuple[np.ndarray, ...], out: np.ndarray) -> bool: ...
+    def add_ufunc(
+        self,
+        function: Any,
+        inputs: tuple[np.ndarray, ...],
+        out: np.ndarray,
+        numbers: tuple[str, ...],
+    ) -> bool: ...
     def end(self) -> None: ...
 
 class Recorded:
     array: np.ndarray
     plan: Plan
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    ndim: int
+    size: int
+    flags: Any
     def __init__(self, array: np.ndarray, plan: Plan) -> None: ...
 
 def whole(function: Callable[P, R]) -> Callable[P, R]: ...
 def copied(array: np.ndarray, before: np.ndarray, owner: Any = None) -> np.ndarray: ...
+def root(array: np.ndarray) -> np.ndarray: ...
+def offset(array: np.ndarray) -> int: ...

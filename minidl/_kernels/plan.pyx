@@ -12,7 +12,9 @@ from libc.stdlib cimport free, realloc
 
 import numpy as np
 
-from minidl._kernels.arrays cimport data, import_numpy, itemsize, single, size_of
+from minidl._kernels.arrays cimport (
+    PyArray_Check, data, import_numpy, itemsize, single, size_of
+)
 
 import_numpy()
 
@@ -36,6 +38,39 @@ cdef class Recorded:
 
     def __init__(self, array, Plan plan):
         self.array, self.plan = array, plan
+
+    @property
+    def shape(self):
+        return self.array.shape
+
+    @property
+    def dtype(self):
+        return self.array.dtype
+
+    @property
+    def ndim(self):
+        return self.array.ndim
+
+    @property
+    def size(self):
+        return self.array.size
+
+    @property
+    def flags(self):
+        return self.array.flags
+
+
+cpdef object root(array):
+    """The array that owns the memory of an array."""
+    base = array.base
+    while base is not None and PyArray_Check(base):
+        array, base = base, base.base
+    return array
+
+
+def offset(array):
+    """Where an array begins in its root, in bytes."""
+    return data(array) - data(root(array))
 
 
 cdef object plain(object x):
@@ -202,8 +237,11 @@ cdef class Plan:
         call.a[2], call.a[3] = <void *> options, <void *> self
         self.add(&call, name, inputs, outputs, None, details)
 
-    def add_ufunc(self, function, tuple inputs, out):
-        """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one."""
+    def add_ufunc(self, function, tuple inputs, out, numbers):
+        """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one.
+
+        numbers  the inputs that were numbers of Python, for a comparison without rounding
+        """
         cdef UFunc *f = <UFunc *> <void *> function
         cdef Call call
         cdef Py_ssize_t k, count = len(inputs) + 1
@@ -229,7 +267,7 @@ cdef class Plan:
             call.a[k], call.n[2 + k], call.n[5 + k] = data(x), x.strides[0], x.strides[1]
         k = function.types.index(signature)
         call.a[3], call.a[4] = <void *> f.functions[k], f.data[k]
-        self.add(&call, function.__name__, inputs, (out,), None)
+        self.add(&call, function.__name__, inputs, (out,), None, (numbers, wide[0].shape))
         return True
 
     def where(self):
@@ -270,8 +308,9 @@ cdef class Plan:
         for i in range(self.count):
             if self.calls[i].run == run_python:
                 note = self.notes[i]
-                if any([np.may_share_memory(x, array) for x in note.inputs + note.outputs]):
-                    return None
+                for x in note.inputs + note.outputs:
+                    if root(x) is root(array):
+                        return None
                 continue
             used = 3 if self.calls[i].run == run_ufunc else 8
             for k in range(used):
