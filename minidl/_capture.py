@@ -32,7 +32,7 @@ from minidl._checks import describe
 from minidl._format import printable, printed
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
-from minidl._kernels.plan import Plan, Recorded
+from minidl._kernels.plan import Plan, Recorded, offset, root
 from minidl._observer import Observer, active
 from minidl.nn import Module
 from minidl.tensor import Tensor
@@ -42,7 +42,7 @@ ATTEMPTS = 4  # recordings in a row that read different things
 WIDTH = 40  # of a source line in the table of a plan
 LARGE = 100  # entries of a list or dict, of which only the length is checked
 OWN = {"minidl", "numpy"}  # packages whose lines are not the user's
-STATIC = {"shape", "dtype", "ndim", "size", "itemsize", "nbytes", "strides", "flags"}
+STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
 IN_PLACE = {"fill", "sort", "put", "partition"}
 NO_ARRAYS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.may_share_memory}
@@ -173,19 +173,16 @@ def plain(x: Any) -> Any:
     return x
 
 
-def _leaves(x: Any) -> Iterator[Any]:
+def _leaves(x: Any) -> list[Any]:
     """What lies in nested tuples, lists and dicts."""
-    if isinstance(x, tuple | list):
-        for y in x:
-            yield from _leaves(y)
-    elif isinstance(x, dict):
-        yield from _leaves(tuple(x.values()))
-    else:
-        yield x
+    if type(x) in (tuple, list, dict):
+        parts = x.values() if type(x) is dict else x
+        return [leaf for part in parts for leaf in _leaves(part)] if parts else []
+    return [x]
 
 
 def _arrays_in(*x: Any) -> tuple[np.ndarray, ...]:
-    return tuple(a for a in _leaves(x) if isinstance(a, np.ndarray))
+    return tuple([a for a in _leaves(x) if isinstance(a, np.ndarray)])
 
 
 def _arrays_of(ufunc: Any, method: str, inputs: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
@@ -203,7 +200,7 @@ def _arrays_of(ufunc: Any, method: str, inputs: tuple[Any, ...]) -> tuple[np.nda
 def _overlap(arrays: tuple[np.ndarray, ...], out: np.ndarray) -> bool:
     """Whether an input shares memory with the output without being it."""
     return any(
-        np.may_share_memory(x, out) and (x.ctypes.data, x.strides) != (out.ctypes.data, out.strides)
+        root(x) is root(out) and (offset(x), x.strides) != (offset(out), out.strides)
         for x in arrays
     )
 
@@ -255,6 +252,7 @@ class Recording(Plan, Observer):
         self.outputs: list[np.ndarray] = []
         self.leaves: dict[Tensor, np.ndarray] = {}  # their data
         self.zeroed: set[Tensor] = set()
+        self.assigned: dict[Tensor, int] = {}
         self.gradients_before: dict[Tensor, np.ndarray | None] = {}
         self.guards: list[tuple[Any, ...]] = []  # (container, key, value, name)
         self.states: list[tuple[Any, ...]] = []
@@ -263,7 +261,7 @@ class Recording(Plan, Observer):
         self.versions: list[tuple[Tensor, int]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
         self._watched: dict[int, Any] = {}
-        self.owners: list[tuple[list[int], list[int]]] = []  # of the inputs and outputs of calls
+        self.owners: list[tuple[list[int], ...]] = []  # ids of arrays, for the page
         self.settings = tuple(get() for get in SETTINGS)
         self._guard(vars(_settings), "_default_dtype", _settings._default_dtype, "the default dtype")
         self._watch(function, "the step")
@@ -355,6 +353,11 @@ class Recording(Plan, Observer):
         with _files.replacing("save", path) as temporary:
             temporary.write_bytes(plan_page.as_html(self).encode("utf-8", "replace"))
 
+    def identify(self) -> None:
+        """Keep what tells the arrays of the calls apart, for those who show the plan."""
+        sides = ((note.inputs, note.outputs) for note in self.notes)
+        self.owners = [tuple([[id(root(x)) for x in side] for side in both]) for both in sides]
+
     def results(self) -> Any:
         """The result of the last run, in arrays of its own."""
         return self._result(self.template)
@@ -437,8 +440,10 @@ class Recording(Plan, Observer):
                 self._guard(cell, "cell_contents", cell.cell_contents, variable)
             if wrapped := getattr(value, "__wrapped__", None):
                 self._watch(wrapped, name)
+        elif isinstance(value, Module):
+            self._watch(vars(value), name)
         elif kind.__module__.partition(".")[0] not in {*OWN, "builtins"}:
-            if not isinstance(value, type | types.ModuleType | Module) and hasattr(value, "__dict__"):
+            if not isinstance(value, type | types.ModuleType) and hasattr(value, "__dict__"):
                 self._watch(vars(value), name)
                 self._watch(getattr(kind, "__call__", None), name)
 
@@ -470,7 +475,8 @@ class Recording(Plan, Observer):
             )
             return result
         arrays = tuple(map(np.asarray, results))
-        if not all(any(np.may_share_memory(x, a) for a in inputs) for x in arrays):
+        roots = [root(a) for a in inputs]
+        if not all(any(root(x) is r for r in roots) for x in arrays):
             call = (arrays, function, args, options)
             details = _details(args, options)
             self.add_python(_refill, call, {}, inputs, arrays, _called(function), details)
@@ -483,8 +489,9 @@ class Recording(Plan, Observer):
         """Record a call that has changed its arguments."""
         options = plain(options)
         arrays = inputs + _arrays_in(args, options)
+        written = _arrays_in(options.get("out")) or arrays[:1]
         details = _details(args, options)
-        self.add_python(function, args, options, arrays, arrays, _called(function), details)
+        self.add_python(function, args, options, arrays, written, _called(function), details)
         return None if result is None else self.record(np.asarray(result))
 
     def overwrite(self, before: Any, array: Any, owner: Any) -> Any:
@@ -500,7 +507,7 @@ class Recording(Plan, Observer):
     # --- what the core reports
 
     def inside(self, module: Any) -> Any:
-        self._watch(vars(module), type(module).__name__)
+        self._watch(module, type(module).__name__)
         return super().inside(module)
 
     def arrays(self, inputs: Sequence[Any], arrays: list[Any]) -> list[Any]:
@@ -536,6 +543,10 @@ class Recording(Plan, Observer):
         if (buffer := self.gradients_before.get(leaf)) is None:
             return None
         return self.record(buffer)
+
+    def end_backward(self, root: Any, seed: Any, leaves: Any) -> None:
+        for leaf, _ in leaves:
+            self.assigned.setdefault(leaf, self.count - 1)
 
     def cleared(self, leaves: Any) -> None:
         self.zeroed.update(leaves)
@@ -592,15 +603,13 @@ class Recording(Plan, Observer):
         tokens |= {id(x): ("gradient", i) for i, (_, x) in enumerate(self.before)}
         found = []
         for i, note in enumerate(self.notes):
-            for x in note.inputs:
-                root = _root(x)
-                token = tokens.get(id(root))
-                offset = x.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-                found.append((i, token, (offset, x.shape, x.strides, x.dtype), root, x))
-            written = {id(_root(x)) for x in note.inputs}
+            read = [root(x) for x in note.inputs]
+            for x, owner in zip(note.inputs, read, strict=True):
+                form = offset(x), x.shape, x.strides, x.dtype
+                found.append((i, tokens.get(id(owner)), form, owner, x))
             for k, x in enumerate(note.outputs):
-                if id(root := _root(x)) not in tokens and id(root) not in written:
-                    tokens[id(root)] = ("call", i, k)
+                if id(owner := root(x)) not in tokens and not any(owner is r for r in read):
+                    tokens[id(owner)] = ("call", i, k)
         return found
 
     def difference(self, other: Recording) -> str | None:
@@ -610,7 +619,9 @@ class Recording(Plan, Observer):
                 return f"{_source(b.where)} calls {b.name}{b.details} after {a.name}{a.details}"
         if self.count != other.count or repr(self.template) != repr(other.template):
             return f"it makes {self.count} calls once, and {other.count} the next time"
-        outputs = {id(_root(x)) for note in other.notes for x in note.outputs}
+        outputs = {id(root(x)): note for note in other.notes for x in note.outputs}
+        if written := [outputs[id(x)] for x in other.inputs if id(x) in outputs]:
+            return f"{_source(written[0].where)} writes into an argument; copy it first"
         for a, b in zip(self._sources(), other._sources(), strict=True):
             where, name = _source(other.notes[b[0]].where), other.notes[b[0]].name
             if a[1:3] != b[1:3]:
@@ -631,18 +642,6 @@ def _shapes(arrays: Sequence[Any]) -> str:
     return " ".join("×".join(map(str, x[0])) or "1" for x in arrays)
 
 
-def _root(array: np.ndarray) -> np.ndarray:
-    """The array that owns the memory of an array."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
-
-
-def _owners(arrays: Sequence[np.ndarray]) -> list[int]:
-    """What tells the arrays of a plan apart once its notes have forgotten them."""
-    return [id(_root(x)) for x in arrays]
-
-
 def _details(args: Any, options: Any) -> tuple[Any, ...]:
     """The arguments of a call that are no arrays, to be compared."""
     return tuple(
@@ -652,12 +651,13 @@ def _details(args: Any, options: Any) -> tuple[Any, ...]:
     )
 
 
-def _global_names(code: Any) -> set[str]:
+@functools.lru_cache(1000)
+def _global_names(code: Any) -> frozenset[str]:
     """The global variables that code reads, also in the functions that it defines."""
     loads = ("LOAD_GLOBAL", "LOAD_NAME")
     names = {i.argval for i in dis.get_instructions(code) if i.opname in loads}
-    inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
-    return names.union(*map(_global_names, inner))
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return frozenset(names.union(*map(_global_names, inner)))
 
 
 def _source(where: tuple[str, int]) -> str:
@@ -757,7 +757,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
                 f"the step can't be captured, since two recordings of it differ: {difference}. A "
                 "replay would repeat what was recorded. Give the step what changes as an argument."
             )
-        recording.owners = [(_owners(n.inputs), _owners(n.outputs)) for n in recording.notes]
+        recording.identify()
         self._runners.setdefault(key, []).insert(0, replay.Runner(recording, SETTINGS))
         self.runner = self._runners[key][0]
         if sum(map(len, self._runners.values())) > PLANS:

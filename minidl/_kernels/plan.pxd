@@ -22,7 +22,8 @@ cdef class Plan:
     cdef Py_ssize_t room
     cdef readonly Py_ssize_t count
     cdef readonly list notes, kept, seconds
-    cdef public set zeroed
+    cdef public set zeroed  # leaves whose gradients were set to None
+    cdef public dict assigned  # leaves that got a gradient, with the number of calls before it
     cdef public bint open
     cdef object error
     cdef int timed
@@ -33,6 +34,7 @@ cdef class Plan:
 
 
 cdef object plain(object x)
+cpdef object root(array)
 cdef Plan plan_of(tuple arrays)
 cdef Call loop_call(Loop single_loop, Loop double_loop, tuple arrays) noexcept
 cdef object perform(Call *call, Plan plan, str name, tuple inputs, object outputs, object explain=*)

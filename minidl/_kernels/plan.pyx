@@ -12,7 +12,9 @@ from libc.stdlib cimport free, realloc
 
 import numpy as np
 
-from minidl._kernels.arrays cimport data, import_numpy, itemsize, single, size_of
+from minidl._kernels.arrays cimport (
+    PyArray_Check, data, import_numpy, itemsize, single, size_of
+)
 
 import_numpy()
 
@@ -36,6 +38,39 @@ cdef class Recorded:
 
     def __init__(self, array, Plan plan):
         self.array, self.plan = array, plan
+
+    @property
+    def shape(self):
+        return self.array.shape
+
+    @property
+    def dtype(self):
+        return self.array.dtype
+
+    @property
+    def ndim(self):
+        return self.array.ndim
+
+    @property
+    def size(self):
+        return self.array.size
+
+    @property
+    def flags(self):
+        return self.array.flags
+
+
+cpdef object root(array):
+    """The array that owns the memory of an array."""
+    base = array.base
+    while base is not None and PyArray_Check(base):
+        array, base = base, base.base
+    return array
+
+
+def offset(array):
+    """Where an array begins in its root, in bytes."""
+    return data(array) - data(root(array))
 
 
 cdef object plain(object x):
@@ -270,8 +305,9 @@ cdef class Plan:
         for i in range(self.count):
             if self.calls[i].run == run_python:
                 note = self.notes[i]
-                if any([np.may_share_memory(x, array) for x in note.inputs + note.outputs]):
-                    return None
+                for x in note.inputs + note.outputs:
+                    if root(x) is root(array):
+                        return None
                 continue
             used = 3 if self.calls[i].run == run_ufunc else 8
             for k in range(used):

@@ -17,7 +17,7 @@ from minidl._kernels.arrays cimport (
     copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, same_kind, size_of
 )
 from minidl._kernels.optim cimport Turns, Update
-from minidl._kernels.plan cimport Plan
+from minidl._kernels.plan cimport Plan, root
 
 import_numpy()
 
@@ -81,16 +81,16 @@ cdef class Runner:
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
         self.input_uses = [self._uses(array) for array in self.inputs]
-        self.grads = [list(entry) for entry in recording.grads]
+        self.grads = [[leaf, array, False] for leaf, array in recording.grads]
         self.grad_uses = []
-        for _, array in self.grads:
+        for _, array, _ in self.grads:
             exchanged = array is not None and array.base is None and not any(
-                [np.may_share_memory(array, x) for x in self.outputs + self.inputs]
+                [root(array) is root(x) for x in self.outputs + self.inputs]
             )
             self.grad_uses.append(self._uses(array) if exchanged else None)
         for entry in self.updates:
             (<Update> entry[1]).forget_gradients()
-        self.plan.forget([g for (_, g), uses in zip(self.grads, self.grad_uses)
+        self.plan.forget([g for (_, g, _), uses in zip(self.grads, self.grad_uses)
                           if uses is not None])
         self.seen = atomic.changes - 1
 
@@ -163,19 +163,21 @@ cdef class Runner:
         cdef Py_ssize_t k
         cdef Turns turns
         cdef bint held
+        cdef list entry
         for turns in self.turns:
             turns.begin()
         for leaf, buffer in self.before:
             if buffer is not None:
                 memcpy(data(buffer), data(leaf.grad), size_of(buffer) * itemsize(buffer))
         for k in range(len(self.grads)):
-            leaf, array = self.grads[k]
-            if self.grad_uses[k] is not None:
-                held = leaf.grad is array
-                if (Py_REFCNT(array) & 0xffffffff) > 2 + held:  # somebody else keeps this gradient
-                    array = empty_like(array)
-                    redirect(self.grad_uses[k], data(array))
-                    (<list> self.grads[k])[1] = array
+            entry = self.grads[k]
+            array = entry[1]
+            held = array is not None and self.grad_uses[k] is not None and entry[0].grad is array
+            if self.grad_uses[k] is not None and (Py_REFCNT(array) & 0xffffffff) > 2 + held:
+                array = empty_like(array)  # somebody else keeps this gradient
+                redirect(self.grad_uses[k], data(array))
+                entry[1], held = array, False
+            entry[2] = held
         for turns in self.turns:
             turns.take()
             turns.busy = True
@@ -221,26 +223,25 @@ cdef class Runner:
     cdef int finish(self) except -1:
         """Give the leaves their gradients, and end the turns."""
         cdef Py_ssize_t k
-        cdef Turns turns
-        for turns in self.turns:
-            turns.busy = False
-        self.busy = False
+        cdef list entry
+        self.end_turns()
         for k in range(len(self.grads)):
-            leaf, array = self.grads[k]
-            if array is not None and self.grad_uses[k] is None:
-                array = array.copy()
-            leaf.grad = array
+            entry = self.grads[k]
+            if not entry[2]:
+                array = entry[1]
+                if array is not None and self.grad_uses[k] is None:
+                    array = array.copy()
+                entry[0].grad = array
         return 0
 
     cdef int refuse(self, Py_ssize_t stopped, tuple arrays) except -1:
         """Raise the error of the call that refused what its arrays hold, as the eager step does."""
         cdef Py_ssize_t i
-        cdef Turns turns
-        for turns in self.turns:
-            turns.busy = False
-        self.busy = False
-        for leaf, array in self.grads:
-            if array is None or leaf in self.plan.zeroed:
+        self.end_turns()
+        for leaf, array, _ in self.grads:
+            if self.plan.assigned.get(leaf, stopped) < stopped:
+                leaf.grad = array.copy()
+            elif leaf in self.plan.zeroed:
                 leaf.grad = None
         for i in range(len(arrays)):  # the explanation reads the recording's own arrays
             if self.input_uses[i] is not None:
@@ -264,7 +265,7 @@ cdef class Runner:
             self.plan.run(&stopped)
             self.count(self.plan.count if stopped < 0 else stopped)
         except BaseException:
-            self.refuse_nothing()
+            self.end_turns()
             raise
         if stopped >= 0:
             self.refuse(stopped, arrays)
@@ -317,7 +318,7 @@ cdef class Runner:
                 if stop is not None and stop.presses:
                     break
         except BaseException:
-            self.finish()
+            self.finish() if s else self.end_turns()
             raise
         if stopped >= 0:
             taken = tuple([np.ascontiguousarray(source[order[s * batch:(s + 1) * batch]]
@@ -327,8 +328,8 @@ cdef class Runner:
         self.finish()
         return s
 
-    cdef int refuse_nothing(self) except -1:
-        """End the turns of a run that did not begin."""
+    cdef int end_turns(self) except -1:
+        """Let others change the optimizers again."""
         cdef Turns turns
         for turns in self.turns:
             turns.busy = False
