@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from minidl import _checks, _settings
+from minidl import _checks, _files, _settings
 from minidl._checks import describe
 from minidl._format import printable, printed
 from minidl._kernels import atomic, replay
@@ -39,6 +39,7 @@ from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
 ATTEMPTS = 4  # recordings in a row that read different things
+WIDTH = 40  # of a source line in the table of a plan
 LARGE = 100  # entries of a list or dict, of which only the length is checked
 OWN = {"minidl", "numpy"}  # packages whose lines are not the user's
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
@@ -262,6 +263,7 @@ class Recording(Plan, Observer):
         self._tensors: list[weakref.ref[Tensor]] = []
         self._buffers: list[tuple[Any, str, np.ndarray]] = []  # of modules
         self._watched: dict[int, Any] = {}
+        self.owners: list[tuple[list[int], ...]] = []  # ids of arrays, for the page
         self.settings = tuple(get() for get in SETTINGS)
         self._guard(vars(_settings), "_default_dtype", _settings._default_dtype, "the default dtype")
         self._watch(function, "the step")
@@ -270,6 +272,8 @@ class Recording(Plan, Observer):
         """Run and record the step; returns its result."""
         given = list(map(self._input, (*inputs, *options.values())))
         named = dict(zip(options, given[len(inputs) :], strict=True))
+        places = zip((*range(len(inputs)), *options), given, strict=True)
+        self.input_places = [at for at, x in places if isinstance(x, np.ndarray | Tensor)]
         try:
             with atomic.InContext(active, self):
                 result = self.function(*given[: len(inputs)], **named)
@@ -325,13 +329,36 @@ class Recording(Plan, Observer):
 
     def __str__(self) -> str:
         rows = [("call", "of", "inputs", "outputs", "µs", "line")]
-        for label, note, seconds in zip(self.labels, self.notes, self.seconds, strict=True):
-            shapes = (_shapes(note.inputs), _shapes(note.outputs))
+        many = {update[0]: f"{len(update[6])} parameters" for update in self.updates}
+        before: Any = None
+        for i, (note, seconds) in enumerate(zip(self.notes, self.seconds, strict=True)):
+            label = self.labels[i] if i < len(self.labels) else ""
+            shapes = [many.get(i) or _shapes(x) for x in (note.inputs, note.outputs)]
             median = f"{1e6 * sorted(seconds)[len(seconds) // 2]:.2f}" if seconds else ""
-            rows.append((note.name, label, *shapes, median, str(note.where[1])))
+            line = linecache.getline(*note.where).strip() if note.where != before else ""
+            line = line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+            place = f"{note.where[1]:4}  {line}" if note.where != before else ""
+            rows.append((note.name, label, *shapes, median, place))
+            before = note.where
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-        return "\n".join(lines)
+        return printable("\n".join(lines))
+
+    def save(self, path: Any) -> None:
+        """Write a page (.html) that shows the calls, their arrays and how long each takes.
+
+        ValueError for another ending; OSError for a path that can't be written.
+        """
+        from minidl.walkthrough import plan_page
+
+        path = _files.ending("save", path, {".html"})
+        with _files.replacing("save", path) as temporary:
+            temporary.write_bytes(plan_page.as_html(self).encode("utf-8", "replace"))
+
+    def identify(self) -> None:
+        """Keep what tells the arrays of the calls apart, for those who show the plan."""
+        sides = ((note.inputs, note.outputs) for note in self.notes)
+        self.owners = [tuple([[id(root(x)) for x in side] for side in both]) for both in sides]
 
     def results(self) -> Any:
         """The result of the last run, in arrays of its own."""
@@ -750,6 +777,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
                 f"the step can't be captured, since two recordings of it differ: {difference}. A "
                 "replay would repeat what was recorded. Give the step what changes as an argument."
             )
+        recording.identify()
         self._runners.setdefault(key, []).insert(0, replay.Runner(recording, SETTINGS))
         self.runner = self._runners[key][0]
         if sum(map(len, self._runners.values())) > PLANS:
