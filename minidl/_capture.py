@@ -249,8 +249,8 @@ class Recording(Plan, Observer):
         self.inputs: list[np.ndarray] = []
         self.outputs: list[np.ndarray] = []
         self.leaves: dict[Tensor, np.ndarray] = {}  # their data
+        self.events: list[tuple[int, Tensor, np.ndarray | None]] = []  # gradients after calls
         self.zeroed: set[Tensor] = set()
-        self.assigned: dict[Tensor, int] = {}
         self.gradients_before: dict[Tensor, np.ndarray | None] = {}
         self.guards = Guards()
         self.states: list[tuple[Any, ...]] = []
@@ -291,6 +291,7 @@ class Recording(Plan, Observer):
             changes += [(t, "_data", plain(t._data)) for t in tensors]
             atomic.assign(changes + self._buffers)
         self.before = list(self.gradients_before.items())
+        self.learned = frozenset(id(p) for p in self.leaves if p._requires_grad)
         for p, data in self.leaves.items():
             self.states += [(p, "_data", data), (p, "_requires_grad", p._requires_grad)]
         return self.results()
@@ -390,7 +391,7 @@ class Recording(Plan, Observer):
     def where(self) -> tuple[str, int]:
         """The file and the number of the user's line that is running."""
         frame: Any = sys._getframe(1)
-        while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in OWN:
+        while frame.f_back and frame.f_globals.get("__name__", "").startswith(("minidl.", "numpy.")):
             frame = frame.f_back
         return frame.f_code.co_filename, frame.f_lineno
 
@@ -522,12 +523,12 @@ class Recording(Plan, Observer):
             return None
         return self.record(buffer)
 
-    def end_backward(self, root: Any, seed: Any, leaves: Any) -> None:
-        for leaf, _ in leaves:
-            self.assigned.setdefault(leaf, self.count - 1)
+    def assigned(self, changes: Any) -> None:
+        self.events += [(self.count, leaf, plain(g)) for leaf, _, g in changes]
 
     def cleared(self, leaves: Any) -> None:
         self.zeroed.update(leaves)
+        self.events += [(self.count, leaf, None) for leaf in leaves]
 
     def end_step(self, optimizer: Any, batches: Any) -> None:
         if not self.open:
@@ -582,8 +583,8 @@ class Recording(Plan, Observer):
             for container, key, value, name in self.guards
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
-        learned = frozenset(id(p) for p in self.leaves if p._requires_grad)
-        return {**read, ("settings", 0, ""): self.settings, ("frozen parameters", 0, ""): learned}
+        read["settings", 0, ""] = self.settings
+        return {**read, ("requires_grad of a parameter", 0, ""): self.learned}
 
     def _sources(self) -> list[tuple[Any, ...]]:
         """Where each input of each call comes from: (token, offset, array if from elsewhere)."""
@@ -605,21 +606,23 @@ class Recording(Plan, Observer):
         for a, b in zip(self.notes, other.notes, strict=False):
             if (a.name, a.details) != (b.name, b.details):
                 return f"{_source(b.where)} calls {b.name}{b.details} after {a.name}{a.details}"
-        if self.count != other.count or repr(self.template) != repr(other.template):
+        if self.count != other.count or _details(self.template, {}) != _details(other.template, {}):
             return f"it makes {self.count} calls once, and {other.count} the next time"
         outputs = {id(root(x)): note for note in other.notes for x in note.outputs}
         if written := [outputs[id(x)] for x in other.inputs if id(x) in outputs]:
             return f"{_source(written[0].where)} writes into an argument; copy it first"
         for a, b in zip(self._sources(), other._sources(), strict=True):
-            where, name = _source(other.notes[b[0]].where), other.notes[b[0]].name
+            what = None
             if a[1:3] != b[1:3]:
-                return f"{where} gives {name} another array than the first time"
-            if a[1] is None and a[3] is not b[3]:
-                x, y = a[4], b[4]
+                what = "gives {} another array than the first time"
+            elif a[1] is None and a[3] is not b[3]:
                 if id(b[3]) in outputs:
-                    return f"{where} writes into an array that NumPy has made; use np.zeros_like(x)"
-                if not np.array_equal(x, y, equal_nan=x.dtype.kind in "fc"):
-                    return f"{where} gives {name} numbers from outside of the step that change"
+                    what = "gives {} an array that NumPy has made, and writes to it; use zeros_like"
+                elif not np.array_equal(a[4], b[4], equal_nan=a[4].dtype.kind in "fc"):
+                    what = "gives {} numbers from outside of the step that change"
+            if what:
+                note = other.notes[b[0]]
+                return f"{_source(note.where)} {what.format(note.name)}"
         return None
 
 
@@ -808,7 +811,8 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
                 continue
             if not runner.plain_result or runner.plan.outputs[0].size != 1:
                 _number(runner.plan.results())
-            several = min(most, (total - begin) // batch) if count == batch else 1
+            whole = count == batch and not runner.accumulates
+            several = min(most, (total - begin) // batch) if whole else 1
             places = None if order is None else order[begin:]
             own = sources if order is not None else tuple(x[begin:] for x in sources)
             arguments = own, count, places, several, losses, rates, optimizer, stop
@@ -847,7 +851,7 @@ def _number(result: Any) -> float:
 
 def rows(x: Any) -> np.ndarray:
     """An array with rows that lie one after the other."""
-    array = np.require(x._data if isinstance(x, Tensor) else x, requirements="CA")
+    array = np.require(_constant(x), requirements="CA")
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         raise TypeError(f"epoch takes arrays of numbers with rows, got {array.dtype} {array.shape}")
     return array
@@ -857,7 +861,7 @@ def _order(order: Any, rows: int) -> np.ndarray | None:
     """A vector of row numbers."""
     if order is None:
         return None
-    array = np.asarray(order)
+    array = np.asarray(order, np.intp if len(order) == 0 else None)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(
             f"epoch: order must be a vector of row numbers, got {array.dtype} {array.shape}"
@@ -870,18 +874,23 @@ def _order(order: Any, rows: int) -> np.ndarray | None:
     return np.require(array, np.intp, "CA")
 
 
+def _constant(x: Any) -> Any:
+    """The array of a tensor that is an argument; anything else as it is."""
+    if isinstance(x, Tensor) and x.requires_grad:
+        raise CaptureError(
+            f"{describe(x)} requires a gradient, so it can't be an argument of a captured step, "
+            "whose arguments are constants. Let the step use it from outside."
+        )
+    return x._data if isinstance(x, Tensor) else x
+
+
 def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np.ndarray]]:
     """What a plan is for: shapes and dtypes of arrays, and other arguments as they are."""
     parts: list[Any] = []
     arrays = []
     for x in (*inputs, *options.values()):
-        data = x._data if isinstance(x, Tensor) else x
+        data = _constant(x)
         if isinstance(data, np.ndarray):
-            if isinstance(x, Tensor) and x.requires_grad:
-                raise CaptureError(
-                    f"{describe(x)} requires a gradient, so it can't be an argument of a captured "
-                    "step, whose inputs are constants. Let the step use it from outside."
-                )
             parts.append((type(x).__name__, data.shape, data.dtype.str))
             arrays.append(data)
         else:

@@ -64,6 +64,9 @@ class Observer:
     ) -> None:
         """Backward from `root` has computed the gradient of each leaf, and not yet stored it."""
 
+    def assigned(self, changes: Sequence[tuple[Any, str, Any]]) -> None:
+        """The gradients of leaves are about to be stored, the sums with those from before."""
+
     def grad(self, leaf: Any) -> Any:
         """The gradient that a leaf has from before, or None."""
         return leaf.grad

@@ -578,6 +578,7 @@ class Tensor:
             changes.append((leaf, "grad", g if before is None else as_ndarray(before + g)))
         if observer:
             observer.end_backward(self, seed, list(leaves.items()))
+            observer.assigned(changes)
         atomic.assign(changes)
 
     def _propagate(self, seed: Array, retain_graph: bool) -> dict[Tensor, Array]:

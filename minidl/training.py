@@ -275,14 +275,17 @@ def _steps(
     if type(batches) is DataLoader:
         size = batches.batch_size or len(batches.x)
         rows = len(batches) * size if batches.drop_last else len(batches.x)
-        order, own = batches.order(), (batches.x[:rows], batches.y[:rows])
-        parts = [(own, size, None if order is None else order[:rows])]
+        if (order := batches.order()) is None:
+            parts = [((batches.x[:rows], batches.y[:rows]), size, None)]
+        else:
+            parts = [((batches.x, batches.y), size, order[:rows])]
     for sources, size, order in parts:
         if any(isinstance(x, Tensor) for x in sources):
             step(*sources)
             yield [size]
             continue
-        arrays, left = tuple(map(_capture.rows, sources)), len(sources[0])
+        arrays = tuple(map(_capture.rows, sources))
+        left = len(arrays[0]) if order is None else len(order)
         record = history.step_loss, history.lr, optimizer, ctrl_c, 0.05 if progress else None
         for taken, _ in captured.steps(arrays, size, order, *record):
             sizes = [min(size, left - i * size) for i in range(taken)]

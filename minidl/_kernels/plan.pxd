@@ -22,8 +22,6 @@ cdef class Plan:
     cdef Py_ssize_t room
     cdef readonly Py_ssize_t count
     cdef readonly list notes, kept, seconds
-    cdef public set zeroed  # leaves whose gradients were set to None
-    cdef public dict assigned  # leaves that got a gradient, with the number of calls before it
     cdef public bint open
     cdef object error
     cdef int timed

@@ -66,14 +66,16 @@ cdef class Runner:
     updates   (index of the call, Update, optimizer, group, state, indices, parameters, how many
               updates and how many steps of the optimizer come before it within the step)
     steps     (optimizer, index of its first call)
+    events    (number of calls before it, leaf, its new gradient or None)
     versions  (tensor, index of the call that replaces its data)
     outputs   arrays, the results
     """
 
     cdef readonly Plan plan
     cdef readonly bint plain_result  # whether the result is one contiguous tensor
+    cdef readonly bint accumulates  # whether gradients from before the step matter
     cdef list inputs, guards, states, before, grads, updates, steps, versions, outputs
-    cdef list input_uses, grad_uses, turns
+    cdef list input_uses, grad_uses, turns, events
     cdef object settings, read_settings
     cdef unsigned long long seen
     cdef bint busy
@@ -91,6 +93,10 @@ cdef class Runner:
             for array in self.inputs
         ]
         self.grads = [[leaf, array, False] for leaf, array in recording.grads]
+        self.accumulates = len(self.before) > 0
+        place = {id(array): k for k, (_, array) in enumerate(recording.grads) if array is not None}
+        self.events = [(n, leaf, place.get(id(g), g)) for n, leaf, g in recording.events]
+        recording.grads, recording.events = None, None
         self.grad_uses = []
         for _, array, _ in self.grads:
             exchanged = array is not None and array.base is None and not any(
@@ -247,11 +253,10 @@ cdef class Runner:
         """Raise the error of the call that refused what its arrays hold, as the eager step does."""
         cdef Py_ssize_t i
         self.end_turns()
-        for leaf, array, _ in self.grads:
-            if self.plan.assigned.get(leaf, stopped) < stopped:
-                leaf.grad = array.copy()
-            elif leaf in self.plan.zeroed:
-                leaf.grad = None
+        for before, leaf, array in self.events:
+            if before <= stopped:
+                array = self.grads[array][1] if type(array) is int else array
+                leaf.grad = None if array is None else array.copy()
         for i in range(len(arrays)):  # the explanation reads the recording's own arrays
             if self.input_uses[i] is not None:
                 memcpy(data(self.inputs[i]), data(arrays[i]),
@@ -290,7 +295,7 @@ cdef class Runner:
         """
         cdef Py_ssize_t stopped = -1, i, s = 0, n = len(sources)
         cdef const Py_ssize_t *rows = NULL
-        rate = None
+        rate, groups = None, getattr(optimizer, "groups", [None])
         if self.busy:
             raise RuntimeError(BUSY)
         if order is not None:
@@ -315,7 +320,7 @@ cdef class Runner:
                         self.point(i, data(sources[i])
                                    + s * batch * row_bytes(self.inputs[i], batch))
                 if rates is not None:
-                    rate = optimizer.groups[0].lr
+                    rate = getattr(groups[0], "lr", None)
                     rate = rate if type(rate) is float else optimizer.lr
                 self.set_constants()
                 self.plan.run(&stopped)
