@@ -99,6 +99,8 @@ def _kernel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _contiguous(x: Array, dtype: Any) -> Array:
     """x as kernels take arrays: of that dtype, in C order and aligned; copied only if it is not."""
+    if isinstance(x, np.generic):  # what NumPy's functions make of arrays without axes
+        x = np.asarray(x)
     x = x.astype(dtype, order="C", copy=False)
     return x if x.flags.aligned else x.copy()
 

@@ -84,7 +84,8 @@ def imports_of(module: str, path: Path, modules: set[str]) -> Iterator[Import]:
     """The imports of one module, in order; those of the standard library are left out."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".pyx":
-        names = re.findall(r"^from (minidl[\w.]*) c?import", text, re.MULTILINE)
+        pairs = re.findall(r"^from (minidl[\w.]*) c?import (\w*)", text, re.MULTILINE)
+        names = (f"{a}.{b}" if f"{a}.{b}" in modules else a for a, b in pairs)
         statements = [(name, AT_IMPORT) for name in names if name in modules]
     else:
         statements = list(_statements(ast.parse(text), AT_IMPORT, modules))
@@ -164,6 +165,7 @@ SUBTITLES = {
     "viz": "races, plots, films, figures",
     "walkthrough": "every number of a step",
     "training": "fit, evaluate",
+    "_capture": "recorded and replayed steps",
     "testing": "gradcheck",
     "data": "DataLoader",
     "_expressions": "schedules as text",

@@ -964,7 +964,7 @@ def test_ctrl_c_while_the_handler_is_set_or_restored_is_neither_lost_nor_splits_
             if place == "enter":
                 interrupt()
                 interrupt()
-            return lambda epoch, loss, lr: None
+            return lambda epoch, taken, loss, lr: None
 
         def __exit__(self, *_):
             if place == "leave":

@@ -62,11 +62,13 @@ cdef class Rule:
             raise TypeError(f"expected {self.arrays} and {self.constants}")
         for k in range(len(constants)):
             work.c[k] = constants[k]
-        # copies: the lists themselves may be changed later
-        update.lists = tuple(
-            [None if arrays is None else [plain(x) for x in arrays] for arrays in lists]
-        )
-        cdef list theta = update.lists[0]
+        cdef list copies = []  # the lists themselves may be changed later
+        for arrays in lists:  # Cython's list comprehensions free twice what they fail to append
+            copies.append(None if arrays is None else list(arrays))
+        update.lists = tuple(copies)
+        cdef list theta = copies[0], g = copies[1]
+        for i in range(len(g)):
+            g[i] = plain(g[i])
         work.all = <Parameter *> calloc(len(theta) + 1, sizeof(Parameter))
         if work.all == NULL:
             raise MemoryError

@@ -38,8 +38,9 @@ def clip_grad_norm(params: GroupParams, max_norm: float) -> float:
     if max_norm != math.inf:
         max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
     found = _gradients("clip_grad_norm", params)
-    norm, *clipped = _clipped_by_norm(max_norm, tuple(found), *found.values())
-    _assign(found, clipped)
+    observed = active.get() is not None  # each replay needs the same kind of arrays
+    norm, *clipped = _clipped_by_norm(max_norm, observed, tuple(found), *found.values())
+    atomic.assign([(p, "grad", g) for p, g in zip(found, clipped, strict=True)])
     if isinstance(norm, Recorded):
         norm.convert = float  # for a step that returns it
     total: float = norm if isinstance(norm, Recorded) else norm.item()
@@ -62,14 +63,14 @@ def clip_grad_value(params: GroupParams, limit: float) -> None:
     """
     limit = _checks.number("clip_grad_value", "limit", limit)
     found = _gradients("clip_grad_value", params)
-    _assign(found, _clipped_by_value(limit, tuple(found), *found.values()))
+    clipped = _clipped_by_value(limit, tuple(found), *found.values())
+    atomic.assign([(p, "grad", g) for p, g in zip(found, clipped, strict=True)])
 
 
 def _gradients(owner: str, params: GroupParams) -> dict[Tensor, np.ndarray]:
-    """The gradients of the parameters that have one, in a form for kernels.
+    """The gradients of the parameters that have one.
 
-    ValueError for one of another shape, TypeError for one that is no floating array. float16
-    becomes float32.
+    ValueError for one of another shape, TypeError for one that is no floating array.
     """
     observer = active.get()
     own = tensors(owner, params)
@@ -90,49 +91,48 @@ def _gradients(owner: str, params: GroupParams) -> dict[Tensor, np.ndarray]:
                 f"{owner}: the gradient of {describe(p)} has shape {g.shape}, not that of its "
                 "parameter"
             )
-        dtype = np.float64 if g.dtype.itemsize > 4 else np.float32
-        with np.errstate(all="ignore"):
-            g = g.astype(dtype, order="C", copy=False)
-            found[p] = g if g.flags.aligned else g.copy()
     return found
 
 
-def _assign(found: dict[Tensor, np.ndarray], clipped: Iterable[np.ndarray]) -> None:
-    """Store the clipped gradients that are not the ones from before."""
-    changes = []
-    for (p, g), new in zip(found.items(), clipped, strict=True):
-        if new is not g:
-            changes.append((p, "grad", new.astype(p.dtype, copy=False)))
-    atomic.assign(changes)
-
-
 @whole
-def _clipped_by_norm(max_norm: float, params: Sequence[Tensor], *g: np.ndarray) -> Any:
-    """The norm of all gradients, and the gradients, scaled if it is larger than max_norm."""
-    _check_finite("clip_grad_norm", params, g)
+@np.errstate(all="ignore")  # what underflows is 0
+def _clipped_by_norm(
+    max_norm: float, anew: bool, params: Sequence[Tensor], *grads: np.ndarray
+) -> Any:
+    """The norm, and the gradients: new ones if it is larger than max_norm, or if `anew` is true."""
+    g = _finite("clip_grad_norm", params, grads)
     unit, norm = _norm(g)
     if unit * norm > max_norm:
-        with np.errstate(all="ignore"):  # what underflows is 0
-            g = tuple((x.astype(np.float64) / unit * (max_norm / norm)).astype(x.dtype) for x in g)
-    return np.array(unit * norm), *g
+        scaled = (x.astype(np.float64) / unit * (max_norm / norm) for x in g)
+        grads = tuple(np.array(x, p.dtype) for p, x in zip(params, scaled, strict=True))
+    elif anew:
+        grads = tuple(x.copy() for x in grads)
+    return np.array(unit * norm), *grads
 
 
 @whole
-def _clipped_by_value(limit: float, params: Sequence[Tensor], *g: np.ndarray) -> Any:
-    """The gradients with each entry in [−limit, limit]."""
-    _check_finite("clip_grad_value", params, g)
-    with np.errstate(all="ignore"):
-        bounds = (min(limit, float(np.finfo(p.dtype).max)) for p in params)
-        return tuple(x.clip(-bound, bound) for x, bound in zip(g, bounds, strict=True))
+@np.errstate(all="ignore")
+def _clipped_by_value(limit: float, params: Sequence[Tensor], *grads: np.ndarray) -> Any:
+    """New gradients, with each entry in [−limit, limit]."""
+    clipped = []
+    for p, x in zip(params, _finite("clip_grad_value", params, grads), strict=True):
+        bound = min(limit, float(np.finfo(p.dtype).max))
+        clipped.append(np.array(x.clip(-bound, bound), p.dtype))
+    return tuple(clipped)
 
 
-def _check_finite(owner: str, params: Sequence[Tensor], g: Sequence[np.ndarray]) -> None:
-    for p, x in zip(params, g, strict=True):
-        if not np.isfinite(x).all():
+def _finite(owner: str, params: Sequence[Tensor], grads: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The gradients in a form for kernels, float16 as float32; ValueError if one is not finite."""
+    found = []
+    for p, g in zip(params, grads, strict=True):
+        dtype = np.float64 if g.dtype.itemsize > 4 else np.float32
+        found.append(np.require(g, dtype, ["C", "ALIGNED"]))
+        if not np.isfinite(found[-1]).all():
             raise ValueError(
                 f"{owner}: the gradient of {describe(p)} contains NaN or infinity, which clipping "
                 "would hide. Find its cause, or skip this step."
             )
+    return found
 
 
 def _norm(gradients: Collection[np.ndarray]) -> tuple[float, float]:

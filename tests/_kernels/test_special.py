@@ -1,4 +1,4 @@
-"""The normal distribution function against math.erfc and against its continued fraction."""
+"""The normal distribution function against math.erfc and a continued fraction; the range check."""
 
 import decimal
 import math
@@ -7,17 +7,11 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from minidl._kernels import special
+from minidl._kernels.special import normal_cdf, require
 
 DTYPES = (np.float32, np.float64)
 SIZES = (0, 1, 7, 1000, 100_003)
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
-
-
-def normal_cdf(x):
-    out = np.full_like(x, -7)
-    special.normal_cdf(x, out)
-    return out
 
 
 def tail(x):
@@ -75,19 +69,14 @@ def test_normal_cdf_ends_at_zero_and_one_and_keeps_nan(dtype):
 
 
 @both_dtypes
-def test_normal_cdf_reads_a_read_only_array_and_may_overwrite_its_input(dtype):
-    x = np.array([0.0, 1.0], dtype)
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3, 4)])
+def test_normal_cdf_reads_a_read_only_array_and_returns_a_new_one_of_its_shape(shape, dtype):
+    x = np.zeros(shape, dtype)
     x.flags.writeable = False
-    expected = normal_cdf(x)
-    y = x.copy()
-    special.normal_cdf(y, y)
-    np.testing.assert_array_equal(y, expected)
-
-
-def read_only(n):
-    out = np.zeros(n)
-    out.flags.writeable = False
-    return out
+    y = normal_cdf(x)
+    np.testing.assert_array_equal(y, np.full(shape, 0.5, dtype), strict=True)
+    assert y.flags.owndata
+    assert y.flags.writeable
 
 
 def misaligned(n):
@@ -95,31 +84,61 @@ def misaligned(n):
 
 
 @pytest.mark.parametrize(
-    ("x", "out"),
+    "x",
     [
-        (np.ones(3), np.zeros(2)),
-        (np.ones(0), np.zeros(1)),
-        (np.ones(3), np.zeros(3, np.float32)),
-        (np.ones(3, np.float32), np.zeros(3)),
-        (np.ones(3, int), np.zeros(3, int)),
-        (np.ones(3, np.float16), np.zeros(3, np.float16)),
-        (np.ones(3, complex), np.zeros(3, complex)),
-        (np.ones(3, ">f8"), np.zeros(3, ">f8")),
-        (np.ones(3), read_only(3)),
-        (np.ones(6)[::2], np.zeros(3)),
-        (np.ones(3)[::-1], np.zeros(3)),
-        (np.ones(3), np.zeros(6)[::2]),
-        (np.ones((1, 3)), np.zeros(3)),
-        (np.ones(3), np.zeros((3, 1))),
-        (np.ones(()), np.zeros(1)),
-        (misaligned(3), np.zeros(3)),
-        (np.ones(3), misaligned(3)),
-        (None, np.zeros(3)),
-        (np.ones(3), None),
-        ([1.0, 2.0, 3.0], np.zeros(3)),
+        np.ones(3, int),
+        np.ones(3, np.float16),
+        np.ones(3, complex),
+        np.ones(3, ">f8"),
+        np.ones(6)[::2],
+        np.ones(3)[::-1],
+        misaligned(3),
+        None,
+        [1.0, 2.0, 3.0],
     ],
 )
-def test_arrays_that_do_not_fit_are_an_error_and_nothing_is_written(x, out):
-    with pytest.raises(ValueError, match="normal_cdf needs two C-contiguous arrays of one shape"):
-        special.normal_cdf(x, out)
-    assert out is None or not np.any(out)
+def test_what_is_no_contiguous_array_in_single_or_double_precision_is_refused(x):
+    with pytest.raises(ValueError, match="normal_cdf needs a C-contiguous array of float32 or"):
+        normal_cdf(x)
+    with pytest.raises(ValueError, match="require needs a C-contiguous array of float32 or"):
+        require(x, 0, 1, explain)
+
+
+# --- the check of a range -----------------------------------------------------------------------
+
+
+class Outside(Exception):  # noqa: N818 (not an error of the kernel)
+    pass
+
+
+def explain():
+    raise Outside
+
+
+@both_dtypes
+@pytest.mark.parametrize("x", [[], [0.0], [1.0], [-0.0, 1.0], np.linspace(0, 1, 1001)])
+def test_values_from_low_to_high_pass(x, dtype):
+    assert require(np.array(x, dtype), 0, 1, explain) is None
+
+
+@both_dtypes
+@pytest.mark.parametrize("size", [1, 2, 17, 1001])
+@pytest.mark.parametrize("value", [-1e-45, -np.inf, np.inf, 1 + 2**-23, np.nan])
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_value_outside_and_nan_are_explained_wherever_they_are(at, value, size, dtype):
+    x = np.full(size, 0.5, dtype)
+    x[at] = value
+    with pytest.raises(Outside):
+        require(x, 0, 1, explain)
+
+
+@both_dtypes
+def test_infinite_bounds_let_all_pass_but_nan(dtype):
+    require(np.array([-np.inf, 0, np.inf], dtype), -np.inf, np.inf, explain)
+    with pytest.raises(Outside):
+        require(np.array([0, np.nan], dtype), -np.inf, np.inf, explain)
+
+
+def test_an_explanation_that_raises_nothing_is_an_error_too():
+    with pytest.raises(AssertionError, match="require refused its arrays without a reason"):
+        require(np.ones(1), 2, 3, lambda: None)
