@@ -39,7 +39,7 @@ from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
 ATTEMPTS = 4  # recordings in a row that read different things
-WIDTH = 40  # of a source line in the table of a plan
+WIDTH = 36  # of a source line in the table of a plan
 LARGE = 100  # entries of a list or dict, of which only the length is checked
 OWN = {"minidl", "numpy"}  # packages whose lines are not the user's
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags

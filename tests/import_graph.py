@@ -164,6 +164,7 @@ SUBTITLES = {
     "viz": "races, plots, films, figures",
     "walkthrough": "every number of a step",
     "training": "fit, evaluate",
+    "_capture": "steps recorded, replayed",
     "testing": "gradcheck",
     "data": "DataLoader",
     "_expressions": "schedules as text",
