@@ -63,6 +63,7 @@ class Traced(Recorded, NDArrayOperatorsMixin):
 
     array: np.ndarray
     plan: Recording
+    convert: Any = staticmethod(np.asarray)  # what a step returns for this array
     __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]  # for isinstance
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -77,9 +78,9 @@ class Traced(Recorded, NDArrayOperatorsMixin):
         if options.keys() == {"out"} or not options:
             arrays = _arrays_of(ufunc, method, given)
             target = plain(options["out"])[0] if options else np.asarray(result)
-            if arrays and not _overlap(arrays, target) and isinstance(result, np.ndarray | np.generic):
-                if self.plan.add_ufunc(ufunc, arrays, target):
-                    return self.plan.record(target)
+            if arrays and not _overlap(arrays, target):
+                if self.plan.add_ufunc(ufunc, arrays, target, _details(given, {})):
+                    return self.plan.record(target, result)
         if "out" in options:
             return self.plan.in_place(call, given, options, result)
         return self.plan.made(call, given, options, result)
@@ -231,7 +232,7 @@ class _Output(NamedTuple):
     """The place of an array in the result of a step."""
 
     index: int
-    is_tensor: bool
+    convert: Any  # an array into what the step returns; None for a tensor
 
 
 class Recording(Plan, Observer):
@@ -260,6 +261,7 @@ class Recording(Plan, Observer):
         self.steps: list[tuple[Any, int]] = []
         self.versions: list[tuple[Tensor, int]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
+        self._buffers: list[tuple[Any, str, np.ndarray]] = []  # of modules
         self._watched: dict[int, Any] = {}
         self.owners: list[tuple[list[int], ...]] = []  # ids of arrays, for the page
         self.settings = tuple(get() for get in SETTINGS)
@@ -275,9 +277,10 @@ class Recording(Plan, Observer):
         try:
             with atomic.InContext(active, self):
                 result = self.function(*given[: len(inputs)], **named)
+            atomic.assign(self._buffers)
             self._check_changes()
             self.template = self._template(result)
-            self.returns_tensor = type(self.template) is _Output and self.template.is_tensor
+            self.returns_tensor = type(self.template) is _Output and not self.template.convert
         finally:
             self.open = False
             leaves = {**self.leaves, **dict.fromkeys(self.zeroed)}
@@ -285,7 +288,8 @@ class Recording(Plan, Observer):
             self.grads += [(p, None) for p in self.zeroed if p.grad is None]
             tensors = [t for reference in self._tensors if (t := reference()) is not None]
             changes: list[Any] = [(p, "grad", g) for p, g in self.grads]
-            atomic.assign(changes + [(t, "_data", plain(t._data)) for t in tensors])
+            changes += [(t, "_data", plain(t._data)) for t in tensors]
+            atomic.assign(changes + self._buffers)
         self.before = list(self.gradients_before.items())
         for p, data in self.leaves.items():
             self.states += [(p, "_data", data), (p, "_requires_grad", p._requires_grad)]
@@ -310,16 +314,14 @@ class Recording(Plan, Observer):
         data = x._data if isinstance(x, Tensor) else x
         if isinstance(data, Recorded):
             self.outputs.append(data.array)
-            return _Output(len(self.outputs) - 1, isinstance(x, Tensor))
+            return _Output(len(self.outputs) - 1, None if isinstance(x, Tensor) else data.convert)
         if type(x) in (tuple, list):
             return type(x)(map(self._template, x))
         return {k: self._template(v) for k, v in x.items()} if type(x) is dict else x
 
-    def unsteady(self, pending: Recording | None) -> str:
+    def unsteady(self, before: dict[Any, Any]) -> str:
         """The message for a step that reads something else each time that it is recorded."""
-        before = pending.signature() if pending else {}
-        names = [key[0] for key, value in self.signature().items() if before.get(key) != value]
-        name = names[0] if names else "a gradient that it does not clear by zero_grad"
+        name = next(key[0] for key, value in self.signature().items() if before.get(key) != value)
         return (
             f"the step can't be captured, since it reads {name}, which is another one in each call. "
             "Give the step what changes as an argument."
@@ -364,8 +366,8 @@ class Recording(Plan, Observer):
 
     def _result(self, x: Any) -> Any:
         if type(x) is _Output:
-            array = self.outputs[x.index]
-            return replay.constant(Tensor, array.copy()) if x.is_tensor else array.copy()
+            array = self.outputs[x.index].copy()
+            return x.convert(array) if x.convert else replay.constant(Tensor, array)
         if type(x) in (tuple, list):
             return type(x)(map(self._result, x))
         return {k: self._result(v) for k, v in x.items()} if type(x) is dict else x
@@ -442,16 +444,19 @@ class Recording(Plan, Observer):
                 self._watch(wrapped, name)
         elif isinstance(value, Module):
             self._watch(vars(value), name)
-        elif kind.__module__.partition(".")[0] not in {*OWN, "builtins"}:
+        elif not any(base.__module__.partition(".")[0] in OWN for base in kind.__mro__):
             if not isinstance(value, type | types.ModuleType) and hasattr(value, "__dict__"):
                 self._watch(vars(value), name)
                 self._watch(getattr(kind, "__call__", None), name)
 
     # --- what arrays report
 
-    def record(self, array: Any) -> Traced:
-        """A recorded array of this plan."""
-        return Traced(array, self)
+    def record(self, array: Any, value: Any = None) -> Traced:
+        """A recorded array of this plan, which may stand for a number that NumPy has returned."""
+        recorded = Traced(array, self)
+        if isinstance(value, np.generic):
+            recorded.convert = operator.itemgetter(())
+        return recorded
 
     def python(self, function: Any, args: Any, options: Any, inputs: Any = ()) -> Any:
         """Call a function of arrays, and record the call."""
@@ -459,6 +464,8 @@ class Recording(Plan, Observer):
         result = function(*args, **options)
         if not self.open or function in NO_ARRAYS:
             return result
+        if inputs and result is inputs[0]:  # as from astype(…, copy=False)
+            return self.record(result)
         return self.made(function, args, options, result, inputs)
 
     def made(self, function: Any, args: Any, options: Any, result: Any, inputs: Any = ()) -> Any:
@@ -480,8 +487,8 @@ class Recording(Plan, Observer):
             call = (arrays, function, args, options)
             details = _details(args, options)
             self.add_python(_refill, call, {}, inputs, arrays, _called(function), details)
-        recorded = tuple(map(self.record, arrays))
-        return type(result)(recorded) if several else recorded[0]
+        recorded = map(self.record, arrays, results)
+        return type(result)(recorded) if several else next(recorded)
 
     def in_place(
         self, function: Any, args: Any, options: Any, result: Any = None, inputs: Any = ()
@@ -495,19 +502,23 @@ class Recording(Plan, Observer):
         return None if result is None else self.record(np.asarray(result))
 
     def overwrite(self, before: Any, array: Any, owner: Any) -> Any:
-        """Copy a recorded array into one that stays where it is; counts as a tensor's version."""
-        before, array = plain(before), array.array
-        np.copyto(before, array, "unsafe")
-        if self.open:
-            if isinstance(owner, Tensor):
-                self.versions.append((owner, self.count))
-            self.add_python(np.copyto, (before, array, "unsafe"), {}, (array,), (before,), "copyto")
+        """Copy an array into one that stays where it is; counts as a new version of a tensor."""
+        target, array = plain(before), plain(array)
+        np.copyto(target, array, "unsafe")
+        if isinstance(owner, Tensor):
+            self.versions.append((owner, self.count))
+        self.add_python(np.copyto, (target, array, "unsafe"), {}, (array,), (target,), "copyto")
         return before
 
     # --- what the core reports
 
     def inside(self, module: Any) -> Any:
         self._watch(module, type(module).__name__)
+        buffers = [(vars(module), name, vars(module)[name]) for name in module._buffers]
+        for owner, name, array in buffers if self.open else ():
+            if not isinstance(array, Recorded):  # for the rest of the recording
+                self._buffers.append((owner, name, array))
+                owner[name] = self.record(array)
         return super().inside(module)
 
     def arrays(self, inputs: Sequence[Any], arrays: list[Any]) -> list[Any]:
@@ -594,8 +605,8 @@ class Recording(Plan, Observer):
             for container, key, value, name in self.guards
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
-        read |= {("frozen", id(p), ""): p._requires_grad for p in self.leaves}
-        return {**read, ("settings", 0, ""): self.settings}
+        learned = frozenset(id(p) for p in self.leaves if p._requires_grad)
+        return {**read, ("settings", 0, ""): self.settings, ("frozen parameters", 0, ""): learned}
 
     def _sources(self) -> list[tuple[Any, ...]]:
         """Where each input of each call comes from: (token, offset, array if from elsewhere)."""
@@ -714,14 +725,14 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: dict[Any, list[replay.Runner]] = {}  # by key
         self._pending: dict[Any, Recording] = {}
-        self._attempts = 0
+        self._signature: dict[Any, Any] = {}  # of the last recording
         functools.update_wrapper(self, function, updated=())
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call that the last recording does not fit: replay another one, or record the step."""
         if active.get() or self.error:  # an open trace shows each op
             return self.function(*inputs, **options)
-        inputs = tuple(np.asarray(x) if type(x) in (list, tuple) else x for x in inputs)
+        inputs = tuple(map(_as_argument, inputs))
         key, arrays = _key(inputs, options)
         if runner := self._ready(key):
             runner.run(tuple(np.require(x, requirements="CA") for x in arrays))
@@ -738,19 +749,28 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         """The runner for inputs of this kind whose recording still holds."""
         for runner in self._runners.get(key, ()):
             if runner.ready():
-                self.runner, self._attempts = runner, 0
+                self.runner, self.attempts = runner, 0
                 return runner
         return None
 
     def _learn(self, key: Any, recording: Recording) -> CaptureError | None:
         """Keep a recording; two that agree make a plan. Returns what is wrong with it, if any."""
-        pending, self._attempts = self._pending.pop(key, None), self._attempts + 1
+        pending, before = self._pending.pop(key, None), self._signature
+        self.attempts, self._signature = self.attempts + 1, recording.signature()
         if recording.error:
             return recording.error
-        if pending is None or pending.signature() != recording.signature():
-            if self._attempts > ATTEMPTS:
-                return CaptureError(recording.unsteady(pending))
+        if self.attempts > ATTEMPTS and before != self._signature:
+            return CaptureError(recording.unsteady(before))
+        if self.attempts > 2 * PLANS:
+            return CaptureError(
+                f"the step can't be captured: each of the last {self.attempts} calls had to be "
+                "recorded, since its arguments had other shapes, dtypes or values. Pad arrays to "
+                "few shapes, and give numbers that change as arrays, np.float32(x)."
+            )
+        if pending is None or pending.signature() != self._signature:
             self._pending[key] = recording
+            if len(self._pending) > PLANS:
+                del self._pending[next(iter(self._pending))]
             return None
         if difference := pending.difference(recording):
             return CaptureError(
@@ -843,6 +863,11 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
         return f"capture({name})" if self.runner is None else f"capture({name}):\n{self.plan}"
+
+
+def _as_argument(x: Any) -> Any:
+    """An argument of a step; lists and NumPy's numbers become arrays."""
+    return np.asarray(x) if type(x) in (list, tuple) or isinstance(x, np.generic) else x
 
 
 def _number(result: Any) -> float:

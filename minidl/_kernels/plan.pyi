@@ -22,8 +22,15 @@ class Plan:
         inputs: tuple[np.ndarray, ...],
         outputs: tuple[np.ndarray, ...],
         name: str,
+        details: tuple[Any, ...] = (),
     ) -> None: ...
-    def add_ufunc(self, function: Any, inputs: tuple[np.ndarray, ...], out: np.ndarray) -> bool: ...
+    def add_ufunc(
+        self,
+        function: Any,
+        inputs: tuple[np.ndarray, ...],
+        out: np.ndarray,
+        numbers: tuple[str, ...],
+    ) -> bool: ...
     def end(self) -> None: ...
 
 class Recorded:

@@ -141,10 +141,12 @@ def whole(function):
 def copied(array, before, owner=None):
     """A copy of an array that is to replace the array `before` of an owner.
 
-    A recorded array is copied into `before` instead, each time that its plan runs.
+    If either is recorded, it is copied into `before` instead, each time that the plan runs.
     """
-    if isinstance(array, Recorded):
-        return (<Recorded> array).plan.overwrite(before, array, owner)
+    cdef Plan plan = plan_of((array, before))
+    if plan is not None:
+        return plan.overwrite(before, array, owner)
+    array, before = plain(array), plain(before)
     return np.array(array, before.dtype, order="C")
 
 
@@ -237,8 +239,11 @@ cdef class Plan:
         call.a[2], call.a[3] = <void *> options, <void *> self
         self.add(&call, name, inputs, outputs, None, details)
 
-    def add_ufunc(self, function, tuple inputs, out):
-        """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one."""
+    def add_ufunc(self, function, tuple inputs, out, numbers):
+        """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one.
+
+        numbers  the inputs that were numbers of Python, for a comparison without rounding
+        """
         cdef UFunc *f = <UFunc *> <void *> function
         cdef Call call
         cdef Py_ssize_t k, count = len(inputs) + 1
@@ -264,7 +269,7 @@ cdef class Plan:
             call.a[k], call.n[2 + k], call.n[5 + k] = data(x), x.strides[0], x.strides[1]
         k = function.types.index(signature)
         call.a[3], call.a[4] = <void *> f.functions[k], f.data[k]
-        self.add(&call, function.__name__, inputs, (out,), None)
+        self.add(&call, function.__name__, inputs, (out,), None, (numbers, wide[0].shape))
         return True
 
     def where(self):

@@ -80,7 +80,10 @@ cdef class Runner:
         self.versions, self.outputs = recording.versions, recording.outputs
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
-        self.input_uses = [self._uses(array) for array in self.inputs]
+        self.input_uses = [
+            None if any([root(x) is array for x in self.outputs]) else self._uses(array)
+            for array in self.inputs
+        ]
         self.grads = [[leaf, array, False] for leaf, array in recording.grads]
         self.grad_uses = []
         for _, array, _ in self.grads:
@@ -281,6 +284,7 @@ cdef class Runner:
         """
         cdef Py_ssize_t stopped = -1, i, s = 0, n = len(sources)
         cdef const Py_ssize_t *rows = NULL
+        rate = None
         if self.busy:
             raise RuntimeError(BUSY)
         if order is not None:
@@ -304,7 +308,9 @@ cdef class Runner:
                     else:
                         self.point(i, data(sources[i])
                                    + s * batch * row_bytes(self.inputs[i], batch))
-                rate = None if rates is None else optimizer.lr
+                if rates is not None:
+                    rate = optimizer.groups[0].lr
+                    rate = rate if type(rate) is float else optimizer.lr
                 self.set_constants()
                 self.plan.run(&stopped)
                 self.count(self.plan.count if stopped < 0 else stopped)
@@ -371,12 +377,14 @@ cdef class Replay:
 
     cdef public object function, kind
     cdef public Runner runner
+    cdef public Py_ssize_t attempts  # recordings since the last replay
 
     def __call__(self, *inputs, **options):
         cdef Runner runner = self.runner
         if options or runner is None or not runner.fits(inputs) or not runner.ready():
             return self.record(inputs, options)
         runner.run(inputs)
+        self.attempts = 0
         return constant(self.kind, runner.outputs[0]) if runner.plain_result else runner.plan.results()
 
 
