@@ -337,7 +337,7 @@ class Recording(Plan, Observer):
             median = f"{1e6 * sorted(seconds)[len(seconds) // 2]:.2f}" if seconds else ""
             line = linecache.getline(*note.where).strip() if note.where != before else ""
             line = line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
-            place = f"{note.where[1]:4}  {line}" if note.where != before else ""
+            place = f"{note.where[1]} {line}" if note.where != before else ""
             rows.append((note.name, label, *shapes, median, place))
             before = note.where
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
