@@ -605,6 +605,11 @@ class Recording(Plan, Observer):
             for container, key, value, name in self.guards
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
+        read |= {
+            ("weights", id(entry[0]), str(entry[1])): id(entry[2])
+            for entry in self.states
+            if entry[1] is not len
+        }
         learned = frozenset(id(p) for p in self.leaves if p._requires_grad)
         return {**read, ("settings", 0, ""): self.settings, ("frozen parameters", 0, ""): learned}
 
