@@ -34,8 +34,7 @@ def test_what_can_not_be_captured_is_an_error_that_says_what_the_page_says(line,
     step = dl.capture(function)
     x = np.linspace(-1, 1, 16, dtype=np.float32).reshape(8, 2)
     with pytest.raises(dl.CaptureError) as error:
-        for _ in range(3):
-            step(x, x[:, :1])
+        [step(x, x[:, :1]) for _ in range(3)]
     assert reason in str(error.value)
     if "step.py" in str(error.value):
         assert f"step.py:{number}: `{line}`" in str(error.value)
