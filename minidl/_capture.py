@@ -13,13 +13,11 @@ and settings is checked before each replay.
 
 from __future__ import annotations
 
-import dis
 import functools
 import linecache
 import operator
 import sys
 import time
-import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -30,18 +28,17 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minidl import _checks, _files, _settings
 from minidl._checks import describe
 from minidl._format import printable, printed
+from minidl._guards import OWN, Guards, random_states
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
 from minidl._kernels.plan import Plan, Recorded, offset, root
 from minidl._observer import Observer, active
-from minidl.nn import Module
+from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
 ATTEMPTS = 4  # recordings in a row that read different things
 WIDTH = 36  # of a source line in the table of a plan
-LARGE = 100  # entries of a list or dict, of which only the length is checked
-OWN = {"minidl", "numpy"}  # packages whose lines are not the user's
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
 IN_PLACE = {"fill", "sort", "put", "partition"}
@@ -133,9 +130,6 @@ class Traced(Recorded, NDArrayOperatorsMixin):
     def __deepcopy__(self, memo: Any) -> Any:
         return self.copy()
 
-    def __repr__(self) -> str:
-        return f"<an array of shape {self.array.shape} that is recorded>"
-
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         self.plan.refuse(
             "converts an array with np.asarray, np.array or the like, whose result can't be followed",
@@ -157,7 +151,7 @@ def _value(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in ("item", "tolist", "tobytes", "__bool__", "__float__", "__int__", "__index__",
+for _name in ("item", "tolist", "tobytes", "__repr__", "__str__", "__bool__", "__float__", "__int__", "__index__",
               "__complex__", "__contains__", "__format__"):  # fmt: skip
     setattr(Traced, _name, _value(_name))
 FORBIDDEN = {"dump", "dumps", "resize", "setflags", "setfield", "tofile", "view", "byteswap"}
@@ -206,14 +200,16 @@ def _overlap(arrays: tuple[np.ndarray, ...], out: np.ndarray) -> bool:
     )
 
 
-def _refill(outputs: tuple[np.ndarray, ...], function: Any, args: Any, options: Any) -> None:
+def _refill(
+    outputs: tuple[np.ndarray, ...], function: Any, args: Any, options: Any, where: tuple[str, int]
+) -> None:
     """Call a function again, and copy its results to where the first ones were."""
     results = function(*args, **options)
     results = results if isinstance(results, tuple | list) else (results,)
     for out, result in zip(outputs, map(np.asarray, results), strict=True):
         if out.shape != result.shape or out.dtype != result.dtype:
             raise CaptureError(
-                f"{_called(function)} now returns an array of shape {result.shape} instead of "
+                f"{_source(where)}: {_called(function)} now returns an array of shape {result.shape} instead of "
                 f"{out.shape}: a shape that depends on values can't be captured"
             )
         out[...] = result
@@ -243,6 +239,7 @@ class Recording(Plan, Observer):
     """
 
     fuses = True
+    nested = "trace: a captured step can't open a trace while it is recorded; open it around the call"
 
     def __init__(self, function: Any, strict: bool) -> None:
         self.function, self.strict = function, strict
@@ -255,18 +252,19 @@ class Recording(Plan, Observer):
         self.zeroed: set[Tensor] = set()
         self.assigned: dict[Tensor, int] = {}
         self.gradients_before: dict[Tensor, np.ndarray | None] = {}
-        self.guards: list[tuple[Any, ...]] = []  # (container, key, value, name)
+        self.guards = Guards()
         self.states: list[tuple[Any, ...]] = []
         self.updates: list[tuple[Any, ...]] = []
         self.steps: list[tuple[Any, int]] = []
         self.versions: list[tuple[Tensor, int]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
         self._buffers: list[tuple[Any, str, np.ndarray]] = []  # of modules
-        self._watched: dict[int, Any] = {}
         self.owners: list[tuple[list[int], ...]] = []  # ids of arrays, for the page
         self.settings = tuple(get() for get in SETTINGS)
-        self._guard(vars(_settings), "_default_dtype", _settings._default_dtype, "the default dtype")
-        self._watch(function, "the step")
+        dtype = _settings._default_dtype
+        self.guards.add(vars(_settings), "_default_dtype", dtype, "the default dtype")
+        self.guards.follow(function, "the step")
+        self._drawn: list[Any] = []  # generators of which functions are recorded
 
     def run_step(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """Run and record the step; returns its result."""
@@ -274,11 +272,13 @@ class Recording(Plan, Observer):
         named = dict(zip(options, given[len(inputs) :], strict=True))
         places = zip((*range(len(inputs)), *options), given, strict=True)
         self.input_places = [at for at, x in places if isinstance(x, np.ndarray | Tensor)]
+        generators = list(self.guards.generators)
+        states = random_states(generators)
         try:
             with atomic.InContext(active, self):
                 result = self.function(*given[: len(inputs)], **named)
             atomic.assign(self._buffers)
-            self._check_changes()
+            self._check_changes(generators, states)
             self.template = self._template(result)
             self.returns_tensor = type(self.template) is _Output and not self.template.convert
         finally:
@@ -377,12 +377,14 @@ class Recording(Plan, Observer):
     def refuse(self, what: str, advice: str) -> None:
         """Raise CaptureError that names the line; or only stop recording, if it is not strict."""
         if self.open:
-            self._reject(f"{_source(self.where())} {what}. {advice}")
+            self._reject(f"{_source(self.where())} {what}. {advice}", where=False)
             if self.strict:
                 raise self.error  # type: ignore[misc]
 
-    def _reject(self, message: str) -> None:
-        self.error = self.error or CaptureError(f"the step can't be captured: {message}")
+    def _reject(self, message: str, where: bool = True) -> None:
+        code = getattr(self.function, "__code__", None)
+        step = f" ({code.co_filename}:{code.co_firstlineno})" if code and where else ""
+        self.error = self.error or CaptureError(f"the step{step} can't be captured: {message}")
         self.open = False
 
     def where(self) -> tuple[str, int]:
@@ -392,8 +394,15 @@ class Recording(Plan, Observer):
             frame = frame.f_back
         return frame.f_code.co_filename, frame.f_lineno
 
-    def _check_changes(self) -> None:
+    def _check_changes(self, generators: list[Any], states: list[Any]) -> None:
         """Reject a step that changes what it reads, which a replay would not do."""
+        owners = [None, None, *generators][-len(states) :]
+        for owner, before, now in zip(owners, states, random_states(generators), strict=True):
+            if before != now and not any(owner is g for g in self._drawn):
+                self._reject(
+                    "it draws random numbers, which a replay would repeat. Draw them outside of the "
+                    "step, and give them as an argument."
+                )
         for p, data in self.leaves.items():
             if p._data is not data:
                 self._reject(
@@ -406,48 +415,6 @@ class Recording(Plan, Observer):
                     f"it changes {name}, which a replay would not do. Count and collect outside "
                     "of the step, from what it returns."
                 )
-
-    # --- what the step reads from Python
-
-    def _guard(self, container: Any, key: Any, value: Any, name: str) -> None:
-        """Let a value be checked before each replay, and what lies in it."""
-        self.guards.append((container, key, value, name))
-        self._watch(value, name)
-
-    def _watch(self, value: Any, name: str) -> None:
-        """Guard the entries of a list or dict, the variables of a function, attributes of objects."""
-        if id(value) in self._watched:
-            return
-        self._watched[id(value)] = value
-        kind = type(value)
-        if kind in (dict, list, set):
-            self.guards.append((value, len, len(value), name))
-            if len(value) <= LARGE and kind is not set:
-                pairs = value.items() if kind is dict else enumerate(value)
-                for key, entry in list(pairs):
-                    self._guard(value, key, entry, f"{name}.{key}")
-        elif kind is functools.partial:
-            for part in (value.func, *value.args, *value.keywords.values()):
-                self._watch(part, name)
-        elif kind is types.MethodType:
-            self._watch(value.__func__, name)
-            self._watch(value.__self__, type(value.__self__).__name__)
-        elif kind is types.FunctionType:
-            if value.__module__.partition(".")[0] not in OWN:
-                for global_name in _global_names(value.__code__) & value.__globals__.keys():
-                    entry = value.__globals__[global_name]
-                    self._guard(value.__globals__, global_name, entry, global_name)
-            cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-            for variable, cell in cells:
-                self._guard(cell, "cell_contents", cell.cell_contents, variable)
-            if wrapped := getattr(value, "__wrapped__", None):
-                self._watch(wrapped, name)
-        elif isinstance(value, Module):
-            self._watch(vars(value), name)
-        elif not any(base.__module__.partition(".")[0] in OWN for base in kind.__mro__):
-            if not isinstance(value, type | types.ModuleType) and hasattr(value, "__dict__"):
-                self._watch(vars(value), name)
-                self._watch(getattr(kind, "__call__", None), name)
 
     # --- what arrays report
 
@@ -484,7 +451,7 @@ class Recording(Plan, Observer):
         arrays = tuple(map(np.asarray, results))
         roots = [root(a) for a in inputs]
         if not all(any(root(x) is r for r in roots) for x in arrays):
-            call = (arrays, function, args, options)
+            call = (arrays, function, args, options, self.where())
             details = _details(args, options)
             self.add_python(_refill, call, {}, inputs, arrays, _called(function), details)
         recorded = map(self.record, arrays, results)
@@ -513,7 +480,7 @@ class Recording(Plan, Observer):
     # --- what the core reports
 
     def inside(self, module: Any) -> Any:
-        self._watch(module, type(module).__name__)
+        self.guards.follow(module, type(module).__name__)
         buffers = [(vars(module), name, vars(module)[name]) for name in module._buffers]
         for owner, name, array in buffers if self.open else ():
             if not isinstance(array, Recorded):  # for the rest of the recording
@@ -593,7 +560,17 @@ class Recording(Plan, Observer):
         self.add_python(_with_gradients, call, {}, arrays, (), _called(function))
         return True
 
+    def reads(self, options: dict[str, Any], name: str) -> None:
+        if self.open and isinstance(options[name], Schedule):
+            self.refuse("reads a rate that follows a schedule", "Read it outside of the step.")
+        elif self.open:
+            self.guards.add(options, name, options[name], name)
+
+    def sets(self, name: str) -> None:
+        self.refuse(f"sets {name} of an optimizer", "Set it outside of the step, or by a schedule.")
+
     def repeated(self, function: Callable[..., Any], *args: Any) -> Any:
+        self._drawn.append(getattr(function, "__self__", None))
         return self.python(function, args, {}) if self.open else function(*args)
 
     # --- comparing two recordings
@@ -665,15 +642,6 @@ def _details(args: Any, options: Any) -> tuple[Any, ...]:
         for x in _leaves((args, options))
         if not isinstance(x, np.ndarray)
     )
-
-
-@functools.lru_cache(1000)
-def _global_names(code: Any) -> frozenset[str]:
-    """The global variables that code reads, also in the functions that it defines."""
-    loads = ("LOAD_GLOBAL", "LOAD_NAME")
-    names = {i.argval for i in dis.get_instructions(code) if i.opname in loads}
-    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return frozenset(names.union(*map(_global_names, inner)))
 
 
 def _source(where: tuple[str, int]) -> str:

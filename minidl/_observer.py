@@ -19,10 +19,15 @@ import numpy as np
 class Observer:
     """What ops, modules, backward and optimizers report to while it is true; here it does nothing.
 
-    fuses  whether a Dense and the ReLU behind it may run as one op
+    fuses   whether a Dense and the ReLU behind it may run as one op
+    nested  the message for a trace that is opened while this one observes
     """
 
     fuses = False
+    nested = (
+        "trace: another trace is already open, and only one can be open at a time; use that one, "
+        "or end its `with` block first"
+    )
 
     def inside(self, module: Any) -> AbstractContextManager[Any]:
         """Return a context manager in which the module's forward runs."""
@@ -71,6 +76,12 @@ class Observer:
 
     def end_step(self, optimizer: Any, batches: Sequence[tuple[Any, Any]]) -> None:
         """The parameters were updated; batches are pairs of a Batch and its updates."""
+
+    def reads(self, options: dict[str, Any], name: str) -> None:
+        """An option of an optimizer is read as a number."""
+
+    def sets(self, name: str) -> None:
+        """An option or the step count of an optimizer is about to be set."""
 
     def takes_over(self, function: Callable[[], Any]) -> bool:
         """Whether the observer has called the function, which it records as a whole."""

@@ -178,7 +178,7 @@ def _constant(target: Any) -> Array:
     return tensor.as_ndarray(target)
 
 
-class _Loss:
+class Loss:
     """A loss as an object, which holds the options."""
 
     def __init__(self, reduction: Reduction = "mean") -> None:
@@ -189,7 +189,7 @@ class _Loss:
         return f"{type(self).__name__}({options})"
 
 
-class MSE(_Loss):
+class MSE(Loss):
     """`mse` as an object.
 
     >>> dl.losses.MSE("sum")([1.0, 4.0], [1.0, 2.0])
@@ -200,7 +200,7 @@ class MSE(_Loss):
         return mse(prediction, target, self.reduction)
 
 
-class MAE(_Loss):
+class MAE(Loss):
     """`mae` as an object.
 
     >>> dl.losses.MAE("sum")([1.0, 4.0], [1.0, 2.0])
@@ -211,7 +211,7 @@ class MAE(_Loss):
         return mae(prediction, target, self.reduction)
 
 
-class Huber(_Loss):
+class Huber(Loss):
     """`huber` as an object.
 
     >>> dl.losses.Huber(delta=2.0)([4.0], [0.0])
@@ -226,7 +226,7 @@ class Huber(_Loss):
         return huber(prediction, target, self.reduction, delta=self.delta)
 
 
-class BinaryCrossEntropy(_Loss):
+class BinaryCrossEntropy(Loss):
     """`binary_cross_entropy` as an object.
 
     >>> dl.losses.BinaryCrossEntropy()([0.0], [1])
@@ -237,7 +237,7 @@ class BinaryCrossEntropy(_Loss):
         return binary_cross_entropy(logits, target, self.reduction)
 
 
-class CrossEntropy(_Loss):
+class CrossEntropy(Loss):
     """`cross_entropy` as an object.
 
     >>> dl.losses.CrossEntropy(label_smoothing=0.1)([[0.0, 0.0]], [1])

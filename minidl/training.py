@@ -180,7 +180,8 @@ def fit(
         _checks.flag("fit", "capture", capture)
     history, modules, ctrl_c = History(), _modules(model), _CtrlC()
     step = functools.partial(_step, model, loss, optimizer, history)
-    captured = _capture.capture(step, _strict=capture is True) if capture else None
+    able = capture is True or (capture == "auto" and isinstance(optimizer, Optimizer))
+    captured = _capture.capture(step, _strict=capture is True) if able else None
     keep_modes, _ = _mode(modules, training=True)
     keep_handler, handle = ctrl_c.handling()
     try:
@@ -309,7 +310,7 @@ def _step(
 
     ops.require(result.data, -sys.float_info.max, sys.float_info.max, diverged)
     try:
-        _append([history.step_loss, history.lr], array.item(), optimizer.lr)
+        _append([history.step_loss, history.lr], array.item(), _rate(optimizer))
         result.backward()
         _update(optimizer)
     except BaseException:
@@ -319,9 +320,14 @@ def _step(
     return result
 
 
+def _rate(optimizer: Any) -> float:
+    """The rate of the next step; `lr` would be an option that a captured step reads."""
+    return optimizer.rate(optimizer.groups[0]) if isinstance(optimizer, Optimizer) else optimizer.lr
+
+
 def _divergence(value: float, optimizer: Optimizer, history: History) -> DivergenceError:
     """The error for a loss that isn't finite, which is the last one of the record."""
-    _append([history.step_loss, history.lr], value, optimizer.lr)
+    _append([history.step_loss, history.lr], value, _rate(optimizer))
     epoch, step = len(history.loss) + 1, len(history.step_loss)
     where = f"the loss became {value} at epoch {epoch}, step {step}"
     recent = ", ".join(f"{v:.4g}" for v in history.step_loss[-5:])

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "functions and their derivatives": ("ops",),
     "tensors": ("tensor",),
     "networks and optimizers": ("nn", "losses", "schedulers", "optim"),
-    "training": ("data", "_capture", "training", "testing", "_expressions"),
+    "training": ("data", "_guards", "_capture", "training", "testing", "_expressions"),
     "explanations": ("walkthrough",),
     "pictures": ("viz",),
     "entry points": ("__init__", "__main__"),

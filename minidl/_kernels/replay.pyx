@@ -10,6 +10,8 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_REFCNT
 from libc.string cimport memcpy
 
+import collections
+
 import numpy as np
 
 from minidl._kernels cimport atomic
@@ -31,20 +33,23 @@ def same(container, key, value):
 
 cdef bint is_same(object container, object key, object value) except -1:
     cdef PyObject *found
-    if type(container) is dict and key is not LENGTH:
+    if key is LENGTH:
+        return len(container) == <Py_ssize_t> value
+    if isinstance(container, dict):
         found = PyDict_GetItem(container, key)
         if found == <PyObject *> value:
             return True
         now = MISSING if found == NULL else <object> found
-    elif key is LENGTH:
-        return len(container) == <Py_ssize_t> value
-    elif type(container) is list:
-        now = (<list> container)[<Py_ssize_t> key] if key < len(<list> container) else MISSING
+    elif isinstance(container, (list, SEQUENCE)):
+        now = container[key] if key < len(container) else MISSING
+    elif isinstance(container, type):
+        now = container.__dict__.get(key, MISSING)
     else:
         now = getattr(container, key, MISSING)
     return now is value or (type(now) is type(value) and isinstance(value, SIMPLE) and now == value)
 
 
+cdef object SEQUENCE = collections.deque
 cdef object LENGTH = len
 cdef tuple SIMPLE = (bool, int, float, complex, str, bytes)
 
@@ -75,7 +80,8 @@ cdef class Runner:
 
     def __init__(self, recording, read_settings):
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
-        self.inputs, self.guards, self.states = recording.inputs, recording.guards, recording.states
+        self.inputs, self.states = recording.inputs, recording.states
+        self.guards = list({(id(entry[0]), entry[1]): entry for entry in recording.guards}.values())
         self.before, self.updates, self.steps = recording.before, recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])

@@ -24,6 +24,7 @@ from minidl import _checks
 from minidl._checks import Check, describe
 from minidl._format import printable
 from minidl._kernels import atomic
+from minidl._observer import active
 from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
@@ -82,9 +83,18 @@ class Option:
         self.annotation = inspect.get_annotations(owner).get(name, inspect.Parameter.empty)
 
     def __get__(self, optimizer: Any, owner: type) -> Any:
-        return self if optimizer is None else optimizer.groups[0][self.name]
+        if optimizer is None:
+            return self
+        if observer := active.get():
+            observer.reads(vars(optimizer.groups[0]), self.name)
+        return self._read(optimizer)
+
+    def _read(self, optimizer: Any) -> Any:
+        return optimizer.groups[0][self.name]
 
     def __set__(self, optimizer: Any, value: Any) -> None:
+        if observer := active.get():
+            observer.sets(self.name)
         checked = [(vars(group), group.checked({self.name: value})) for group in optimizer.groups]
         atomic.assign([(group, k, v) for group, new in checked for k, v in new.items()])
 
@@ -100,7 +110,10 @@ class LearningRate(Option):
     @overload
     def __get__(self, optimizer: object, owner: type) -> float: ...
     def __get__(self, optimizer: Any, owner: type) -> Any:
-        return self if optimizer is None else optimizer.rate(optimizer.groups[0])
+        return super().__get__(optimizer, owner)
+
+    def _read(self, optimizer: Any) -> Any:
+        return optimizer.rate(optimizer.groups[0])
 
     def __set__(self, optimizer: Any, value: float | Schedule) -> None:
         super().__set__(optimizer, value)

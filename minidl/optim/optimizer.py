@@ -176,6 +176,8 @@ class Optimizer(Declared):
     def __setattr__(self, name: str, value: Any) -> None:
         """Set t or an option; AttributeError for what minidl's own rules don't have."""
         if name == "t":
+            if observer := active.get():
+                observer.sets("t")
             value = step_count(type(self).__name__, "t", value)
         elif not (name in OWN or hasattr(type(self), name)) and self.__module__.startswith(
             "minidl."

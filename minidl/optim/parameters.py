@@ -10,6 +10,7 @@ import numpy as np
 from minidl._checks import describe
 from minidl._format import printable, printed
 from minidl._kernels import optim as kernels
+from minidl._observer import active
 from minidl.optim.declarations import Declared
 from minidl.tensor import Tensor
 
@@ -154,6 +155,8 @@ class Group(Mapping[str, Any]):
 
     def update(self, changes: dict[str, Any]) -> None:
         """Change options: all of them or, after an error, none."""
+        if observer := active.get():
+            observer.sets(", ".join(changes))
         vars(self).update(self.checked(changes))
 
     def checked(self, changes: dict[str, Any]) -> dict[str, Any]:

@@ -72,11 +72,8 @@ class trace(Session):  # noqa: N801 (a verb, like no_grad)
 
     def prepare(self) -> _Recorder:
         """The observer of the block that begins."""
-        if active.get():
-            raise RuntimeError(
-                "trace: another trace is already open, and only one can be open at a time; use "
-                "that one, or end its `with` block first"
-            )
+        if observer := active.get():
+            raise RuntimeError(observer.nested)
         return _Recorder()
 
     def finish(self, value: _Recorder, error: BaseException | None) -> None:

@@ -1,0 +1,139 @@
+"""What a captured step reads from Python: variables, attributes, entries; for `_capture`.
+
+A replay does not run the step's Python code, so what that code reads must be as it was when it was
+recorded. It is found by following references, from the step's function on: the variables that a
+function reads from around it, the attributes of objects and of their classes, the entries of lists
+and dicts.
+"""
+
+from __future__ import annotations
+
+import collections
+import dis
+import functools
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl.losses import Loss
+from minidl.nn import Module
+from minidl.tensor import Tensor
+
+LARGE = 1000  # entries of a list or dict, beyond which only the length is checked
+OWN = {"minidl", "numpy"}  # packages that are not followed
+CONTAINERS = (dict, list, set, collections.deque)
+LENGTH: Callable[[Any], int] = len  # the key of a guard for the length of a container
+
+
+class Guards(list[tuple[Any, Any, Any, str]]):
+    """(container, key, value, name): what is read, and its value; `replay.same` compares them."""
+
+    def __init__(self) -> None:
+        self._followed: dict[int, Any] = {}  # by id, and so kept alive
+        self.generators: list[np.random.Generator] = []
+
+    def add(self, container: Any, key: Any, value: Any, name: str) -> None:
+        """Guard a value and what lies in it."""
+        self.append((container, key, value, name))
+        self.follow(value, name)
+
+    def follow(self, value: Any, name: str, names: frozenset[str] = frozenset()) -> None:
+        """Guard what lies in a value; of a module of Python or a class, only these names."""
+        kind = type(value)
+        if kind in (types.ModuleType, type) or isinstance(value, type):
+            for read in names & vars(value).keys() if _is_users(value) else ():
+                self.add(value, read, getattr(value, read), f"{name}.{read}")
+        if id(value) in self._followed:
+            return
+        self._followed[id(value)] = value
+        if isinstance(value, CONTAINERS):
+            self._follow_container(value, name)
+        elif kind is tuple:
+            for i, part in enumerate(value):
+                self.follow(part, f"{name}[{i}]")
+        elif kind is functools.partial:
+            self.follow((value.func, value.args, value.keywords), name)
+        elif kind is types.MethodType:
+            self.follow((value.__func__, value.__self__), name)
+        elif kind is types.FunctionType:
+            self._follow_function(value)
+        elif isinstance(value, np.random.Generator):
+            self.generators.append(value)
+        elif isinstance(value, Module | Loss) or _is_users(kind):
+            self._follow_object(value, name)
+
+    def _follow_container(self, value: Any, name: str) -> None:
+        self.append((value, LENGTH, len(value), name))
+        if len(value) <= LARGE and not isinstance(value, set):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, entry in list(pairs):
+                self.add(value, key, entry, f"{name}[{key!r}]")
+
+    def _follow_function(self, function: Any) -> None:
+        """Guard the variables that a function reads from around it, and its default arguments."""
+        code, around = function.__code__, function.__globals__
+        if _is_users(function):
+            globals_read, names = _names(code)
+            for name in globals_read & around.keys():
+                self.append((around, name, around[name], name))
+                self.follow(around[name], name, names)
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                self.add(cell, "cell_contents", cell.cell_contents, name)
+            except ValueError:  # not assigned yet
+                continue
+        defaults = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+        self.follow((*defaults, getattr(function, "__wrapped__", None)), function.__qualname__)
+
+    def _follow_object(self, value: Any, name: str) -> None:
+        """Guard the attributes of an object and of its class, and what its methods read."""
+        if type(getattr(value, "__dict__", None)) is dict:
+            self.append((vars(value), LENGTH, len(vars(value)), name))
+            for key, entry in list(vars(value).items()):
+                self.add(vars(value), key, entry, f"{name}.{key}")
+        for cls in filter(_is_users, type(value).__mro__):
+            for key, entry in list(vars(cls).items()):
+                if isinstance(entry, types.MemberDescriptorType) and hasattr(value, key):
+                    self.add(value, key, getattr(value, key), f"{name}.{key}")
+                elif not key.startswith("__") or isinstance(entry, types.FunctionType):
+                    self.append((cls, key, entry, f"{cls.__name__}.{key}"))
+                    self.follow(getattr(entry, "fget", entry), f"{cls.__name__}.{key}")
+
+
+def _is_users(value: Any) -> bool:
+    """Whether a class, function or module is the user's: neither installed nor Python's own."""
+    name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__ or ""
+    top = name.partition(".")[0]
+    if top in OWN or top in sys.stdlib_module_names - {"__main__"}:
+        return False
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return "site-packages" not in file and "dist-packages" not in file
+
+
+@functools.lru_cache(1000)
+def _names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """The global variables and the attributes that code reads, also in functions within it."""
+    read, attributes = set[str](), set[str]()
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            read.add(instruction.argval)
+        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            attributes.add(instruction.argval)
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            inner_read, inner_attributes = _names(inner)
+            read, attributes = read | inner_read, attributes | inner_attributes
+    return frozenset(read), frozenset(attributes)
+
+
+def random_states(generators: list[np.random.Generator]) -> list[Any]:
+    """The states of Python's and NumPy's global random numbers, and of generators."""
+    standard, legacy = sys.modules.get("random"), sys.modules.get("numpy.random")
+    states: list[Any] = [standard and standard.getstate()]
+    if legacy:
+        _, key, place, *_ = legacy.get_state()
+        states.append((key.tobytes(), place))
+    return states + [repr(g.bit_generator.state) for g in generators]
