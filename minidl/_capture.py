@@ -38,7 +38,7 @@ from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
 ATTEMPTS = 4  # recordings in a row that read different things
-WIDTH = 40  # of a source line in the table of a plan
+WIDTH = 36  # of a source line in the table of a plan
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
 IN_PLACE = {"fill", "sort", "put", "partition"}
@@ -291,7 +291,8 @@ class Recording(Plan, Observer):
             changes += [(t, "_data", plain(t._data)) for t in tensors]
             atomic.assign(changes + self._buffers)
         self.before = list(self.gradients_before.items())
-        self.learned = frozenset(id(p) for p in self.leaves if p._requires_grad)
+        own = {id(p): id(data) for p, data in self.leaves.items() if p._requires_grad}
+        self.learned = frozenset(own.items())
         for p, data in self.leaves.items():
             self.states += [(p, "_data", data), (p, "_requires_grad", p._requires_grad)]
         return self.results()
@@ -338,7 +339,7 @@ class Recording(Plan, Observer):
             median = f"{1e6 * sorted(seconds)[len(seconds) // 2]:.2f}" if seconds else ""
             line = linecache.getline(*note.where).strip() if note.where != before else ""
             line = line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
-            place = f"{note.where[1]:4}  {line}" if note.where != before else ""
+            place = f"{note.where[1]} {line}" if note.where != before else ""
             rows.append((note.name, label, *shapes, median, place))
             before = note.where
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -583,8 +584,13 @@ class Recording(Plan, Observer):
             for container, key, value, name in self.guards
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
+        read |= {
+            ("the state of an optimizer", id(entry[0]), str(entry[1])): id(entry[2])
+            for entry in self.states
+            if isinstance(entry[0], dict | list) and entry[1] is not len
+        }
         read["settings", 0, ""] = self.settings
-        return {**read, ("requires_grad of a parameter", 0, ""): self.learned}
+        return {**read, ("the data or requires_grad of a parameter", 0, ""): self.learned}
 
     def _sources(self) -> list[tuple[Any, ...]]:
         """Where each input of each call comes from: (token, offset, array if from elsewhere)."""

@@ -4,16 +4,37 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from playwright.sync_api import sync_playwright
 
+import minidl as dl
 from minidl import viz
 from minidl.__main__ import lesson
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
+def plan():
+    """The plan of a step of docs/capture.md, after its calls have been measured."""
+    small = dl.nn.MLP([2, 16, 1], rng=0)
+    rule = dl.optim.Adam(small, lr=0.01)
+
+    @dl.capture
+    def small_step(x, y):
+        rule.zero_grad()
+        loss = dl.losses.mse(small(x), y)
+        loss.backward()
+        rule.step()
+        return loss
+
+    x = np.random.default_rng(0).uniform(-1, 1, (32, 2)).astype(np.float32)
+    for _ in range(12):
+        small_step(x, x[:, :1])
+    return small_step.plan
+
+
 def main():
-    """Write docs/walkthrough.png, backward through tanh, and docs/race_page.png, at step 60."""
+    """Write docs/walkthrough.png, docs/race_page.png at step 60, and docs/plan.png."""
     race = viz.race("beale", steps=150, tune=True)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
@@ -23,6 +44,7 @@ def main():
         for shown, address, size, picture in (
             (lesson(), "#step-7", (1200, 1010), "walkthrough.png"),
             (race, "#step=60", (1280, 860), "race_page.png"),
+            (plan(), "", (1100, 1010), "plan.png"),
         ):
             shown.save(page)
             width, height = size

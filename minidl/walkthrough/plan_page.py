@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import linecache
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,17 @@ def plan_data(plan: Any) -> JSON:
         for phase in PHASES
         if (own := [call for call in calls if call["phase"] == phase])
     ]
-    roles = {x["role"] for call in calls for x in call["inputs"] + call["outputs"]}
+    arrays = [x for call in calls for x in call["inputs"] + call["outputs"]]
+    roles = {x["role"] for x in arrays}
+    dtypes = Counter(x["dtype"] for x in arrays).most_common()
     name = getattr(plan.function, "__name__", "a step")
     return {
         "title": f"The plan of {name}",
         "replays": max(map(len, plan.seconds), default=0),
         "lines": lines,
         "phases": phases,
+        "dtype": dtypes[0][0] if dtypes else "",
+        "one_dtype": len(dtypes) == 1,
         "roles": [role for role in ROLES if role in roles],
         **_sums(calls),
     }
@@ -106,35 +110,28 @@ def _sums(calls: list[JSON]) -> JSON:
 
 def _arrays(plan: Any) -> Iterator[tuple[list[JSON], list[JSON]]]:
     """The inputs and outputs of each call: role, name, shape and dtype, and a key of each array."""
-    known = _known(plan)
+    known, keys = _known(plan), defaultdict[int, int](itertools.count().__next__)
     made_by: dict[int, int] = {}
-    numbers: dict[int, int] = {}
-    for i, (note, owners) in enumerate(zip(plan.notes, plan.owners, strict=True)):
-        sides = []
-        for arrays, ids in zip((note.inputs, note.outputs), owners, strict=True):
-            side = []
-            for (shape, dtype), owner in zip(arrays, ids, strict=True):
-                role, name = known.get(owner, ("intermediate", ""))
-                if sides and owner in owners[0]:
-                    name = name or "in place"
-                elif not name and not sides:
-                    role, name = (
-                        ("intermediate", f"from {made_by[owner]}")
-                        if owner in made_by
-                        else ("constant", "constant")
-                    )
-                side.append(
-                    {
-                        "key": numbers.setdefault(owner, len(numbers)),
-                        "role": role,
-                        "name": name,
-                        "shape": "×".join(map(str, shape)) or "scalar",
-                        "dtype": str(dtype),
-                    }
-                )
-            sides.append(side)
-        made_by |= dict.fromkeys(owners[1], i + 1)
-        yield _counted(sides[0]), _counted(sides[1])
+    updates = {entry[0] for entry in plan.updates}
+
+    def described(array: tuple[Any, Any], owner: int, role: str, name: str) -> JSON:
+        shape = "×".join(map(str, array[0])) or "scalar"
+        kind = {"role": role, "name": name, "shape": shape, "dtype": str(array[1])}
+        return {"key": keys[owner], **kind}
+
+    for number, (note, (read, written)) in enumerate(zip(plan.notes, plan.owners, strict=True), 1):
+        inputs, outputs = [], []
+        for array, owner in zip(note.inputs, read, strict=True):
+            made = made_by.get(owner)
+            other = ("intermediate", f"from {made}") if made else ("constant", "constant")
+            inputs.append(described(array, owner, *known.get(owner, other)))
+        for array, owner in zip(note.outputs, written, strict=True):
+            other = ("intermediate", "in place" if owner in read else "new")
+            outputs.append(described(array, owner, *known.get(owner, other)))
+        if number - 1 in updates:  # it only reads the gradients
+            outputs = [x for x in outputs if x["role"] != "gradient"]
+        made_by |= dict.fromkeys(written, number)
+        yield _counted(inputs), _counted(outputs)
 
 
 def _counted(arrays: list[JSON]) -> list[JSON]:

@@ -1,0 +1,44 @@
+"""What the pages of the documentation state in tables, which doctest does not run."""
+
+import linecache
+import re
+
+import numpy as np
+import pytest
+from cases import ROOT
+
+import minidl as dl
+
+PAGE = (ROOT / "docs" / "capture.md").read_text(encoding="utf-8")
+REFUSED = re.findall(r"^\| `([^`]+)` \| ([^|]+?) \| [^|]+ \|$", PAGE, re.MULTILINE)
+
+
+def step_with(line):
+    """A step of training that has one more line, and the number of that line."""
+    model = dl.nn.MLP([2, 4, 1], rng=0)
+    names = {"model": model, "optimizer": dl.optim.SGD(model, lr=0.1), "dl": dl, "np": np}
+    names |= {"rng": np.random.default_rng(0), "log": [], "state": {"steps": 0}}
+    forward, update = "loss = dl.losses.mse(model(x), y)", "optimizer.step()"
+    body = ["optimizer.zero_grad()", forward, "loss.backward()", update, "return loss"]
+    places = {"x": forward, "model": "return loss"}  # the line comes before this one
+    body.insert(body.index(places.get(re.match(r"\w+", line)[0], "loss.backward()")), line)
+    source = "\n    ".join(["def step(x, y):", *body])
+    exec(compile(source, "step.py", "exec"), {"__name__": "script"} | names, names)
+    linecache.cache["step.py"] = len(source), None, source.splitlines(True), "step.py"
+    return names["step"], body.index(line) + 2
+
+
+@pytest.mark.parametrize(("line", "reason"), REFUSED, ids=[line for line, _ in REFUSED])
+def test_what_can_not_be_captured_is_an_error_that_says_what_the_page_says(line, reason):
+    function, number = step_with(line)
+    step = dl.capture(function)
+    x = np.linspace(-1, 1, 16, dtype=np.float32).reshape(8, 2)
+    with pytest.raises(dl.CaptureError) as error:
+        [step(x, x[:, :1]) for _ in range(3)]
+    assert reason in str(error.value)
+    if "step.py" in str(error.value):
+        assert f"step.py:{number}: `{line}`" in str(error.value)
+
+
+def test_the_page_has_the_table_of_what_can_not_be_captured():
+    assert len(REFUSED) == 9
