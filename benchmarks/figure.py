@@ -7,7 +7,8 @@ import numpy as np
 from benchmarks.growth import curves
 
 COLOURS = {"minidl": "#0072B2", "PyTorch": "#D55E00", "JAX": "#009E73"}  # Okabe-Ito palette
-MARKERS = {"minidl": "o", "PyTorch": "s", "JAX": "^"}
+COLOURS["captured"] = "#CC79A7"
+MARKERS = {"minidl": "o", "captured": "D", "PyTorch": "s", "JAX": "^"}
 AXES = {
     "parameters": "parameters, two hidden layers, batch 32",
     "batch": "examples in a batch, 64-64-10",

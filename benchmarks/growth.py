@@ -1,21 +1,25 @@
 """How the time of a training step grows with parameters, batch size, depth and threads.
 
-A library's curve ends where its next point is expected to take too long.
+Each library has a process of its own for each curve: Python's garbage collector visits the objects
+of all libraries in a process, and a deep network makes it run often. A curve ends where its next
+point is expected to take too long.
 """
 
+import gc
 import os
 import time
 
 import numpy as np
 
 from benchmarks.measure import cores, in_child, row, seconds, skipped_rows
-from benchmarks.networks import STEPS, Problem, missing_libraries, set_torch_threads
+from benchmarks.networks import EPOCHS, Problem, missing_libraries, set_torch_threads
 
 CURVES = "parameters", "batch", "depth", "threads"
+CONTESTANTS = "minidl", "captured", "PyTorch", "JAX"
 WIDTH = 8  # of the deep network
 TINY_RATE = 1e-12  # too small to change float32 weights, so deep networks don't diverge
-BUDGET = 0.15  # s per library, point and turn; there are two turns of at least one step each
-MAX_SETUP = 20  # s for the setup and the first step of a point
+BUDGET = 0.3  # s per point, for at least two steps
+MAX_SETUP = 20  # s for the setup and the first two steps of a point
 
 
 def problems(curve, threads, quick):
@@ -33,29 +37,35 @@ def problems(curve, threads, quick):
         identity = np.eye(WIDTH, dtype=np.float32)
         for exponent in range(3 if quick else 6):
             sizes = "-".join([str(WIDTH)] * (10**exponent + 1))
-            weights = [identity] * 10**exponent
-            yield 10**exponent, lambda s=sizes, w=weights: Problem(s, WIDTH, w, TINY_RATE)
+            options = {"weights": [identity] * 10**exponent, "lr": TINY_RATE}
+            yield 10**exponent, lambda s=sizes, o=options: Problem(s, WIDTH, **o)
     if curve == "threads":
         yield threads, lambda: Problem("784-2048-2048-10", 256, lr=TINY_RATE)
 
 
 def fits_in_memory(parameters):
-    """Whether the weights, gradients and moments of four libraries fit in half the memory."""
+    """Whether the weights, gradients and moments of a library fit in half the memory."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", ()):
         return True
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 4 * 4 * 4 * parameters < memory / 2
+    return 4 * 4 * parameters < memory / 2
 
 
-def step_times(steps):
-    """The times of the steps in two turns, {contestant: list}."""
-    times = {who: [] for who in steps}
-    for turn in (1, 2):
-        for who, step in steps.items():
-            end = time.perf_counter() + BUDGET
-            while len(times[who]) < turn or time.perf_counter() < end:
-                times[who].append(seconds(step))
-    return times
+def step_times(step):
+    """The times of some steps, and the part of them that the garbage collector took."""
+    times, collections = [], []
+
+    def note(phase, details):
+        collections.append(time.perf_counter() * (1 if phase == "stop" else -1))
+
+    gc.callbacks.append(note)
+    try:
+        end = time.perf_counter() + BUDGET
+        while len(times) < 2 or time.perf_counter() < end:
+            times.append(seconds(step))
+    finally:
+        gc.callbacks.remove(note)
+    return times, sum(collections) / sum(times)
 
 
 def expected(costs, ratio):
@@ -63,44 +73,36 @@ def expected(costs, ratio):
     return costs[0] + max(0, costs[-1] - costs[0]) * ratio
 
 
-def measure_curve(threads, curve, quick):
-    """The rows of one curve."""
-    skipped = {who: why for who, why in missing_libraries().items() if who != "torch.compile"}
-    setup_times = {who: [] for who in STEPS if who not in (*skipped, "torch.compile")}
-    for who in setup_times:
-        STEPS[who](Problem("2-2-2", 2))()  # imports the library
-    rows, last, max_setup = [], None, MAX_SETUP / (3 if quick else 1)
+def measure_curve(threads, curve, who, quick):
+    """The rows of one curve of one library."""
+    if who == "PyTorch":
+        set_torch_threads(threads)
+    EPOCHS[who](Problem("2-2-2", 2))()  # imports the library
+    rows, costs, last, max_setup = [], [], None, MAX_SETUP / (3 if quick else 1)
     for x, make in problems(curve, threads, quick):
-        problem, steps = make(), {}
-        for who, costs in list(setup_times.items()):
-            if costs and expected(costs, x / last) > max_setup:
-                skipped[who] = f"no {x:,} {curve}: setup took {costs[-1]:.1f} s for {last:,}"
-                del setup_times[who]
-            else:
-                start = time.perf_counter()
-                steps[who] = STEPS[who](problem)
-                steps[who]()
-                costs.append(time.perf_counter() - start)
-        last = x
-        for who, values in step_times(steps).items():
-            rows.append(row("growth", f"{x:,} {curve}", who, threads, values))
-    return rows + skipped_rows("growth", threads, skipped)
-
-
-def measure_curves(threads, quick):
-    """The rows of all curves; with several threads only of the last."""
-    set_torch_threads(threads)
-    return [
-        r
-        for curve in CURVES[-1 if threads > 1 else 0 :]
-        for r in measure_curve(threads, curve, quick)
-    ]
+        if costs and expected(costs, x / last) > max_setup:
+            why = f"no {x:,} {curve}: setup took {costs[-1]:.1f} s for {last:,}"
+            return rows + skipped_rows("growth", threads, {who: why})
+        problem, start = make(), time.perf_counter()
+        step = EPOCHS[who](problem)
+        for _ in range(2):  # a captured step is recorded twice
+            step()
+        costs.append(time.perf_counter() - start)
+        last, (times, collected) = x, step_times(step)
+        note = f"{collected:.0%} in the garbage collector" if collected > 0.05 else ""
+        rows.append(row("growth", f"{x:,} {curve}", who, threads, times, note=note))
+    return rows
 
 
 def measure(repeats, quick):
-    """The rows of this part, in one process per number of threads: 1, 2, 4, …"""
-    counts = [1] if quick else [2**k for k in range(cores().bit_length())]
-    return [r for threads in counts for r in in_child(threads, measure_curves, threads, quick)]
+    """The rows of this part, on 1, 2, 4, … threads."""
+    missing = {who: why for who, why in missing_libraries().items() if who in CONTESTANTS}
+    rows = skipped_rows("growth", 1, missing)
+    for threads in [1] if quick else [2**k for k in range(cores().bit_length())]:
+        for curve in CURVES[-1 if threads > 1 else 0 :]:
+            for who in [who for who in CONTESTANTS if who not in missing]:
+                rows += in_child(threads, measure_curve, threads, curve, who, quick)
+    return rows
 
 
 def slope(x, y):

@@ -1,9 +1,11 @@
-"""One training step of the same network in each library, from the same weights.
+"""Epochs of the same network in each library: the same weights, batches and order.
 
-A step is zero_grad, forward, loss, backward and Adam in float32, and returns the loss: mean squared
-error if the last layer has one unit, cross-entropy otherwise.
+A step is zero_grad, forward, loss, backward and Adam in float32: mean squared error if the last
+layer has one unit, cross-entropy otherwise. An epoch is a function that takes one step for each
+batch, given in arrays of the library's own type, and returns their losses.
 """
 
+import functools
 import importlib.util
 import itertools
 
@@ -13,27 +15,37 @@ import minidl as dl
 
 
 class Problem:
-    """Layer sizes ("784-128-10"), one batch, and initial weights (random unless given).
+    """Layer sizes ("784-128-10"), a table of batches, and initial weights (random unless given).
 
-    Each input occurs twice, with two targets, so that the loss stays well above 0 and can be
-    compared after any number of steps.
+    Each input occurs twice in a batch, with two targets, so that the loss stays well above 0 and
+    can be compared after any number of steps.
     """
 
-    def __init__(self, sizes, batch, weights=None, lr=1e-4):
+    def __init__(self, sizes, batch, count=1, *, weights=None, lr=1e-4):
         rng = np.random.default_rng(0)
-        self.batch, self.lr = batch, lr
+        self.batch, self.count, self.lr = batch, count, lr
         self.sizes = sizes = [int(size) for size in sizes.split("-")]
-        half = rng.standard_normal((-(-batch // 2), sizes[0]), np.float32)
-        self.x = np.concatenate([half, half])[:batch]
+        half = rng.standard_normal((count, -(-batch // 2), sizes[0]), np.float32)
+        self.x = np.concatenate([half, half], axis=1)[:, :batch].reshape(-1, sizes[0])
         self.regression = sizes[-1] == 1
         if self.regression:
-            self.y = rng.standard_normal((batch, 1), np.float32)
+            self.y = rng.standard_normal((count * batch, 1), np.float32)
         else:
-            self.y = rng.integers(sizes[-1], size=batch)
+            self.y = rng.integers(sizes[-1], size=count * batch)
         self.weights = weights or [
             (2 * rng.random((n, m), np.float32) - 1) * np.float32((6 / (n + m)) ** 0.5)
             for n, m in itertools.pairwise(sizes)
         ]
+
+    def batches(self, array):
+        """The batches (x, y), with each array converted by `array`."""
+        parts = (np.split(part, self.count) for part in (self.x, self.y))
+        return [(array(x), array(y)) for x, y in zip(*parts, strict=True)]
+
+
+def one_by_one(step, batches):
+    """An epoch with one call for each batch."""
+    return lambda: [step(x, y).item() for x, y in batches]
 
 
 def minidl_step(problem):
@@ -42,22 +54,41 @@ def minidl_step(problem):
     layers = [layer for layer in model if isinstance(layer, dl.nn.Dense)]
     for layer, weight in zip(layers, problem.weights, strict=True):
         layer.weight.data = weight.copy()
-    optimizer = dl.optim.Adam(model, problem.lr)
     loss_of = dl.losses.mse if problem.regression else dl.losses.cross_entropy
-    x, y = problem.x, problem.y
+    return training_step(model, loss_of, dl.optim.Adam(model, problem.lr))
 
-    def step():
+
+def training_step(model, loss_of, optimizer):
+    """A training step of any model."""
+
+    def step(x, y):
         optimizer.zero_grad()
         loss = loss_of(model(x), y)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss
 
     return step
 
 
-def torch_step(problem, compiled=False):
-    """A step in PyTorch with fused Adam; `compiled` applies torch.compile to forward and loss."""
+def eager_epoch(problem):
+    """Steps that run op by op."""
+    return one_by_one(minidl_step(problem), problem.batches(np.array))
+
+
+def captured_epoch(problem):
+    """Steps that are replayed, one call for each."""
+    return one_by_one(dl.capture(minidl_step(problem)), problem.batches(np.array))
+
+
+def epoch_in_one_call(problem):
+    """Steps that are replayed, one call for all."""
+    step = dl.capture(minidl_step(problem))
+    return lambda: step.epoch(problem.x, problem.y, batch_size=problem.batch)
+
+
+def torch_epoch(problem, compiled=False):
+    """PyTorch with fused Adam; `compiled` applies torch.compile to forward and loss."""
     import torch
 
     layers = []
@@ -70,7 +101,6 @@ def torch_step(problem, compiled=False):
     optimizer = torch.optim.Adam(model.parameters(), problem.lr, fused=True)
     functions = torch.nn.functional
     loss_of = functions.mse_loss if problem.regression else functions.cross_entropy
-    x, y = torch.tensor(problem.x), torch.tensor(problem.y)
 
     def forward(x, y):
         return loss_of(model(x), y)
@@ -78,26 +108,25 @@ def torch_step(problem, compiled=False):
     if compiled:
         forward = torch.compile(forward)
 
-    def step():
+    def step(x, y):
         optimizer.zero_grad()
         loss = forward(x, y)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss
 
-    return step
+    return one_by_one(step, problem.batches(torch.tensor))
 
 
-def jax_step(problem):
-    """A step in JAX with Optax: one jitted function that donates its buffers."""
+def jax_epoch(problem, scan=False):
+    """JAX with Optax: a jitted step that donates its buffers, or `lax.scan` over all of them."""
     import jax
     import optax
     from jax import numpy as jnp
 
     optimizer = optax.adam(problem.lr)
     params = [(jnp.array(weight), jnp.zeros(weight.shape[1])) for weight in problem.weights]
-    state = optimizer.init(params)
-    x, y = jnp.array(problem.x), jnp.array(problem.y)
+    learned = params, optimizer.init(params)
 
     def loss_of(params, x, y):
         for weight, bias in params[:-1]:
@@ -107,22 +136,28 @@ def jax_step(problem):
             return jnp.mean((x - y) ** 2)
         return optax.softmax_cross_entropy_with_integer_labels(x, y).mean()
 
-    def update(params, state, x, y):
-        loss, gradient = jax.value_and_grad(loss_of)(params, x, y)
+    def update(learned, batch):
+        params, state = learned
+        loss, gradient = jax.value_and_grad(loss_of)(params, *batch)
         change, state = optimizer.update(gradient, state, params)
-        return optax.apply_updates(params, change), state, loss
+        return (optax.apply_updates(params, change), state), loss
 
-    update = jax.jit(update, donate_argnums=(0, 1))
+    call = functools.partial(jax.lax.scan, update) if scan else update
+    call = jax.jit(call, donate_argnums=0)
 
-    def step():
-        nonlocal params, state
-        params, state, loss = update(params, state, x, y)
-        return loss.item()
+    def step(*batch):
+        nonlocal learned
+        learned, loss = call(learned, batch)
+        return loss
 
-    return step
+    batches = problem.batches(jnp.array)
+    if not scan:
+        return one_by_one(step, batches)
+    x, y = map(jnp.stack, zip(*batches, strict=True))
+    return lambda: np.asarray(step(x, y))
 
 
-def limit_step(problem):
+def limit_epoch(problem):
     """The lower bound of a step: its matrix products, into preallocated arrays, and Adam."""
     inputs = [np.ones((problem.batch, size), np.float32) for size in problem.sizes]
     gradients = [np.ones_like(values) for values in inputs]
@@ -138,7 +173,7 @@ def limit_step(problem):
                 np.matmul(gradients[i + 1], weight.T, out=gradients[i])
         adam()
 
-    return step
+    return lambda: [step() for _ in range(problem.count)]
 
 
 def adam_step(shapes):
@@ -150,13 +185,17 @@ def adam_step(shapes):
     return dl.optim.Adam(weights).step
 
 
-STEPS = {
-    "minidl": minidl_step,
-    "PyTorch": torch_step,
-    "torch.compile": lambda problem: torch_step(problem, compiled=True),
-    "JAX": jax_step,
+EPOCHS = {
+    "minidl": eager_epoch,
+    "captured": captured_epoch,
+    "epoch": epoch_in_one_call,
+    "PyTorch": torch_epoch,
+    "torch.compile": functools.partial(torch_epoch, compiled=True),
+    "JAX": jax_epoch,
+    "JAX scan": functools.partial(jax_epoch, scan=True),
 }
-NEEDS = {"PyTorch": ["torch"], "torch.compile": ["torch"], "JAX": ["jax", "optax"]}
+NEEDS = {"PyTorch": ["torch"], "torch.compile": ["torch"]}
+NEEDS |= {"JAX": ["jax", "optax"], "JAX scan": ["jax", "optax"]}
 
 
 def missing_libraries():

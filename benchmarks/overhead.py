@@ -10,7 +10,7 @@ import numpy as np
 
 import minidl as dl
 from benchmarks.measure import confined, in_child, row, seconds, skipped_rows
-from benchmarks.networks import STEPS, Problem, missing_libraries
+from benchmarks.networks import EPOCHS, Problem, missing_libraries
 
 LARGEST = "784-2048-2048-10", 256
 IMPORT = """
@@ -38,7 +38,7 @@ def peak_memory(who, steps=10):
     """The peak memory of this process after training the largest network."""
     import resource  # on Unix only
 
-    step = STEPS[who](Problem(*LARGEST))
+    step = EPOCHS[who](Problem(*LARGEST))
     for _ in range(steps):
         step()
     unit = 1 if sys.platform == "darwin" else 1024

@@ -3,15 +3,17 @@
 import numpy as np
 
 from benchmarks.measure import THREADS, in_child, row, take_turns
-from benchmarks.networks import Problem, minidl_step
-from benchmarks.steps import NETWORKS
+from benchmarks.networks import EPOCHS, Problem
+from benchmarks.steps import NETWORKS, TASKS
 
 
 def alone(quick):
     """The median time of a step of each network in this process."""
-    steps = {name: minidl_step(Problem(name, batch)) for name, batch in NETWORKS.items()}
-    times = {name: take_turns({name: step}, 1, quick)[name] for name, step in steps.items()}
-    return {name: np.median(values) for name, values in times.items()}
+    medians = {}
+    for name, (batch, count) in NETWORKS.items():
+        epoch = EPOCHS["minidl"](Problem(name, batch, count))
+        medians[name] = np.median(take_turns({name: epoch}, 1, quick)[name]) / count
+    return medians
 
 
 def measure(repeats, quick):
@@ -23,7 +25,7 @@ def measure(repeats, quick):
         for threads, values in medians.items():
             values.append(in_child(threads, alone, quick))
     return [
-        row("threads", f"{name}, batch {batch}", who, 2, [m[name] for m in medians[threads]])
-        for name, batch in NETWORKS.items()
+        row("threads", task, who, 2, [m[name] for m in medians[threads]])
+        for name, task in TASKS.items()
         for who, threads in (("minidl", 2), ("one thread", 1))
     ]

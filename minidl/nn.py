@@ -460,7 +460,7 @@ class Dropout(Module):
         observer, draw = active.get(), self.rng.random
         uniform = observer.repeated(draw, t.shape) if observer else draw(t.shape)
         kept = uniform >= self.p
-        mask: Array = (kept / t.dtype.type(1 - self.p)).astype(t.dtype)
+        mask: Array = kept.astype(t.dtype) / t.dtype.type(1 - self.p)
         return t * mask
 
 
@@ -499,15 +499,13 @@ class Sequential(Module):
 
     def forward(self, x: Any) -> Tensor:
         """Apply the modules in order; a Dense and the ReLU after it run as one op."""
-        modules = list(self)
+        modules, i = list(self), 0
         y: Tensor = x  # perhaps still an array, which the first module converts
-        while modules:
-            module = modules.pop(0)
-            if type(module) is Dense and modules and _can_fuse(module, modules[0]):
-                modules.pop(0)
-                y = module.forward(y, rectify=True)
-            else:
-                y = module(y)
+        while i < len(modules):
+            module, after = modules[i], modules[i + 1 : i + 2]
+            fused = type(module) is Dense and bool(after) and _can_fuse(module, *after)
+            y = module.forward(y, rectify=True) if fused else module(y)
+            i += 1 + fused
         return y
 
 

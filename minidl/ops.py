@@ -10,6 +10,8 @@ Three rules keep an op safe. A VJP holds arrays, never a tensor. It returns g it
 new array. Neither the op nor its VJPs change their inputs.
 """
 
+from __future__ import annotations
+
 import functools
 import itertools
 import math

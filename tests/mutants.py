@@ -758,6 +758,15 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("a constant promotes", "elif not (x._computed", "elif False and not (x._computed"),
         ],
+        "class Sequential": [
+            (
+                "the modules inserted one by one",
+                "modules, i = list(self), 0",
+                "modules, i = [], 0\n"
+                "        for module in self:\n            modules.insert(len(modules), module)",
+            ),
+            ("the rectifier runs again", "i += 1 + fused", "i += 1"),
+        ],
     },
     SETTINGS: {
         "_Setting": [

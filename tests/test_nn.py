@@ -2,9 +2,11 @@
 
 import contextlib
 import copy
+import gc
 import math
 import operator
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -945,6 +947,47 @@ def test_an_input_that_does_not_fit_a_layer_of_a_sequential_is_an_error_that_nam
         ValueError, match=r"dense1, a Dense\(3 → 4\) expects input of shape \(…, 3\)"
     ):
         model(np.ones((7, 4)))
+
+
+def work_of_a_step(depth):
+    """The function calls of a training step, and the entries that list methods move or search."""
+    model = nn.MLP([2] * (depth + 1), rng=0)
+    optimizer, x, work = dl.optim.Adam(model), np.ones((3, 2), np.float32), 0
+
+    def count(frame, event, function):
+        nonlocal work
+        if event in ("call", "c_call"):
+            owner = getattr(function, "__self__", None)
+            passes = isinstance(owner, list) and function.__name__ in ("index", "insert", "pop")
+            work += len(owner) if passes else 1
+
+    sys.setprofile(count)
+    try:
+        optimizer.zero_grad()
+        dl.losses.mse(model(x), x[:, :2]).backward()
+        optimizer.step()
+    finally:
+        sys.setprofile(None)
+    return work
+
+
+def test_the_work_of_a_training_step_grows_in_proportion_to_the_depth():
+    first, second, third = map(work_of_a_step, (100, 200, 300))
+    assert third - second == pytest.approx(second - first, rel=0.01)
+
+
+def test_a_layer_of_a_graph_is_few_objects_for_the_garbage_collector_to_visit():
+    model, x = nn.MLP([2] * 101, rng=0), np.ones((3, 2), np.float32)
+    model(x)  # creates what is made once
+    before = len(gc.get_objects())
+    gc.disable()
+    try:
+        y = model(x)
+        made = len(gc.get_objects()) - before
+    finally:
+        gc.enable()
+    assert y.requires_grad
+    assert made <= 13 * 100  # a node, its 2 lists and 2 edges; a VJP with what it holds
 
 
 def test_nested_sequentials_have_nested_names():
