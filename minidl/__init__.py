@@ -8,6 +8,7 @@ This file lists what `dl.` offers. The redundant `as` marks a name as exported, 
 import typing as _typing
 
 from minidl import _checks
+from minidl import config as config
 from minidl import data as data
 from minidl import losses as losses
 from minidl import nn as nn

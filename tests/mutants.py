@@ -509,11 +509,6 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "    if False:\n        memset",
             ),
             ("sizes cut to 32 bits", "m > INT_MAX or k > INT_MAX or n > INT_MAX", "False"),
-            (
-                "64-bit integers cut to 32 bits",
-                "multiply[float, int64_t](gemm, call, 1, m)",
-                "multiply[float, int](gemm, call, 1, <int> m)",
-            ),
         ],
         "refusal": [
             ("an error is raised again", "failure, None", "failure, failure"),

@@ -11,8 +11,8 @@ import numpy as np
 
 from cython cimport floating
 
-from minidl._kernels.arrays cimport empty, import_numpy, is_matrix, last_of, rows_of, single
-from minidl._kernels.plan cimport Call, Plan, loop_call, perform, plain, plan_of
+from minidl._kernels.arrays cimport data, empty, import_numpy, is_matrix, last_of, rows_of, single
+from minidl._kernels.plan cimport Call, Plan, perform, plain, plan_of
 
 import_numpy()
 
@@ -127,8 +127,9 @@ def product(a, b, bint transpose_a=False, bint transpose_b=False):
     shape[0] = last_of(a) if transpose_a else rows_of(a)
     shape[1] = rows_of(b) if transpose_b else last_of(b)
     out = empty(2, shape, a)
-    call = loop_call(NULL, NULL, (a, b, out))
+    memset(&call, 0, sizeof(Call))
     call.run = run_product
+    call.a[0], call.a[1], call.a[2] = data(a), data(b), data(out)
     call.n[0], call.n[1] = shape[0], rows_of(a) if transpose_a else last_of(a)
     call.n[2], call.n[3], call.n[4], call.n[5] = shape[1], transpose_a, transpose_b, single(a)
     return perform(&call, plan, "product", (a, b), out, refusal)
