@@ -10,6 +10,9 @@ are shared among threads and on some that are not. Matrix products are computed 
 one thread; those of the large network are of whole numbers, exact in any order. A Markdown table
 shows the hashes; if any differ, what differs is listed, and the exit status is 1.
 
+The bits of other products depend on the BLAS. One more line says whether they are the same on one
+and on two of its threads, through the BLAS that NumPy has loaded, and through MKL if it is there.
+
     python -m benchmarks.bits --against REVISION
 
 compares with the kernels and the package of an older revision instead, and lists the computations
@@ -44,8 +47,10 @@ BUILDS = {  # each with what /proc/cpuinfo must list for it
 }
 ALONE = "-march={} -Dtarget_clones(...)="  # one instruction set, even where the source has several
 THREADS = (1, 2, 4, 8)
-THREAD_SETTINGS = ("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_")
+BLAS = ("OPENBLAS", "MKL", "BLIS")  # whose variables set their numbers of threads
+THREAD_SETTINGS = ("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_")
 
+PRODUCTS = ((31, 77, 45), (64, 784, 128), (128, 784, 512), (512, 128, 256), (1, 500, 300))
 SIZES = (1, 7, 1001, 200_003)
 MANY = 11  # parameters of the last size; together they are shared among threads
 LOGITS = ((5, 7), (301, 101), (7, 40_001))
@@ -184,16 +189,42 @@ def computations():
         yield f"large network {dtype}", network([24, 300, 10], 512, whole, dtype)
 
 
-def digests(threads):
-    """{name: hash} of all computations on so many threads."""
-    dl.set_num_threads(threads)
+def products(product):
+    """(name, arrays) of matrix products whose sums are rounded, of several sizes and layouts."""
+    for dtype, (m, k, n) in itertools.product(("float32", "float64"), PRODUCTS):
+        a, b = (numbers(i, shape, dtype, -3, 3) for i, shape in enumerate(((m, k), (k, n))))
+        for x, y in itertools.product((a, a.T.copy()), (b, b.T.copy())):
+            name = f"({m}, {k})·({k}, {n}) {dtype}" + " aᵀ" * (x is not a) + " bᵀ" * (y is not b)
+            yield name, [product(x, y, x is not a, y is not b)]
+
+
+def product_digests(library):
+    """{name: hash} of the products by a library, and its name; {} if it is not installed."""
+    from minidl._kernels import blas  # which older revisions lack
+
+    try:
+        dl.config.set_blas(library if library != "numpy" else None)
+    except OSError:
+        return {}
+    return {"BLAS": blas.name, **hashes(products(blas.product))}
+
+
+def hashes(computations):
+    """{name: hash} of (name, arrays)."""
     found = {}
-    for name, arrays in computations():
+    for name, arrays in computations:
         digest = hashlib.sha256()
         for array in arrays:
             assert np.isfinite(array).all(), f"{name} gives NaN, whose bits nobody promises"
             digest.update(np.ascontiguousarray(array))
         found[name] = digest.hexdigest()
+    return found
+
+
+def digests(threads):
+    """{name: hash} of all computations on so many threads."""
+    dl.set_num_threads(threads)
+    found = hashes(computations())
     started = Path("/proc/self/task")
     assert not started.exists() or len(list(started.iterdir())) >= threads, "threads weren't used"
     return found
@@ -245,11 +276,13 @@ def built(build, tree):
     return tuple(sum(name in line for line in code.splitlines()) for name in ("%ymm", "%zmm"))
 
 
-def in_child(tree, threads):
-    """The digests by the kernels of a tree, in a new process."""
+def in_child(tree, threads, blas_threads=1, library=None):
+    """The digests by the kernels of a tree, or those of products by a BLAS, in a new process."""
     others = {k: v for k, v in os.environ.items() if not k.startswith(THREAD_SETTINGS)}
-    environment = {**others, "PYTHONPATH": str(tree), "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**others, "PYTHONPATH": str(tree)}
+    environment |= {f"{name}_NUM_THREADS": str(blas_threads) for name in BLAS}
     command = [sys.executable, "-P", __file__, "--digests", str(threads)]
+    command += ["--products", library] if library else []
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     found = json.loads(done.stdout)
     assert found.pop("minidl") == str(tree / "minidl"), "another minidl was imported"
@@ -259,6 +292,16 @@ def in_child(tree, threads):
 def short(found):
     """One hash of all, cut to what can be compared by eye."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def compare_products():
+    """Print whether products have the same bits on one and on two threads of each BLAS."""
+    for library in ("numpy", "mkl"):
+        one, two = (in_child(ROOT, 1, threads, library) for threads in (1, 2))
+        if one:
+            differ = [product for product in one if one[product] != two[product]]
+            found = f"{len(differ)} of {len(one) - 1} differ" if differ else "the same bits"
+            print(f"\nProducts on 1 and 2 threads of {one['BLAS']}: {found}", *differ, sep="\n    ")
 
 
 def against(revision):
@@ -277,10 +320,12 @@ def main():
     """Print the table, and what differs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--digests", type=int, metavar="THREADS", help="only print the hashes")
+    parser.add_argument("--products", metavar="BLAS", help=argparse.SUPPRESS)
     parser.add_argument("--against", metavar="REVISION", help="compare with an older revision")
     options = parser.parse_args()
     if threads := options.digests:
-        print(json.dumps({"minidl": str(Path(dl.__file__).parent), **digests(threads)}))
+        found = product_digests(options.products) if options.products else digests(threads)
+        print(json.dumps({"minidl": str(Path(dl.__file__).parent), **found}))
         return
     if options.against:
         against(options.against)
@@ -311,6 +356,7 @@ def main():
     for (build, threads), names in wrong.items():
         if names:
             print(f"\nNot as {builds[0]} on 1: {build} on {threads}: {', '.join(names)}")
+    compare_products()
     sys.exit(any(wrong.values()))
 
 

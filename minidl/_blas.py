@@ -1,20 +1,20 @@
 """Finds the functions that multiply matrices in NumPy's BLAS, or in another library.
 
-They are looked up by name in a library that the process has loaded, tried on a small product, and
-then called from C by `minidl._kernels.blas`.
+They are looked up by name in a library that is loaded, and tried on a small product. Then
+`minidl._kernels.blas` calls them from C.
 """
 
 import contextlib
 import ctypes
+import itertools
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from minidl._kernels import blas
+Functions: TypeAlias = tuple[int, int, bool, str]  # sgemm, dgemm, … as for `blas.use`
 
 # The names of the functions, with s or d in the braces, and whether their integers have 64 bits.
 NAMES = {
@@ -27,31 +27,25 @@ NAMES = {
     "cblas_{}gemm": False,  # any, with 32 bits if `counts_in_64_bits` doesn't object
 }
 MKL = ("lib/libmkl_rt.*", "Library/bin/mkl_rt*.dll")  # where pip and conda install it
-NUMPY = "numpy.dot, since NumPy's BLAS has no function cblas_sgemm that can be called"
 
 
-def use_numpys() -> None:
-    """Multiply by the BLAS that NumPy has loaded, or by NumPy's dot if it can't be called."""
-    core = str(sys.modules["numpy._core._multiarray_umath"].__file__)
-    for path in numpys(core, Path(np.__file__).parent, Path(sys.prefix)):
-        with contextlib.suppress(OSError, ValueError):
-            return use(path)
-    return blas.use(0, 0, False, NUMPY)
+def find_numpys() -> Functions:
+    """The functions of the BLAS that NumPy has loaded, or NumPy's dot if they can't be called.
 
-
-def numpys(core: str, numpy: Path, prefix: Path) -> Iterator[str]:
-    """Libraries that may have NumPy's BLAS, from its core module, its folder and Python's.
-
-    Linux and macOS look up a name in the core module and all that it is linked with. Windows looks
-    in one library: that of NumPy's wheel, or conda's.
+    Linux and macOS look up a name in NumPy's core module and all that it is linked with. Windows
+    looks in one library: that of NumPy's wheel, or conda's.
     """
-    yield core
-    yield from map(str, numpy.with_name("numpy.libs").glob("*openblas*"))
-    yield from map(str, prefix.glob("Library/bin/libcblas.dll"))
+    core = str(sys.modules["numpy._core._multiarray_umath"].__file__)
+    wheel, conda = Path(np.__file__).parents[1] / "numpy.libs", Path(sys.prefix, "Library/bin")
+    windows = (str(p) for p in (*wheel.glob("*openblas*"), *conda.glob("libcblas.dll")))
+    for path in itertools.chain([core], windows):
+        with contextlib.suppress(OSError, ValueError):
+            return find(path)
+    return 0, 0, False, "numpy.dot, since NumPy's BLAS has no function cblas_sgemm to be called"
 
 
-def use(path: str) -> None:
-    """Multiply by the functions of a library; "mkl" is the library of the package mkl."""
+def find(path: str) -> Functions:
+    """The functions of a library; "mkl" is the library of the package mkl."""
     if path == "mkl":
         path = next((str(p) for pattern in MKL for p in Path(sys.prefix).glob(pattern)), path)
     try:
@@ -61,15 +55,15 @@ def use(path: str) -> None:
             f"set_blas: {path!r} can't be loaded: {error}. It must be the path of a shared "
             'library, or "mkl" if the extra minidl[mkl] is installed'
         ) from error
-    name, wide, *gemms = functions(library, path)
+    name, wide, *gemms = look_up(library, path)
     if not all(map(is_right, gemms, (ctypes.c_float, ctypes.c_double), (wide, wide))):
         raise ValueError(f"set_blas: {name} of {path!r} computes wrong products")
     sgemm, dgemm = (ctypes.cast(gemm, ctypes.c_void_p).value or 0 for gemm in gemms)
     bits, file = 64 if wide else 32, Path(file_of(sgemm, path)).name
-    blas.use(sgemm, dgemm, wide, f"{name} of {file}, {bits}-bit integers")
+    return sgemm, dgemm, wide, f"{name} of {file}, {bits}-bit integers"
 
 
-def functions(library: Any, path: str) -> tuple[Any, ...]:
+def look_up(library: Any, path: str) -> tuple[Any, ...]:
     """(name of sgemm, whether integers have 64 bits, sgemm, dgemm) in a library of ctypes."""
     for name, wide in NAMES.items():
         gemms = [getattr(library, name.format(kind), None) for kind in "sd"]
@@ -107,6 +101,3 @@ def file_of(address: int, path: str) -> str:
     place = (ctypes.c_char_p * 4)()  # Dl_info of dladdr(3), whose first field is the file
     ctypes.CDLL(None).dladdr(ctypes.c_void_p(address), place)
     return os.fsdecode(place[0] or path)
-
-
-use_numpys()

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from minidl import _checks, _settings
+from minidl import _checks, _files, _settings
 from minidl._checks import describe
 from minidl._format import printable, printed
 from minidl._kernels import atomic, replay
@@ -39,6 +39,7 @@ from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
 ATTEMPTS = 4  # recordings in a row that read different things
+WIDTH = 40  # of a source line in the table of a plan
 LARGE = 100  # entries of a list or dict, of which only the length is checked
 OWN = {"minidl", "numpy"}  # packages whose lines are not the user's
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
@@ -62,6 +63,7 @@ class Traced(Recorded, NDArrayOperatorsMixin):
 
     array: np.ndarray
     plan: Recording
+    convert: Any = staticmethod(np.asarray)  # what a step returns for this array
     __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]  # for isinstance
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -76,9 +78,9 @@ class Traced(Recorded, NDArrayOperatorsMixin):
         if options.keys() == {"out"} or not options:
             arrays = _arrays_of(ufunc, method, given)
             target = plain(options["out"])[0] if options else np.asarray(result)
-            if arrays and not _overlap(arrays, target) and isinstance(result, np.ndarray | np.generic):
+            if arrays and not _overlap(arrays, target):
                 if self.plan.add_ufunc(ufunc, arrays, target, _details(given, {})):
-                    return self.plan.record(target)
+                    return self.plan.record(target, result)
         if "out" in options:
             return self.plan.in_place(call, given, options, result)
         return self.plan.made(call, given, options, result)
@@ -230,7 +232,7 @@ class _Output(NamedTuple):
     """The place of an array in the result of a step."""
 
     index: int
-    is_tensor: bool
+    convert: Any  # an array into what the step returns; None for a tensor
 
 
 class Recording(Plan, Observer):
@@ -261,6 +263,7 @@ class Recording(Plan, Observer):
         self._tensors: list[weakref.ref[Tensor]] = []
         self._buffers: list[tuple[Any, str, np.ndarray]] = []  # of modules
         self._watched: dict[int, Any] = {}
+        self.owners: list[tuple[list[int], ...]] = []  # ids of arrays, for the page
         self.settings = tuple(get() for get in SETTINGS)
         self._guard(vars(_settings), "_default_dtype", _settings._default_dtype, "the default dtype")
         self._watch(function, "the step")
@@ -269,13 +272,15 @@ class Recording(Plan, Observer):
         """Run and record the step; returns its result."""
         given = list(map(self._input, (*inputs, *options.values())))
         named = dict(zip(options, given[len(inputs) :], strict=True))
+        places = zip((*range(len(inputs)), *options), given, strict=True)
+        self.input_places = [at for at, x in places if isinstance(x, np.ndarray | Tensor)]
         try:
             with atomic.InContext(active, self):
                 result = self.function(*given[: len(inputs)], **named)
             atomic.assign(self._buffers)
             self._check_changes()
             self.template = self._template(result)
-            self.returns_tensor = type(self.template) is _Output and self.template.is_tensor
+            self.returns_tensor = type(self.template) is _Output and not self.template.convert
         finally:
             self.open = False
             leaves = {**self.leaves, **dict.fromkeys(self.zeroed)}
@@ -309,7 +314,7 @@ class Recording(Plan, Observer):
         data = x._data if isinstance(x, Tensor) else x
         if isinstance(data, Recorded):
             self.outputs.append(data.array)
-            return _Output(len(self.outputs) - 1, isinstance(x, Tensor))
+            return _Output(len(self.outputs) - 1, None if isinstance(x, Tensor) else data.convert)
         if type(x) in (tuple, list):
             return type(x)(map(self._template, x))
         return {k: self._template(v) for k, v in x.items()} if type(x) is dict else x
@@ -324,13 +329,36 @@ class Recording(Plan, Observer):
 
     def __str__(self) -> str:
         rows = [("call", "of", "inputs", "outputs", "µs", "line")]
-        for label, note, seconds in zip(self.labels, self.notes, self.seconds, strict=True):
-            shapes = (_shapes(note.inputs), _shapes(note.outputs))
+        many = {update[0]: f"{len(update[6])} parameters" for update in self.updates}
+        before: Any = None
+        for i, (note, seconds) in enumerate(zip(self.notes, self.seconds, strict=True)):
+            label = self.labels[i] if i < len(self.labels) else ""
+            shapes = [many.get(i) or _shapes(x) for x in (note.inputs, note.outputs)]
             median = f"{1e6 * sorted(seconds)[len(seconds) // 2]:.2f}" if seconds else ""
-            rows.append((note.name, label, *shapes, median, str(note.where[1])))
+            line = linecache.getline(*note.where).strip() if note.where != before else ""
+            line = line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+            place = f"{note.where[1]:4}  {line}" if note.where != before else ""
+            rows.append((note.name, label, *shapes, median, place))
+            before = note.where
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-        return "\n".join(lines)
+        return printable("\n".join(lines))
+
+    def save(self, path: Any) -> None:
+        """Write a page (.html) that shows the calls, their arrays and how long each takes.
+
+        ValueError for another ending; OSError for a path that can't be written.
+        """
+        from minidl.walkthrough import plan_page
+
+        path = _files.ending("save", path, {".html"})
+        with _files.replacing("save", path) as temporary:
+            temporary.write_bytes(plan_page.as_html(self).encode("utf-8", "replace"))
+
+    def identify(self) -> None:
+        """Keep what tells the arrays of the calls apart, for those who show the plan."""
+        sides = ((note.inputs, note.outputs) for note in self.notes)
+        self.owners = [tuple([[id(root(x)) for x in side] for side in both]) for both in sides]
 
     def results(self) -> Any:
         """The result of the last run, in arrays of its own."""
@@ -338,8 +366,8 @@ class Recording(Plan, Observer):
 
     def _result(self, x: Any) -> Any:
         if type(x) is _Output:
-            array = self.outputs[x.index]
-            return replay.constant(Tensor, array.copy()) if x.is_tensor else array.copy()
+            array = self.outputs[x.index].copy()
+            return x.convert(array) if x.convert else replay.constant(Tensor, array)
         if type(x) in (tuple, list):
             return type(x)(map(self._result, x))
         return {k: self._result(v) for k, v in x.items()} if type(x) is dict else x
@@ -416,16 +444,19 @@ class Recording(Plan, Observer):
                 self._watch(wrapped, name)
         elif isinstance(value, Module):
             self._watch(vars(value), name)
-        elif kind.__module__.partition(".")[0] not in {*OWN, "builtins"}:
+        elif not any(base.__module__.partition(".")[0] in OWN for base in kind.__mro__):
             if not isinstance(value, type | types.ModuleType) and hasattr(value, "__dict__"):
                 self._watch(vars(value), name)
                 self._watch(getattr(kind, "__call__", None), name)
 
     # --- what arrays report
 
-    def record(self, array: Any) -> Traced:
-        """A recorded array of this plan."""
-        return Traced(array, self)
+    def record(self, array: Any, value: Any = None) -> Traced:
+        """A recorded array of this plan, which may stand for a number that NumPy has returned."""
+        recorded = Traced(array, self)
+        if isinstance(value, np.generic):
+            recorded.convert = operator.itemgetter(())
+        return recorded
 
     def python(self, function: Any, args: Any, options: Any, inputs: Any = ()) -> Any:
         """Call a function of arrays, and record the call."""
@@ -456,8 +487,8 @@ class Recording(Plan, Observer):
             call = (arrays, function, args, options)
             details = _details(args, options)
             self.add_python(_refill, call, {}, inputs, arrays, _called(function), details)
-        recorded = tuple(map(self.record, arrays))
-        return type(result)(recorded) if several else recorded[0]
+        recorded = map(self.record, arrays, results)
+        return type(result)(recorded) if several else next(recorded)
 
     def in_place(
         self, function: Any, args: Any, options: Any, result: Any = None, inputs: Any = ()
@@ -471,13 +502,12 @@ class Recording(Plan, Observer):
         return None if result is None else self.record(np.asarray(result))
 
     def overwrite(self, before: Any, array: Any, owner: Any) -> Any:
-        """Copy a recorded array into one that stays where it is; counts as a tensor's version."""
-        before, array = plain(before), array.array
-        np.copyto(before, array, "unsafe")
-        if self.open:
-            if isinstance(owner, Tensor):
-                self.versions.append((owner, self.count))
-            self.add_python(np.copyto, (before, array, "unsafe"), {}, (array,), (before,), "copyto")
+        """Copy an array into one that stays where it is; counts as a new version of a tensor."""
+        target, array = plain(before), plain(array)
+        np.copyto(target, array, "unsafe")
+        if isinstance(owner, Tensor):
+            self.versions.append((owner, self.count))
+        self.add_python(np.copyto, (target, array, "unsafe"), {}, (array,), (target,), "copyto")
         return before
 
     # --- what the core reports
@@ -703,7 +733,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         """A call that the last recording does not fit: replay another one, or record the step."""
         if active.get() or self.error:  # an open trace shows each op
             return self.function(*inputs, **options)
-        inputs = tuple(np.asarray(x) if type(x) in (list, tuple) else x for x in inputs)
+        inputs = tuple(map(_as_argument, inputs))
         key, arrays = _key(inputs, options)
         if runner := self._ready(key):
             runner.run(tuple(np.require(x, requirements="CA") for x in arrays))
@@ -732,14 +762,23 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             return recording.error
         if self.attempts > ATTEMPTS and before != self._signature:
             return CaptureError(recording.unsteady(before))
+        if self.attempts > 2 * PLANS:
+            return CaptureError(
+                f"the step can't be captured: each of the last {self.attempts} calls had to be "
+                "recorded, since its arguments had other shapes, dtypes or values. Pad arrays to "
+                "few shapes, and give numbers that change as arrays, np.float32(x)."
+            )
         if pending is None or pending.signature() != self._signature:
             self._pending[key] = recording
+            if len(self._pending) > PLANS:
+                del self._pending[next(iter(self._pending))]
             return None
         if difference := pending.difference(recording):
             return CaptureError(
                 f"the step can't be captured, since two recordings of it differ: {difference}. A "
                 "replay would repeat what was recorded. Give the step what changes as an argument."
             )
+        recording.identify()
         self._runners.setdefault(key, []).insert(0, replay.Runner(recording, SETTINGS))
         self.runner = self._runners[key][0]
         if sum(map(len, self._runners.values())) > PLANS:
@@ -825,6 +864,11 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
         return f"capture({name})" if self.runner is None else f"capture({name}):\n{self.plan}"
+
+
+def _as_argument(x: Any) -> Any:
+    """An argument of a step; lists and NumPy's numbers become arrays."""
+    return np.asarray(x) if type(x) in (list, tuple) or isinstance(x, np.generic) else x
 
 
 def _number(result: Any) -> float:

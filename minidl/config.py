@@ -28,6 +28,7 @@ if hasattr(os, "register_at_fork"):
 with contextlib.suppress(ValueError):
     _requested = int(os.environ.get("OMP_NUM_THREADS", "1").split(",")[0])
     system.set_num_threads(min(max(_requested, 1), system.max_threads))
+blas.use(*_blas.find_numpys())
 
 
 def get_num_threads() -> int:
@@ -46,9 +47,9 @@ def set_num_threads(threads: int) -> None:
 
     Several threads share an update of two million weights or more, and a cross-entropy of a
     quarter of a million logits or more; below that, waking a thread takes longer than the work.
-    NumPy's BLAS, which computes large matrix products, has threads of its own. If the process may
-    not start that many, because of a limit on processes or memory, the first such update reduces
-    the number, with a RuntimeWarning.
+    The BLAS, which computes matrix products, has threads of its own. If the process may not start
+    that many, because of a limit on processes or memory, the first such update reduces the number,
+    with a RuntimeWarning.
 
     Raises ValueError for more than one thread if the kernels were built without OpenMP, and
     RuntimeError for more than one in a forked process, where OpenMP's threads are missing.
@@ -79,17 +80,18 @@ def set_blas(path: str | os.PathLike[str] | None) -> None:
     """Multiply matrices by the functions cblas_sgemm and cblas_dgemm of another library.
 
     path  of a shared library; "mkl" for the one that the extra minidl[mkl] installs; None for the
-          BLAS that NumPy uses, which is the default
+          BLAS that NumPy has loaded, which is the default
 
-    Recorded steps use it from then on, too. Its number of threads is its own, and a variable such
-    as MKL_NUM_THREADS counts only if it is set before. Another BLAS may round differently.
+    Captured steps use it from then on, too. `set_num_threads` does not change its number of
+    threads; a variable such as MKL_NUM_THREADS does, if it is set before. Another BLAS may round
+    differently.
 
     Raises OSError if the library is not there or can't be loaded, and ValueError if it lacks the
     functions or computes wrong products; the BLAS then stays as it is.
 
     >>> dl.config.set_blas(None)
     """
-    _blas.use_numpys() if path is None else _blas.use(os.fspath(path))
+    blas.use(*(_blas.find_numpys() if path is None else _blas.find(os.fspath(path))))
 
 
 def show_config() -> None:

@@ -29,9 +29,10 @@ PYTHON_RULES, SAVED = "minidl/optim/python_rules.py", "minidl/optim/saved.py"
 
 OPS, TENSOR, NN = (f"minidl/{name}.py" for name in ("ops", "tensor", "nn"))
 SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
-ATOMIC, LAYER, LOSS, SYSTEM = (
-    f"minidl/_kernels/{name}.pyx" for name in ("atomic", "layer", "loss", "system")
+ATOMIC, BLAS, LAYER, LOSS, SYSTEM = (
+    f"minidl/_kernels/{name}.pyx" for name in ("atomic", "blas", "layer", "loss", "system")
 )
+FIND_BLAS = "minidl/_blas.py"
 FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
@@ -60,6 +61,8 @@ TESTS = {
         "tests/optim/test_rules.py",
     ],
     ATOMIC: ["tests/_kernels/test_atomic.py"],
+    BLAS: ["tests/_kernels/test_blas.py"],
+    FIND_BLAS: ["tests/test_blas.py", "tests/test_config.py"],
     LAYER: ["tests/_kernels/test_layer.py"],
     OPS: ["tests/test_ops.py", "tests/test_tensor.py"],
     TENSOR: ["tests/test_tensor.py", "tests/test_operands.py", "tests/test_nn.py"],
@@ -489,6 +492,57 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Session": [
             ("a session that ended is open", "value.open = False", "pass"),
             ("a variable reset in another context", "self.get() is value", "True"),
+        ],
+    },
+    BLAS: {
+        "multiply": [
+            ("rows of a transposed matrix mistaken", "m if call.n[3] else k", "k"),
+            ("b never transposed", "111 + <int> call.n[4]", "111"),
+        ],
+        "multiply_by_numpy": [
+            ("an error of NumPy's dot lost", "        return 1", "        return 0"),
+        ],
+        "run_product": [
+            (
+                "no term is no sum",
+                "    if k == 0:\n        memset",
+                "    if False:\n        memset",
+            ),
+            ("sizes cut to 32 bits", "m > INT_MAX or k > INT_MAX or n > INT_MAX", "False"),
+            (
+                "64-bit integers cut to 32 bits",
+                "multiply[float, int64_t](gemm, call, 1, m)",
+                "multiply[float, int](gemm, call, 1, <int> m)",
+            ),
+        ],
+        "refusal": [
+            ("an error is raised again", "failure, None", "failure, failure"),
+        ],
+        "in_c_order": [
+            ("strided arrays refused", "else x.copy()", "else x"),
+        ],
+    },
+    FIND_BLAS: {
+        "NAMES": [
+            ("MKL's 64-bit integers", '"cblas_{}gemm_64": True', '"cblas_{}gemm_64": False'),
+        ],
+        "find_numpys": [
+            ("no DLL of a wheel", '"*openblas*"', '"*none*"'),
+            ("no DLL of conda", '"libcblas.dll"', '"none.dll"'),
+        ],
+        "find": [
+            (
+                "wrong products accepted",
+                "not all(map(is_right, gemms, (ctypes.c_float, ctypes.c_double), (wide, wide)))",
+                "False",
+            ),
+        ],
+        "look_up": [
+            ("one function of two is enough", "if all(gemms)", "if any(gemms)"),
+            ("OpenBLAS's 64-bit integers", "wide or counts_in_64_bits(library)", "wide"),
+        ],
+        "file_of": [
+            ("the file that was looked in", "place[0] or path", "path"),
         ],
     },
     LAYER: {

@@ -4,6 +4,7 @@ import gc
 import importlib
 import itertools
 import os
+import re
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import benchmarks.__main__ as command
 from benchmarks import (
+    blas,
     capture,
     goals,
     growth,
@@ -210,6 +212,22 @@ def test_a_rule_that_becomes_too_slow_is_named(ratio, status, monkeypatch, capsy
     output = capsys.readouterr().out
     assert f"| SGD | float32 | 1.0 µs | {ratio:.1f} µs | {ratio:.2f} |" in output
     assert f"largest ratio: {ratio:.2f} (SGD in float32), allowed: 1.5" in output
+
+
+def test_products_through_each_blas_agree_and_are_shown_by_speed_or_time(monkeypatch, capsys):
+    monkeypatch.setattr(blas, "take_turns", lambda calls, repeats: {who: [1e-3] for who in calls})
+    monkeypatch.setattr(blas, "in_child", lambda threads, compare, *given: compare(*given))
+    blas.main([])
+    output = capsys.readouterr().out
+    assert re.search(r"^\| \(m, k\)·\(k, n\) \| numpy.dot \| minidl \|", output, re.MULTILINE)
+    assert "| (128, 784)·(784, 512) | 103 GF/s | 103 GF/s |" in output  # 2·128·784·512 in 1 ms
+    assert "| (32, 2)·(2, 16) | 10.00 µs | 10.00 µs |" in output  # 100 of them in 1 ms
+
+
+def test_a_wrong_product_is_not_timed(monkeypatch):
+    monkeypatch.setattr(np, "dot", lambda a, b: a @ b + 1)
+    with pytest.raises(ValueError, match=r"numpy\.dot computes another product"):
+        blas.compare(32, 2, 16, 1)
 
 
 # --- processes and turns -------------------------------------------------------------------------

@@ -5,12 +5,14 @@ import platform
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy
 
 import minidl as dl
-from minidl._kernels import system
+from minidl._kernels import blas, special, system
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,50 @@ def test_show_config_names_version_compiler_threads_and_numpy(capsys):
     assert config["NumPy"] == np.__version__
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     assert config["BLAS"].startswith(blas["name"])
+
+
+def test_show_config_names_the_blas_that_multiplies(capsys, monkeypatch):
+    assert shown(capsys)["products"] == blas.name
+    assert re.fullmatch(r"\w+ of .*, (32|64)-bit integers|numpy\.dot, since .*", blas.name)
+
+
+@pytest.fixture
+def blas_of_scipy():
+    """The path of another BLAS: that of SciPy's wheel."""
+    libraries = [*Path(scipy.__file__).parents[1].glob("scipy.libs/*openblas*")]
+    if not libraries:
+        pytest.skip("this SciPy is not a wheel with a BLAS of its own")
+    yield libraries[0]
+    dl.config.set_blas(None)
+
+
+def test_another_blas_multiplies_from_then_on_and_numpys_again(blas_of_scipy, capsys):
+    numpys, x = blas.name, dl.Tensor([[1.0, 2.0]])
+    dl.config.set_blas(blas_of_scipy)
+    assert (
+        shown(capsys)["products"] == f"scipy_cblas_sgemm of {blas_of_scipy.name}, 32-bit integers"
+    )
+    assert (x @ x.T).item() == 5
+    dl.config.set_blas(str(blas_of_scipy))
+    assert dl.config.set_blas(None) is None
+    assert blas.name == numpys
+    assert (x @ x.T).item() == 5
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("none.so", OSError, "set_blas: 'none.so' can't be loaded: .* path of a shared library"),
+        (sys.executable, OSError, "set_blas: .* can't be loaded"),
+        (special.__file__, ValueError, "set_blas: .*special.* no matrix product: none of .*gemm"),
+        (1, TypeError, "int"),
+    ],
+)
+def test_a_library_that_cannot_multiply_is_an_error_and_changes_nothing(path, error, message):
+    before = blas.name
+    with pytest.raises(error, match=message):
+        dl.config.set_blas(path)
+    assert blas.name == before
 
 
 @pytest.mark.parametrize(("openmp", "pattern"), [(201511, "yes"), (0, "no: .* one thread")])

@@ -304,6 +304,24 @@ def test_dense_may_be_rectified(sizes):
     check("dense_relu", rectified, *layer_inputs(*sizes))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["matmul", "dense", "dense_relu"])
+def test_products_have_the_same_bits_in_any_memory_order(name, dtype, rng):
+    shapes = [(33, 70), (70, 50), (50,)][: 2 if name == "matmul" else 3]
+    arrays = [rng.normal(size=shape).astype(dtype) for shape in (*shapes, (33, 50))]
+
+    def results(*inputs, g):
+        value, *vjps = OPS[name](*inputs)
+        return value, *(vjps[0](g, [True] * 3) if name != "matmul" else [f(g) for f in vjps])
+
+    expected = results(*arrays[:-1], g=arrays[-1])
+    for i in range(len(arrays)):
+        given = [np.asfortranarray(x) if i == j else x for j, x in enumerate(arrays)]
+        found = results(*given[:-1], g=given[-1])
+        for got, want in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(got, want, strict=True)
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (1, 2), (2, 1)])
 @pytest.mark.parametrize("layer", [tensor.dense, tensor.dense_relu])
 def test_a_layer_names_the_shape_that_its_bias_must_have(layer, shape):

@@ -11,10 +11,8 @@ import numpy as np
 
 from cython cimport floating
 
-from minidl._kernels.arrays cimport (
-    data, empty, import_numpy, is_matrix, last_of, rows_of, single
-)
-from minidl._kernels.plan cimport Call, Plan, perform, plain, plan_of
+from minidl._kernels.arrays cimport empty, import_numpy, is_matrix, last_of, rows_of, single
+from minidl._kernels.plan cimport Call, Plan, loop_call, perform, plain, plan_of
 
 import_numpy()
 
@@ -25,11 +23,6 @@ cdef extern from "numpy/arrayobject.h":
 ctypedef fused integer:
     int
     int64_t
-
-cdef enum:  # of CBLAS
-    ROW_MAJOR = 101
-    PLAIN = 111
-    TRANSPOSED = 112
 
 # Another thread may multiply while `use` is called. It may take a function of the library before,
 # but never one of other integers than it passes.
@@ -50,7 +43,7 @@ cdef void multiply(void *gemm, const Call *call, floating one, integer m) noexce
     cdef integer k = <integer> call.n[1], n = <integer> call.n[2]
     (<void (*)(int, int, int, integer, integer, integer, floating, const floating *, integer,
                const floating *, integer, floating, floating *, integer) noexcept nogil> gemm)(
-        ROW_MAJOR, TRANSPOSED if call.n[3] else PLAIN, TRANSPOSED if call.n[4] else PLAIN,
+        101, 111 + <int> call.n[3], 111 + <int> call.n[4],  # row-major, 112: transposed
         m, n, k, one, <const floating *> call.a[0], m if call.n[3] else k,
         <const floating *> call.a[1], k if call.n[4] else n, 0, <floating *> call.a[2], n)
 
@@ -122,6 +115,7 @@ def product(a, b, bint transpose_a=False, bint transpose_b=False):
     """
     cdef Plan plan = plan_of((a, b))
     cdef Call call
+    cdef Py_ssize_t[2] shape
     a, b = plain(in_c_order(a)), plain(in_c_order(b))
     if not (is_matrix(a) and is_matrix(b) and single(a) == single(b)
             and (rows_of(a) if transpose_a else last_of(a))
@@ -130,14 +124,11 @@ def product(a, b, bint transpose_a=False, bint transpose_b=False):
             "product needs matrices a (m, k) and b (k, n), once they are transposed as asked, of "
             f"one dtype, float32 or float64; got {a!r:.100} and {b!r:.100}"
         )
-    memset(&call, 0, sizeof(Call))
-    call.run = run_product
-    call.n[0], call.n[1] = rows_of(a), last_of(a)
-    if transpose_a:
-        call.n[0], call.n[1] = call.n[1], call.n[0]
-    call.n[2] = rows_of(b) if transpose_b else last_of(b)
-    call.n[3], call.n[4], call.n[5] = transpose_a, transpose_b, single(a)
-    cdef Py_ssize_t[2] shape = [call.n[0], call.n[2]]
+    shape[0] = last_of(a) if transpose_a else rows_of(a)
+    shape[1] = rows_of(b) if transpose_b else last_of(b)
     out = empty(2, shape, a)
-    call.a[0], call.a[1], call.a[2] = data(a), data(b), data(out)
+    call = loop_call(NULL, NULL, (a, b, out))
+    call.run = run_product
+    call.n[0], call.n[1] = shape[0], rows_of(a) if transpose_a else last_of(a)
+    call.n[2], call.n[3], call.n[4], call.n[5] = shape[1], transpose_a, transpose_b, single(a)
     return perform(&call, plan, "product", (a, b), out, refusal)

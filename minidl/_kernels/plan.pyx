@@ -141,10 +141,12 @@ def whole(function):
 def copied(array, before, owner=None):
     """A copy of an array that is to replace the array `before` of an owner.
 
-    A recorded array is copied into `before` instead, each time that its plan runs.
+    If either is recorded, it is copied into `before` instead, each time that the plan runs.
     """
-    if isinstance(array, Recorded):
-        return (<Recorded> array).plan.overwrite(before, array, owner)
+    cdef Plan plan = plan_of((array, before))
+    if plan is not None:
+        return plan.overwrite(before, array, owner)
+    array, before = plain(array), plain(before)
     return np.array(array, before.dtype, order="C")
 
 

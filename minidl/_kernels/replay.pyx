@@ -80,7 +80,10 @@ cdef class Runner:
         self.versions, self.outputs = recording.versions, recording.outputs
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
-        self.input_uses = [self._uses(array) for array in self.inputs]
+        self.input_uses = [
+            None if any([root(x) is array for x in self.outputs]) else self._uses(array)
+            for array in self.inputs
+        ]
         self.grads = [[leaf, array, False] for leaf, array in recording.grads]
         self.grad_uses = []
         for _, array, _ in self.grads:

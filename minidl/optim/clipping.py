@@ -40,6 +40,8 @@ def clip_grad_norm(params: GroupParams, max_norm: float) -> float:
     found = _gradients("clip_grad_norm", params)
     norm, *clipped = _clipped_by_norm(max_norm, tuple(found), *found.values())
     _assign(found, clipped)
+    if isinstance(norm, Recorded):
+        norm.convert = float  # for a step that returns it
     total: float = norm if isinstance(norm, Recorded) else norm.item()
     return total
 

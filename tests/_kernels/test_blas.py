@@ -1,12 +1,17 @@
 """Matrix products through the BLAS of this machine, and through NumPy's dot where there is none."""
 
+import ctypes
 import math
+import threading
 
 import numpy as np
 import pytest
+from gemms import address, gemm
 
-from minidl import _blas
+import minidl as dl
+from minidl._capture import capture
 from minidl._kernels import blas
+from minidl._kernels.plan import Plan, Recorded
 
 DTYPES = [np.float32, np.float64]
 both_dtypes = pytest.mark.parametrize("dtype", DTYPES)
@@ -19,7 +24,7 @@ def either(request):
     if request.param == "NumPy's dot":
         blas.use(0, 0, False, "numpy.dot")
     yield
-    _blas.use_numpys()
+    dl.config.set_blas(None)
 
 
 def whole_numbers(rng, *shapes):
@@ -172,3 +177,174 @@ def test_the_inner_sizes_must_be_equal_once_transposed(transpose):
         else:
             with pytest.raises(ValueError, match="product needs"):
                 blas.product(a, b, *transpose)
+
+
+# --- a BLAS of one's own ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls():
+    """The arguments of functions that compute nothing, which multiply from now on."""
+    kept = []
+
+    def use(wide):
+        noted = []
+        functions = [gemm(real, wide, noted) for real in (ctypes.c_float, ctypes.c_double)]
+        blas.use(*map(address, functions), wide, "nothing")
+        kept.append(functions)
+        return noted
+
+    yield use
+    dl.config.set_blas(None)
+
+
+@both_dtypes
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(
+    ("shapes", "transpose", "arguments"),
+    [
+        ([(2, 3), (3, 4)], (False, False), (101, 111, 111, 2, 4, 3, 1, 3, 4, 0, 4)),
+        ([(3, 2), (3, 4)], (True, False), (101, 112, 111, 2, 4, 3, 1, 2, 4, 0, 4)),
+        ([(2, 3), (4, 3)], (False, True), (101, 111, 112, 2, 4, 3, 1, 3, 3, 0, 4)),
+        ([(3, 2), (4, 3)], (True, True), (101, 112, 112, 2, 4, 3, 1, 2, 3, 0, 4)),
+    ],
+)
+def test_functions_get_integers_of_their_width(shapes, transpose, arguments, wide, dtype, calls):
+    noted = calls(wide)
+    blas.product(*(np.ones(shape, dtype) for shape in shapes), *transpose)
+    assert noted == [arguments]
+
+
+@pytest.mark.parametrize("shapes", [[(2, 0), (0, 3)], [(0, 2), (2, 3)], [(3, 2), (2, 0)]])
+def test_functions_are_not_called_for_empty_matrices(shapes, calls):
+    noted = calls(False)
+    assert not blas.product(*map(np.ones, shapes)).any()
+    assert noted == []
+
+
+def large(*shape):
+    """Zeros whose memory is not touched, so that none of it is used."""
+    try:
+        return np.zeros(shape, np.float32)
+    except MemoryError:
+        pytest.skip("the system reserves no memory that is not used")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "transpose_b"),
+    [((2**31, 1), (1, 1), False), ((1, 1), (2**31, 1), True), ((1, 2**31), (1, 2**31), True)],
+)
+def test_sizes_beyond_32_bits_are_refused_by_a_blas_that_cannot_count_them(
+    a, b, transpose_b, calls
+):
+    given = large(*a), large(*b)
+    noted = calls(False)
+    with pytest.raises(ValueError, match=r"more than 2147483647 rows .* nothing can't count"):
+        blas.product(*given, False, transpose_b)
+    assert noted == []
+    noted = calls(True)
+    out = blas.product(*given, False, transpose_b)
+    assert noted[0][3:6] == (*out.shape, a[1])
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_an_error_of_numpys_dot_is_raised_and_forgotten(error, monkeypatch):
+    def failing(*_):
+        raise error("no memory")
+
+    blas.use(0, 0, False, "numpy.dot")
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(np, "dot", failing)
+            with pytest.raises(error, match="no memory"):
+                blas.product(np.ones((2, 2)), np.ones((2, 2)))
+        with pytest.raises(ValueError, match="product: a matrix has more than"):
+            blas.refusal()
+        assert (blas.product(np.ones((2, 2)), np.ones((2, 2))) == 2).all()
+    finally:
+        dl.config.set_blas(None)
+
+
+def test_another_thread_may_change_the_blas_meanwhile(rng):
+    a, b = whole_numbers(rng, (7, 5), (5, 6))
+    expected, x, y = a @ b, a.astype(np.float32), b.astype(float)
+    ended = threading.Event()
+
+    def change():
+        while not ended.is_set():
+            blas.use(0, 0, False, "numpy.dot")
+            dl.config.set_blas(None)
+
+    other = threading.Thread(target=change)
+    other.start()
+    try:
+        for _ in range(1000):
+            assert (blas.product(x, b.astype(np.float32)) == expected).all()
+            assert (blas.product(a.astype(float), y) == expected).all()
+    finally:
+        ended.set()
+        other.join()
+        dl.config.set_blas(None)
+
+
+# --- recorded -----------------------------------------------------------------------------------
+
+
+def test_a_product_of_recorded_matrices_is_a_call_of_their_plan(rng):
+    plan = Plan()
+    a, b = rng.normal(size=(3, 2)), rng.normal(size=(3, 4))
+    for x, y in (plan.record(a), b), (a, plan.record(b)):
+        found = blas.product(x, y, transpose_a=True)
+        assert isinstance(found, Recorded)
+        np.testing.assert_allclose(found.array, a.T @ b, rtol=1e-15)
+    assert [(note.name, note.inputs) for note in plan.notes] == [("product", (a, b))] * 2
+
+
+def test_a_product_of_a_recorded_matrix_that_is_refused_adds_no_call():
+    plan = Plan()
+    with pytest.raises(ValueError, match="product needs"):
+        blas.product(plan.record(np.ones((2, 2))), np.ones((3, 2)))
+    assert plan.count == 0
+
+
+@both_dtypes
+def test_a_recorded_product_is_made_by_the_blas_that_is_in_use_when_it_is_replayed(dtype, calls):
+    w = dl.Tensor(np.arange(6).reshape(2, 3), dtype=dtype)
+    step = capture(lambda x: x @ w)
+    x, doubled = np.ones((4, 2), dtype), np.full((4, 2), 2, dtype)
+    for given in x, doubled, x, doubled:
+        np.testing.assert_array_equal(step(given).data, given @ w.data)
+    blas.use(0, 0, False, "numpy.dot")
+    np.testing.assert_array_equal(step(x).data, x @ w.data)
+    noted = calls(True)
+    step(x)
+    assert noted == [(101, 111, 111, 4, 3, 2, 1, 2, 3, 0, 3)]
+
+
+def test_a_recorded_product_of_a_strided_matrix_is_copied_anew_in_each_replay(rng):
+    w = dl.Tensor(rng.normal(size=(3, 2)))
+    step = capture(lambda x: dl.matmul(x[:, ::2], w))
+    for _ in range(4):
+        x = rng.normal(size=(4, 6))
+        expected = blas.product(np.ascontiguousarray(x[:, ::2]), w.data)
+        np.testing.assert_array_equal(step(x).data, expected)
+
+
+def test_a_replayed_product_that_is_refused_raises_the_error(monkeypatch):
+    def failing(*_):
+        raise MemoryError("no memory")
+
+    w = dl.Tensor(np.ones((2, 3)))
+    step = capture(lambda x: x @ w)
+    x = np.ones((4, 2))
+    for _ in range(3):
+        step(x)
+    blas.use(0, 0, False, "numpy.dot")
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(np, "dot", failing)
+            with pytest.raises(MemoryError, match="no memory"):
+                step(x)
+        assert (step(x).data == 2).all()
+    finally:
+        dl.config.set_blas(None)

@@ -1,0 +1,207 @@
+"""Make the page of a captured step: its calls in order, their arrays, and how long each takes."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import linecache
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from minidl import _page
+
+SEVERAL = 4  # arrays of a call; more are counted instead of listed
+PHASES = "forward", "backward", "update", "other"
+ROLES = "input", "parameter", "gradient", "state", "constant", "result", "intermediate"
+
+JSON = dict[str, Any]
+
+
+def as_html(plan: Any) -> str:
+    """The page of a plan, a recording of minidl._capture."""
+    data = plan_data(plan)
+    return _page.render(
+        "minidl.walkthrough",
+        "plan.html.j2",
+        data,
+        title=data["title"],
+        text=str(plan),
+        plan=data,
+        duration=duration,
+        percent=percent,
+    )
+
+
+def plan_data(plan: Any) -> JSON:
+    """What the page shows: the calls by the user's lines, and sums by line and by phase.
+
+    Times are in µs, medians over the replays that were measured, and None before the first replay.
+    A call's `share` is that of the total; its `fraction` is that of the longest call.
+    """
+    times = [1e6 * sorted(s)[len(s) // 2] if s else None for s in plan.seconds]
+    total, longest = sum(filter(None, times)), max(filter(None, times), default=0.0)
+    labels = itertools.chain(plan.labels, itertools.repeat(""))
+    calls = [
+        {
+            "number": i + 1,
+            "name": note.name,
+            "op": label.lstrip("∂"),
+            "phase": phase_of(label),
+            "where": note.where,
+            "inputs": inputs,
+            "outputs": outputs,
+            "time": time,
+            "share": time / total if time is not None and total else None,
+            "fraction": time / longest if time is not None and longest else None,
+        }
+        for i, (note, label, time, (inputs, outputs)) in enumerate(
+            zip(plan.notes, labels, times, _arrays(plan), strict=False)
+        )
+    ]
+    lines = []
+    for where, group in itertools.groupby(calls, lambda call: call["where"]):
+        own = list(group)
+        source = linecache.getline(*where).strip()
+        lines.append({"place": f"{Path(where[0]).name}:{where[1]}", "source": source, "calls": own})
+        lines[-1] |= _sums(own)
+    phases = [
+        {"phase": phase, **_sums(own)}
+        for phase in PHASES
+        if (own := [call for call in calls if call["phase"] == phase])
+    ]
+    roles = {x["role"] for call in calls for x in call["inputs"] + call["outputs"]}
+    name = getattr(plan.function, "__name__", "a step")
+    return {
+        "title": f"The plan of {name}",
+        "replays": max(map(len, plan.seconds), default=0),
+        "lines": lines,
+        "phases": phases,
+        "roles": [role for role in ROLES if role in roles],
+        **_sums(calls),
+    }
+
+
+def phase_of(label: str) -> str:
+    """The phase of a call of which the plan says that it belongs to an op, "∂" + op, or "step"."""
+    if not label:
+        return "other"
+    return "update" if label == "step" else "backward" if label[0] == "∂" else "forward"
+
+
+def _sums(calls: list[JSON]) -> JSON:
+    """The number of some calls, their time and their share."""
+    times = [call["time"] for call in calls if call["time"] is not None]
+    shares = [call["share"] for call in calls if call["share"] is not None]
+    return {
+        "count": len(calls),
+        "time": sum(times) if times else None,
+        "share": sum(shares) if shares else None,
+    }
+
+
+# --- arrays --------------------------------------------------------------------------------------
+
+
+def _arrays(plan: Any) -> Iterator[tuple[list[JSON], list[JSON]]]:
+    """The inputs and outputs of each call: role, name, shape and dtype, and a key of each array."""
+    known = _known(plan)
+    made_by: dict[int, int] = {}
+    numbers: dict[int, int] = {}
+    for i, (note, owners) in enumerate(zip(plan.notes, plan.owners, strict=True)):
+        sides = []
+        for arrays, ids in zip((note.inputs, note.outputs), owners, strict=True):
+            side = []
+            for (shape, dtype), owner in zip(arrays, ids, strict=True):
+                role, name = known.get(owner, ("intermediate", ""))
+                if sides and owner in owners[0]:
+                    name = name or "in place"
+                elif not name and not sides:
+                    role, name = (
+                        ("intermediate", f"from {made_by[owner]}")
+                        if owner in made_by
+                        else ("constant", "constant")
+                    )
+                side.append(
+                    {
+                        "key": numbers.setdefault(owner, len(numbers)),
+                        "role": role,
+                        "name": name,
+                        "shape": "×".join(map(str, shape)) or "scalar",
+                        "dtype": str(dtype),
+                    }
+                )
+            sides.append(side)
+        made_by |= dict.fromkeys(owners[1], i + 1)
+        yield _counted(sides[0]), _counted(sides[1])
+
+
+def _counted(arrays: list[JSON]) -> list[JSON]:
+    """The arrays, or if they are many, one entry for all arrays of a role."""
+    if len(arrays) <= SEVERAL:
+        return arrays
+    words = {"state": "state array"}
+    entries = []
+    for role, count in Counter(x["role"] for x in arrays).items():
+        own = [x for x in arrays if x["role"] == role]
+        dtypes = dict.fromkeys(x["dtype"] for x in own)
+        shapes = ", ".join(x["shape"] for x in own)
+        name = f"{count} {words.get(role, role)}{'s' * (count > 1)}"
+        entry = {"key": None, "role": role, "name": name, "shape": shapes}
+        entries.append({**entry, "dtype": ", ".join(dtypes)})
+    return entries
+
+
+def _known(plan: Any) -> dict[int, tuple[str, str]]:
+    """The role and the name of arrays that live longer than a step, by id."""
+    known: dict[int, tuple[str, str]] = {}
+    for array in plan.outputs:
+        known[id(array)] = "result", "result"
+    for array, place in zip(plan.inputs, plan.input_places, strict=True):
+        known[id(array)] = "input", _argument(plan.function, place)
+    updated = {p for entry in plan.updates for p in entry[6]}
+    for i, (p, data) in enumerate(plan.leaves.items(), 1):
+        role = "parameter" if p in updated or p.requires_grad else "constant"
+        known[id(data)] = role, p.name or f"{role} {i}"
+    names = {p: known[id(data)][1] for p, data in plan.leaves.items()}
+    for p, array in (*plan.grads, *plan.before):
+        if array is not None:
+            known[id(array)] = "gradient", f"∂{names.get(p) or p.name or 'parameter'}"
+    for entry in plan.updates:
+        for slot, column in entry[4].items():
+            for i, p in zip(entry[5], entry[6], strict=True):
+                known[id(column[i])] = "state", f"{slot} of {names.get(p) or p.name}"
+    return known
+
+
+def _argument(function: Any, place: int | str) -> str:
+    """The name of a function's argument, given by its position or its name."""
+    if isinstance(place, str):
+        return place
+    try:
+        names = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        names = []
+    if place < len(names) and names[place].kind is not inspect.Parameter.VAR_POSITIONAL:
+        return names[place].name
+    return f"input {place + 1}"
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def duration(microseconds: float | None) -> str:
+    """A duration with three digits and its unit: "0.14 µs", "12.3 µs", "1.5 ms"."""
+    if microseconds is None:
+        return ""
+    unit, value = ("ms", microseconds / 1000) if microseconds >= 1000 else ("µs", microseconds)
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage."""
+    if share is None:
+        return ""
+    return "< 1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
