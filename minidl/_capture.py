@@ -599,11 +599,12 @@ class Recording(Plan, Observer):
         found = []
         for i, note in enumerate(self.notes):
             read = [root(x) for x in note.inputs]
+            inputs = set(map(id, read))
             for x, owner in zip(note.inputs, read, strict=True):
                 form = offset(x), x.shape, x.strides, x.dtype
                 found.append((i, tokens.get(id(owner)), form, owner, x))
             for k, x in enumerate(note.outputs):
-                if id(owner := root(x)) not in tokens and not any(owner is r for r in read):
+                if id(owner := root(x)) not in tokens and id(owner) not in inputs:
                     tokens[id(owner)] = ("call", i, k)
         return found
 

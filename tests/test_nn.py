@@ -949,7 +949,7 @@ def test_an_input_that_does_not_fit_a_layer_of_a_sequential_is_an_error_that_nam
         model(np.ones((7, 4)))
 
 
-def work_of_a_step(depth):
+def work_of(way, depth):
     """The function calls of a training step, and the entries that list methods move or search."""
     model = nn.MLP([2] * (depth + 1), rng=0)
     optimizer, x, work = dl.optim.Adam(model), np.ones((3, 2), np.float32), 0
@@ -961,18 +961,26 @@ def work_of_a_step(depth):
             passes = isinstance(owner, list) and function.__name__ in ("index", "insert", "pop")
             work += len(owner) if passes else 1
 
+    @way
+    def step(x):
+        optimizer.zero_grad()
+        loss = dl.losses.mse(model(x), x)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step(x)
     sys.setprofile(count)
     try:
-        optimizer.zero_grad()
-        dl.losses.mse(model(x), x[:, :2]).backward()
-        optimizer.step()
+        step(x)
     finally:
         sys.setprofile(None)
     return work
 
 
-def test_the_work_of_a_training_step_grows_in_proportion_to_the_depth():
-    first, second, third = map(work_of_a_step, (100, 200, 300))
+@pytest.mark.parametrize("way", [lambda step: step, dl.capture], ids=["run", "recorded"])
+def test_the_work_of_a_training_step_grows_in_proportion_to_the_depth(way):
+    first, second, third = (work_of(way, depth) for depth in (120, 180, 240))
     assert third - second == pytest.approx(second - first, rel=0.01)
 
 
