@@ -167,6 +167,7 @@ SUBTITLES = {
     "training": "fit, evaluate",
     "_capture": "steps recorded, replayed",
     "_guards": "what a step reads",
+    "_guards": "what a step reads",
     "testing": "gradcheck",
     "data": "DataLoader",
     "_expressions": "schedules as text",
