@@ -167,7 +167,6 @@ SUBTITLES = {
     "training": "fit, evaluate",
     "_capture": "steps recorded, replayed",
     "_guards": "what a step reads",
-    "_guards": "what a step reads",
     "testing": "gradcheck",
     "data": "DataLoader",
     "_expressions": "schedules as text",
