@@ -29,6 +29,7 @@ cdef class Update:
     cdef bint is_current(self) noexcept
     cdef int forget_gradients(self) except -1
     cdef list uses(self, array)
+    cdef bint take(self, tuple lists) except -1
 
 
 cdef class Turns:

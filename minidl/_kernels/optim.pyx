@@ -117,6 +117,23 @@ cdef class Update:
         self.lists = (self.lists[0], None, *self.lists[2:])
         return 0
 
+    cdef bint take(self, tuple lists) except -1:
+        """Update other arrays of the same shapes and dtypes; returns whether they are suitable."""
+        cdef Py_ssize_t i, k
+        cdef list arrays, theta = lists[0]
+        for arrays in lists:
+            for i in range(self.work.count if arrays is not None else 0):
+                if not (is_compatible(theta[i], arrays[i], True)
+                        and size_of(arrays[i]) == self.work.all[i].size
+                        and itemsize(arrays[i]) == self.work.all[i].itemsize):
+                    return False
+        for k in range(len(lists)):
+            arrays = lists[k]
+            for i in range(self.work.count if arrays is not None else 0):
+                self.work.all[i].a[k] = data(arrays[i])
+        self.lists = lists
+        return True
+
     cdef list uses(self, array):
         """The addresses of the pointers into an array, with their offsets in it."""
         cdef char *begin = data(array)

@@ -59,7 +59,7 @@ cdef class Runner:
 
     inputs    arrays, which a replay exchanges or fills
     guards    (container, key, value), checked before each replay
-    states    the same for what minidl alone changes, checked after any such change
+    leaves    (leaf, its data, whether it requires a gradient), checked after any change by minidl
     settings  what `read_settings` returned
     before    (leaf, array or None): gradients from before the step; arrays are inputs
     grads     (leaf, array or None): gradients after the step
@@ -74,7 +74,7 @@ cdef class Runner:
     cdef readonly Plan plan
     cdef readonly bint plain_result  # whether the result is one contiguous tensor
     cdef readonly bint accumulates  # whether gradients from before the step matter
-    cdef list inputs, guards, states, before, grads, updates, steps, versions, outputs
+    cdef list inputs, guards, leaves, leaf_uses, before, grads, updates, steps, versions, outputs
     cdef list input_uses, grad_uses, turns, events
     cdef object settings, read_settings
     cdef unsigned long long seen
@@ -82,7 +82,7 @@ cdef class Runner:
 
     def __init__(self, recording, read_settings):
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
-        self.inputs, self.states = recording.inputs, recording.states
+        self.inputs = recording.inputs
         self.guards = list({(id(entry[0]), entry[1]): entry for entry in recording.guards}.values())
         self.before, self.updates, self.steps = recording.before, recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
@@ -103,6 +103,8 @@ cdef class Runner:
                 [root(array) is root(x) for x in self.outputs + self.inputs]
             )
             self.grad_uses.append(self._uses(array) if exchanged else None)
+        self.leaves = [[p, data, p._requires_grad] for p, data in recording.leaves.items()]
+        self.leaf_uses = [self._uses(data) for _, data, _ in self.leaves]
         for entry in self.updates:
             (<Update> entry[1]).forget_gradients()
         self.plan.forget([g for (_, g, _), uses in zip(self.grads, self.grad_uses)
@@ -135,19 +137,41 @@ cdef class Runner:
             if (now is None) != (entry[1] is None) or now is not None and not (
                     is_array(now) and is_carray(now) and same_kind(now, entry[1])):
                 return False
-        if self.seen != atomic.changes:
-            for entry in self.states:
-                if not is_same(entry[0], entry[1], entry[2]):
-                    return False
-            for entry in self.updates:
-                counts, indices = entry[4]["t"], entry[5]
-                for i in indices:
-                    if counts[i] != counts[indices[0]]:
-                        return False
+        if self.seen != atomic.changes and not self.follow():
+            return False
         for entry in self.updates:
             if not (<Update> entry[1]).is_current():
                 return False
         self.seen = atomic.changes
+        return True
+
+    cdef bint follow(self) except -1:
+        """Point to the data that leaves and optimizers have now; returns whether that is possible."""
+        cdef Py_ssize_t k
+        cdef list leaf
+        cdef tuple entry
+        for k in range(len(self.leaves)):
+            leaf = self.leaves[k]
+            data_now = leaf[0]._data
+            if leaf[0]._requires_grad is not leaf[2]:
+                return False
+            if data_now is not leaf[1]:
+                if self.leaf_uses[k] is None or not (is_array(data_now) and is_carray(data_now)
+                                                     and same_kind(data_now, leaf[1])):
+                    return False
+                redirect(self.leaf_uses[k], data(data_now))
+                leaf[1] = data_now
+        for entry in self.updates:
+            _, update, optimizer, group, columns, indices, parameters, *_ = entry
+            if not any([group is g for g in optimizer.groups]):
+                return False
+            counts = columns["t"]
+            lists = [[p._data for p in parameters], None]
+            for name in optimizer.state_names:
+                lists.append([columns[name][i] for i in indices] if name in columns else None)
+            if (any([counts[i] != counts[indices[0]] for i in indices])
+                    or not (<Update> update).take(tuple(lists))):
+                return False
         return True
 
     cdef bint fits(self, tuple arrays) except -1:
