@@ -134,15 +134,15 @@ cdef class Update:
         self.lists = lists
         return True
 
-    cdef list uses(self, array):
-        """The addresses of the pointers into an array, with their offsets in it."""
-        cdef char *begin = data(array)
-        cdef Py_ssize_t bytes_ = size_of(array) * itemsize(array), i, k
+    cdef list pointers(self):
+        """(address, value) of each pointer to an array."""
+        cdef Py_ssize_t i, k
+        cdef Parameter *all = self.work.all
         found = []
         for i in range(self.work.count):
             for k in range(ARRAYS):
-                if begin <= self.work.all[i].a[k] < begin + bytes_:
-                    found.append((<size_t> &self.work.all[i].a[k], self.work.all[i].a[k] - begin))
+                if all[i].a[k] != NULL:
+                    found.append((<size_t> &all[i].a[k], <size_t> all[i].a[k]))
         return found
 
 

@@ -10,7 +10,9 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_REFCNT
 from libc.string cimport memcpy
 
+import bisect
 import collections
+import sys
 
 import numpy as np
 
@@ -88,36 +90,50 @@ cdef class Runner:
         self.versions, self.outputs = recording.versions, recording.outputs
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
-        self.input_uses = [
-            None if any([root(x) is array for x in self.outputs]) else self._uses(array)
-            for array in self.inputs
-        ]
         self.grads = [[leaf, array, False] for leaf, array in recording.grads]
+        self.leaves = [[p, data, p._requires_grad] for p, data in recording.leaves.items()]
         self.accumulates = len(self.before) > 0
         place = {id(array): k for k, (_, array) in enumerate(recording.grads) if array is not None}
         self.events = [(n, leaf, place.get(id(g), g)) for n, leaf, g in recording.events]
         recording.grads, recording.events = None, None
-        self.grad_uses = []
-        for _, array, _ in self.grads:
-            exchanged = array is not None and array.base is None and not any(
-                [root(array) is root(x) for x in self.outputs + self.inputs]
-            )
-            self.grad_uses.append(self._uses(array) if exchanged else None)
-        self.leaves = [[p, data, p._requires_grad] for p, data in recording.leaves.items()]
-        self.leaf_uses = [self._uses(data) for _, data, _ in self.leaves]
+        returned = {id(root(x)) for x in self.outputs}
+        own = {id(x): x for x in self.inputs}
+        own.update({id(x): x for _, x, _ in self.leaves})
+        own.update({id(x): x for _, x, _ in self.grads if x is not None and x.base is None})
+        uses = dict(zip(own, self.uses(list(own.values()))))
+        uses.update({id_: None for id_ in returned})
+        self.input_uses = [uses[id(x)] for x in self.inputs]
+        self.leaf_uses = [uses[id(x)] for _, x, _ in self.leaves]
+        self.grad_uses = [uses.get(id(x)) for _, x, _ in self.grads]
         for entry in self.updates:
             (<Update> entry[1]).forget_gradients()
         self.plan.forget([g for (_, g, _), uses in zip(self.grads, self.grad_uses)
                           if uses is not None])
         self.seen = atomic.changes - 1
 
-    def _uses(self, array):
-        """The addresses of all pointers into an array, with offsets; None if Python refers to it."""
-        cdef Update update
-        found = self.plan.uses(array)
-        for entry in self.updates if found is not None else ():
-            update = entry[1]
-            found += update.uses(array)
+    cdef list uses(self, list arrays):
+        """For each array the addresses of all pointers into it, with their offsets in it.
+
+        None instead for one that functions of Python refer to, or that overlaps another.
+        """
+        cdef list places = [], found = []
+        cdef size_t begin, value
+        in_python = self.plan.roots_in_python()
+        for k in range(len(arrays)):
+            found.append(None if id(root(arrays[k])) in in_python else [])
+            begin = <size_t> data(arrays[k])
+            places.append((begin, begin + size_of(arrays[k]) * itemsize(arrays[k]), k))
+        places.sort()
+        for i in range(1, len(places)):
+            if places[i][0] < places[i - 1][1]:
+                found[places[i][2]] = found[places[i - 1][2]] = None
+        pointers = self.plan.pointers()
+        for entry in self.updates:
+            pointers += (<Update> entry[1]).pointers()
+        for address, value in pointers:
+            i = bisect.bisect_right(places, (value, sys.maxsize)) - 1
+            if i >= 0 and value < <size_t> places[i][1] and found[places[i][2]] is not None:
+                found[places[i][2]].append((address, value - <size_t> places[i][0]))
         return found
 
     # --- checks
