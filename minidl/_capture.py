@@ -253,8 +253,8 @@ class Recording(Plan, Observer):
         self.zeroed: set[Tensor] = set()
         self.gradients_before: dict[Tensor, np.ndarray | None] = {}
         self.guards = Guards()
-        self.states: list[tuple[Any, ...]] = []
         self.updates: list[tuple[Any, ...]] = []
+        self.state_tokens: dict[int, Any] = {}  # for the arrays of optimizers
         self.steps: list[tuple[Any, int]] = []
         self.versions: list[tuple[Tensor, int]] = []
         self._tensors: list[weakref.ref[Tensor]] = []
@@ -291,10 +291,7 @@ class Recording(Plan, Observer):
             changes += [(t, "_data", plain(t._data)) for t in tensors]
             atomic.assign(changes + self._buffers)
         self.before = list(self.gradients_before.items())
-        own = {id(p): id(data) for p, data in self.leaves.items() if p._requires_grad}
-        self.learned = frozenset(own.items())
-        for p, data in self.leaves.items():
-            self.states += [(p, "_data", data), (p, "_requires_grad", p._requires_grad)]
+        self.learned = frozenset(id(p) for p in self.leaves if p._requires_grad)
         return self.results()
 
     def _input(self, x: Any) -> Any:
@@ -536,7 +533,6 @@ class Recording(Plan, Observer):
             return
         earlier = sum(entry[0] is optimizer for entry in self.steps)
         self.steps.append((optimizer, self.count))
-        self.states.append((optimizer.groups, len, len(optimizer.groups), "the groups"))
         for batch, (update,) in batches:
             place = next(i for i, g in enumerate(optimizer.groups) if g is batch.group)
             columns, first = optimizer._columns[place], batch.indices[0]
@@ -547,8 +543,8 @@ class Recording(Plan, Observer):
             kernels.add_update(self, type(optimizer).__name__, update)
             self.labels += ["step"] * (self.count - len(self.labels))
             for name in optimizer.slots.keys() & columns.keys():
-                self.states.append((columns, name, columns[name]))
-                self.states += [(columns[name], i, columns[name][i]) for i in batch.indices]
+                states = {id(columns[name][i]): (id(columns), name, i) for i in batch.indices}
+                self.state_tokens |= states
 
     def takes_over(self, function: Callable[[], Any]) -> bool:
         if not self.open:
@@ -584,18 +580,18 @@ class Recording(Plan, Observer):
             for container, key, value, name in self.guards
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
-        read |= {
-            ("the state of an optimizer", id(entry[0]), str(entry[1])): id(entry[2])
-            for entry in self.states
-            if isinstance(entry[0], dict | list) and entry[1] is not len
-        }
         read["settings", 0, ""] = self.settings
-        return {**read, ("the data or requires_grad of a parameter", 0, ""): self.learned}
+        return {**read, ("requires_grad of a parameter", 0, ""): self.learned}
 
-    def _sources(self) -> list[tuple[Any, ...]]:
-        """Where each input of each call comes from: (token, offset, array if from elsewhere)."""
+    def _sources(self, other: Recording) -> list[tuple[Any, ...]]:
+        """Where each input of each call comes from: (call, token, form, owner, array).
+
+        The token is None for an array from elsewhere.
+        """
         tokens: dict[int, Any] = {id(x): ("input", i) for i, x in enumerate(self.inputs)}
         tokens |= {id(x): ("gradient", i) for i, (_, x) in enumerate(self.before)}
+        common = self.leaves.keys() & other.leaves.keys()
+        tokens |= {id(self.leaves[p]): ("leaf", id(p)) for p in common} | self.state_tokens
         found = []
         for i, note in enumerate(self.notes):
             read = [root(x) for x in note.inputs]
@@ -618,7 +614,7 @@ class Recording(Plan, Observer):
         outputs = {id(root(x)): note for note in other.notes for x in note.outputs}
         if written := [outputs[id(x)] for x in other.inputs if id(x) in outputs]:
             return f"{_source(written[0].where)} writes into an argument; copy it first"
-        for a, b in zip(self._sources(), other._sources(), strict=True):
+        for a, b in zip(self._sources(other), other._sources(self), strict=True):
             what = None
             if a[1:3] != b[1:3]:
                 what = "gives {} another array than the first time"

@@ -28,7 +28,8 @@ cdef class Update:
     cdef int prepare_threads(self) except -1
     cdef bint is_current(self) noexcept
     cdef int forget_gradients(self) except -1
-    cdef list uses(self, array)
+    cdef list pointers(self)
+    cdef bint take(self, tuple lists) except -1
 
 
 cdef class Turns:

@@ -117,15 +117,32 @@ cdef class Update:
         self.lists = (self.lists[0], None, *self.lists[2:])
         return 0
 
-    cdef list uses(self, array):
-        """The addresses of the pointers into an array, with their offsets in it."""
-        cdef char *begin = data(array)
-        cdef Py_ssize_t bytes_ = size_of(array) * itemsize(array), i, k
+    cdef bint take(self, tuple lists) except -1:
+        """Update other arrays of the same shapes and dtypes; returns whether they are suitable."""
+        cdef Py_ssize_t i, k
+        cdef list arrays, theta = lists[0]
+        for arrays in lists:
+            for i in range(self.work.count if arrays is not None else 0):
+                if not (is_compatible(theta[i], arrays[i], True)
+                        and size_of(arrays[i]) == self.work.all[i].size
+                        and itemsize(arrays[i]) == self.work.all[i].itemsize):
+                    return False
+        for k in range(len(lists)):
+            arrays = lists[k]
+            for i in range(self.work.count if arrays is not None else 0):
+                self.work.all[i].a[k] = data(arrays[i])
+        self.lists = lists
+        return True
+
+    cdef list pointers(self):
+        """(address, value) of each pointer to an array."""
+        cdef Py_ssize_t i, k
+        cdef Parameter *all = self.work.all
         found = []
         for i in range(self.work.count):
             for k in range(ARRAYS):
-                if begin <= self.work.all[i].a[k] < begin + bytes_:
-                    found.append((<size_t> &self.work.all[i].a[k], self.work.all[i].a[k] - begin))
+                if all[i].a[k] != NULL:
+                    found.append((<size_t> &all[i].a[k], <size_t> all[i].a[k]))
         return found
 
 

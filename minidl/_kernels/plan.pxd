@@ -28,7 +28,8 @@ cdef class Plan:
     cdef int add(self, const Call *call, str name, tuple inputs, tuple outputs, explain,
                  details=*) except -1
     cdef int run(self, Py_ssize_t *stopped) except -1
-    cdef object uses(self, array)
+    cdef list pointers(self)
+    cdef set roots_in_python(self)
 
 
 cdef object plain(object x)

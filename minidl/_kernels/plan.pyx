@@ -298,27 +298,27 @@ cdef class Plan:
         (<Note> self.notes[i]).explain()
         raise AssertionError(f"call {i} refused its arrays without a reason")
 
-    cdef object uses(self, array):
-        """The addresses of the calls' pointers into an array, with their offsets in it.
-
-        None if calls of Python refer to it.
-        """
-        cdef char *begin = data(array)
-        cdef Py_ssize_t bytes_ = size_of(array) * itemsize(array), i, k, used
-        cdef Note note
+    cdef list pointers(self):
+        """(address, value) of each pointer of the compiled calls."""
+        cdef Py_ssize_t i, k
         found = []
+        for i in range(self.count):
+            if self.calls[i].run != run_python:
+                for k in range(3 if self.calls[i].run == run_ufunc else 8):
+                    if self.calls[i].a[k] != NULL:
+                        found.append((<size_t> &self.calls[i].a[k], <size_t> self.calls[i].a[k]))
+        return found
+
+    cdef set roots_in_python(self):
+        """The ids of the roots of all arrays that functions of Python refer to."""
+        cdef Py_ssize_t i
+        cdef Note note
+        found = set()
         for i in range(self.count):
             if self.calls[i].run == run_python:
                 note = self.notes[i]
                 for x in note.inputs + note.outputs:
-                    if root(x) is root(array):
-                        return None
-                continue
-            used = 3 if self.calls[i].run == run_ufunc else 8
-            for k in range(used):
-                if begin <= <char *> self.calls[i].a[k] < begin + bytes_:
-                    found.append((<size_t> &self.calls[i].a[k],
-                                  <char *> self.calls[i].a[k] - begin))
+                    found.add(id(root(x)))
         return found
 
     cdef int run(self, Py_ssize_t *stopped) except -1:

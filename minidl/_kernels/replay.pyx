@@ -10,7 +10,9 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_REFCNT
 from libc.string cimport memcpy
 
+import bisect
 import collections
+import sys
 
 import numpy as np
 
@@ -59,7 +61,7 @@ cdef class Runner:
 
     inputs    arrays, which a replay exchanges or fills
     guards    (container, key, value), checked before each replay
-    states    the same for what minidl alone changes, checked after any such change
+    leaves    (leaf, its data, whether it requires a gradient), checked after any change by minidl
     settings  what `read_settings` returned
     before    (leaf, array or None): gradients from before the step; arrays are inputs
     grads     (leaf, array or None): gradients after the step
@@ -74,7 +76,7 @@ cdef class Runner:
     cdef readonly Plan plan
     cdef readonly bint plain_result  # whether the result is one contiguous tensor
     cdef readonly bint accumulates  # whether gradients from before the step matter
-    cdef list inputs, guards, states, before, grads, updates, steps, versions, outputs
+    cdef list inputs, guards, leaves, leaf_uses, before, grads, updates, steps, versions, outputs
     cdef list input_uses, grad_uses, turns, events
     cdef object settings, read_settings
     cdef unsigned long long seen
@@ -82,40 +84,56 @@ cdef class Runner:
 
     def __init__(self, recording, read_settings):
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
-        self.inputs, self.states = recording.inputs, recording.states
+        self.inputs = recording.inputs
         self.guards = list({(id(entry[0]), entry[1]): entry for entry in recording.guards}.values())
         self.before, self.updates, self.steps = recording.before, recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
-        self.input_uses = [
-            None if any([root(x) is array for x in self.outputs]) else self._uses(array)
-            for array in self.inputs
-        ]
         self.grads = [[leaf, array, False] for leaf, array in recording.grads]
+        self.leaves = [[p, data, p._requires_grad] for p, data in recording.leaves.items()]
         self.accumulates = len(self.before) > 0
         place = {id(array): k for k, (_, array) in enumerate(recording.grads) if array is not None}
         self.events = [(n, leaf, place.get(id(g), g)) for n, leaf, g in recording.events]
         recording.grads, recording.events = None, None
-        self.grad_uses = []
-        for _, array, _ in self.grads:
-            exchanged = array is not None and array.base is None and not any(
-                [root(array) is root(x) for x in self.outputs + self.inputs]
-            )
-            self.grad_uses.append(self._uses(array) if exchanged else None)
+        returned = {id(root(x)) for x in self.outputs}
+        own = {id(x): x for x in self.inputs}
+        own.update({id(x): x for _, x, _ in self.leaves})
+        own.update({id(x): x for _, x, _ in self.grads if x is not None and x.base is None})
+        uses = dict(zip(own, self.uses(list(own.values()))))
+        uses.update({id_: None for id_ in returned})
+        self.input_uses = [uses[id(x)] for x in self.inputs]
+        self.leaf_uses = [uses[id(x)] for _, x, _ in self.leaves]
+        self.grad_uses = [uses.get(id(x)) for _, x, _ in self.grads]
         for entry in self.updates:
             (<Update> entry[1]).forget_gradients()
         self.plan.forget([g for (_, g, _), uses in zip(self.grads, self.grad_uses)
                           if uses is not None])
         self.seen = atomic.changes - 1
 
-    def _uses(self, array):
-        """The addresses of all pointers into an array, with offsets; None if Python refers to it."""
-        cdef Update update
-        found = self.plan.uses(array)
-        for entry in self.updates if found is not None else ():
-            update = entry[1]
-            found += update.uses(array)
+    cdef list uses(self, list arrays):
+        """For each array the addresses of all pointers into it, with their offsets in it.
+
+        None instead for one that functions of Python refer to, or that overlaps another.
+        """
+        cdef list places = [], found = []
+        cdef size_t begin, value
+        in_python = self.plan.roots_in_python()
+        for k in range(len(arrays)):
+            found.append(None if id(root(arrays[k])) in in_python else [])
+            begin = <size_t> data(arrays[k])
+            places.append((begin, begin + size_of(arrays[k]) * itemsize(arrays[k]), k))
+        places.sort()
+        for i in range(1, len(places)):
+            if places[i][0] < places[i - 1][1]:
+                found[places[i][2]] = found[places[i - 1][2]] = None
+        pointers = self.plan.pointers()
+        for entry in self.updates:
+            pointers += (<Update> entry[1]).pointers()
+        for address, value in pointers:
+            i = bisect.bisect_right(places, (value, sys.maxsize)) - 1
+            if i >= 0 and value < <size_t> places[i][1] and found[places[i][2]] is not None:
+                found[places[i][2]].append((address, value - <size_t> places[i][0]))
         return found
 
     # --- checks
@@ -135,19 +153,41 @@ cdef class Runner:
             if (now is None) != (entry[1] is None) or now is not None and not (
                     is_array(now) and is_carray(now) and same_kind(now, entry[1])):
                 return False
-        if self.seen != atomic.changes:
-            for entry in self.states:
-                if not is_same(entry[0], entry[1], entry[2]):
-                    return False
-            for entry in self.updates:
-                counts, indices = entry[4]["t"], entry[5]
-                for i in indices:
-                    if counts[i] != counts[indices[0]]:
-                        return False
+        if self.seen != atomic.changes and not self.follow():
+            return False
         for entry in self.updates:
             if not (<Update> entry[1]).is_current():
                 return False
         self.seen = atomic.changes
+        return True
+
+    cdef bint follow(self) except -1:
+        """Point to the data that leaves and optimizers have now; returns whether that is possible."""
+        cdef Py_ssize_t k
+        cdef list leaf
+        cdef tuple entry
+        for k in range(len(self.leaves)):
+            leaf = self.leaves[k]
+            data_now = leaf[0]._data
+            if leaf[0]._requires_grad is not leaf[2]:
+                return False
+            if data_now is not leaf[1]:
+                if self.leaf_uses[k] is None or not (is_array(data_now) and is_carray(data_now)
+                                                     and same_kind(data_now, leaf[1])):
+                    return False
+                redirect(self.leaf_uses[k], data(data_now))
+                leaf[1] = data_now
+        for entry in self.updates:
+            _, update, optimizer, group, columns, indices, parameters, *_ = entry
+            if not any([group is g for g in optimizer.groups]):
+                return False
+            counts = columns["t"]
+            lists = [[p._data for p in parameters], None]
+            for name in optimizer.state_names:
+                lists.append([columns[name][i] for i in indices] if name in columns else None)
+            if (any([counts[i] != counts[indices[0]] for i in indices])
+                    or not (<Update> update).take(tuple(lists))):
+                return False
         return True
 
     cdef bint fits(self, tuple arrays) except -1:
