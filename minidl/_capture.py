@@ -28,11 +28,13 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minidl import _checks, _files, _settings
 from minidl._checks import describe
 from minidl._format import printable, printed
-from minidl._guards import OWN, Guards, random_states
+from minidl._guards import Guards, random_states
+from minidl._interrupts import CtrlC
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
 from minidl._kernels.plan import Plan, Recorded, offset, root
 from minidl._observer import Observer, active
+from minidl.optim import Optimizer
 from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
@@ -75,9 +77,10 @@ class Traced(Recorded, NDArrayOperatorsMixin):
         if options.keys() == {"out"} or not options:
             arrays = _arrays_of(ufunc, method, given)
             target = plain(options["out"])[0] if options else np.asarray(result)
-            if arrays and not _overlap(arrays, target):
-                if self.plan.add_ufunc(ufunc, arrays, target, _details(given, {})):
-                    return self.plan.record(target, result)
+            numbers = _details(given, {})
+            fits = bool(arrays) and not _overlap(arrays, target)
+            if fits and self.plan.add_ufunc(ufunc, arrays, target, numbers):
+                return self.plan.record(target, result)
         if "out" in options:
             return self.plan.in_place(call, given, options, result)
         return self.plan.made(call, given, options, result)
@@ -132,8 +135,8 @@ class Traced(Recorded, NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         self.plan.refuse(
-            "converts an array with np.asarray, np.array or the like, whose result can't be followed",
-            "Leave the conversion out, or convert before the step; x.copy() and x.astype() do work.",
+            "converts an array by np.asarray, np.array or the like, whose result can't be followed",
+            "Leave that out, or convert before the step; x.copy() and x.astype(dtype) do work.",
         )
         return np.array(self.array, dtype, copy=copy)
 
@@ -151,8 +154,9 @@ def _value(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in ("item", "tolist", "tobytes", "__repr__", "__str__", "__bool__", "__float__", "__int__", "__index__",
-              "__complex__", "__contains__", "__format__"):  # fmt: skip
+VALUES = ("item", "tolist", "tobytes", "__repr__", "__str__", "__format__", "__contains__")
+NUMBERS = ("__bool__", "__float__", "__int__", "__index__", "__complex__")
+for _name in (*VALUES, *NUMBERS):
     setattr(Traced, _name, _value(_name))
 FORBIDDEN = {"dump", "dumps", "resize", "setflags", "setfield", "tofile", "view", "byteswap"}
 
@@ -181,7 +185,7 @@ def _arrays_in(*x: Any) -> tuple[np.ndarray, ...]:
 
 
 def _arrays_of(ufunc: Any, method: str, inputs: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
-    """The inputs of an element-wise function in one dtype, Python's numbers too; () if they have several."""
+    """The inputs of an element-wise function as arrays of one dtype; () if they have several."""
     dtypes = {x.dtype for x in inputs if isinstance(x, np.ndarray | np.generic)}
     if method != "__call__" or ufunc.nout != 1 or len(dtypes) != 1:
         return ()
@@ -209,8 +213,9 @@ def _refill(
     for out, result in zip(outputs, map(np.asarray, results), strict=True):
         if out.shape != result.shape or out.dtype != result.dtype:
             raise CaptureError(
-                f"{_source(where)}: {_called(function)} now returns an array of shape {result.shape} instead of "
-                f"{out.shape}: a shape that depends on values can't be captured"
+                f"{_source(where)}: {_called(function)} now returns an array of shape "
+                f"{result.shape} instead of {out.shape}: a shape that depends on values can't be "
+                "captured"
             )
         out[...] = result
 
@@ -239,7 +244,9 @@ class Recording(Plan, Observer):
     """
 
     fuses = True
-    nested = "trace: a captured step can't open a trace while it is recorded; open it around the call"
+    nested = (
+        "trace: a captured step can't open a trace while it is recorded; open it around the call"
+    )
 
     def __init__(self, function: Any, strict: bool) -> None:
         self.function, self.strict = function, strict
@@ -322,8 +329,8 @@ class Recording(Plan, Observer):
         """The message for a step that reads something else each time that it is recorded."""
         name = next(key[0] for key, value in self.signature().items() if before.get(key) != value)
         return (
-            f"the step can't be captured, since it reads {name}, which is another one in each call. "
-            "Give the step what changes as an argument."
+            f"the step can't be captured, since it reads {name}, which is another one in each "
+            "call. Give the step what changes as an argument."
         )
 
     def __str__(self) -> str:
@@ -391,7 +398,9 @@ class Recording(Plan, Observer):
     def where(self) -> tuple[str, int]:
         """The file and the number of the user's line that is running."""
         frame: Any = sys._getframe(1)
-        while frame.f_back and frame.f_globals.get("__name__", "").startswith(("minidl.", "numpy.")):
+        while frame.f_back and frame.f_globals.get("__name__", "").startswith(
+            ("minidl.", "numpy.")
+        ):
             frame = frame.f_back
         return frame.f_code.co_filename, frame.f_lineno
 
@@ -401,8 +410,8 @@ class Recording(Plan, Observer):
         for owner, before, now in zip(owners, states, random_states(generators), strict=True):
             if before != now and not any(owner is g for g in self._drawn):
                 self._reject(
-                    "it draws random numbers, which a replay would repeat. Draw them outside of the "
-                    "step, and give them as an argument."
+                    "it draws random numbers, which a replay would repeat. Draw them outside, and "
+                    "give them to the step as an argument."
                 )
         for p, data in self.leaves.items():
             if p._data is not data:
@@ -531,6 +540,9 @@ class Recording(Plan, Observer):
         self.events += [(self.count, leaf, None) for leaf in leaves]
 
     def end_step(self, optimizer: Any, batches: Any) -> None:
+        if type(optimizer).step is not Optimizer.step:
+            name = type(optimizer).__name__
+            self.refuse(f"calls {name}.step, Python code of its own", "Define `update` instead.")
         if not self.open:
             return
         earlier = sum(entry[0] is optimizer for entry in self.steps)
@@ -541,7 +553,9 @@ class Recording(Plan, Observer):
             before = sum(entry[4] is columns and first in entry[5] for entry in self.updates)
             counts = before, earlier
             batch_of = tuple(batch.indices), tuple(batch.params)
-            self.updates.append((self.count, update, optimizer, batch.group, columns, *batch_of, *counts))
+            self.updates.append(
+                (self.count, update, optimizer, batch.group, columns, *batch_of, *counts)
+            )
             kernels.add_update(self, type(optimizer).__name__, update)
             self.labels += ["step"] * (self.count - len(self.labels))
             for name in optimizer.slots.keys() & columns.keys():
@@ -670,9 +684,10 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     A call does what the function does, to the same bits. From the third call with inputs of some
     shapes and dtypes on, Python runs no longer: the recorded kernels run on the new inputs. Arrays
     and tensors may differ from call to call; any other argument, and any other shape, has a plan of
-    its own, eight of them at most. A plan is recorded again after a change of what it reads: loaded
-    weights, frozen parameters, options, train() and eval(), variables, settings. In an open trace
-    the function itself runs. The result of a replay is a constant.
+    its own, eight of them at most. If calls keep having new ones, the function itself runs. A plan
+    is recorded again after a change of what it reads: frozen parameters, train() and eval(),
+    attributes, variables, settings. In an open trace the function itself runs. The result of a
+    replay is a constant. A replay gives none of NumPy's warnings of overflow and the like.
 
     Raises CaptureError for a step that can't be recorded: it looks at a value that it computes, its
     two recordings differ (random numbers from elsewhere, a counter), it changes a variable. Its
@@ -710,6 +725,9 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             return self.function(*inputs, **options)
         inputs = tuple(map(_as_argument, inputs))
         key, arrays = _key(inputs, options)
+        if self.attempts > 2 * PLANS and self.attempts % 100 and key not in self._runners:
+            self.attempts += 1  # ever new arguments: recording each call would take far longer
+            return self.function(*inputs, **options)
         if runner := self._ready(key):
             runner.run(tuple(np.require(x, requirements="CA") for x in arrays))
             return runner.plan.results()
@@ -737,12 +755,6 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             return recording.error
         if self.attempts > ATTEMPTS and before != self._signature:
             return CaptureError(recording.unsteady(before))
-        if self.attempts > 2 * PLANS:
-            return CaptureError(
-                f"the step can't be captured: each of the last {self.attempts} calls had to be "
-                "recorded, since its arguments had other shapes, dtypes or values. Pad arrays to "
-                "few shapes, and give numbers that change as arrays, np.float32(x)."
-            )
         if pending is None or pending.signature() != self._signature:
             self._pending[key] = recording
             if len(self._pending) > PLANS:
@@ -776,13 +788,21 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         but a tensor of one number.
         """
         losses: list[float] = []
+        ctrl_c = CtrlC()
         sources = tuple(map(rows, arrays))
         if len({len(x) for x in sources}) != 1:
             lengths = ", ".join(str(len(x)) for x in sources) or "none"
             raise ValueError(f"epoch: arrays must have equally many rows, got {lengths}")
         batch = _checks.count("epoch", "batch_size", batch_size)
-        for _, result in self.steps(sources, batch, _order(order, len(sources[0])), losses):
-            losses += [] if result is None else [_number(result)]
+        steps = self.steps(sources, batch, _order(order, len(sources[0])), losses, stop=ctrl_c)
+        keep_handler, handle = ctrl_c.handling()
+        with keep_handler, handle:
+            for _, result in steps:
+                losses += [] if result is None else [_number(result)]
+                if ctrl_c.presses:
+                    break
+        if ctrl_c.presses:
+            raise KeyboardInterrupt
         return np.array(losses)
 
     def steps(
@@ -850,7 +870,9 @@ def _as_argument(x: Any) -> Any:
 def _number(result: Any) -> float:
     """The loss of a step."""
     if not isinstance(result, Tensor) or result.size != 1:
-        raise TypeError(f"epoch: the step must return its loss, a tensor of one number, got {result!r}")
+        raise TypeError(
+            f"epoch: the step must return its loss, a tensor of one number, got {result!r}"
+        )
     return result.item()
 
 
@@ -866,7 +888,8 @@ def _order(order: Any, rows: int) -> np.ndarray | None:
     """A vector of row numbers."""
     if order is None:
         return None
-    array = np.asarray(order, np.intp if len(order) == 0 else None)
+    array = np.asarray(order)
+    array = array.astype(np.intp) if array.shape == (0,) else array
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(
             f"epoch: order must be a vector of row numbers, got {array.dtype} {array.shape}"
