@@ -39,7 +39,7 @@ from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
-ATTEMPTS = 4  # recordings in a row that read different things
+ATTEMPTS = 5  # recordings in a row that read different things
 WIDTH = 36  # of a source line in the table of a plan
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
@@ -63,7 +63,7 @@ class Traced(Recorded, NDArrayOperatorsMixin):
     array: np.ndarray
     plan: Recording
     convert: Any = staticmethod(np.asarray)  # what a step returns for this array
-    __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]  # for isinstance
+    __class__ = property(lambda self: np.ndarray)  # for isinstance
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         if any(isinstance(x, Tensor) for x in inputs):
@@ -221,7 +221,7 @@ def _refill(
 
 
 def _called(function: Any) -> str:
-    return getattr(function, "__qualname__", None) or getattr(function, "__name__", str(function))
+    return str(getattr(function, "__qualname__", getattr(function, "__name__", function)))
 
 
 # --- one recording ------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ SETTINGS = (_settings.recording.get, _settings.local_default_dtype.get, active.g
 class _Output(NamedTuple):
     """The place of an array in the result of a step."""
 
-    index: int
+    place: int
     convert: Any  # an array into what the step returns; None for a tensor
 
 
@@ -291,7 +291,7 @@ class Recording(Plan, Observer):
         finally:
             self.open = False
             leaves = {**self.leaves, **dict.fromkeys(self.zeroed)}
-            self.grads = [(p, p.grad.array) for p in leaves if isinstance(p.grad, Recorded)]
+            self.grads = [(p, plain(p.grad)) for p in leaves if isinstance(p.grad, Recorded)]
             self.grads += [(p, None) for p in self.zeroed if p.grad is None]
             tensors = [t for reference in self._tensors if (t := reference()) is not None]
             changes: list[Any] = [(p, "grad", g) for p, g in self.grads]
@@ -334,7 +334,7 @@ class Recording(Plan, Observer):
         )
 
     def __str__(self) -> str:
-        rows = [("call", "of", "inputs", "outputs", "µs", "line")]
+        rows: list[tuple[str, ...]] = [("call", "of", "inputs", "outputs", "µs", "line")]
         many = {update[0]: f"{len(update[6])} parameters" for update in self.updates}
         before: Any = None
         for i, (note, seconds) in enumerate(zip(self.notes, self.seconds, strict=True)):
@@ -374,7 +374,7 @@ class Recording(Plan, Observer):
 
     def _result(self, x: Any) -> Any:
         if type(x) is _Output:
-            array = self.outputs[x.index].copy()
+            array = self.outputs[x.place].copy()
             return x.convert(array) if x.convert else replay.constant(Tensor, array)
         if type(x) in (tuple, list):
             return type(x)(map(self._result, x))
@@ -566,11 +566,11 @@ class Recording(Plan, Observer):
         if not self.open:
             return False
         grads = [(p, p.grad) for p in self.leaves if isinstance(p.grad, Recorded)]
-        call = (function, [(p, g.array) for p, g in grads])
+        call = (function, [(p, plain(g)) for p, g in grads])
         with atomic.InContext(active, None):
             _with_gradients(*call)
         atomic.assign([(p, "grad", g) for p, g in grads])
-        arrays = tuple(g.array for _, g in grads)
+        arrays = tuple(plain(g) for _, g in grads)
         self.add_python(_with_gradients, call, {}, arrays, (), _called(function))
         return True
 
@@ -591,7 +591,7 @@ class Recording(Plan, Observer):
 
     def signature(self) -> dict[str, Any]:
         """What the step has read, by name: equal for recordings that must agree."""
-        read = {
+        read: dict[Any, Any] = {
             (name, id(container), str(key)): value if isinstance(value, SIMPLE) else id(value)
             for container, key, value, name in self.guards
         }
@@ -630,17 +630,17 @@ class Recording(Plan, Observer):
         outputs = {id(root(x)): note for note in other.notes for x in note.outputs}
         if written := [outputs[id(x)] for x in other.inputs if id(x) in outputs]:
             return f"{_source(written[0].where)} writes into an argument; copy it first"
-        for a, b in zip(self._sources(other), other._sources(self), strict=True):
+        for one, two in zip(self._sources(other), other._sources(self), strict=True):
             what = None
-            if a[1:3] != b[1:3]:
+            if one[1:3] != two[1:3]:
                 what = "gives {} another array than the first time"
-            elif a[1] is None and a[3] is not b[3]:
-                if id(b[3]) in outputs:
+            elif one[1] is None and one[3] is not two[3]:
+                if id(two[3]) in outputs:
                     what = "gives {} an array that NumPy has made, and writes to it; use zeros_like"
-                elif not np.array_equal(a[4], b[4], equal_nan=a[4].dtype.kind in "fc"):
+                elif not np.array_equal(one[4], two[4], equal_nan=one[4].dtype.kind in "fc"):
                     what = "gives {} numbers from outside of the step that change"
             if what:
-                note = other.notes[b[0]]
+                note = other.notes[two[0]]
                 return f"{_source(note.where)} {what.format(note.name)}"
         return None
 
@@ -715,8 +715,8 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         self.function, self.kind, self._strict = function, Tensor, _strict
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: dict[Any, list[replay.Runner]] = {}  # by key
-        self._pending: dict[Any, Recording] = {}
-        self._signature: dict[Any, Any] = {}  # of the last recording
+        # recordings to be compared with another one, each with the number of those before it
+        self._pending: dict[Any, tuple[Recording, int]] = {}
         functools.update_wrapper(self, function, updated=())
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -725,12 +725,12 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             return self.function(*inputs, **options)
         inputs = tuple(map(_as_argument, inputs))
         key, arrays = _key(inputs, options)
-        if self.attempts > 2 * PLANS and self.attempts % 100 and key not in self._runners:
-            self.attempts += 1  # ever new arguments: recording each call would take far longer
-            return self.function(*inputs, **options)
         if runner := self._ready(key):
-            runner.run(tuple(np.require(x, requirements="CA") for x in arrays))
+            runner.run(tuple(np.require(x, requirements=["C", "A"]) for x in arrays))
             return runner.plan.results()
+        self.attempts += 1
+        if self.attempts > 2 * PLANS and self.attempts % 100:
+            return self.function(*inputs, **options)  # recording each call would take far longer
         recording = Recording(self.function, self._strict)
         result = recording.run_step(inputs, options)
         self.error = self._learn(key, recording)
@@ -749,14 +749,13 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
 
     def _learn(self, key: Any, recording: Recording) -> CaptureError | None:
         """Keep a recording; two that agree make a plan. Returns what is wrong with it, if any."""
-        pending, before = self._pending.pop(key, None), self._signature
-        self.attempts, self._signature = self.attempts + 1, recording.signature()
+        pending, changes = self._pending.pop(key, (None, 0))
         if recording.error:
             return recording.error
-        if self.attempts > ATTEMPTS and before != self._signature:
-            return CaptureError(recording.unsteady(before))
-        if pending is None or pending.signature() != self._signature:
-            self._pending[key] = recording
+        if pending is None or pending.signature() != recording.signature():
+            if pending and changes == ATTEMPTS:
+                return CaptureError(recording.unsteady(pending.signature()))
+            self._pending[key] = recording, changes + 1
             if len(self._pending) > PLANS:
                 del self._pending[next(iter(self._pending))]
             return None
@@ -855,7 +854,8 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         """The plan of the last replay; CaptureError before the step has been recorded twice."""
         if self.runner is None:
             raise CaptureError("there is no plan yet: a step is recorded in its first two calls")
-        return self.runner.plan
+        plan: Recording = self.runner.plan
+        return plan
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
@@ -878,7 +878,7 @@ def _number(result: Any) -> float:
 
 def rows(x: Any) -> np.ndarray:
     """An array with rows that lie one after the other."""
-    array = np.require(_constant(x), requirements="CA")
+    array: np.ndarray = np.require(_constant(x), requirements=["C", "A"])
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         raise TypeError(f"epoch takes arrays of numbers with rows, got {array.dtype} {array.shape}")
     return array
@@ -899,7 +899,7 @@ def _order(order: Any, rows: int) -> np.ndarray | None:
             f"epoch: order must hold row numbers from 0 to {rows - 1}, got {array.min()} to "
             f"{array.max()}"
         )
-    return np.require(array, np.intp, "CA")
+    return np.require(array, np.intp, ["C", "A"])
 
 
 def _constant(x: Any) -> Any:
