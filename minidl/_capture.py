@@ -258,6 +258,7 @@ class Recording(Plan, Observer):
         self.leaves: dict[Tensor, np.ndarray] = {}  # their data
         self.events: list[tuple[int, Tensor, np.ndarray | None]] = []  # gradients after calls
         self.zeroed: set[Tensor] = set()
+        self.calls_functions = False  # that may read the counts of steps
         self.gradients_before: dict[Tensor, np.ndarray | None] = {}
         self.guards = Guards()
         self.updates: list[tuple[Any, ...]] = []
@@ -570,6 +571,7 @@ class Recording(Plan, Observer):
         with atomic.InContext(active, None):
             _with_gradients(*call)
         atomic.assign([(p, "grad", g) for p, g in grads])
+        self.calls_functions = True
         arrays = tuple(plain(g) for _, g in grads)
         self.add_python(_with_gradients, call, {}, arrays, (), _called(function))
         return True

@@ -147,15 +147,12 @@ cdef class Update:
 
 
 cdef void run_work(Work *work) noexcept nogil:
-    cdef Py_ssize_t i, part
+    cdef Py_ssize_t part
     if work.parts == 1:
-        for i in range(work.count):
-            update_part(&work.all[i], 0, 1, work.float_loop, work.double_loop, work.c)
+        update_part(work, 0)
     else:
         for part in prange(work.parts, schedule="static", chunksize=1, num_threads=work.parts):
-            for i in range(work.count):
-                update_part(&work.all[i], part, work.parts, work.float_loop, work.double_loop,
-                            work.c)
+            update_part(work, part)
 
 
 cdef int run_update(Call *call) noexcept nogil:
@@ -225,37 +222,37 @@ cdef inline bint is_compatible(object theta, object array, bint written) noexcep
             and (not written or writable(array)))
 
 
-cdef void update_part(Parameter *p, Py_ssize_t part, Py_ssize_t parts, Loop float_loop,
-                      Loop double_loop, const double *c) noexcept nogil:
-    """Run a rule's loop over one of several parts of a parameter.
+cdef void update_part(Work *work, Py_ssize_t part) noexcept nogil:
+    """Run a rule's loop over one of several parts of each parameter.
 
     In long arrays, parts begin at a cache line of theta. g and the states begin there too, since
     the system allocates large arrays at the same offset in a page. Unaligned vectors cost 15 %.
     """
-    cdef Py_ssize_t head = 0, lines
+    cdef Py_ssize_t i, head, lines, parts = work.parts
+    cdef Parameter *p
     cdef mode before = flush_subnormals()
-    if p.size >= LONG:
-        head = (-<Py_ssize_t> p.a[0] & (BYTES - 1)) // p.itemsize
-    lines = (p.size - head) // LINE
-    if head and part == 0:
-        run_loop(p, 0, head, float_loop, double_loop, c)
-    run_loop(p, head + lines * part // parts * LINE,
-             p.size if part == parts - 1 else head + lines * (part + 1) // parts * LINE,
-             float_loop, double_loop, c)
+    for i in range(work.count):
+        p, head = &work.all[i], 0
+        if p.size >= LONG:
+            head = (-<Py_ssize_t> p.a[0] & (BYTES - 1)) // p.itemsize
+        lines = (p.size - head) // LINE
+        if head and part == 0:
+            run_loop(p, 0, head, work)
+        run_loop(p, head + lines * part // parts * LINE,
+                 p.size if part == parts - 1 else head + lines * (part + 1) // parts * LINE, work)
     restore_mode(before)
 
 
-cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Loop float_loop,
-                   Loop double_loop, const double *c) noexcept nogil:
+cdef void run_loop(Parameter *p, Py_ssize_t begin, Py_ssize_t end, Work *work) noexcept nogil:
     """Run the loop of the parameter's dtype over the entries from begin to end."""
     cdef Py_ssize_t k
     cdef void *a[ARRAYS]
     for k in range(ARRAYS):
         a[k] = p.a[k] + begin * p.itemsize if p.a[k] != NULL else NULL
     if p.itemsize == sizeof(float):
-        float_loop(a, end - begin, c)
+        work.float_loop(a, end - begin, work.c)
     else:
-        double_loop(a, end - begin, c)
+        work.double_loop(a, end - begin, work.c)
     if not FLUSHES:
         for k in range(ARRAYS):
             if k != 1 and a[k] != NULL:  # all but g

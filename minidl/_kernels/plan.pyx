@@ -262,6 +262,8 @@ cdef class Plan:
             wide = [np.broadcast_to(x, shape) for x in arrays]
         else:
             return False
+        if wide[0].shape[1] == 1:  # one call for a column
+            wide = [x.T for x in wide]
         memset(&call, 0, sizeof(Call))
         call.run, call.n[0], call.n[1] = run_ufunc, wide[0].shape[0], wide[0].shape[1]
         for k in range(3):

@@ -4,10 +4,11 @@ A `Runner` belongs to one recording. It holds pointers to the pointers of the pl
 inputs and gradients need not be copied: the calls are pointed to the arrays of a new batch.
 """
 
-from cpython.dict cimport PyDict_GetItem, PyDict_Size
+from cpython.dict cimport PyDict_GetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_REFCNT
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 import bisect
@@ -52,8 +53,19 @@ cdef bint is_same(object container, object key, object value) except -1:
 
 
 cdef object SEQUENCE = collections.deque
+def is_general(entry):
+    """Whether a guard is anything but an entry of a dict."""
+    return type(entry[0]) is not dict or entry[1] is LENGTH
+
+
 cdef object LENGTH = len
 cdef tuple SIMPLE = (bool, int, float, complex, str, bytes)
+
+
+cdef struct Guard:  # what PyDict_GetItem must find
+    PyObject *container
+    PyObject *key
+    PyObject *value
 
 
 cdef class Runner:
@@ -78,17 +90,35 @@ cdef class Runner:
     cdef readonly bint accumulates  # whether gradients from before the step matter
     cdef list inputs, guards, leaves, leaf_uses, before, grads, updates, steps, versions, outputs
     cdef list input_uses, grad_uses, turns, events
+    cdef list updates_of  # for each update how many the step makes of its parameters
     cdef object settings, read_settings
+    cdef Guard *guards_of_dicts  # of the first guards, which are entries of dicts
+    cdef Py_ssize_t entries  # their number
     cdef unsigned long long seen
     cdef bint busy
+    cdef bint counts_late  # whether an epoch may count its steps at its end
 
     def __init__(self, recording, read_settings):
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
         self.inputs = recording.inputs
-        self.guards = list({(id(entry[0]), entry[1]): entry for entry in recording.guards}.values())
+        guards = {(id(entry[0]), entry[1]): entry for entry in recording.guards}.values()
+        self.guards = sorted(guards, key=is_general)
+        self.entries = len(self.guards) - sum(map(is_general, self.guards))
+        self.guards_of_dicts = <Guard *> malloc((self.entries + 1) * sizeof(Guard))
+        if self.guards_of_dicts == NULL:
+            raise MemoryError
+        for i in range(self.entries):
+            container, key, value, _ = self.guards[i]
+            self.guards_of_dicts[i] = Guard(<PyObject *> container, <PyObject *> key,
+                                            <PyObject *> value)
         self.before, self.updates, self.steps = recording.before, recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
+        self.counts_late = not recording.calls_functions
+        self.updates_of = [
+            sum([one[4] is two[4] and one[5][0] in two[5] for two in self.updates])
+            for one in self.updates
+        ]
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
         self.grads = [[leaf, array, False] for leaf, array in recording.grads]
         self.leaves = [[p, data, p._requires_grad] for p, data in recording.leaves.items()]
@@ -110,6 +140,9 @@ cdef class Runner:
         self.plan.forget([g for (_, g, _), uses in zip(self.grads, self.grad_uses)
                           if uses is not None])
         self.seen = atomic.changes - 1
+
+    def __dealloc__(self):
+        free(self.guards_of_dicts)
 
     cdef list uses(self, list arrays):
         """For each array the addresses of all pointers into it, with their offsets in it.
@@ -145,7 +178,14 @@ cdef class Runner:
         for i in range(len(settings)):
             if getters[i]() is not settings[i]:
                 return False
-        for entry in self.guards:
+        for i in range(self.entries):
+            if PyDict_GetItem(<object> self.guards_of_dicts[i].container,
+                              <object> self.guards_of_dicts[i].key) != self.guards_of_dicts[i].value:
+                entry = self.guards[i]
+                if not is_same(entry[0], entry[1], entry[2]):
+                    return False
+        for i in range(self.entries, len(self.guards)):
+            entry = self.guards[i]
             if not is_same(entry[0], entry[1], entry[2]):
                 return False
         for entry in self.before:
@@ -239,40 +279,47 @@ cdef class Runner:
         self.busy = True
         return 0
 
-    cdef int set_constants(self) except -1:
+    cdef int set_constants(self, Py_ssize_t ahead) except -1:
+        """Compute the constants of the updates, so many steps ahead of what has been counted."""
         cdef tuple entry, constants
         cdef Update update
-        cdef Py_ssize_t k
-        for entry in self.updates:
+        cdef Py_ssize_t i, k
+        for i in range(len(self.updates)):
+            entry = self.updates[i]
             update, optimizer, group = entry[1], entry[2], entry[3]
             lr = group.lr
             if type(lr) is not float:
-                lr = optimizer.rate(group, entry[8])
+                lr = optimizer.rate(group, entry[8] + ahead * self.steps_of(optimizer))
             t = (<list> (<dict> entry[4])["t"])[<Py_ssize_t> entry[5][0]] + 1 + entry[7]
+            t += ahead * <Py_ssize_t> self.updates_of[i]
             constants = optimizer.constants(group, lr, t)
             for k in range(len(constants)):
                 update.work.c[k] = constants[k]
             update.prepare_threads()
         return 0
 
-    cdef int count(self, Py_ssize_t end) except -1:
-        """Count the updates before a call: steps, updates of each parameter, and versions."""
+    cdef Py_ssize_t steps_of(self, optimizer) except -1:
+        """How often the step calls the step of an optimizer."""
+        return sum([entry[0] is optimizer for entry in self.steps])
+
+    cdef int count(self, Py_ssize_t end, Py_ssize_t times) except -1:
+        """Count the updates before a call, so many times: steps, updates of parameters, versions."""
         cdef tuple entry
         cdef list counts
         for entry in self.steps:
             if entry[1] < end:
                 attributes = entry[0].__dict__
-                attributes["t"] = attributes["t"] + 1
+                attributes["t"] = attributes["t"] + times
         for entry in self.updates:
             if entry[0] < end:
                 counts = (<dict> entry[4])["t"]
                 for i in <tuple> entry[5]:
-                    counts[i] = counts[i] + 1
+                    counts[i] = counts[i] + times
                 for p in <tuple> entry[6]:
-                    p.version = p.version + 1
+                    p.version = p.version + times
         for entry in self.versions:
             if entry[1] < end:
-                entry[0].version = entry[0].version + 1
+                entry[0].version = entry[0].version + times
         return 0
 
     cdef int finish(self) except -1:
@@ -315,9 +362,9 @@ cdef class Runner:
             self.point(i, data(arrays[i]))
         self.begin()
         try:
-            self.set_constants()
+            self.set_constants(0)
             self.plan.run(&stopped)
-            self.count(self.plan.count if stopped < 0 else stopped)
+            self.count(self.plan.count if stopped < 0 else stopped, 1)
         except BaseException:
             self.end_turns()
             raise
@@ -333,9 +380,9 @@ cdef class Runner:
         losses  gets the first output of each step; rates the rate before it, unless None
         stop    an object whose attribute `presses` ends the epoch after a step, or None
         """
-        cdef Py_ssize_t stopped = -1, i, s = 0, n = len(sources)
+        cdef Py_ssize_t stopped = -1, i, s = 0, counted = 0, n = len(sources)
         cdef const Py_ssize_t *rows = NULL
-        rate, groups = None, getattr(optimizer, "groups", [None])
+        rate, group = None, getattr(optimizer, "groups", [None])[0]
         if self.busy:
             raise RuntimeError(BUSY)
         if order is not None:
@@ -360,24 +407,30 @@ cdef class Runner:
                         self.point(i, data(sources[i])
                                    + s * batch * row_bytes(self.inputs[i], batch))
                 if rates is not None:
-                    rate = getattr(groups[0], "lr", None)
-                    rate = rate if type(rate) is float else optimizer.lr
-                self.set_constants()
+                    rate = group.lr if group is not None else optimizer.lr
+                    if type(rate) is not float:
+                        rate = optimizer.rate(group, (s - counted) * self.steps_of(optimizer))
+                self.set_constants(s - counted)
                 self.plan.run(&stopped)
-                self.count(self.plan.count if stopped < 0 else stopped)
                 if stopped >= 0:
                     break
                 losses.append(self.outputs[0].item())
                 if rates is not None:
                     rates.append(rate)
                 s += 1
+                if not self.counts_late:
+                    self.count(self.plan.count, 1)
+                    counted = s
                 PyErr_CheckSignals()
                 if stop is not None and stop.presses:
                     break
         except BaseException:
+            self.count(self.plan.count, s - counted)
             self.finish() if s else self.end_turns()
             raise
+        self.count(self.plan.count, s - counted)
         if stopped >= 0:
+            self.count(stopped, 1)
             taken = tuple([np.ascontiguousarray(source[order[s * batch:(s + 1) * batch]]
                            if order is not None else source[s * batch:(s + 1) * batch])
                            for source in sources])
