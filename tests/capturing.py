@@ -1,0 +1,177 @@
+"""Training steps in pairs, one eager and one captured, and all that may differ between them."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+import minidl as dl
+from minidl import losses, nn, optim
+from minidl.optim.declarations import Slot, fraction, option
+
+
+@dataclasses.dataclass
+class Job:
+    """A step with all that it may change.
+
+    params      tensors
+    optimizers  and averages: what has a state_dict
+    generators  of random numbers
+    module      whose buffers count
+    """
+
+    step: Any
+    params: Any
+    optimizers: Any = ()
+    generators: Any = ()
+    module: Any = None
+    model: Any = None
+    optimizer: Any = None
+
+    def look(self):
+        """All that a step may change, to the bit."""
+        return {
+            "params": [(bits(p.data), p.version, bits(p.grad)) for p in self.params],
+            "states": [bits(o.state_dict()) for o in self.optimizers],
+            "t": [getattr(o, "t", 0) for o in self.optimizers],
+            "generators": [g.bit_generator.state for g in self.generators],
+            "module": bits(self.module.state_dict()) if self.module else None,
+        }
+
+
+def bits(x):
+    """A value in which arrays are compared by shape, dtype and bytes."""
+    if isinstance(x, dl.Tensor):
+        return "tensor", bits(x.data)  # the result of a replay is a constant
+    if isinstance(x, np.ndarray | np.generic):
+        return x.shape, x.dtype.str, x.tobytes()
+    if isinstance(x, dict):
+        return {key: bits(value) for key, value in x.items()}
+    return type(x)(map(bits, x)) if type(x) in (tuple, list) else x
+
+
+def run(make, batches, capture, between=None):
+    """The job after the steps on the batches; what each step returned or raised, and all states.
+
+    between  a function (job, number of the step), called before each step
+    """
+    job = make()
+    if capture:
+        job.step = dl.capture(job.step)
+    found = []
+    for i, batch in enumerate(batches):
+        if between is not None:
+            between(job, i)
+        try:
+            result = bits(job.step(*batch))
+        except Exception as error:
+            result = type(error), str(error)
+        found.append((result, job.look()))
+    return job, found
+
+
+def assert_same(make, batches, between=None, replays=True):
+    """A captured step gives the bits of the eager one in each step; returns the captured step."""
+    batches = list(batches)
+    _, eager = run(make, batches, False, between)
+    job, captured = run(make, batches, True, between)
+    for i, (a, b) in enumerate(zip(eager, captured, strict=True)):
+        assert a[0] == b[0], f"the result of step {i}: {a[0]} {b[0]}"
+        for part in a[1]:
+            assert a[1][part] == b[1][part], f"{part} after step {i}"
+    if replays:
+        assert job.step.plan.count > 0
+    return job.step
+
+
+def supervised(model, optimizer=None, loss=losses.mse, before_step=None, **more):
+    """The common step on a model."""
+    optimizer = optim.SGD(model, lr=0.05) if optimizer is None else optimizer
+
+    def step(*batch):
+        optimizer.zero_grad()
+        value = loss(model(*batch[:-1]), batch[-1])
+        value.backward()
+        if before_step:
+            before_step()
+        optimizer.step()
+        return value
+
+    return Job(step, list(model.parameters()), [optimizer], module=model, **more)
+
+
+def regression(steps=6, rows=5, inputs=3, outputs=2, dtype=np.float32, seed=0):
+    """Fresh batches (x, y) of normal numbers."""
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        x, y = rng.normal(size=(rows, inputs)), rng.normal(size=(rows, outputs))
+        yield x.astype(dtype), y.astype(dtype)
+
+
+def mlp(activation="relu", sizes=(3, 4, 2), **options):
+    return nn.MLP(list(sizes), activation, rng=0, **options)
+
+
+class Norm(nn.Module):
+    """Batch normalization, with a running mean and variance as buffers."""
+
+    def __init__(self, size):
+        self.buffer("mean", np.zeros(size, np.float32))
+        self.buffer("variance", np.ones(size, np.float32))
+        self.scale = dl.Tensor(np.ones(size, np.float32), requires_grad=True)
+
+    def forward(self, x):
+        mean, variance = self.mean, self.variance
+        if self.training:
+            mean, variance = x.mean(0), dl.var(x, 0)
+            self.mean = 0.9 * self.mean + 0.1 * mean.data
+            self.variance *= 0.9
+            self.variance += 0.1 * variance.data
+        return (x - mean) / dl.sqrt(variance + 1e-5) * self.scale
+
+
+class Embedding(nn.Module):
+    """Two rows of a table, by their numbers, and a layer."""
+
+    def __init__(self):
+        self.table = dl.Tensor(np.random.default_rng(0).normal(size=(7, 3)), requires_grad=True)
+        self.out = nn.Dense(6, 2, rng=0)
+
+    def forward(self, i, j):
+        return self.out(dl.concatenate([self.table[i], self.table[j]], axis=1))
+
+
+class Sign(optim.Optimizer):
+    """A rule in pure Python."""
+
+    beta: float = option(fraction, default=0.9)
+    slots = {"m": Slot()}
+
+    def update(self, group, lr, t, theta, g, m):
+        for theta_i, g_i, m_i in zip(theta, g, m, strict=True):
+            m_i[...] = group.beta * m_i + (1 - group.beta) * g_i
+            theta_i -= lr / t * np.sign(m_i)
+
+
+class HalfAdam(optim.Adam):
+    """A rule of minidl that a user has changed."""
+
+    def update(self, group, lr, t, *arrays):
+        super().update(group, lr / 2, t, *arrays)
+
+
+@dl.tensor.differentiable
+@dl.ops.op("y = x³", "3x²")
+def cube(x):
+    """An op of a user."""
+    return x * x * x, lambda g: g * 3 * x * x
+
+
+def dropping():
+    """A supervised step on a model with Dropout; its generator is compared, too."""
+    model = nn.Sequential(
+        nn.Dense(3, 4, rng=0), nn.Tanh(), nn.Dropout(0.3, rng=1), nn.Dense(4, 2, rng=2)
+    )
+    job = supervised(model, optim.Adam(model, lr=0.01))
+    job.model, job.optimizer, job.generators = model, job.optimizers[0], [model[2].rng]
+    return job

@@ -1,0 +1,1325 @@
+"""Captured steps against eager ones: the same bits, the same errors, or a CaptureError."""
+
+import copy
+import gc
+import itertools
+import os
+import random
+import re
+import signal
+import threading
+import time
+import tracemalloc
+import weakref
+
+import numpy as np
+import pytest
+from capturing import (
+    Embedding,
+    HalfAdam,
+    Job,
+    Norm,
+    Sign,
+    assert_same,
+    bits,
+    cube,
+    dropping,
+    mlp,
+    regression,
+    run,
+    supervised,
+)
+from cases import FORMS_OF_RULES, PUBLIC, Residual, each_case
+from optimizing import Failing
+
+import minidl as dl
+from minidl import losses, nn, optim, schedulers
+
+F = np.float32
+RULE_IDS = ["-".join([rule, *map(str, options)]) for rule, options in FORMS_OF_RULES]
+
+
+def table(names, cases):
+    """Parametrize a test with a table, by the names of its rows."""
+    return pytest.mark.parametrize(names, list(cases.values()), ids=list(cases))
+
+
+def trained(model, optimizer, x, y, loss=losses.mse, scale=1.0):
+    """One step."""
+    optimizer.zero_grad()
+    value = loss(model(x), y) * scale
+    value.backward()
+    optimizer.step()
+    return value
+
+
+def on_mlp(body, rule=optim.Adam, more=(), **options):
+    """A Job for body(model, optimizer, x, y); `more` are functions of the model with a state."""
+
+    def make():
+        model = mlp("tanh")
+        optimizer = rule(model, **options)
+        others = [f(model) for f in more]
+        step = lambda x, y: body(model, optimizer, x, y, *others)  # noqa: E731
+        job = Job(step, list(model.parameters()), [optimizer, *others], module=model)
+        job.model, job.optimizer = model, optimizer
+        return job
+
+    return make
+
+
+# --- to the same bits ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "activation",
+    ["relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "softplus"],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_activation(activation, dtype):
+    def make():
+        with dl.default_dtype(dtype):
+            return supervised(mlp(activation))
+
+    assert_same(make, regression(dtype=dtype))
+
+
+@pytest.mark.parametrize(("rule", "options"), FORMS_OF_RULES, ids=RULE_IDS)
+@pytest.mark.parametrize("more", [{}, {"weight_decay": 0.1, "maximize": True}], ids=["", "decay"])
+def test_each_form_of_each_rule(rule, options, more):
+    def make():
+        model = mlp("tanh")
+        return supervised(model, getattr(optim, rule)(model, **{**options, **more}))
+
+    assert_same(make, regression(8))
+
+
+S = schedulers
+SCHEDULES = [
+    S.StepDecay(0.1, 3, 0.5),
+    S.ExponentialDecay(0.1, 0.9),
+    S.InverseTimeDecay(0.1, 0.5, staircase=True, steps=2),
+    S.PolynomialDecay(0.1, 9, power=2.0),
+    S.CosineDecay(0.1, 9),
+    S.CosineRestarts(0.1, 3, multiply=2),
+    S.InverseSqrtDecay(0.1, 4),
+    S.PiecewiseConstant([2, 5], [0.1, 0.2, 0.3]),
+    S.Triangular(0.01, 0.1, 3),
+    S.OneCycle(0.1, 10),
+    S.WarmUp(S.CosineDecay(0.1, 10), 4),
+    S.CoolDown(0.1, 4, 4),
+    S.ReduceOnPlateau(0.1, patience=0),
+    Failing(0.02, 4),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_each_schedule(schedule):
+    def make():
+        model, rate = mlp("tanh"), copy.deepcopy(schedule)
+        job = supervised(model, optim.Adam(model, lr=rate))
+        job.rate = rate
+        return job
+
+    def observe(job, i):
+        if isinstance(job.rate, S.ReduceOnPlateau):
+            job.rate.observe(1.0)
+
+    assert_same(make, regression(10), observe)
+
+
+def probabilities(rng):
+    x = rng.uniform(size=(5, 2)).astype(F)
+    return x / x.sum(1, keepdims=True)
+
+
+def numbers(rng):
+    return rng.normal(size=(5, 2)).astype(F)
+
+
+LOSSES = {
+    "mse": (losses.mse, numbers, {}),
+    "mae": (losses.mae, numbers, {}),
+    "huber": (losses.huber, numbers, {"delta": 0.3}),
+    "bce": (losses.binary_cross_entropy, lambda rng: rng.uniform(size=(5, 2)).astype(F), {}),
+    "labels": (losses.cross_entropy, lambda rng: rng.integers(0, 2, 5), {}),
+    "smoothed": (losses.cross_entropy, lambda rng: rng.integers(0, 2, 5), {"label_smoothing": 0.1}),
+    "soft": (losses.cross_entropy, probabilities, {}),
+    "soft smoothed": (losses.cross_entropy, probabilities, {"label_smoothing": 0.1}),
+    **{
+        f"labels {d}": (losses.cross_entropy, lambda rng, d=d: rng.integers(0, 2, 5, d), {})
+        for d in ("int8", "uint8", "uint16", "int32", "uint64")
+    },
+}
+
+
+@table(("loss", "target", "options"), LOSSES)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_each_loss(loss, target, options, reduction):
+    def value(prediction, y):
+        result = loss(prediction, y, reduction, **options)
+        return (result * result).mean() if reduction == "none" else result
+
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(5, 3)).astype(F), target(rng)) for _ in range(6)]
+    assert_same(lambda: supervised(mlp("tanh"), loss=value), batches)
+
+
+@each_case
+def test_each_op(name, arrays, options):
+    function = PUBLIC.get(name, getattr(dl, name, None))
+
+    def make():
+        leaves = [dl.Tensor(x, requires_grad=True, dtype=np.float64) for x in arrays]
+        optimizer = optim.Adam(leaves, lr=1e-4)
+
+        def step(factor):
+            optimizer.zero_grad()
+            loss = ((function(*leaves, **options) * factor) ** 2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return Job(step, leaves, [optimizer])
+
+    assert_same(make, [(np.array(1 + 0.1 * i),) for i in range(4)])
+
+
+def doubled(x):
+    """The same values, not contiguous."""
+    return np.repeat(x, 2, axis=0)[::2]
+
+
+def read_only(x):
+    x = x.copy()
+    x.setflags(write=False)
+    return x
+
+
+FORMS = {
+    "strided": doubled,
+    "Fortran": np.asfortranarray,
+    "backwards": lambda x: x[::-1],
+    "lists": np.ndarray.tolist,
+    "tensors": dl.Tensor,
+    "read-only": read_only,
+    "float16": lambda x: x.astype(np.float16),
+    "float64": lambda x: x.astype(np.float64),
+    "big-endian": lambda x: x.astype(">f4"),
+    **{f"{d}": lambda x, d=d: (5 * abs(x)).astype(d) for d in ("int8", "uint16", "int64", "bool")},
+}
+
+
+@table("form", {name: form for name, form in FORMS.items()})
+def test_each_form_of_the_inputs(form):
+    assert_same(lambda: supervised(mlp()), [tuple(map(form, batch)) for batch in regression()])
+
+
+def test_forms_that_alternate_make_the_same_steps():
+    forms = itertools.cycle([np.asarray, doubled, np.asfortranarray, read_only])
+    batches = [(form(x), form(y)) for form, (x, y) in zip(forms, regression(16), strict=False)]
+    assert_same(lambda: supervised(mlp()), batches)
+
+
+def three_axes(steps=6):
+    rng = np.random.default_rng(0)
+    shapes = [(2, 5, 3), (2, 5, 2)]
+    return [tuple(rng.normal(size=s).astype(F) for s in shapes) for _ in range(steps)]
+
+
+def indices(dtype):
+    rng = np.random.default_rng(0)
+    rows = lambda: rng.integers(0, 7, 4).astype(dtype)  # noqa: E731
+    return [(rows(), rows(), rng.normal(size=(4, 2)).astype(F)) for _ in range(6)]
+
+
+def layers(*middle, **options):
+    return nn.Sequential(nn.Dense(3, 4, rng=0, **options), *middle, nn.Dense(4, 2, rng=1, **options))
+
+
+def with_adam(make_model):
+    def make():
+        model = make_model()
+        return supervised(model, optim.Adam(model, lr=0.01))
+
+    return make
+
+
+def own_op():
+    model = nn.Dense(3, 2, rng=0)
+    loss = lambda prediction, y: losses.mse(cube(0.1 * prediction), y)  # noqa: E731
+    return supervised(model, loss=loss)
+
+
+SIX = [(x.repeat(2, 1), y.repeat(3, 1)[:, :5]) for x, y in regression()]
+MODELS = {
+    "dropout": (dropping, None),
+    "batch norm": (with_adam(lambda: layers(Norm(4), nn.ReLU())), None),
+    "no bias": (with_adam(lambda: layers(nn.GELU(), bias=False)), None),
+    "three axes": (with_adam(lambda: layers(nn.ReLU())), three_axes()),
+    "one axis": (with_adam(lambda: layers(nn.ReLU())), [(x[0], y[0]) for x, y in regression()]),
+    "one row": (with_adam(mlp), list(regression(rows=1))),
+    "residual": (with_adam(lambda: Residual(0)), SIX),
+    "own op": (own_op, None),
+    **{f"embedding {d}": (with_adam(Embedding), indices(d)) for d in ("int64", "uint8", "int32")},
+}
+
+
+@table(("make", "batches"), MODELS)
+def test_each_kind_of_model(make, batches):
+    assert_same(make, batches or regression(8))
+
+
+def groups(model):
+    w, b, *rest = model.parameters()
+    parts = [
+        {"params": [w], "lr": 0.1},
+        {"params": [b], "lr": S.CosineDecay(0.1, 6), "betas": (0.5, 0.6)},
+        {"params": rest, "weight_decay": 0.3},
+    ]
+    return optim.Adam(parts, lr=0.01)
+
+
+OPTIMIZERS = {
+    "groups": groups,
+    "own rule": lambda model: Sign(model, lr=0.1),
+    "own rule, schedule": lambda model: Sign(model, lr=S.CosineDecay(0.1, 6), weight_decay=0.1),
+    "subclass": lambda model: HalfAdam(model, lr=0.1),
+}
+
+
+@table("rule", OPTIMIZERS)
+def test_groups_and_rules_of_ones_own(rule):
+    def make():
+        model = mlp("tanh")
+        return supervised(model, rule(model))
+
+    assert_same(make, regression(8))
+
+
+def clipped(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    norm = optim.clip_grad_norm(model, 0.1)
+    optim.clip_grad_value(model, 0.02)
+    optimizer.step()
+    return loss, norm
+
+
+def averaged(model, optimizer, x, y, average):
+    loss = trained(model, optimizer, x, y)
+    average.update()
+    return loss
+
+
+def accumulated(model, optimizer, x, y):
+    optimizer.zero_grad()
+    for part in (slice(0, 2), slice(2, 4), slice(4, 5)):
+        loss = losses.mse(model(x[part]), y[part])
+        loss.backward()
+    optimizer.step()
+    return loss
+
+
+def never_cleared(model, optimizer, x, y):
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def cleared_last(model, optimizer, x, y):
+    loss = never_cleared(model, optimizer, x, y)
+    optimizer.zero_grad()
+    return loss
+
+
+def only_gradients(model, optimizer, x, y):
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    return loss
+
+
+def only_forward(model, optimizer, x, y):
+    with dl.no_grad():
+        return {"prediction": model(x), "target": [y, 3, None]}
+
+
+def by_hand(model, optimizer, x, y):
+    model.zero_grad()
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    with dl.no_grad():
+        for p in model.parameters():
+            p -= 0.1 * p.grad
+    return loss
+
+
+def penalized(model, optimizer, x, y):
+    penalty = sum(((p**2).sum() for p in model.parameters()), start=dl.Tensor(0.0))
+    optimizer.zero_grad()
+    loss = losses.mse(model(x), y) + 0.01 * penalty
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def thrice(model, optimizer, x, y):
+    return [trained(model, optimizer, x, y) for _ in range(3)][-1]
+
+
+def by_numpy(model, optimizer, x, y):
+    x = np.where(x > 0, (x - x.mean(0)) / x.std(0), 0.1 * x)
+    loss = trained(model, optimizer, x, np.clip(y, -1, 1) + np.sin(y))
+    return {"loss": loss, "right": (model(x).argmax(1) == np.argmax(y, 1)).mean()}
+
+
+def seeded(model, optimizer, x, y):
+    optimizer.zero_grad()
+    prediction = model(x)
+    prediction.backward(2 * (prediction.data - y))
+    optimizer.step()
+    return prediction
+
+
+def partly_constant(model, optimizer, x, y):
+    with dl.no_grad():
+        hidden = model(x).sum()
+    return trained(model, optimizer, x + hidden, y)
+
+
+def edited_gradients(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    for p in model.parameters():
+        p.grad *= 0.5
+        np.clip(p.grad, -0.1, 0.1, out=p.grad)
+    optimizer.step()
+    return loss
+
+
+def clipped_weights(model, optimizer, x, y):
+    loss = trained(model, optimizer, x, y)
+    for p in model.parameters():
+        p.data[...] = np.clip(p.data, -0.3, 0.3)
+    return loss
+
+
+def returned(model, optimizer, x, y):
+    loss = trained(model, optimizer, x, y)
+    return x, x[1:], x.T, y.reshape(-1), model[0].weight.grad, model[0].weight.data, loss.data
+
+
+STEPS = {
+    "clipping": on_mlp(clipped),
+    "average": on_mlp(averaged, more=[lambda model: optim.average(model, 0.9)]),
+    **{
+        f.__name__.replace("_", " "): on_mlp(f)
+        for f in (
+            *(accumulated, never_cleared, cleared_last, only_gradients, only_forward, by_hand),
+            *(penalized, thrice, by_numpy, seeded, partly_constant, edited_gradients, returned),
+            clipped_weights,
+        )
+    },
+}
+
+
+@table("make", STEPS)
+def test_each_way_to_write_a_step(make):
+    assert_same(make, regression(8))
+
+
+def test_two_networks_against_each_other():
+    def make():
+        maker, judge = mlp("tanh"), nn.MLP([2, 3, 1], rng=1)
+        of_maker, of_judge = optim.Adam(maker), optim.RMSprop(judge, momentum=0.5)
+        ones, zeros = np.ones((5, 1), F), np.zeros((5, 1), F)
+
+        def step(x, y):
+            of_judge.zero_grad()
+            doubt = losses.binary_cross_entropy(judge(y), ones)
+            doubt = doubt + losses.binary_cross_entropy(judge(maker(x).detach()), zeros)
+            doubt.backward()
+            of_judge.step()
+            of_maker.zero_grad()
+            fooled = losses.binary_cross_entropy(judge(maker(x)), ones)
+            fooled.backward()
+            of_maker.step()
+            return doubt, fooled
+
+        return Job(step, [*maker.parameters(), *judge.parameters()], [of_maker, of_judge])
+
+    assert_same(make, regression(8))
+
+
+@pytest.mark.parametrize("rule", ["Adam", "Nadam", "RAdam"])
+def test_a_thousand_steps(rule):
+    def make():
+        model = mlp("tanh")
+        rate = S.CosineRestarts(0.01, 30)
+        return supervised(model, getattr(optim, rule)(model, lr=rate))
+
+    assert_same(make, regression(1000))
+
+
+def test_arguments_by_name_and_numbers():
+    def make():
+        model = mlp("tanh")
+        optimizer = optim.SGD(model)
+        step = lambda x, y, scale: trained(model, optimizer, x, y, scale=scale)  # noqa: E731
+        return Job(step, list(model.parameters()), [optimizer])
+
+    scales = itertools.cycle([1.0, 1, True, 2.0])
+    assert_same(make, [(*b, s) for b, s in zip(regression(24), scales, strict=False)])
+    captured, eager = make(), make()
+    step = dl.capture(captured.step)
+    for x, y in regression(8):
+        assert bits(step(x, scale=2.0, y=y)) == bits(eager.step(x, scale=2.0, y=y))
+
+
+def test_a_captured_step_inside_another():
+    def make():
+        job = supervised(mlp())
+        inner = dl.capture(job.step)
+        job.step = lambda x, y: inner(x, y) * 2
+        return job
+
+    assert_same(make, regression(8))
+
+
+# --- what can't be recorded ---------------------------------------------------------------------
+
+GENERATOR, HOLD, LOG, COUNT = np.random.default_rng(0), {"n": 0}, [], 0
+
+
+class Holder:
+    n = 0
+
+
+HOLDER = Holder()
+
+
+def counted():
+    global COUNT
+    COUNT += 1
+    return COUNT
+
+
+def held():
+    HOLD["n"] += 1
+    return HOLD["n"]
+
+
+def logged():
+    LOG.append(1)
+    return len(LOG)
+
+
+def attribute():
+    HOLDER.n += 1
+    return HOLDER.n
+
+
+def closed():
+    n = 0
+
+    def count():
+        nonlocal n
+        n += 1
+        return n
+
+    return count
+
+
+CLOSED = closed()
+DATA = iter(range(10**6))
+REFUSED = {  # what x or the loss is multiplied by
+    "item": lambda x, y: 2 if dl.Tensor(x).sum().item() > 0 else 1,
+    "a branch on a tensor": lambda x, y: 2 if dl.Tensor(x).sum() > 0 else 1,
+    "a branch on an array": lambda x, y: 2 if x[0, 0] > 0 else 1,
+    "float": lambda x, y: float(x.sum()),
+    "int": lambda x, y: int(np.argmax(x[0])),
+    "an index": lambda x, y: [1.0, 2.0, 3.0, 4.0, 5.0][np.argmax(x[:, 0])],
+    "a slice": lambda x, y: x[: np.argmax(x[:, 0]) + 1].sum(),
+    "np.asarray": lambda x, y: np.asarray(x).sum(),
+    "np.array of parts": lambda x, y: np.array([row.sum() for row in x]).sum(),
+    "tolist": lambda x, y: sum(x.ravel().tolist()),
+    "tobytes": lambda x, y: x.tobytes()[0],
+    "flat": lambda x, y: max(x.flat),
+    "a format": lambda x, y: float(f"{x[0, 0]:.1f}"),
+    "in": lambda x, y: 2 if 0.5 in x else 1,
+    "max": lambda x, y: max(x[0, 0], x[1, 0]),
+    "sorted": lambda x, y: sorted(x[:, 0])[0],
+    "np.any": lambda x, y: 2 if np.any(x > 2) else 1,
+    "np.allclose": lambda x, y: 1 + np.allclose(x, x[0]),
+    "np.random": lambda x, y: np.random.normal(),
+    "random": lambda x, y: random.random(),
+    "a generator": lambda x, y: GENERATOR.normal(),
+    "time": lambda x, y: time.perf_counter(),
+    "a global counter": lambda x, y: counted(),
+    "an entry that counts": lambda x, y: held(),
+    "a list that grows": lambda x, y: logged(),
+    "an attribute that counts": lambda x, y: attribute(),
+    "a nonlocal counter": lambda x, y: CLOSED(),
+    "next": lambda x, y: next(DATA),
+}
+FRESH, SAME = list(regression(8)), list(regression(1)) * 8
+
+
+@table("factor", REFUSED)
+@pytest.mark.parametrize("batches", [FRESH, SAME], ids=["fresh", "the same batch"])
+def test_what_cannot_be_recorded_is_an_error_that_names_the_line(factor, batches):
+    model = mlp("tanh")
+    optimizer = optim.SGD(model)
+    step = lambda x, y: trained(model, optimizer, x, y, scale=factor(x, y))  # noqa: E731
+    captured = dl.capture(step)
+    with pytest.raises(dl.CaptureError, match="captured") as error:
+        for batch in batches[:2]:
+            captured(*batch)
+    assert len(str(error.value)) > 60  # with advice
+    assert step(*batches[0]).size == 1  # nothing stays recorded
+    assert all(type(p.data) is np.ndarray for p in model.parameters())
+    assert all(type(p.grad) is np.ndarray for p in model.parameters())
+
+
+def masked(x, y):
+    return x[x[:, 0] > 0].sum()
+
+
+SHAPES = {
+    "a mask": masked,
+    "np.unique": lambda x, y: np.unique(x > 0.5).sum(),
+    "np.nonzero": lambda x, y: np.nonzero(x > 0)[0].sum(),
+    "len": lambda x, y: len(x[x > 0]),
+    "np.repeat": lambda x, y: np.repeat(x[:, 0], (x[:, 1] > 0).astype(int)).sum(),
+}
+
+
+@table("factor", SHAPES)
+@pytest.mark.parametrize("batches", [FRESH, SAME], ids=["fresh", "the same batch"])
+def test_a_shape_that_depends_on_values_is_never_a_wrong_number(factor, batches):
+    def make():
+        model = mlp("tanh")
+        optimizer = optim.SGD(model)
+        step = lambda x, y: trained(model, optimizer, x, y, scale=factor(x, y))  # noqa: E731
+        return Job(step, list(model.parameters()), [optimizer])
+
+    (_, eager), (_, found) = run(make, batches, False), run(make, batches, True)
+    for (a, _), (b, _) in zip(eager, found, strict=True):
+        if b[0] is dl.CaptureError:
+            return
+        assert a == b
+
+
+def test_requires_grad_and_what_is_no_argument_are_refused():
+    step = dl.capture(supervised(mlp()).step)
+    with pytest.raises(dl.CaptureError, match="requires a gradient"):
+        step(dl.Tensor(np.ones((5, 3)), requires_grad=True), np.ones((5, 2)))
+    with pytest.raises(dl.CaptureError, match="hashable"):
+        step({1, 2}, np.ones((5, 2)))
+    for value in (1, "step", nn.Dense):
+        with pytest.raises(TypeError, match="capture takes a function"):
+            dl.capture(value)
+
+
+# --- what is noticed ----------------------------------------------------------------------------
+
+
+class Own(nn.Module):
+    """A model that reads all kinds of attributes."""
+
+    def __init__(self):
+        self.first, self.second = nn.Dense(3, 4, rng=0), nn.Dense(4, 2, rng=1)
+        self.layers, self.options = [nn.Dense(2, 2, rng=5)], {"scale": 1.0}
+        self.activation, self.factor, self.weights = dl.tanh, 2.0, np.ones(2, F)
+
+    def forward(self, x):
+        x = self.second(self.activation(self.first(x)) * self.factor)
+        for layer in self.layers:
+            x = layer(x)
+        return x * self.options["scale"] * self.weights
+
+
+def own():
+    model = Own()
+    job = supervised(model, optim.Adam(model))
+    job.model, job.optimizer = model, job.optimizers[0]
+    return job
+
+
+def halved(job):
+    with dl.no_grad():
+        for p in job.params:
+            p *= 0.5
+
+
+def other_rng(job):
+    job.model[2].rng = np.random.default_rng(9)
+    job.generators = [job.model[2].rng]
+
+
+def set_to(part, name, value):
+    return lambda job: setattr(part(job), name, value() if callable(value) else value)
+
+
+def rule(name, option, value, **options):
+    def make():
+        model = mlp("tanh")
+        job = supervised(model, getattr(optim, name)(model, lr=0.01, **options))
+        job.optimizer = job.optimizers[0]
+        return job
+
+    return make, set_to(lambda job: job.optimizer, option, value)
+
+
+def model(job):
+    return job.model
+
+
+def optimizer(job):
+    return job.optimizer
+
+
+def first(job):
+    return job.model[0].weight
+
+
+CHANGES = {
+    "weights loaded": (
+        dropping,
+        lambda job: job.model.load_state_dict(
+            {name: 0.5 * value for name, value in job.model.state_dict().items()}
+        ),
+    ),
+    "a state loaded": (
+        dropping,
+        lambda job: job.optimizer.load_state_dict({**job.optimizer.state_dict(), "t": 3}),
+    ),
+    "frozen": (dropping, set_to(first, "requires_grad", False)),
+    "data assigned": (dropping, lambda job: setattr(first(job), "data", 2 * first(job).data)),
+    "data edited": (dropping, lambda job: first(job).data.fill(0.5)),
+    "changed in place": (dropping, halved),
+    "a gradient assigned": (
+        dropping,
+        lambda job: setattr(first(job), "grad", np.ones((3, 4), F)),
+    ),
+    "no gradients": (on_mlp(never_cleared), lambda job: job.model.zero_grad()),
+    "one gradient less": (on_mlp(never_cleared), set_to(first, "grad", None)),
+    "other gradients": (on_mlp(never_cleared), lambda job: first(job).grad.fill(3)),
+    "rate": (dropping, set_to(optimizer, "lr", 0.3)),
+    "rate of a group": (dropping, set_to(lambda job: job.optimizer.groups[0], "lr", 0.3)),
+    "rate 0": (dropping, set_to(optimizer, "lr", 0)),
+    "schedule": (dropping, lambda job: setattr(job.optimizer, "lr", S.CosineDecay(0.1, 20))),
+    "t": (dropping, set_to(optimizer, "t", 100)),
+    "state": (
+        dropping,
+        lambda job: [state["m"].fill(0) for state in job.optimizer.state.values()],
+    ),
+    "eval": (dropping, lambda job: job.model.eval()),
+    "p of a Dropout": (dropping, set_to(lambda job: job.model[2], "p", 0.7)),
+    "its generator": (dropping, other_rng),
+    "its generator's state": (
+        dropping,
+        lambda job: setattr(
+            job.model[2].rng.bit_generator, "state", np.random.default_rng(4).bit_generator.state
+        ),
+    ),
+    "weight_decay": rule("Adam", "weight_decay", 0.1),
+    "maximize": rule("Adam", "maximize", True),
+    "betas": rule("Adam", "betas", (0.5, 0.6)),
+    "eps": rule("Adam", "eps", 0.1),
+    "momentum": rule("SGD", "momentum", 0.5, momentum=0.9),
+    "nesterov": rule("SGD", "nesterov", True, momentum=0.9),
+    "alpha": rule("RMSprop", "alpha", 0.5),
+    "l1": rule("FTRL", "l1", 0.1),
+    "momentum_decay": rule("Nadam", "momentum_decay", 0.1),
+    "a layer": (own, set_to(model, "first", lambda: nn.Dense(3, 4, rng=7))),
+    "an activation": (own, lambda job: setattr(job.model, "activation", dl.relu)),
+    "a number": (own, set_to(model, "factor", 3.0)),
+    "a layer more": (own, lambda job: job.model.layers.append(nn.Dense(2, 2, rng=8))),
+    "a layer in a list": (own, lambda job: job.model.layers.__setitem__(0, nn.Dense(2, 2, rng=8))),
+    "an entry": (own, lambda job: job.model.options.update(scale=2.0)),
+    "an array": (own, set_to(model, "weights", lambda: np.full(2, 3, F))),
+    "an array in place": (own, lambda job: job.model.weights.fill(4)),
+    "a parameter": (
+        own,
+        set_to(
+            lambda job: job.model.first,
+            "weight",
+            lambda: dl.Tensor(np.ones((3, 4)), requires_grad=True),
+        ),
+    ),
+    "forward": (
+        own,
+        lambda job: setattr(job.model, "forward", lambda x: job.model.second(job.model.first(x))),
+    ),
+}
+
+
+@table(("make", "change"), CHANGES)
+def test_a_change_between_two_calls_is_noticed(make, change):
+    assert_same(make, regression(12), lambda job, i: change(job) if i == 6 else None)
+
+
+@table("switch", {"mode": nn.Module.eval, "frozen": lambda model: set_frozen(model, True)})
+def test_what_changes_back_and_forth(switch):
+    def between(job, i):
+        if i % 6 < 3:
+            switch(job.model)
+        else:
+            job.model.train()
+            set_frozen(job.model, False)
+
+    assert_same(dropping, regression(26), between)
+
+
+def set_frozen(model, frozen):
+    model[0].weight.requires_grad = not frozen
+
+
+def test_what_is_saved_and_loaded_again_later():
+    saved = {}
+
+    def between(job, i):
+        if i == 4:
+            saved.update(model=job.model.state_dict(), optimizer=job.optimizer.state_dict())
+        if i == 8:
+            job.model.load_state_dict(saved["model"])
+            job.optimizer.load_state_dict(saved["optimizer"])
+
+    assert_same(dropping, regression(14), between)
+
+
+FACTOR, FACTORS = 2.0, np.ones(2, F)
+
+
+def scaled(x):
+    return x * FACTOR
+
+
+def set_global(name, value):
+    def change(job):
+        globals()[name] = value
+
+    return change
+
+
+class Stepper:
+    def __init__(self):
+        self.model = mlp("tanh")
+        self.optimizer, self.factor, self.parts = optim.SGD(self.model), 2.0, [1.0]
+
+    def step(self, x, y):
+        scale = self.factor * self.parts[0] * FACTORS[0]
+        return trained(self.model, self.optimizer, x, y, scale=scale)
+
+
+def method():
+    stepper = Stepper()
+    job = Job(stepper.step, list(stepper.model.parameters()), [stepper.optimizer])
+    job.model = stepper
+    return job
+
+
+VARIABLES = {
+    "a global": (on_mlp(lambda m, o, x, y: trained(m, o, x, y, scale=FACTOR)), "FACTOR", 3.0),
+    "a global of a helper": (on_mlp(lambda m, o, x, y: trained(m, o, scaled(x), y)), "FACTOR", 3.0),
+    "a function": (on_mlp(lambda m, o, x, y: trained(m, o, scaled(x), y)), "scaled", dl.tanh),
+    "a global array": (
+        on_mlp(lambda m, o, x, y: trained(m, o, x, y * FACTORS)),
+        "FACTORS",
+        np.full(2, 3, F),
+    ),
+}
+
+
+@table(("make", "name", "value"), VARIABLES)
+def test_a_variable_that_changes_is_noticed(make, name, value):
+    before = globals()[name]
+
+    def between(job, i):
+        if i in (0, 6):
+            globals()[name] = value if i else before
+
+    try:
+        assert_same(make, regression(12), between)
+    finally:
+        globals()[name] = before
+
+
+@table(
+    "change",
+    {
+        "a number": lambda job: setattr(job.model, "factor", 3.0),
+        "an entry": lambda job: job.model.parts.__setitem__(0, 3.0),
+        "an optimizer": lambda job: setattr(job.model, "optimizer", optim.Adam(job.model.model)),
+    },
+)
+def test_a_method_as_the_step_notices_what_its_object_holds(change):
+    assert_same(method, regression(12), lambda job, i: change(job) if i == 6 else None)
+
+
+def in_trace(step, batch):
+    with dl.trace() as walk:
+        result = step(*batch)
+    assert len(walk.ops) >= 3
+    assert len(walk.updates) == 4
+    return result
+
+
+def in_no_grad(step, batch):
+    try:
+        with dl.no_grad():
+            step(*batch)
+    except RuntimeError as error:
+        return str(error)
+
+
+def in_other_dtype(step, batch):
+    with dl.default_dtype("float64"):
+        return step(*batch)
+
+
+def in_other_thread(step, batch):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(step(*batch)))
+    thread.start()
+    thread.join()
+    return results[0]
+
+
+@pytest.mark.parametrize("around", [in_trace, in_no_grad, in_other_dtype, in_other_thread])
+def test_a_call_in_other_circumstances_is_the_eager_one(around):
+    captured, eager = dropping(), dropping()
+    step = dl.capture(captured.step)
+    for i, batch in enumerate(regression(16)):
+        if i in (0, 5, 6, 11):
+            assert bits(around(step, batch)) == bits(around(eager.step, batch))
+        else:
+            assert bits(step(*batch)) == bits(eager.step(*batch))
+        assert captured.look() == eager.look()
+
+
+def test_each_shape_has_a_plan_and_plans_are_bounded():
+    rows = [5, 3, 5, 3, 7, 7, 7, 3, 5, 1, 1, 1, 5]
+    batches = [next(regression(1, rows=n, seed=i)) for i, n in enumerate(rows)]
+    assert_same(dropping, batches)
+    many = [n for n in range(1, 13) for _ in range(3)]
+    batches = [next(regression(1, rows=n, seed=i)) for i, n in enumerate(many)]
+    plans = set()
+    job = dropping()
+    step = dl.capture(job.step)
+    for batch in batches:
+        step(*batch)
+        if step.runner is not None:
+            plans.add(weakref.ref(step.plan))
+    gc.collect()
+    assert len(plans) > 8
+    assert sum(plan() is not None for plan in plans) <= 9
+
+
+def test_dtypes_that_alternate():
+    dtypes = itertools.cycle([np.float32, np.float64, np.float16, np.int32])
+    batches = [
+        tuple(x.astype(d) for x in batch)
+        for batch, d in zip(regression(24), dtypes, strict=False)
+    ]
+    assert_same(dropping, batches)
+
+
+def test_a_read_only_weight_is_the_eager_error():
+    def between(job, i):
+        first(job).data.setflags(write=i not in (6, 7))
+
+    assert_same(dropping, regression(12), between)
+
+
+def test_the_average_in_use_is_the_eager_error_or_result():
+    def make():
+        job = on_mlp(averaged, more=[lambda model: optim.average(model, 0.9)])()
+        job.average = job.optimizers[1]
+        inner = job.step
+        job.inside = False
+
+        def step(x, y):
+            return inner(x, y)
+
+        job.step = step
+        return job
+
+    captured, eager = make(), make()
+    steps = dl.capture(captured.step), eager.step
+    for i, batch in enumerate(regression(12)):
+        found = []
+        for job, step in zip((captured, eager), steps, strict=True):
+            try:
+                if i in (3, 7):
+                    with job.average:
+                        found.append(bits(step(*batch)))
+                else:
+                    found.append(bits(step(*batch)))
+            except RuntimeError as error:
+                found.append(str(error))
+        assert found[0] == found[1]
+        assert captured.look() == eager.look()
+
+
+# --- checks stay on -----------------------------------------------------------------------------
+
+
+def with_bad(target, value, where):
+    """Batches of which some have a target that is refused."""
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(5, 3)).astype(F), target(rng)) for _ in range(12)]
+    for i in (5, 6, 9):
+        batches[i][1][where] = value
+    return batches
+
+
+BAD = {
+    "label": (losses.cross_entropy, lambda rng: rng.integers(0, 2, 5), 2, 1),
+    "negative label": (losses.cross_entropy, lambda rng: rng.integers(0, 2, 5), -1, 1),
+    "negative probability": (losses.cross_entropy, probabilities, -0.1, (1, 1)),
+    "probability NaN": (losses.cross_entropy, probabilities, np.nan, (1, 1)),
+    "target above 1": (losses.binary_cross_entropy, probabilities, 1.5, (1, 1)),
+}
+
+
+@table(("loss", "target", "value", "where"), BAD)
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_refused_target_is_the_eager_error_and_changes_nothing_more(
+    loss, target, value, where, cleared
+):
+    def make():
+        job = dropping()
+
+        def step(x, y):
+            if cleared:
+                job.optimizer.zero_grad()
+            result = loss(job.model(x), y)
+            result.backward()
+            job.optimizer.step()
+            return result
+
+        job.step = step
+        return job
+
+    assert_same(make, with_bad(target, value, where))
+
+
+def test_not_a_number_in_the_data_goes_the_eager_way():
+    batches = list(regression(12))
+    for i in (5, 9):
+        batches[i][0][1, 1] = np.nan
+    assert_same(lambda: supervised(mlp()), batches)
+
+
+# --- gradients and results are the user's own ---------------------------------------------------
+
+
+@pytest.mark.parametrize("keep", [lambda i: True, lambda i: i % 2, lambda i: i in (4, 8)])
+@pytest.mark.parametrize("part", [lambda g: g, lambda g: g[1:], lambda g: g.T, memoryview])
+def test_a_gradient_that_is_kept_keeps_its_numbers(keep, part):
+    captured, eager = supervised(mlp("tanh")), supervised(mlp("tanh"))
+    step, kept = dl.capture(captured.step), []
+    for i, batch in enumerate(regression(14)):
+        step(*batch)
+        eager.step(*batch)
+        if keep(i):
+            kept.append((part(captured.params[0].grad), bits(part(eager.params[0].grad))))
+        assert captured.look() == eager.look()
+    for found, expected in kept:
+        assert np.array_equal(found, expected) if part is memoryview else bits(found) == expected
+
+
+def test_a_gradient_that_is_changed_changes_no_later_one():
+    captured, eager = supervised(mlp("tanh")), supervised(mlp("tanh"))
+    step = dl.capture(captured.step)
+    for batch in regression(10):
+        step(*batch)
+        eager.step(*batch)
+        assert captured.look() == eager.look()
+        for p in captured.params:
+            p.grad[...] = 7
+
+
+def test_a_gradient_given_to_another_tensor_is_not_written_again():
+    job = supervised(mlp("tanh"))
+    step, other, before = dl.capture(job.step), dl.Tensor(np.zeros((3, 4)), True), None
+    for batch in regression(10):
+        step(*batch)
+        assert before is None or bits(other.grad) == before
+        other.grad = job.params[0].grad
+        before = bits(other.grad)
+
+
+def test_results_are_kept_and_inputs_untouched():
+    batches = list(regression(10))
+    before, step = bits(batches), dl.capture(supervised(mlp("tanh")).step)
+    results = [(result, bits(result)) for result in itertools.starmap(step, batches)]
+    assert all(bits(result) == found for result, found in results)
+    assert bits(batches) == before
+
+
+def test_buffers_that_the_user_fills_anew_for_each_batch():
+    def filled():
+        x, y = np.zeros((5, 3), F), np.zeros((5, 2), F)
+        for batch in regression(8):
+            x[...], y[...] = batch
+            yield x, y
+
+    captured, eager = dl.capture(supervised(mlp()).step), supervised(mlp()).step
+    for (a, b), (c, d) in zip(filled(), filled(), strict=True):
+        assert bits(captured(a, b)) == bits(eager(c, d))
+
+
+# --- an epoch by one call -----------------------------------------------------------------------
+
+X = np.random.default_rng(0).normal(size=(23, 3)).astype(F)
+Y = np.random.default_rng(1).normal(size=(23, 2)).astype(F)
+PERMUTATION = np.random.default_rng(2).permutation(23)
+ORDERS = {
+    "none": None,
+    "permutation": PERMUTATION,
+    "list": PERMUTATION.tolist(),
+    "rows twice": np.random.default_rng(3).integers(0, 23, 40),
+    "some rows": PERMUTATION[:7],
+    "empty": np.array([], int),
+    "strided": np.repeat(PERMUTATION, 2)[::2],
+    "uint8": PERMUTATION.astype(np.uint8),
+    "big-endian": PERMUTATION.astype(">i4"),
+}
+
+
+def loop(job, x, y, batch_size, order, step=None):
+    """The losses of an epoch, batch by batch."""
+    order = np.arange(len(x)) if order is None else np.asarray(order)
+    parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    return [(step or job.step)(x[part], y[part]).item() for part in parts]
+
+
+@table("order", ORDERS)
+@pytest.mark.parametrize("batch_size", [1, 4, 23, 30])
+def test_an_epoch_is_the_loop(order, batch_size):
+    captured, eager = dropping(), dropping()
+    step = dl.capture(captured.step)
+    for _ in range(3):
+        found = step.epoch(X, Y, batch_size=batch_size, order=order)
+        assert found.dtype == np.float64
+        assert found.tolist() == loop(eager, X, Y, batch_size, order)
+        assert captured.look() == eager.look()
+    assert bits(step(X[:4], Y[:4])) == bits(eager.step(X[:4], Y[:4]))
+    assert captured.look() == eager.look()
+
+
+CONVERSIONS = {
+    "lists": np.ndarray.tolist,
+    "tensors": dl.Tensor,
+    "strided": doubled,
+    "Fortran": np.asfortranarray,
+    "read-only": read_only,
+}
+
+
+@table("convert", CONVERSIONS)
+@pytest.mark.parametrize("order", [None, PERMUTATION], ids=["none", "permutation"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_epoch_of_each_form_of_data(convert, order, dtype):
+    x, y = X.astype(dtype), Y.astype(dtype)
+    captured, eager = dropping(), dropping()
+    step = dl.capture(captured.step)
+    for _ in range(2):
+        found = step.epoch(convert(x), convert(y), batch_size=5, order=order)
+        assert found.tolist() == loop(eager, x, y, 5, order)
+    assert captured.look() == eager.look()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "options", "error", "message"),
+    [
+        ((X, Y), {"order": [-1]}, ValueError, "row numbers from 0 to 22, got -1"),
+        ((X, Y), {"order": [0, 23]}, ValueError, "row numbers from 0 to 22, got 0 to 23"),
+        ((X, Y), {"order": [[1]]}, TypeError, "vector of row numbers"),
+        ((X, Y), {"order": [1.0]}, TypeError, "vector of row numbers, got float64"),
+        ((X, Y), {"order": np.ones(23, bool)}, TypeError, "vector of row numbers, got bool"),
+        ((X, Y), {"order": 3}, TypeError, "order must be a vector"),
+        ((X, Y), {"batch_size": 0}, ValueError, "batch_size must be a whole number ≥ 1"),
+        ((X, Y), {"batch_size": 2.5}, TypeError, "batch_size must be a whole number ≥ 1"),
+        ((X, Y), {"batch_size": True}, TypeError, "batch_size must be a whole number ≥ 1"),
+        ((X, Y[:5]), {}, ValueError, "equally many rows, got 23, 5"),
+        ((), {}, ValueError, "equally many rows"),
+        ((X, 1.0), {}, TypeError, "arrays of numbers with rows"),
+        ((X, ["a"] * 23), {}, TypeError, "arrays of numbers with rows"),
+        ((X, None), {}, TypeError, "arrays of numbers with rows"),
+    ],
+)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_wrong_arguments_of_an_epoch_are_named_and_change_nothing(
+    arrays, options, error, message, recorded
+):
+    job = dropping()
+    step = dl.capture(job.step)
+    if recorded:
+        step.epoch(X, Y, batch_size=5)
+    before = job.look()
+    with pytest.raises(error, match=re.escape(message)):
+        step.epoch(*arrays, **{"batch_size": 5, **options})
+    assert job.look() == before
+
+
+@pytest.mark.parametrize("result", [None, 1.0, np.ones(2), dl.Tensor([1.0, 2.0])], ids=repr)
+def test_an_epoch_needs_a_step_that_returns_its_loss(result):
+    step = dl.capture(lambda x: result)
+    for _ in range(4):
+        with pytest.raises(TypeError, match="must return its loss"):
+            step.epoch(X, batch_size=5)
+
+
+def test_a_refused_label_inside_an_epoch_is_the_error_of_the_loop():
+    labels = np.random.default_rng(0).integers(0, 2, 23)
+    outcomes = []
+    for capture in (False, True):
+        job, found = supervised(mlp("tanh"), loss=losses.cross_entropy), []
+        step = dl.capture(job.step)
+        for epoch in range(4):
+            y = labels.copy()
+            y[12] = 7 if epoch else 1
+            try:
+                found.append(step.epoch(X, y, batch_size=5).tolist() if capture
+                             else loop(job, X, y, 5, None))  # fmt: skip
+            except IndexError as error:
+                found.append(str(error))
+            found.append(job.look())
+        outcomes.append(found)
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.fixture
+def _ctrl_c_raises():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_raises")
+def test_ctrl_c_ends_an_epoch_after_the_running_step():
+    captured, eager = supervised(mlp("tanh")), supervised(mlp("tanh"))
+    step = dl.capture(captured.step)
+    x, y = np.tile(X, (4000, 1)), np.tile(Y, (4000, 1))
+    step.epoch(x[:20], y[:20], batch_size=5)
+    timer = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        for _ in range(1000):
+            step.epoch(x, y, batch_size=5)
+    timer.join()
+    steps = captured.optimizers[0].t
+    loop(eager, x[:20], y[:20], 5, None)
+    places = itertools.cycle(range(0, len(x), 5))
+    for i in itertools.islice(places, steps - 4):
+        eager.step(x[i : i + 5], y[i : i + 5])
+    assert captured.look() == eager.look()
+    assert bits(step(x[:5], y[:5])) == bits(eager.step(x[:5], y[:5]))
+
+
+def test_an_epoch_that_a_signal_handler_begins_again_is_an_error():
+    job = supervised(mlp("tanh"))
+    step, messages = dl.capture(job.step), []
+    x, y = np.tile(X, (1000, 1)), np.tile(Y, (1000, 1))
+    step.epoch(x[:20], y[:20], batch_size=5)
+
+    def again(*_):
+        try:
+            step(x[:5], y[:5])
+        except RuntimeError as error:
+            messages.append(str(error))
+
+    before = signal.signal(signal.SIGALRM, again)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+        while not messages:
+            step.epoch(x, y, batch_size=5)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert "running this captured step" in messages[0]
+
+
+# --- the plan -----------------------------------------------------------------------------------
+
+
+def test_a_step_prints_its_calls_with_shapes_and_durations():
+    step = dl.capture(supervised(mlp("relu")).step)
+    assert "step" in repr(step)
+    with pytest.raises(dl.CaptureError, match="no plan yet"):
+        step.plan  # noqa: B018
+    for batch in regression(6):
+        step(*batch)
+    lines = str(step).splitlines()
+    assert str(step.plan).splitlines() == lines[1:]
+    assert len(lines) == 2 + step.plan.count
+    assert {"call", "of", "inputs", "outputs", "µs", "line"} == set(lines[1].split())
+    assert re.search(r"product +dense\S* +5×3 3×4 +5×4 +\d+\.\d\d ", str(step))
+    assert all(re.search(r" \d+\.\d\d ", f"{line} ") for line in lines[2:])
+    assert str(step) == repr(step)
+
+
+def test_replays_need_no_more_memory():
+    step, (batch,) = dl.capture(dropping().step), regression(1)
+    for _ in range(100):
+        step(*batch)
+    tracemalloc.start()
+    try:
+        step(*batch)
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(10_000):
+            step(*batch)
+        assert tracemalloc.get_traced_memory()[0] - before < 2000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("calls", [1, 2, 5])
+def test_a_dropped_step_and_what_it_learned_with_die_at_once(calls):
+    gc.collect()
+    gc.disable()
+    try:
+        job = dropping()
+        step = dl.capture(job.step)
+        for batch in regression(calls):
+            step(*batch)
+        alive = [weakref.ref(step)]
+        alive += [weakref.ref(step.plan)] if calls > 1 else []
+        del step
+        assert [reference() for reference in alive] == [None] * len(alive)
+        alive = [weakref.ref(job.model), weakref.ref(job.optimizer)]
+        del job
+        assert [reference() for reference in alive] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_two_threads_at_once_get_an_error_or_whole_steps():
+    job = supervised(mlp("tanh", (3, 100, 2)), None)
+    step, errors, done = dl.capture(job.step), [], []
+    batches = list(regression(3, rows=100))
+    for batch in batches:
+        step(*batch)
+
+    def steps():
+        for _ in range(50):
+            try:
+                done.append(step(*batches[0]))
+            except RuntimeError as error:
+                errors.append(str(error))
+
+    threads = [threading.Thread(target=steps) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert job.optimizers[0].t == 3 + len(done)
+    assert len(done) + len(errors) == 100
+    assert all("thread" in error for error in errors)
