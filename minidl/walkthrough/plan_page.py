@@ -162,7 +162,7 @@ def _known(plan: Any) -> dict[int, tuple[str, str]]:
         role = "parameter" if p in updated or p.requires_grad else "constant"
         known[id(data)] = role, p.name or f"{role} {i}"
     names = {p: known[id(data)][1] for p, data in plan.leaves.items()}
-    owners = {}  # of an optimizer's columns and the place in them
+    owners: dict[tuple[int, int], Any] = {}  # by an optimizer's columns and the place in them
     for entry in plan.updates:
         owners |= {(id(entry[4]), i): p for i, p in zip(entry[5], entry[6], strict=True)}
     for array, (columns, slot, i) in plan.state_tokens.items():
