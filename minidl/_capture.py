@@ -526,6 +526,9 @@ class Recording(Plan, Observer):
         if isinstance(g, Recorded) or not self.open:
             return g
         self.leaves.setdefault(leaf, leaf._data)
+        if g is not None and leaf in self.zeroed:  # assigned in the step
+            leaf.grad = self._copied(g)
+            return leaf.grad
         if leaf not in self.zeroed and leaf not in self.gradients_before:
             buffer = None if g is None else np.array(g, order="C")
             self.gradients_before[leaf] = buffer
@@ -533,7 +536,16 @@ class Recording(Plan, Observer):
             return None
         return self.record(buffer)
 
+    def _copied(self, constant: np.ndarray) -> Any:
+        """A gradient that no input changes, in an array that each replay writes."""
+        return np.positive(self.record(constant))
+
     def assigned(self, changes: Any) -> None:
+        if self.open:
+            changes[:] = [
+                (leaf, key, g if isinstance(g, Recorded) else self._copied(g))
+                for leaf, key, g in changes
+            ]
         self.events += [(self.count, leaf, plain(g)) for leaf, _, g in changes]
 
     def cleared(self, leaves: Any) -> None:

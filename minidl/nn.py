@@ -442,7 +442,7 @@ class Dropout(Module):
     rng  None, a seed or a numpy.random.Generator
 
     In evaluation mode, after `model.eval()`, the input is returned unchanged (Srivastava et al.
-    2014).
+    2014). A captured step draws a new mask in each replay, the one of the eager step.
 
     >>> dl.nn.Dropout(0.5, rng=0)(np.ones(4))
     Tensor([2., 0., 0., 0.])

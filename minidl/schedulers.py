@@ -716,7 +716,8 @@ class ReduceOnPlateau(Schedule):
     def observe(self, metric: SupportsFloat) -> None:
         """Take the next value of the metric into account.
 
-        TypeError for what is not a number. After an error or an interrupt nothing has changed.
+        TypeError for what is not a number. After an error or an interrupt nothing has changed. Call
+        it outside of a captured step, with the number that the step returns.
         """
         if isinstance(metric, bool) or not isinstance(metric, numbers.Real):
             raise TypeError(

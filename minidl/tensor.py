@@ -532,7 +532,10 @@ class Tensor:
         return self.data
 
     def item(self) -> float:
-        """The value of a tensor with one entry, as a Python number; ValueError for any other."""
+        """The value of a tensor with one entry, as a Python number; ValueError for any other.
+
+        Inside a captured step it is a CaptureError: call it on what the step returns.
+        """
         if self._data.size != 1:
             raise ValueError(f"item() needs one entry; {describe(self)} has {self._data.size}")
         value: float = self._data.item()

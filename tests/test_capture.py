@@ -400,6 +400,29 @@ def edited_gradients(model, optimizer, x, y):
     return loss
 
 
+def constant_gradients(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = model(x).sum()  # the gradient of the last bias is the number of samples
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def constant_gradients_alone(model, optimizer, x, y):
+    optimizer.zero_grad()
+    (model(x).sum() + x.sum()).backward()
+
+
+def assigned_gradients(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    for p in model[0].parameters():
+        p.grad = np.full(p.shape, 0.5, p.dtype)
+    optimizer.step()
+    return loss
+
+
 def clipped_weights(model, optimizer, x, y):
     loss = trained(model, optimizer, x, y)
     for p in model.parameters():
@@ -420,7 +443,7 @@ STEPS = {
         for f in (
             *(accumulated, never_cleared, cleared_last, only_gradients, only_forward, by_hand),
             *(penalized, thrice, by_numpy, seeded, partly_constant, edited_gradients, returned),
-            clipped_weights,
+            *(clipped_weights, constant_gradients, constant_gradients_alone, assigned_gradients),
         )
     },
 }

@@ -28,7 +28,7 @@ def clip_grad_norm(params: GroupParams, max_norm: float) -> float:
 
     Call it between backward and step (Pascanu et al. 2013). The sum is taken in float64 and in a
     fixed order, so it is the same on every machine. ValueError for a gradient that contains NaN or
-    infinity; nothing has changed then.
+    infinity; nothing has changed then. A captured step that returns the norm returns a number, too.
 
     >>> w = dl.Tensor([0.0, 0.0], requires_grad=True)
     >>> w.grad = np.array([3.0, 4.0], np.float32)

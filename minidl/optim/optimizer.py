@@ -59,7 +59,7 @@ class Optimizer(Declared):
     maximize      maximize the loss: g ← −g
 
     Every option is an attribute: reading it gives the value of the first group (of lr: the rate of
-    the next step), assigning sets it in every group.
+    the next step), assigning sets it in every group. A captured step takes the new value over.
 
     TypeError for params of the wrong kind and options that are unknown or of the wrong type;
     ValueError for options out of range, no parameters, or a parameter in two groups.
@@ -238,6 +238,8 @@ class Optimizer(Declared):
         Everything is checked and allocated first; then one call that no signal can split changes
         parameters, state and counts. After an error (no gradient at all; one of another shape or
         dtype; data that is read-only; another thread in a step) nothing has changed.
+
+        `dl.capture` replays a whole training step, this one included, without Python.
         """
         if (observer := active.get()) and self.whole and observer.takes_over(self.step):
             return

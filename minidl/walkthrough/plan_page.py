@@ -162,10 +162,12 @@ def _known(plan: Any) -> dict[int, tuple[str, str]]:
         role = "parameter" if p in updated or p.requires_grad else "constant"
         known[id(data)] = role, p.name or f"{role} {i}"
     names = {p: known[id(data)][1] for p, data in plan.leaves.items()}
+    owners: dict[tuple[int, int], Any] = {}  # by an optimizer's columns and the place in them
     for entry in plan.updates:
-        for slot, column in entry[4].items():
-            for i, p in zip(entry[5], entry[6], strict=True):
-                known[id(column[i])] = "state", f"{slot} of {names.get(p) or p.name}"
+        owners |= {(id(entry[4]), i): p for i, p in zip(entry[5], entry[6], strict=True)}
+    for array, (columns, slot, i) in plan.state_tokens.items():
+        p = owners[columns, i]
+        known[array] = "state", f"{slot} of {names.get(p) or p.name}"
     for owner, p in plan.gradient_of.items():
         known[owner] = "gradient", f"∂{names.get(p) or p.name or 'parameter'}"
     return known
