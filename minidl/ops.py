@@ -97,12 +97,12 @@ def _kernel_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return _SINGLE if dtype.itemsize <= 4 else _DOUBLE
 
 
-def _contiguous(x: Array, dtype: Any) -> Array:
+def _contiguous(x: Any, dtype: Any) -> Array:
     """x as kernels take arrays: of that dtype, in C order and aligned; copied only if it is not."""
     if isinstance(x, np.generic):  # what NumPy's functions make of arrays without axes
         x = np.asarray(x)
-    x = x.astype(dtype, order="C", copy=False)
-    return x if x.flags.aligned else x.copy()
+    array: Array = x.astype(dtype, order="C", copy=False)
+    return array if array.flags.aligned else array.copy()
 
 
 def require(x: Array, low: float, high: float, explain: Callable[[], None]) -> None:
@@ -707,6 +707,7 @@ def min(x: Input, /, axis: Axis = None, keepdims: bool = False) -> Value:
 
 
 @whole
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
 def _scaled(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
     """x / s, s and √(Σ (x / s)²), where s is 1, or a power of two if squares overflow or vanish.
 
@@ -714,14 +715,14 @@ def _scaled(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
     """
     squares = accumulate(x * x, axes, keepdims=True)
     if ((squares > 1e-280) & (squares < np.inf)).all():
-        return x, np.ones_like(squares), np.sqrt(squares)
+        return x.copy(), np.ones_like(squares), np.sqrt(squares)  # a replay writes to its results
     top = np.max(np.abs(x), axis=axes, keepdims=True, initial=0)
     scale = np.where(np.isinf(top), top, np.ldexp(x.dtype.type(1), np.frexp(top)[1] - 1))
     x = np.where(np.isinf(top), np.sign(x) * np.isinf(x), x / scale)
     return x, scale, np.sqrt(accumulate(x * x, axes, keepdims=True))
 
 
-@np.errstate(over="ignore", under="ignore", invalid="ignore")
+@np.errstate(over="ignore", under="ignore")
 def _norm(x: Array, axes: tuple[int, ...], keepdims: bool) -> tuple[Any, Callable[[Array], Array]]:
     """√(Σ x²), not rounded, and its VJP: g x divided by it, 0 where it is 0."""
     x, scale, root = _scaled(x.astype(np.result_type(x, _DOUBLE), copy=False), axes)

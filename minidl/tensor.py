@@ -412,7 +412,7 @@ class Tensor:
                    dtype (or `dtype`)
     requires_grad  whether backward stores the gradient of this tensor in .grad. Such a tensor
                    holds a copy of `data`, since optimizers update it in place; any other tensor
-                   shares memory with a floating array that it is given
+                   shares memory with a floating C-contiguous array that it is given
     name           used in error messages
 
     TypeError for data that are not real numbers, for masked arrays, and for integers with

@@ -971,6 +971,15 @@ def test_the_gradient_of_norm_is_g_x_over_y_to_the_last_bit():
     np.testing.assert_array_equal(leaf.grad, g[:, None] * x / y.data[:, None])
 
 
+def test_a_captured_norm_is_scaled_anew_and_leaves_its_input_alone(rng):
+    captured = dl.capture(lambda x: dl.norm(x, axis=1).sum())
+    for scale in (1.0, 1e-200, 1.0, 1e-200, 1e200):  # the squares of the last two vanish, overflow
+        x = scale * rng.normal(size=(3, 4))
+        before = x.copy()
+        assert captured(x).item() == dl.norm(x, axis=1).sum().item() > 0
+        np.testing.assert_array_equal(x, before)
+
+
 @pytest.mark.parametrize("size", [5e-324, 1e-310, 1e-200, 1e154, 1e200, 1e307])
 def test_the_norm_of_huge_and_tiny_entries_neither_overflows_nor_vanishes(size):
     value, gradient = run(dl.norm, [3 * size, -4 * size])

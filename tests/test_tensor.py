@@ -116,6 +116,16 @@ def test_a_constant_shares_memory_and_a_parameter_does_not():
     assert not np.shares_memory(dl.Tensor(array, requires_grad=True).data, array)
 
 
+@pytest.mark.parametrize("view", [np.transpose, lambda a: a[:, ::2], np.asfortranarray])
+@pytest.mark.parametrize("dtype", [None, "float64"])
+def test_a_constant_of_an_array_in_another_order_is_a_copy_in_c_order(dtype, view):
+    array = view(np.arange(12.0).reshape(3, 4))
+    data = dl.Tensor(array, dtype=dtype).data
+    same(data, np.ascontiguousarray(array))
+    assert data.flags.c_contiguous
+    assert not np.shares_memory(data, array)
+
+
 def test_a_parameter_from_a_read_only_or_strided_array_can_be_updated():
     array = np.ones((4, 6))[::2, ::3].T
     array.flags.writeable = False

@@ -302,6 +302,6 @@ def test_a_tensor_given_twice_is_restored():
 
 
 def test_data_in_another_order_give_the_same_values_each_time(rng):
-    a = dl.Tensor(rng.normal(size=(7, 5)).T)
+    a = dl.Tensor(rng.normal(size=(7, 5))).T
     assert not a.data.flags.c_contiguous
-    assert dl.gradcheck(lambda w, a: a @ w, leaf(rng.normal(size=(7, 3))), a) is True
+    assert dl.gradcheck(lambda w: a @ w, leaf(rng.normal(size=(7, 3)))) is True

@@ -39,11 +39,13 @@ def clip_grad_norm(params: GroupParams, max_norm: float) -> float:
         max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
     found = _gradients("clip_grad_norm", params)
     observed = active.get() is not None  # each replay needs the same kind of arrays
+    norm: Any
     norm, *clipped = _clipped_by_norm(max_norm, observed, tuple(found), *found.values())
     atomic.assign([(p, "grad", g) for p, g in zip(found, clipped, strict=True)])
-    if isinstance(norm, Recorded):
+    recorded = isinstance(norm, Recorded)
+    if recorded:
         norm.convert = float  # for a step that returns it
-    total: float = norm if isinstance(norm, Recorded) else norm.item()
+    total: float = norm if recorded else norm.item()
     return total
 
 

@@ -487,3 +487,27 @@ def test_a_gradient_that_underflows_when_clipped_raises_nothing():
     with np.errstate(all="raise"):
         dl.optim.clip_grad_norm([w], 1e-10)
     assert w.grad.tolist() == [0, pytest.approx(1e-10)]
+
+
+# --- in a captured step -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clip", [clip_grad_norm, clip_grad_value])
+def test_a_captured_step_clips_as_the_step_does_whichever_of_its_gradients_are_large(clip, rng):
+    weights = [dl.Tensor(np.ones((3, 2)), requires_grad=True) for _ in range(2)]
+
+    def step(w, x):
+        w.grad = None
+        dl.losses.mse(x @ w, np.zeros((4, 2))).backward()
+        clip([w], 1.0)
+        with dl.no_grad():
+            w -= 0.1 * w.grad
+
+    captured = dl.capture(lambda x: step(weights[1], x))
+    for scale in (0.01, 100.0, 0.01, 0.01, 100.0, 100.0):  # gradients beyond the limit or within
+        x = scale * rng.normal(size=(4, 3))
+        step(weights[0], x)
+        captured(x)
+        for name in ("data", "grad"):
+            eager, replayed = (getattr(w, name) for w in weights)
+            np.testing.assert_array_equal(replayed, eager, strict=True)
