@@ -356,6 +356,8 @@ class Recording(Plan, Observer):
 
     def identify(self) -> None:
         """Keep what tells the arrays of the calls apart, for those who show the plan."""
+        grads = (*self.grads, *self.before)
+        self.gradient_of = {id(root(g)): p for p, g in grads if g is not None}
         sides = ((note.inputs, note.outputs) for note in self.notes)
         self.owners = [tuple([[id(root(x)) for x in side] for side in both]) for both in sides]
 

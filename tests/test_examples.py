@@ -125,8 +125,34 @@ def test_without_the_extra_an_example_says_what_to_install_on_any_console(name, 
 def test_an_example_has_help_and_refuses_unknown_options(name, tmp_path):
     assert "usage:" in run(name, "--help", cwd=tmp_path).stdout
     assert "unrecognized arguments: --epocs" in refused(name, "--epocs", "3")
-    option = {"walkthrough.py": "--page", "optimizer_race.py": "--out"}.get(name, "--figure")
+    option = {
+        "captured.py": "--page",
+        "walkthrough.py": "--page",
+        "optimizer_race.py": "--out",
+    }.get(name, "--figure")
     assert "there is no folder" in refused(name, option, "no/such/folder/x")
+
+
+# --- captured.py --------------------------------------------------------------------------------
+
+
+def test_the_captured_training_ends_in_the_same_bits_and_writes_its_plan(tmp_path):
+    result = run("captured.py", "--epochs", "2", "--page", "plan.html", cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    losses = re.findall(r"^(?:eager|captured|epochs).* loss (\S+) .* a step$", result.stdout, re.M)
+    assert len(losses) == 3
+    assert len(set(losses)) == 1
+    assert "The weights are the same, bit for bit." in result.stdout
+    assert re.search(r"^Adam +step +6 parameters +6 parameters ", result.stdout, re.M)
+    assert "<title>The plan of step</title>" in (tmp_path / "plan.html").read_text("utf-8")
+
+
+def test_the_captured_training_can_be_printed_on_any_console(tmp_path):
+    environment = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    result = run("captured.py", "--epochs", "1", cwd=tmp_path, **environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.isascii()
+    assert "\\" not in result.stdout
 
 
 # --- walkthrough.py -----------------------------------------------------------------------------

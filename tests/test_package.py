@@ -57,7 +57,7 @@ NAMES = {
         logsumexp no_grad set_default_dtype get_default_dtype default_dtype gradcheck nn losses
         optim schedulers data training testing fit History DivergenceError GradientError
         show_config set_num_threads get_num_threads sin cos trace viz std var clip sign log1p
-        flatten argmax""",
+        flatten argmax capture CaptureError""",
     "nn": """
         Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
         MLP""",
@@ -204,8 +204,11 @@ SIGNATURES = {
     "schedulers.warmup_stable_decay": "peak, warmup, stable, cooldown, end=0, shape='linear'",
     "data.DataLoader": "x, y, batch_size=None, *, shuffle=True, drop_last=False, rng=None",
     "fit": (
-        "model, loss, optimizer, data, *, epochs, validation=None, callbacks=(), progress=True"
+        "model, loss, optimizer, data, *, epochs, validation=None, callbacks=(), progress=True, "
+        "capture='auto'"
     ),
+    "capture": "function",
+    "capture.epoch": "self, *arrays, batch_size, order=None",
 }
 
 

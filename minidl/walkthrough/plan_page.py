@@ -162,13 +162,12 @@ def _known(plan: Any) -> dict[int, tuple[str, str]]:
         role = "parameter" if p in updated or p.requires_grad else "constant"
         known[id(data)] = role, p.name or f"{role} {i}"
     names = {p: known[id(data)][1] for p, data in plan.leaves.items()}
-    for p, array in (*plan.grads, *plan.before):
-        if array is not None:
-            known[id(array)] = "gradient", f"∂{names.get(p) or p.name or 'parameter'}"
     for entry in plan.updates:
         for slot, column in entry[4].items():
             for i, p in zip(entry[5], entry[6], strict=True):
                 known[id(column[i])] = "state", f"{slot} of {names.get(p) or p.name}"
+    for owner, p in plan.gradient_of.items():
+        known[owner] = "gradient", f"∂{names.get(p) or p.name or 'parameter'}"
     return known
 
 
