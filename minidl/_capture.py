@@ -28,16 +28,18 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minidl import _checks, _files, _settings
 from minidl._checks import describe
 from minidl._format import printable, printed
-from minidl._guards import OWN, Guards, random_states
+from minidl._guards import Guards, random_states
+from minidl._interrupts import CtrlC
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
 from minidl._kernels.plan import Plan, Recorded, offset, root
 from minidl._observer import Observer, active
+from minidl.optim import Optimizer
 from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
-ATTEMPTS = 4  # recordings in a row that read different things
+ATTEMPTS = 5  # recordings in a row that read different things
 WIDTH = 36  # of a source line in the table of a plan
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
@@ -61,7 +63,7 @@ class Traced(Recorded, NDArrayOperatorsMixin):
     array: np.ndarray
     plan: Recording
     convert: Any = staticmethod(np.asarray)  # what a step returns for this array
-    __class__ = property(lambda self: np.ndarray)  # type: ignore[assignment]  # for isinstance
+    __class__ = property(lambda self: np.ndarray)  # for isinstance
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
         if any(isinstance(x, Tensor) for x in inputs):
@@ -75,9 +77,10 @@ class Traced(Recorded, NDArrayOperatorsMixin):
         if options.keys() == {"out"} or not options:
             arrays = _arrays_of(ufunc, method, given)
             target = plain(options["out"])[0] if options else np.asarray(result)
-            if arrays and not _overlap(arrays, target):
-                if self.plan.add_ufunc(ufunc, arrays, target, _details(given, {})):
-                    return self.plan.record(target, result)
+            numbers = _details(given, {})
+            fits = bool(arrays) and not _overlap(arrays, target)
+            if fits and self.plan.add_ufunc(ufunc, arrays, target, numbers):
+                return self.plan.record(target, result)
         if "out" in options:
             return self.plan.in_place(call, given, options, result)
         return self.plan.made(call, given, options, result)
@@ -132,8 +135,8 @@ class Traced(Recorded, NDArrayOperatorsMixin):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         self.plan.refuse(
-            "converts an array with np.asarray, np.array or the like, whose result can't be followed",
-            "Leave the conversion out, or convert before the step; x.copy() and x.astype() do work.",
+            "converts an array by np.asarray, np.array or the like, whose result can't be followed",
+            "Leave that out, or convert before the step; x.copy() and x.astype(dtype) do work.",
         )
         return np.array(self.array, dtype, copy=copy)
 
@@ -151,8 +154,9 @@ def _value(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in ("item", "tolist", "tobytes", "__repr__", "__str__", "__bool__", "__float__", "__int__", "__index__",
-              "__complex__", "__contains__", "__format__"):  # fmt: skip
+VALUES = ("item", "tolist", "tobytes", "__repr__", "__str__", "__format__", "__contains__")
+NUMBERS = ("__bool__", "__float__", "__int__", "__index__", "__complex__")
+for _name in (*VALUES, *NUMBERS):
     setattr(Traced, _name, _value(_name))
 FORBIDDEN = {"dump", "dumps", "resize", "setflags", "setfield", "tofile", "view", "byteswap"}
 
@@ -181,7 +185,7 @@ def _arrays_in(*x: Any) -> tuple[np.ndarray, ...]:
 
 
 def _arrays_of(ufunc: Any, method: str, inputs: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
-    """The inputs of an element-wise function in one dtype, Python's numbers too; () if they have several."""
+    """The inputs of an element-wise function as arrays of one dtype; () if they have several."""
     dtypes = {x.dtype for x in inputs if isinstance(x, np.ndarray | np.generic)}
     if method != "__call__" or ufunc.nout != 1 or len(dtypes) != 1:
         return ()
@@ -209,14 +213,15 @@ def _refill(
     for out, result in zip(outputs, map(np.asarray, results), strict=True):
         if out.shape != result.shape or out.dtype != result.dtype:
             raise CaptureError(
-                f"{_source(where)}: {_called(function)} now returns an array of shape {result.shape} instead of "
-                f"{out.shape}: a shape that depends on values can't be captured"
+                f"{_source(where)}: {_called(function)} now returns an array of shape "
+                f"{result.shape} instead of {out.shape}: a shape that depends on values can't be "
+                "captured"
             )
         out[...] = result
 
 
 def _called(function: Any) -> str:
-    return getattr(function, "__qualname__", None) or getattr(function, "__name__", str(function))
+    return str(getattr(function, "__qualname__", getattr(function, "__name__", function)))
 
 
 # --- one recording ------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ SETTINGS = (_settings.recording.get, _settings.local_default_dtype.get, active.g
 class _Output(NamedTuple):
     """The place of an array in the result of a step."""
 
-    index: int
+    place: int
     convert: Any  # an array into what the step returns; None for a tensor
 
 
@@ -239,7 +244,9 @@ class Recording(Plan, Observer):
     """
 
     fuses = True
-    nested = "trace: a captured step can't open a trace while it is recorded; open it around the call"
+    nested = (
+        "trace: a captured step can't open a trace while it is recorded; open it around the call"
+    )
 
     def __init__(self, function: Any, strict: bool) -> None:
         self.function, self.strict = function, strict
@@ -284,7 +291,7 @@ class Recording(Plan, Observer):
         finally:
             self.open = False
             leaves = {**self.leaves, **dict.fromkeys(self.zeroed)}
-            self.grads = [(p, p.grad.array) for p in leaves if isinstance(p.grad, Recorded)]
+            self.grads = [(p, plain(p.grad)) for p in leaves if isinstance(p.grad, Recorded)]
             self.grads += [(p, None) for p in self.zeroed if p.grad is None]
             tensors = [t for reference in self._tensors if (t := reference()) is not None]
             changes: list[Any] = [(p, "grad", g) for p, g in self.grads]
@@ -322,12 +329,12 @@ class Recording(Plan, Observer):
         """The message for a step that reads something else each time that it is recorded."""
         name = next(key[0] for key, value in self.signature().items() if before.get(key) != value)
         return (
-            f"the step can't be captured, since it reads {name}, which is another one in each call. "
-            "Give the step what changes as an argument."
+            f"the step can't be captured, since it reads {name}, which is another one in each "
+            "call. Give the step what changes as an argument."
         )
 
     def __str__(self) -> str:
-        rows = [("call", "of", "inputs", "outputs", "µs", "line")]
+        rows: list[tuple[str, ...]] = [("call", "of", "inputs", "outputs", "µs", "line")]
         many = {update[0]: f"{len(update[6])} parameters" for update in self.updates}
         before: Any = None
         for i, (note, seconds) in enumerate(zip(self.notes, self.seconds, strict=True)):
@@ -367,7 +374,7 @@ class Recording(Plan, Observer):
 
     def _result(self, x: Any) -> Any:
         if type(x) is _Output:
-            array = self.outputs[x.index].copy()
+            array = self.outputs[x.place].copy()
             return x.convert(array) if x.convert else replay.constant(Tensor, array)
         if type(x) in (tuple, list):
             return type(x)(map(self._result, x))
@@ -391,7 +398,9 @@ class Recording(Plan, Observer):
     def where(self) -> tuple[str, int]:
         """The file and the number of the user's line that is running."""
         frame: Any = sys._getframe(1)
-        while frame.f_back and frame.f_globals.get("__name__", "").startswith(("minidl.", "numpy.")):
+        while frame.f_back and frame.f_globals.get("__name__", "").startswith(
+            ("minidl.", "numpy.")
+        ):
             frame = frame.f_back
         return frame.f_code.co_filename, frame.f_lineno
 
@@ -401,8 +410,8 @@ class Recording(Plan, Observer):
         for owner, before, now in zip(owners, states, random_states(generators), strict=True):
             if before != now and not any(owner is g for g in self._drawn):
                 self._reject(
-                    "it draws random numbers, which a replay would repeat. Draw them outside of the "
-                    "step, and give them as an argument."
+                    "it draws random numbers, which a replay would repeat. Draw them outside, and "
+                    "give them to the step as an argument."
                 )
         for p, data in self.leaves.items():
             if p._data is not data:
@@ -531,6 +540,9 @@ class Recording(Plan, Observer):
         self.events += [(self.count, leaf, None) for leaf in leaves]
 
     def end_step(self, optimizer: Any, batches: Any) -> None:
+        if type(optimizer).step is not Optimizer.step:
+            name = type(optimizer).__name__
+            self.refuse(f"calls {name}.step, Python code of its own", "Define `update` instead.")
         if not self.open:
             return
         earlier = sum(entry[0] is optimizer for entry in self.steps)
@@ -541,7 +553,9 @@ class Recording(Plan, Observer):
             before = sum(entry[4] is columns and first in entry[5] for entry in self.updates)
             counts = before, earlier
             batch_of = tuple(batch.indices), tuple(batch.params)
-            self.updates.append((self.count, update, optimizer, batch.group, columns, *batch_of, *counts))
+            self.updates.append(
+                (self.count, update, optimizer, batch.group, columns, *batch_of, *counts)
+            )
             kernels.add_update(self, type(optimizer).__name__, update)
             self.labels += ["step"] * (self.count - len(self.labels))
             for name in optimizer.slots.keys() & columns.keys():
@@ -552,11 +566,11 @@ class Recording(Plan, Observer):
         if not self.open:
             return False
         grads = [(p, p.grad) for p in self.leaves if isinstance(p.grad, Recorded)]
-        call = (function, [(p, g.array) for p, g in grads])
+        call = (function, [(p, plain(g)) for p, g in grads])
         with atomic.InContext(active, None):
             _with_gradients(*call)
         atomic.assign([(p, "grad", g) for p, g in grads])
-        arrays = tuple(g.array for _, g in grads)
+        arrays = tuple(plain(g) for _, g in grads)
         self.add_python(_with_gradients, call, {}, arrays, (), _called(function))
         return True
 
@@ -577,7 +591,7 @@ class Recording(Plan, Observer):
 
     def signature(self) -> dict[str, Any]:
         """What the step has read, by name: equal for recordings that must agree."""
-        read = {
+        read: dict[Any, Any] = {
             (name, id(container), str(key)): value if isinstance(value, SIMPLE) else id(value)
             for container, key, value, name in self.guards
         }
@@ -616,17 +630,17 @@ class Recording(Plan, Observer):
         outputs = {id(root(x)): note for note in other.notes for x in note.outputs}
         if written := [outputs[id(x)] for x in other.inputs if id(x) in outputs]:
             return f"{_source(written[0].where)} writes into an argument; copy it first"
-        for a, b in zip(self._sources(other), other._sources(self), strict=True):
+        for one, two in zip(self._sources(other), other._sources(self), strict=True):
             what = None
-            if a[1:3] != b[1:3]:
+            if one[1:3] != two[1:3]:
                 what = "gives {} another array than the first time"
-            elif a[1] is None and a[3] is not b[3]:
-                if id(b[3]) in outputs:
+            elif one[1] is None and one[3] is not two[3]:
+                if id(two[3]) in outputs:
                     what = "gives {} an array that NumPy has made, and writes to it; use zeros_like"
-                elif not np.array_equal(a[4], b[4], equal_nan=a[4].dtype.kind in "fc"):
+                elif not np.array_equal(one[4], two[4], equal_nan=one[4].dtype.kind in "fc"):
                     what = "gives {} numbers from outside of the step that change"
             if what:
-                note = other.notes[b[0]]
+                note = other.notes[two[0]]
                 return f"{_source(note.where)} {what.format(note.name)}"
         return None
 
@@ -670,9 +684,10 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     A call does what the function does, to the same bits. From the third call with inputs of some
     shapes and dtypes on, Python runs no longer: the recorded kernels run on the new inputs. Arrays
     and tensors may differ from call to call; any other argument, and any other shape, has a plan of
-    its own, eight of them at most. A plan is recorded again after a change of what it reads: loaded
-    weights, frozen parameters, options, train() and eval(), variables, settings. In an open trace
-    the function itself runs. The result of a replay is a constant.
+    its own, eight of them at most. If calls keep having new ones, the function itself runs. A plan
+    is recorded again after a change of what it reads: frozen parameters, train() and eval(),
+    attributes, variables, settings. In an open trace the function itself runs. The result of a
+    replay is a constant. A replay gives none of NumPy's warnings of overflow and the like.
 
     Raises CaptureError for a step that can't be recorded: it looks at a value that it computes, its
     two recordings differ (random numbers from elsewhere, a counter), it changes a variable. Its
@@ -700,8 +715,8 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         self.function, self.kind, self._strict = function, Tensor, _strict
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: dict[Any, list[replay.Runner]] = {}  # by key
-        self._pending: dict[Any, Recording] = {}
-        self._signature: dict[Any, Any] = {}  # of the last recording
+        # recordings to be compared with another one, each with the number of those before it
+        self._pending: dict[Any, tuple[Recording, int]] = {}
         functools.update_wrapper(self, function, updated=())
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -711,8 +726,11 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         inputs = tuple(map(_as_argument, inputs))
         key, arrays = _key(inputs, options)
         if runner := self._ready(key):
-            runner.run(tuple(np.require(x, requirements="CA") for x in arrays))
+            runner.run(tuple(np.require(x, requirements=["C", "A"]) for x in arrays))
             return runner.plan.results()
+        self.attempts += 1
+        if self.attempts > 2 * PLANS and self.attempts % 100:
+            return self.function(*inputs, **options)  # recording each call would take far longer
         recording = Recording(self.function, self._strict)
         result = recording.run_step(inputs, options)
         self.error = self._learn(key, recording)
@@ -731,20 +749,13 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
 
     def _learn(self, key: Any, recording: Recording) -> CaptureError | None:
         """Keep a recording; two that agree make a plan. Returns what is wrong with it, if any."""
-        pending, before = self._pending.pop(key, None), self._signature
-        self.attempts, self._signature = self.attempts + 1, recording.signature()
+        pending, changes = self._pending.pop(key, (None, 0))
         if recording.error:
             return recording.error
-        if self.attempts > ATTEMPTS and before != self._signature:
-            return CaptureError(recording.unsteady(before))
-        if self.attempts > 2 * PLANS:
-            return CaptureError(
-                f"the step can't be captured: each of the last {self.attempts} calls had to be "
-                "recorded, since its arguments had other shapes, dtypes or values. Pad arrays to "
-                "few shapes, and give numbers that change as arrays, np.float32(x)."
-            )
-        if pending is None or pending.signature() != self._signature:
-            self._pending[key] = recording
+        if pending is None or pending.signature() != recording.signature():
+            if pending and changes == ATTEMPTS:
+                return CaptureError(recording.unsteady(pending.signature()))
+            self._pending[key] = recording, changes + 1
             if len(self._pending) > PLANS:
                 del self._pending[next(iter(self._pending))]
             return None
@@ -776,13 +787,21 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         but a tensor of one number.
         """
         losses: list[float] = []
+        ctrl_c = CtrlC()
         sources = tuple(map(rows, arrays))
         if len({len(x) for x in sources}) != 1:
             lengths = ", ".join(str(len(x)) for x in sources) or "none"
             raise ValueError(f"epoch: arrays must have equally many rows, got {lengths}")
         batch = _checks.count("epoch", "batch_size", batch_size)
-        for _, result in self.steps(sources, batch, _order(order, len(sources[0])), losses):
-            losses += [] if result is None else [_number(result)]
+        steps = self.steps(sources, batch, _order(order, len(sources[0])), losses, stop=ctrl_c)
+        keep_handler, handle = ctrl_c.handling()
+        with keep_handler, handle:
+            for _, result in steps:
+                losses += [] if result is None else [_number(result)]
+                if ctrl_c.presses:
+                    break
+        if ctrl_c.presses:
+            raise KeyboardInterrupt
         return np.array(losses)
 
     def steps(
@@ -835,7 +854,8 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         """The plan of the last replay; CaptureError before the step has been recorded twice."""
         if self.runner is None:
             raise CaptureError("there is no plan yet: a step is recorded in its first two calls")
-        return self.runner.plan
+        plan: Recording = self.runner.plan
+        return plan
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__qualname__", repr(self.function))
@@ -850,13 +870,15 @@ def _as_argument(x: Any) -> Any:
 def _number(result: Any) -> float:
     """The loss of a step."""
     if not isinstance(result, Tensor) or result.size != 1:
-        raise TypeError(f"epoch: the step must return its loss, a tensor of one number, got {result!r}")
+        raise TypeError(
+            f"epoch: the step must return its loss, a tensor of one number, got {result!r}"
+        )
     return result.item()
 
 
 def rows(x: Any) -> np.ndarray:
     """An array with rows that lie one after the other."""
-    array = np.require(_constant(x), requirements="CA")
+    array: np.ndarray = np.require(_constant(x), requirements=["C", "A"])
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         raise TypeError(f"epoch takes arrays of numbers with rows, got {array.dtype} {array.shape}")
     return array
@@ -866,7 +888,8 @@ def _order(order: Any, rows: int) -> np.ndarray | None:
     """A vector of row numbers."""
     if order is None:
         return None
-    array = np.asarray(order, np.intp if len(order) == 0 else None)
+    array = np.asarray(order)
+    array = array.astype(np.intp) if array.shape == (0,) else array
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise TypeError(
             f"epoch: order must be a vector of row numbers, got {array.dtype} {array.shape}"
@@ -876,7 +899,7 @@ def _order(order: Any, rows: int) -> np.ndarray | None:
             f"epoch: order must hold row numbers from 0 to {rows - 1}, got {array.min()} to "
             f"{array.max()}"
         )
-    return np.require(array, np.intp, "CA")
+    return np.require(array, np.intp, ["C", "A"])
 
 
 def _constant(x: Any) -> Any:

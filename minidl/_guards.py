@@ -20,7 +20,6 @@ import numpy as np
 
 from minidl.losses import Loss
 from minidl.nn import Module
-from minidl.tensor import Tensor
 
 LARGE = 1000  # entries of a list or dict, beyond which only the length is checked
 OWN = {"minidl", "numpy"}  # packages that are not followed
@@ -43,9 +42,10 @@ class Guards(list[tuple[Any, Any, Any, str]]):
     def follow(self, value: Any, name: str, names: frozenset[str] = frozenset()) -> None:
         """Guard what lies in a value; of a module of Python or a class, only these names."""
         kind = type(value)
-        if kind in (types.ModuleType, type) or isinstance(value, type):
+        if isinstance(value, type | types.ModuleType):
             for read in names & vars(value).keys() if _is_users(value) else ():
-                self.add(value, read, getattr(value, read), f"{name}.{read}")
+                self.add(value, read, vars(value)[read], f"{name}.{read}")
+            return
         if id(value) in self._followed:
             return
         self._followed[id(value)] = value
@@ -54,7 +54,7 @@ class Guards(list[tuple[Any, Any, Any, str]]):
         elif kind is tuple:
             for i, part in enumerate(value):
                 self.follow(part, f"{name}[{i}]")
-        elif kind is functools.partial:
+        elif isinstance(value, functools.partial):
             self.follow((value.func, value.args, value.keywords), name)
         elif kind is types.MethodType:
             self.follow((value.__func__, value.__self__), name)
@@ -62,7 +62,7 @@ class Guards(list[tuple[Any, Any, Any, str]]):
             self._follow_function(value)
         elif isinstance(value, np.random.Generator):
             self.generators.append(value)
-        elif isinstance(value, Module | Loss) or _is_users(kind):
+        elif isinstance(value, Module | Loss) or not any(map(_is_own, kind.__mro__[:-1])):
             self._follow_object(value, name)
 
     def _follow_container(self, value: Any, name: str) -> None:
@@ -103,9 +103,19 @@ class Guards(list[tuple[Any, Any, Any, str]]):
                     self.follow(getattr(entry, "fget", entry), f"{cls.__name__}.{key}")
 
 
+def _module(value: Any) -> str:
+    """The name of the module of a class or function, or of a module itself."""
+    name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__
+    return name if isinstance(name, str) else "builtins"  # an attribute of some compiled classes
+
+
+def _is_own(cls: type) -> bool:
+    return _module(cls).partition(".")[0] in OWN
+
+
 def _is_users(value: Any) -> bool:
     """Whether a class, function or module is the user's: neither installed nor Python's own."""
-    name = value.__name__ if isinstance(value, types.ModuleType) else value.__module__ or ""
+    name = _module(value)
     top = name.partition(".")[0]
     if top in OWN or top in sys.stdlib_module_names - {"__main__"}:
         return False

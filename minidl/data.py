@@ -59,7 +59,7 @@ class DataLoader:
         return n // size if self.drop_last else -(-n // size)
 
     def order(self) -> np.ndarray | None:
-        """The order of an epoch's samples, a new one if they are shuffled; None for as they come."""
+        """The order of the samples in the next epoch; None if they are not shuffled."""
         n = len(self.x)
         shuffled = self.shuffle and (self.batch_size or n) < n
         return self.rng.permutation(n) if shuffled else None

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal's functions, without any bytecode
 import contextlib
 import contextvars
 import functools
 import inspect
 import reprlib
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
-from types import FrameType, FunctionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
 from minidl import _capture, _checks, losses, nn, ops, optim
+from minidl._capture import plain
 from minidl._checks import describe
 from minidl._format import printed
+from minidl._interrupts import Contexts, CtrlC, assigned
 from minidl._kernels import atomic
-from minidl._capture import plain
 from minidl.data import Batches, DataLoader, as_batches
 from minidl.optim import Optimizer
 from minidl.schedulers import ReduceOnPlateau, plateaus
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 Model = Callable[[Any], Tensor]
 Loss = Callable[[Tensor, Any], Tensor]
 Data = DataLoader | tuple[Any, Any] | Iterable[Any]
-Contexts = tuple[atomic.Assigned, atomic.Assigned]
 REQUIRED: Any = inspect.Parameter.empty  # a default that makes an argument look as if it had none
 
 
@@ -178,7 +175,7 @@ def fit(
         validation = as_batches("fit: validation", validation, epochs)
     if capture != "auto":
         _checks.flag("fit", "capture", capture)
-    history, modules, ctrl_c = History(), _modules(model), _CtrlC()
+    history, modules, ctrl_c = History(), _modules(model), CtrlC()
     step = functools.partial(_step, model, loss, optimizer, history)
     able = capture is True or (capture == "auto" and isinstance(optimizer, Optimizer))
     captured = _capture.capture(step, _strict=capture is True) if able else None
@@ -262,7 +259,7 @@ def _steps(
     optimizer: Optimizer,
     batches: DataLoader | Batches,
     history: History,
-    ctrl_c: _CtrlC,
+    ctrl_c: CtrlC,
     progress: bool,
 ) -> Iterator[list[int]]:
     """Take the steps of an epoch; yields the batch sizes of the steps that were taken at a time."""
@@ -490,45 +487,7 @@ def _modules(model: Any) -> list[nn.Module]:
 
 def _mode(modules: list[nn.Module], training: bool) -> Contexts:
     """Contexts in which the modules are in training or evaluation mode."""
-    return _assigned([(vars(module), "training", training) for module in modules])
-
-
-def _assigned(changes: list[tuple[Any, Any, Any]]) -> Contexts:
-    """Two contexts, to be entered one inside the other: the second one makes the changes.
-
-    Both restore what they found. The few bytecodes that leave a `with` block are no part of it: an
-    interrupt there skips the restoration of the second, but not that of the first.
-    """
-    return atomic.Assigned(atomic.found(changes)), atomic.Assigned(changes)
-
-
-class _Signal(int):
-    """A signal, whose handler is an attribute, so that atomic.Assigned can set and restore it."""
-
-    handler = property(_signal.getsignal, _signal.signal)
-
-
-_SIGINT = _Signal(signal.SIGINT)
-
-
-class _CtrlC:
-    """The handler of SIGINT in fit: it counts, and the second one raises KeyboardInterrupt."""
-
-    def __init__(self) -> None:
-        self.presses, self.raises, self.before = 0, False, _SIGINT.handler
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.presses += 1
-        if isinstance(self.before, _CtrlC):  # of a training one of whose callbacks is this one
-            self.before.presses += 1
-        if self.raises and self.presses > 1:
-            raise KeyboardInterrupt
-
-    def handling(self) -> Contexts:
-        """Contexts in which this is the handler, unless Python or the user ignores the signal."""
-        main = threading.current_thread() is threading.main_thread()
-        ignored = self.before in (None, signal.SIG_IGN)
-        return _assigned([(_SIGINT, "handler", self)] if main and not ignored else [])
+    return assigned([(vars(module), "training", training) for module in modules])
 
 
 @contextlib.contextmanager

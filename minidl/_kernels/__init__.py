@@ -23,7 +23,4 @@ finally:
     if _sleep_when_idle:
         del os.environ["GOMP_SPINCOUNT"]
 
-__all__ = [
-    *("atomic", "blas", "layer", "loss", "optim"),
-    *("plan", "replay", "special", "system"),
-]
+__all__ = ["atomic", "blas", "layer", "loss", "optim", "plan", "replay", "special", "system"]

@@ -6,10 +6,18 @@ import numpy as np
 P = ParamSpec("P")
 R = TypeVar("R")
 
+class Note:
+    name: str
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    details: tuple[Any, ...]
+    explain: Callable[[], Any] | None
+    where: tuple[str, int]
+
 class Plan:
     open: bool
     count: int
-    notes: list[tuple[Any, ...]]
+    notes: list[Note]
     kept: list[Any]
     seconds: list[list[float]]
     def where(self) -> Any: ...
@@ -41,6 +49,7 @@ class Recorded:
     ndim: int
     size: int
     flags: Any
+    convert: Any
     def __init__(self, array: np.ndarray, plan: Plan) -> None: ...
 
 def whole(function: Callable[P, R]) -> Callable[P, R]: ...
