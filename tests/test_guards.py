@@ -159,7 +159,7 @@ def test_generators_that_are_reached_are_listed():
     "draw",
     [
         lambda generator: generator.normal(),
-        lambda generator: np.random.random(),
+        lambda generator: np.random.random(),  # noqa: NPY002 (as users write)
         lambda generator: random.random(),
     ],
 )

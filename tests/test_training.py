@@ -1307,7 +1307,7 @@ def adam(model):
     return dl.optim.Adam(model, lr=0.01)
 
 
-def outcome(capture, data=loader(), model=with_dropout, rule=adam, **options):
+def outcome(capture, data=None, model=with_dropout, rule=adam, **options):
     """What a training leaves behind, and whether it was captured."""
     model = model()
     optimizer, error = rule(model), None
@@ -1315,7 +1315,7 @@ def outcome(capture, data=loader(), model=with_dropout, rule=adam, **options):
     if "callback" in options:
         options["callbacks"] = [options.pop("callback")(model, optimizer)]
     try:
-        history = fit(model, optimizer, data(), capture=capture, **options)
+        history = fit(model, optimizer, (data or loader())(), capture=capture, **options)
     except (ValueError, TypeError, IndexError) as raised:
         error, history = (type(raised), str(raised)), getattr(raised, "history", None)
     record = {} if history is None else dict(vars(history))
