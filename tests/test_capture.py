@@ -210,7 +210,7 @@ FORMS = {
 }
 
 
-@table("form", {name: form for name, form in FORMS.items()})
+@table("form", FORMS)
 def test_each_form_of_the_inputs(form):
     assert_same(lambda: supervised(mlp()), [tuple(map(form, batch)) for batch in regression()])
 
@@ -234,7 +234,9 @@ def indices(dtype):
 
 
 def layers(*middle, **options):
-    return nn.Sequential(nn.Dense(3, 4, rng=0, **options), *middle, nn.Dense(4, 2, rng=1, **options))
+    return nn.Sequential(
+        nn.Dense(3, 4, rng=0, **options), *middle, nn.Dense(4, 2, rng=1, **options)
+    )
 
 
 def with_adam(make_model):
@@ -315,7 +317,7 @@ def averaged(model, optimizer, x, y, average):
 
 def accumulated(model, optimizer, x, y):
     optimizer.zero_grad()
-    for part in (slice(0, 2), slice(2, 4), slice(4, 5)):
+    for part in (slice(0, 2), slice(2, None)):
         loss = losses.mse(model(x[part]), y[part])
         loss.backward()
     optimizer.step()
@@ -577,9 +579,13 @@ REFUSED = {  # what x or the loss is multiplied by
     "sorted": lambda x, y: sorted(x[:, 0])[0],
     "np.any": lambda x, y: 2 if np.any(x > 2) else 1,
     "np.allclose": lambda x, y: 1 + np.allclose(x, x[0]),
-    "np.random": lambda x, y: np.random.normal(),
+    "np.random": lambda x, y: np.random.normal(),  # noqa: NPY002 (as users write)
     "random": lambda x, y: random.random(),
     "a generator": lambda x, y: GENERATOR.normal(),
+    "a coin": lambda x, y: random.random() < 2,
+    "a coin of a generator": lambda x, y: x[int(GENERATOR.integers(0, 2)) :].sum(),
+    "str": lambda x, y: len(str(x[0])),
+    "repr": lambda x, y: len(repr(x[0])),
     "time": lambda x, y: time.perf_counter(),
     "a global counter": lambda x, y: counted(),
     "an entry that counts": lambda x, y: held(),
@@ -598,13 +604,60 @@ def test_what_cannot_be_recorded_is_an_error_that_names_the_line(factor, batches
     optimizer = optim.SGD(model)
     step = lambda x, y: trained(model, optimizer, x, y, scale=factor(x, y))  # noqa: E731
     captured = dl.capture(step)
-    with pytest.raises(dl.CaptureError, match="captured") as error:
-        for batch in batches[:2]:
-            captured(*batch)
-    assert len(str(error.value)) > 60  # with advice
+    with pytest.raises(dl.CaptureError, match="can't be captured") as error:
+        list(itertools.starmap(captured, batches[:2]))
+    assert re.search(r"test_capture.py:\d+", str(error.value))
+    assert len(str(error.value)) > 150  # with advice
     assert step(*batches[0]).size == 1  # nothing stays recorded
     assert all(type(p.data) is np.ndarray for p in model.parameters())
     assert all(type(p.grad) is np.ndarray for p in model.parameters())
+
+
+def rate(model, optimizer, x, y):
+    optimizer.lr = optimizer.lr * 0.9
+    return trained(model, optimizer, x, y)
+
+
+def decay(model, optimizer, x, y):
+    optimizer.groups[0].weight_decay += 0.1
+    return trained(model, optimizer, x, y)
+
+
+def counts(model, optimizer, x, y):
+    model.calls = getattr(model, "calls", 0) + 1
+    return trained(model, optimizer, x, y)
+
+
+def evaluating(model, optimizer, x, y):
+    loss = trained(model, optimizer, x, y)
+    model.eval() if model.training else model.train()
+    return loss
+
+
+def argument(model, optimizer, x, y):
+    x *= 2
+    return trained(model, optimizer, x, y)
+
+
+def entry(model, optimizer, x, y):
+    x[0] = 0
+    return trained(model, optimizer, x, y)
+
+
+@pytest.mark.parametrize("body", [rate, decay, counts, evaluating, argument, entry])
+def test_a_step_that_changes_what_a_replay_would_not_is_refused(body):
+    step = dl.capture(on_mlp(body, optim.SGD)().step)
+    with pytest.raises(dl.CaptureError, match=r"test_capture.py:\d+"):
+        list(itertools.starmap(step, FRESH[:2]))
+
+
+def test_a_trace_inside_a_captured_step_is_an_error_that_says_so():
+    def body(model, optimizer, x, y):
+        with dl.trace():
+            return trained(model, optimizer, x, y)
+
+    with pytest.raises(RuntimeError, match="open it around the call"):
+        dl.capture(on_mlp(body)().step)(*FRESH[0])
 
 
 def masked(x, y):
@@ -634,6 +687,12 @@ def test_a_shape_that_depends_on_values_is_never_a_wrong_number(factor, batches)
         if b[0] is dl.CaptureError:
             return
         assert a == b
+
+
+def test_an_epoch_of_a_tensor_that_requires_a_gradient_is_refused_as_a_call_is():
+    step = dl.capture(supervised(mlp()).step)
+    with pytest.raises(dl.CaptureError, match="requires a gradient"):
+        step.epoch(dl.Tensor(X, requires_grad=True), Y, batch_size=5)
 
 
 def test_requires_grad_and_what_is_no_argument_are_refused():
@@ -946,8 +1005,7 @@ def test_each_shape_has_a_plan_and_plans_are_bounded():
 def test_dtypes_that_alternate():
     dtypes = itertools.cycle([np.float32, np.float64, np.float16, np.int32])
     batches = [
-        tuple(x.astype(d) for x in batch)
-        for batch, d in zip(regression(24), dtypes, strict=False)
+        tuple(x.astype(d) for x in batch) for batch, d in zip(regression(24), dtypes, strict=False)
     ]
     assert_same(dropping, batches)
 
@@ -1032,11 +1090,39 @@ def test_a_refused_target_is_the_eager_error_and_changes_nothing_more(
     assert_same(make, with_bad(target, value, where))
 
 
-def test_not_a_number_in_the_data_goes_the_eager_way():
+def clip_by_value(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    optim.clip_grad_value(model, 0.02)
+    optimizer.step()
+    return loss
+
+
+@pytest.mark.parametrize("body", [never_cleared, clipped, clip_by_value, averaged, by_hand])
+def test_not_a_number_in_the_data_goes_the_eager_way(body):
     batches = list(regression(12))
-    for i in (5, 9):
+    for i in (5, 6, 9):
         batches[i][0][1, 1] = np.nan
-    assert_same(lambda: supervised(mlp()), batches)
+    more = [lambda model: optim.average(model, 0.9)] if body is averaged else []
+    assert_same(on_mlp(body, more=more), batches)
+
+
+def test_an_error_between_two_losses_leaves_the_first_step_done():
+    def make():
+        model = mlp("tanh")
+        one, other = optim.Adam(model), optim.SGD(model)
+
+        def step(x, y, labels):
+            loss = trained(model, one, x, y)
+            losses.cross_entropy(model(x), labels).backward()
+            other.step()
+            return loss
+
+        return Job(step, list(model.parameters()), [one, other])
+
+    labels = [np.array([0, 1, 0, 1, 2 if i in (5, 9) else 0]) for i in range(12)]
+    assert_same(make, [(*b, y) for b, y in zip(regression(12), labels, strict=True)])
 
 
 # --- gradients and results are the user's own ---------------------------------------------------
@@ -1110,6 +1196,7 @@ ORDERS = {
     "rows twice": np.random.default_rng(3).integers(0, 23, 40),
     "some rows": PERMUTATION[:7],
     "empty": np.array([], int),
+    "empty list": [],
     "strided": np.repeat(PERMUTATION, 2)[::2],
     "uint8": PERMUTATION.astype(np.uint8),
     "big-endian": PERMUTATION.astype(">i4"),
@@ -1118,7 +1205,7 @@ ORDERS = {
 
 def loop(job, x, y, batch_size, order, step=None):
     """The losses of an epoch, batch by batch."""
-    order = np.arange(len(x)) if order is None else np.asarray(order)
+    order = np.arange(len(x)) if order is None else np.asarray(order, int)
     parts = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
     return [(step or job.step)(x[part], y[part]).item() for part in parts]
 
@@ -1135,6 +1222,20 @@ def test_an_epoch_is_the_loop(order, batch_size):
         assert captured.look() == eager.look()
     assert bits(step(X[:4], Y[:4])) == bits(eager.step(X[:4], Y[:4]))
     assert captured.look() == eager.look()
+
+
+WAYS = [never_cleared, cleared_last, accumulated, by_hand, edited_gradients, thrice]
+
+
+@pytest.mark.parametrize("body", WAYS)
+@pytest.mark.parametrize("order", [None, PERMUTATION], ids=["none", "permutation"])
+def test_an_epoch_of_each_way_to_write_a_step(body, order):
+    captured, eager = on_mlp(body, lr=0.001)(), on_mlp(body, lr=0.001)()
+    step = dl.capture(captured.step)
+    for _ in range(3):
+        found = step.epoch(X, Y, batch_size=5, order=order)
+        assert found.tolist() == loop(eager, X, Y, 5, order)
+        assert captured.look() == eager.look()
 
 
 CONVERSIONS = {
@@ -1219,6 +1320,12 @@ def test_a_refused_label_inside_an_epoch_is_the_error_of_the_loop():
     assert outcomes[0] == outcomes[1]
 
 
+def by_python():
+    """A step whose rule is in Python."""
+    model = mlp("tanh")
+    return supervised(model, Sign(model, lr=0.01))
+
+
 @pytest.fixture
 def _ctrl_c_raises():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -1227,16 +1334,16 @@ def _ctrl_c_raises():
 
 
 @pytest.mark.usefixtures("_ctrl_c_raises")
-def test_ctrl_c_ends_an_epoch_after_the_running_step():
-    captured, eager = supervised(mlp("tanh")), supervised(mlp("tanh"))
+@pytest.mark.parametrize("make", [lambda: supervised(mlp("tanh")), dropping, by_python])
+def test_ctrl_c_ends_an_epoch_after_the_running_step(make):
+    captured, eager = make(), make()
     step = dl.capture(captured.step)
     x, y = np.tile(X, (4000, 1)), np.tile(Y, (4000, 1))
     step.epoch(x[:20], y[:20], batch_size=5)
     timer = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        for _ in range(1000):
-            step.epoch(x, y, batch_size=5)
+        [step.epoch(x, y, batch_size=5) for _ in range(1000)]
     timer.join()
     steps = captured.optimizers[0].t
     loop(eager, x[:20], y[:20], 5, None)

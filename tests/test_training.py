@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import math
 import os
 import pickle
@@ -1283,3 +1284,194 @@ def test_a_wrong_model_is_named_by_fit_and_evaluate(model):
             call()
     with pytest.raises(TypeError, match=r"evaluate: loss must be a function .*class MSE"):
         evaluate(problem()[0], dl.losses.MSE, (X, Y))
+
+
+# --- captured steps -----------------------------------------------------------------------------
+
+ROWS = np.random.default_rng(0).normal(size=(23, 3)).astype(np.float32)
+TARGETS = np.random.default_rng(1).normal(size=(23, 2)).astype(np.float32)
+LABELS = np.random.default_rng(2).integers(0, 2, 23)
+
+
+def with_dropout():
+    return nn.Sequential(
+        nn.Dense(3, 4, rng=0), nn.Tanh(), nn.Dropout(0.3, rng=1), nn.Dense(4, 2, rng=2)
+    )
+
+
+def loader(y=TARGETS, batch_size=5, **options):
+    return lambda: DataLoader(ROWS, y, batch_size, **{"rng": 1, **options})
+
+
+def adam(model):
+    return dl.optim.Adam(model, lr=0.01)
+
+
+def outcome(capture, data=None, model=with_dropout, rule=adam, **options):
+    """What a training leaves behind, and whether it was captured."""
+    model = model()
+    optimizer, error = rule(model), None
+    options = {"loss": dl.losses.mse, "epochs": 4, **options}
+    if "callback" in options:
+        options["callbacks"] = [options.pop("callback")(model, optimizer)]
+    try:
+        history = fit(model, optimizer, (data or loader())(), capture=capture, **options)
+    except (ValueError, TypeError, IndexError) as raised:
+        error, history = (type(raised), str(raised)), getattr(raised, "history", None)
+    record = {} if history is None else dict(vars(history))
+    captured = record.pop("captured", None)
+    gradients = [p.grad.tobytes() for p in model.parameters() if p.grad is not None]
+    versions = [p.version for p in model.parameters()]
+    state = repr(optimizer.state_dict())
+    return (repr(record), error, weights(model), gradients, versions, state), captured
+
+
+def plateau(model):
+    return dl.optim.SGD(model, lr=WarmUp(ReduceOnPlateau(0.3, patience=0), 5))
+
+
+def batches():
+    return [(ROWS[i : i + 5], TARGETS[i : i + 5]) for i in (0, 5, 10, 18)]
+
+
+class EachTime:
+    def __iter__(self):
+        return iter(batches())
+
+
+def changing(model, optimizer):
+    def change(epoch, history):
+        if epoch == 2:
+            optimizer.lr = 0.5
+        if epoch == 3:
+            model[0].weight.data[...] = 0.1
+
+    return change
+
+
+def freezing(model, optimizer):
+    return lambda epoch, history: setattr(model[0].weight, "requires_grad", epoch % 2 == 0)
+
+
+def pressing(model, optimizer):
+    return lambda epoch, history: interrupt() if epoch == 3 else None
+
+
+def wrong_label():
+    y = LABELS.copy()
+    y[7] = 9
+    return DataLoader(ROWS, y, 5, shuffle=False)
+
+
+TRAININGS = {
+    **{
+        f"{size} {shuffle} {drop}": {
+            "data": loader(batch_size=size, shuffle=shuffle, drop_last=drop)
+        }
+        for size in (None, 1, 5, 23)
+        for shuffle in (True, False)
+        for drop in (True, False)
+    },
+    "pair": {"data": lambda: (ROWS, TARGETS)},
+    "lists": {"data": lambda: [ROWS.tolist(), TARGETS.tolist()]},
+    "float64": {"data": lambda: DataLoader(ROWS.astype(float), TARGETS.astype(float), 5, rng=1)},
+    "batches": {"data": batches},
+    "iterable": {"data": EachTime},
+    "generator": {"data": lambda: iter(batches()), "epochs": 1},
+    "validation": {"validation": (ROWS, TARGETS)},
+    "plateau": {"rule": plateau, "epochs": 9},
+    "plateau, validation": {"rule": plateau, "epochs": 9, "validation": (ROWS, TARGETS)},
+    "schedule": {"rule": lambda model: dl.optim.SGD(model, lr=CosineDecay(0.3, 15))},
+    "labels": {"data": loader(LABELS), "loss": dl.losses.CrossEntropy(label_smoothing=0.1)},
+    "changing": {"callback": changing, "epochs": 6},
+    "freezing": {"callback": freezing, "epochs": 7},
+    "interrupted": {"callback": pressing},
+    "stopped": {"callback": lambda *_: lambda epoch, history: epoch == 2},
+    "callback error": {"callback": lambda *_: lambda epoch, history: 7},
+    "divergence": {
+        "model": lambda: nn.MLP([3, 4, 2], rng=0),
+        "rule": lambda model: dl.optim.SGD(model, lr=1e4),
+        "epochs": 30,
+    },
+    "wrong label": {"data": wrong_label, "loss": dl.losses.cross_entropy},
+}
+
+
+@pytest.mark.parametrize("options", TRAININGS.values(), ids=TRAININGS)
+def test_a_captured_training_is_the_eager_one_bit_for_bit(options):
+    eager, captured = outcome(False, **options)
+    assert not captured
+    for capture in (True, "auto"):
+        found, captured = outcome(capture, **options)
+        assert found == eager
+        assert captured or eager[1]
+
+
+class Reading(nn.Module):
+    """A model that can't be captured, for its forward looks at something or counts."""
+
+    def __init__(self, factor):
+        self.line, self.factor, self.calls = nn.Dense(3, 2, rng=0), factor, [0]
+
+    def forward(self, x):
+        return self.line(x) * self.factor(self, x)
+
+
+def counting(model, x):
+    model.calls[0] += 1
+    return model.calls[0] / 100
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [
+        counting,
+        lambda model, x: float(x.sum()),
+        lambda model, x: 2 if x[0, 0] > 0 else 1,
+        lambda model, x: np.asarray(x)[0, 0],
+        lambda model, x: model.generator.normal(),
+    ],
+    ids=["counter", "float", "branch", "asarray", "random"],
+)
+def test_a_step_that_cannot_be_captured_runs_eagerly_or_is_an_error(factor):
+    def model():
+        made = Reading(factor)
+        made.generator = np.random.default_rng(0)
+        return made
+
+    eager, _ = outcome(False, model=model)
+    found, captured = outcome("auto", model=model)
+    assert found == eager
+    assert captured is False
+    with pytest.raises(dl.CaptureError, match="can't be captured"):
+        outcome(True, model=model)
+
+
+@pytest.mark.parametrize("capture", [None, "yes", 1, 0, "AUTO"])
+def test_a_wrong_value_of_capture_is_named(capture):
+    model = with_dropout()
+    with pytest.raises((TypeError, ValueError), match="capture"):
+        fit(model, adam(model), (ROWS, TARGETS), capture=capture)
+
+
+def test_ctrl_c_during_captured_steps_leaves_whole_ones():
+    x, y = np.tile(ROWS, (9000, 1)), np.tile(TARGETS, (9000, 1))
+    model = with_dropout()
+    optimizer = adam(model)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    history = fit(model, optimizer, DataLoader(x, y, 8, shuffle=False), epochs=10_000)
+    timer.join()
+    assert history.interrupted
+    assert history.captured
+    steps = len(history.step_loss)
+    assert steps == len(history.lr) == optimizer.t > 0
+    twin = with_dropout()
+    same = adam(twin)
+    each = itertools.cycle(range(0, len(x), 8))
+    for i in itertools.islice(each, steps):
+        same.zero_grad()
+        dl.losses.mse(twin(x[i : i + 8]), y[i : i + 8]).backward()
+        same.step()
+    assert weights(model) == weights(twin)
+    assert repr(optimizer.state_dict()) == repr(same.state_dict())
