@@ -611,6 +611,8 @@ class Recording(Plan, Observer):
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
         read["settings", 0, ""] = self.settings
+        batches = [(id(entry[4]), entry[5]) for entry in self.updates]  # of equal step counts
+        read["the step counts of an optimizer", 0, ""] = batches
         return {**read, ("requires_grad of a parameter", 0, ""): self.learned}
 
     def _sources(self, other: Recording) -> list[tuple[Any, ...]]:
