@@ -39,7 +39,7 @@ from minidl.schedulers import Schedule
 from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
-ATTEMPTS = 5  # recordings in a row that read different things
+ATTEMPTS = 5  # recordings for arguments of one kind that have read different things
 WIDTH = 36  # of a source line in the table of a plan
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
@@ -611,6 +611,8 @@ class Recording(Plan, Observer):
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
         read["settings", 0, ""] = self.settings
+        batches = [(id(entry[4]), entry[5]) for entry in self.updates]  # of equal step counts
+        read["the step counts of an optimizer", 0, ""] = batches
         return {**read, ("requires_grad of a parameter", 0, ""): self.learned}
 
     def _sources(self, other: Recording) -> list[tuple[Any, ...]]:
@@ -729,8 +731,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         self.function, self.kind, self._strict = function, Tensor, _strict
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: dict[Any, list[replay.Runner]] = {}  # by key
-        # recordings to be compared with another one, each with the number of those before it
-        self._pending: dict[Any, tuple[Recording, int]] = {}
+        self._pending: dict[Any, list[Recording]] = {}  # to be compared with another recording
         functools.update_wrapper(self, function, updated=())
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -763,16 +764,19 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
 
     def _learn(self, key: Any, recording: Recording) -> CaptureError | None:
         """Keep a recording; two that agree make a plan. Returns what is wrong with it, if any."""
-        pending, changes = self._pending.pop(key, (None, 0))
         if recording.error:
             return recording.error
-        if pending is None or pending.signature() != recording.signature():
-            if pending and changes == ATTEMPTS:
-                return CaptureError(recording.unsteady(pending.signature()))
-            self._pending[key] = recording, changes + 1
+        others, signature = self._pending.setdefault(key, []), recording.signature()
+        pending = next((other for other in others if other.signature() == signature), None)
+        if pending is None:
+            if len(others) == ATTEMPTS:
+                del self._pending[key]
+                return CaptureError(recording.unsteady(others[-1].signature()))
+            others.append(recording)
             if len(self._pending) > PLANS:
                 del self._pending[next(iter(self._pending))]
             return None
+        others.remove(pending)
         if difference := pending.difference(recording):
             return CaptureError(
                 f"the step can't be captured, since two recordings of it differ: {difference}. A "
@@ -802,12 +806,13 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         """
         losses: list[float] = []
         ctrl_c = CtrlC()
-        sources = tuple(map(rows, arrays))
-        if len({len(x) for x in sources}) != 1:
-            lengths = ", ".join(str(len(x)) for x in sources) or "none"
-            raise ValueError(f"epoch: arrays must have equally many rows, got {lengths}")
+        lengths = [len(rows(x)) for x in arrays]
+        if len(set(lengths)) != 1:
+            given = ", ".join(map(str, lengths)) or "none"
+            raise ValueError(f"epoch: arrays must have equally many rows, got {given}")
         batch = _checks.count("epoch", "batch_size", batch_size)
-        steps = self.steps(sources, batch, _order(order, len(sources[0])), losses, stop=ctrl_c)
+        places = _order(order, lengths[0])
+        steps = self.steps(tuple(map(rows, arrays)), batch, places, losses, stop=ctrl_c)
         keep_handler, handle = ctrl_c.handling()
         with keep_handler, handle:
             for _, result in steps:
@@ -820,7 +825,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
 
     def steps(
         self,
-        sources: tuple[np.ndarray, ...],
+        sources: tuple[Any, ...],
         batch: int,
         order: np.ndarray | None,
         losses: list[float],
@@ -835,16 +840,20 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         that were replayed, whose losses (and rates of the optimizer) have been appended.
         `stop.presses` ends the steps that are replayed.
         """
-        begin, total = 0, len(sources[0]) if order is None else len(order)
+        arrays = tuple(map(rows, sources))
+        tensors = tuple(isinstance(x, Tensor) for x in sources)
+        begin, total = 0, len(arrays[0]) if order is None else len(order)
         most = 1 if seconds else total
         while begin < total:
             count = min(batch, total - begin)
             part = slice(begin, begin + count)
             chosen = part if order is None else order[part]
-            key, _ = _key(tuple(np.empty((count, *x.shape[1:]), x.dtype) for x in sources), {})
+            kinds = zip(tensors, arrays, strict=True)
+            key = tuple((t, (count, *x.shape[1:]), x.dtype.str) for t, x in kinds), ()
             runner = None if active.get() or self.error else self._ready(key)
             if runner is None:
-                yield 1, self(*(x[chosen] for x in sources))
+                parts = zip(tensors, (x[chosen] for x in arrays), strict=True)
+                yield 1, self(*(Tensor(x, dtype=x.dtype) if t else x for t, x in parts))
                 begin += count
                 continue
             if not runner.plain_result or runner.plan.outputs[0].size != 1:
@@ -852,7 +861,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             whole = count == batch and not runner.accumulates
             several = min(most, (total - begin) // batch) if whole else 1
             places = None if order is None else order[begin:]
-            own = sources if order is not None else tuple(x[begin:] for x in sources)
+            own = arrays if order is not None else tuple(x[begin:] for x in arrays)
             arguments = own, count, places, several, losses, rates, optimizer, stop
             before = time.perf_counter()
             taken = runner.run_epoch(*arguments)
@@ -892,6 +901,8 @@ def _number(result: Any) -> float:
 
 def rows(x: Any) -> np.ndarray:
     """An array with rows that lie one after the other."""
+    if type(x) is np.ndarray and x.ndim and x.flags.c_contiguous and x.flags.aligned:
+        return x
     array: np.ndarray = np.require(_constant(x), requirements=["C", "A"])
     if array.ndim == 0 or array.dtype.kind not in "fiub":
         raise TypeError(f"epoch takes arrays of numbers with rows, got {array.dtype} {array.shape}")
@@ -933,7 +944,7 @@ def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np
     for x in (*inputs, *options.values()):
         data = _constant(x)
         if isinstance(data, np.ndarray):
-            parts.append((type(x).__name__, data.shape, data.dtype.str))
+            parts.append((isinstance(x, Tensor), data.shape, data.dtype.str))
             arrays.append(data)
         else:
             parts.append((type(x).__name__, x))

@@ -277,14 +277,9 @@ def _steps(
         else:
             parts = [((batches.x, batches.y), size, order[:rows])]
     for sources, size, order in parts:
-        if any(isinstance(x, Tensor) for x in sources):
-            step(*sources)
-            yield [size]
-            continue
-        arrays = tuple(map(_capture.rows, sources))
-        left = len(arrays[0]) if order is None else len(order)
+        left = len(sources[0]) if order is None else len(order)
         record = history.step_loss, history.lr, optimizer, ctrl_c, 0.05 if progress else None
-        for taken, _ in captured.steps(arrays, size, order, *record):
+        for taken, _ in captured.steps(sources, size, order, *record):
             sizes = [min(size, left - i * size) for i in range(taken)]
             left -= sum(sizes)
             yield sizes
