@@ -32,7 +32,7 @@ SETTINGS, OPERANDS = "minidl/_settings.py", "minidl/_operands.py"
 ATOMIC, BLAS, LAYER, LOSS, SYSTEM = (
     f"minidl/_kernels/{name}.pyx" for name in ("atomic", "blas", "layer", "loss", "system")
 )
-FIND_BLAS = "minidl/_blas.py"
+FIND_BLAS, INTERRUPTS = "minidl/_blas.py", "minidl/_interrupts.py"
 FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
@@ -78,6 +78,7 @@ TESTS = {
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
     TRAINING: ["tests/test_training.py"],
+    INTERRUPTS: ["tests/test_interrupts.py", "tests/test_training.py"],
     DATA: ["tests/test_data.py", "tests/test_training.py"],
     TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
@@ -114,7 +115,7 @@ class Mutant:
 ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     KERNELS: {
         "Update": [
-            ("a resized array accepted", "data(arrays[i]) != self.all[i].a[k]", "False"),
+            ("a resized array accepted", "data(arrays[i]) != self.work.all[i].a[k]", "False"),
             ("a locked array accepted", "k != 1 and not writable", "False and not writable"),
         ],
         "commit": [
@@ -611,10 +612,12 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "_extremum_vjp": [
             ("0 · ∞", "np.where(hit, ", "np.multiply(hit, "),
         ],
-        "_norm": [
+        "_scaled": [
             ("squares that vanish", "(squares > 1e-280)", "(squares >= 0)"),
             ("squares that overflow", " & (squares < np.inf)", ""),
             ("∞ / ∞", "np.where(np.isinf(top), np.sign(x) * np.isinf(x), x / scale)", "x / scale"),
+        ],
+        "_norm": [
             ("0 / 0", "np.where(root == 0, 1, root)", "root"),
         ],
         "_shifted_exp": [
@@ -658,8 +661,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "getitem": [
             (
                 "an entry taken twice gets one gradient",
-                "np.add.at(whole, key, g.astype(whole.dtype))",
-                "whole[key] = g",
+                "np.add.at(full, key, g.astype(dtype))",
+                "full[key] = g",
             ),
             (
                 "gradients summed in half precision",
@@ -672,8 +675,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "_index_part": [
             (
                 "an index shared with the caller",
-                "np.array(_plain(part))",
-                "np.asarray(_plain(part))",
+                "as_ndarray(_plain(part)).copy()",
+                "as_ndarray(_plain(part))",
             ),
             ("an empty list read as floating", "return array.astype(np.intp)", "return array"),
             (
@@ -686,7 +689,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "def where": [
             (
                 "a condition shared with the caller",
-                "np.array(read(_plain(condition))[0], bool)",
+                "read(_plain(condition))[0].astype(bool)",
                 "read(_plain(condition))[0]",
             ),
         ],
@@ -696,7 +699,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "replacement": [
             ("another shape accepted", "array.shape != tensor._data.shape", "False"),
-            ("the values shared", "np.array(as_array(", "np.asarray(as_array("),
+            ("the values shared", "copied(array, tensor._data, tensor)", "array"),
             ("no new version", "tensor.version + 1", "tensor.version"),
         ],
         "class Tensor": [
@@ -847,19 +850,22 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "cross_entropy_loop": [
             ("last rows left out", "(n + block - 1) // block", "n // block"),
         ],
-        "cross_entropy": [
+        "run_cross_entropy": [
             ("label one past the end", "< classes:", "<= classes:"),
-            ("labels changed while they are used", "target = copy_of(target)", "pass"),
+            (
+                "labels changed while they are used",
+                "<const long long *> call.a[5]",
+                "<const long long *> (call.a[1] if call.a[5] != NULL else NULL)",
+            ),
+            ("the total left unscaled in float32", "* scale)\n    else", ")\n    else"),
         ],
         "squared_error_loop": [
             (
                 "error squared in the arrays' type",
-                "<double> error * error\n    for",
-                "error * error\n    for",
+                "<double> error * error\n    for k",
+                "error * error\n    for k",
             ),
             ("slope left out", "gradient[k] = slope * error", "gradient[k] = error"),
-        ],
-        "squared_error": [
             ("half the slope", "(2 * scale)", "(scale)"),
         ],
     },
@@ -897,7 +903,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "setdefault(keys[i], [])",
                 "setdefault(keys[0], [])",
             ),
-            ("the rate of the step after", "name, lr(self.t)", "name, lr(self.t + 1)"),
+            ("the rate of the step after", "lr(t), high", "lr(t + 1), high"),
             ("steps not counted", '(vars(self), "t", self.t + 1)', '(vars(self), "t", self.t)'),
             ("changed weights not marked as changed", "p.version + 1", "p.version"),
             (
@@ -914,8 +920,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("options of a group ignored", "{**given, **own}", "{**own, **given}"),
             (
                 "frozen parameters updated",
-                "if p.requires_grad and p.grad is not None:",
-                "if p.grad is not None:",
+                "if p.requires_grad and grads[i] is not None:",
+                "if grads[i] is not None:",
             ),
             ("state_dict shares the state", "copy.deepcopy(\n", "dict(\n"),
             ("step count not loaded", '(vars(self), "t", t)', '(vars(self), "t", self.t)'),
@@ -1071,7 +1077,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "fit": [
             (
                 "a batch weighs the same whatever its size",
-                "total + value * len(x), samples + len(x)",
+                "total + value * size, samples + size",
                 "total + value, samples + 1",
             ),
             (
@@ -1116,14 +1122,16 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "_plateaus": [
             ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),
         ],
-        "_assigned": [
+    },
+    INTERRUPTS: {
+        "assigned": [
             (
                 "the way out of a block not protected",
                 "atomic.Assigned(atomic.found(changes))",
                 "atomic.Assigned([])",
             ),
         ],
-        "_CtrlC": [
+        "CtrlC": [
             ("the second Ctrl-C waits too", "self.presses > 1", "self.presses > 2"),
             ("Ctrl-C raises outside the loop", "if self.raises and", "if"),
             ("an ignored signal handled", "if main and not ignored", "if main"),
@@ -1381,21 +1389,28 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     CLIPPING: {
-        "clip_grad_norm": [
+        "_clipped_by_norm": [
             ("norm of 1 instead of max_norm", "(max_norm / norm)", "(1 / norm)"),
             ("small gradients scaled up", "if unit * norm > max_norm:", "if norm:"),
             (
                 "norm after clipping returned",
-                "return unit * norm",
-                "return min(unit * norm, max_norm)",
+                "return np.array(unit * norm), *grads",
+                "return np.array(min(unit * norm, max_norm)), *grads",
             ),
+            ("a replay writes to what it reads", "elif anew:", "elif False:"),
         ],
-        "clip_grad_value": [
-            ("lower limit 0", "clip(-largest, largest)", "clip(0, largest)"),
+        "_clipped_by_value": [
+            ("lower limit 0", "clip(-bound, bound)", "clip(0, bound)"),
         ],
         "_gradients": [
-            ("NaN accepted", "if not np.isfinite(g).all():", "if np.isinf(g).any():"),
             ("another shape accepted", "if g.shape != p.shape:", "if False:"),
+        ],
+        "_finite": [
+            (
+                "NaN accepted",
+                "if not np.isfinite(found[-1]).all():",
+                "if np.isinf(found[-1]).any():",
+            ),
             ("misaligned gradients passed on", '["C", "ALIGNED"]', '["C"]'),
         ],
         "_norm": [

@@ -371,6 +371,7 @@ def loader():
 case("ReduceOnPlateau.observe", plateau, lambda s: s.observe(2.0))
 case("ReduceOnPlateau.reset", plateau, lambda s: s.reset())
 case("Schedule.__call__", lambda: schedulers.OneCycle(0.1, 20), lambda s: s(np.arange(20)))
+case("DataLoader.order", loader, lambda batches: batches.order())
 case("DataLoader.__iter__", loader, lambda batches: [x.sum() for x, _ in batches])
 
 
@@ -407,6 +408,41 @@ def fit(x):
     x.histories.append(history)
 
 
+def captured():
+    """A step, and the same step captured."""
+    x = network()
+    x.model.dropout1.p = 0
+    x.optimizer = optim.SGD(x.model, lr=0.01, momentum=0.9)
+    x.histories = []
+
+    def step(inputs, y):
+        x.optimizer.zero_grad()
+        loss = dl.losses.mse(x.model(inputs), y)
+        loss.backward()
+        x.optimizer.step()
+        return loss
+
+    x.eager, x.step = step, dl.capture(step)
+    return x
+
+
+def states_of_two_epochs(_):
+    """The states between the steps, taken without a capture."""
+    x, states = captured(), []
+    for begin in [*range(0, len(x.x), 10)] * 2:
+        states.append(weights_and_history(x))
+        x.eager(x.x[begin : begin + 10], x.y[begin : begin + 10])
+    return states
+
+
+case(
+    "capture.epoch",
+    captured,
+    lambda x: x.step.epoch(x.x, x.y, batch_size=10),
+    milestones=states_of_two_epochs,
+    compared=weights_and_history,
+    slow=True,
+)
 case("fit", training, fit, milestones=lambda x: x.states, compared=weights_and_history, slow=True)
 case("evaluate", network, lambda x: dl.training.evaluate(x.model, dl.losses.mse, (x.x, x.y)))
 case(
@@ -479,13 +515,14 @@ case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", f
 # --- what has no case ---------------------------------------------------------------------------
 
 # Methods that change nothing but what they return, and functions that users give (update). A name
-# is given to a parameter as it is found, which no error can undo and a second call repeats.
+# is given to a parameter as it is found, which no error can undo and a second call repeats. What
+# capture's epoch and fit call is tried with them.
 READS = re.compile(
     r"""
     (\w+\.)?(forward|formula|phases|plot|update|prepare|constants|check_options|rate|checked
     |modules|parameters|named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid
     |stationary|check_points|check_start|__iter__|__setattr__)
-    | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish
+    | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
     | get_\w+ | show_config | race
     """,
     re.VERBOSE,

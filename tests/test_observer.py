@@ -7,10 +7,10 @@ import pytest
 
 import minidl as dl
 from minidl import nn, optim
-from minidl._observer import active
+from minidl._observer import Observer, active
 
 
-class Log:
+class Log(Observer):
     """An observer that lists what is reported to it."""
 
     def __init__(self):
@@ -37,7 +37,7 @@ class Log:
     def begin_step(self, optimizer):
         self.events.append(("begin_step", [p.data.tolist() for p in optimizer.state]))
 
-    def end_step(self, optimizer):
+    def end_step(self, optimizer, batches):
         self.events.append(("end_step", [p.data.tolist() for p in optimizer.state]))
 
 
