@@ -7,11 +7,11 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
-    "minidl/ops.py": 513,
-    "minidl/tensor.py": 587,
-    "minidl/nn.py": 348,
-    "minidl/losses.py": 123,
-    "minidl/optim/optimizer.py": 279,
+    "minidl/ops.py": 517,
+    "minidl/tensor.py": 600,
+    "minidl/nn.py": 350,
+    "minidl/losses.py": 127,
+    "minidl/optim/optimizer.py": 289,
     "minidl/optim/rules.py": 340,
     "minidl/schedulers.py": 422,
 }
