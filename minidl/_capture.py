@@ -409,7 +409,10 @@ class Recording(Plan, Observer):
     def _check_changes(self, generators: list[Any], states: list[Any]) -> None:
         """Reject a step that changes what it reads, which a replay would not do."""
         for name in self.guards.iterators:
-            self._reject(f"it takes from the iterator {name}. Take outside, and give it the items.")
+            self._reject(
+                f"it reads the iterator {name}, which a replay would not advance. Take the next item "
+                "outside, and give it to the step as an argument."
+            )
         owners = [*[None] * (len(states) - len(generators)), *generators]
         for owner, before, now in zip(owners, states, random_states(generators), strict=True):
             if before != now and not any(owner is g for g in self._drawn):
