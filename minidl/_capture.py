@@ -733,7 +733,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
 
     def __init__(self, function: Callable[..., Any], *, _strict: bool = True) -> None:
         if not callable(function) or isinstance(function, type):
-            raise TypeError(f"capture takes a function (x, y, …) -> loss, got {function!r}")
+            raise TypeError(f"capture takes a function (x, y, ...) -> loss, got {function!r}")
         self.function, self.kind, self._strict = function, Tensor, _strict
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: dict[Any, list[replay.Runner]] = {}  # by key
