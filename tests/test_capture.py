@@ -479,7 +479,7 @@ def test_two_networks_against_each_other():
     assert_same(make, regression(8))
 
 
-@pytest.mark.parametrize("rule", ["Adam", "Nadam", "RAdam"])
+@pytest.mark.parametrize("rule", ["Adam", "Nadam"])
 def test_a_thousand_steps(rule):
     def make():
         model = mlp("tanh")
@@ -1238,6 +1238,21 @@ def test_an_epoch_of_each_way_to_write_a_step(body, order):
         assert captured.look() == eager.look()
 
 
+@pytest.mark.parametrize(("rule", "options"), FORMS_OF_RULES, ids=RULE_IDS)
+def test_an_epoch_of_each_rule_with_a_schedule(rule, options):
+    def make():
+        model = mlp("tanh")
+        rate = S.CosineDecay(0.01, 9)
+        return supervised(model, getattr(optim, rule)(model, **{**options, "lr": rate}))
+
+    captured, eager = make(), make()
+    step = dl.capture(captured.step)
+    for _ in range(2):
+        found = step.epoch(X, Y, batch_size=5, order=PERMUTATION)
+        assert found.tolist() == loop(eager, X, Y, 5, PERMUTATION)
+        assert captured.look() == eager.look()
+
+
 CONVERSIONS = {
     "lists": np.ndarray.tolist,
     "tensors": dl.Tensor,
@@ -1340,7 +1355,7 @@ def test_ctrl_c_ends_an_epoch_after_the_running_step(make):
     step = dl.capture(captured.step)
     x, y = np.tile(X, (4000, 1)), np.tile(Y, (4000, 1))
     step.epoch(x[:20], y[:20], batch_size=5)
-    timer = threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT))
+    timer = threading.Timer(0.005, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         [step.epoch(x, y, batch_size=5) for _ in range(1000)]
@@ -1354,6 +1369,7 @@ def test_ctrl_c_ends_an_epoch_after_the_running_step(make):
     assert bits(step(x[:5], y[:5])) == bits(eager.step(x[:5], y[:5]))
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="no timer sends signals here")
 def test_an_epoch_that_a_signal_handler_begins_again_is_an_error():
     job = supervised(mlp("tanh"))
     step, messages = dl.capture(job.step), []
