@@ -247,6 +247,16 @@ def with_adam(make_model):
     return make
 
 
+class Tied(nn.Module):
+    """A weight that is used twice, once transposed."""
+
+    def __init__(self):
+        self.weight = dl.Tensor(np.linspace(-1, 1, 12).reshape(3, 4), requires_grad=True)
+
+    def forward(self, x):
+        return dl.tanh(x @ self.weight) @ self.weight.T
+
+
 def own_op():
     model = nn.Dense(3, 2, rng=0)
     loss = lambda prediction, y: losses.mse(cube(0.1 * prediction), y)  # noqa: E731
@@ -263,6 +273,7 @@ MODELS = {
     "one row": (with_adam(mlp), list(regression(rows=1))),
     "residual": (with_adam(lambda: Residual(0)), SIX),
     "own op": (own_op, None),
+    "a weight used twice": (with_adam(Tied), [(x, x) for x, _ in regression()]),
     **{f"embedding {d}": (with_adam(Embedding), indices(d)) for d in ("int64", "uint8", "int32")},
 }
 
@@ -861,6 +872,20 @@ def set_frozen(model, frozen):
     model[0].weight.requires_grad = not frozen
 
 
+def test_weights_loaded_and_data_assigned_again_and_again():
+    saved = {}
+
+    def between(job, i):
+        if i == 2:
+            saved.update(job.model.state_dict())
+        if i > 2 and i % 3 == 0:
+            job.model.load_state_dict(saved)
+        if i % 4 == 3:
+            first(job).data = np.asfortranarray(first(job).data)
+
+    assert_same(dropping, regression(30), between)
+
+
 def test_what_is_saved_and_loaded_again_later():
     saved = {}
 
@@ -1170,6 +1195,45 @@ def test_results_are_kept_and_inputs_untouched():
     results = [(result, bits(result)) for result in itertools.starmap(step, batches)]
     assert all(bits(result) == found for result, found in results)
     assert bits(batches) == before
+
+
+def test_captured_and_eager_steps_and_predictions_in_turn():
+    def results(capture):
+        model = mlp("tanh")
+        optimizer = optim.Adam(model)
+
+        def part(x, y):
+            loss = losses.mse(model(x), y) / 4
+            loss.backward()
+            return loss
+
+        def last(x, y):
+            loss = part(x, y)
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss
+
+        steps = [capture(part), capture(last), capture(lambda x, y: model(x)), last]
+        for i, batch in enumerate(regression(30)):
+            yield bits(steps[i % 7 % 4](*batch))
+            yield [(bits(p.data), bits(p.grad), p.version) for p in model.parameters()]
+
+    assert list(results(dl.capture)) == list(results(lambda step: step))
+
+
+@pytest.mark.parametrize("body", [trained, never_cleared])
+def test_gradients_that_the_user_swaps_or_shares(body):
+    def results(capture):
+        model = nn.MLP([3, 3, 3], "tanh", rng=0)
+        optimizer = optim.SGD(model)
+        step = capture(lambda x, y: body(model, optimizer, x, y))
+        for i, batch in enumerate(regression(14, outputs=3)):
+            step(*batch)
+            a, b = model[0].weight, model[2].weight
+            a.grad, b.grad = b.grad, (b if i % 5 == 4 else a).grad
+            yield bits(a.grad), bits(b.grad)
+
+    assert list(results(dl.capture)) == list(results(lambda step: step))
 
 
 def test_buffers_that_the_user_fills_anew_for_each_batch():
