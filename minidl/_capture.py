@@ -18,6 +18,7 @@ import linecache
 import operator
 import sys
 import time
+import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -407,7 +408,12 @@ class Recording(Plan, Observer):
 
     def _check_changes(self, generators: list[Any], states: list[Any]) -> None:
         """Reject a step that changes what it reads, which a replay would not do."""
-        owners = [None, None, *generators][-len(states) :]
+        for name in self.guards.iterators:
+            self._reject(
+                f"it reads the iterator {name}, which a replay would not advance. Take the next item "
+                "outside, and give it to the step as an argument."
+            )
+        owners = [*[None] * (len(states) - len(generators)), *generators]
         for owner, before, now in zip(owners, states, random_states(generators), strict=True):
             if before != now and not any(owner is g for g in self._drawn):
                 self._reject(
@@ -734,6 +740,16 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         self._pending: dict[Any, list[Recording]] = {}  # to be compared with another recording
         functools.update_wrapper(self, function, updated=())
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> capture:
+        """For a method, a captured step of each object, which is kept as its attribute."""
+        if instance is None:
+            return self
+        bound = capture(types.MethodType(self.function, instance))
+        return vars(instance).setdefault(self._name, bound)  # type: ignore[no-any-return]
+
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call that the last recording does not fit: replay another one, or record the step."""
         if active.get() or self.error:  # an open trace shows each op
@@ -947,7 +963,7 @@ def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np
             parts.append((isinstance(x, Tensor), data.shape, data.dtype.str))
             arrays.append(data)
         else:
-            parts.append((type(x).__name__, x))
+            parts.append((type(x), repr(x) if isinstance(x, float | complex) else x))
     key = tuple(parts), tuple(options)
     try:
         hash(key)

@@ -49,7 +49,9 @@ cdef bint is_same(object container, object key, object value) except -1:
         now = container.__dict__.get(key, MISSING)
     else:
         now = getattr(container, key, MISSING)
-    return now is value or (type(now) is type(value) and isinstance(value, SIMPLE) and now == value)
+    return now is value or (
+        type(now) is type(value) and isinstance(value, SIMPLE) and repr(now) == repr(value)
+    )
 
 
 cdef object SEQUENCE = collections.deque
