@@ -515,6 +515,32 @@ def test_arguments_by_name_and_numbers():
         assert bits(step(x, scale=2.0, y=y)) == bits(eager.step(x, scale=2.0, y=y))
 
 
+def test_the_sign_of_zero_counts():
+    def make():
+        model = mlp("tanh")
+        return Job(lambda x, y, scale: model(x).sum() * scale, list(model.parameters()))
+
+    zeros = [0.0, 0.0, 0.0, -0.0, -0.0, -0.0, 0.0, -0.0]
+    assert_same(make, [(*b, zero) for b, zero in zip(regression(8), zeros, strict=True)])
+
+
+class Learner:
+    def __init__(self):
+        self.model = mlp("tanh")
+        self.optimizer = optim.Adam(self.model)
+
+    def learn(self, x, y):
+        return trained(self.model, self.optimizer, x, y)
+
+    captured = dl.capture(learn)
+
+
+def test_a_captured_method_belongs_to_its_object():
+    one, other, eager = Learner(), Learner(), Learner()
+    for x, y in regression(8):
+        assert bits(one.captured(x, y)) == bits(other.captured(x, y)) == bits(eager.learn(x, y))
+
+
 def test_a_captured_step_inside_another():
     def make():
         job = supervised(mlp())
@@ -570,7 +596,8 @@ def closed():
 
 
 CLOSED = closed()
-DATA = iter(range(10**6))
+DATA, EQUAL = iter(range(10**6)), itertools.cycle([1.0, 1.0, 2.0])
+STANDARD, LEGACY = random.Random(3), np.random.RandomState(3)
 REFUSED = {  # what x or the loss is multiplied by
     "item": lambda x, y: 2 if dl.Tensor(x).sum().item() > 0 else 1,
     "a branch on a tensor": lambda x, y: 2 if dl.Tensor(x).sum() > 0 else 1,
@@ -604,6 +631,9 @@ REFUSED = {  # what x or the loss is multiplied by
     "an attribute that counts": lambda x, y: attribute(),
     "a nonlocal counter": lambda x, y: CLOSED(),
     "next": lambda x, y: next(DATA),
+    "next, equal twice": lambda x, y: next(EQUAL),
+    "random.Random": lambda x, y: 1 + (STANDARD.random() < 0),
+    "RandomState": lambda x, y: 1 + (LEGACY.random_sample() < 0),
 }
 FRESH, SAME = list(regression(8)), list(regression(1)) * 8
 
