@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import dis
 import functools
+import io
 import sys
 import types
 from collections.abc import Callable
@@ -57,15 +58,23 @@ class Guards(list[tuple[Any, Any, Any, str]]):
         elif isinstance(value, functools.partial):
             self.follow((value.func, value.args, value.keywords), name)
         elif kind is types.MethodType:
-            self.follow((value.__func__, value.__self__), name)
+            self.follow(value.__func__, name)
+            self.follow(value.__self__, "self")
         elif kind is types.FunctionType:
             self._follow_function(value)
         elif any(hasattr(value, state) for state in RANDOM):
             self.generators.append(value)
-        elif hasattr(kind, "__next__"):
+        elif hasattr(kind, "__next__") and not _is_log(value):
             self.iterators.append(name)
         elif isinstance(value, Module | Loss) or not any(map(_is_own, kind.__mro__[:-1])):
             self._follow_object(value, name)
+
+    def new_keys(self, container: Any) -> list[str]:
+        """What a dict holds besides what is guarded, such as an attribute set since then."""
+        known = {key for other, key, *_ in self if other is container}
+        return (
+            [str(key) for key in container if key not in known] if type(container) is dict else []
+        )
 
     def _follow_container(self, value: Any, name: str) -> None:
         self.append((value, LENGTH, len(value), name))
@@ -103,6 +112,11 @@ class Guards(list[tuple[Any, Any, Any, str]]):
                 elif not key.startswith("__") or isinstance(entry, types.FunctionType):
                     self.append((cls, key, entry, f"{cls.__name__}.{key}"))
                     self.follow(getattr(entry, "fget", entry), f"{cls.__name__}.{key}")
+
+
+def _is_log(value: Any) -> bool:
+    """Whether a value is a file that can be written, such as that of a logger; closed ones are."""
+    return isinstance(value, io.IOBase) and (value.closed or value.writable())
 
 
 def _module(value: Any) -> str:
