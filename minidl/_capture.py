@@ -441,8 +441,8 @@ class Recording(Plan, Observer):
                 self._reject(f"it changes {name}{added}, which a replay would not do. {advice}")
         for name in self.guards.iterators:
             self._reject(
-                f"it reads the iterator {name}, which a replay would not advance. Take the next "
-                "item outside, and give it to the step as an argument."
+                f"it reads the iterator or file {name}, which a replay would not do. Take the next "
+                "item outside, and give it to the step as an argument; write outside, too."
             )
 
     # --- what arrays report

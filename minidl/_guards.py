@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import dis
 import functools
-import io
+import itertools
 import sys
 import types
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from minidl.losses import Loss
 from minidl.nn import Module
 
 LARGE = 1000  # entries of a list or dict, beyond which only the length is checked
-OWN = {"minidl", "numpy"}  # packages that are not followed
+OWN = {"minidl", "numpy", "logging"}  # packages that are not followed
 CONTAINERS = (dict, list, set, collections.deque)
 RANDOM = ("bit_generator", "getstate", "get_state")  # NumPy's Generator, Python's, RandomState
 LENGTH: Callable[[Any], int] = len  # the key of a guard for the length of a container
@@ -56,7 +56,11 @@ class Guards(list[tuple[Any, Any, Any, str]]):
             for i, part in enumerate(value):
                 self.follow(part, f"{name}[{i}]")
         elif isinstance(value, functools.partial):
-            self.follow((value.func, value.args, value.keywords), name)
+            self.follow((value.func, value.keywords), name)
+            code = getattr(value.func, "__code__", None)
+            given: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code else ()
+            for part, parameter in itertools.zip_longest(value.args, given[: len(value.args)]):
+                self.follow(part, parameter or name)
         elif kind is types.MethodType:
             self.follow(value.__func__, name)
             self.follow(value.__self__, "self")
@@ -64,7 +68,7 @@ class Guards(list[tuple[Any, Any, Any, str]]):
             self._follow_function(value)
         elif any(hasattr(value, state) for state in RANDOM):
             self.generators.append(value)
-        elif hasattr(kind, "__next__") and not _is_log(value):
+        elif hasattr(kind, "__next__"):
             self.iterators.append(name)
         elif isinstance(value, Module | Loss) or not any(map(_is_own, kind.__mro__[:-1])):
             self._follow_object(value, name)
@@ -112,11 +116,6 @@ class Guards(list[tuple[Any, Any, Any, str]]):
                 elif not key.startswith("__") or isinstance(entry, types.FunctionType):
                     self.append((cls, key, entry, f"{cls.__name__}.{key}"))
                     self.follow(getattr(entry, "fget", entry), f"{cls.__name__}.{key}")
-
-
-def _is_log(value: Any) -> bool:
-    """Whether a value is a file that can be written, such as that of a logger; closed ones are."""
-    return isinstance(value, io.IOBase) and (value.closed or value.writable())
 
 
 def _module(value: Any) -> str:

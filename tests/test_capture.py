@@ -2,6 +2,7 @@
 
 import collections
 import copy
+import functools
 import gc
 import io
 import itertools
@@ -803,6 +804,13 @@ def test_the_files_of_loggers_are_no_iterators_that_a_step_reads():
     assert captured.plan.count > 5
 
 
+def test_a_file_that_a_step_writes_is_refused():
+    file, step = io.StringIO(), supervised(mlp("tanh")).step
+    captured = dl.capture(lambda x, y: (file.write("a step"), step(x, y))[1])
+    with pytest.raises(dl.CaptureError, match=r"the iterator or file file.*write outside"):
+        captured(*FRESH[0])
+
+
 def modes(model, optimizer, x, y):
     model.train()
     return trained(model, optimizer, x, y)
@@ -837,9 +845,10 @@ class Counting:
 @pytest.mark.parametrize(
     ("method", "named"), [(Counting.count, "self.n,"), (Counting.keep, r"self \(loss is new\),")]
 )
-def test_an_attribute_that_a_step_changes_is_named(method, named):
+@pytest.mark.parametrize("bind", [types.MethodType, functools.partial])
+def test_an_attribute_that_a_step_changes_is_named(method, named, bind):
     with pytest.raises(dl.CaptureError, match=f"it changes {named}"):
-        dl.capture(types.MethodType(method, Counting()))(*FRESH[0])
+        dl.capture(bind(method, Counting()))(*FRESH[0])
 
 
 def test_an_array_as_an_index_is_refused_with_another_way_which_can_be_captured():
