@@ -279,6 +279,7 @@ class Recording(Plan, Observer):
         given = list(map(self._input, (*inputs, *options.values())))
         named = dict(zip(options, given[len(inputs) :], strict=True))
         places = zip((*range(len(inputs)), *options), given, strict=True)
+        self.takes_arrays = not options and all(isinstance(x, np.ndarray) for x in inputs)
         self.input_places = [at for at, x in places if isinstance(x, np.ndarray | Tensor)]
         generators = list(self.guards.generators)
         states = random_states(generators)
@@ -869,6 +870,9 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             yield taken, None
             if stop is not None and stop.presses:
                 return
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy has no plans: their arrays are not its own
+        return functools.partial(type(self), _strict=self._strict), (self.function,)
 
     @property
     def plan(self) -> Recording:
