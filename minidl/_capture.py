@@ -18,6 +18,7 @@ import linecache
 import operator
 import sys
 import time
+import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -408,7 +409,12 @@ class Recording(Plan, Observer):
 
     def _check_changes(self, generators: list[Any], states: list[Any]) -> None:
         """Reject a step that changes what it reads, which a replay would not do."""
-        owners = [None, None, *generators][-len(states) :]
+        for name in self.guards.iterators:
+            self._reject(
+                f"it reads the iterator {name}, which a replay would not advance. Take the next item "
+                "outside, and give it to the step as an argument."
+            )
+        owners = [*[None] * (len(states) - len(generators)), *generators]
         for owner, before, now in zip(owners, states, random_states(generators), strict=True):
             if before != now and not any(owner is g for g in self._drawn):
                 self._reject(
@@ -612,6 +618,8 @@ class Recording(Plan, Observer):
         }
         read |= {("gradient", id(p), ""): g is None for p, g in self.gradients_before.items()}
         read["settings", 0, ""] = self.settings
+        batches = [(id(entry[4]), entry[5]) for entry in self.updates]  # of equal step counts
+        read["the step counts of an optimizer", 0, ""] = batches
         return {**read, ("requires_grad of a parameter", 0, ""): self.learned}
 
     def _sources(self, other: Recording) -> list[tuple[Any, ...]]:
@@ -726,12 +734,22 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
 
     def __init__(self, function: Callable[..., Any], *, _strict: bool = True) -> None:
         if not callable(function) or isinstance(function, type):
-            raise TypeError(f"capture takes a function (x, y, …) -> loss, got {function!r}")
+            raise TypeError(f"capture takes a function (x, y, ...) -> loss, got {function!r}")
         self.function, self.kind, self._strict = function, Tensor, _strict
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: dict[Any, list[replay.Runner]] = {}  # by key
         self._pending: dict[Any, list[Recording]] = {}  # to be compared with another recording
         functools.update_wrapper(self, function, updated=())
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type) -> capture:
+        """For a method, a captured step of each object, which is kept as its attribute."""
+        if instance is None:
+            return self
+        bound = capture(types.MethodType(self.function, instance))
+        return vars(instance).setdefault(self._name, bound)  # type: ignore[no-any-return]
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call that the last recording does not fit: replay another one, or record the step."""
@@ -949,7 +967,7 @@ def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np
             parts.append((isinstance(x, Tensor), data.shape, data.dtype.str))
             arrays.append(data)
         else:
-            parts.append((type(x).__name__, x))
+            parts.append((type(x), repr(x) if isinstance(x, float | complex) else x))
     key = tuple(parts), tuple(options)
     try:
         hash(key)

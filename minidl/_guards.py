@@ -16,14 +16,13 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from minidl.losses import Loss
 from minidl.nn import Module
 
 LARGE = 1000  # entries of a list or dict, beyond which only the length is checked
 OWN = {"minidl", "numpy"}  # packages that are not followed
 CONTAINERS = (dict, list, set, collections.deque)
+RANDOM = ("bit_generator", "getstate", "get_state")  # NumPy's Generator, Python's, RandomState
 LENGTH: Callable[[Any], int] = len  # the key of a guard for the length of a container
 
 
@@ -32,7 +31,8 @@ class Guards(list[tuple[Any, Any, Any, str]]):
 
     def __init__(self) -> None:
         self._followed: dict[int, Any] = {}  # by id, and so kept alive
-        self.generators: list[np.random.Generator] = []
+        self.generators: list[Any] = []  # of random numbers
+        self.iterators: list[str] = []  # their names
 
     def add(self, container: Any, key: Any, value: Any, name: str) -> None:
         """Guard a value and what lies in it."""
@@ -60,8 +60,10 @@ class Guards(list[tuple[Any, Any, Any, str]]):
             self.follow((value.__func__, value.__self__), name)
         elif kind is types.FunctionType:
             self._follow_function(value)
-        elif isinstance(value, np.random.Generator):
+        elif any(hasattr(value, state) for state in RANDOM):
             self.generators.append(value)
+        elif hasattr(kind, "__next__"):
+            self.iterators.append(name)
         elif isinstance(value, Module | Loss) or not any(map(_is_own, kind.__mro__[:-1])):
             self._follow_object(value, name)
 
@@ -139,11 +141,15 @@ def _names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(read), frozenset(attributes)
 
 
-def random_states(generators: list[np.random.Generator]) -> list[Any]:
+def random_states(generators: list[Any]) -> list[Any]:
     """The states of Python's and NumPy's global random numbers, and of generators."""
     standard, legacy = sys.modules.get("random"), sys.modules.get("numpy.random")
     states: list[Any] = [standard and standard.getstate()]
     if legacy:
         _, key, place, *_ = legacy.get_state()
         states.append((key.tobytes(), place))
-    return states + [repr(g.bit_generator.state) for g in generators]
+    for g in generators:
+        name = next(name for name in RANDOM if hasattr(g, name))
+        state = getattr(g, name)
+        states.append(repr(state() if callable(state) else state.state))
+    return states

@@ -34,6 +34,8 @@ ATOMIC, BLAS, LAYER, LOSS, SYSTEM = (
 )
 FIND_BLAS, INTERRUPTS = "minidl/_blas.py", "minidl/_interrupts.py"
 FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
+CAPTURE, GUARDS = "minidl/_capture.py", "minidl/_guards.py"
+PLAN, REPLAY = "minidl/_kernels/plan.pyx", "minidl/_kernels/replay.pyx"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
@@ -85,6 +87,10 @@ TESTS = {
     AVERAGING: ["tests/optim/test_averaging.py"],
     FORMAT: ["tests/test_format.py"],
     CHECKS: ["tests/test_checks.py"],
+    CAPTURE: ["tests/test_capture.py"],
+    GUARDS: ["tests/test_guards.py", "tests/test_capture.py"],
+    PLAN: ["tests/_kernels/test_plan.py", "tests/test_capture.py"],
+    REPLAY: ["tests/_kernels/test_replay.py", "tests/test_capture.py"],
 }
 
 
@@ -1072,6 +1078,66 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Lion": [
             ("β₁ and β₂ swapped", "*group.betas", "*group.betas[::-1]"),
         ],
+    },
+    CAPTURE: {
+        "Recording": [
+            (
+                "a changed variable accepted",
+                "if not replay.same(container, key, value):",
+                "if False:",
+            ),
+            ("gradients from before not kept apart", "if leaf not in self.zeroed and", "if"),
+        ],
+        "capture": [
+            ("one recording is enough", "if pending is None", "if False"),
+        ],
+    },
+    GUARDS: {
+        "Guards": [
+            ("entries not followed", 'self.add(value, key, entry, f"{name}[{key!r}]")', "pass"),
+            ("lengths not guarded", "self.append((value, LENGTH, len(value), name))", "pass"),
+        ],
+        "random_states": [
+            ("global random numbers not seen", "standard and standard.getstate()", "None"),
+        ],
+    },
+    PLAN: {
+        "run_ufunc": [("the first row for all", "+ row * call.n[2 + k]", "+ 0 * call.n[2 + k]")],
+        "copied": [
+            (
+                "not copied in a replay",
+                "return plan.overwrite(before, array, owner)",
+                "return before",
+            ),
+        ],
+    },
+    REPLAY: {
+        "is_same": [
+            ("1 taken for True", "type(now) is type(value) and ", ""),
+            (
+                "a number more not seen",
+                "return len(container) == <Py_ssize_t> value",
+                "return True",
+            ),
+        ],
+        "Runner": [
+            (
+                "a gradient that is kept written again",
+                "(Py_REFCNT(array) & 0xffffffff) > 2 + held",
+                "False",
+            ),
+            ("the rate of step t for step t + 1", "+ 1 + entry[7]", "+ entry[7]"),
+            ("versions not counted", "p.version = p.version + times", "pass"),
+            ("the steps not counted", 'attributes["t"] = attributes["t"] + times', "pass"),
+            (
+                "entries not checked",
+                "                if not is_same(entry[0], entry[1], entry[2]):",
+                "                if False:",
+            ),
+            ("frozen parameters not noticed", "leaf[0]._requires_grad is not leaf[2]", "False"),
+            ("settings not noticed", "getters[i]() is not settings[i]", "False"),
+        ],
+        "gather": [("the first row for all", "source + rows[i] * size", "source + rows[0] * size")],
     },
     TRAINING: {
         "fit": [

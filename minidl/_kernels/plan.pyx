@@ -2,7 +2,7 @@
 
 A kernel writes what it has to do into a `Call`, a small C struct, and has it performed. If one of
 its arrays is `Recorded`, a copy of the call is added to the plan of that array, and the kernel's
-results are recorded arrays, too. To run the plan is to run these calls in order, on the same arrays.
+results are recorded arrays, too. Running the plan runs these calls in order, on the same arrays.
 """
 
 import functools
@@ -12,9 +12,7 @@ from libc.stdlib cimport free, realloc
 
 import numpy as np
 
-from minidl._kernels.arrays cimport (
-    PyArray_Check, data, import_numpy, itemsize, single, size_of
-)
+from minidl._kernels.arrays cimport PyArray_Check, data, import_numpy, single
 
 import_numpy()
 

@@ -54,11 +54,15 @@ cdef bint is_same(object container, object key, object value) except -1:
         now = container.__dict__.get(key, MISSING)
     else:
         now = getattr(container, key, MISSING)
-    return now is value or (type(now) is type(value) and isinstance(value, SIMPLE) and now == value)
+    return now is value or (
+        type(now) is type(value) and isinstance(value, SIMPLE) and repr(now) == repr(value)
+    )
 
 
 cdef object SEQUENCE = collections.deque
-def is_general(entry):
+
+
+def _is_general(entry):
     """Whether a guard is anything but an entry of a dict."""
     return type(entry[0]) is not dict or entry[1] is LENGTH
 
@@ -108,8 +112,8 @@ cdef class Runner:
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
         self.inputs, self.direct = recording.inputs, recording.takes_arrays
         guards = {(id(entry[0]), entry[1]): entry for entry in recording.guards}.values()
-        self.guards = sorted(guards, key=is_general)
-        self.entries = len(self.guards) - sum(map(is_general, self.guards))
+        self.guards = sorted(guards, key=_is_general)
+        self.entries = len(self.guards) - sum(map(_is_general, self.guards))
         self.guards_of_dicts = <Guard *> malloc((self.entries + 1) * sizeof(Guard))
         if self.guards_of_dicts == NULL:
             raise MemoryError
@@ -181,14 +185,15 @@ cdef class Runner:
         """Whether all that the recording has read is as it was; an error while the plan runs."""
         cdef tuple entry, getters = self.read_settings, settings = self.settings
         cdef Py_ssize_t i
+        cdef Guard *guard
         if self.busy:  # its pointers must stay
             raise RuntimeError(BUSY)
         for i in range(len(settings)):
             if getters[i]() is not settings[i]:
                 return False
         for i in range(self.entries):
-            if PyDict_GetItem(<object> self.guards_of_dicts[i].container,
-                              <object> self.guards_of_dicts[i].key) != self.guards_of_dicts[i].value:
+            guard = &self.guards_of_dicts[i]
+            if PyDict_GetItem(<object> guard.container, <object> guard.key) != guard.value:
                 entry = self.guards[i]
                 if not is_same(entry[0], entry[1], entry[2]):
                     return False
@@ -210,7 +215,7 @@ cdef class Runner:
         return True
 
     cdef bint follow(self) except -1:
-        """Point to the data that leaves and optimizers have now; returns whether that is possible."""
+        """Point to the data that leaves and optimizers have now; returns whether it fits."""
         cdef Py_ssize_t k
         cdef list leaf
         cdef tuple entry
@@ -312,7 +317,7 @@ cdef class Runner:
         return sum([entry[0] is optimizer for entry in self.steps])
 
     cdef int count(self, Py_ssize_t end, Py_ssize_t times) except -1:
-        """Count the updates before a call, so many times: steps, updates of parameters, versions."""
+        """Count steps, updates of parameters and versions before a call, so many times."""
         cdef tuple entry
         cdef list counts
         for entry in self.steps:
@@ -519,7 +524,9 @@ cdef class Replay:
             return self.record(inputs, options)
         runner.run(inputs)
         self.attempts = 0
-        return constant(self.kind, runner.outputs[0]) if runner.plain_result else runner.plan.results()
+        if runner.plain_result:
+            return constant(self.kind, runner.outputs[0])
+        return runner.plan.results()
 
 
 def constant(kind, array):

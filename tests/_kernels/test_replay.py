@@ -38,7 +38,7 @@ class Thing:
         (Thing, "k", 1.0, True),
         (Thing, "k", 2.0, False),
         (collections.OrderedDict(a=3), "a", 3, True),
-        ({"a": float("nan")}, "a", float("nan"), False),
+        ({"a": float("nan")}, "a", float("nan"), True),
     ],
 )
 def test_what_has_been_read_is_the_same_object_or_an_equal_number_or_text(
