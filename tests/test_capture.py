@@ -543,6 +543,16 @@ def test_a_plan_is_only_for_arguments_given_in_the_same_way():
     assert captured.look() == eager.look()
 
 
+def test_byte_orders_that_alternate():
+    def make():
+        model = mlp("tanh")
+        step = lambda x, y: losses.mse(model(x.astype(F)), y)  # noqa: E731
+        return Job(step, list(model.parameters()))
+
+    kinds = itertools.cycle(["<f4", ">f4", ">f4", "<f4"])
+    assert_same(make, [(x.astype(k), y) for (x, y), k in zip(regression(16), kinds, strict=False)])
+
+
 def test_the_sign_of_zero_counts():
     def make():
         model = mlp("tanh")
@@ -770,6 +780,9 @@ def test_requires_grad_and_what_is_no_argument_are_refused():
         step(dl.Tensor(np.ones((5, 3)), requires_grad=True), np.ones((5, 2)))
     with pytest.raises(dl.CaptureError, match="hashable"):
         step({1, 2}, np.ones((5, 2)))
+    for no_numbers in (np.full((5, 2), "1"), np.full((5, 2), 1, object), np.ones(5, "f4, f4")):
+        with pytest.raises(dl.CaptureError, match="Convert it to numbers"):
+            step(np.ones((5, 3)), no_numbers)
     for value in (1, "step", nn.Dense):
         with pytest.raises(TypeError, match="capture takes a function"):
             dl.capture(value)
