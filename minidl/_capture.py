@@ -44,6 +44,7 @@ ATTEMPTS = 5  # recordings for arguments of one kind that have read different th
 WIDTH = 36  # of a source line in the table of a plan
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
+KINDS = "fiubc"  # of dtypes whose arrays are numbers, and may be copied byte by byte
 IN_PLACE = {"fill", "sort", "put", "partition"}
 NO_ARRAYS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.may_share_memory}
 
@@ -193,7 +194,8 @@ def _arrays_of(ufunc: Any, method: str, inputs: tuple[Any, ...]) -> tuple[np.nda
     if method != "__call__" or ufunc.nout != 1 or len(dtypes) != 1:
         return ()
     (dtype,) = dtypes
-    if dtype.kind != "f" and any(isinstance(x, int | float) for x in inputs):
+    mixed = dtype.kind != "f" and any(isinstance(x, int | float) for x in inputs)
+    if mixed or dtype.kind not in KINDS:
         return ()
     with np.errstate(over="ignore"):
         return tuple(x if isinstance(x, np.ndarray) else np.asarray(x, dtype) for x in inputs)
@@ -282,6 +284,9 @@ class Recording(Plan, Observer):
         given = list(map(self._input, (*inputs, *options.values())))
         named = dict(zip(options, given[len(inputs) :], strict=True))
         places = zip((*range(len(inputs)), *options), given, strict=True)
+        self.takes_arrays = not options and all(
+            isinstance(x, np.ndarray) and x.dtype.isnative for x in inputs
+        )
         self.input_places = [at for at, x in places if isinstance(x, np.ndarray | Tensor)]
         generators = list(self.guards.generators)
         states = random_states(generators)
@@ -918,6 +923,9 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             if stop is not None and stop.presses:
                 return
 
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy has no plans: their arrays are not its own
+        return functools.partial(type(self), _strict=self._strict), (self.function,)
+
     @property
     def plan(self) -> Recording:
         """The plan of the last replay; CaptureError before the step has been recorded twice."""
@@ -996,6 +1004,11 @@ def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np
     for x in (*inputs, *options.values()):
         data = _constant(x)
         if isinstance(data, np.ndarray):
+            if data.dtype.kind not in KINDS:
+                raise CaptureError(
+                    f"an argument of a captured step is an array of {data.dtype}. Convert it to "
+                    "numbers before the step."
+                )
             parts.append((isinstance(x, Tensor), data.shape, data.dtype.str))
             arrays.append(data)
         else:
