@@ -14,6 +14,7 @@ from minidl.tensor import Tensor
 
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
 VIEWS = {"T", "real", "imag", "base"}
+KINDS = "fiubc"  # of dtypes whose arrays are numbers, and may be copied byte by byte
 REFUSED = {"dump", "dumps", "resize", "setflags", "setfield", "tofile", "view", "byteswap"}
 VALUES = (
     *("item", "tolist", "tobytes", "__repr__", "__str__", "__format__", "__contains__"),
@@ -150,7 +151,8 @@ def _operands(inputs: tuple[Any, ...]) -> tuple[np.ndarray, ...]:
     if len(dtypes) != 1:
         return ()
     (dtype,) = dtypes
-    if dtype.kind != "f" and any(isinstance(x, int | float) for x in inputs):
+    mixed = dtype.kind != "f" and any(isinstance(x, int | float) for x in inputs)
+    if mixed or dtype.kind not in KINDS:
         return ()
     with np.errstate(over="ignore"):
         return tuple(x if isinstance(x, np.ndarray) else np.asarray(x, dtype) for x in inputs)

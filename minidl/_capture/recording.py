@@ -87,6 +87,9 @@ class Recording(Plan, Observer):
         """Run and record the step; returns its result."""
         given = [self._input(place, x) for place, x in (*enumerate(inputs), *options.items())]
         named = dict(zip(options, given[len(inputs) :], strict=True))
+        self.takes_arrays = not options and all(
+            isinstance(x, np.ndarray) and x.dtype.isnative for x in inputs
+        )
         generators = list(self.guards.generators)
         states = random_states(generators)
         try:

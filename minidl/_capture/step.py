@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks
+from minidl._capture.arrays import KINDS
 from minidl._capture.comparison import difference, signature, unsteady
 from minidl._capture.recording import SETTINGS, CaptureError, Recording
 from minidl._checks import describe
@@ -207,6 +208,9 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             if stop is not None and stop.presses:
                 return
 
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy has no plans: their arrays are not its own
+        return functools.partial(type(self), _strict=self._strict), (self.function,)
+
     @property
     def plan(self) -> Recording:
         """The plan of the last replay; CaptureError before the step has been recorded twice."""
@@ -279,6 +283,11 @@ def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np
     for x in (*inputs, *options.values()):
         data = _constant(x)
         if isinstance(data, np.ndarray):
+            if data.dtype.kind not in KINDS:
+                raise CaptureError(
+                    f"an argument of a captured step is an array of {data.dtype}. Convert it to "
+                    "numbers before the step."
+                )
             parts.append((isinstance(x, Tensor), data.shape, data.dtype.str))
             arrays.append(data)
         else:

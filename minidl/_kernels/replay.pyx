@@ -13,6 +13,7 @@ from libc.string cimport memcpy
 
 import bisect
 import collections
+import operator
 import sys
 
 import numpy as np
@@ -26,7 +27,14 @@ from minidl._kernels.plan cimport Plan, root
 
 import_numpy()
 
+cdef enum:
+    SHORT = 64  # bytes of a row
+
 cdef object MISSING = object()
+cdef object DATA = operator.attrgetter("_data")
+
+cdef enum:
+    ATTEMPTS = 100  # to count a step that has been taken, where memory is short
 
 
 def same(container, key, value):
@@ -91,6 +99,7 @@ cdef class Runner:
 
     cdef readonly Plan plan
     cdef readonly bint plain_result  # whether the result is one contiguous tensor
+    cdef readonly bint direct  # whether all arguments are arrays, given by position
     cdef readonly bint accumulates  # whether gradients from before the step matter
     cdef list inputs, guards, leaves, leaf_uses, before, grads, updates, steps, versions, outputs
     cdef list input_uses, grad_uses, turns, events
@@ -104,7 +113,7 @@ cdef class Runner:
 
     def __init__(self, recording, read_settings):
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
-        self.inputs = recording.inputs
+        self.inputs, self.direct = recording.inputs, recording.takes_arrays
         guards = {(id(entry[0]), entry[1]): entry for entry in recording.guards}.values()
         self.guards = sorted(guards, key=_is_general)
         self.entries = len(self.guards) - sum(map(_is_general, self.guards))
@@ -177,10 +186,12 @@ cdef class Runner:
     # --- checks
 
     cpdef bint ready(self) except -1:
-        """Whether all that the recording has read is as it was."""
+        """Whether all that the recording has read is as it was; an error while the plan runs."""
         cdef tuple entry, getters = self.read_settings, settings = self.settings
         cdef Py_ssize_t i
         cdef Guard *guard
+        if self.busy:  # its pointers must stay
+            raise RuntimeError(BUSY)
         for i in range(len(settings)):
             if getters[i]() is not settings[i]:
                 return False
@@ -225,21 +236,22 @@ cdef class Runner:
                 leaf[1] = data_now
         for entry in self.updates:
             _, update, optimizer, group, columns, indices, parameters, *_ = entry
-            if not any([group is g for g in optimizer.groups]):
+            if not any(group is g for g in optimizer.groups):
                 return False
             counts = columns["t"]
-            lists = [[p._data for p in parameters], None]
+            lists = [list(map(DATA, parameters)), None]
             for name in optimizer.state_names:
-                lists.append([columns[name][i] for i in indices] if name in columns else None)
-            if (any([counts[i] != counts[indices[0]] for i in indices])
+                column = columns.get(name)
+                lists.append(None if column is None else list(map(column.__getitem__, indices)))
+            if (any(counts[i] != counts[indices[0]] for i in indices)
                     or not (<Update> update).take(tuple(lists))):
                 return False
         return True
 
     cdef bint fits(self, tuple arrays) except -1:
-        """Whether the arrays are contiguous, and of the shapes and dtypes of the inputs."""
+        """Whether the arguments are contiguous arrays of the shapes and dtypes of the inputs."""
         cdef Py_ssize_t i
-        if len(arrays) != len(self.inputs):
+        if len(arrays) != len(self.inputs) or not self.direct:
             return False
         for i in range(len(arrays)):
             if not (is_array(arrays[i]) and is_carray(arrays[i])
@@ -313,19 +325,19 @@ cdef class Runner:
         cdef tuple entry
         cdef list counts
         for entry in self.steps:
-            if entry[1] < end:
+            if <Py_ssize_t> entry[1] < end:
                 attributes = entry[0].__dict__
-                attributes["t"] = attributes["t"] + times
+                attributes["t"] = later(attributes["t"], times)
         for entry in self.updates:
-            if entry[0] < end:
+            if <Py_ssize_t> entry[0] < end:
                 counts = (<dict> entry[4])["t"]
                 for i in <tuple> entry[5]:
-                    counts[i] = counts[i] + times
+                    counts[i] = later(counts[i], times)
                 for p in <tuple> entry[6]:
-                    p.version = p.version + times
+                    p.version = later(p.version, times)
         for entry in self.versions:
-            if entry[1] < end:
-                entry[0].version = entry[0].version + times
+            if <Py_ssize_t> entry[1] < end:
+                entry[0].version = later(entry[0].version, times)
         return 0
 
     cdef int finish(self) except -1:
@@ -420,10 +432,10 @@ cdef class Runner:
                 self.plan.run(&stopped)
                 if stopped >= 0:
                     break
-                losses.append(self.outputs[0].item())
-                if rates is not None:
-                    rates.append(rate)
                 s += 1
+                append(losses, self.outputs[0])
+                if rates is not None:
+                    append(rates, rate)
                 if not self.counts_late:
                     self.count(self.plan.count, 1)
                     counted = s
@@ -459,6 +471,27 @@ cdef str BUSY = (
 )
 
 
+cdef object later(object count, Py_ssize_t times):
+    """A count so many steps later; the steps have been taken, so it must not fail."""
+    for _ in range(ATTEMPTS):
+        try:
+            return count + times
+        except MemoryError:
+            continue
+    raise MemoryError
+
+
+cdef int append(list values, number) except -1:
+    """Append a number, perhaps from an array, of a step that has been taken."""
+    for _ in range(ATTEMPTS):
+        try:
+            values.append(number.item() if is_array(number) else number)
+            return 0
+        except MemoryError:
+            continue
+    raise MemoryError
+
+
 cdef int redirect(list uses, char *begin) except -1:
     """Let pointers into an array point into the one that begins at an address."""
     cdef tuple use
@@ -474,9 +507,19 @@ cdef Py_ssize_t row_bytes(object array, Py_ssize_t rows) noexcept:
 cdef void gather(const char *source, const Py_ssize_t *rows, char *target, Py_ssize_t count,
                  Py_ssize_t size) noexcept nogil:
     """Copy rows of a number of bytes from their places, one after the other."""
-    cdef Py_ssize_t i
-    for i in range(count):
-        memcpy(target + i * size, source + rows[i] * size, size)
+    cdef Py_ssize_t i, k, width = sizeof(int)
+    cdef const int *row
+    cdef int *copied = <int *> target
+    cdef bint aligned = (<size_t> source | <size_t> target | <size_t> size) % width == 0
+    if aligned and size <= SHORT:  # a call of memcpy takes longer than the copy
+        size //= width
+        for i in range(count):
+            row = <const int *> source + rows[i] * size
+            for k in range(size):
+                copied[i * size + k] = row[k]
+    else:
+        for i in range(count):
+            memcpy(target + i * size, source + rows[i] * size, size)
 
 
 cdef class Replay:

@@ -1,8 +1,10 @@
 """What a captured step notices, refuses, returns and keeps; and its epochs."""
 
+import copy
 import gc
 import itertools
 import os
+import pickle
 import re
 import signal
 import threading
@@ -60,6 +62,43 @@ def test_arguments_by_name_and_numbers():
         assert bits(step(x, scale=2.0, y=y)) == bits(eager.step(x, scale=2.0, y=y))
 
 
+def test_a_plan_is_only_for_arguments_given_in_the_same_way():
+    def make():
+        model = mlp("tanh")
+        optimizer = optim.SGD(model)
+
+        def step(x, y, scale=1.0, more=None):
+            factor = 2.0 if isinstance(x, dl.Tensor) else scale
+            return trained(model, optimizer, x, y if more is None else more * 3, scale=factor)
+
+        return Job(step, list(model.parameters()), [optimizer])
+
+    captured, eager = make(), make()
+    step = dl.capture(captured.step)
+    calls = [
+        lambda f, x, y: f(x, y, 3.0),
+        lambda f, x, y: f(x, y),
+        lambda f, x, y: f(dl.Tensor(x), y),
+        lambda f, x, y: f(x, y, more=y),
+        lambda f, x, y: f(x, y=y),
+        lambda f, x, y: f(x, None, 1.0, y),
+    ]
+    for call in calls * 2:
+        for batch in regression(3):
+            assert bits(call(step, *batch)) == bits(call(eager.step, *batch))
+    assert captured.look() == eager.look()
+
+
+def test_byte_orders_that_alternate():
+    def make():
+        model = mlp("tanh")
+        step = lambda x, y: losses.mse(model(x.astype(F)), y)  # noqa: E731
+        return Job(step, list(model.parameters()))
+
+    kinds = itertools.cycle(["<f4", ">f4", ">f4", "<f4"])
+    assert_same(make, [(x.astype(k), y) for (x, y), k in zip(regression(16), kinds, strict=False)])
+
+
 class Learner:
     def __init__(self):
         self.model = mlp("tanh")
@@ -99,6 +138,9 @@ def test_requires_grad_and_what_is_no_argument_are_refused():
         step(dl.Tensor(np.ones((5, 3)), requires_grad=True), np.ones((5, 2)))
     with pytest.raises(dl.CaptureError, match="hashable"):
         step({1, 2}, np.ones((5, 2)))
+    for no_numbers in (np.full((5, 2), "1"), np.full((5, 2), 1, object), np.ones(5, "f4, f4")):
+        with pytest.raises(dl.CaptureError, match="Convert it to numbers"):
+            step(np.ones((5, 3)), no_numbers)
     for value in (1, "step", nn.Dense):
         with pytest.raises(TypeError, match="capture takes a function"):
             dl.capture(value)
@@ -850,6 +892,29 @@ def test_an_epoch_that_a_signal_handler_begins_again_is_an_error():
 # --- the plan ------------------------------------------------------------------------------------
 
 
+class Trainer:
+    def __init__(self):
+        self.model = mlp("tanh")
+        self.optimizer = optim.Adam(self.model)
+        self.step = dl.capture(self.take)
+
+    def take(self, x, y):
+        return trained(self.model, self.optimizer, x, y)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_makes_plans_of_its_own(copied):
+    batches, trainer = list(regression(4)), Trainer()
+    for batch in batches:
+        trainer.step(*batch)
+    other = copied(trainer)
+    found = [[bits(one.step(*batch)) for batch in batches] for one in (other, trainer)]
+    assert found[0] == found[1]
+    assert other.step.plan is not trainer.step.plan
+    with pytest.raises(dl.CaptureError, match="no plan yet"):
+        copy.copy(trainer.step).plan  # noqa: B018
+
+
 def test_replays_need_no_more_memory():
     step, (batch,) = dl.capture(dropping().step), regression(1)
     for _ in range(100):
@@ -907,3 +972,22 @@ def test_two_threads_at_once_get_an_error_or_whole_steps():
     assert job.optimizers[0].t == 3 + len(done)
     assert len(done) + len(errors) == 100
     assert all("thread" in error for error in errors)
+
+
+def test_a_plan_keeps_its_arrays_while_it_runs():
+    class Meddling(schedulers.Schedule):
+        def __call__(self, t):
+            if t == 5:
+                kept.append(weakref.ref(job.params[0].data))
+                job.params[0].data = job.params[0].data.copy()
+                with pytest.raises(RuntimeError, match="running this captured step"):
+                    step(*batch)
+                kept.append(kept[0]())
+            return 0.01
+
+    job = on_mlp(trained, lr=Meddling())()
+    step, (batch,), kept = dl.capture(job.step), regression(1), []
+    for _ in range(6):
+        step(*batch)
+        job.params[0].data = job.params[0].data.copy()  # the recorded ones are kept anyway
+    assert kept[1] is not None

@@ -4,8 +4,10 @@ import collections
 
 import numpy as np
 import pytest
+from interrupting import FAILURES, each_failed_allocation
 
 import minidl as dl
+from minidl import losses, nn, optim, schedulers
 from minidl._kernels import replay
 
 F = np.float32
@@ -63,3 +65,65 @@ def test_a_constant_is_a_computed_tensor_with_an_array_of_its_own(array):
     assert repr(tensor) == repr(dl.Tensor(array, dtype=array.dtype))
     with pytest.warns(UserWarning, match="result of an op"):
         assert tensor.grad is None
+
+
+# --- failures -----------------------------------------------------------------------------------
+
+
+def recorded(rate=0.01):
+    """A captured step that has a plan, after so many steps that a count needs memory."""
+    model = nn.MLP([3, 4, 2], rng=0)
+    optimizer = optim.Adam(model, lr=rate)
+
+    @dl.capture
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = losses.mse(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step.epoch(X, Y, batch_size=1)
+    step.model, step.optimizer, step.losses = model, optimizer, []
+    return step
+
+
+def state(step):
+    """All that an update changes."""
+    params = [(p.data.tobytes(), p.version) for p in step.model.parameters()]
+    states = {p: repr(s) for p, s in step.optimizer.state.items()}
+    return params, step.optimizer.t, [*states.values()]
+
+
+X = np.random.default_rng(0).standard_normal((260, 3)).astype(F)
+Y = np.random.default_rng(1).standard_normal((260, 2)).astype(F)
+
+
+@FAILURES
+@pytest.mark.parametrize(
+    "rate", [0.01, schedulers.CosineDecay(0.1, 1000)], ids=["number", "schedule"]
+)
+def test_a_replay_is_made_whole_or_not_at_all(failures, rate):
+    reference, states = recorded(rate), []
+    for _ in range(3):
+        states.append(state(reference))
+        reference(X[:1], Y[:1])
+    for step in failures(lambda: recorded(rate), lambda step: step(X[:1], Y[:1])):
+        found = states.index(state(step))
+        assert found < 2
+        step(X[:1], Y[:1])
+        assert state(step) == states[found + 1]
+
+
+def test_an_epoch_without_memory_ends_after_whole_steps_with_their_losses():
+    reference = recorded()
+    states = [state(reference)]
+    for i in range(6):
+        reference(X[i : i + 1], Y[i : i + 1])
+        states.append(state(reference))
+
+    def take(step):
+        list(step.steps((X[:6], Y[:6]), 1, None, step.losses))
+
+    for step in each_failed_allocation(recorded, take):
+        assert state(step) == states[len(step.losses)]
