@@ -4,10 +4,15 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pytest
+from cases import FORMS_OF_RULES
 
 import minidl as dl
 from minidl import losses, nn, optim
 from minidl.optim.declarations import Slot, fraction, option
+
+F = np.float32
+RULE_IDS = ["-".join([rule, *map(str, options)]) for rule, options in FORMS_OF_RULES]
 
 
 @dataclasses.dataclass
@@ -175,3 +180,114 @@ def dropping():
     job = supervised(model, optim.Adam(model, lr=0.01))
     job.model, job.optimizer, job.generators = model, job.optimizers[0], [model[2].rng]
     return job
+
+
+def table(names, cases):
+    """Parametrize a test with a table, by the names of its rows."""
+    return pytest.mark.parametrize(names, list(cases.values()), ids=list(cases))
+
+
+def trained(model, optimizer, x, y, loss=losses.mse, scale=1.0):
+    """One step."""
+    optimizer.zero_grad()
+    value = loss(model(x), y) * scale
+    value.backward()
+    optimizer.step()
+    return value
+
+
+def on_mlp(body, rule=optim.Adam, more=(), **options):
+    """A Job for body(model, optimizer, x, y); `more` are functions of the model with a state."""
+
+    def make():
+        model = mlp("tanh")
+        optimizer = rule(model, **options)
+        others = [f(model) for f in more]
+        step = lambda x, y: body(model, optimizer, x, y, *others)  # noqa: E731
+        job = Job(step, list(model.parameters()), [optimizer, *others], module=model)
+        job.model, job.optimizer = model, optimizer
+        return job
+
+    return make
+
+
+def probabilities(rng):
+    x = rng.uniform(size=(5, 2)).astype(F)
+    return x / x.sum(1, keepdims=True)
+
+
+def doubled(x):
+    """The same values, not contiguous."""
+    return np.repeat(x, 2, axis=0)[::2]
+
+
+def read_only(x):
+    x = x.copy()
+    x.setflags(write=False)
+    return x
+
+
+def clipped(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    norm = optim.clip_grad_norm(model, 0.1)
+    optim.clip_grad_value(model, 0.02)
+    optimizer.step()
+    return loss, norm
+
+
+def averaged(model, optimizer, x, y, average):
+    loss = trained(model, optimizer, x, y)
+    average.update()
+    return loss
+
+
+def accumulated(model, optimizer, x, y):
+    optimizer.zero_grad()
+    for part in (slice(0, 2), slice(2, None)):
+        loss = losses.mse(model(x[part]), y[part])
+        loss.backward()
+    optimizer.step()
+    return loss
+
+
+def never_cleared(model, optimizer, x, y):
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def cleared_last(model, optimizer, x, y):
+    loss = never_cleared(model, optimizer, x, y)
+    optimizer.zero_grad()
+    return loss
+
+
+def by_hand(model, optimizer, x, y):
+    model.zero_grad()
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    with dl.no_grad():
+        for p in model.parameters():
+            p -= 0.1 * p.grad
+    return loss
+
+
+def thrice(model, optimizer, x, y):
+    return [trained(model, optimizer, x, y) for _ in range(3)][-1]
+
+
+def edited_gradients(model, optimizer, x, y):
+    optimizer.zero_grad()
+    loss = losses.mse(model(x), y)
+    loss.backward()
+    for p in model.parameters():
+        p.grad *= 0.5
+        np.clip(p.grad, -0.1, 0.1, out=p.grad)
+    optimizer.step()
+    return loss
+
+
+FRESH, SAME = list(regression(8)), list(regression(1)) * 8

@@ -40,7 +40,10 @@ HELPERS = LAYERS["helpers"]
 # The only imports of higher layers. Each is inside a method that users expect on the object, and
 # runs when it is called; so it can't break importing minidl, and counts in no circle.
 UPWARD = {
-    ("minidl._capture", "minidl.walkthrough.plan_page"): "Recording.save writes the page of a plan",
+    (
+        "minidl._capture.recording",
+        "minidl.walkthrough.plan_page",
+    ): "Recording.save writes the page of a plan",
     ("minidl.schedulers", "minidl.viz.plots"): "Schedule.plot draws the schedule",
     ("minidl.training", "minidl.viz.plots"): "History.plot draws the history",
 }

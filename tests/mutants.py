@@ -34,7 +34,8 @@ ATOMIC, BLAS, LAYER, LOSS, SYSTEM = (
 )
 FIND_BLAS, INTERRUPTS = "minidl/_blas.py", "minidl/_interrupts.py"
 FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
-CAPTURE, GUARDS = "minidl/_capture.py", "minidl/_guards.py"
+RECORDING, STEP = "minidl/_capture/recording.py", "minidl/_capture/step.py"
+GUARDS = "minidl/_guards.py"
 PLAN, REPLAY = "minidl/_kernels/plan.pyx", "minidl/_kernels/replay.pyx"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
@@ -87,10 +88,23 @@ TESTS = {
     AVERAGING: ["tests/optim/test_averaging.py"],
     FORMAT: ["tests/test_format.py"],
     CHECKS: ["tests/test_checks.py"],
-    CAPTURE: ["tests/test_capture.py"],
-    GUARDS: ["tests/test_guards.py", "tests/test_capture.py"],
-    PLAN: ["tests/_kernels/test_plan.py", "tests/test_capture.py"],
-    REPLAY: ["tests/_kernels/test_replay.py", "tests/test_capture.py"],
+    RECORDING: ["tests/_capture/test_recording.py", "tests/_capture/test_comparison.py"],
+    STEP: ["tests/_capture/test_step.py", "tests/_capture/test_comparison.py"],
+    GUARDS: [
+        "tests/test_guards.py",
+        "tests/_capture/test_recording.py",
+        "tests/_capture/test_step.py",
+    ],
+    PLAN: [
+        "tests/_kernels/test_plan.py",
+        "tests/_capture/test_recording.py",
+        "tests/_capture/test_step.py",
+    ],
+    REPLAY: [
+        "tests/_kernels/test_replay.py",
+        "tests/_capture/test_recording.py",
+        "tests/_capture/test_step.py",
+    ],
 }
 
 
@@ -1079,17 +1093,27 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("β₁ and β₂ swapped", "*group.betas", "*group.betas[::-1]"),
         ],
     },
-    CAPTURE: {
+    RECORDING: {
         "Recording": [
             (
                 "a changed variable accepted",
                 "if not replay.same(container, key, value):",
                 "if False:",
             ),
-            ("gradients from before not kept apart", "if leaf not in self.zeroed and", "if"),
+            (
+                "gradients from before not kept apart",
+                "        if leaf in self.zeroed:\n",
+                "        if False:\n",
+            ),
         ],
+    },
+    STEP: {
         "capture": [
-            ("one recording is enough", "if pending is None", "if False"),
+            (
+                "one recording is enough",
+                "if what := difference(first[2], recording):",
+                "if what := None:",
+            ),
         ],
     },
     GUARDS: {
@@ -1137,7 +1161,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("frozen parameters not noticed", "leaf[0]._requires_grad is not leaf[2]", "False"),
             ("settings not noticed", "getters[i]() is not settings[i]", "False"),
         ],
-        "gather": [("the first row for all", "<const int *> source + rows[i]", "<const int *> source + rows[0]")],
+        "gather": [
+            (
+                "the first row for all",
+                "<const int *> source + rows[i]",
+                "<const int *> source + rows[0]",
+            )
+        ],
     },
     TRAINING: {
         "fit": [

@@ -180,7 +180,10 @@ cdef int run_python(Call *call) noexcept with gil:
 
 
 cdef class Note:
-    """What a plan says of one call; after `forget`, inputs and outputs are shapes and dtypes."""
+    """What a plan says of one call.
+
+    After `forget`, inputs and outputs are (shape, dtype, id of the root) of the arrays.
+    """
 
     cdef readonly str name
     cdef readonly tuple inputs, outputs, details
@@ -191,8 +194,8 @@ cdef class Note:
         self.details, self.explain, self.where = details, explain, where
 
     cdef int forget(self) except -1:
-        self.inputs = tuple([(x.shape, x.dtype) for x in self.inputs])
-        self.outputs = tuple([(x.shape, x.dtype) for x in self.outputs])
+        self.inputs = tuple([(x.shape, x.dtype, id(root(x))) for x in self.inputs])
+        self.outputs = tuple([(x.shape, x.dtype, id(root(x))) for x in self.outputs])
         return 0
 
 

@@ -124,7 +124,8 @@ cdef class Runner:
             container, key, value, _ = self.guards[i]
             self.guards_of_dicts[i] = Guard(<PyObject *> container, <PyObject *> key,
                                             <PyObject *> value)
-        self.before, self.updates, self.steps = recording.before, recording.updates, recording.steps
+        self.before = list(recording.before.items())
+        self.updates, self.steps = recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.counts_late = not recording.calls_functions

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minidl import _page
+from minidl._capture.table import durations
 
 SEVERAL = 4  # arrays of a call; more are counted instead of listed
 PHASES = "forward", "backward", "update", "other"
@@ -40,9 +41,8 @@ def plan_data(plan: Any) -> JSON:
     Times are in µs, medians over the replays that were measured, and None before the first replay.
     A call's `share` is that of the total; its `fraction` is that of the longest call.
     """
-    times = [1e6 * sorted(s)[len(s) // 2] if s else None for s in plan.seconds]
+    times = durations(plan)
     total, longest = sum(filter(None, times)), max(filter(None, times), default=0.0)
-    labels = itertools.chain(plan.labels, itertools.repeat(""))
     calls = [
         {
             "number": i + 1,
@@ -57,7 +57,7 @@ def plan_data(plan: Any) -> JSON:
             "fraction": time / longest if time is not None and longest else None,
         }
         for i, (note, label, time, (inputs, outputs)) in enumerate(
-            zip(plan.notes, labels, times, _arrays(plan), strict=False)
+            zip(plan.notes, plan.labels, times, _arrays(plan), strict=True)
         )
     ]
     lines = []
@@ -114,23 +114,24 @@ def _arrays(plan: Any) -> Iterator[tuple[list[JSON], list[JSON]]]:
     made_by: dict[int, int] = {}
     updates = {entry[0] for entry in plan.updates}
 
-    def described(array: tuple[Any, Any], owner: int, role: str, name: str) -> JSON:
+    def described(array: tuple[Any, Any, int], other: tuple[str, str]) -> JSON:
+        role, name = known.get(array[2], other)
         shape = "×".join(map(str, array[0])) or "scalar"
         kind = {"role": role, "name": name, "shape": shape, "dtype": str(array[1])}
-        return {"key": keys[owner], **kind}
+        return {"key": keys[array[2]], **kind}
 
-    for number, (note, (read, written)) in enumerate(zip(plan.notes, plan.owners, strict=True), 1):
-        inputs, outputs = [], []
-        for array, owner in zip(note.inputs, read, strict=True):
-            made = made_by.get(owner)
+    for number, note in enumerate(plan.notes, 1):
+        inputs, outputs, read = [], [], {owner for *_, owner in note.inputs}
+        for array in note.inputs:
+            made = made_by.get(array[2])
             other = ("intermediate", f"from {made}") if made else ("constant", "constant")
-            inputs.append(described(array, owner, *known.get(owner, other)))
-        for array, owner in zip(note.outputs, written, strict=True):
-            other = ("intermediate", "in place" if owner in read else "new")
-            outputs.append(described(array, owner, *known.get(owner, other)))
+            inputs.append(described(array, other))
+        for array in note.outputs:
+            other = ("intermediate", "in place" if array[2] in read else "new")
+            outputs.append(described(array, other))
         if number - 1 in updates:  # it only reads the gradients
             outputs = [x for x in outputs if x["role"] != "gradient"]
-        made_by |= dict.fromkeys(written, number)
+        made_by |= dict.fromkeys([owner for *_, owner in note.outputs], number)
         yield _counted(inputs), _counted(outputs)
 
 
@@ -165,7 +166,7 @@ def _known(plan: Any) -> dict[int, tuple[str, str]]:
     owners: dict[tuple[int, int], Any] = {}  # by an optimizer's columns and the place in them
     for entry in plan.updates:
         owners |= {(id(entry[4]), i): p for i, p in zip(entry[5], entry[6], strict=True)}
-    for array, (columns, slot, i) in plan.state_tokens.items():
+    for array, (columns, slot, i) in plan.states.items():
         p = owners[columns, i]
         known[array] = "state", f"{slot} of {names.get(p) or p.name}"
     for owner, p in plan.gradient_of.items():

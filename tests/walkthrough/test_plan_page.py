@@ -135,8 +135,7 @@ def test_a_call_belongs_to_the_phase_that_its_label_says(label, phase):
 
 def timed(plan, seconds):
     """The plan with other times of its calls."""
-    names = "labels notes owners updates outputs inputs input_places leaves gradient_of "
-    names += "state_tokens function"
+    names = "labels notes updates outputs inputs input_places leaves gradient_of states function"
     return SimpleNamespace(seconds=seconds, **{name: getattr(plan, name) for name in names.split()})
 
 

@@ -1,0 +1,50 @@
+"""Values of recorded arrays that Python asks for, each a CaptureError."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+from capturing import FRESH, SAME, mlp, table, trained
+
+import minidl as dl
+from minidl import optim
+
+REFUSED = {  # what x or the loss is multiplied by
+    "item": lambda x, y: 2 if dl.Tensor(x).sum().item() > 0 else 1,
+    "a branch on a tensor": lambda x, y: 2 if dl.Tensor(x).sum() > 0 else 1,
+    "a branch on an array": lambda x, y: 2 if x[0, 0] > 0 else 1,
+    "float": lambda x, y: float(x.sum()),
+    "int": lambda x, y: int(np.argmax(x[0])),
+    "an index": lambda x, y: [1.0, 2.0, 3.0, 4.0, 5.0][np.argmax(x[:, 0])],
+    "a slice": lambda x, y: x[: np.argmax(x[:, 0]) + 1].sum(),
+    "np.asarray": lambda x, y: np.asarray(x).sum(),
+    "np.array of parts": lambda x, y: np.array([row.sum() for row in x]).sum(),
+    "tolist": lambda x, y: sum(x.ravel().tolist()),
+    "tobytes": lambda x, y: x.tobytes()[0],
+    "flat": lambda x, y: max(x.flat),
+    "a format": lambda x, y: float(f"{x[0, 0]:.1f}"),
+    "in": lambda x, y: 2 if 0.5 in x else 1,
+    "max": lambda x, y: max(x[0, 0], x[1, 0]),
+    "sorted": lambda x, y: sorted(x[:, 0])[0],
+    "np.any": lambda x, y: 2 if np.any(x > 2) else 1,
+    "np.allclose": lambda x, y: 1 + np.allclose(x, x[0]),
+    "str": lambda x, y: len(str(x[0])),
+    "repr": lambda x, y: len(repr(x[0])),
+}
+
+
+@table("factor", REFUSED)
+@pytest.mark.parametrize("batches", [FRESH, SAME], ids=["fresh", "the same batch"])
+def test_what_cannot_be_recorded_is_an_error_that_names_the_line(factor, batches):
+    model = mlp("tanh")
+    optimizer = optim.SGD(model)
+    step = lambda x, y: trained(model, optimizer, x, y, scale=factor(x, y))  # noqa: E731
+    captured = dl.capture(step)
+    with pytest.raises(dl.CaptureError, match="can't be captured") as error:
+        list(itertools.starmap(captured, batches[:2]))
+    assert re.search(r"test_arrays.py:\d+", str(error.value))
+    assert len(str(error.value)) > 150  # with advice
+    assert step(*batches[0]).size == 1  # nothing stays recorded
+    assert all(type(p.data) is np.ndarray for p in model.parameters())
+    assert all(type(p.grad) is np.ndarray for p in model.parameters())

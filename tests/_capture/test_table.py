@@ -1,0 +1,24 @@
+"""The table of a plan."""
+
+import re
+
+import pytest
+from capturing import mlp, regression, supervised
+
+import minidl as dl
+
+
+def test_a_step_prints_its_calls_with_shapes_and_durations():
+    step = dl.capture(supervised(mlp("relu")).step)
+    assert "step" in repr(step)
+    with pytest.raises(dl.CaptureError, match="no plan yet"):
+        step.plan  # noqa: B018
+    for batch in regression(6):
+        step(*batch)
+    lines = str(step).splitlines()
+    assert str(step.plan).splitlines() == lines[1:]
+    assert len(lines) == 2 + step.plan.count
+    assert {"call", "of", "inputs", "outputs", "µs", "line"} == set(lines[1].split())
+    assert re.search(r"product +dense\S* +5×3 3×4 +5×4 +\d+\.\d\d ", str(step))
+    assert all(re.search(r" \d+\.\d\d ", f"{line} ") for line in lines[2:])
+    assert str(step) == repr(step)
