@@ -170,21 +170,15 @@ def test_a_captured_step_inside_another():
 Pair = collections.namedtuple("Pair", ["loss", "prediction"])
 
 
-async def later(loss):
-    return loss
-
-
 @table(
     "result",
     {
         "a generator": lambda loss: (part for part in (loss,)),
-        "a coroutine": later,
         "a named tuple": lambda loss: Pair(loss, None),
         "an object": lambda loss: types.SimpleNamespace(loss=loss),
         "the values of a dict": lambda loss: {"loss": loss}.values(),
     },
 )
-@pytest.mark.filterwarnings("ignore:coroutine")
 def test_a_result_that_a_replay_would_not_make_anew_is_refused(result):
     step = supervised(mlp("tanh")).step
     captured = dl.capture(lambda x, y: result(step(x, y)))
@@ -262,6 +256,18 @@ def test_a_shape_that_changes_is_named_where_it_does():
     step(np.array([1.0, 2.0, -1.0]))
     with pytest.raises(dl.CaptureError, match=r"shape \(1,\) after \(2,\).*dl.where"):
         step(np.array([1.0, -2.0, -1.0]))
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_an_error_that_quotes_any_script_can_be_printed_on_any_console(monkeypatch, encoding):
+    captured = dl.capture(lambda β: 1 if β.sum() > 0 else β)
+    with pytest.raises(dl.CaptureError, match="looks at a value") as error:
+        captured(np.ones(3))
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", console)
+    print(error.value)
+    console.flush()
+    assert b"lambda beta: 1 if beta.sum() > 0" in console.buffer.getvalue()
 
 
 class Slotted:
