@@ -192,15 +192,15 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
                 yield 1, self(*(Tensor(x, dtype=x.dtype) if t else x for t, x in parts))
                 begin += count
                 continue
-            if not runner.plain_result or runner.plan.outputs[0].size != 1:
+            if not runner.returns_tensor or runner.plan.outputs[0].size != 1:
                 _number(runner.plan.results())
             whole = count == batch and not runner.accumulates
             several = min(most, (total - begin) // batch) if whole else 1
             places = None if order is None else order[begin:]
             own = arrays if order is not None else tuple(x[begin:] for x in arrays)
-            arguments = own, count, places, several, losses, rates, optimizer, stop
+            arguments = own, count, several, places, losses, rates, optimizer, stop
             before = time.perf_counter()
-            taken = runner.run_epoch(*arguments)
+            taken = runner.run(*arguments)
             begin += count * taken
             if seconds:
                 most = 2 * several if time.perf_counter() - before < seconds else several

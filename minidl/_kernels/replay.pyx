@@ -98,7 +98,7 @@ cdef class Runner:
     """
 
     cdef readonly Plan plan
-    cdef readonly bint plain_result  # whether the result is one contiguous tensor
+    cdef readonly bint returns_tensor  # whether the result is one tensor that the step has computed
     cdef readonly bint direct  # whether all arguments are arrays, given by position
     cdef readonly bint accumulates  # whether gradients from before the step matter
     cdef list inputs, guards, leaves, leaf_uses, before, grads, updates, steps, versions, outputs
@@ -127,7 +127,7 @@ cdef class Runner:
         self.before = list(recording.before.items())
         self.updates, self.steps = recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
-        self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
+        self.returns_tensor = recording.returns_tensor
         self.counts_late = not recording.calls_functions
         self.updates_of = [
             sum([one[4] is two[4] and one[5][0] in two[5] for two in self.updates])
@@ -371,36 +371,19 @@ cdef class Runner:
 
     # --- runs
 
-    def run(self, tuple arrays):
-        """Replay the step on arrays that fit; the result is in the outputs."""
-        cdef Py_ssize_t stopped, i
-        if self.busy:
-            raise RuntimeError(BUSY)
-        for i in range(len(arrays)):
-            self.point(i, data(arrays[i]))
-        self.begin()
-        try:
-            self.set_constants(0)
-            self.plan.run(&stopped)
-            self.count(self.plan.count if stopped < 0 else stopped, 1)
-        except BaseException:
-            self.end_turns()
-            raise
-        if stopped >= 0:
-            self.refuse(stopped, arrays)
-        self.finish()
+    def run(self, tuple sources, Py_ssize_t batch=1, Py_ssize_t steps=1, order=None,
+            list losses=None, list rates=None, optimizer=None, stop=None):
+        """Replay steps on the next rows of the sources; how many were done.
 
-    def run_epoch(self, tuple sources, Py_ssize_t batch, order, Py_ssize_t steps, list losses,
-                  list rates, optimizer, stop):
-        """So many steps on the next rows of the sources; how many were done.
-
-        order   a vector of intp, the rows in their order; or None
-        losses  gets the first output of each step; rates the rate before it, unless None
-        stop    an object whose attribute `presses` ends the epoch after a step, or None
+        sources  arrays with the rows of all batches; for one step, the inputs themselves
+        batch    the number of rows of each step
+        order    a vector of intp, the rows in their order; or None
+        losses   gets the first output of each step, unless None
+        rates    gets the optimizer's rate before each step, unless None
+        stop     an object whose attribute `presses` ends the run after a step, or None
         """
         cdef Py_ssize_t stopped = -1, i, s = 0, counted = 0, n = len(sources)
         cdef const Py_ssize_t *rows = NULL
-        rate, group = None, getattr(optimizer, "groups", [None])[0]
         if self.busy:
             raise RuntimeError(BUSY)
         if order is not None:
@@ -424,16 +407,14 @@ cdef class Runner:
                     else:
                         self.point(i, data(sources[i])
                                    + s * batch * row_bytes(self.inputs[i], batch))
-                if rates is not None:
-                    rate = group.lr if group is not None else optimizer.lr
-                    if type(rate) is not float:
-                        rate = optimizer.rate(group, (s - counted) * self.steps_of(optimizer))
+                rate = None if rates is None else self.rate(optimizer, s - counted)
                 self.set_constants(s - counted)
                 self.plan.run(&stopped)
                 if stopped >= 0:
                     break
                 s += 1
-                append(losses, self.outputs[0])
+                if losses is not None:
+                    append(losses, self.outputs[0])
                 if rates is not None:
                     append(rates, rate)
                 if not self.counts_late:
@@ -449,12 +430,21 @@ cdef class Runner:
         self.count(self.plan.count, s - counted)
         if stopped >= 0:
             self.count(stopped, 1)
-            taken = tuple([np.ascontiguousarray(source[order[s * batch:(s + 1) * batch]]
-                           if order is not None else source[s * batch:(s + 1) * batch])
-                           for source in sources])
-            self.refuse(stopped, taken)
+            if losses is not None:
+                part = slice(s * batch, (s + 1) * batch)
+                part = part if order is None else order[part]
+                sources = tuple([np.ascontiguousarray(source[part]) for source in sources])
+            self.refuse(stopped, sources)
         self.finish()
         return s
+
+    cdef object rate(self, optimizer, Py_ssize_t ahead):
+        """The rate of a step that is so many steps of the plan ahead of what has been counted."""
+        groups = getattr(optimizer, "groups", None)
+        rate = optimizer.lr if groups is None else groups[0].lr
+        if type(rate) is float:
+            return rate
+        return optimizer.rate(groups[0], ahead * self.steps_of(optimizer))
 
     cdef int end_turns(self) except -1:
         """Let others change the optimizers again."""
@@ -538,15 +528,18 @@ cdef class Replay:
             return self.record(inputs, options)
         runner.run(inputs)
         self.attempts = 0
-        if runner.plain_result:
+        if runner.returns_tensor:
             return constant(self.kind, runner.outputs[0])
         return runner.plan.results()
 
 
 def constant(kind, array):
     """A constant tensor of a copy of an array that an op has computed."""
-    copied = empty_like(array)
-    memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    if is_carray(array):  # the usual case, in half of the time
+        copied = empty_like(array)
+        memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    else:
+        copied = array.copy()
     tensor = kind.__new__(kind)
     tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0
     tensor._computed, tensor._requires_grad = True, False

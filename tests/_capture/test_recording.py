@@ -339,7 +339,12 @@ def clipped_weights(model, optimizer, x, y):
 
 def returned(model, optimizer, x, y):
     loss = trained(model, optimizer, x, y)
-    return x, x[1:], x.T, y.reshape(-1), model[0].weight.grad, model[0].weight.data, loss.data
+    arrays = x, x[1:], x.T, y.reshape(-1), model[0].weight.grad, model[0].weight.data, loss.data
+    return [*arrays, dl.Tensor(x).T, loss.reshape(1, 1)]
+
+
+def returned_strided(model, optimizer, x, y):
+    return model(x).T[::2]
 
 
 STEPS = {
@@ -350,7 +355,13 @@ STEPS = {
         for f in (
             *(accumulated, never_cleared, cleared_last, only_gradients, only_forward, by_hand),
             *(penalized, thrice, by_numpy, seeded, partly_constant, edited_gradients, returned),
-            *(clipped_weights, constant_gradients, constant_gradients_alone, assigned_gradients),
+            *(
+                returned_strided,
+                clipped_weights,
+                constant_gradients,
+                constant_gradients_alone,
+                assigned_gradients,
+            ),
         )
     },
 }
