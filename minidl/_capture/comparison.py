@@ -19,7 +19,7 @@ def signature(recording: Recording) -> dict[Any, Any]:
     }
     read |= {("gradient", id(p), ""): g is None for p, g in recording.before.items()}
     read["settings", 0, ""] = recording.settings
-    batches = [(id(entry[4]), entry[5]) for entry in recording.updates]  # of equal step counts
+    batches = [(id(one.columns), one.indices) for one in recording.updates]  # of equal step counts
     read["the step counts of an optimizer", 0, ""] = batches
     learned = {id(p) for p in recording.leaves if p._requires_grad}
     return {**read, ("requires_grad of a parameter", 0, ""): learned}

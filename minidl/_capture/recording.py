@@ -69,7 +69,7 @@ class Recording(Plan, Observer):
         self.before: dict[Tensor, np.ndarray | None] = {}  # gradients from before the step
         self.zeroed: set[Tensor] = set()
         self.events: list[tuple[int, Tensor, np.ndarray | None]] = []  # gradients after calls
-        self.updates: list[tuple[Any, ...]] = []
+        self.updates: list[replay.UpdateCall] = []
         self.steps: list[tuple[Any, int]] = []
         self.versions: list[tuple[Tensor, int]] = []
         self.states: dict[int, Any] = {}  # (columns, slot, index) by the id of a state's array
@@ -330,22 +330,16 @@ class Recording(Plan, Observer):
             self.refuse(f"calls {name}.step, Python code of its own", "Define `update` instead.")
         if not self.open:
             return
-        earlier = sum(entry[0] is optimizer for entry in self.steps)
         self.steps.append((optimizer, self.count))
         for batch, (update,) in batches:
             place = next(i for i, g in enumerate(optimizer.groups) if g is batch.group)
-            columns, first = optimizer._columns[place], batch.indices[0]
-            before = sum(entry[4] is columns and first in entry[5] for entry in self.updates)
-            counts = before, earlier
-            batch_of = tuple(batch.indices), tuple(batch.params)
-            self.updates.append(
-                (self.count, update, optimizer, batch.group, columns, *batch_of, *counts)
-            )
+            columns, indices = optimizer._columns[place], tuple(batch.indices)
+            of = optimizer, batch.group, columns, indices, tuple(batch.params)
+            self.updates.append(replay.UpdateCall(self.count, update, *of))
             kernels.add_update(self, type(optimizer).__name__, update)
             self._label("step")
             for name in optimizer.slots.keys() & columns.keys():
-                states = {id(columns[name][i]): (id(columns), name, i) for i in batch.indices}
-                self.states |= states
+                self.states |= {id(columns[name][i]): (id(columns), name, i) for i in indices}
 
     def takes_over(self, function: Callable[[], Any]) -> bool:
         if not self.open:

@@ -3,6 +3,25 @@ from typing import Any
 
 import numpy as np
 
+class UpdateCall:
+    call: int
+    update: Any
+    optimizer: Any
+    group: Any
+    columns: dict[str, list[Any]]
+    indices: tuple[int, ...]
+    params: tuple[Any, ...]
+    def __init__(
+        self,
+        call: int,
+        update: Any,
+        optimizer: Any,
+        group: Any,
+        columns: dict[str, list[Any]],
+        indices: tuple[int, ...],
+        params: tuple[Any, ...],
+    ) -> None: ...
+
 class Runner:
     plan: Any
     accumulates: bool

@@ -80,19 +80,50 @@ cdef struct Guard:  # what PyDict_GetItem must find
     PyObject *value
 
 
+cdef class UpdateCall:
+    """A call of a plan that updates parameters.
+
+    call     its number
+    columns  the state of the optimizer's group by name; "t" has the step counts
+    indices  the places of the parameters in the columns
+    """
+
+    cdef readonly Py_ssize_t call
+    cdef readonly Update update
+    cdef readonly object optimizer, group
+    cdef readonly dict columns
+    cdef readonly tuple indices, params
+    cdef Py_ssize_t steps_before  # how often the step has called the optimizer's step by then
+    cdef Py_ssize_t updates_before, updates  # of these parameters by then, and in the whole step
+
+    def __init__(self, call, update, optimizer, group, columns, indices, params):
+        self.call, self.update, self.optimizer, self.group = call, update, optimizer, group
+        self.columns, self.indices, self.params = columns, indices, params
+
+
+cdef class Leaf:
+    """A leaf as it was when it was recorded, and the uses of its data."""
+    cdef object tensor, data, requires_grad
+    cdef list uses
+
+
+cdef class Gradient:
+    """The gradient of a leaf after the step, or None, and its uses."""
+    cdef object leaf, array
+    cdef list uses
+    cdef bint held  # whether the leaf has had it since the replay before
+
+
 cdef class Runner:
     """One recorded step, ready to be replayed. What it takes from the recording:
 
     inputs    arrays, which a replay exchanges or fills
     guards    (container, key, value), checked before each replay
-    leaves    (leaf, its data, whether it requires a gradient), checked after any change by minidl
+    leaves    checked after any change by minidl
     settings  what `read_settings` returned
     before    (leaf, array or None): gradients from before the step; arrays are inputs
-    grads     (leaf, array or None): gradients after the step
-    updates   (index of the call, Update, optimizer, group, state, indices, parameters, how many
-              updates and how many steps of the optimizer come before it within the step)
     steps     (optimizer, index of its first call)
-    events    (number of calls before it, leaf, its new gradient or None)
+    events    (number of calls before it, leaf, its new gradient, its place in grads, or None)
     versions  (tensor, index of the call that replaces its data)
     outputs   arrays, the results
     """
@@ -101,9 +132,8 @@ cdef class Runner:
     cdef readonly bint returns_tensor  # whether the result is one tensor that the step has computed
     cdef readonly bint direct  # whether all arguments are arrays, given by position
     cdef readonly bint accumulates  # whether gradients from before the step matter
-    cdef list inputs, guards, leaves, leaf_uses, before, grads, updates, steps, versions, outputs
-    cdef list input_uses, grad_uses, turns, events
-    cdef list updates_of  # for each update how many the step makes of its parameters
+    cdef list inputs, input_uses, guards, leaves, before, grads, updates, steps, versions, outputs
+    cdef list turns, events
     cdef object settings, read_settings
     cdef Guard *guards_of_dicts  # of the first guards, which are entries of dicts
     cdef Py_ssize_t entries  # their number
@@ -112,6 +142,9 @@ cdef class Runner:
     cdef bint counts_late  # whether an epoch may count its steps at its end
 
     def __init__(self, recording, read_settings):
+        cdef UpdateCall one
+        cdef Leaf leaf
+        cdef Gradient gradient
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
         self.inputs, self.direct = recording.inputs, recording.takes_arrays
         guards = {(id(entry[0]), entry[1]): entry for entry in recording.guards}.values()
@@ -129,30 +162,37 @@ cdef class Runner:
         self.versions, self.outputs = recording.versions, recording.outputs
         self.returns_tensor = recording.returns_tensor
         self.counts_late = not recording.calls_functions
-        self.updates_of = [
-            sum([one[4] is two[4] and one[5][0] in two[5] for two in self.updates])
-            for one in self.updates
-        ]
+        for k, one in enumerate(self.updates):
+            own = [two.columns is one.columns and one.indices[0] in two.indices
+                   for two in self.updates]
+            one.updates_before, one.updates = sum(own[:k]), sum(own)
+            one.steps_before = sum([optimizer is one.optimizer and begin <= one.call
+                                    for optimizer, begin in self.steps]) - 1
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
-        self.grads = [[leaf, array, False] for leaf, array in recording.grads]
-        self.leaves = [[p, data, p._requires_grad] for p, data in recording.leaves.items()]
         self.accumulates = len(self.before) > 0
         place = {id(array): k for k, (_, array) in enumerate(recording.grads) if array is not None}
-        self.events = [(n, leaf, place.get(id(g), g)) for n, leaf, g in recording.events]
-        recording.grads, recording.events = None, None
-        returned = {id(root(x)) for x in self.outputs}
-        own = {id(x): x for x in self.inputs}
-        own.update({id(x): x for _, x, _ in self.leaves})
-        own.update({id(x): x for _, x, _ in self.grads if x is not None and x.base is None})
-        uses = dict(zip(own, self.uses(list(own.values()))))
-        uses.update({id_: None for id_ in returned})
+        self.events = [(n, p, place.get(id(g), g)) for n, p, g in recording.events]
+        arrays = [*self.inputs, *recording.leaves.values()]
+        arrays += [x for _, x in recording.grads if x is not None and x.base is None]
+        arrays = list({id(x): x for x in arrays}.values())
+        uses = dict(zip(map(id, arrays), self.uses(arrays)))
+        uses.update(dict.fromkeys([id(root(x)) for x in self.outputs]))  # the user's after a step
         self.input_uses = [uses[id(x)] for x in self.inputs]
-        self.leaf_uses = [uses[id(x)] for _, x, _ in self.leaves]
-        self.grad_uses = [uses.get(id(x)) for _, x, _ in self.grads]
-        for entry in self.updates:
-            (<Update> entry[1]).forget_gradients()
-        self.plan.forget([g for (_, g, _), uses in zip(self.grads, self.grad_uses)
-                          if uses is not None])
+        self.leaves, self.grads = [], []
+        for tensor, array in recording.leaves.items():
+            leaf = Leaf()
+            leaf.tensor, leaf.data, leaf.uses = tensor, array, uses[id(array)]
+            leaf.requires_grad = tensor._requires_grad
+            self.leaves.append(leaf)
+        for tensor, array in recording.grads:
+            gradient = Gradient()
+            gradient.leaf, gradient.array, gradient.uses = tensor, array, uses.get(id(array))
+            self.grads.append(gradient)
+        recording.grads, recording.events = None, None
+        for one in self.updates:
+            one.update.forget_gradients()
+        self.plan.forget([(<Gradient> g).array for g in self.grads
+                          if (<Gradient> g).uses is not None])
         self.seen = atomic.changes - 1
 
     def __dealloc__(self):
@@ -164,6 +204,7 @@ cdef class Runner:
         None instead for one that functions of Python refer to, or that overlaps another.
         """
         cdef list places = [], found = []
+        cdef UpdateCall one
         cdef size_t begin, value
         in_python = self.plan.roots_in_python()
         for k in range(len(arrays)):
@@ -175,8 +216,8 @@ cdef class Runner:
             if places[i][0] < places[i - 1][1]:
                 found[places[i][2]] = found[places[i - 1][2]] = None
         pointers = self.plan.pointers()
-        for entry in self.updates:
-            pointers += (<Update> entry[1]).pointers()
+        for one in self.updates:
+            pointers += one.update.pointers()
         for address, value in pointers:
             i = bisect.bisect_right(places, (value, sys.maxsize)) - 1
             if i >= 0 and value < <size_t> places[i][1] and found[places[i][2]] is not None:
@@ -188,6 +229,7 @@ cdef class Runner:
     cpdef bint ready(self) except -1:
         """Whether all that the recording has read is as it was; an error while the plan runs."""
         cdef tuple entry, getters = self.read_settings, settings = self.settings
+        cdef UpdateCall one
         cdef Py_ssize_t i
         cdef Guard *guard
         if self.busy:  # its pointers must stay
@@ -212,39 +254,36 @@ cdef class Runner:
                 return False
         if self.seen != atomic.changes and not self.follow():
             return False
-        for entry in self.updates:
-            if not (<Update> entry[1]).is_current():
+        for one in self.updates:
+            if not one.update.is_current():
                 return False
         self.seen = atomic.changes
         return True
 
     cdef bint follow(self) except -1:
         """Point to the data that leaves and optimizers have now; returns whether it fits."""
-        cdef Py_ssize_t k
-        cdef list leaf
-        cdef tuple entry
-        for k in range(len(self.leaves)):
-            leaf = self.leaves[k]
-            data_now = leaf[0]._data
-            if leaf[0]._requires_grad is not leaf[2]:
+        cdef Leaf leaf
+        cdef UpdateCall one
+        for leaf in self.leaves:
+            now = leaf.tensor._data
+            if leaf.tensor._requires_grad is not leaf.requires_grad:
                 return False
-            if data_now is not leaf[1]:
-                if self.leaf_uses[k] is None or not (is_array(data_now) and is_carray(data_now)
-                                                     and same_kind(data_now, leaf[1])):
+            if now is not leaf.data:
+                if leaf.uses is None or not (is_array(now) and is_carray(now)
+                                             and same_kind(now, leaf.data)):
                     return False
-                redirect(self.leaf_uses[k], data(data_now))
-                leaf[1] = data_now
-        for entry in self.updates:
-            _, update, optimizer, group, columns, indices, parameters, *_ = entry
-            if not any(group is g for g in optimizer.groups):
+                redirect(leaf.uses, data(now))
+                leaf.data = now
+        for one in self.updates:
+            if not any(one.group is g for g in one.optimizer.groups):
                 return False
-            counts = columns["t"]
-            lists = [list(map(DATA, parameters)), None]
-            for name in optimizer.state_names:
-                column = columns.get(name)
-                lists.append(None if column is None else list(map(column.__getitem__, indices)))
-            if (any(counts[i] != counts[indices[0]] for i in indices)
-                    or not (<Update> update).take(tuple(lists))):
+            counts = one.columns["t"]
+            lists = [list(map(DATA, one.params)), None]
+            for name in one.optimizer.state_names:
+                column = one.columns.get(name)
+                lists.append(None if column is None else list(map(column.__getitem__, one.indices)))
+            if (any(counts[i] != counts[one.indices[0]] for i in one.indices)
+                    or not one.update.take(tuple(lists))):
                 return False
         return True
 
@@ -273,24 +312,20 @@ cdef class Runner:
 
     cdef int begin(self) except -1:
         """Take the optimizers' turns, and what the step needs from before."""
-        cdef Py_ssize_t k
         cdef Turns turns
-        cdef bint held
-        cdef list entry
+        cdef Gradient gradient
         for turns in self.turns:
             turns.begin()
         for leaf, buffer in self.before:
             if buffer is not None:
                 memcpy(data(buffer), data(leaf.grad), size_of(buffer) * itemsize(buffer))
-        for k in range(len(self.grads)):
-            entry = self.grads[k]
-            array = entry[1]
-            held = array is not None and self.grad_uses[k] is not None and entry[0].grad is array
-            if self.grad_uses[k] is not None and (Py_REFCNT(array) & 0xffffffff) > 2 + held:
+        for gradient in self.grads:
+            array = gradient.array
+            gradient.held = gradient.uses is not None and gradient.leaf.grad is array
+            if gradient.uses is not None and (Py_REFCNT(array) & 0xffffffff) > 2 + gradient.held:
                 array = empty_like(array)  # somebody else keeps this gradient
-                redirect(self.grad_uses[k], data(array))
-                entry[1], held = array, False
-            entry[2] = held
+                redirect(gradient.uses, data(array))
+                gradient.array, gradient.held = array, False
         for turns in self.turns:
             turns.take()
             turns.busy = True
@@ -299,21 +334,20 @@ cdef class Runner:
 
     cdef int set_constants(self, Py_ssize_t ahead) except -1:
         """Compute the constants of the updates, so many steps ahead of what has been counted."""
-        cdef tuple entry, constants
-        cdef Update update
-        cdef Py_ssize_t i, k
-        for i in range(len(self.updates)):
-            entry = self.updates[i]
-            update, optimizer, group = entry[1], entry[2], entry[3]
-            lr = group.lr
+        cdef UpdateCall one
+        cdef tuple constants
+        cdef Py_ssize_t k, t
+        for one in self.updates:
+            lr = one.group.lr
             if type(lr) is not float:
-                lr = optimizer.rate(group, entry[8] + ahead * self.steps_of(optimizer))
-            t = (<list> (<dict> entry[4])["t"])[<Py_ssize_t> entry[5][0]] + 1 + entry[7]
-            t += ahead * <Py_ssize_t> self.updates_of[i]
-            constants = optimizer.constants(group, lr, t)
+                lr = one.optimizer.rate(
+                    one.group, one.steps_before + ahead * self.steps_of(one.optimizer))
+            t = (<list> one.columns["t"])[<Py_ssize_t> one.indices[0]]
+            t += 1 + one.updates_before + ahead * one.updates
+            constants = one.optimizer.constants(one.group, lr, t)
             for k in range(len(constants)):
-                update.work.c[k] = constants[k]
-            update.prepare_threads()
+                one.update.work.c[k] = constants[k]
+            one.update.prepare_threads()
         return 0
 
     cdef Py_ssize_t steps_of(self, optimizer) except -1:
@@ -323,17 +357,18 @@ cdef class Runner:
     cdef int count(self, Py_ssize_t end, Py_ssize_t times) except -1:
         """Count steps, updates of parameters and versions before a call, so many times."""
         cdef tuple entry
+        cdef UpdateCall one
         cdef list counts
         for entry in self.steps:
             if <Py_ssize_t> entry[1] < end:
                 attributes = entry[0].__dict__
                 attributes["t"] = later(attributes["t"], times)
-        for entry in self.updates:
-            if <Py_ssize_t> entry[0] < end:
-                counts = (<dict> entry[4])["t"]
-                for i in <tuple> entry[5]:
+        for one in self.updates:
+            if one.call < end:
+                counts = one.columns["t"]
+                for i in one.indices:
                     counts[i] = later(counts[i], times)
-                for p in <tuple> entry[6]:
+                for p in one.params:
                     p.version = later(p.version, times)
         for entry in self.versions:
             if <Py_ssize_t> entry[1] < end:
@@ -342,16 +377,14 @@ cdef class Runner:
 
     cdef int finish(self) except -1:
         """Give the leaves their gradients, and end the turns."""
-        cdef Py_ssize_t k
-        cdef list entry
+        cdef Gradient gradient
         self.end_turns()
-        for k in range(len(self.grads)):
-            entry = self.grads[k]
-            if not entry[2]:
-                array = entry[1]
-                if array is not None and self.grad_uses[k] is None:
+        for gradient in self.grads:
+            if not gradient.held:
+                array = gradient.array
+                if array is not None and gradient.uses is None:
                     array = array.copy()
-                entry[0].grad = array
+                gradient.leaf.grad = array
         return 0
 
     cdef int refuse(self, Py_ssize_t stopped, tuple arrays) except -1:
@@ -360,7 +393,7 @@ cdef class Runner:
         self.end_turns()
         for before, leaf, array in self.events:
             if before <= stopped:
-                array = self.grads[array][1] if type(array) is int else array
+                array = (<Gradient> self.grads[array]).array if type(array) is int else array
                 leaf.grad = None if array is None else array.copy()
         for i in range(len(arrays)):  # the explanation reads the recording's own arrays
             if self.input_uses[i] is not None:
