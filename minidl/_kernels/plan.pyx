@@ -7,8 +7,10 @@ results are recorded arrays, too. Running the plan runs these calls in order, on
 
 import functools
 
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.string cimport memset
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 
 import numpy as np
 
@@ -29,6 +31,12 @@ cdef extern from *:
     }
     """
     long long nanoseconds "minidl_nanoseconds"() noexcept nogil
+
+
+cdef extern from "Python.h":
+    PyObject *PyObject_Call(PyObject *, PyObject *, PyObject *)
+    void PyErr_Fetch(PyObject **, PyObject **, PyObject **)
+    void PyErr_Restore(PyObject *, PyObject *, PyObject *)
 
 
 cdef class Recorded:
@@ -171,11 +179,13 @@ cdef int run_ufunc(Call *call) noexcept nogil:
 
 
 cdef int run_python(Call *call) noexcept with gil:
-    try:
-        (<object> call.a[0])(*<tuple> call.a[1], **<dict> call.a[2])
-    except BaseException as error:
-        (<Plan> call.a[3]).error = error
+    cdef PyObject *result = PyObject_Call(<PyObject *> call.a[0], <PyObject *> call.a[1],
+                                          <PyObject *> call.a[2])
+    cdef Plan plan = <Plan> call.a[3]
+    if result == NULL:  # Cython's `except` would need memory
+        PyErr_Fetch(&plan.error[0], &plan.error[1], &plan.error[2])
         return 1
+    Py_DECREF(<object> result)
     return 0
 
 
@@ -205,11 +215,12 @@ cdef class Plan:
     """
 
     def __cinit__(self):
-        self.notes, self.kept, self.seconds = [], [], []
+        self.notes, self.kept = [], []
         self.open = True
 
     def __dealloc__(self):
         free(self.calls)
+        free(self.durations)
 
     cdef int add(self, const Call *call, str name, tuple inputs, tuple outputs, explain,
                  details=None) except -1:
@@ -288,15 +299,30 @@ cdef class Plan:
             held.update({id(x): x for x in note.inputs + note.outputs})
             note.forget()
         self.kept.append([x for x in held.values() if id(x) not in forgotten])
-        self.seconds = [[] for _ in range(self.count)]
+        self.durations = <double *> malloc((self.count + 1) * TIMED * sizeof(double))
+        if self.durations == NULL:
+            raise MemoryError
+
+    @property
+    def seconds(self):
+        cdef Py_ssize_t i, k
+        return [[self.durations[k * self.count + i] for k in range(self.timed)]
+                for i in range(self.count)]
 
     def raise_error(self, Py_ssize_t i):
         """Raise the error of a call that refused what its arrays hold."""
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
+        self.raise_own_error()
         (<Note> self.notes[i]).explain()
         raise AssertionError(f"call {i} refused its arrays without a reason")
+
+    cdef int raise_own_error(self) except -1:
+        """Raise the error of a function of Python, if there is one."""
+        cdef PyObject *kind = self.error[0]
+        self.error[0] = NULL
+        if kind != NULL:
+            PyErr_Restore(kind, self.error[1], self.error[2])
+            return -1
+        return 0
 
     cdef list pointers(self):
         """(address, value) of each pointer of the compiled calls."""
@@ -327,7 +353,6 @@ cdef class Plan:
         cdef long long before, after
         stopped[0] = -1
         if self.timed < TIMED:
-            self.timed += 1
             before = nanoseconds()
             for i in range(self.count):
                 with nogil:
@@ -336,11 +361,9 @@ cdef class Plan:
                 if stopped[0] >= 0:
                     break
                 after = nanoseconds()
-                try:
-                    (<list> (<list> self.seconds)[i]).append(1e-9 * (after - before))
-                except MemoryError:  # the other calls must run all the same
-                    pass
+                self.durations[self.timed * self.count + i] = 1e-9 * (after - before)
                 before = after
+            self.timed += stopped[0] < 0
             return 0
         with nogil:
             for i in range(self.count):

@@ -7,7 +7,7 @@ inputs and gradients need not be copied: the calls are pointed to the arrays of 
 from cpython.dict cimport PyDict_GetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_REFCNT
+from cpython.ref cimport Py_DECREF, Py_REFCNT
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -20,12 +20,19 @@ import numpy as np
 
 from minidl._kernels cimport atomic
 from minidl._kernels.arrays cimport (
-    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, same_kind, size_of
+    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, same_kind, single,
+    size_of
 )
 from minidl._kernels.optim cimport Turns, Update
 from minidl._kernels.plan cimport Plan, root
 
 import_numpy()
+
+cdef extern from "Python.h":
+    PyObject *PyLong_FromSsize_t(Py_ssize_t)
+    PyObject *PyFloat_FromDouble(double)
+    int PyList_Append(object, object)
+    void PyErr_Clear()
 
 cdef object MISSING = object()
 cdef object DATA = operator.attrgetter("_data")
@@ -468,24 +475,42 @@ cdef str BUSY = (
 
 
 cdef object later(object count, Py_ssize_t times):
-    """A count so many steps later; the steps have been taken, so it must not fail."""
-    for _ in range(ATTEMPTS):
-        try:
-            return count + times
-        except MemoryError:
-            continue
-    raise MemoryError
+    """A count so many steps later: they have been taken, so this must not fail if it can help it."""
+    cdef Py_ssize_t now = count, attempts = ATTEMPTS
+    cdef PyObject *made = PyLong_FromSsize_t(now + times)
+    while made == NULL and attempts:  # Cython's `except` would need memory itself
+        PyErr_Clear()
+        made, attempts = PyLong_FromSsize_t(now + times), attempts - 1
+    return owned(made)
 
 
-cdef int append(list values, number) except -1:
-    """Append a number, perhaps from an array, of a step that has been taken."""
-    for _ in range(ATTEMPTS):
-        try:
-            values.append(number.item() if is_array(number) else number)
-            return 0
-        except MemoryError:
-            continue
-    raise MemoryError
+cdef int append(list values, object number) except -1:
+    """Append a number, or that of an array, of a step that has been taken; like `later`."""
+    cdef Py_ssize_t attempts = ATTEMPTS
+    cdef double value = 0
+    cdef PyObject *made
+    if is_array(number):
+        value = (<float *> data(number))[0] if single(number) else (<double *> data(number))[0]
+        made = PyFloat_FromDouble(value)
+        while made == NULL and attempts:
+            PyErr_Clear()
+            made, attempts = PyFloat_FromDouble(value), attempts - 1
+        number = owned(made)
+    while PyList_Append(values, number) < 0:
+        if not attempts:
+            return -1
+        PyErr_Clear()
+        attempts -= 1
+    return 0
+
+
+cdef object owned(PyObject *made):
+    """A new object as Cython's own; MemoryError for none."""
+    if made == NULL:
+        raise MemoryError
+    x = <object> made
+    Py_DECREF(x)
+    return x
 
 
 cdef int redirect(list uses, char *begin) except -1:
