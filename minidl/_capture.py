@@ -415,8 +415,8 @@ class Recording(Plan, Observer):
         """Reject a step that changes what it reads, which a replay would not do."""
         for name in self.guards.iterators:
             self._reject(
-                f"it reads the iterator {name}, which a replay would not advance. Take the next item "
-                "outside, and give it to the step as an argument."
+                f"it reads the iterator {name}, which a replay would not advance. Take the next "
+                "item outside, and give it to the step as an argument."
             )
         owners = [*[None] * (len(states) - len(generators)), *generators]
         for owner, before, now in zip(owners, states, random_states(generators), strict=True):

@@ -173,8 +173,8 @@ def fit(
     batches = as_batches("fit: data", data, epochs)
     if validation is not None:
         validation = as_batches("fit: validation", validation, epochs)
-    if capture != "auto":
-        _checks.flag("fit", "capture", capture)
+    if capture != "auto" and not isinstance(capture, bool):
+        raise TypeError(f'fit: capture must be True, False or "auto", got {capture!r}')
     history, modules, ctrl_c = History(), _modules(model), CtrlC()
     step = functools.partial(_step, model, loss, optimizer, history)
     able = capture is True or (capture == "auto" and isinstance(optimizer, Optimizer))

@@ -121,7 +121,7 @@ class Mutant:
 ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     KERNELS: {
         "Update": [
-            ("a resized array accepted", "data(arrays[i]) != self.work.all[i].a[k]", "False"),
+            ("a resized array accepted", "data(<object> p.objects[k]) != p.a[k]", "False"),
             ("a locked array accepted", "k != 1 and not writable", "False and not writable"),
         ],
         "commit": [
@@ -1127,8 +1127,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "False",
             ),
             ("the rate of step t for step t + 1", "+ 1 + entry[7]", "+ entry[7]"),
-            ("versions not counted", "p.version = p.version + times", "pass"),
-            ("the steps not counted", 'attributes["t"] = attributes["t"] + times', "pass"),
+            ("versions not counted", "p.version = later(p.version, times)", "pass"),
+            ("the steps not counted", 'attributes["t"] = later(attributes["t"], times)', "pass"),
             (
                 "entries not checked",
                 "                if not is_same(entry[0], entry[1], entry[2]):",
@@ -1137,7 +1137,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("frozen parameters not noticed", "leaf[0]._requires_grad is not leaf[2]", "False"),
             ("settings not noticed", "getters[i]() is not settings[i]", "False"),
         ],
-        "gather": [("the first row for all", "source + rows[i] * size", "source + rows[0] * size")],
+        "gather": [("the first row for all", "<const int *> source + rows[i]", "<const int *> source + rows[0]")],
     },
     TRAINING: {
         "fit": [

@@ -1,5 +1,7 @@
 """The updates of rules, for the plans of captured steps."""
 
+from cpython.object cimport PyObject
+
 cdef enum:
     ARRAYS = 5  # of one parameter at most: theta, g and three states
     CONSTANTS = 10  # of one rule at most
@@ -8,6 +10,7 @@ ctypedef void (*Loop)(void **a, Py_ssize_t size, const double *c) noexcept nogil
 
 cdef struct Parameter:
     char *a[ARRAYS]  # pointers to its arrays, NULL for one that is left out
+    PyObject *objects[ARRAYS]  # these arrays, which the update holds
     Py_ssize_t size  # entries in each
     Py_ssize_t itemsize
 

@@ -14,6 +14,7 @@ would stay subnormal for good, and steps would take up to twenty times as long.
 """
 
 from cython cimport floating
+from cpython.object cimport PyObject
 from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
 from libc.math cimport fabs, pow, sqrt, sqrtf
@@ -102,18 +103,23 @@ cdef class Update:
     cdef bint is_current(self) noexcept:
         """Whether all arrays are where they were, and can be written to."""
         cdef Py_ssize_t i, k
-        cdef list arrays
-        for k in range(len(self.lists) if self.work.count else 0):
-            arrays = self.lists[k]
-            for i in range(self.work.count if arrays is not None else 0):
-                if (data(arrays[i]) != self.work.all[i].a[k]
-                        or size_of(arrays[i]) != self.work.all[i].size
-                        or (k != 1 and not writable(arrays[i]))):
+        cdef Parameter *p
+        for i in range(self.work.count):
+            p = &self.work.all[i]
+            for k in range(ARRAYS):
+                if p.objects[k] != NULL and (
+                    data(<object> p.objects[k]) != p.a[k]
+                    or size_of(<object> p.objects[k]) != p.size
+                    or (k != 1 and not writable(<object> p.objects[k]))
+                ):
                     return False
         return True
 
     cdef int forget_gradients(self) except -1:
         """Hold only pointers to the gradients, which somebody else keeps alive."""
+        cdef Py_ssize_t i
+        for i in range(self.work.count):
+            self.work.all[i].objects[1] = NULL
         self.lists = (self.lists[0], None, *self.lists[2:])
         return 0
 
@@ -131,6 +137,7 @@ cdef class Update:
             arrays = lists[k]
             for i in range(self.work.count if arrays is not None else 0):
                 self.work.all[i].a[k] = data(arrays[i])
+                self.work.all[i].objects[k] = <PyObject *> arrays[i]
         self.lists = lists
         return True
 
@@ -211,7 +218,7 @@ cdef int check_arrays(list arrays, str name, Py_ssize_t k, list theta, Parameter
                 f"{name}[{i}] must be a C-contiguous array of theta's shape and dtype, float32 or "
                 f"float64, and writable unless it is g; got {arrays[i]!r:.200}"
             )
-        all[i].a[k] = data(arrays[i])
+        all[i].a[k], all[i].objects[k] = data(arrays[i]), <PyObject *> arrays[i]
         all[i].size, all[i].itemsize = size_of(theta[i]), itemsize(theta[i])
     return 0
 

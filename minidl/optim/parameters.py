@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -130,8 +130,9 @@ class Group(Mapping[str, Any]):
             raise KeyError(name)
         return vars(self)[name]
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"a group has no {name!r}")
+    if TYPE_CHECKING:  # at run time it would make each access to an option slower
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __contains__(self, name: object) -> bool:
         return name in vars(self) and name != "_rule"

@@ -25,7 +25,7 @@ def test_a_group_reads_like_a_dict_and_names_a_missing_entry():
     assert {"params", "lr", "momentum", "weight_decay"} <= set(group)
     assert (len(group), group["lr"], group.lr) == (len(dict(group)), 0.5, 0.5)
     assert "'lr': 0.5" in repr(group)
-    with pytest.raises(AttributeError, match="a group has no 'betas'"):
+    with pytest.raises(AttributeError, match="'Group' object has no attribute 'betas'"):
         _ = group.betas
 
 
