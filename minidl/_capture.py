@@ -842,7 +842,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
                     break
         if ctrl_c.presses:
             raise KeyboardInterrupt
-        return np.array(losses)
+        return np.array(losses, np.float64)
 
     def steps(
         self,

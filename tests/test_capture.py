@@ -1451,6 +1451,14 @@ def test_an_epoch_needs_a_step_that_returns_its_loss(result):
             step.epoch(X, batch_size=5)
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i8", ">f4"])
+def test_the_losses_of_an_epoch_are_numbers_of_float64(dtype):
+    step = dl.capture(lambda x: dl.Tensor(x.sum().astype(dtype), dtype=dtype))
+    for _ in range(4):
+        losses_of_epoch = step.epoch(np.arange(8).reshape(8, 1), batch_size=4)
+        assert (losses_of_epoch.dtype, losses_of_epoch.tolist()) == (np.float64, [6.0, 22.0])
+
+
 def test_a_refused_label_inside_an_epoch_is_the_error_of_the_loop():
     labels = np.random.default_rng(0).integers(0, 2, 23)
     outcomes = []

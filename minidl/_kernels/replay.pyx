@@ -20,8 +20,8 @@ import numpy as np
 
 from minidl._kernels cimport atomic
 from minidl._kernels.arrays cimport (
-    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, same_kind, single,
-    size_of
+    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, readable, same_kind,
+    single, size_of
 )
 from minidl._kernels.optim cimport Turns, Update
 from minidl._kernels.plan cimport Plan, root
@@ -490,15 +490,17 @@ cdef object later(object count, Py_ssize_t times):
 cdef int append(list values, object number) except -1:
     """Append a number, or that of an array, of a step that has been taken; like `later`."""
     cdef Py_ssize_t attempts = ATTEMPTS
-    cdef double value = 0
+    cdef double value
     cdef PyObject *made
-    if is_array(number):
+    if readable(number):
         value = (<float *> data(number))[0] if single(number) else (<double *> data(number))[0]
         made = PyFloat_FromDouble(value)
         while made == NULL and attempts:
             PyErr_Clear()
             made, attempts = PyFloat_FromDouble(value), attempts - 1
         number = owned(made)
+    elif is_array(number):  # of integers, for instance
+        number = number.item()
     while PyList_Append(values, number) < 0:
         if not attempts:
             return -1
@@ -569,8 +571,11 @@ cdef class Replay:
 
 def constant(kind, array):
     """A constant tensor of a copy of an array that an op has computed."""
-    copied = empty_like(array)
-    memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    if is_carray(array):
+        copied = empty_like(array)
+        memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    else:  # of another byte order, for instance
+        copied = array.copy()
     tensor = kind.__new__(kind)
     tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0
     tensor._computed, tensor._requires_grad = True, False
