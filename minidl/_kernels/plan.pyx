@@ -6,6 +6,7 @@ results are recorded arrays, too. Running the plan runs these calls in order, on
 """
 
 import functools
+import operator
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
@@ -32,6 +33,10 @@ cdef extern from *:
     """
     long long nanoseconds "minidl_nanoseconds"() noexcept nogil
 
+
+# Cython's list comprehensions free twice what they fail to append, unless it is a variable.
+cdef object FORM = operator.attrgetter("shape", "dtype")
+cdef object CHARACTER = operator.attrgetter("dtype.char")
 
 cdef extern from "Python.h":
     PyObject *PyObject_Call(PyObject *, PyObject *, PyObject *)
@@ -201,8 +206,8 @@ cdef class Note:
         self.details, self.explain, self.where = details, explain, where
 
     cdef int forget(self) except -1:
-        self.inputs = tuple([(x.shape, x.dtype) for x in self.inputs])
-        self.outputs = tuple([(x.shape, x.dtype) for x in self.outputs])
+        self.inputs = tuple(map(FORM, self.inputs))
+        self.outputs = tuple(map(FORM, self.outputs))
         return 0
 
 
@@ -232,7 +237,7 @@ cdef class Plan:
             self.calls, self.room = calls, 2 * self.room + 32
         self.calls[self.count] = call[0]
         if details is None:
-            details = tuple([call.n[k] for k in range(8)] + [call.c[k] for k in range(4)])
+            details = tuple((<Call *> call).n) + tuple((<Call *> call).c)
         self.notes.append(Note(name, inputs, outputs, details, explain, self.where()))
         self.count += 1
         return 0
@@ -261,18 +266,18 @@ cdef class Plan:
             x.flags.aligned and x.dtype.isnative for x in arrays
         ):
             return False
-        signature = "".join([x.dtype.char for x in inputs]) + "->" + out.dtype.char
+        signature = "".join(map(CHARACTER, inputs)) + "->" + out.dtype.char
         if signature not in function.types:
             return False
-        if all([x.shape == out.shape and x.flags.c_contiguous for x in arrays]):
-            wide = [x.reshape(1, -1) for x in arrays]
+        if all(x.shape == out.shape and x.flags.c_contiguous for x in arrays):
+            wide = list(map(operator.methodcaller("reshape", 1, -1), arrays))
         elif out.ndim <= 2:
             shape = (1,) * (2 - out.ndim) + out.shape
-            wide = [np.broadcast_to(x, shape) for x in arrays]
+            wide = list(map(functools.partial(np.broadcast_to, shape=shape), arrays))
         else:
             return False
         if wide[0].shape[1] == 1:  # one call for a column
-            wide = [x.T for x in wide]
+            wide = list(map(operator.attrgetter("T"), wide))
         memset(&call, 0, sizeof(Call))
         call.run, call.n[0], call.n[1] = run_ufunc, wide[0].shape[0], wide[0].shape[1]
         for k in range(3):
@@ -306,8 +311,13 @@ cdef class Plan:
     @property
     def seconds(self):
         cdef Py_ssize_t i, k
-        return [[self.durations[k * self.count + i] for k in range(self.timed)]
-                for i in range(self.count)]
+        cdef list found = [], row
+        for i in range(self.count):
+            row = []
+            for k in range(self.timed):
+                row.append(self.durations[k * self.count + i])
+            found.append(row)
+        return found
 
     def raise_error(self, Py_ssize_t i):
         """Raise the error of a call that refused what its arrays hold."""

@@ -135,16 +135,21 @@ cdef class Runner:
         self.versions, self.outputs = recording.versions, recording.outputs
         self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
         self.counts_late = not recording.calls_functions
-        self.updates_of = [
-            sum([one[4] is two[4] and one[5][0] in two[5] for two in self.updates])
-            for one in self.updates
-        ]
+        self.updates_of, self.grads, self.leaves, self.events = [], [], [], []
+        self.leaf_uses, self.grad_uses = [], []
+        for one in self.updates:
+            self.updates_of.append(
+                sum(one[4] is two[4] and one[5][0] in two[5] for two in self.updates)
+            )
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
-        self.grads = [[leaf, array, False] for leaf, array in recording.grads]
-        self.leaves = [[p, data, p._requires_grad] for p, data in recording.leaves.items()]
+        for leaf, array in recording.grads:
+            self.grads.append([leaf, array, False])
+        for leaf, array in recording.leaves.items():
+            self.leaves.append([leaf, array, leaf._requires_grad])
         self.accumulates = len(self.before) > 0
         place = {id(array): k for k, (_, array) in enumerate(recording.grads) if array is not None}
-        self.events = [(n, leaf, place.get(id(g), g)) for n, leaf, g in recording.events]
+        for n, leaf, g in recording.events:
+            self.events.append((n, leaf, place.get(id(g), g)))
         recording.grads, recording.events = None, None
         returned = {id(root(x)) for x in self.outputs}
         own = {id(x): x for x in self.inputs}
@@ -152,9 +157,11 @@ cdef class Runner:
         own.update({id(x): x for _, x, _ in self.grads if x is not None and x.base is None})
         uses = dict(zip(own, self.uses(list(own.values()))))
         uses.update({id_: None for id_ in returned})
-        self.input_uses = [uses[id(x)] for x in self.inputs]
-        self.leaf_uses = [uses[id(x)] for _, x, _ in self.leaves]
-        self.grad_uses = [uses.get(id(x)) for _, x, _ in self.grads]
+        self.input_uses = list(map(uses.get, map(id, self.inputs)))
+        for _, x, _ in self.leaves:
+            self.leaf_uses.append(uses.get(id(x)))
+        for _, x, _ in self.grads:
+            self.grad_uses.append(uses.get(id(x)))
         for entry in self.updates:
             (<Update> entry[1]).forget_gradients()
         self.plan.forget([g for (_, g, _), uses in zip(self.grads, self.grad_uses)
@@ -324,7 +331,7 @@ cdef class Runner:
 
     cdef Py_ssize_t steps_of(self, optimizer) except -1:
         """How often the step calls the step of an optimizer."""
-        return sum([entry[0] is optimizer for entry in self.steps])
+        return sum(entry[0] is optimizer for entry in self.steps)
 
     cdef int count(self, Py_ssize_t end, Py_ssize_t times) except -1:
         """Count steps, updates of parameters and versions before a call, so many times."""
@@ -455,10 +462,10 @@ cdef class Runner:
         self.count(self.plan.count, s - counted)
         if stopped >= 0:
             self.count(stopped, 1)
-            taken = tuple([np.ascontiguousarray(source[order[s * batch:(s + 1) * batch]]
-                           if order is not None else source[s * batch:(s + 1) * batch])
-                           for source in sources])
-            self.refuse(stopped, taken)
+            chosen = slice(s * batch, (s + 1) * batch)
+            chosen = chosen if order is None else order[chosen]
+            taken = map(operator.itemgetter(chosen), sources)
+            self.refuse(stopped, tuple(map(np.ascontiguousarray, taken)))
         self.finish()
         return s
 
