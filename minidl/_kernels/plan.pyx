@@ -15,7 +15,9 @@ from libc.stdlib cimport free, malloc, realloc
 
 import numpy as np
 
-from minidl._kernels.arrays cimport PyArray_Check, data, import_numpy, single
+from minidl._kernels.arrays cimport (
+    Array, PyArray_Check, PyArray_TYPE, data, import_numpy, single
+)
 
 import_numpy()
 
@@ -36,7 +38,6 @@ cdef extern from *:
 
 # Cython's list comprehensions free twice what they fail to append, unless it is a variable.
 cdef object FORM = operator.attrgetter("shape", "dtype")
-cdef object CHARACTER = operator.attrgetter("dtype.char")
 
 cdef extern from "Python.h":
     PyObject *PyObject_Call(PyObject *, PyObject *, PyObject *)
@@ -167,9 +168,19 @@ ctypedef void (*Inner)(char **, const Py_ssize_t *, const Py_ssize_t *, void *) 
 
 cdef extern from "numpy/ufuncobject.h":
     ctypedef struct UFunc "PyUFuncObject":
-        int nargs
+        int nargs, ntypes
         Inner *functions
         void **data
+        const char *types  # of the arrays of each loop
+
+
+cdef bint has_types(const char *types, tuple arrays) noexcept:
+    """Whether arrays are of these types."""
+    cdef Py_ssize_t k
+    for k in range(len(arrays)):
+        if types[k] != PyArray_TYPE(<Array *> arrays[k]):
+            return False
+    return True
 
 
 cdef int run_ufunc(Call *call) noexcept nogil:
@@ -260,14 +271,15 @@ cdef class Plan:
         """
         cdef UFunc *f = <UFunc *> <void *> function
         cdef Call call
-        cdef Py_ssize_t k, count = len(inputs) + 1
+        cdef Py_ssize_t k, loop = 0, count = len(inputs) + 1
         arrays = (*inputs, out)
         if f.nargs != count or count > 3 or function.signature or not all(
             x.flags.aligned and x.dtype.isnative for x in arrays
         ):
             return False
-        signature = "".join(map(CHARACTER, inputs)) + "->" + out.dtype.char
-        if signature not in function.types:
+        while loop < f.ntypes and not has_types(f.types + loop * f.nargs, arrays):
+            loop += 1
+        if loop == f.ntypes:
             return False
         if all(x.shape == out.shape and x.flags.c_contiguous for x in arrays):
             wide = list(map(operator.methodcaller("reshape", 1, -1), arrays))
@@ -283,8 +295,7 @@ cdef class Plan:
         for k in range(3):
             x = wide[k] if k < count else wide[0]
             call.a[k], call.n[2 + k], call.n[5 + k] = data(x), x.strides[0], x.strides[1]
-        k = function.types.index(signature)
-        call.a[3], call.a[4] = <void *> f.functions[k], f.data[k]
+        call.a[3], call.a[4] = <void *> f.functions[loop], f.data[loop]
         self.add(&call, function.__name__, inputs, (out,), None, (numbers, wide[0].shape))
         return True
 
