@@ -92,12 +92,14 @@ class Traced(Recorded, NDArrayOperatorsMixin):
 
 def _value(name: str) -> Callable[..., Any]:
     """A method that returns a value of the array to Python, which no plan can follow."""
+    what = "looks at a value (by an `if`, item(), float(), print or the like)"
+    advice = "Do that outside of the step, with what it returns; or select by dl.where."
+    if name == "__index__":
+        what = "uses an array as an index or a number of things"
+        advice = "Do that outside of the step; or index a tensor by it, dl.Tensor(a)[i]."
 
     def method(self: Traced, *args: Any) -> Any:
-        self.plan.refuse(
-            "looks at a value (by an `if`, item(), float() or the like)",
-            "Do that outside of the step, with what it returns; or select by dl.where.",
-        )
+        self.plan.refuse(what, advice)
         return getattr(self.array, name)(*args)
 
     return method
@@ -121,14 +123,14 @@ def plain(x: Any) -> Any:
     return mapped(lambda leaf: leaf.array if isinstance(leaf, Recorded) else leaf, x)
 
 
-def _leaves(x: Any) -> list[Any]:
+def leaves(x: Any) -> list[Any]:
     found: list[Any] = []
     mapped(found.append, x)
     return found
 
 
 def arrays_in(*x: Any) -> tuple[np.ndarray, ...]:
-    return tuple([leaf for leaf in _leaves(x) if isinstance(leaf, np.ndarray)])
+    return tuple([leaf for leaf in leaves(x) if isinstance(leaf, np.ndarray)])
 
 
 SIMPLE = (bool, int, float, complex, str, bytes, type(None))  # compared by their values
@@ -140,7 +142,7 @@ def details(*x: Any) -> tuple[str, ...]:
         repr(leaf)
         if isinstance(leaf, (*SIMPLE, slice, np.dtype, np.generic))
         else type(leaf).__name__
-        for leaf in _leaves(x)
+        for leaf in leaves(x)
         if not isinstance(leaf, np.ndarray)
     )
 

@@ -30,7 +30,8 @@ def unsteady(before: dict[Any, Any], now: dict[Any, Any]) -> str:
     name = next(key[0] for key, value in now.items() if before.get(key) != value)
     return (
         f"the step can't be captured, since it reads {name}, which is another one in each "
-        "call. Give the step what changes as an argument."
+        "call. Give the step what changes as an argument: a number as np.float32(number), a "
+        "decision as True or False."
     )
 
 
@@ -65,7 +66,14 @@ def difference(first: Recording, second: Recording) -> str | None:
     """In what the second recording of a step differs from the first one."""
     for a, b in zip(first.notes, second.notes, strict=False):
         if (a.name, a.details) != (b.name, b.details):
-            return f"{source(b.where)} calls {b.name}{b.details} after {a.name}{a.details}"
+            once, again = (n.name + str(n.details) * (a.name == b.name) for n in (a, b))
+            return f"{source(b.where)} calls {again} after {once}"
+        for x, y in zip(a.outputs, b.outputs, strict=True):
+            if x.shape != y.shape:
+                return (
+                    f"{source(b.where)} gives an array of shape {y.shape} after {x.shape}, but "
+                    "shapes must not depend on values; select by dl.where"
+                )
     if first.count != second.count or details(first.template) != details(second.template):
         return f"it makes {first.count} calls once, and {second.count} the next time"
     written = {id(root(x)): note for note in second.notes for x in note.outputs}

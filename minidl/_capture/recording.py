@@ -14,9 +14,9 @@ import numpy as np
 
 from minidl import _files, _settings
 from minidl._capture import table
-from minidl._capture.arrays import Traced, arrays_in, details, mapped, plain
+from minidl._capture.arrays import SIMPLE, Traced, arrays_in, details, mapped, plain
 from minidl._checks import describe
-from minidl._guards import Guards, random_states
+from minidl._guards import LENGTH, Guards, random_states
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
 from minidl._kernels.plan import Plan, Recorded, root
@@ -99,9 +99,7 @@ class Recording(Plan, Observer):
         finally:
             self._close()
         for message in self._changes(generators, states):
-            code = getattr(self.function, "__code__", None)
-            step = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
-            self._stop(f"the step{step} can't be captured: {message}")
+            self._refuse_step(message)
         return self.results()
 
     def _input(self, place: Any, x: Any) -> Any:
@@ -122,10 +120,15 @@ class Recording(Plan, Observer):
     def _output(self, x: Any) -> Any:
         """An Output for an array or a tensor that the step has computed; anything else as it is."""
         data = x._data if isinstance(x, Tensor) else x
-        if not isinstance(data, Recorded):
-            return x
-        self.outputs.append(data.array)
-        return Output(data.array, _as_tensor if isinstance(x, Tensor) else data.convert)
+        if isinstance(data, Recorded):
+            self.outputs.append(data.array)
+            return Output(data.array, _as_tensor if isinstance(x, Tensor) else data.convert)
+        if not isinstance(x, (*SIMPLE, np.ndarray, np.generic, Tensor)):
+            self._refuse_step(
+                f"it returns a {type(x).__name__}, which a replay would not make anew. Return "
+                "tensors, arrays and numbers, also in tuples, lists and dicts."
+            )
+        return x
 
     def results(self) -> Any:
         """The result of the last run, in arrays of its own."""
@@ -152,11 +155,6 @@ class Recording(Plan, Observer):
 
     def _changes(self, generators: list[Any], states: list[Any]) -> Iterator[str]:
         """What the step has changed that a replay would not change."""
-        for name in self.guards.iterators:
-            yield (
-                f"it reads the iterator {name}, which a replay would not advance. Take the next "
-                "item outside, and give it to the step as an argument."
-            )
         owners = [*[None] * (len(states) - len(generators)), *generators]
         for owner, before, now in zip(owners, states, random_states(generators), strict=True):
             if before != now and not any(owner is g for g in self._drawn):
@@ -172,10 +170,17 @@ class Recording(Plan, Observer):
                 )
         for container, key, value, name in self.guards:
             if not replay.same(container, key, value):
-                yield (
-                    f"it changes {name}, which a replay would not do. Count and collect outside "
-                    "of the step, from what it returns."
-                )
+                new = self.guards.new_keys(container) if key is LENGTH else []
+                added = f" ({', '.join(new)} is new)" if new else ""
+                advice = "Count and collect outside of the step, from what it returns."
+                if key == "training" or "training" in new:
+                    advice = "Call train() or eval() before the step."
+                yield f"it changes {name}{added}, which a replay would not do. {advice}"
+        for name in self.guards.iterators:
+            yield (
+                f"it reads the iterator or file {name}, which a replay would not do. Take the next "
+                "item outside, and give it to the step as an argument; write outside, too."
+            )
 
     def refuse(self, what: str, advice: str) -> None:
         """Raise CaptureError that names the line; or only stop recording, if it is not strict."""
@@ -183,6 +188,11 @@ class Recording(Plan, Observer):
             self._stop(f"the step can't be captured: {source(self.where())} {what}. {advice}")
             if self.strict:
                 raise self.error  # type: ignore[misc]
+
+    def _refuse_step(self, message: str) -> None:
+        code = getattr(self.function, "__code__", None)
+        step = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+        self._stop(f"the step{step} can't be captured: {message}")
 
     def _stop(self, message: str) -> None:
         self.error = self.error or CaptureError(message)

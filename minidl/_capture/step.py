@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from minidl import _checks
-from minidl._capture.arrays import KINDS
+from minidl._capture.arrays import KINDS, leaves
 from minidl._capture.comparison import difference, signature, unsteady
 from minidl._capture.recording import SETTINGS, CaptureError, Recording
 from minidl._checks import describe
@@ -60,8 +60,12 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     """
 
     def __init__(self, function: Callable[..., Any], *, _strict: bool = True) -> None:
-        if not callable(function) or isinstance(function, type):
-            raise TypeError(f"capture takes a function (x, y, ...) -> loss, got {function!r}")
+        if not callable(function) or isinstance(function, type | staticmethod):
+            raise TypeError(
+                f"capture takes a function (x, y, ...) -> loss, got {function!r}"
+                + "; put @dl.capture below the other decorator"
+                * isinstance(function, staticmethod | classmethod)
+            )
         self.function, self.kind, self._strict = function, Tensor, _strict
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: list[tuple[Any, replay.Runner]] = []  # and their keys, the newest first
@@ -69,14 +73,21 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         functools.update_wrapper(self, function, updated=())
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        self._name, self._place = name, f"_{owner.__name__}_{name}"
 
     def __get__(self, instance: Any, owner: type) -> capture:
-        """For a method, a captured step of each object, which is kept as its attribute."""
+        """For a method, a captured step of each object, which is kept in an attribute of it."""
         if instance is None:
             return self
-        bound = capture(types.MethodType(self.function, instance))
-        return vars(instance).setdefault(self._name, bound)  # type: ignore[no-any-return]
+        if not hasattr(instance, "__dict__"):
+            raise TypeError(
+                f"a {type(instance).__name__} has __slots__, and so no place for its captured step "
+                f"{self._name}: add '__dict__' to __slots__"
+            )
+        bound: capture | None = vars(instance).get(self._place)
+        if bound is None or getattr(bound.function, "__self__", None) is not instance:  # a copy
+            bound = vars(instance)[self._place] = capture(types.MethodType(self.function, instance))
+        return bound
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call that the last recording does not fit: replay another one, or record the step."""
@@ -157,7 +168,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
                     break
         if ctrl_c.presses:
             raise KeyboardInterrupt
-        return np.array(losses)
+        return np.array(losses, np.float64)
 
     def steps(
         self,
@@ -226,6 +237,12 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
 
 def _as_argument(x: Any) -> Any:
     """An argument of a step; lists and NumPy's numbers become arrays."""
+    kinds = {(a.shape, a.dtype) for a in map(_constant, leaves(x)) if isinstance(a, np.ndarray)}
+    if len(kinds) > 1:
+        raise CaptureError(
+            f"an argument of a captured step is a {type(x).__name__} of arrays of different shapes "
+            "or dtypes. Give it one array after the other, as in step(*batch)."
+        )
     return np.asarray(x) if type(x) in (list, tuple) or isinstance(x, np.generic) else x
 
 
@@ -297,6 +314,7 @@ def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np
         hash(key)
     except TypeError as error:
         raise CaptureError(
-            f"an argument of a captured step must be an array, a tensor, or hashable: {error}"
+            "the arguments of a captured step are arrays, tensors, and what is hashable, such as "
+            f"numbers: {error}. Give it arrays, df.to_numpy() of a table, or the parts of a dict."
         ) from None
     return key, arrays

@@ -7,7 +7,7 @@ inputs and gradients need not be copied: the calls are pointed to the arrays of 
 from cpython.dict cimport PyDict_GetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_REFCNT
+from cpython.ref cimport Py_DECREF, Py_REFCNT
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -20,12 +20,19 @@ import numpy as np
 
 from minidl._kernels cimport atomic
 from minidl._kernels.arrays cimport (
-    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, same_kind, size_of
+    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, readable, same_kind,
+    single, size_of
 )
 from minidl._kernels.optim cimport Turns, Update
 from minidl._kernels.plan cimport Plan, root
 
 import_numpy()
+
+cdef extern from "Python.h":
+    PyObject *PyLong_FromSsize_t(Py_ssize_t)
+    PyObject *PyFloat_FromDouble(double)
+    int PyList_Append(object, object)
+    void PyErr_Clear()
 
 cdef enum:
     SHORT = 64  # bytes of a row
@@ -162,23 +169,25 @@ cdef class Runner:
         self.versions, self.outputs = recording.versions, recording.outputs
         self.returns_tensor = recording.returns_tensor
         self.counts_late = not recording.calls_functions
-        for k, one in enumerate(self.updates):
-            own = [two.columns is one.columns and one.indices[0] in two.indices
-                   for two in self.updates]
-            one.updates_before, one.updates = sum(own[:k]), sum(own)
-            one.steps_before = sum([optimizer is one.optimizer and begin <= one.call
-                                    for optimizer, begin in self.steps]) - 1
+        for one in self.updates:
+            one.updates, one.updates_before, one.steps_before = 0, 0, -1
+            for two in self.updates:
+                if two.columns is one.columns and one.indices[0] in two.indices:
+                    one.updates += 1
+                    one.updates_before += two.call < one.call
+            for optimizer, begin in self.steps:
+                one.steps_before += optimizer is one.optimizer and begin <= one.call
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
         self.accumulates = len(self.before) > 0
         place = {id(array): k for k, (_, array) in enumerate(recording.grads) if array is not None}
-        self.events = [(n, p, place.get(id(g), g)) for n, p, g in recording.events]
-        arrays = [*self.inputs, *recording.leaves.values()]
-        arrays += [x for _, x in recording.grads if x is not None and x.base is None]
-        arrays = list({id(x): x for x in arrays}.values())
-        uses = dict(zip(map(id, arrays), self.uses(arrays)))
-        uses.update(dict.fromkeys([id(root(x)) for x in self.outputs]))  # the user's after a step
-        self.input_uses = [uses[id(x)] for x in self.inputs]
-        self.leaves, self.grads = [], []
+        own = {id(x): x for x in (*self.inputs, *recording.leaves.values())}
+        own.update({id(x): x for _, x in recording.grads if x is not None and x.base is None})
+        uses = dict(zip(own, self.uses(list(own.values()))))
+        uses.update({id(root(x)): None for x in self.outputs})  # which are the user's
+        self.input_uses = list(map(uses.get, map(id, self.inputs)))
+        self.events, self.leaves, self.grads = [], [], []
+        for n, tensor, g in recording.events:
+            self.events.append((n, tensor, place.get(id(g), g)))
         for tensor, array in recording.leaves.items():
             leaf = Leaf()
             leaf.tensor, leaf.data, leaf.uses = tensor, array, uses[id(array)]
@@ -191,8 +200,8 @@ cdef class Runner:
         recording.grads, recording.events = None, None
         for one in self.updates:
             one.update.forget_gradients()
-        self.plan.forget([(<Gradient> g).array for g in self.grads
-                          if (<Gradient> g).uses is not None])
+        self.plan.forget({id(gradient.array) for gradient in self.grads
+                          if gradient.uses is not None})
         self.seen = atomic.changes - 1
 
     def __dealloc__(self):
@@ -352,7 +361,7 @@ cdef class Runner:
 
     cdef Py_ssize_t steps_of(self, optimizer) except -1:
         """How often the step calls the step of an optimizer."""
-        return sum([entry[0] is optimizer for entry in self.steps])
+        return sum(entry[0] is optimizer for entry in self.steps)
 
     cdef int count(self, Py_ssize_t end, Py_ssize_t times) except -1:
         """Count steps, updates of parameters and versions before a call, so many times."""
@@ -464,9 +473,10 @@ cdef class Runner:
         if stopped >= 0:
             self.count(stopped, 1)
             if losses is not None:
-                part = slice(s * batch, (s + 1) * batch)
-                part = part if order is None else order[part]
-                sources = tuple([np.ascontiguousarray(source[part]) for source in sources])
+                chosen = slice(s * batch, (s + 1) * batch)
+                chosen = chosen if order is None else order[chosen]
+                taken = map(operator.itemgetter(chosen), sources)
+                sources = tuple(map(np.ascontiguousarray, taken))
             self.refuse(stopped, sources)
         self.finish()
         return s
@@ -495,24 +505,44 @@ cdef str BUSY = (
 
 
 cdef object later(object count, Py_ssize_t times):
-    """A count so many steps later; the steps have been taken, so it must not fail."""
-    for _ in range(ATTEMPTS):
-        try:
-            return count + times
-        except MemoryError:
-            continue
-    raise MemoryError
+    """A count so many steps later: they have been taken, so it fails only without any memory."""
+    cdef Py_ssize_t now = count, attempts = ATTEMPTS
+    cdef PyObject *made = PyLong_FromSsize_t(now + times)
+    while made == NULL and attempts:  # Cython's `except` would need memory itself
+        PyErr_Clear()
+        made, attempts = PyLong_FromSsize_t(now + times), attempts - 1
+    return owned(made)
 
 
-cdef int append(list values, number) except -1:
-    """Append a number, perhaps from an array, of a step that has been taken."""
-    for _ in range(ATTEMPTS):
-        try:
-            values.append(number.item() if is_array(number) else number)
-            return 0
-        except MemoryError:
-            continue
-    raise MemoryError
+cdef int append(list values, object number) except -1:
+    """Append a number, or that of an array, of a step that has been taken; like `later`."""
+    cdef Py_ssize_t attempts = ATTEMPTS
+    cdef double value
+    cdef PyObject *made
+    if readable(number):
+        value = (<float *> data(number))[0] if single(number) else (<double *> data(number))[0]
+        made = PyFloat_FromDouble(value)
+        while made == NULL and attempts:
+            PyErr_Clear()
+            made, attempts = PyFloat_FromDouble(value), attempts - 1
+        number = owned(made)
+    elif is_array(number):  # of integers, for instance
+        number = number.item()
+    while PyList_Append(values, number) < 0:
+        if not attempts:
+            return -1
+        PyErr_Clear()
+        attempts -= 1
+    return 0
+
+
+cdef object owned(PyObject *made):
+    """A new object as Cython's own; MemoryError for none."""
+    if made == NULL:
+        raise MemoryError
+    x = <object> made
+    Py_DECREF(x)
+    return x
 
 
 cdef int redirect(list uses, char *begin) except -1:
@@ -568,10 +598,10 @@ cdef class Replay:
 
 def constant(kind, array):
     """A constant tensor of a copy of an array that an op has computed."""
-    if is_carray(array):  # the usual case, in half of the time
+    if is_carray(array):
         copied = empty_like(array)
         memcpy(data(copied), data(array), size_of(array) * itemsize(array))
-    else:
+    else:  # of another byte order, for instance
         copied = array.copy()
     tensor = kind.__new__(kind)
     tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0

@@ -14,6 +14,7 @@ import weakref
 import numpy as np
 import pytest
 from capturing import (
+    FRESH,
     RULE_IDS,
     F,
     Job,
@@ -62,43 +63,6 @@ def test_arguments_by_name_and_numbers():
         assert bits(step(x, scale=2.0, y=y)) == bits(eager.step(x, scale=2.0, y=y))
 
 
-def test_a_plan_is_only_for_arguments_given_in_the_same_way():
-    def make():
-        model = mlp("tanh")
-        optimizer = optim.SGD(model)
-
-        def step(x, y, scale=1.0, more=None):
-            factor = 2.0 if isinstance(x, dl.Tensor) else scale
-            return trained(model, optimizer, x, y if more is None else more * 3, scale=factor)
-
-        return Job(step, list(model.parameters()), [optimizer])
-
-    captured, eager = make(), make()
-    step = dl.capture(captured.step)
-    calls = [
-        lambda f, x, y: f(x, y, 3.0),
-        lambda f, x, y: f(x, y),
-        lambda f, x, y: f(dl.Tensor(x), y),
-        lambda f, x, y: f(x, y, more=y),
-        lambda f, x, y: f(x, y=y),
-        lambda f, x, y: f(x, None, 1.0, y),
-    ]
-    for call in calls * 2:
-        for batch in regression(3):
-            assert bits(call(step, *batch)) == bits(call(eager.step, *batch))
-    assert captured.look() == eager.look()
-
-
-def test_byte_orders_that_alternate():
-    def make():
-        model = mlp("tanh")
-        step = lambda x, y: losses.mse(model(x.astype(F)), y)  # noqa: E731
-        return Job(step, list(model.parameters()))
-
-    kinds = itertools.cycle(["<f4", ">f4", ">f4", "<f4"])
-    assert_same(make, [(x.astype(k), y) for (x, y), k in zip(regression(16), kinds, strict=False)])
-
-
 class Learner:
     def __init__(self):
         self.model = mlp("tanh")
@@ -124,6 +88,29 @@ def test_a_captured_step_inside_another():
         return job
 
     assert_same(make, regression(8))
+
+
+class Slotted:
+    __slots__ = ("step_count",)
+
+    @dl.capture
+    def step(self, x, y):
+        return x
+
+
+def test_arguments_and_decorators_that_do_not_fit_are_errors_that_say_what_does():
+    x, y = FRESH[0]
+    for batch in ((x, y), [x, y.astype(np.float64)], (dl.Tensor(x), dl.Tensor(y))):
+        with pytest.raises(dl.CaptureError, match=r"step\(\*batch\)"):
+            dl.capture(lambda batch: batch)(batch)
+    with pytest.raises(dl.CaptureError, match="the parts of a dict"):
+        dl.capture(lambda batch: batch)({"x": x})
+    with pytest.raises(TypeError, match="below the other decorator"):
+        dl.capture(staticmethod(trained))
+    with pytest.raises(TypeError, match="below the other decorator"):
+        dl.capture(classmethod(trained))
+    with pytest.raises(TypeError, match="add '__dict__' to __slots__"):
+        Slotted().step(x, y)
 
 
 def test_an_epoch_of_a_tensor_that_requires_a_gradient_is_refused_as_a_call_is():
@@ -810,6 +797,14 @@ def test_an_epoch_needs_a_step_that_returns_its_loss(result):
     for _ in range(4):
         with pytest.raises(TypeError, match="must return its loss"):
             step.epoch(X, batch_size=5)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i8", ">f4"])
+def test_the_losses_of_an_epoch_are_numbers_of_float64(dtype):
+    step = dl.capture(lambda x: dl.Tensor(x.sum().astype(dtype), dtype=dtype))
+    for _ in range(4):
+        losses_of_epoch = step.epoch(np.arange(8).reshape(8, 1), batch_size=4)
+        assert (losses_of_epoch.dtype, losses_of_epoch.tolist()) == (np.float64, [6.0, 22.0])
 
 
 def test_a_refused_label_inside_an_epoch_is_the_error_of_the_loop():
