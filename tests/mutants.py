@@ -1147,10 +1147,10 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "Runner": [
             (
                 "a gradient that is kept written again",
-                "(Py_REFCNT(array) & 0xffffffff) > 2 + held",
+                "(Py_REFCNT(array) & 0xffffffff) > 2 + gradient.held",
                 "False",
             ),
-            ("the rate of step t for step t + 1", "+ 1 + entry[7]", "+ entry[7]"),
+            ("the rate of step t for step t + 1", "t += 1 + one", "t += one"),
             ("versions not counted", "p.version = later(p.version, times)", "pass"),
             ("the steps not counted", 'attributes["t"] = later(attributes["t"], times)', "pass"),
             (
@@ -1158,7 +1158,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "                if not is_same(entry[0], entry[1], entry[2]):",
                 "                if False:",
             ),
-            ("frozen parameters not noticed", "leaf[0]._requires_grad is not leaf[2]", "False"),
+            (
+                "frozen parameters not noticed",
+                "leaf.tensor._requires_grad is not leaf.requires_grad",
+                "False",
+            ),
             ("settings not noticed", "getters[i]() is not settings[i]", "False"),
         ],
         "gather": [

@@ -443,6 +443,19 @@ case(
     compared=weights_and_history,
     slow=True,
 )
+
+
+def replayed():
+    """A captured step that has a plan."""
+    x = captured()
+    for begin in range(0, len(x.x), 10):
+        x.step(x.x[begin : begin + 10], x.y[begin : begin + 10])
+    return x
+
+
+case(
+    "capture.__call__", replayed, lambda x: x.step(x.x[:10], x.y[:10]), compared=weights_and_history
+)
 case("fit", training, fit, milestones=lambda x: x.states, compared=weights_and_history, slow=True)
 case("evaluate", network, lambda x: dl.training.evaluate(x.model, dl.losses.mse, (x.x, x.y)))
 case(

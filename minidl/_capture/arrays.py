@@ -123,14 +123,14 @@ def plain(x: Any) -> Any:
     return mapped(lambda leaf: leaf.array if isinstance(leaf, Recorded) else leaf, x)
 
 
-def _leaves(x: Any) -> list[Any]:
+def leaves(x: Any) -> list[Any]:
     found: list[Any] = []
     mapped(found.append, x)
     return found
 
 
 def arrays_in(*x: Any) -> tuple[np.ndarray, ...]:
-    return tuple([leaf for leaf in _leaves(x) if isinstance(leaf, np.ndarray)])
+    return tuple([leaf for leaf in leaves(x) if isinstance(leaf, np.ndarray)])
 
 
 SIMPLE = (bool, int, float, complex, str, bytes, type(None))  # compared by their values
@@ -142,7 +142,7 @@ def details(*x: Any) -> tuple[str, ...]:
         repr(leaf)
         if isinstance(leaf, (*SIMPLE, slice, np.dtype, np.generic))
         else type(leaf).__name__
-        for leaf in _leaves(x)
+        for leaf in leaves(x)
         if not isinstance(leaf, np.ndarray)
     )
 

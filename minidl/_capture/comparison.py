@@ -19,7 +19,7 @@ def signature(recording: Recording) -> dict[Any, Any]:
     }
     read |= {("gradient", id(p), ""): g is None for p, g in recording.before.items()}
     read["settings", 0, ""] = recording.settings
-    batches = [(id(entry[4]), entry[5]) for entry in recording.updates]  # of equal step counts
+    batches = [(id(one.columns), one.indices) for one in recording.updates]  # of equal step counts
     read["the step counts of an optimizer", 0, ""] = batches
     learned = {id(p) for p in recording.leaves if p._requires_grad}
     return {**read, ("requires_grad of a parameter", 0, ""): learned}
@@ -68,11 +68,11 @@ def difference(first: Recording, second: Recording) -> str | None:
         if (a.name, a.details) != (b.name, b.details):
             once, again = (n.name + str(n.details) * (a.name == b.name) for n in (a, b))
             return f"{source(b.where)} calls {again} after {once}"
-        for one, other in zip(a.outputs, b.outputs, strict=True):
-            if one.shape != other.shape:
+        for x, y in zip(a.outputs, b.outputs, strict=True):
+            if x.shape != y.shape:
                 return (
-                    f"{source(b.where)} gives an array of shape {other.shape} after {one.shape}, "
-                    "but shapes must not depend on values; select by dl.where"
+                    f"{source(b.where)} gives an array of shape {y.shape} after {x.shape}, but "
+                    "shapes must not depend on values; select by dl.where"
                 )
     if first.count != second.count or details(first.template) != details(second.template):
         return f"it makes {first.count} calls once, and {second.count} the next time"
@@ -81,9 +81,9 @@ def difference(first: Recording, second: Recording) -> str | None:
         if id(x) in written:
             return f"{source(written[id(x)].where)} writes into an argument; copy it first"
     operands = zip(_operands(first, second), _operands(second, first), strict=True)
-    for old, new in operands:
-        if what := _changed(old, new, written):
-            note = second.notes[new.call]
+    for one, other in operands:
+        if what := _changed(one, other, written):
+            note = second.notes[other.call]
             return f"{source(note.where)} gives {note.name} {what}"
     return None
 

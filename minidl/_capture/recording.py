@@ -73,7 +73,7 @@ class Recording(Plan, Observer):
         self.before: dict[Tensor, np.ndarray | None] = {}  # gradients from before the step
         self.zeroed: set[Tensor] = set()
         self.events: list[tuple[int, Tensor, np.ndarray | None]] = []  # gradients after calls
-        self.updates: list[tuple[Any, ...]] = []
+        self.updates: list[replay.UpdateCall] = []
         self.steps: list[tuple[Any, int]] = []
         self.versions: list[tuple[Tensor, int]] = []
         self.states: dict[int, Any] = {}  # (columns, slot, index) by the id of a state's array
@@ -103,14 +103,8 @@ class Recording(Plan, Observer):
         finally:
             self._close()
         for message in self._changes(generators, states):
-            self._stop(f"{self._step()} {message}")
+            self._refuse_step(message)
         return self.results()
-
-    def _step(self) -> str:
-        """The beginning of a message, which says where the step is."""
-        code = getattr(self.function, "__code__", None)
-        place = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
-        return f"the step{place} can't be captured:"
 
     def _input(self, place: Any, x: Any) -> Any:
         """An input as the step gets it: recorded if it is an array or a tensor."""
@@ -130,15 +124,15 @@ class Recording(Plan, Observer):
     def _output(self, x: Any) -> Any:
         """An Output for an array or a tensor that the step has computed; constants as they are."""
         data = x._data if isinstance(x, Tensor) else x
-        if not isinstance(data, Recorded):
-            if not isinstance(data, (*SIMPLE, np.ndarray, np.generic)):
-                self._stop(
-                    f"{self._step()} it returns a {type(x).__name__}, which no replay would make "
-                    "anew. Return tensors, arrays and numbers, also in tuples, lists and dicts."
-                )
-            return x
-        self.outputs.append(data.array)
-        return Output(data.array, _as_tensor if isinstance(x, Tensor) else data.convert)
+        if isinstance(data, Recorded):
+            self.outputs.append(data.array)
+            return Output(data.array, _as_tensor if isinstance(x, Tensor) else data.convert)
+        if not isinstance(x, (*SIMPLE, np.ndarray, np.generic, Tensor)):
+            self._refuse_step(
+                f"it returns a {type(x).__name__}, which a replay would not make anew. Return "
+                "tensors, arrays and numbers, also in tuples, lists and dicts."
+            )
+        return x
 
     def results(self) -> Any:
         """The result of the last run, in arrays of its own."""
@@ -198,6 +192,11 @@ class Recording(Plan, Observer):
             self._stop(f"the step can't be captured: {source(self.where())} {what}. {advice}")
             if self.strict:
                 raise self.error  # type: ignore[misc]
+
+    def _refuse_step(self, message: str) -> None:
+        code = getattr(self.function, "__code__", None)
+        step = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+        self._stop(f"the step{step} can't be captured: {message}")
 
     def _stop(self, message: str) -> None:
         self.error = self.error or CaptureError(message)
@@ -346,22 +345,16 @@ class Recording(Plan, Observer):
             self.refuse(f"calls {name}.step, Python code of its own", "Define `update` instead.")
         if not self.open:
             return
-        earlier = sum(entry[0] is optimizer for entry in self.steps)
         self.steps.append((optimizer, self.count))
         for batch, (update,) in batches:
             place = next(i for i, g in enumerate(optimizer.groups) if g is batch.group)
-            columns, first = optimizer._columns[place], batch.indices[0]
-            before = sum(entry[4] is columns and first in entry[5] for entry in self.updates)
-            counts = before, earlier
-            batch_of = tuple(batch.indices), tuple(batch.params)
-            self.updates.append(
-                (self.count, update, optimizer, batch.group, columns, *batch_of, *counts)
-            )
+            columns, indices = optimizer._columns[place], tuple(batch.indices)
+            of = optimizer, batch.group, columns, indices, tuple(batch.params)
+            self.updates.append(replay.UpdateCall(self.count, update, *of))
             kernels.add_update(self, type(optimizer).__name__, update)
             self._label("step")
             for name in optimizer.slots.keys() & columns.keys():
-                states = {id(columns[name][i]): (id(columns), name, i) for i in batch.indices}
-                self.states |= states
+                self.states |= {id(columns[name][i]): (id(columns), name, i) for i in indices}
 
     def takes_over(self, function: Callable[[], Any]) -> bool:
         if not self.open:

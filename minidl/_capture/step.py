@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 import numpy as np
 
 from minidl import _checks
-from minidl._capture.arrays import KINDS, arrays_in, mapped
+from minidl._capture.arrays import KINDS, leaves
 from minidl._capture.comparison import difference, signature, unsteady
 from minidl._capture.recording import SETTINGS, CaptureError, Recording
 from minidl._checks import describe
@@ -177,7 +177,7 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
                     break
         if ctrl_c.presses:
             raise KeyboardInterrupt
-        return np.array(losses)
+        return np.array(losses, np.float64)
 
     def steps(
         self,
@@ -212,15 +212,15 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
                 yield 1, super().__call__(*(Tensor(x, dtype=x.dtype) if t else x for t, x in parts))
                 begin += count
                 continue
-            if not runner.plain_result or runner.plan.outputs[0].size != 1:
+            if not runner.returns_tensor or runner.plan.outputs[0].size != 1:
                 _number(runner.plan.results())
             whole = count == batch and not runner.accumulates
             several = min(most, (total - begin) // batch) if whole else 1
             places = None if order is None else order[begin:]
             own = arrays if order is not None else tuple(x[begin:] for x in arrays)
-            arguments = own, count, places, several, losses, rates, optimizer, stop
+            arguments = own, count, several, places, losses, rates, optimizer, stop
             before = time.perf_counter()
-            taken = runner.run_epoch(*arguments)
+            taken = runner.run(*arguments)
             begin += count * taken
             if seconds:
                 most = 2 * several if time.perf_counter() - before < seconds else several
@@ -246,7 +246,7 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
 
 def _as_argument(x: Any) -> Any:
     """An argument of a step; lists and NumPy's numbers become arrays."""
-    kinds = {(a.shape, a.dtype) for a in arrays_in(mapped(_constant, x))}
+    kinds = {(a.shape, a.dtype) for a in map(_constant, leaves(x)) if isinstance(a, np.ndarray)}
     if len(kinds) > 1:
         raise CaptureError(
             f"an argument of a captured step is a {type(x).__name__} of arrays of different shapes "

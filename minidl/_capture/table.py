@@ -12,7 +12,7 @@ WIDTH = 36  # of a source line
 def as_text(plan: Any) -> str:
     """The table of a Recording."""
     rows: list[tuple[str, ...]] = [("call", "of", "inputs", "outputs", "µs", "line")]
-    many = {update[0]: f"{len(update[6])} parameters" for update in plan.updates}
+    many = {one.call: f"{len(one.params)} parameters" for one in plan.updates}
     last: Any = None
     calls = zip(plan.notes, plan.labels, durations(plan), strict=True)
     for i, (note, label, time) in enumerate(calls):

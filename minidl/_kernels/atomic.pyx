@@ -36,7 +36,10 @@ cpdef list assign(changes):
 
 cpdef list found(list changes):
     """The present values of what changes would set, as the changes that restore them."""
-    return [(target, key, current(target, key)) for target, key, _ in changes]
+    cdef list undo = []  # no comprehension, for Cython's frees twice what it fails to append
+    for target, key, _ in changes:
+        undo.append((target, key, current(target, key)))
+    return undo
 
 
 cdef object current(target, key):

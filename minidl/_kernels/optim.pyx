@@ -64,7 +64,7 @@ cdef class Rule:
         for k in range(len(constants)):
             work.c[k] = constants[k]
         cdef list copies = []  # the lists themselves may be changed later
-        for arrays in lists:  # Cython's list comprehensions free twice what they fail to append
+        for arrays in lists:
             copies.append(None if arrays is None else list(arrays))
         update.lists = tuple(copies)
         cdef list theta = copies[0], g = copies[1]
@@ -976,7 +976,8 @@ cdef class Exchange(Block):
         for p, array in self._exchange():
             changes += [(p, "_data", array), (p, "version", p.version + 1)]
             own += [(p, "_data", p._data), (p, "version", p.version + 2)]
-        self._turns.commit(turn, [], [*changes, (self.__dict__, "_own", own)])
+        changes.append((self.__dict__, "_own", own))
+        self._turns.commit(turn, [], changes)
         return self
 
     cdef int leave(self, kind, error) except -1:

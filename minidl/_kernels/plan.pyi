@@ -39,7 +39,6 @@ class Plan:
         out: np.ndarray,
         numbers: tuple[str, ...],
     ) -> bool: ...
-    def end(self) -> None: ...
 
 class Recorded:
     array: np.ndarray

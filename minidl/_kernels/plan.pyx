@@ -6,13 +6,18 @@ results are recorded arrays, too. Running the plan runs these calls in order, on
 """
 
 import functools
+import operator
 
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF
 from libc.string cimport memset
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 
 import numpy as np
 
-from minidl._kernels.arrays cimport PyArray_Check, data, import_numpy, single
+from minidl._kernels.arrays cimport (
+    Array, PyArray_Check, PyArray_TYPE, data, import_numpy, single
+)
 
 import_numpy()
 
@@ -29,6 +34,12 @@ cdef extern from *:
     }
     """
     long long nanoseconds "minidl_nanoseconds"() noexcept nogil
+
+
+cdef extern from "Python.h":
+    PyObject *PyObject_Call(PyObject *, PyObject *, PyObject *)
+    void PyErr_Fetch(PyObject **, PyObject **, PyObject **)
+    void PyErr_Restore(PyObject *, PyObject *, PyObject *)
 
 
 cdef class Recorded:
@@ -154,9 +165,19 @@ ctypedef void (*Inner)(char **, const Py_ssize_t *, const Py_ssize_t *, void *) 
 
 cdef extern from "numpy/ufuncobject.h":
     ctypedef struct UFunc "PyUFuncObject":
-        int nargs
+        int nargs, ntypes
         Inner *functions
         void **data
+        const char *types  # of the arrays of each loop
+
+
+cdef bint has_types(const char *types, tuple arrays) noexcept:
+    """Whether arrays are of these types."""
+    cdef Py_ssize_t k
+    for k in range(len(arrays)):
+        if types[k] != PyArray_TYPE(<Array *> arrays[k]):
+            return False
+    return True
 
 
 cdef int run_ufunc(Call *call) noexcept nogil:
@@ -171,12 +192,19 @@ cdef int run_ufunc(Call *call) noexcept nogil:
 
 
 cdef int run_python(Call *call) noexcept with gil:
-    try:
-        (<object> call.a[0])(*<tuple> call.a[1], **<dict> call.a[2])
-    except BaseException as error:
-        (<Plan> call.a[3]).error = error
+    cdef PyObject *result = PyObject_Call(<PyObject *> call.a[0], <PyObject *> call.a[1],
+                                          <PyObject *> call.a[2])
+    cdef Plan plan = <Plan> call.a[3]
+    if result == NULL:  # Cython's `except` would need memory
+        PyErr_Fetch(&plan.error[0], &plan.error[1], &plan.error[2])
         return 1
+    Py_DECREF(<object> result)
     return 0
+
+
+def form(array):
+    """What a note says of an array whose memory may be freed."""
+    return array.shape, array.dtype, id(root(array))
 
 
 cdef class Note:
@@ -193,9 +221,9 @@ cdef class Note:
         self.name, self.inputs, self.outputs = name, inputs, outputs
         self.details, self.explain, self.where = details, explain, where
 
-    cdef int forget(self) except -1:
-        self.inputs = tuple([(x.shape, x.dtype, id(root(x))) for x in self.inputs])
-        self.outputs = tuple([(x.shape, x.dtype, id(root(x))) for x in self.outputs])
+    cdef int forget(self) except -1:  # Cython's list comprehensions free twice what they can't append
+        self.inputs = tuple(map(form, self.inputs))
+        self.outputs = tuple(map(form, self.outputs))
         return 0
 
 
@@ -208,11 +236,12 @@ cdef class Plan:
     """
 
     def __cinit__(self):
-        self.notes, self.kept, self.seconds = [], [], []
+        self.notes, self.kept = [], []
         self.open = True
 
     def __dealloc__(self):
         free(self.calls)
+        free(self.durations)
 
     cdef int add(self, const Call *call, str name, tuple inputs, tuple outputs, explain,
                  details=None) except -1:
@@ -224,7 +253,7 @@ cdef class Plan:
             self.calls, self.room = calls, 2 * self.room + 32
         self.calls[self.count] = call[0]
         if details is None:
-            details = tuple([call.n[k] for k in range(8)] + [call.c[k] for k in range(4)])
+            details = tuple((<Call *> call).n) + tuple((<Call *> call).c)
         self.notes.append(Note(name, inputs, outputs, details, explain, self.where()))
         self.count += 1
         return 0
@@ -247,31 +276,31 @@ cdef class Plan:
         """
         cdef UFunc *f = <UFunc *> <void *> function
         cdef Call call
-        cdef Py_ssize_t k, count = len(inputs) + 1
+        cdef Py_ssize_t k, loop = 0, count = len(inputs) + 1
         arrays = (*inputs, out)
         if f.nargs != count or count > 3 or function.signature or not all(
             x.flags.aligned and x.dtype.isnative for x in arrays
         ):
             return False
-        signature = "".join([x.dtype.char for x in inputs]) + "->" + out.dtype.char
-        if signature not in function.types:
+        while loop < f.ntypes and not has_types(f.types + loop * f.nargs, arrays):
+            loop += 1
+        if loop == f.ntypes:
             return False
-        if all([x.shape == out.shape and x.flags.c_contiguous for x in arrays]):
-            wide = [x.reshape(1, -1) for x in arrays]
+        if all(x.shape == out.shape and x.flags.c_contiguous for x in arrays):
+            wide = list(map(operator.methodcaller("reshape", 1, -1), arrays))
         elif out.ndim <= 2:
             shape = (1,) * (2 - out.ndim) + out.shape
-            wide = [np.broadcast_to(x, shape) for x in arrays]
+            wide = list(map(functools.partial(np.broadcast_to, shape=shape), arrays))
         else:
             return False
         if wide[0].shape[1] == 1:  # one call for a column
-            wide = [x.T for x in wide]
+            wide = list(map(operator.attrgetter("T"), wide))
         memset(&call, 0, sizeof(Call))
         call.run, call.n[0], call.n[1] = run_ufunc, wide[0].shape[0], wide[0].shape[1]
         for k in range(3):
             x = wide[k] if k < count else wide[0]
             call.a[k], call.n[2 + k], call.n[5 + k] = data(x), x.strides[0], x.strides[1]
-        k = function.types.index(signature)
-        call.a[3], call.a[4] = <void *> f.functions[k], f.data[k]
+        call.a[3], call.a[4] = <void *> f.functions[loop], f.data[loop]
         self.add(&call, function.__name__, inputs, (out,), None, (numbers, wide[0].shape))
         return True
 
@@ -282,24 +311,43 @@ cdef class Plan:
         """A recorded array of this plan; a subclass adds what NumPy needs."""
         return Recorded(array, self)
 
-    def forget(self, list arrays):
-        """Keep alive what the calls point to, but for some arrays, and forget the notes' arrays."""
+    def forget(self, set forgotten):
+        """Keep what the calls point to, but for arrays of some ids, and forget the notes' arrays."""
         cdef Note note
-        forgotten = {id(array) for array in arrays}
         held = {}
         for note in self.notes:
             held.update({id(x): x for x in note.inputs + note.outputs})
             note.forget()
         self.kept.append([x for x in held.values() if id(x) not in forgotten])
-        self.seconds = [[] for _ in range(self.count)]
+        self.durations = <double *> malloc((self.count + 1) * TIMED * sizeof(double))
+        if self.durations == NULL:
+            raise MemoryError
+
+    @property
+    def seconds(self):
+        cdef Py_ssize_t i, k
+        cdef list found = [], row
+        for i in range(self.count):
+            row = []
+            for k in range(self.timed):
+                row.append(self.durations[k * self.count + i])
+            found.append(row)
+        return found
 
     def raise_error(self, Py_ssize_t i):
         """Raise the error of a call that refused what its arrays hold."""
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
+        self.raise_own_error()
         (<Note> self.notes[i]).explain()
         raise AssertionError(f"call {i} refused its arrays without a reason")
+
+    cdef int raise_own_error(self) except -1:
+        """Raise the error of a function of Python, if there is one."""
+        cdef PyObject *kind = self.error[0]
+        self.error[0] = NULL
+        if kind != NULL:
+            PyErr_Restore(kind, self.error[1], self.error[2])
+            return -1
+        return 0
 
     cdef list pointers(self):
         """(address, value) of each pointer of the compiled calls."""
@@ -330,7 +378,6 @@ cdef class Plan:
         cdef long long before, after
         stopped[0] = -1
         if self.timed < TIMED:
-            self.timed += 1
             before = nanoseconds()
             for i in range(self.count):
                 with nogil:
@@ -339,11 +386,9 @@ cdef class Plan:
                 if stopped[0] >= 0:
                     break
                 after = nanoseconds()
-                try:
-                    (<list> (<list> self.seconds)[i]).append(1e-9 * (after - before))
-                except MemoryError:  # the other calls must run all the same
-                    pass
+                self.durations[self.timed * self.count + i] = 1e-9 * (after - before)
                 before = after
+            self.timed += stopped[0] < 0
             return 0
         with nogil:
             for i in range(self.count):

@@ -3,23 +3,41 @@ from typing import Any
 
 import numpy as np
 
+class UpdateCall:
+    call: int
+    update: Any
+    optimizer: Any
+    group: Any
+    columns: dict[str, list[Any]]
+    indices: tuple[int, ...]
+    params: tuple[Any, ...]
+    def __init__(
+        self,
+        call: int,
+        update: Any,
+        optimizer: Any,
+        group: Any,
+        columns: dict[str, list[Any]],
+        indices: tuple[int, ...],
+        params: tuple[Any, ...],
+    ) -> None: ...
+
 class Runner:
     plan: Any
-    plain_result: bool
     accumulates: bool
+    returns_tensor: bool
     def __init__(self, recording: Any, read_settings: tuple[Callable[[], Any], ...]) -> None: ...
     def ready(self) -> bool: ...
-    def run(self, arrays: tuple[np.ndarray, ...]) -> None: ...
-    def run_epoch(
+    def run(
         self,
         sources: tuple[np.ndarray, ...],
-        batch: int,
-        order: np.ndarray | None,
-        steps: int,
-        losses: list[float],
-        rates: list[float] | None,
-        optimizer: Any,
-        stop: Any,
+        batch: int = 1,
+        steps: int = 1,
+        order: np.ndarray | None = None,
+        losses: list[float] | None = None,
+        rates: list[float] | None = None,
+        optimizer: Any = None,
+        stop: Any = None,
     ) -> int: ...
 
 class Replay:

@@ -7,7 +7,7 @@ inputs and gradients need not be copied: the calls are pointed to the arrays of 
 from cpython.dict cimport PyDict_GetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_REFCNT
+from cpython.ref cimport Py_DECREF, Py_REFCNT
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -20,12 +20,19 @@ import numpy as np
 
 from minidl._kernels cimport atomic
 from minidl._kernels.arrays cimport (
-    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, same_kind, size_of
+    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, readable, same_kind,
+    single, size_of
 )
 from minidl._kernels.optim cimport Turns, Update
 from minidl._kernels.plan cimport Plan, root
 
 import_numpy()
+
+cdef extern from "Python.h":
+    PyObject *PyLong_FromSsize_t(Py_ssize_t)
+    PyObject *PyFloat_FromDouble(double)
+    int PyList_Append(object, object)
+    void PyErr_Clear()
 
 cdef enum:
     SHORT = 64  # bytes of a row
@@ -80,30 +87,60 @@ cdef struct Guard:  # what PyDict_GetItem must find
     PyObject *value
 
 
+cdef class UpdateCall:
+    """A call of a plan that updates parameters.
+
+    call     its number
+    columns  the state of the optimizer's group by name; "t" has the step counts
+    indices  the places of the parameters in the columns
+    """
+
+    cdef readonly Py_ssize_t call
+    cdef readonly Update update
+    cdef readonly object optimizer, group
+    cdef readonly dict columns
+    cdef readonly tuple indices, params
+    cdef Py_ssize_t steps_before  # how often the step has called the optimizer's step by then
+    cdef Py_ssize_t updates_before, updates  # of these parameters by then, and in the whole step
+
+    def __init__(self, call, update, optimizer, group, columns, indices, params):
+        self.call, self.update, self.optimizer, self.group = call, update, optimizer, group
+        self.columns, self.indices, self.params = columns, indices, params
+
+
+cdef class Leaf:
+    """A leaf as it was when it was recorded, and the uses of its data."""
+    cdef object tensor, data, requires_grad
+    cdef list uses
+
+
+cdef class Gradient:
+    """The gradient of a leaf after the step, or None, and its uses."""
+    cdef object leaf, array
+    cdef list uses
+    cdef bint held  # whether the leaf has had it since the replay before
+
+
 cdef class Runner:
     """One recorded step, ready to be replayed. What it takes from the recording:
 
     inputs    arrays, which a replay exchanges or fills
     guards    (container, key, value), checked before each replay
-    leaves    (leaf, its data, whether it requires a gradient), checked after any change by minidl
+    leaves    checked after any change by minidl
     settings  what `read_settings` returned
     before    (leaf, array or None): gradients from before the step; arrays are inputs
-    grads     (leaf, array or None): gradients after the step
-    updates   (index of the call, Update, optimizer, group, state, indices, parameters, how many
-              updates and how many steps of the optimizer come before it within the step)
     steps     (optimizer, index of its first call)
-    events    (number of calls before it, leaf, its new gradient or None)
+    events    (number of calls before it, leaf, its new gradient, its place in grads, or None)
     versions  (tensor, index of the call that replaces its data)
     outputs   arrays, the results
     """
 
     cdef readonly Plan plan
-    cdef readonly bint plain_result  # whether the result is one contiguous tensor
+    cdef readonly bint returns_tensor  # whether the result is one tensor that the step has computed
     cdef readonly bint direct  # whether all arguments are arrays, given by position
     cdef readonly bint accumulates  # whether gradients from before the step matter
-    cdef list inputs, guards, leaves, leaf_uses, before, grads, updates, steps, versions, outputs
-    cdef list input_uses, grad_uses, turns, events
-    cdef list updates_of  # for each update how many the step makes of its parameters
+    cdef list inputs, input_uses, guards, leaves, before, grads, updates, steps, versions, outputs
+    cdef list turns, events
     cdef object settings, read_settings
     cdef Guard *guards_of_dicts  # of the first guards, which are entries of dicts
     cdef Py_ssize_t entries  # their number
@@ -112,6 +149,9 @@ cdef class Runner:
     cdef bint counts_late  # whether an epoch may count its steps at its end
 
     def __init__(self, recording, read_settings):
+        cdef UpdateCall one
+        cdef Leaf leaf
+        cdef Gradient gradient
         self.plan, self.read_settings, self.settings = recording, read_settings, recording.settings
         self.inputs, self.direct = recording.inputs, recording.takes_arrays
         guards = {(id(entry[0]), entry[1]): entry for entry in recording.guards}.values()
@@ -127,32 +167,41 @@ cdef class Runner:
         self.before = list(recording.before.items())
         self.updates, self.steps = recording.updates, recording.steps
         self.versions, self.outputs = recording.versions, recording.outputs
-        self.plain_result = recording.returns_tensor and is_carray(self.outputs[0])
+        self.returns_tensor = recording.returns_tensor
         self.counts_late = not recording.calls_functions
-        self.updates_of = [
-            sum([one[4] is two[4] and one[5][0] in two[5] for two in self.updates])
-            for one in self.updates
-        ]
+        for one in self.updates:
+            one.updates, one.updates_before, one.steps_before = 0, 0, -1
+            for two in self.updates:
+                if two.columns is one.columns and one.indices[0] in two.indices:
+                    one.updates += 1
+                    one.updates_before += two.call < one.call
+            for optimizer, begin in self.steps:
+                one.steps_before += optimizer is one.optimizer and begin <= one.call
         self.turns = list({id(entry[0]._turns): entry[0]._turns for entry in self.steps}.values())
-        self.grads = [[leaf, array, False] for leaf, array in recording.grads]
-        self.leaves = [[p, data, p._requires_grad] for p, data in recording.leaves.items()]
         self.accumulates = len(self.before) > 0
         place = {id(array): k for k, (_, array) in enumerate(recording.grads) if array is not None}
-        self.events = [(n, leaf, place.get(id(g), g)) for n, leaf, g in recording.events]
-        recording.grads, recording.events = None, None
-        returned = {id(root(x)) for x in self.outputs}
-        own = {id(x): x for x in self.inputs}
-        own.update({id(x): x for _, x, _ in self.leaves})
-        own.update({id(x): x for _, x, _ in self.grads if x is not None and x.base is None})
+        own = {id(x): x for x in (*self.inputs, *recording.leaves.values())}
+        own.update({id(x): x for _, x in recording.grads if x is not None and x.base is None})
         uses = dict(zip(own, self.uses(list(own.values()))))
-        uses.update({id_: None for id_ in returned})
-        self.input_uses = [uses[id(x)] for x in self.inputs]
-        self.leaf_uses = [uses[id(x)] for _, x, _ in self.leaves]
-        self.grad_uses = [uses.get(id(x)) for _, x, _ in self.grads]
-        for entry in self.updates:
-            (<Update> entry[1]).forget_gradients()
-        self.plan.forget([g for (_, g, _), uses in zip(self.grads, self.grad_uses)
-                          if uses is not None])
+        uses.update({id(root(x)): None for x in self.outputs})  # which are the user's
+        self.input_uses = list(map(uses.get, map(id, self.inputs)))
+        self.events, self.leaves, self.grads = [], [], []
+        for n, tensor, g in recording.events:
+            self.events.append((n, tensor, place.get(id(g), g)))
+        for tensor, array in recording.leaves.items():
+            leaf = Leaf()
+            leaf.tensor, leaf.data, leaf.uses = tensor, array, uses[id(array)]
+            leaf.requires_grad = tensor._requires_grad
+            self.leaves.append(leaf)
+        for tensor, array in recording.grads:
+            gradient = Gradient()
+            gradient.leaf, gradient.array, gradient.uses = tensor, array, uses.get(id(array))
+            self.grads.append(gradient)
+        recording.grads, recording.events = None, None
+        for one in self.updates:
+            one.update.forget_gradients()
+        self.plan.forget({id(gradient.array) for gradient in self.grads
+                          if gradient.uses is not None})
         self.seen = atomic.changes - 1
 
     def __dealloc__(self):
@@ -164,6 +213,7 @@ cdef class Runner:
         None instead for one that functions of Python refer to, or that overlaps another.
         """
         cdef list places = [], found = []
+        cdef UpdateCall one
         cdef size_t begin, value
         in_python = self.plan.roots_in_python()
         for k in range(len(arrays)):
@@ -175,8 +225,8 @@ cdef class Runner:
             if places[i][0] < places[i - 1][1]:
                 found[places[i][2]] = found[places[i - 1][2]] = None
         pointers = self.plan.pointers()
-        for entry in self.updates:
-            pointers += (<Update> entry[1]).pointers()
+        for one in self.updates:
+            pointers += one.update.pointers()
         for address, value in pointers:
             i = bisect.bisect_right(places, (value, sys.maxsize)) - 1
             if i >= 0 and value < <size_t> places[i][1] and found[places[i][2]] is not None:
@@ -188,6 +238,7 @@ cdef class Runner:
     cpdef bint ready(self) except -1:
         """Whether all that the recording has read is as it was; an error while the plan runs."""
         cdef tuple entry, getters = self.read_settings, settings = self.settings
+        cdef UpdateCall one
         cdef Py_ssize_t i
         cdef Guard *guard
         if self.busy:  # its pointers must stay
@@ -212,39 +263,36 @@ cdef class Runner:
                 return False
         if self.seen != atomic.changes and not self.follow():
             return False
-        for entry in self.updates:
-            if not (<Update> entry[1]).is_current():
+        for one in self.updates:
+            if not one.update.is_current():
                 return False
         self.seen = atomic.changes
         return True
 
     cdef bint follow(self) except -1:
         """Point to the data that leaves and optimizers have now; returns whether it fits."""
-        cdef Py_ssize_t k
-        cdef list leaf
-        cdef tuple entry
-        for k in range(len(self.leaves)):
-            leaf = self.leaves[k]
-            data_now = leaf[0]._data
-            if leaf[0]._requires_grad is not leaf[2]:
+        cdef Leaf leaf
+        cdef UpdateCall one
+        for leaf in self.leaves:
+            now = leaf.tensor._data
+            if leaf.tensor._requires_grad is not leaf.requires_grad:
                 return False
-            if data_now is not leaf[1]:
-                if self.leaf_uses[k] is None or not (is_array(data_now) and is_carray(data_now)
-                                                     and same_kind(data_now, leaf[1])):
+            if now is not leaf.data:
+                if leaf.uses is None or not (is_array(now) and is_carray(now)
+                                             and same_kind(now, leaf.data)):
                     return False
-                redirect(self.leaf_uses[k], data(data_now))
-                leaf[1] = data_now
-        for entry in self.updates:
-            _, update, optimizer, group, columns, indices, parameters, *_ = entry
-            if not any(group is g for g in optimizer.groups):
+                redirect(leaf.uses, data(now))
+                leaf.data = now
+        for one in self.updates:
+            if not any(one.group is g for g in one.optimizer.groups):
                 return False
-            counts = columns["t"]
-            lists = [list(map(DATA, parameters)), None]
-            for name in optimizer.state_names:
-                column = columns.get(name)
-                lists.append(None if column is None else list(map(column.__getitem__, indices)))
-            if (any(counts[i] != counts[indices[0]] for i in indices)
-                    or not (<Update> update).take(tuple(lists))):
+            counts = one.columns["t"]
+            lists = [list(map(DATA, one.params)), None]
+            for name in one.optimizer.state_names:
+                column = one.columns.get(name)
+                lists.append(None if column is None else list(map(column.__getitem__, one.indices)))
+            if (any(counts[i] != counts[one.indices[0]] for i in one.indices)
+                    or not one.update.take(tuple(lists))):
                 return False
         return True
 
@@ -273,24 +321,20 @@ cdef class Runner:
 
     cdef int begin(self) except -1:
         """Take the optimizers' turns, and what the step needs from before."""
-        cdef Py_ssize_t k
         cdef Turns turns
-        cdef bint held
-        cdef list entry
+        cdef Gradient gradient
         for turns in self.turns:
             turns.begin()
         for leaf, buffer in self.before:
             if buffer is not None:
                 memcpy(data(buffer), data(leaf.grad), size_of(buffer) * itemsize(buffer))
-        for k in range(len(self.grads)):
-            entry = self.grads[k]
-            array = entry[1]
-            held = array is not None and self.grad_uses[k] is not None and entry[0].grad is array
-            if self.grad_uses[k] is not None and (Py_REFCNT(array) & 0xffffffff) > 2 + held:
+        for gradient in self.grads:
+            array = gradient.array
+            gradient.held = gradient.uses is not None and gradient.leaf.grad is array
+            if gradient.uses is not None and (Py_REFCNT(array) & 0xffffffff) > 2 + gradient.held:
                 array = empty_like(array)  # somebody else keeps this gradient
-                redirect(self.grad_uses[k], data(array))
-                entry[1], held = array, False
-            entry[2] = held
+                redirect(gradient.uses, data(array))
+                gradient.array, gradient.held = array, False
         for turns in self.turns:
             turns.take()
             turns.busy = True
@@ -299,41 +343,41 @@ cdef class Runner:
 
     cdef int set_constants(self, Py_ssize_t ahead) except -1:
         """Compute the constants of the updates, so many steps ahead of what has been counted."""
-        cdef tuple entry, constants
-        cdef Update update
-        cdef Py_ssize_t i, k
-        for i in range(len(self.updates)):
-            entry = self.updates[i]
-            update, optimizer, group = entry[1], entry[2], entry[3]
-            lr = group.lr
+        cdef UpdateCall one
+        cdef tuple constants
+        cdef Py_ssize_t k, t
+        for one in self.updates:
+            lr = one.group.lr
             if type(lr) is not float:
-                lr = optimizer.rate(group, entry[8] + ahead * self.steps_of(optimizer))
-            t = (<list> (<dict> entry[4])["t"])[<Py_ssize_t> entry[5][0]] + 1 + entry[7]
-            t += ahead * <Py_ssize_t> self.updates_of[i]
-            constants = optimizer.constants(group, lr, t)
+                lr = one.optimizer.rate(
+                    one.group, one.steps_before + ahead * self.steps_of(one.optimizer))
+            t = (<list> one.columns["t"])[<Py_ssize_t> one.indices[0]]
+            t += 1 + one.updates_before + ahead * one.updates
+            constants = one.optimizer.constants(one.group, lr, t)
             for k in range(len(constants)):
-                update.work.c[k] = constants[k]
-            update.prepare_threads()
+                one.update.work.c[k] = constants[k]
+            one.update.prepare_threads()
         return 0
 
     cdef Py_ssize_t steps_of(self, optimizer) except -1:
         """How often the step calls the step of an optimizer."""
-        return sum([entry[0] is optimizer for entry in self.steps])
+        return sum(entry[0] is optimizer for entry in self.steps)
 
     cdef int count(self, Py_ssize_t end, Py_ssize_t times) except -1:
         """Count steps, updates of parameters and versions before a call, so many times."""
         cdef tuple entry
+        cdef UpdateCall one
         cdef list counts
         for entry in self.steps:
             if <Py_ssize_t> entry[1] < end:
                 attributes = entry[0].__dict__
                 attributes["t"] = later(attributes["t"], times)
-        for entry in self.updates:
-            if <Py_ssize_t> entry[0] < end:
-                counts = (<dict> entry[4])["t"]
-                for i in <tuple> entry[5]:
+        for one in self.updates:
+            if one.call < end:
+                counts = one.columns["t"]
+                for i in one.indices:
                     counts[i] = later(counts[i], times)
-                for p in <tuple> entry[6]:
+                for p in one.params:
                     p.version = later(p.version, times)
         for entry in self.versions:
             if <Py_ssize_t> entry[1] < end:
@@ -342,16 +386,14 @@ cdef class Runner:
 
     cdef int finish(self) except -1:
         """Give the leaves their gradients, and end the turns."""
-        cdef Py_ssize_t k
-        cdef list entry
+        cdef Gradient gradient
         self.end_turns()
-        for k in range(len(self.grads)):
-            entry = self.grads[k]
-            if not entry[2]:
-                array = entry[1]
-                if array is not None and self.grad_uses[k] is None:
+        for gradient in self.grads:
+            if not gradient.held:
+                array = gradient.array
+                if array is not None and gradient.uses is None:
                     array = array.copy()
-                entry[0].grad = array
+                gradient.leaf.grad = array
         return 0
 
     cdef int refuse(self, Py_ssize_t stopped, tuple arrays) except -1:
@@ -360,7 +402,7 @@ cdef class Runner:
         self.end_turns()
         for before, leaf, array in self.events:
             if before <= stopped:
-                array = self.grads[array][1] if type(array) is int else array
+                array = (<Gradient> self.grads[array]).array if type(array) is int else array
                 leaf.grad = None if array is None else array.copy()
         for i in range(len(arrays)):  # the explanation reads the recording's own arrays
             if self.input_uses[i] is not None:
@@ -371,36 +413,19 @@ cdef class Runner:
 
     # --- runs
 
-    def run(self, tuple arrays):
-        """Replay the step on arrays that fit; the result is in the outputs."""
-        cdef Py_ssize_t stopped, i
-        if self.busy:
-            raise RuntimeError(BUSY)
-        for i in range(len(arrays)):
-            self.point(i, data(arrays[i]))
-        self.begin()
-        try:
-            self.set_constants(0)
-            self.plan.run(&stopped)
-            self.count(self.plan.count if stopped < 0 else stopped, 1)
-        except BaseException:
-            self.end_turns()
-            raise
-        if stopped >= 0:
-            self.refuse(stopped, arrays)
-        self.finish()
+    def run(self, tuple sources, Py_ssize_t batch=1, Py_ssize_t steps=1, order=None,
+            list losses=None, list rates=None, optimizer=None, stop=None):
+        """Replay steps on the next rows of the sources; how many were done.
 
-    def run_epoch(self, tuple sources, Py_ssize_t batch, order, Py_ssize_t steps, list losses,
-                  list rates, optimizer, stop):
-        """So many steps on the next rows of the sources; how many were done.
-
-        order   a vector of intp, the rows in their order; or None
-        losses  gets the first output of each step; rates the rate before it, unless None
-        stop    an object whose attribute `presses` ends the epoch after a step, or None
+        sources  arrays with the rows of all batches; for one step, the inputs themselves
+        batch    the number of rows of each step
+        order    a vector of intp, the rows in their order; or None
+        losses   gets the first output of each step, unless None
+        rates    gets the optimizer's rate before each step, unless None
+        stop     an object whose attribute `presses` ends the run after a step, or None
         """
         cdef Py_ssize_t stopped = -1, i, s = 0, counted = 0, n = len(sources)
         cdef const Py_ssize_t *rows = NULL
-        rate, group = None, getattr(optimizer, "groups", [None])[0]
         if self.busy:
             raise RuntimeError(BUSY)
         if order is not None:
@@ -424,16 +449,14 @@ cdef class Runner:
                     else:
                         self.point(i, data(sources[i])
                                    + s * batch * row_bytes(self.inputs[i], batch))
-                if rates is not None:
-                    rate = group.lr if group is not None else optimizer.lr
-                    if type(rate) is not float:
-                        rate = optimizer.rate(group, (s - counted) * self.steps_of(optimizer))
+                rate = None if rates is None else self.rate(optimizer, s - counted)
                 self.set_constants(s - counted)
                 self.plan.run(&stopped)
                 if stopped >= 0:
                     break
                 s += 1
-                append(losses, self.outputs[0])
+                if losses is not None:
+                    append(losses, self.outputs[0])
                 if rates is not None:
                     append(rates, rate)
                 if not self.counts_late:
@@ -449,12 +472,22 @@ cdef class Runner:
         self.count(self.plan.count, s - counted)
         if stopped >= 0:
             self.count(stopped, 1)
-            taken = tuple([np.ascontiguousarray(source[order[s * batch:(s + 1) * batch]]
-                           if order is not None else source[s * batch:(s + 1) * batch])
-                           for source in sources])
-            self.refuse(stopped, taken)
+            if losses is not None:
+                chosen = slice(s * batch, (s + 1) * batch)
+                chosen = chosen if order is None else order[chosen]
+                taken = map(operator.itemgetter(chosen), sources)
+                sources = tuple(map(np.ascontiguousarray, taken))
+            self.refuse(stopped, sources)
         self.finish()
         return s
+
+    cdef object rate(self, optimizer, Py_ssize_t ahead):
+        """The rate of a step that is so many steps of the plan ahead of what has been counted."""
+        groups = getattr(optimizer, "groups", None)
+        rate = optimizer.lr if groups is None else groups[0].lr
+        if type(rate) is float:
+            return rate
+        return optimizer.rate(groups[0], ahead * self.steps_of(optimizer))
 
     cdef int end_turns(self) except -1:
         """Let others change the optimizers again."""
@@ -472,24 +505,44 @@ cdef str BUSY = (
 
 
 cdef object later(object count, Py_ssize_t times):
-    """A count so many steps later; the steps have been taken, so it must not fail."""
-    for _ in range(ATTEMPTS):
-        try:
-            return count + times
-        except MemoryError:
-            continue
-    raise MemoryError
+    """A count so many steps later: they have been taken, so it fails only without any memory."""
+    cdef Py_ssize_t now = count, attempts = ATTEMPTS
+    cdef PyObject *made = PyLong_FromSsize_t(now + times)
+    while made == NULL and attempts:  # Cython's `except` would need memory itself
+        PyErr_Clear()
+        made, attempts = PyLong_FromSsize_t(now + times), attempts - 1
+    return owned(made)
 
 
-cdef int append(list values, number) except -1:
-    """Append a number, perhaps from an array, of a step that has been taken."""
-    for _ in range(ATTEMPTS):
-        try:
-            values.append(number.item() if is_array(number) else number)
-            return 0
-        except MemoryError:
-            continue
-    raise MemoryError
+cdef int append(list values, object number) except -1:
+    """Append a number, or that of an array, of a step that has been taken; like `later`."""
+    cdef Py_ssize_t attempts = ATTEMPTS
+    cdef double value
+    cdef PyObject *made
+    if readable(number):
+        value = (<float *> data(number))[0] if single(number) else (<double *> data(number))[0]
+        made = PyFloat_FromDouble(value)
+        while made == NULL and attempts:
+            PyErr_Clear()
+            made, attempts = PyFloat_FromDouble(value), attempts - 1
+        number = owned(made)
+    elif is_array(number):  # of integers, for instance
+        number = number.item()
+    while PyList_Append(values, number) < 0:
+        if not attempts:
+            return -1
+        PyErr_Clear()
+        attempts -= 1
+    return 0
+
+
+cdef object owned(PyObject *made):
+    """A new object as Cython's own; MemoryError for none."""
+    if made == NULL:
+        raise MemoryError
+    x = <object> made
+    Py_DECREF(x)
+    return x
 
 
 cdef int redirect(list uses, char *begin) except -1:
@@ -538,15 +591,18 @@ cdef class Replay:
             return self.record(inputs, options)
         runner.run(inputs)
         self.attempts = 0
-        if runner.plain_result:
+        if runner.returns_tensor:
             return constant(self.kind, runner.outputs[0])
         return runner.plan.results()
 
 
 def constant(kind, array):
     """A constant tensor of a copy of an array that an op has computed."""
-    copied = empty_like(array)
-    memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    if is_carray(array):
+        copied = empty_like(array)
+        memcpy(data(copied), data(array), size_of(array) * itemsize(array))
+    else:  # of another byte order, for instance
+        copied = array.copy()
     tensor = kind.__new__(kind)
     tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0
     tensor._computed, tensor._requires_grad = True, False

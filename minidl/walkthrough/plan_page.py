@@ -112,7 +112,7 @@ def _arrays(plan: Any) -> Iterator[tuple[list[JSON], list[JSON]]]:
     """The inputs and outputs of each call: role, name, shape and dtype, and a key of each array."""
     known, keys = _known(plan), defaultdict[int, int](itertools.count().__next__)
     made_by: dict[int, int] = {}
-    updates = {entry[0] for entry in plan.updates}
+    updates = {one.call for one in plan.updates}
 
     def described(array: tuple[Any, Any, int], other: tuple[str, str]) -> JSON:
         role, name = known.get(array[2], other)
@@ -158,14 +158,14 @@ def _known(plan: Any) -> dict[int, tuple[str, str]]:
         known[id(array)] = "result", "result"
     for array, place in zip(plan.inputs, plan.input_places, strict=True):
         known[id(array)] = "input", _argument(plan.function, place)
-    updated = {p for entry in plan.updates for p in entry[6]}
+    updated = {p for one in plan.updates for p in one.params}
     for i, (p, data) in enumerate(plan.leaves.items(), 1):
         role = "parameter" if p in updated or p.requires_grad else "constant"
         known[id(data)] = role, p.name or f"{role} {i}"
     names = {p: known[id(data)][1] for p, data in plan.leaves.items()}
     owners: dict[tuple[int, int], Any] = {}  # by an optimizer's columns and the place in them
-    for entry in plan.updates:
-        owners |= {(id(entry[4]), i): p for i, p in zip(entry[5], entry[6], strict=True)}
+    for one in plan.updates:
+        owners |= {(id(one.columns), i): p for i, p in zip(one.indices, one.params, strict=True)}
     for array, (columns, slot, i) in plan.states.items():
         p = owners[columns, i]
         known[array] = "state", f"{slot} of {names.get(p) or p.name}"

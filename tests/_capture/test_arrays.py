@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from capturing import FRESH, SAME, mlp, table, trained
+from capturing import FRESH, SAME, F, bits, mlp, table, trained
 
 import minidl as dl
 from minidl import optim
@@ -48,3 +48,12 @@ def test_what_cannot_be_recorded_is_an_error_that_names_the_line(factor, batches
     assert step(*batches[0]).size == 1  # nothing stays recorded
     assert all(type(p.data) is np.ndarray for p in model.parameters())
     assert all(type(p.grad) is np.ndarray for p in model.parameters())
+
+
+def test_an_array_as_an_index_is_refused_with_another_way_which_can_be_captured():
+    rows, labels = np.eye(3, dtype=F), np.array([2, 0, 1])
+    with pytest.raises(dl.CaptureError, match=r"an index .* dl.Tensor\(a\)\[i\]"):
+        dl.capture(lambda i: rows[i].sum())(labels)
+    taken = dl.capture(lambda i: dl.Tensor(rows)[i])
+    for i in range(4):
+        assert bits(taken((labels + i) % 3).data) == bits(rows[(labels + i) % 3])

@@ -1,13 +1,29 @@
 """Steps whose recordings differ, or that change what they read: each a CaptureError."""
 
+import functools
+import io
 import itertools
+import logging
 import random
 import re
 import time
+import types
 
 import numpy as np
 import pytest
-from capturing import FRESH, SAME, Job, assert_same, mlp, on_mlp, regression, run, table, trained
+from capturing import (
+    FRESH,
+    SAME,
+    Job,
+    assert_same,
+    mlp,
+    on_mlp,
+    regression,
+    run,
+    supervised,
+    table,
+    trained,
+)
 
 import minidl as dl
 from minidl import optim
@@ -170,3 +186,66 @@ def test_a_shape_that_depends_on_values_is_never_a_wrong_number(factor, batches)
         if b[0] is dl.CaptureError:
             return
         assert a == b
+
+
+def test_the_files_of_loggers_are_no_iterators_that_a_step_reads():
+    log = logging.getLogger("of this test")
+    log.addHandler(logging.StreamHandler(io.StringIO()))
+    step = supervised(mlp("tanh")).step
+    captured = dl.capture(lambda x, y: (step(x, y), log.name))
+    assert [captured(*batch)[1] for batch in FRESH[:3]] == ["of this test"] * 3
+    assert captured.plan.count > 5
+
+
+def test_a_file_that_a_step_writes_is_refused():
+    file, step = io.StringIO(), supervised(mlp("tanh")).step
+    captured = dl.capture(lambda x, y: (file.write("a step"), step(x, y))[1])
+    with pytest.raises(dl.CaptureError, match=r"the iterator or file file.*write outside"):
+        captured(*FRESH[0])
+
+
+def modes(model, optimizer, x, y):
+    model.train()
+    return trained(model, optimizer, x, y)
+
+
+def test_train_in_a_step_is_nothing_new_in_training_mode_and_refused_in_the_other():
+    assert_same(on_mlp(modes), FRESH)
+    job = on_mlp(modes)()
+    step = dl.capture(job.step)
+    job.model.eval()
+    with pytest.raises(
+        dl.CaptureError, match=r"changes model.*\.training.*Call train\(\) or eval\("
+    ):
+        step(*FRESH[0])
+
+
+class Counting:
+    """Its steps change it."""
+
+    def __init__(self):
+        self.step, self.n = supervised(mlp("tanh")).step, 0
+
+    def count(self, x, y):
+        self.n += 1
+        return self.step(x, y)
+
+    def keep(self, x, y):
+        self.loss = self.step(x, y)
+        return self.loss
+
+
+@pytest.mark.parametrize(
+    ("method", "named"), [(Counting.count, "self.n,"), (Counting.keep, r"self \(loss is new\),")]
+)
+@pytest.mark.parametrize("bind", [types.MethodType, functools.partial])
+def test_an_attribute_that_a_step_changes_is_named(method, named, bind):
+    with pytest.raises(dl.CaptureError, match=f"it changes {named}"):
+        dl.capture(bind(method, Counting()))(*FRESH[0])
+
+
+def test_a_shape_that_changes_is_named_where_it_does():
+    step = dl.capture(lambda x: dl.sum(dl.Tensor(x[x > 0])))
+    step(np.array([1.0, 2.0, -1.0]))
+    with pytest.raises(dl.CaptureError, match=r"shape \(1,\) after \(2,\).*dl.where"):
+        step(np.array([1.0, -2.0, -1.0]))

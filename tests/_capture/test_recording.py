@@ -1,7 +1,9 @@
 """Each op, rule, schedule, loss, model and way to write a step, captured: the eager bits."""
 
+import collections
 import copy
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from capturing import (
     accumulated,
     assert_same,
     averaged,
+    bits,
     by_hand,
     cleared_last,
     clipped,
@@ -339,7 +342,12 @@ def clipped_weights(model, optimizer, x, y):
 
 def returned(model, optimizer, x, y):
     loss = trained(model, optimizer, x, y)
-    return x, x[1:], x.T, y.reshape(-1), model[0].weight.grad, model[0].weight.data, loss.data
+    arrays = x, x[1:], x.T, y.reshape(-1), model[0].weight.grad, model[0].weight.data, loss.data
+    return [*arrays, dl.Tensor(x).T, loss.reshape(1, 1)]
+
+
+def returned_strided(model, optimizer, x, y):
+    return model(x).T[::2]
 
 
 STEPS = {
@@ -350,7 +358,13 @@ STEPS = {
         for f in (
             *(accumulated, never_cleared, cleared_last, only_gradients, only_forward, by_hand),
             *(penalized, thrice, by_numpy, seeded, partly_constant, edited_gradients, returned),
-            *(clipped_weights, constant_gradients, constant_gradients_alone, assigned_gradients),
+            *(
+                returned_strided,
+                clipped_weights,
+                constant_gradients,
+                constant_gradients_alone,
+                assigned_gradients,
+            ),
         )
     },
 }
@@ -394,6 +408,78 @@ def test_a_thousand_steps(rule):
     assert_same(make, regression(1000))
 
 
+def test_a_plan_is_only_for_arguments_given_in_the_same_way():
+    def make():
+        model = mlp("tanh")
+        optimizer = optim.SGD(model)
+
+        def step(x, y, scale=1.0, more=None):
+            factor = 2.0 if isinstance(x, dl.Tensor) else scale
+            return trained(model, optimizer, x, y if more is None else more * 3, scale=factor)
+
+        return Job(step, list(model.parameters()), [optimizer])
+
+    captured, eager = make(), make()
+    step = dl.capture(captured.step)
+    calls = [
+        lambda f, x, y: f(x, y, 3.0),
+        lambda f, x, y: f(x, y),
+        lambda f, x, y: f(dl.Tensor(x), y),
+        lambda f, x, y: f(x, y, more=y),
+        lambda f, x, y: f(x, y=y),
+        lambda f, x, y: f(x, None, 1.0, y),
+    ]
+    for call in calls * 2:
+        for batch in regression(3):
+            assert bits(call(step, *batch)) == bits(call(eager.step, *batch))
+    assert captured.look() == eager.look()
+
+
+def test_byte_orders_that_alternate():
+    def make():
+        model = mlp("tanh")
+        step = lambda x, y: losses.mse(model(x.astype(F)), y)  # noqa: E731
+        return Job(step, list(model.parameters()))
+
+    kinds = itertools.cycle(["<f4", ">f4", ">f4", "<f4"])
+    assert_same(make, [(x.astype(k), y) for (x, y), k in zip(regression(16), kinds, strict=False)])
+
+
+class Fitted:
+    """A captured method."""
+
+    def __init__(self):
+        self.job = supervised(mlp("tanh"))
+
+    @dl.capture
+    def step(self, x, y):
+        return self.job.step(x, y)
+
+
+class Scaled(Fitted):
+    """A captured method that calls the captured one of its base class."""
+
+    @dl.capture
+    def step(self, x, y):
+        return super().step(x, y) * 2
+
+
+def test_a_shallow_copy_of_an_object_has_a_step_of_its_own():
+    original = Fitted()
+    list(itertools.starmap(original.step, FRESH[:3]))
+    other, before = copy.copy(original), bits(original.job)
+    other.job = supervised(mlp("tanh"))
+    list(itertools.starmap(other.step, FRESH))
+    assert bits(original.job) == before
+
+
+def test_a_captured_method_never_takes_that_of_the_base_class_for_itself():
+    scaled, plain = Scaled(), supervised(mlp("tanh"))
+    assert Fitted.step.__get__(scaled, Scaled) is not scaled.step
+    for x, y in FRESH:
+        assert scaled.step(x, y).item() == 2 * plain.step(x, y).item()
+
+
 def test_a_trace_inside_a_captured_step_is_an_error_that_says_so():
     def body(model, optimizer, x, y):
         with dl.trace():
@@ -401,3 +487,22 @@ def test_a_trace_inside_a_captured_step_is_an_error_that_says_so():
 
     with pytest.raises(RuntimeError, match="open it around the call"):
         dl.capture(on_mlp(body)().step)(*FRESH[0])
+
+
+Pair = collections.namedtuple("Pair", ["loss", "prediction"])
+
+
+@table(
+    "result",
+    {
+        "a generator": lambda loss: (part for part in (loss,)),
+        "a named tuple": lambda loss: Pair(loss, None),
+        "an object": lambda loss: types.SimpleNamespace(loss=loss),
+        "the values of a dict": lambda loss: {"loss": loss}.values(),
+    },
+)
+def test_a_result_that_a_replay_would_not_make_anew_is_refused(result):
+    step = supervised(mlp("tanh")).step
+    captured = dl.capture(lambda x, y: result(step(x, y)))
+    with pytest.raises(dl.CaptureError, match=r"it returns a .*Return tensors, arrays and numbers"):
+        captured(*FRESH[0])

@@ -53,7 +53,10 @@ def test_an_array_is_the_same_only_as_the_same_object():
     assert not replay.same({"x": x}, "x", x.copy())
 
 
-@pytest.mark.parametrize("array", [np.array(2.0, F), np.ones((2, 3)), np.ones((0, 2))])
+@pytest.mark.parametrize(
+    "array",
+    [np.array(2.0, F), np.ones((2, 3)), np.ones((0, 2)), np.arange(12.0).reshape(3, 4).T[::2]],
+)
 def test_a_constant_is_a_computed_tensor_with_an_array_of_its_own(array):
     tensor = replay.constant(dl.Tensor, array)
     assert tensor.data is not array
