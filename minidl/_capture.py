@@ -29,7 +29,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 from minidl import _checks, _files, _settings
 from minidl._checks import describe
 from minidl._format import printable, printed
-from minidl._guards import Guards, random_states
+from minidl._guards import LENGTH, Guards, random_states
 from minidl._interrupts import CtrlC
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
@@ -145,12 +145,14 @@ class Traced(Recorded, NDArrayOperatorsMixin):
 
 def _value(name: str) -> Callable[..., Any]:
     """A method that returns a value of the array to Python, which no plan can follow."""
+    what = "looks at a value (by an `if`, item(), float(), print or the like)"
+    advice = "Do that outside of the step, with what it returns; or select by dl.where."
+    if name == "__index__":
+        what = "uses an array as an index or a number of things"
+        advice = "Do that outside of the step; or index a tensor by it, dl.Tensor(a)[i]."
 
     def method(self: Traced, *args: Any) -> Any:
-        self.plan.refuse(
-            "looks at a value (by an `if`, item(), float() or the like)",
-            "Do that outside of the step, with what it returns; or select by dl.where.",
-        )
+        self.plan.refuse(what, advice)
         return getattr(self.array, name)(*args)
 
     return method
@@ -330,14 +332,22 @@ class Recording(Plan, Observer):
             return _Output(len(self.outputs) - 1, None if isinstance(x, Tensor) else data.convert)
         if type(x) in (tuple, list):
             return type(x)(map(self._template, x))
-        return {k: self._template(v) for k, v in x.items()} if type(x) is dict else x
+        if type(x) is dict:
+            return {k: self._template(v) for k, v in x.items()}
+        if not isinstance(x, (*SIMPLE, np.ndarray, np.generic, Tensor)):
+            self._reject(
+                f"it returns a {type(x).__name__}, which a replay would not make anew. Return "
+                "tensors, arrays and numbers, also in tuples, lists and dicts."
+            )
+        return x
 
     def unsteady(self, before: dict[Any, Any]) -> str:
         """The message for a step that reads something else each time that it is recorded."""
         name = next(key[0] for key, value in self.signature().items() if before.get(key) != value)
         return (
             f"the step can't be captured, since it reads {name}, which is another one in each "
-            "call. Give the step what changes as an argument."
+            "call. Give the step what changes as an argument: a number as np.float32(number), a "
+            "decision as True or False."
         )
 
     def __str__(self) -> str:
@@ -413,11 +423,6 @@ class Recording(Plan, Observer):
 
     def _check_changes(self, generators: list[Any], states: list[Any]) -> None:
         """Reject a step that changes what it reads, which a replay would not do."""
-        for name in self.guards.iterators:
-            self._reject(
-                f"it reads the iterator {name}, which a replay would not advance. Take the next "
-                "item outside, and give it to the step as an argument."
-            )
         owners = [*[None] * (len(states) - len(generators)), *generators]
         for owner, before, now in zip(owners, states, random_states(generators), strict=True):
             if before != now and not any(owner is g for g in self._drawn):
@@ -433,10 +438,17 @@ class Recording(Plan, Observer):
                 )
         for container, key, value, name in self.guards:
             if not replay.same(container, key, value):
-                self._reject(
-                    f"it changes {name}, which a replay would not do. Count and collect outside "
-                    "of the step, from what it returns."
-                )
+                new = self.guards.new_keys(container) if key is LENGTH else []
+                added = f" ({', '.join(new)} is new)" if new else ""
+                advice = "Count and collect outside of the step, from what it returns."
+                if key == "training" or "training" in new:
+                    advice = "Call train() or eval() before the step."
+                self._reject(f"it changes {name}{added}, which a replay would not do. {advice}")
+        for name in self.guards.iterators:
+            self._reject(
+                f"it reads the iterator or file {name}, which a replay would not do. Take the next "
+                "item outside, and give it to the step as an argument; write outside, too."
+            )
 
     # --- what arrays report
 
@@ -651,7 +663,14 @@ class Recording(Plan, Observer):
         """In what another recording of the same step differs from this one."""
         for a, b in zip(self.notes, other.notes, strict=False):
             if (a.name, a.details) != (b.name, b.details):
-                return f"{_source(b.where)} calls {b.name}{b.details} after {a.name}{a.details}"
+                once, again = (n.name + str(n.details) * (a.name == b.name) for n in (a, b))
+                return f"{_source(b.where)} calls {again} after {once}"
+            for one, two in zip(a.outputs, b.outputs, strict=True):
+                if one.shape != two.shape:
+                    return (
+                        f"{_source(b.where)} gives an array of shape {two.shape} after "
+                        f"{one.shape}, but shapes must not depend on values; select by dl.where"
+                    )
         if self.count != other.count or _details(self.template, {}) != _details(other.template, {}):
             return f"it makes {self.count} calls once, and {other.count} the next time"
         outputs = {id(root(x)): note for note in other.notes for x in note.outputs}
@@ -737,8 +756,12 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     """
 
     def __init__(self, function: Callable[..., Any], *, _strict: bool = True) -> None:
-        if not callable(function) or isinstance(function, type):
-            raise TypeError(f"capture takes a function (x, y, ...) -> loss, got {function!r}")
+        if not callable(function) or isinstance(function, type | staticmethod):
+            raise TypeError(
+                f"capture takes a function (x, y, ...) -> loss, got {function!r}"
+                + "; put @dl.capture below the other decorator"
+                * isinstance(function, staticmethod | classmethod)
+            )
         self.function, self.kind, self._strict = function, Tensor, _strict
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: dict[Any, list[replay.Runner]] = {}  # by key
@@ -746,14 +769,21 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
         functools.update_wrapper(self, function, updated=())
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
+        self._name, self._place = name, f"_{owner.__name__}_{name}"
 
     def __get__(self, instance: Any, owner: type) -> capture:
-        """For a method, a captured step of each object, which is kept as its attribute."""
+        """For a method, a captured step of each object, which is kept in an attribute of it."""
         if instance is None:
             return self
-        bound = capture(types.MethodType(self.function, instance))
-        return vars(instance).setdefault(self._name, bound)  # type: ignore[no-any-return]
+        if not hasattr(instance, "__dict__"):
+            raise TypeError(
+                f"a {type(instance).__name__} has __slots__, and so no place for its captured step "
+                f"{self._name}: add '__dict__' to __slots__"
+            )
+        bound: capture | None = vars(instance).get(self._place)
+        if bound is None or getattr(bound.function, "__self__", None) is not instance:  # a copy
+            bound = vars(instance)[self._place] = capture(types.MethodType(self.function, instance))
+        return bound
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call that the last recording does not fit: replay another one, or record the step."""
@@ -911,6 +941,12 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
 
 def _as_argument(x: Any) -> Any:
     """An argument of a step; lists and NumPy's numbers become arrays."""
+    kinds = {(a.shape, a.dtype) for a in map(_constant, _leaves(x)) if isinstance(a, np.ndarray)}
+    if len(kinds) > 1:
+        raise CaptureError(
+            f"an argument of a captured step is a {type(x).__name__} of arrays of different shapes "
+            "or dtypes. Give it one array after the other, as in step(*batch)."
+        )
     return np.asarray(x) if type(x) in (list, tuple) or isinstance(x, np.generic) else x
 
 
@@ -982,6 +1018,7 @@ def _key(inputs: tuple[Any, ...], options: dict[str, Any]) -> tuple[Any, list[np
         hash(key)
     except TypeError as error:
         raise CaptureError(
-            f"an argument of a captured step must be an array, a tensor, or hashable: {error}"
+            "the arguments of a captured step are arrays, tensors, and what is hashable, such as "
+            f"numbers: {error}. Give it arrays, df.to_numpy() of a table, or the parts of a dict."
         ) from None
     return key, arrays

@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import dis
 import functools
+import itertools
 import sys
 import types
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from minidl.losses import Loss
 from minidl.nn import Module
 
 LARGE = 1000  # entries of a list or dict, beyond which only the length is checked
-OWN = {"minidl", "numpy"}  # packages that are not followed
+OWN = {"minidl", "numpy", "logging"}  # packages that are not followed
 CONTAINERS = (dict, list, set, collections.deque)
 RANDOM = ("bit_generator", "getstate", "get_state")  # NumPy's Generator, Python's, RandomState
 LENGTH: Callable[[Any], int] = len  # the key of a guard for the length of a container
@@ -55,9 +56,14 @@ class Guards(list[tuple[Any, Any, Any, str]]):
             for i, part in enumerate(value):
                 self.follow(part, f"{name}[{i}]")
         elif isinstance(value, functools.partial):
-            self.follow((value.func, value.args, value.keywords), name)
+            self.follow((value.func, value.keywords), name)
+            code = getattr(value.func, "__code__", None)
+            given: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code else ()
+            for part, parameter in itertools.zip_longest(value.args, given[: len(value.args)]):
+                self.follow(part, parameter or name)
         elif kind is types.MethodType:
-            self.follow((value.__func__, value.__self__), name)
+            self.follow(value.__func__, name)
+            self.follow(value.__self__, "self")
         elif kind is types.FunctionType:
             self._follow_function(value)
         elif any(hasattr(value, state) for state in RANDOM):
@@ -66,6 +72,13 @@ class Guards(list[tuple[Any, Any, Any, str]]):
             self.iterators.append(name)
         elif isinstance(value, Module | Loss) or not any(map(_is_own, kind.__mro__[:-1])):
             self._follow_object(value, name)
+
+    def new_keys(self, container: Any) -> list[str]:
+        """What a dict holds besides what is guarded, such as an attribute set since then."""
+        known = {key for other, key, *_ in self if other is container}
+        return (
+            [str(key) for key in container if key not in known] if type(container) is dict else []
+        )
 
     def _follow_container(self, value: Any, name: str) -> None:
         self.append((value, LENGTH, len(value), name))

@@ -112,7 +112,8 @@ class Module:
         return self._switch(False)
 
     def _switch(self, training: bool) -> Module:
-        atomic.assign([(vars(module), "training", training) for module in self.modules()])
+        others = [module for module in self.modules() if module.training is not training]
+        atomic.assign([(vars(module), "training", training) for module in others])
         return self
 
     def state_dict(self) -> dict[str, Array]:

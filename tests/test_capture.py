@@ -1,8 +1,12 @@
 """Captured steps against eager ones: the same bits, the same errors, or a CaptureError."""
 
+import collections
 import copy
+import functools
 import gc
+import io
 import itertools
+import logging
 import os
 import pickle
 import random
@@ -11,6 +15,7 @@ import signal
 import threading
 import time
 import tracemalloc
+import types
 import weakref
 
 import numpy as np
@@ -579,6 +584,41 @@ def test_a_captured_method_belongs_to_its_object():
         assert bits(one.captured(x, y)) == bits(other.captured(x, y)) == bits(eager.learn(x, y))
 
 
+class Fitted:
+    """A captured method."""
+
+    def __init__(self):
+        self.job = supervised(mlp("tanh"))
+
+    @dl.capture
+    def step(self, x, y):
+        return self.job.step(x, y)
+
+
+class Scaled(Fitted):
+    """A captured method that calls the captured one of its base class."""
+
+    @dl.capture
+    def step(self, x, y):
+        return super().step(x, y) * 2
+
+
+def test_a_shallow_copy_of_an_object_has_a_step_of_its_own():
+    original = Fitted()
+    list(itertools.starmap(original.step, FRESH[:3]))
+    other, before = copy.copy(original), bits(original.job)
+    other.job = supervised(mlp("tanh"))
+    list(itertools.starmap(other.step, FRESH))
+    assert bits(original.job) == before
+
+
+def test_a_captured_method_never_takes_that_of_the_base_class_for_itself():
+    scaled, plain = Scaled(), supervised(mlp("tanh"))
+    assert Fitted.step.__get__(scaled, Scaled) is not scaled.step
+    for x, y in FRESH:
+        assert scaled.step(x, y).item() == 2 * plain.step(x, y).item()
+
+
 def test_a_captured_step_inside_another():
     def make():
         job = supervised(mlp())
@@ -766,6 +806,126 @@ def test_a_shape_that_depends_on_values_is_never_a_wrong_number(factor, batches)
         if b[0] is dl.CaptureError:
             return
         assert a == b
+
+
+Pair = collections.namedtuple("Pair", ["loss", "prediction"])
+
+
+async def later(loss):
+    return loss
+
+
+@table(
+    "result",
+    {
+        "a generator": lambda loss: (part for part in (loss,)),
+        "a coroutine": later,
+        "a named tuple": lambda loss: Pair(loss, None),
+        "an object": lambda loss: types.SimpleNamespace(loss=loss),
+        "the values of a dict": lambda loss: {"loss": loss}.values(),
+    },
+)
+@pytest.mark.filterwarnings("ignore:coroutine")
+def test_a_result_that_a_replay_would_not_make_anew_is_refused(result):
+    step = supervised(mlp("tanh")).step
+    captured = dl.capture(lambda x, y: result(step(x, y)))
+    with pytest.raises(dl.CaptureError, match=r"it returns a .*Return tensors, arrays and numbers"):
+        captured(*FRESH[0])
+
+
+def test_the_files_of_loggers_are_no_iterators_that_a_step_reads():
+    log = logging.getLogger("of this test")
+    log.addHandler(logging.StreamHandler(io.StringIO()))
+    step = supervised(mlp("tanh")).step
+    captured = dl.capture(lambda x, y: (step(x, y), log.name))
+    assert [captured(*batch)[1] for batch in FRESH[:3]] == ["of this test"] * 3
+    assert captured.plan.count > 5
+
+
+def test_a_file_that_a_step_writes_is_refused():
+    file, step = io.StringIO(), supervised(mlp("tanh")).step
+    captured = dl.capture(lambda x, y: (file.write("a step"), step(x, y))[1])
+    with pytest.raises(dl.CaptureError, match=r"the iterator or file file.*write outside"):
+        captured(*FRESH[0])
+
+
+def modes(model, optimizer, x, y):
+    model.train()
+    return trained(model, optimizer, x, y)
+
+
+def test_train_in_a_step_is_nothing_new_in_training_mode_and_refused_in_the_other():
+    assert_same(on_mlp(modes), FRESH)
+    job = on_mlp(modes)()
+    step = dl.capture(job.step)
+    job.model.eval()
+    with pytest.raises(
+        dl.CaptureError, match=r"changes model.*\.training.*Call train\(\) or eval\("
+    ):
+        step(*FRESH[0])
+
+
+class Counting:
+    """Its steps change it."""
+
+    def __init__(self):
+        self.step, self.n = supervised(mlp("tanh")).step, 0
+
+    def count(self, x, y):
+        self.n += 1
+        return self.step(x, y)
+
+    def keep(self, x, y):
+        self.loss = self.step(x, y)
+        return self.loss
+
+
+@pytest.mark.parametrize(
+    ("method", "named"), [(Counting.count, "self.n,"), (Counting.keep, r"self \(loss is new\),")]
+)
+@pytest.mark.parametrize("bind", [types.MethodType, functools.partial])
+def test_an_attribute_that_a_step_changes_is_named(method, named, bind):
+    with pytest.raises(dl.CaptureError, match=f"it changes {named}"):
+        dl.capture(bind(method, Counting()))(*FRESH[0])
+
+
+def test_an_array_as_an_index_is_refused_with_another_way_which_can_be_captured():
+    rows, labels = np.eye(3, dtype=F), np.array([2, 0, 1])
+    with pytest.raises(dl.CaptureError, match=r"an index .* dl.Tensor\(a\)\[i\]"):
+        dl.capture(lambda i: rows[i].sum())(labels)
+    taken = dl.capture(lambda i: dl.Tensor(rows)[i])
+    for i in range(4):
+        assert bits(taken((labels + i) % 3).data) == bits(rows[(labels + i) % 3])
+
+
+def test_a_shape_that_changes_is_named_where_it_does():
+    step = dl.capture(lambda x: dl.sum(dl.Tensor(x[x > 0])))
+    step(np.array([1.0, 2.0, -1.0]))
+    with pytest.raises(dl.CaptureError, match=r"shape \(1,\) after \(2,\).*dl.where"):
+        step(np.array([1.0, -2.0, -1.0]))
+
+
+class Slotted:
+    __slots__ = ("step_count",)
+
+    @dl.capture
+    def step(self, x, y):
+        return x
+
+
+def test_arguments_and_decorators_that_do_not_fit_are_errors_that_say_what_does():
+    x, y = FRESH[0]
+    for batch in ((x, y), [x, y.astype(np.float64)], (dl.Tensor(x), dl.Tensor(y))):
+        with pytest.raises(dl.CaptureError, match=r"step\(\*batch\)"):
+            dl.capture(lambda batch: batch)(batch)
+    with pytest.raises(dl.CaptureError, match="the parts of a dict"):
+        dl.capture(lambda batch: batch)({"x": x})
+    with pytest.raises(TypeError, match="below the other decorator"):
+        dl.capture(staticmethod(trained))
+    with pytest.raises(TypeError, match="below the other decorator"):
+        dl.capture(classmethod(trained))
+    with pytest.raises(TypeError, match="add '__dict__' to __slots__"):
+        Slotted().step(x, y)
 
 
 def test_an_epoch_of_a_tensor_that_requires_a_gradient_is_refused_as_a_call_is():
