@@ -96,6 +96,10 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
         bound: capture[..., Result] | None = vars(instance).get(self._place)
         if bound is None or getattr(bound.function, "__self__", None) is not instance:  # a copy
             bound = vars(instance)[self._place] = capture(types.MethodType(self.function, instance))
+            for cls in type(instance).__mro__:  # also those that a step may call
+                for other in list(vars(cls).values()):
+                    if isinstance(other, capture):
+                        other.__get__(instance, owner)
         return bound
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
