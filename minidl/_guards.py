@@ -130,7 +130,11 @@ def _is_own(cls: type) -> bool:
 
 def _is_users(value: Any) -> bool:
     """Whether a class, function or module is the user's: neither installed nor Python's own."""
-    name = _module(value)
+    return _is_users_module(_module(value))
+
+
+@functools.lru_cache(1000)
+def _is_users_module(name: str) -> bool:
     top = name.partition(".")[0]
     if top in OWN or top in sys.stdlib_module_names - {"__main__"}:
         return False
@@ -154,11 +158,12 @@ def _names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(read), frozenset(attributes)
 
 
-def random_states(generators: list[Any]) -> list[Any]:
-    """The states of Python's and NumPy's global random numbers, and of generators."""
-    standard, legacy = sys.modules.get("random"), sys.modules.get("numpy.random")
-    states: list[Any] = [standard and standard.getstate()]
-    if legacy:
+def random_states(generators: list[Any], everywhere: bool = True) -> list[Any]:
+    """The states of generators, and of the global ones of Python and NumPy if `everywhere`."""
+    states: list[Any] = []
+    if everywhere and (standard := sys.modules.get("random")):
+        states.append(standard.getstate())
+    if everywhere and (legacy := sys.modules.get("numpy.random")):
         _, key, place, *_ = legacy.get_state()
         states.append((key.tobytes(), place))
     for g in generators:

@@ -751,9 +751,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "class Module": [
             (
                 "modules switched one by one",
-                "atomic.assign([(vars(module)",
-                "list(vars(m).update(training=training) for m in self.modules())\n"
-                "        atomic.assign([(vars(module)",
+                'atomic.assign([(vars(m), "training", on)',
+                "list(vars(m).update(training=on) for m in self.modules())\n"
+                '        atomic.assign([(vars(m), "training", on)',
             ),
             ("a buffer replaced by anything", "if name in self._buffers:", "if False:"),
             ("a name taken twice", "if hasattr(self, name):", "if False:"),
@@ -1122,7 +1122,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("lengths not guarded", "self.append((value, LENGTH, len(value), name))", "pass"),
         ],
         "random_states": [
-            ("global random numbers not seen", "standard and standard.getstate()", "None"),
+            ("global random numbers not seen", "standard.getstate()", "None"),
         ],
     },
     PLAN: {

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from minidl._kernels.plan import Recorded, offset, root
+from minidl._kernels.plan import plain as plain
 from minidl.tensor import Tensor
 
 STATIC = {"itemsize", "nbytes", "strides"}  # and shape, dtype, ndim, size, flags
@@ -116,11 +117,6 @@ def mapped(function: Callable[[Any], Any], x: Any) -> Any:
     if type(x) is dict:
         return {key: mapped(function, part) for key, part in x.items()}
     return function(x)
-
-
-def plain(x: Any) -> Any:
-    """Arguments with plain arrays for recorded ones, also inside tuples, lists and dicts."""
-    return mapped(lambda leaf: leaf.array if isinstance(leaf, Recorded) else leaf, x)
 
 
 def leaves(x: Any) -> list[Any]:

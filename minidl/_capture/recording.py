@@ -6,6 +6,7 @@ import functools
 import linecache
 import operator
 import sys
+import types
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ import numpy as np
 
 from minidl import _files, _settings
 from minidl._capture import table
-from minidl._capture.arrays import SIMPLE, Traced, arrays_in, details, mapped, plain
+from minidl._capture.arrays import SIMPLE, Traced, arrays_in, details, mapped
+from minidl._capture.arrays import plain as plain
 from minidl._checks import describe
 from minidl._format import printable
 from minidl._guards import LENGTH, Guards, random_states
@@ -50,9 +52,20 @@ class Output(NamedTuple):
 _as_tensor = functools.partial(replay.constant, Tensor)
 
 
+_own: dict[types.CodeType, bool] = {}  # whether code is minidl's or NumPy's; to ask takes longer
+
+
+def _is_own(frame: types.FrameType) -> bool:
+    if (own := _own.get(frame.f_code)) is None:
+        name = frame.f_globals.get("__name__", "")
+        own = _own[frame.f_code] = name.startswith(("minidl.", "numpy."))
+    return own
+
+
 class Recording(Plan, Observer):
     """A plan with all that must hold for it to be replayed; it observes one run of the step.
 
+    again   whether it is to be compared with another one, so that all random numbers are watched
     strict  whether what can't be recorded raises CaptureError; otherwise the step runs on without
             being recorded, and `error` says why
     """
@@ -62,8 +75,8 @@ class Recording(Plan, Observer):
         "trace: a captured step can't open a trace while it is recorded; open it around the call"
     )
 
-    def __init__(self, function: Any, strict: bool) -> None:
-        self.function, self.strict = function, strict
+    def __init__(self, function: Any, strict: bool, again: bool = True) -> None:
+        self.function, self.strict, self.again = function, strict, again
         self.error: CaptureError | None = None
         self.labels: list[str] = []  # for each call the op that made it
         self.inputs: list[np.ndarray] = []
@@ -95,7 +108,7 @@ class Recording(Plan, Observer):
             isinstance(x, np.ndarray) and x.dtype.isnative for x in inputs
         )
         generators = list(self.guards.generators)
-        states = random_states(generators)
+        states = random_states(generators, self.again)
         try:
             with atomic.InContext(active, self):
                 result = self.function(*given[: len(inputs)], **named)
@@ -160,8 +173,9 @@ class Recording(Plan, Observer):
     def _changes(self, generators: list[Any], states: list[Any]) -> Iterator[str]:
         """What the step has changed that a replay would not change."""
         owners = [*[None] * (len(states) - len(generators)), *generators]
-        for owner, before, now in zip(owners, states, random_states(generators), strict=True):
-            if before != now and not any(owner is g for g in self._drawn):
+        now = random_states(generators, self.again)
+        for owner, before, after in zip(owners, states, now, strict=True):
+            if before != after and not any(owner is g for g in self._drawn):
                 yield (
                     "it draws random numbers, which a replay would repeat. Draw them outside, and "
                     "give them to the step as an argument."
@@ -205,9 +219,7 @@ class Recording(Plan, Observer):
     def where(self) -> tuple[str, int]:
         """The file and the number of the user's line that is running."""
         frame: Any = sys._getframe(1)
-        while frame.f_back and frame.f_globals.get("__name__", "").startswith(
-            ("minidl.", "numpy.")
-        ):
+        while frame.f_back and _is_own(frame):
             frame = frame.f_back
         return frame.f_code.co_filename, frame.f_lineno
 
@@ -240,6 +252,8 @@ class Recording(Plan, Observer):
         result = function(*args, **options)
         if not self.open or function in NO_ARRAYS:
             return result
+        if inputs and result is inputs[0]:  # such as that of astype(..., copy=False)
+            return self.record(result)
         return self.made(function, args, options, result, inputs)
 
     def made(self, function: Any, args: Any, options: Any, result: Any, inputs: Any = ()) -> Any:
@@ -254,12 +268,15 @@ class Recording(Plan, Observer):
             return result
         arrays, inputs = tuple(map(np.asarray, results)), inputs + arrays_in(args, options)
         roots = {id(root(x)) for x in inputs}
-        if result is None or "out" in options:
-            call, written = (function, args, options), arrays_in(options.get("out")) or inputs[:1]
-        else:
-            call, written = (_refill, (arrays, function, args, options, self.where()), {}), arrays
-        if written is not arrays or not all(id(root(x)) in roots for x in arrays):
-            self.add_python(*call, inputs, written, called(function), details(args, options))
+        in_place = result is None or "out" in options
+        if in_place or not all(id(root(x)) in roots for x in arrays):
+            given = called(function), details(args, options)
+            if in_place:
+                written = arrays_in(options.get("out")) or inputs[:1]
+                self.add_python(function, args, options, inputs, written, *given)
+            else:
+                again = arrays, function, args, options, self.where()
+                self.add_python(_refill, again, {}, inputs, arrays, *given)
         recorded = list(map(self.record, arrays, results))
         return type(result)(recorded) if several else recorded[0] if recorded else None
 

@@ -114,7 +114,8 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
         self.attempts += 1
         if self.attempts > 2 * PLANS and self.attempts % 100:
             return self.function(*inputs, **options)  # recording each call would take far longer
-        recording = Recording(self.function, self._strict)
+        again = any(pending[0] == key for pending in self._pending)
+        recording = Recording(self.function, self._strict, again)
         result = recording.run_step(inputs, options)
         error = recording.error or self._learn(key, recording)
         if error and self._strict:

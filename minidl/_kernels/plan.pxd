@@ -36,7 +36,7 @@ cdef class Plan:
     cdef set roots_in_python(self)
 
 
-cdef object plain(object x)
+cpdef object plain(object x)
 cpdef object root(array)
 cdef Plan plan_of(tuple arrays)
 cdef Call loop_call(Loop single_loop, Loop double_loop, tuple arrays) noexcept

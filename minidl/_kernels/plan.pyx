@@ -69,6 +69,24 @@ cdef class Recorded:
         return self.array.flags
 
 
+cpdef object plain(object x):
+    """Arguments with plain arrays for recorded ones, also inside tuples, lists and dicts."""
+    cdef list parts
+    if isinstance(x, Recorded):
+        return (<Recorded> x).array
+    if type(x) is tuple or type(x) is list:
+        parts = []
+        for part in x:
+            parts.append(plain(part))
+        return tuple(parts) if type(x) is tuple else parts
+    if type(x) is dict:
+        found = {}
+        for key, part in (<dict> x).items():
+            found[key] = plain(part)
+        return found
+    return x
+
+
 cpdef object root(array):
     """The array that owns the memory of an array."""
     base = array.base
@@ -80,11 +98,6 @@ cpdef object root(array):
 def offset(array):
     """Where an array begins in its root, in bytes."""
     return data(array) - data(root(array))
-
-
-cdef object plain(object x):
-    """The array of a recorded array; anything else as it is."""
-    return (<Recorded> x).array if isinstance(x, Recorded) else x
 
 
 cdef Plan plan_of(tuple arrays):
@@ -221,7 +234,8 @@ cdef class Note:
         self.name, self.inputs, self.outputs = name, inputs, outputs
         self.details, self.explain, self.where = details, explain, where
 
-    cdef int forget(self) except -1:  # Cython's list comprehensions free twice what they can't append
+    # Cython's list comprehensions free twice what they can't append
+    cdef int forget(self) except -1:
         self.inputs = tuple(map(form, self.inputs))
         self.outputs = tuple(map(form, self.outputs))
         return 0
@@ -312,7 +326,7 @@ cdef class Plan:
         return Recorded(array, self)
 
     def forget(self, set forgotten):
-        """Keep what the calls point to, but for arrays of some ids, and forget the notes' arrays."""
+        """Keep what the calls point to, but for arrays of some ids; forget the notes' arrays."""
         cdef Note note
         held = {}
         for note in self.notes:
