@@ -111,16 +111,21 @@ for _name in VALUES:
 
 def mapped(function: Callable[[Any], Any], x: Any) -> Any:
     """The same nest of tuples, lists and dicts, with function(leaf) for each leaf."""
-    if type(x) in (tuple, list):
-        return type(x)([mapped(function, part) for part in x])
-    if type(x) is dict:
+    kind = type(x)
+    if kind is tuple or kind is list:
+        return kind([mapped(function, part) for part in x])
+    if kind is dict:
         return {key: mapped(function, part) for key, part in x.items()}
     return function(x)
 
 
 def plain(x: Any) -> Any:
     """Arguments with plain arrays for recorded ones, also inside tuples, lists and dicts."""
-    return mapped(lambda leaf: leaf.array if isinstance(leaf, Recorded) else leaf, x)
+    return mapped(_array, x)
+
+
+def _array(x: Any) -> Any:
+    return x.array if isinstance(x, Recorded) else x
 
 
 def leaves(x: Any) -> list[Any]:

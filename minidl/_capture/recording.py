@@ -236,6 +236,8 @@ class Recording(Plan, Observer):
         result = function(*args, **options)
         if not self.open or function in NO_ARRAYS:
             return result
+        if inputs and result is inputs[0]:  # the usual astype(…, copy=False)
+            return self.record(result)
         return self.made(function, args, options, result, inputs)
 
     def made(self, function: Any, args: Any, options: Any, result: Any, inputs: Any = ()) -> Any:
@@ -249,13 +251,14 @@ class Recording(Plan, Observer):
             )
             return result
         arrays, inputs = tuple(map(np.asarray, results)), inputs + arrays_in(args, options)
-        roots = {id(root(x)) for x in inputs}
+        roots, name = {id(root(x)) for x in inputs}, called(function)
         if result is None or "out" in options:
-            call, written = (function, args, options), arrays_in(options.get("out")) or inputs[:1]
-        else:
-            call, written = (_refill, (arrays, function, args, options, self.where()), {}), arrays
-        if written is not arrays or not all(id(root(x)) in roots for x in arrays):
-            self.add_python(*call, inputs, written, called(function), details(args, options))
+            written = arrays_in(options.get("out")) or inputs[:1]
+            static = details(args, options)
+            self.add_python(function, args, options, inputs, written, name, static)
+        elif not all(id(root(x)) in roots for x in arrays):
+            again, static = (arrays, function, args, options, self.where()), details(args, options)
+            self.add_python(_refill, again, {}, inputs, arrays, name, static)
         recorded = list(map(self.record, arrays, results))
         return type(result)(recorded) if several else recorded[0] if recorded else None
 
@@ -322,7 +325,7 @@ class Recording(Plan, Observer):
         """A gradient that no input changes, in an array that each replay writes."""
         return np.positive(self.record(constant))
 
-    def assigned(self, changes: Any) -> None:
+    def end_backward(self, root: Any, seed: Any, leaves: Any, changes: Any) -> None:
         if self.open:
             changes[:] = [
                 (leaf, key, g if isinstance(g, Recorded) else self._copied(g))

@@ -221,7 +221,7 @@ cdef class Note:
         self.name, self.inputs, self.outputs = name, inputs, outputs
         self.details, self.explain, self.where = details, explain, where
 
-    cdef int forget(self) except -1:  # Cython's list comprehensions free twice what they can't append
+    cdef int forget(self) except -1:
         self.inputs = tuple(map(form, self.inputs))
         self.outputs = tuple(map(form, self.outputs))
         return 0
@@ -312,7 +312,7 @@ cdef class Plan:
         return Recorded(array, self)
 
     def forget(self, set forgotten):
-        """Keep what the calls point to, but for arrays of some ids, and forget the notes' arrays."""
+        """Keep what the calls point to, except arrays of these ids, and free the notes' arrays."""
         cdef Note note
         held = {}
         for note in self.notes:
