@@ -42,6 +42,7 @@ def refused(name, *arguments):
     """The error message of an example for wrong arguments; it runs in this process."""
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(io.StringIO()) as stderr:
         patch.setattr(sys, "argv", [name, *arguments])
+        patch.delitem(sys.modules, "ipykernel", raising=False)  # of a test; no notebook runs here
         with pytest.raises(SystemExit) as stop:
             runpy.run_path(str(EXAMPLES / name))
     assert stop.value.code == 2

@@ -1,6 +1,7 @@
 """Loading the compiled kernels: missing ones, and the environment variables of OpenMP."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,14 @@ def test_missing_kernels_say_how_to_build_them(tmp_path):
     assert last.startswith("ImportError: minidl's compiled kernels are missing")
     assert "python -m pip install -e ." in last
     assert "C compiler" in last
+
+
+@pytest.mark.parametrize("path", [*PACKAGE.glob("_kernels/*.pyx")], ids=lambda path: path.stem)
+def test_list_comprehensions_append_variables_alone(path):
+    # Cython frees twice what else they fail to append, in code for the limited API
+    entry = r"(?:[^][(){}\n]|\([^()\n]*\)|\[[^][\n]*\])*?"
+    found = re.findall(rf"\[({entry}) for \w+.*? in ", path.read_text(encoding="utf-8"))
+    assert [entry for entry in found if not entry.isidentifier()] == []
 
 
 SETTINGS = """
