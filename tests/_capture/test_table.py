@@ -1,11 +1,13 @@
 """The table of a plan."""
 
 import re
+import types
 
 import pytest
 from capturing import mlp, regression, supervised
 
 import minidl as dl
+from minidl._capture.table import durations
 
 
 def test_a_step_prints_its_calls_with_shapes_and_durations():
@@ -22,3 +24,8 @@ def test_a_step_prints_its_calls_with_shapes_and_durations():
     assert re.search(r"product +dense\S* +5×3 3×4 +5×4 +\d+\.\d\d ", str(step))
     assert all(re.search(r" \d+\.\d\d ", f"{line} ") for line in lines[2:])
     assert str(step) == repr(step)
+
+
+def test_durations_are_medians_in_microseconds():
+    plan = types.SimpleNamespace(seconds=[[3e-6, 1e-6, 2e-6], []])
+    assert durations(plan) == [pytest.approx(2.0), None]
