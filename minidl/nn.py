@@ -111,9 +111,8 @@ class Module:
         """Switch to evaluation mode, in which Dropout does nothing; returns the module."""
         return self._switch(False)
 
-    def _switch(self, training: bool) -> Module:
-        others = [module for module in self.modules() if module.training is not training]
-        atomic.assign([(vars(module), "training", training) for module in others])
+    def _switch(self, on: bool) -> Module:
+        atomic.assign([(vars(m), "training", on) for m in self.modules() if m.training is not on])
         return self
 
     def state_dict(self) -> dict[str, Array]:

@@ -255,7 +255,7 @@ def _mean_loss(model: Model, loss: Loss, batches: DataLoader | Batches) -> float
 
 def _steps(
     step: Callable[[Any, Any], Tensor],
-    captured: _capture.capture | None,
+    captured: _capture.capture[[Any, Any], Tensor] | None,
     optimizer: Optimizer,
     batches: DataLoader | Batches,
     history: History,

@@ -41,4 +41,4 @@ def test_what_can_not_be_captured_is_an_error_that_says_what_the_page_says(line,
 
 
 def test_the_page_has_the_table_of_what_can_not_be_captured():
-    assert len(REFUSED) == 9
+    assert len(REFUSED) == 12

@@ -16,6 +16,7 @@ from minidl import _files, _settings
 from minidl._capture import table
 from minidl._capture.arrays import SIMPLE, Traced, arrays_in, details, mapped, plain
 from minidl._checks import describe
+from minidl._format import printable
 from minidl._guards import LENGTH, Guards, random_states
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
@@ -34,6 +35,9 @@ class CaptureError(RuntimeError):
 
     The message names the line, and says what to do.
     """
+
+    def __str__(self) -> str:  # which quotes lines of code, in any script
+        return printable(super().__str__())
 
 
 class Output(NamedTuple):
@@ -119,7 +123,7 @@ class Recording(Plan, Observer):
         return tensor
 
     def _output(self, x: Any) -> Any:
-        """An Output for an array or a tensor that the step has computed; anything else as it is."""
+        """An Output for an array or a tensor that the step has computed; constants as they are."""
         data = x._data if isinstance(x, Tensor) else x
         if isinstance(data, Recorded):
             self.outputs.append(data.array)
@@ -208,7 +212,7 @@ class Recording(Plan, Observer):
             frame = frame.f_back
         return frame.f_code.co_filename, frame.f_lineno
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return table.as_text(self)
 
     def save(self, path: Any) -> None:
@@ -289,6 +293,7 @@ class Recording(Plan, Observer):
     def arrays(self, inputs: Sequence[Any], arrays: list[Any]) -> list[Any]:
         if not self.open:
             return arrays
+        self._label("")  # what has come before the op
         for x in inputs:
             if isinstance(x, Tensor) and type(x._data) is np.ndarray:
                 self.leaves.setdefault(x, x._data)

@@ -6,7 +6,7 @@ import functools
 import time
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -25,8 +25,12 @@ PLANS = 8  # of one captured step; the oldest one is forgotten for another
 ATTEMPTS = 5  # recordings for arguments of one kind that have read different things
 
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
 @printed
-class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
+class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, like no_grad)
     """A training step that is recorded in its first two calls, and then replayed by a call into C.
 
     function  the step (x, y, …) → loss: forward, loss, backward, update; usable as a decorator
@@ -59,7 +63,12 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     True
     """
 
-    def __init__(self, function: Callable[..., Any], *, _strict: bool = True) -> None:
+    if TYPE_CHECKING:
+        __name__: str
+
+        def __call__(self, *inputs: Given.args, **options: Given.kwargs) -> Result: ...
+
+    def __init__(self, function: Callable[Given, Result], *, _strict: bool = True) -> None:
         if not callable(function) or isinstance(function, type | staticmethod):
             raise TypeError(
                 f"capture takes a function (x, y, ...) -> loss, got {function!r}"
@@ -75,7 +84,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
     def __set_name__(self, owner: type, name: str) -> None:
         self._name, self._place = name, f"_{owner.__name__}_{name}"
 
-    def __get__(self, instance: Any, owner: type) -> capture:
+    def __get__(self, instance: Any, owner: type) -> capture[..., Result]:
         """For a method, a captured step of each object, which is kept in an attribute of it."""
         if instance is None:
             return self
@@ -84,9 +93,13 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
                 f"a {type(instance).__name__} has __slots__, and so no place for its captured step "
                 f"{self._name}: add '__dict__' to __slots__"
             )
-        bound: capture | None = vars(instance).get(self._place)
+        bound: capture[..., Result] | None = vars(instance).get(self._place)
         if bound is None or getattr(bound.function, "__self__", None) is not instance:  # a copy
             bound = vars(instance)[self._place] = capture(types.MethodType(self.function, instance))
+            for cls in type(instance).__mro__:  # also those that a step may call
+                for other in list(vars(cls).values()):
+                    if isinstance(other, capture):
+                        other.__get__(instance, owner)
         return bound
 
     def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
@@ -201,7 +214,7 @@ class capture(replay.Replay):  # noqa: N801 (a verb, like no_grad)
             runner = None if active.get() or self.error else self._ready(key)
             if runner is None:
                 parts = zip(tensors, (x[chosen] for x in arrays), strict=True)
-                yield 1, self(*(Tensor(x, dtype=x.dtype) if t else x for t, x in parts))
+                yield 1, super().__call__(*(Tensor(x, dtype=x.dtype) if t else x for t, x in parts))
                 begin += count
                 continue
             if not runner.returns_tensor or runner.plan.outputs[0].size != 1:

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import io
 import itertools
 import os
 import pickle
@@ -88,6 +89,18 @@ def test_a_captured_step_inside_another():
         return job
 
     assert_same(make, regression(8))
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_an_error_that_quotes_any_script_can_be_printed_on_any_console(monkeypatch, encoding):
+    captured = dl.capture(lambda β: 1 if β.sum() > 0 else β)
+    with pytest.raises(dl.CaptureError, match="looks at a value") as error:
+        captured(np.ones(3))
+    console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", console)
+    print(error.value)
+    console.flush()
+    assert b"lambda beta: 1 if beta.sum() > 0" in console.buffer.getvalue()
 
 
 class Slotted:

@@ -3,6 +3,7 @@
 import re
 import types
 
+import numpy as np
 import pytest
 from capturing import mlp, regression, supervised
 
@@ -24,6 +25,15 @@ def test_a_step_prints_its_calls_with_shapes_and_durations():
     assert re.search(r"product +dense\S* +5×3 3×4 +5×4 +\d+\.\d\d ", str(step))
     assert all(re.search(r" \d+\.\d\d ", f"{line} ") for line in lines[2:])
     assert str(step) == repr(step)
+    assert str(step.plan) == repr(step.plan)
+
+
+def test_calls_before_an_op_are_not_said_to_be_of_it():
+    step = dl.capture(lambda x: dl.sum(dl.exp(np.sort(x) + x)))
+    for i in range(2):
+        step(np.arange(3.0) + i)
+    rows = [line.split()[:2] for line in str(step).splitlines()[2:]]
+    assert rows[:3] == [["sort", "3"], ["add", "3"], ["exp", "exp"]]
 
 
 def test_durations_are_medians_in_microseconds():

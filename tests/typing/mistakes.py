@@ -33,4 +33,17 @@ dl.optim.clip_grad_norm(model, max_norm="1")  # error: a string is not a number
 dl.optim.average(model)  # error: no decay
 dl.optim.average(model, decay=0.9)
 
+
+@dl.capture
+def step(x: np.ndarray, y: np.ndarray) -> dl.Tensor:
+    return dl.losses.mse(model(x), y)
+
+
+x = np.ones((4, 2), np.float32)
+step(x, x).item()
+step(x)  # error: an argument is missing
+step(x, x).shap  # error: a typo in an attribute of the result  # noqa: B018
+step.epoch(x, x, batch_size=2, ordr=None)  # error: a typo in an argument
+dl.fit(model, dl.losses.mse, adam, (x, x), epochs=1, capture="yes")  # error: neither flag nor auto
+
 w -= 0.1 * w.grad  # error: the gradient may be None

@@ -73,6 +73,29 @@ for inputs, targets in loader:
     averaged.update()
 history = dl.fit(mlp, dl.losses.mse, adam, loader, epochs=2, validation=(x, y), progress=False)
 
+
+# captured steps
+@dl.capture
+def step(x: np.ndarray, y: np.ndarray, scale: float = 1.0) -> dl.Tensor:
+    sgd.zero_grad()
+    loss = scale * dl.losses.mse(net(x), y)
+    loss.backward()
+    sgd.step()
+    return loss
+
+
+class Trainer:
+    @dl.capture
+    def step(self, x: np.ndarray, y: np.ndarray) -> tuple[dl.Tensor, int]:
+        return dl.losses.mse(net(x), y), len(x)
+
+
+value: float = step(x, y, scale=0.5).item() + Trainer().step(x, y)[0].item()
+losses: np.ndarray = step.epoch(x, y, batch_size=16, order=np.arange(64))
+step.plan.save("plan.html")
+name: str = step.__name__
+captured: bool = history.captured
+
 # a walkthrough, a race, a picture of the gallery
 with dl.trace() as walk:
     dl.losses.mse(mlp(x), y).backward()
