@@ -15,9 +15,9 @@ import numpy as np
 from minidl import _files, _settings
 from minidl._capture import table
 from minidl._capture.arrays import SIMPLE, Traced, arrays_in, details, mapped, plain
+from minidl._capture.guards import LENGTH, Guards, random_states
 from minidl._checks import describe
 from minidl._format import printable
-from minidl._guards import LENGTH, Guards, random_states
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
 from minidl._kernels.plan import Plan, Recorded, root
