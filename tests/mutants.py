@@ -751,9 +751,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "class Module": [
             (
                 "modules switched one by one",
-                "atomic.assign([(vars(module)",
-                "list(vars(m).update(training=training) for m in self.modules())\n"
-                "        atomic.assign([(vars(module)",
+                "atomic.assign([(vars(m)",
+                "list(vars(m).update(training=on) for m in self.modules())\n"
+                "        atomic.assign([(vars(m)",
             ),
             ("a buffer replaced by anything", "if name in self._buffers:", "if False:"),
             ("a name taken twice", "if hasattr(self, name):", "if False:"),
