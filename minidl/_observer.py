@@ -60,12 +60,16 @@ class Observer:
         """A backward pass begins."""
 
     def end_backward(
-        self, root: Any, seed: np.ndarray, leaves: Sequence[tuple[Any, np.ndarray]]
+        self,
+        root: Any,
+        seed: np.ndarray,
+        leaves: Sequence[tuple[Any, np.ndarray]],
+        changes: list[tuple[Any, str, Any]],
     ) -> None:
-        """Backward from `root` has computed the gradient of each leaf, and not yet stored it."""
+        """Backward from `root` has computed the gradient of each leaf, and not yet stored it.
 
-    def assigned(self, changes: Sequence[tuple[Any, str, Any]]) -> None:
-        """The gradients of leaves are about to be stored, the sums with those from before."""
+        changes  (leaf, "grad", sum with the gradient from before), which will be assigned
+        """
 
     def grad(self, leaf: Any) -> Any:
         """The gradient that a leaf has from before, or None."""

@@ -580,8 +580,7 @@ class Tensor:
                 )
             changes.append((leaf, "grad", g if before is None else as_ndarray(before + g)))
         if observer:
-            observer.end_backward(self, seed, list(leaves.items()))
-            observer.assigned(changes)
+            observer.end_backward(self, seed, list(leaves.items()), changes)
         atomic.assign(changes)
 
     def _propagate(self, seed: Array, retain_graph: bool) -> dict[Tensor, Array]:

@@ -35,7 +35,7 @@ ATOMIC, BLAS, LAYER, LOSS, SYSTEM = (
 FIND_BLAS, INTERRUPTS = "minidl/_blas.py", "minidl/_interrupts.py"
 FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 RECORDING, STEP = "minidl/_capture/recording.py", "minidl/_capture/step.py"
-GUARDS = "minidl/_guards.py"
+GUARDS = "minidl/_capture/guards.py"
 PLAN, REPLAY = "minidl/_kernels/plan.pyx", "minidl/_kernels/replay.pyx"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
@@ -91,7 +91,7 @@ TESTS = {
     RECORDING: ["tests/_capture/test_recording.py", "tests/_capture/test_comparison.py"],
     STEP: ["tests/_capture/test_step.py", "tests/_capture/test_comparison.py"],
     GUARDS: [
-        "tests/test_guards.py",
+        "tests/_capture/test_guards.py",
         "tests/_capture/test_recording.py",
         "tests/_capture/test_step.py",
     ],
@@ -751,9 +751,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "class Module": [
             (
                 "modules switched one by one",
-                'atomic.assign([(vars(m), "training", on)',
+                "atomic.assign([(vars(m)",
                 "list(vars(m).update(training=on) for m in self.modules())\n"
-                '        atomic.assign([(vars(m), "training", on)',
+                "        atomic.assign([(vars(m)",
             ),
             ("a buffer replaced by anything", "if name in self._buffers:", "if False:"),
             ("a name taken twice", "if hasattr(self, name):", "if False:"),
@@ -1136,7 +1136,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     REPLAY: {
-        "is_same": [
+        "same": [
             ("1 taken for True", "type(now) is type(value) and ", ""),
             (
                 "a number more not seen",
@@ -1155,7 +1155,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the steps not counted", 'attributes["t"] = later(attributes["t"], times)', "pass"),
             (
                 "entries not checked",
-                "                if not is_same(entry[0], entry[1], entry[2]):",
+                "                if not same(entry[0], entry[1], entry[2]):",
                 "                if False:",
             ),
             (

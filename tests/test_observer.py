@@ -30,7 +30,7 @@ class Log(Observer):
     def begin_backward(self):
         self.events.append(("begin_backward",))
 
-    def end_backward(self, root, seed, leaves):
+    def end_backward(self, root, seed, leaves, changes):
         grads = {leaf.name: (g.tolist(), leaf.grad) for leaf, g in leaves}
         self.events.append(("end_backward", root.shape, seed.item(), grads))
 

@@ -112,9 +112,10 @@ for _name in VALUES:
 
 def mapped(function: Callable[[Any], Any], x: Any) -> Any:
     """The same nest of tuples, lists and dicts, with function(leaf) for each leaf."""
-    if type(x) in (tuple, list):
-        return type(x)([mapped(function, part) for part in x])
-    if type(x) is dict:
+    kind = type(x)
+    if kind is tuple or kind is list:
+        return kind([mapped(function, part) for part in x])
+    if kind is dict:
         return {key: mapped(function, part) for key, part in x.items()}
     return function(x)
 

@@ -17,9 +17,9 @@ from minidl import _files, _settings
 from minidl._capture import table
 from minidl._capture.arrays import SIMPLE, Traced, arrays_in, details, mapped
 from minidl._capture.arrays import plain as plain
+from minidl._capture.guards import LENGTH, Guards, random_states
 from minidl._checks import describe
 from minidl._format import printable
-from minidl._guards import LENGTH, Guards, random_states
 from minidl._kernels import atomic, replay
 from minidl._kernels import optim as kernels
 from minidl._kernels.plan import Plan, Recorded, root
@@ -80,15 +80,16 @@ class Recording(Plan, Observer):
         self.error: CaptureError | None = None
         self.labels: list[str] = []  # for each call the op that made it
         self.inputs: list[np.ndarray] = []
-        self.input_places: list[int | str] = []
+        self.input_places: list[int | str] = []  # positions and names of the arguments
         self.outputs: list[np.ndarray] = []
-        self.leaves: dict[Tensor, np.ndarray] = {}  # their data
+        self.leaves: dict[Tensor, np.ndarray] = {}  # and their data
         self.before: dict[Tensor, np.ndarray | None] = {}  # gradients from before the step
-        self.zeroed: set[Tensor] = set()
+        self.zeroed: set[Tensor] = set()  # leaves whose gradients the step has cleared
+        self.grads: list[tuple[Tensor, np.ndarray | None]] = []  # after the step
         self.events: list[tuple[int, Tensor, np.ndarray | None]] = []  # gradients after calls
         self.updates: list[replay.UpdateCall] = []
-        self.steps: list[tuple[Any, int]] = []
-        self.versions: list[tuple[Tensor, int]] = []
+        self.steps: list[tuple[Any, int]] = []  # optimizers, and the calls at which they began
+        self.versions: list[tuple[Tensor, int]] = []  # new ones, and the calls that made them
         self.states: dict[int, Any] = {}  # (columns, slot, index) by the id of a state's array
         self.calls_functions = False  # that may read the counts of steps
         self.settings = tuple(get() for get in SETTINGS)
@@ -252,7 +253,7 @@ class Recording(Plan, Observer):
         result = function(*args, **options)
         if not self.open or function in NO_ARRAYS:
             return result
-        if inputs and result is inputs[0]:  # such as that of astype(..., copy=False)
+        if inputs and result is inputs[0]:  # the usual astype(…, copy=False)
             return self.record(result)
         return self.made(function, args, options, result, inputs)
 
@@ -267,16 +268,14 @@ class Recording(Plan, Observer):
             )
             return result
         arrays, inputs = tuple(map(np.asarray, results)), inputs + arrays_in(args, options)
-        roots = {id(root(x)) for x in inputs}
-        in_place = result is None or "out" in options
-        if in_place or not all(id(root(x)) in roots for x in arrays):
-            given = called(function), details(args, options)
-            if in_place:
-                written = arrays_in(options.get("out")) or inputs[:1]
-                self.add_python(function, args, options, inputs, written, *given)
-            else:
-                again = arrays, function, args, options, self.where()
-                self.add_python(_refill, again, {}, inputs, arrays, *given)
+        roots, name = {id(root(x)) for x in inputs}, called(function)
+        if result is None or "out" in options:
+            written = arrays_in(options.get("out")) or inputs[:1]
+            static = details(args, options)
+            self.add_python(function, args, options, inputs, written, name, static)
+        elif not all(id(root(x)) in roots for x in arrays):
+            again, static = (arrays, function, args, options, self.where()), details(args, options)
+            self.add_python(_refill, again, {}, inputs, arrays, name, static)
         recorded = list(map(self.record, arrays, results))
         return type(result)(recorded) if several else recorded[0] if recorded else None
 
@@ -344,7 +343,7 @@ class Recording(Plan, Observer):
         """A gradient that no input changes, in an array that each replay writes."""
         return np.positive(self.record(constant))
 
-    def assigned(self, changes: Any) -> None:
+    def end_backward(self, root: Any, seed: Any, leaves: Any, changes: Any) -> None:
         if self.open:
             changes[:] = [
                 (leaf, key, g if isinstance(g, Recorded) else self._copied(g))

@@ -167,13 +167,14 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
         """
         losses: list[float] = []
         ctrl_c = CtrlC()
-        lengths = [len(rows(x)) for x in arrays]
+        sources = tuple(map(rows, arrays))
+        lengths = list(map(len, sources))
         if len(set(lengths)) != 1:
             given = ", ".join(map(str, lengths)) or "none"
             raise ValueError(f"epoch: arrays must have equally many rows, got {given}")
         batch = _checks.count("epoch", "batch_size", batch_size)
         places = _order(order, lengths[0])
-        steps = self.steps(tuple(map(rows, arrays)), batch, places, losses, stop=ctrl_c)
+        steps = self.steps(sources, batch, places, losses, stop=ctrl_c)
         keep_handler, handle = ctrl_c.handling()
         with keep_handler, handle:
             for _, result in steps:

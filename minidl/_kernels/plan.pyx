@@ -215,7 +215,7 @@ cdef int run_python(Call *call) noexcept with gil:
     return 0
 
 
-def form(array):
+cpdef object form(array):
     """What a note says of an array whose memory may be freed."""
     return array.shape, array.dtype, id(root(array))
 
@@ -234,7 +234,6 @@ cdef class Note:
         self.name, self.inputs, self.outputs = name, inputs, outputs
         self.details, self.explain, self.where = details, explain, where
 
-    # Cython's list comprehensions free twice what they can't append
     cdef int forget(self) except -1:
         self.inputs = tuple(map(form, self.inputs))
         self.outputs = tuple(map(form, self.outputs))
@@ -326,7 +325,7 @@ cdef class Plan:
         return Recorded(array, self)
 
     def forget(self, set forgotten):
-        """Keep what the calls point to, but for arrays of some ids; forget the notes' arrays."""
+        """Keep what the calls point to, except arrays of these ids, and free the notes' arrays."""
         cdef Note note
         held = {}
         for note in self.notes:

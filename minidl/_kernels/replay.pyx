@@ -36,20 +36,14 @@ cdef extern from "Python.h":
 
 cdef enum:
     SHORT = 64  # bytes of a row
+    ATTEMPTS = 100  # to count a step that has been taken, where memory is short
 
 cdef object MISSING = object()
 cdef object DATA = operator.attrgetter("_data")
 
-cdef enum:
-    ATTEMPTS = 100  # to count a step that has been taken, where memory is short
 
-
-def same(container, key, value):
+cpdef bint same(object container, object key, object value) except -1:
     """Whether what a recording has read is still the same: an attribute, an entry or a length."""
-    return is_same(container, key, value)
-
-
-cdef bint is_same(object container, object key, object value) except -1:
     cdef PyObject *found
     if key is LENGTH:
         return len(container) == <Py_ssize_t> value
@@ -250,11 +244,11 @@ cdef class Runner:
             guard = &self.guards_of_dicts[i]
             if PyDict_GetItem(<object> guard.container, <object> guard.key) != guard.value:
                 entry = self.guards[i]
-                if not is_same(entry[0], entry[1], entry[2]):
+                if not same(entry[0], entry[1], entry[2]):
                     return False
         for i in range(self.entries, len(self.guards)):
             entry = self.guards[i]
-            if not is_same(entry[0], entry[1], entry[2]):
+            if not same(entry[0], entry[1], entry[2]):
                 return False
         for entry in self.before:
             now = entry[0].grad

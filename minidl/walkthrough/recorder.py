@@ -215,7 +215,11 @@ class _Recorder(Observer):
         self._op_gradients = {}  # a backward pass that failed may have left some
 
     def end_backward(
-        self, root: Tensor, seed: np.ndarray, leaves: Sequence[tuple[Tensor, np.ndarray]]
+        self,
+        root: Tensor,
+        seed: np.ndarray,
+        leaves: Sequence[tuple[Tensor, np.ndarray]],
+        changes: list[tuple[Any, str, Any]],
     ) -> None:
         known = self._known.get((id(root), root.version))
         backward = Backward(known, seed, list(self._op_gradients.values()))

@@ -9,6 +9,8 @@ from capturing import FRESH, SAME, F, bits, mlp, table, trained
 
 import minidl as dl
 from minidl import optim
+from minidl._capture.arrays import details, plain
+from minidl._capture.recording import Recording
 
 REFUSED = {  # what x or the loss is multiplied by
     "item": lambda x, y: 2 if dl.Tensor(x).sum().item() > 0 else 1,
@@ -57,3 +59,18 @@ def test_an_array_as_an_index_is_refused_with_another_way_which_can_be_captured(
     taken = dl.capture(lambda i: dl.Tensor(rows)[i])
     for i in range(4):
         assert bits(taken((labels + i) % 3).data) == bits(rows[(labels + i) % 3])
+
+
+def test_plain_arrays_stand_for_recorded_ones_in_nests_of_tuples_lists_and_dicts():
+    x = np.ones(2)
+    recorded = Recording(lambda: None, True).record(x)
+    given = (recorded, [recorded, 3], {"x": (recorded,)}, (), {}, "text")
+    found = plain(given)
+    assert found == (x, [x, 3], {"x": (x,)}, (), {}, "text")
+    assert [type(found[0]), type(found[1][0]), type(found[2]["x"][0])] == [np.ndarray] * 3
+
+
+def test_details_are_what_is_no_array():
+    assert details((np.ones(2), 1, 1.0), {"axis": None}) == ("1", "1.0", "None")
+    assert details(-0.0) != details(0.0)
+    assert details(len) == ("builtin_function_or_method",)

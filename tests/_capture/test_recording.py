@@ -491,10 +491,20 @@ def test_a_trace_inside_a_captured_step_is_an_error_that_says_so():
 Pair = collections.namedtuple("Pair", ["loss", "prediction"])
 
 
+def closed_coroutine(loss):
+    async def later():
+        return loss
+
+    coroutine = later()
+    coroutine.close()  # or Python warns that it was never awaited
+    return coroutine
+
+
 @table(
     "result",
     {
         "a generator": lambda loss: (part for part in (loss,)),
+        "a coroutine": closed_coroutine,
         "a named tuple": lambda loss: Pair(loss, None),
         "an object": lambda loss: types.SimpleNamespace(loss=loss),
         "the values of a dict": lambda loss: {"loss": loss}.values(),

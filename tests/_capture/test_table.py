@@ -1,12 +1,14 @@
 """The table of a plan."""
 
 import re
+import types
 
 import numpy as np
 import pytest
 from capturing import mlp, regression, supervised
 
 import minidl as dl
+from minidl._capture.table import durations
 
 
 def test_a_step_prints_its_calls_with_shapes_and_durations():
@@ -32,3 +34,8 @@ def test_calls_before_an_op_are_not_said_to_be_of_it():
         step(np.arange(3.0) + i)
     rows = [line.split()[:2] for line in str(step).splitlines()[2:]]
     assert rows[:3] == [["sort", "3"], ["add", "3"], ["exp", "exp"]]
+
+
+def test_durations_are_medians_in_microseconds():
+    plan = types.SimpleNamespace(seconds=[[3e-6, 1e-6, 2e-6], []])
+    assert durations(plan) == [pytest.approx(2.0), None]

@@ -1,4 +1,4 @@
-"""What a captured step reads from Python: variables, attributes, entries; for `_capture`.
+"""What a captured step reads from Python: variables, attributes, entries.
 
 A replay does not run the step's Python code, so what that code reads must be as it was when it was
 recorded. It is found by following references, from the step's function on: the variables that a

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
-from minidl._guards import Guards, random_states
+from minidl._capture.guards import Guards, random_states
 from minidl._kernels import replay
 
 NUMBER, TEXT, ENTRIES = 2.0, "mean", {"a": {"b": [1, 2]}}
