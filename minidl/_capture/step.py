@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
@@ -23,7 +24,11 @@ from minidl.tensor import Tensor
 
 PLANS = 8  # of one captured step; the oldest one is forgotten for another
 ATTEMPTS = 5  # recordings for arguments of one kind that have read different things
-
+MANY = (
+    f"this captured step runs as Python from now on, since each of its last {2 * PLANS} calls had "
+    "to be recorded: their arguments had other shapes, dtypes or values, or what the step reads "
+    "changed. Pad arrays to few shapes; give numbers that change as arrays, such as np.float32(x)"
+)
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -38,10 +43,11 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
     A call does what the function does, to the same bits. From the third call with inputs of some
     shapes and dtypes on, Python runs no longer: the recorded kernels run on the new inputs. Arrays
     and tensors may differ from call to call; any other argument, and any other shape, has a plan of
-    its own, eight of them at most. If calls keep having new ones, the function itself runs. A plan
-    is recorded again after a change of what it reads: frozen parameters, train() and eval(),
-    attributes, variables, settings. In an open trace the function itself runs. The result of a
-    replay is a constant. A replay gives none of NumPy's warnings of overflow and the like.
+    its own, eight of them at most. If 16 calls in a row have new ones, the function itself runs
+    from then on, with a RuntimeWarning. A plan is recorded again after a change of what it reads:
+    frozen parameters, train() and eval(), attributes, variables, settings. In an open trace the
+    function itself runs. The result of a replay is a constant. A replay gives none of NumPy's
+    warnings of overflow and the like.
 
     Raises CaptureError for a step that can't be recorded: it looks at a value that it computes, its
     two recordings differ (random numbers from elsewhere, a counter), it changes a variable. Its
@@ -113,6 +119,8 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
             return runner.plan.results()
         self.attempts += 1
         if self.attempts > 2 * PLANS and self.attempts % 100:
+            if self.attempts == 2 * PLANS + 1:
+                warnings.warn(MANY, RuntimeWarning, stacklevel=2)
             return self.function(*inputs, **options)  # recording each call would take far longer
         again = any(pending[0] == key for pending in self._pending)
         recording = Recording(self.function, self._strict, again)

@@ -999,3 +999,16 @@ def test_a_plan_keeps_its_arrays_while_it_runs():
         step(*batch)
         job.params[0].data = job.params[0].data.copy()  # the recorded ones are kept anyway
     assert kept[1] is not None
+
+
+def test_ever_new_shapes_run_as_python_with_one_warning():
+    factor = dl.Tensor(2.0, requires_grad=True)
+
+    @dl.capture
+    def total(x):
+        return (factor * x).sum()
+
+    with pytest.warns(RuntimeWarning, match="last 16 calls had to be recorded") as caught:
+        results = [total(np.ones(n, np.float32)).item() for n in range(1, 41)]
+    assert results == [2.0 * n for n in range(1, 41)]
+    assert len(caught) == 1
