@@ -43,9 +43,9 @@ def compare(threads, repeats, quick):
         problem = Problem(name, batch, count)
         epochs, missing = contestants(problem, quick)
         limit = {"limit": limit_epoch(problem)} if name in LIMITED else {}
-        times = take_turns({**epochs, **limit}, repeats, quick, block=0.2, least=2)
         losses = {who: epoch()[-1] for who, epoch in epochs.items()}
-        agree(TASKS[name], losses)
+        agree(TASKS[name], losses)  # now: over thousands of steps, differences in rounding grow
+        times = take_turns({**epochs, **limit}, repeats, quick, block=0.2, least=2)
         for who, values in times.items():
             note = f"loss {losses[who]:.5f}" if who in losses else ""
             rows.append(row("steps", TASKS[name], who, threads, values / count, note=note))
