@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minidl._capture.arrays import SIMPLE, details
 from minidl._capture.recording import Recording, source
-from minidl._kernels.plan import offset, root
+from minidl._kernels.plan import operands, root
 
 
 def signature(recording: Recording) -> dict[Any, Any]:
@@ -35,31 +35,12 @@ def unsteady(before: dict[Any, Any], now: dict[Any, Any]) -> str:
     )
 
 
-class _Operand(NamedTuple):
-    """An input of a call, and where it comes from."""
-
-    call: int
-    origin: Any  # None for an array from elsewhere
-    form: Any
-    array: np.ndarray
-
-
-def _operands(recording: Recording, other: Recording) -> list[_Operand]:
-    """The inputs of all calls; the two recordings have some leaves in common."""
+def _origins(recording: Recording, other: Recording) -> dict[int, Any]:
+    """Where arrays come from, by id; the two recordings have some leaves in common."""
     origins: dict[int, Any] = {id(x): ("input", i) for i, x in enumerate(recording.inputs)}
     origins |= {id(x): ("gradient", i) for i, x in enumerate(recording.before.values())}
     common = recording.leaves.keys() & other.leaves.keys()
-    origins |= {id(recording.leaves[p]): ("leaf", id(p)) for p in common} | recording.states
-    found = []
-    for i, note in enumerate(recording.notes):
-        read = {id(root(x)) for x in note.inputs}
-        for x in note.inputs:
-            form = offset(x), x.shape, x.strides, x.dtype
-            found.append(_Operand(i, origins.get(id(root(x))), form, x))
-        for k, x in enumerate(note.outputs):
-            if id(root(x)) not in read:
-                origins.setdefault(id(root(x)), ("call", i, k))
-    return found
+    return origins | {id(recording.leaves[p]): ("leaf", id(p)) for p in common} | recording.states
 
 
 def difference(first: Recording, second: Recording) -> str | None:
@@ -80,21 +61,24 @@ def difference(first: Recording, second: Recording) -> str | None:
     for x in second.inputs:
         if id(x) in written:
             return f"{source(written[id(x)].where)} writes into an argument; copy it first"
-    operands = zip(_operands(first, second), _operands(second, first), strict=True)
-    for one, other in operands:
-        if what := _changed(one, other, written):
-            note = second.notes[other.call]
+    one = operands(first.notes, _origins(first, second))
+    other = operands(second.notes, _origins(second, first))
+    for (_, origin, form, owner, x), (call, *now, owner_now, y) in zip(one, other, strict=True):
+        what = None
+        if [origin, form] != now:
+            what = "another array than the first time"
+        elif origin is None and owner is not owner_now:
+            what = _changed(x, y, id(owner_now) in written)
+        if what:
+            note = second.notes[call]
             return f"{source(note.where)} gives {note.name} {what}"
     return None
 
 
-def _changed(a: _Operand, b: _Operand, written: dict[int, Any]) -> str | None:
-    if (a.origin, a.form) != (b.origin, b.form):
-        return "another array than the first time"
-    if a.origin is not None or root(a.array) is root(b.array):
-        return None
-    if id(root(b.array)) in written:
+def _changed(x: np.ndarray, y: np.ndarray, written: bool) -> str | None:
+    """What is wrong with an array from elsewhere that was another one the first time."""
+    if written:
         return "an array that NumPy has made, and writes to it; use zeros_like"
-    if np.array_equal(a.array, b.array, equal_nan=a.array.dtype.kind in "fc"):
+    if np.array_equal(x, y, equal_nan=x.dtype.kind in "fc"):
         return None
     return "numbers from outside of the step that change"

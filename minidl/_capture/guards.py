@@ -17,12 +17,16 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minidl.losses import Loss
 from minidl.nn import Module
+from minidl.tensor import Tensor
 
 LARGE = 1000  # entries of a list or dict, beyond which only the length is checked
 OWN = {"minidl", "numpy", "logging"}  # packages that are not followed
 CONTAINERS = (dict, list, set, collections.deque)
+LEAVES = {bool, int, float, complex, str, bytes, type(None), np.ndarray, Tensor}
 RANDOM = ("bit_generator", "getstate", "get_state")  # NumPy's Generator, Python's, RandomState
 LENGTH: Callable[[Any], int] = len  # the key of a guard for the length of a container
 
@@ -43,6 +47,8 @@ class Guards(list[tuple[Any, Any, Any, str]]):
     def follow(self, value: Any, name: str, names: frozenset[str] = frozenset()) -> None:
         """Guard what lies in a value; of a module of Python or a class, only these names."""
         kind = type(value)
+        if kind in LEAVES:
+            return
         if isinstance(value, type | types.ModuleType):
             for read in names & vars(value).keys() if _is_users(value) else ():
                 self.add(value, read, vars(value)[read], f"{name}.{read}")

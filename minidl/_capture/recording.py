@@ -56,9 +56,8 @@ _own: dict[types.CodeType, bool] = {}  # whether code is minidl's or NumPy's; to
 
 
 def _is_own(frame: types.FrameType) -> bool:
-    if (own := _own.get(frame.f_code)) is None:
-        name = frame.f_globals.get("__name__", "")
-        own = _own[frame.f_code] = name.startswith(("minidl.", "numpy."))
+    own: bool = frame.f_globals.get("__name__", "").startswith(("minidl.", "numpy."))
+    _own[frame.f_code] = own
     return own
 
 
@@ -220,7 +219,7 @@ class Recording(Plan, Observer):
     def where(self) -> tuple[str, int]:
         """The file and the number of the user's line that is running."""
         frame: Any = sys._getframe(1)
-        while frame.f_back and _is_own(frame):
+        while frame.f_back and (_own.get(frame.f_code) or _is_own(frame)):
             frame = frame.f_back
         return frame.f_code.co_filename, frame.f_lineno
 

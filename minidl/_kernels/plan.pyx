@@ -100,6 +100,29 @@ def offset(array):
     return data(array) - data(root(array))
 
 
+def operands(list notes, dict origins):
+    """(call, origin, form, root, array) of each input of the calls that notes are of.
+
+    origins  for ids of roots where they come from; the results of calls are added
+    """
+    cdef Py_ssize_t i, k
+    cdef Note note
+    found = []
+    for i in range(len(notes)):
+        note = notes[i]
+        read = set()
+        for x in note.inputs:
+            owner = root(x)
+            read.add(id(owner))
+            shape = offset(x), x.shape, x.strides, x.dtype
+            found.append((i, origins.get(id(owner)), shape, owner, x))
+        for k in range(len(note.outputs)):
+            owner = root(note.outputs[k])
+            if id(owner) not in read:
+                origins.setdefault(id(owner), ("call", i, k))
+    return found
+
+
 cdef Plan plan_of(tuple arrays):
     """The plan that a call with these arrays belongs to, or None."""
     for x in arrays:
