@@ -121,12 +121,14 @@ def mapped(function: Callable[[Any], Any], x: Any) -> Any:
 
 
 def leaves(x: Any) -> list[Any]:
+    """What lies in tuples, lists and dicts, in order."""
     found: list[Any] = []
     mapped(found.append, x)
     return found
 
 
 def arrays_in(*x: Any) -> tuple[np.ndarray, ...]:
+    """The arrays among the leaves."""
     return tuple([leaf for leaf in leaves(x) if isinstance(leaf, np.ndarray)])
 
 

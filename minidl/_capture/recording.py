@@ -405,6 +405,7 @@ def source(where: tuple[str, int]) -> str:
 
 
 def called(function: Any) -> str:
+    """The name of a function, for a message."""
     return str(getattr(function, "__qualname__", getattr(function, "__name__", function)))
 
 
