@@ -1,6 +1,8 @@
 """Training steps in pairs, one eager and one captured, and all that may differ between them."""
 
 import dataclasses
+import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -194,6 +196,24 @@ def trained(model, optimizer, x, y, loss=losses.mse, scale=1.0):
     value.backward()
     optimizer.step()
     return value
+
+
+def assert_refused(factor, batches, place):
+    """A step whose loss is multiplied by factor(x, y) can't be captured, and nothing stays.
+
+    place  a pattern of the file and line that the error names
+    """
+    model = mlp("tanh")
+    optimizer = optim.SGD(model)
+    step = lambda x, y: trained(model, optimizer, x, y, scale=factor(x, y))  # noqa: E731
+    captured = dl.capture(step)
+    with pytest.raises(dl.CaptureError, match="can't be captured") as error:
+        list(itertools.starmap(captured, batches[:2]))
+    assert re.search(place, str(error.value))
+    assert len(str(error.value)) > 150  # with advice
+    assert step(*batches[0]).size == 1  # nothing stays recorded
+    assert all(type(p.data) is np.ndarray for p in model.parameters())
+    assert all(type(p.grad) is np.ndarray for p in model.parameters())
 
 
 def on_mlp(body, rule=optim.Adam, more=(), **options):

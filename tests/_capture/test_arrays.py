@@ -1,14 +1,10 @@
 """Values of recorded arrays that Python asks for, each a CaptureError."""
 
-import itertools
-import re
-
 import numpy as np
 import pytest
-from capturing import FRESH, SAME, F, bits, mlp, table, trained
+from capturing import FRESH, SAME, F, assert_refused, bits, table
 
 import minidl as dl
-from minidl import optim
 from minidl._capture.arrays import details, plain
 from minidl._capture.recording import Recording
 
@@ -39,17 +35,7 @@ REFUSED = {  # what x or the loss is multiplied by
 @table("factor", REFUSED)
 @pytest.mark.parametrize("batches", [FRESH, SAME], ids=["fresh", "the same batch"])
 def test_what_cannot_be_recorded_is_an_error_that_names_the_line(factor, batches):
-    model = mlp("tanh")
-    optimizer = optim.SGD(model)
-    step = lambda x, y: trained(model, optimizer, x, y, scale=factor(x, y))  # noqa: E731
-    captured = dl.capture(step)
-    with pytest.raises(dl.CaptureError, match="can't be captured") as error:
-        list(itertools.starmap(captured, batches[:2]))
-    assert re.search(r"test_arrays.py:\d+", str(error.value))
-    assert len(str(error.value)) > 150  # with advice
-    assert step(*batches[0]).size == 1  # nothing stays recorded
-    assert all(type(p.data) is np.ndarray for p in model.parameters())
-    assert all(type(p.grad) is np.ndarray for p in model.parameters())
+    assert_refused(factor, batches, r"test_arrays\.py:\d+")
 
 
 def test_an_array_as_an_index_is_refused_with_another_way_which_can_be_captured():
