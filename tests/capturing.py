@@ -184,6 +184,25 @@ def dropping():
     return job
 
 
+def captured_step(calls=3):
+    """A captured step of a network 2-4-1 with three samples, after some calls."""
+    model = nn.MLP([2, 4, 1], rng=0)
+    optimizer = optim.Adam(model, lr=0.1)
+
+    @dl.capture
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = losses.mse(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
+    for _ in range(calls):
+        step(x, x[:, :1])
+    return step
+
+
 def table(names, cases):
     """Parametrize a test with a table, by the names of its rows."""
     return pytest.mark.parametrize(names, list(cases.values()), ids=list(cases))

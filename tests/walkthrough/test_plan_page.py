@@ -8,28 +8,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from capturing import captured_step
 
 import minidl as dl
 from minidl.walkthrough.plan_page import as_html, duration, percent, phase_of, plan_data
-
-
-def captured(calls=3):
-    """A captured step of a network 2-4-1 with three samples, after some calls."""
-    model = dl.nn.MLP([2, 4, 1], rng=0)
-    optimizer = dl.optim.Adam(model, lr=0.1)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    x = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
-    for _ in range(calls):
-        step(x, x[:, :1])
-    return step
 
 
 def calls_of(data):
@@ -44,19 +26,19 @@ def shown(arrays):
 
 
 def test_each_call_is_listed_below_the_line_that_makes_it():
-    data = plan_data(captured().plan)
+    data = plan_data(captured_step().plan)
     assert [(line["source"], line["count"]) for line in data["lines"]] == [
-        ("loss = dl.losses.mse(model(x), y)", 5),
+        ("loss = losses.mse(model(x), y)", 5),
         ("loss.backward()", 7),
         ("optimizer.step()", 1),
     ]
-    assert all(re.fullmatch(r"test_plan_page\.py:\d+", line["place"]) for line in data["lines"])
+    assert all(re.fullmatch(r"capturing\.py:\d+", line["place"]) for line in data["lines"])
     assert [call["number"] for call in calls_of(data)] == list(range(1, 14))
     assert data["title"] == "The plan of step"
 
 
 def test_the_first_layer_reads_an_input_and_a_parameter_and_its_bias_is_added_in_place():
-    product, bias, *_ = calls_of(plan_data(captured().plan))
+    product, bias, *_ = calls_of(plan_data(captured_step().plan))
     assert (product["name"], product["op"], product["phase"]) == (
         "product",
         "dense_relu",
@@ -75,7 +57,7 @@ def test_the_first_layer_reads_an_input_and_a_parameter_and_its_bias_is_added_in
 
 
 def test_the_loss_is_the_result_and_each_parameter_gets_its_gradient():
-    calls = calls_of(plan_data(captured().plan))
+    calls = calls_of(plan_data(captured_step().plan))
     assert shown(calls[4]["outputs"])[0] == ("result", "result", "scalar")
     gradients = {x["name"] for call in calls[5:12] for x in call["outputs"]} - {"new"}
     layers = ("dense1", "dense2")
@@ -83,7 +65,7 @@ def test_the_loss_is_the_result_and_each_parameter_gets_its_gradient():
 
 
 def test_many_arrays_of_a_call_are_counted_by_their_roles():
-    update = calls_of(plan_data(captured().plan))[-1]
+    update = calls_of(plan_data(captured_step().plan))[-1]
     assert (update["name"], update["phase"]) == ("Adam", "update")
     shapes = "2×4, 4, 4×1, 1"
     assert shown(update["inputs"]) == [
@@ -140,7 +122,7 @@ def timed(plan, seconds):
 
 
 def test_times_are_medians_and_shares_are_those_of_the_total():
-    plan = captured().plan
+    plan = captured_step().plan
     seconds = [[1e-6, 9e-6, 2e-6] for _ in range(5)] + [[1e-6] * 3] * 7 + [[7e-6, 3e-6, 2e-6]]
     data = plan_data(timed(plan, seconds))
     assert data["replays"] == 3
@@ -157,7 +139,7 @@ def test_times_are_medians_and_shares_are_those_of_the_total():
 
 
 def test_before_the_first_replay_the_page_has_no_times():
-    plan = captured(calls=2).plan
+    plan = captured_step(calls=2).plan
     data = plan_data(plan)
     assert data["time"] is None
     assert {call["time"] for call in calls_of(data)} == {None}
@@ -185,7 +167,7 @@ def test_a_share_is_a_percentage(share, text):
 
 
 def test_the_page_holds_its_data_and_needs_no_network():
-    plan = captured().plan
+    plan = captured_step().plan
     page = as_html(plan)
     (data,) = re.findall(r'<script type="application/json" id="plan">(.*?)</script>', page)
     assert json.loads(data) == json.loads(json.dumps(plan_data(plan)))
@@ -207,14 +189,14 @@ def test_text_of_the_user_is_escaped():
 
 
 def test_save_writes_the_page(tmp_path):
-    step = captured()
+    step = captured_step()
     step.plan.save(tmp_path / "plan.html")
     assert (tmp_path / "plan.html").read_text("utf-8") == as_html(step.plan)
     assert [path.name for path in tmp_path.iterdir()] == ["plan.html"]
 
 
 def test_save_refuses_another_ending_and_a_missing_folder(tmp_path):
-    plan = captured().plan
+    plan = captured_step().plan
     with pytest.raises(ValueError, match=r"^save: the name must end in \.html"):
         plan.save(tmp_path / "plan.pdf")
     with pytest.raises(OSError, match="there is no folder"):
@@ -223,7 +205,7 @@ def test_save_refuses_another_ending_and_a_missing_folder(tmp_path):
 
 
 def test_without_jinja2_the_file_stays_as_it_was(tmp_path, monkeypatch):
-    plan, path = captured().plan, tmp_path / "plan.html"
+    plan, path = captured_step().plan, tmp_path / "plan.html"
     path.write_text("before")
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'minidl\[viz\]'"):
@@ -236,10 +218,10 @@ def test_without_jinja2_the_file_stays_as_it_was(tmp_path, monkeypatch):
 
 
 def test_the_table_of_a_plan_names_each_line_once_and_counts_the_parameters():
-    head, *rows = str(captured().plan).splitlines()
+    head, *rows = str(captured_step().plan).splitlines()
     assert head.split() == ["call", "of", "inputs", "outputs", "µs", "line"]
     assert len(rows) == 13
-    assert re.search(r"product +dense_relu +3×2 2×4 +3×4 .*loss = dl\.losses\.mse\(", rows[0])
+    assert re.search(r"product +dense_relu +3×2 2×4 +3×4 .*loss = losses\.mse\(", rows[0])
     assert re.fullmatch(r"add_bias +dense_relu +3×4 4 +3×4 +\d+\.\d\d", rows[1])
     assert re.search(r"^Adam +step +4 parameters +4 parameters .*optimizer\.step\(\)$", rows[-1])
     assert max(map(len, (head, *rows))) <= 100

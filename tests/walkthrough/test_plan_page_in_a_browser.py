@@ -1,28 +1,12 @@
 """The page of a plan in a browser: its width, the marks of an array, its colors, no scripts."""
 
-import numpy as np
 import pytest
-
-import minidl as dl
+from capturing import captured_step
 
 
 @pytest.fixture(scope="module")
 def plan():
-    model = dl.nn.MLP([2, 4, 1], rng=0)
-    optimizer = dl.optim.SGD(model, lr=0.1)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    x = np.ones((3, 2), np.float32)
-    for _ in range(3):
-        step(x, x[:, :1])
-    return step.plan
+    return captured_step().plan
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
