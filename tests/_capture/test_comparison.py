@@ -239,3 +239,14 @@ def test_a_shape_that_changes_is_named_where_it_does():
     step(np.array([1.0, 2.0, -1.0]))
     with pytest.raises(dl.CaptureError, match=r"shape \(1,\) after \(2,\).*dl.where"):
         step(np.array([1.0, -2.0, -1.0]))
+
+
+def test_a_step_that_replaces_the_data_of_a_parameter_is_refused():
+    job = supervised(mlp("tanh"))
+
+    def step(x, y):
+        job.params[0].data = np.zeros((3, 4), np.float32)
+        return job.step(x, y)
+
+    with pytest.raises(dl.CaptureError, match=r"replaces the data of .*Load weights outside"):
+        list(itertools.starmap(dl.capture(step), FRESH[:3]))
