@@ -495,8 +495,7 @@ class Tensor:
                 f"{describe(self)} is the result of {self._node.name}: its data can't be replaced "
                 "without losing how it was computed. Assign to y = x.detach() instead."
             )
-        if observer := active.get():
-            observer.arrays([self], [self._data])  # a captured step may not replace it unnoticed
+        _ = self.data  # read, since a captured step may not replace it unnoticed
         atomic.assign(replacement(self, values))
 
     @property
