@@ -22,6 +22,7 @@ from minidl.config import __version__ as __version__
 from minidl.config import get_num_threads as get_num_threads
 from minidl.config import set_num_threads as set_num_threads
 from minidl.config import show_config as show_config
+from minidl.history import History as History
 from minidl.tensor import Tensor as Tensor
 from minidl.tensor import abs as abs
 from minidl.tensor import argmax as argmax
@@ -67,7 +68,6 @@ from minidl.tensor import where as where
 from minidl.testing import GradientError as GradientError
 from minidl.testing import gradcheck as gradcheck
 from minidl.training import DivergenceError as DivergenceError
-from minidl.training import History as History
 from minidl.training import fit as fit
 from minidl.walkthrough.recorder import trace as trace
 

@@ -10,71 +10,26 @@ import reprlib
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass, field
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Literal, Never
+from typing import Any, Literal, Never
 
 import numpy as np
 
 from minidl import _capture, _checks, losses, nn, ops, optim
 from minidl._capture import plain
 from minidl._checks import describe
-from minidl._format import printed
 from minidl._interrupts import Contexts, CtrlC, assigned
 from minidl._kernels import atomic
 from minidl.data import Batches, DataLoader, as_batches
+from minidl.history import History as History
 from minidl.optim import Optimizer
 from minidl.schedulers import ReduceOnPlateau, plateaus
 from minidl.tensor import Tensor, no_grad
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Model = Callable[[Any], Tensor]
 Loss = Callable[[Tensor, Any], Tensor]
 Data = DataLoader | tuple[Any, Any] | Iterable[Any]
 REQUIRED: Any = inspect.Parameter.empty  # a default that makes an argument look as if it had none
-
-
-@printed
-@dataclass
-class History:
-    """The record of a training.
-
-    loss         the mean loss of each finished epoch, weighted by batch size
-    step_loss    the loss of each step, before its update
-    lr           the learning rate of each step
-    validation   the validation loss after each finished epoch, if there is a validation set
-    epoch_ends   the number of steps taken by the end of each finished epoch
-    interrupted  whether Ctrl-C ended the training
-    captured     whether steps were captured, that is recorded and replayed by calls into C
-
-    >>> dl.History(loss=[0.5, 0.1], step_loss=[0.6, 0.4, 0.1, 0.1])
-    History(2 epochs, 4 steps, loss 0.5 → 0.1)
-    """
-
-    loss: list[float] = field(default_factory=list)
-    step_loss: list[float] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    validation: list[float] = field(default_factory=list)
-    epoch_ends: list[int] = field(default_factory=list)
-    interrupted: bool = False
-    captured: bool = False
-
-    def plot(self) -> tuple[Axes, Axes]:
-        """Draw the losses over the steps, and the rate below; returns both Matplotlib axes."""
-        from minidl.viz.plots import plot_history
-
-        return plot_history(self)
-
-    def __repr__(self) -> str:
-        validation = f", validation {self.validation[-1]:.6g}" if self.validation else ""
-        losses = f", loss {self.loss[0]:.6g} → {self.loss[-1]:.6g}" if self.loss else ""
-        interrupted = ", interrupted" if self.interrupted else ""
-        return (
-            f"History({len(self.loss)} epochs, {len(self.step_loss)} steps"
-            f"{losses}{validation}{interrupted})"
-        )
 
 
 class _TrainingError(Exception):

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "functions and their derivatives": ("ops",),
     "tensors": ("tensor",),
     "networks and optimizers": ("nn", "losses", "schedulers", "optim"),
-    "training": ("data", "_capture", "training", "testing", "_expressions"),
+    "training": ("data", "history", "_capture", "training", "testing", "_expressions"),
     "explanations": ("walkthrough",),
     "pictures": ("viz",),
     "entry points": ("__init__", "__main__"),
@@ -45,7 +45,7 @@ UPWARD = {
         "minidl.walkthrough.plan_page",
     ): "Recording.save writes the page of a plan",
     ("minidl.schedulers", "minidl.viz.plots"): "Schedule.plot draws the schedule",
-    ("minidl.training", "minidl.viz.plots"): "History.plot draws the history",
+    ("minidl.history", "minidl.viz.plots"): "History.plot draws the history",
 }
 
 # Modules that exist for optional dependencies, which they import at once.
@@ -170,6 +170,7 @@ SUBTITLES = {
     "training": "fit, evaluate",
     "_capture": "steps recorded, replayed",
     "testing": "gradcheck",
+    "history": "the record of a training",
     "data": "DataLoader",
     "_expressions": "schedules as text",
     "optim": "update rules",

@@ -105,7 +105,7 @@ def test_no_import_climbs():
         ("minidl.optim.rules", "minidl.optim", False),
         ("minidl.viz._race.surfaces", "minidl", True),
         ("minidl.training", "minidl.viz.film", True),
-        ("minidl.training", "minidl.viz.plots", False),
+        ("minidl.history", "minidl.viz.plots", False),
     ],
 )
 def test_an_import_of_a_higher_layer_climbs(source, target, up):

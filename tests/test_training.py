@@ -1130,29 +1130,6 @@ def test_invalid_arguments_are_named_and_nothing_is_changed(options, error, mess
 # --- the history --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({}, "History(0 epochs, 0 steps)"),
-        (
-            {"loss": [2.0, 0.123456789], "step_loss": [1.0] * 6},
-            "History(2 epochs, 6 steps, loss 2 → 0.123457)",
-        ),
-        (
-            {
-                "loss": [2.0, 1.0],
-                "step_loss": [1.0] * 5,
-                "validation": [3.0, 0.5],
-                "interrupted": True,
-            },
-            "History(2 epochs, 5 steps, loss 2 → 1, validation 0.5, interrupted)",
-        ),
-    ],
-)
-def test_the_repr_of_a_history(fields, text):
-    assert repr(dl.History(**fields)) == text
-
-
 @pytest.fixture
 def plots():
     """Matplotlib without a window, all figures closed afterwards."""

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl import _checks, _files
+from minidl.history import History
 from minidl.schedulers import Schedule
-from minidl.training import History
 from minidl.viz import style
 from minidl.viz._race.record import RaceRecord, Run
 from minidl.viz._race.surfaces import Interval, Surface, heights

@@ -16,8 +16,9 @@ from matplotlib.ticker import LogLocator, NullLocator
 from minidl import _checks, losses, nn, optim, schedulers
 from minidl._format import printable
 from minidl.data import DataLoader
+from minidl.history import History
 from minidl.schedulers import Schedule
-from minidl.training import DivergenceError, History, fit
+from minidl.training import DivergenceError, fit
 from minidl.viz import plots, style
 from minidl.viz.figures.schedules import reset_copy
 

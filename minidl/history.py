@@ -1,0 +1,135 @@
+"""History, the record of a training: losses, rates and metrics, and where in an epoch it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minidl import _checks
+from minidl._format import printed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass
+class Epoch:
+    """An epoch that has begun and isn't finished: what its end needs, and where a resumed one is.
+
+    batches       the number of batches taken
+    total         Σ weight · loss over the batches
+    weight        Σ weight
+    observations  of each ReduceOnPlateau at the start of the epoch, in the order of the groups
+    kept          for metrics: predictions, targets and weights of the batches, lists of arrays
+    done          what its end has done: "loss" is recorded, "validation" too
+    """
+
+    batches: int = 0
+    total: float = 0.0
+    weight: float = 0.0
+    observations: list[int] = field(default_factory=list)
+    kept: tuple[list[np.ndarray], ...] = ([], [], [])
+    done: list[str] = field(default_factory=list)
+
+
+LISTS = {"loss": float, "step_loss": float, "lr": float, "validation": float, "epoch_ends": int}
+
+
+@printed
+@dataclass
+class History:
+    """The record of a training.
+
+    loss         the mean loss of each finished epoch, weighted by batch size or sample weights
+    step_loss    the loss of each step, before its update
+    lr           the learning rate of each step
+    validation   the validation loss after each finished epoch, if there is a validation set
+    epoch_ends   the number of steps taken by the end of each finished epoch
+    metrics      for each metric, such as "accuracy" and "validation_accuracy", its value after
+                 each finished epoch
+    interrupted  whether Ctrl-C ended the training
+    captured     whether steps were captured, that is recorded and replayed by calls into C
+
+    >>> dl.History(loss=[0.5, 0.1], step_loss=[0.6, 0.4, 0.1, 0.1])
+    History(2 epochs, 4 steps, loss 0.5 → 0.1)
+    """
+
+    loss: list[float] = field(default_factory=list)
+    step_loss: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    validation: list[float] = field(default_factory=list)
+    epoch_ends: list[int] = field(default_factory=list)
+    interrupted: bool = False
+    captured: bool = field(default=False, compare=False)
+    metrics: dict[str, list[Any]] = field(default_factory=dict)
+    _epoch: Epoch | None = field(default=None, repr=False, compare=False)
+    _ended: bool = field(default=False, repr=False, compare=False)  # by a callback
+
+    def values(self, name: str) -> list[Any]:
+        """The values of "loss", "validation" or a metric, one for each finished epoch.
+
+        ValueError for any other name, naming those that there are.
+
+        >>> dl.History(loss=[0.5, 0.1]).values("loss")
+        [0.5, 0.1]
+        """
+        known = {"loss": self.loss, "validation": self.validation, **self.metrics}
+        if name not in known:
+            raise ValueError(
+                f"there is no metric {name!r} in this history, which has {', '.join(known)}."
+                + _checks.nearest(name, known)
+            )
+        return known[name]
+
+    def plot(self) -> tuple[Axes, Axes]:
+        """Draw the losses over the steps, and the rate below; returns both Matplotlib axes."""
+        from minidl.viz.plots import plot_history
+
+        return plot_history(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """A copy of everything in arrays, numbers, strings, lists and dicts, for a checkpoint."""
+        state: dict[str, Any] = {
+            name: np.array(getattr(self, name), kind) for name, kind in LISTS.items()
+        }
+        state["metrics"] = {name: list(values) for name, values in self.metrics.items()}
+        state |= {"interrupted": self.interrupted, "captured": self.captured, "ended": self._ended}
+        epoch = self._epoch
+        if epoch is not None:
+            state["epoch"] = {
+                **vars(epoch),
+                "observations": list(epoch.observations),
+                "kept": [np.concatenate(arrays) if arrays else None for arrays in epoch.kept],
+                "done": list(epoch.done),
+            }
+        return state
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> History:
+        """The History of a state from `state_dict`; ValueError for anything else."""
+        try:
+            history = cls(
+                **{name: np.asarray(state[name], kind).tolist() for name, kind in LISTS.items()},
+                metrics={name: list(values) for name, values in state["metrics"].items()},
+                interrupted=bool(state["interrupted"]),
+                captured=bool(state["captured"]),
+            )
+            history._ended = bool(state["ended"])
+            if epoch := state.get("epoch"):
+                kept = tuple([] if part is None else [part] for part in epoch["kept"])
+                history._epoch = Epoch(**{**epoch, "kept": kept})
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"this is not the state of a History: {error!r}") from None
+        return history
+
+    def __repr__(self) -> str:
+        validation = f", validation {self.validation[-1]:.6g}" if self.validation else ""
+        losses = f", loss {self.loss[0]:.6g} → {self.loss[-1]:.6g}" if self.loss else ""
+        interrupted = ", interrupted" if self.interrupted else ""
+        return (
+            f"History({len(self.loss)} epochs, {len(self.step_loss)} steps"
+            f"{losses}{validation}{interrupted})"
+        )
