@@ -250,3 +250,17 @@ def test_a_step_that_replaces_the_data_of_a_parameter_is_refused():
 
     with pytest.raises(dl.CaptureError, match=r"replaces the data of .*Load weights outside"):
         list(itertools.starmap(dl.capture(step), FRESH[:3]))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (lambda x: np.full(3, time.perf_counter()), "numbers from outside of the step that change"),
+        (lambda x: np.zeros(3).__iadd__(x), "an array that NumPy has made, and writes to it"),
+    ],
+)
+def test_an_array_that_numpy_makes_anew_may_not_change(line, reason):
+    step = dl.capture(lambda x: dl.sum(dl.Tensor(x) * line(x)))
+    step(np.ones(3))
+    with pytest.raises(dl.CaptureError, match=reason):
+        step(np.zeros(3))

@@ -1012,3 +1012,13 @@ def test_ever_new_shapes_run_as_python_with_one_warning():
         results = [total(np.ones(n, np.float32)).item() for n in range(1, 41)]
     assert results == [2.0 * n for n in range(1, 41)]
     assert len(caught) == 1
+
+
+def test_a_recording_is_forgotten_when_a_plan_replaces_it():
+    step = dl.capture(lambda x: dl.sum(dl.Tensor(x) * 2))
+    step(np.ones(3))
+    first = weakref.ref(step._pending[0][2])
+    step(np.ones(3))
+    gc.collect()
+    assert first() is None
+    assert step(np.ones(3)).item() == 6
