@@ -11,6 +11,7 @@ from minidl import _checks
 from minidl import config as config
 from minidl import data as data
 from minidl import losses as losses
+from minidl import metrics as metrics
 from minidl import nn as nn
 from minidl import optim as optim
 from minidl import schedulers as schedulers
@@ -84,7 +85,9 @@ else:
             if getattr(value, "__module__", "").startswith(module.__name__)
         ]
 
-    _modules = {m.__name__.partition(".")[2]: m for m in (nn, losses, optim, schedulers, data)}
+    _modules = {
+        m.__name__.partition(".")[2]: m for m in (nn, losses, optim, schedulers, data, metrics)
+    }
 
     def _known(prefix=""):
         qualified = [f"{name}.{x}" for name, m in _modules.items() for x in _public(m)]

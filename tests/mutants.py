@@ -41,6 +41,7 @@ SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
+METRICS = "minidl/metrics.py"
 FILES, PLOTS, VERDICTS, RECORD, RECORDER = (
     f"minidl/{name}.py"
     for name in (
@@ -83,6 +84,7 @@ TESTS = {
     TRAINING: ["tests/test_training.py"],
     INTERRUPTS: ["tests/test_interrupts.py", "tests/test_training.py"],
     DATA: ["tests/test_data.py", "tests/test_training.py"],
+    METRICS: ["tests/test_metrics.py"],
     TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
@@ -1257,6 +1259,33 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "_array": [
             ("masked and missing values accepted", "_operands.missing(values)", "None"),
+        ],
+    },
+    METRICS: {
+        "auc": [
+            ("ties count as wins", "below - zeros + zeros / 2", "below"),
+            ("rounding above 1", "min(float(", "max(float("),
+            ("one class accepted", "if pairs == 0:", "if False:"),
+        ],
+        "confusion_matrix": [
+            (
+                "rows are predictions",
+                "labels * classes + predicted",
+                "predicted * classes + labels",
+            ),
+        ],
+        "r2": [
+            (
+                "a constant target by rounding",
+                "constant = np.all(t == t[0], axis=0)",
+                "constant = variation == 0",
+            ),
+        ],
+        "_classes": [
+            ("a logit of 0 is class 1", "logits > 0", "logits >= 0"),
+        ],
+        "_values": [
+            ("weights of 0 counted", "counted = weights > 0", "counted = weights >= 0"),
         ],
     },
     TESTING: {
