@@ -8,6 +8,7 @@ This file lists what `dl.` offers. The redundant `as` marks a name as exported, 
 import typing as _typing
 
 from minidl import _checks
+from minidl import callbacks as callbacks
 from minidl import config as config
 from minidl import data as data
 from minidl import losses as losses
@@ -19,10 +20,16 @@ from minidl import testing as testing
 from minidl import training as training
 from minidl._capture import CaptureError as CaptureError
 from minidl._capture import capture as capture
+from minidl.checkpoint import CheckpointError as CheckpointError
+from minidl.checkpoint import load as load
+from minidl.checkpoint import save as save
 from minidl.config import __version__ as __version__
 from minidl.config import get_num_threads as get_num_threads
 from minidl.config import set_num_threads as set_num_threads
 from minidl.config import show_config as show_config
+from minidl.evaluation import evaluate as evaluate
+from minidl.evaluation import predict as predict
+from minidl.history import DivergenceError as DivergenceError
 from minidl.history import History as History
 from minidl.tensor import Tensor as Tensor
 from minidl.tensor import abs as abs
@@ -68,7 +75,6 @@ from minidl.tensor import var as var
 from minidl.tensor import where as where
 from minidl.testing import GradientError as GradientError
 from minidl.testing import gradcheck as gradcheck
-from minidl.training import DivergenceError as DivergenceError
 from minidl.training import fit as fit
 from minidl.walkthrough.recorder import trace as trace
 

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 import numpy as np
 
 from minidl import _checks, _operands
-from minidl.tensor import Tensor
+from minidl._format import printable
+from minidl._kernels import atomic
+from minidl.nn import Module
+from minidl.tensor import Tensor, get_default_dtype
+
+
+class _Place:
+    """Where a loader is in its epoch; the parts of a loader share one.
+
+    start      the generator's state at the start of the epoch; None if nothing was shuffled
+    taken      the number of batches that were given out
+    continues  whether the next iteration continues the epoch, whose place was loaded
+    """
+
+    def __init__(self) -> None:
+        self.start: dict[str, Any] | None = None
+        self.taken, self.continues = 0, False
 
 
 class DataLoader:
-    """Iterate over batches (x, y) of two arrays; each iteration is an epoch.
+    """Iterate over batches (x, y) of arrays; each iteration is an epoch.
 
-    x, y        arrays or lists of equal length, samples along the first axis; arrays may be
-                read-only or memory-mapped
-    batch_size  None: the whole set (gradient descent); 1: one sample (stochastic); m: mini-batches
-    shuffle     draw a new random order for each epoch; if False, batches are views, in order
-    drop_last   omit the last batch if it is smaller than the others
-    rng         None, a seed or a numpy.random.Generator, for the order
+    x, y           arrays or lists of equal length, samples along the first axis; arrays may be
+                   read-only or memory-mapped. x may be a tuple or a dict of arrays, for a model
+                   with several inputs; so is then the x of each batch
+    batch_size     None: the whole set (gradient descent); 1: one sample (stochastic); m:
+                   mini-batches
+    shuffle        draw a new random order for each epoch; if False, batches are views, in order
+    drop_last      omit the last batch if it is smaller than the others
+    rng            None, a seed or a numpy.random.Generator, for the order
+    sample_weight  None, or a weight ≥ 0 for each sample; batches are then (x, y, weight)
 
     len() is the number of batches per epoch. The whole set as one batch is neither copied nor
     shuffled. Raises ValueError if the lengths differ, there are no samples, or batch_size < 1, and
@@ -40,42 +59,154 @@ class DataLoader:
         shuffle: bool = True,
         drop_last: bool = False,
         rng: int | np.random.Generator | None = None,
+        sample_weight: Any = None,
     ) -> None:
         self.x, self.y = _pair("DataLoader", x, y)
+        self.sample_weight = _weights("DataLoader", sample_weight, len(self.y))
         if batch_size is not None:
             batch_size = _checks.count("DataLoader", "batch_size", batch_size)
         self.batch_size = batch_size
         self.shuffle = _checks.flag("DataLoader", "shuffle", shuffle)
         self.drop_last = _checks.flag("DataLoader", "drop_last", drop_last)
         self.rng = np.random.default_rng(rng)
+        self._place = _Place()
         if len(self) == 0:
             raise ValueError(
-                f"DataLoader: drop_last leaves no batch, since {len(self.x)} samples are fewer "
+                f"DataLoader: drop_last leaves no batch, since {len(self.y)} samples are fewer "
                 f"than batch_size={batch_size}; use a smaller batch_size or drop_last=False"
             )
 
     def __len__(self) -> int:
-        size, n = self.batch_size or len(self.x), len(self.x)
+        n = len(self.y)
+        size = self.batch_size or n
         return n // size if self.drop_last else -(-n // size)
 
-    def order(self) -> np.ndarray | None:
-        """The order of the samples in the next epoch; None if they are not shuffled."""
-        n = len(self.x)
+    def arrays(self) -> tuple[Any, ...]:
+        """(x, y), or (x, y, sample_weight)."""
+        weighted = self.sample_weight is not None
+        return (self.x, self.y, self.sample_weight) if weighted else (self.x, self.y)
+
+    @property
+    def taken(self) -> int:
+        """The number of batches that were taken in the running or last epoch."""
+        return self._place.taken
+
+    @taken.setter
+    def taken(self, number: int) -> None:
+        self._place.taken = number
+
+    def begin(self) -> np.ndarray | None:
+        """Begin an epoch, or continue the one whose place was loaded: `taken` batches are done.
+
+        Returns the order of the samples, None if they are not shuffled.
+        """
+        n, place = len(self.y), self._place
         shuffled = self.shuffle and (self.batch_size or n) < n
+        if place.continues and place.taken < len(self):
+            place.continues = False
+            if place.start is None:
+                return None
+            generator = type(self.rng.bit_generator)()
+            generator.state = place.start
+            return np.random.Generator(generator).permutation(n)
+        start = self.rng.bit_generator.state if shuffled else None
+        place.start, place.taken, place.continues = start, 0, False
         return self.rng.permutation(n) if shuffled else None
 
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        size, order = self.batch_size or len(self.x), self.order()
-        for start in range(0, len(self) * size, size):
-            part = slice(start, start + size)
-            chosen = part if order is None else order[part]
-            yield self.x[chosen], self.y[chosen]
+    def check_resumable(self, owner: str, taken: int) -> None:
+        """ValueError unless an epoch of which so many batches are done can be continued."""
+        place, n = self._place, len(self.y)
+        if not self.shuffle or (self.batch_size or n) >= n:  # in order, which needs no state
+            place.taken, place.continues = taken, True
+        elif not place.continues or place.taken % len(self) != taken % len(self):
+            raise ValueError(
+                f"{owner}: the DataLoader shuffles, and its state was not loaded; save and load "
+                "it, too: dl.save(..., data=loader), dl.load(..., data=loader)"
+            )
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        order, place = self.begin(), self._place
+        for number in range(place.taken, len(self)):
+            place.taken = number + 1
+            yield self._batch(number, order)
+
+    def in_order(self) -> Iterator[tuple[Any, ...]]:
+        """The batches in the order of the data; draws no random numbers, and begins no epoch."""
+        return (self._batch(number, None) for number in range(len(self)))
+
+    def _batch(self, number: int, order: np.ndarray | None) -> tuple[Any, ...]:
+        size = self.batch_size or len(self.y)
+        rows: Any = slice(number * size, (number + 1) * size)
+        rows = rows if order is None else order[rows]
+        return tuple(part(array, rows) for array in self.arrays())
+
+    def part(self, rows: np.ndarray) -> DataLoader:
+        """A loader of these samples, which shares the generator and the place with this one."""
+        x, y, *weight = (part(array, rows) for array in self.arrays())
+        loader = DataLoader(
+            *(x, y, self.batch_size),
+            shuffle=self.shuffle,
+            drop_last=self.drop_last,
+            rng=self.rng,
+            sample_weight=weight[0] if weight else None,
+        )
+        loader._place = self._place
+        return loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator's state and the place in the epoch, and what must be equal to load them."""
+        place = self._place
+        state = {name: getattr(self, name) for name in ("batch_size", "shuffle", "drop_last")}
+        state |= {"samples": len(self.y), "rng": self.rng.bit_generator.state}
+        return {**state, "start": place.start, "taken": place.taken}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore a state: the next iteration continues the epoch at the batch after the last one.
+
+        ValueError, without any change, for another number of samples, batch_size, shuffle,
+        drop_last or kind of generator.
+        """
+        atomic.assign(self._changes(state))
+
+    def _changes(self, state: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
+        """What load_state_dict would assign, after all checks."""
+        own = self.state_dict()
+        if not isinstance(state, Mapping) or own.keys() != state.keys():
+            raise ValueError("DataLoader: this is not the state_dict of a DataLoader")
+        for name in ("samples", "batch_size", "shuffle", "drop_last"):
+            if own[name] != state[name]:
+                raise ValueError(
+                    f"DataLoader: {name} is {own[name]}, but {state[name]} was saved; make the "
+                    "loader as it was made for the training that was saved"
+                )
+        generator = self.rng.bit_generator
+        for name in ("rng", "start"):
+            if state[name] is not None:
+                check_generator("DataLoader", type(generator), state[name])
+        taken = _checks.count("DataLoader", "taken", state["taken"], low=0)
+        place = {"start": state["start"], "taken": taken, "continues": True}
+        changes: list[tuple[Any, Any, Any]] = [(generator, "state", state["rng"])]
+        return changes + [(self._place, name, value) for name, value in place.items()]
 
     def __repr__(self) -> str:
+        def shape(x: Any) -> str:
+            return ", ".join(str(array.shape) for array in inputs(x))
+
         return (
-            f"DataLoader(x {self.x.shape}, y {self.y.shape}, batch_size={self.batch_size}, "
+            f"DataLoader(x {shape(self.x)}, y {self.y.shape}, batch_size={self.batch_size}, "
             f"shuffle={self.shuffle})  # {len(self)} batches per epoch"
         )
+
+
+def check_generator(owner: str, kind: type, state: Any) -> None:
+    """ValueError unless a state fits a kind of bit generators."""
+    try:
+        kind().state = state
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{owner}: the generator is a {kind.__name__}, but the state of another kind was "
+            f"saved ({error})"
+        ) from None
 
 
 class OneShotError(TypeError, ValueError):
@@ -83,10 +214,11 @@ class OneShotError(TypeError, ValueError):
 
 
 class Batches:
-    """The batches (x, y) of an iterable, each checked as it comes; made by `as_batches`.
+    """The batches (x, y) or (x, y, weight) of an iterable, each checked as it comes.
 
-    Lists and tuples become arrays, tensors stay tensors. Iterating raises TypeError for a batch
-    that is no pair, and ValueError if there is no batch or a batch without samples.
+    Made by `as_batches`. Lists and tuples become arrays, tensors stay tensors; an x may be a tuple
+    or a dict of them. Iterating raises TypeError for a batch that is no pair, and ValueError if
+    there is no batch or a batch without samples.
     """
 
     def __init__(self, owner: str, source: Iterable[Any]) -> None:
@@ -99,24 +231,36 @@ class Batches:
             raise TypeError(f"{self.owner}: this iterable doesn't say how many batches it has")
         return len(self.source)
 
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         number = 0
         for number, batch in enumerate(self.source, 1):
             where = f"{self.owner}: batch {number}"
-            if not isinstance(batch, tuple | list) or len(batch) != 2:
-                weights = " (sample weights are not supported)" if _length(batch) == 3 else ""
-                raise TypeError(f"{where} must be a pair (x, y), got {_kind(batch)}{weights}")
-            x, y = _pair(where, *batch)
-            given_x, given_y = batch
-            yield (
-                given_x if isinstance(given_x, Tensor) else x,
-                given_y if isinstance(given_y, Tensor) else y,
-            )
+            if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+                raise TypeError(
+                    f"{where} must be a pair (x, y), or (x, y, weight), got {_kind(batch)}"
+                )
+            given_x, given_y, *weight = batch
+            x, y = _pair(where, given_x, given_y)
+            weights = [_weights(where, w, len(y)) for w in weight]
+            yield _tensors(given_x, x), _tensors(given_y, y), *weights
         if not number:
             raise ValueError(
                 f"{self.owner} has no batches. If it had some before: an iterable must begin anew "
                 "each time, as a list or a DataLoader does"
             )
+
+    def in_order(self) -> Iterator[tuple[Any, ...]]:
+        """The batches, as for a DataLoader."""
+        return iter(self)
+
+
+def _tensors(given: Any, array: Any) -> Any:
+    """What was given where it is a tensor, else the array."""
+    if isinstance(array, tuple):
+        return tuple(map(_tensors, given, array))
+    if isinstance(array, dict):
+        return {name: _tensors(given[name], x) for name, x in array.items()}
+    return given if isinstance(given, Tensor) else array
 
 
 def as_batches(owner: str, data: Any, epochs: int = 1) -> DataLoader | Batches:
@@ -132,7 +276,8 @@ def as_batches(owner: str, data: Any, epochs: int = 1) -> DataLoader | Batches:
         return DataLoader(*data)
     if isinstance(data, tuple) and len(data) == 3 and not any(map(_is_batch, data)):
         raise TypeError(
-            f"{owner} must be a pair (x, y), got a tuple of 3; sample weights are not supported"
+            f"{owner} must be a pair (x, y), got a tuple of 3; for sample weights give "
+            "DataLoader(x, y, sample_weight=weight), or a list of batches (x, y, weight)"
         )
     other = isinstance(data, str | bytes | dict | set | type) or hasattr(data, "shape")
     if other or not isinstance(data, Iterable):
@@ -167,7 +312,7 @@ def _is_batch(item: Any) -> bool:
     """Whether an item looks like a batch: a tuple or list of two or three arrays or lists."""
     if not isinstance(item, tuple | list) or len(item) not in (2, 3):
         return False
-    return all(getattr(part, "ndim", hasattr(part, "__len__")) for part in item)
+    return all(getattr(x, "ndim", hasattr(x, "__len__")) for x in item)
 
 
 def _length(values: Any) -> int | None:
@@ -182,17 +327,59 @@ def _kind(values: Any) -> str:
     return f"{name} of shape {values.shape}" if hasattr(values, "shape") else name
 
 
-def _pair(owner: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+def as_input(owner: str, x: Any, n: int | None = None) -> Any:
+    """An x as an array, or as a tuple or dict of arrays, all with equally many samples.
+
+    Beside n targets, a tuple of arrays of other lengths is one array, row by row.
+    """
+    own: Any
+    rows = isinstance(x, tuple) and any(n not in (None, *np.shape(a)[:1]) for a in x)
+    if isinstance(x, dict):
+        own = {name: _array(owner, f"x[{name!r}]", array) for name, array in x.items()}
+    elif isinstance(x, tuple) and not rows and all(getattr(a, "shape", ()) for a in x):
+        own = tuple(_array(owner, f"x[{i}]", array) for i, array in enumerate(x))
+    else:
+        own = _array(owner, "x", x)
+    lengths = list(map(len, inputs(own)))
+    if not lengths:
+        raise ValueError(f"{owner}: x holds no arrays")
+    if len(set(lengths)) > 1:
+        raise ValueError(
+            f"{owner}: the inputs in x have {', '.join(map(str, lengths))} samples; their first "
+            "axes must have the same length"
+        )
+    return own
+
+
+def _pair(owner: str, x: Any, y: Any) -> tuple[Any, np.ndarray]:
     """x and y as arrays with the same number of samples, at least one."""
-    arrays = _array(owner, "x", x), _array(owner, "y", y)
-    n, m = map(len, arrays)
+    target = _array(owner, "y", y)
+    own, m = as_input(owner, x, len(target)), len(target)
+    n = samples(own)
     if n != m:
         raise ValueError(
             f"{owner}: x has {n} samples but y has {m}; their first axes must have the same length"
         )
     if n == 0:
         raise ValueError(f"{owner}: x and y hold no samples")
-    return arrays
+    return own, target
+
+
+def _weights(owner: str, weights: Any, n: int) -> np.ndarray | None:
+    """Sample weights as an array, if there are any: n finite numbers ≥ 0, not all of them 0."""
+    if weights is None:
+        return None
+    array = _array(owner, "sample_weight", weights)
+    if array.shape != (n,):
+        raise ValueError(
+            f"{owner}: sample_weight must have a weight for each of {n} samples, got shape "
+            f"{array.shape}"
+        )
+    if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
+        raise ValueError(
+            printable(f"{owner}: sample_weight must be finite and ≥ 0, and not 0 everywhere")
+        )
+    return array
 
 
 def _array(owner: str, name: str, values: Any) -> np.ndarray:
@@ -217,3 +404,210 @@ def _array(owner: str, name: str, values: Any) -> np.ndarray:
     if array.ndim == 0:
         raise ValueError(f"{owner}: {name} must hold samples along its first axis, got a number")
     return array
+
+
+# --- inputs of a model, one or several ----------------------------------------------------------
+
+
+def inputs(x: Any) -> tuple[Any, ...]:
+    """The arrays of an x: of a tuple, of a dict, or itself."""
+    return x if isinstance(x, tuple) else tuple(x.values()) if isinstance(x, dict) else (x,)
+
+
+def samples(x: Any) -> int:
+    """The number of samples of an x."""
+    return len(inputs(x)[0])
+
+
+def call(model: Any, x: Any) -> Any:
+    """model(x); for several inputs model(*x) or model(**x)."""
+    if isinstance(x, tuple):
+        return model(*x)
+    return model(**x) if isinstance(x, dict) else model(x)
+
+
+def part(x: Any, rows: Any) -> Any:
+    """These rows of an array, or of each array in a tuple or dict."""
+    if isinstance(x, dict):
+        return {name: array[rows] for name, array in x.items()}
+    return tuple(array[rows] for array in x) if isinstance(x, tuple) else x[rows]
+
+
+# --- splitting and scaling ----------------------------------------------------------------------
+
+
+def split(
+    x: Any,
+    y: Any,
+    fraction: float = 0.2,
+    *,
+    stratify: bool = False,
+    rng: int | np.random.Generator | None = None,
+) -> tuple[tuple[Any, np.ndarray], tuple[Any, np.ndarray]]:
+    """Split samples at random into (x_train, y_train), (x_test, y_test).
+
+    x, y      arrays with samples along the first axis; x may be a tuple or dict of arrays
+    fraction  the share of the test part, in (0, 1)
+    stratify  keep the share of each label of y in both parts
+    rng       None, a seed or a numpy.random.Generator
+
+    The samples of each part keep their order. ValueError if a part would have no samples, or with
+    stratify a label only one.
+
+    >>> train, test = dl.data.split(np.arange(10.0), np.arange(10) % 2, stratify=True, rng=0)
+    >>> train[1].tolist(), test[1].tolist()
+    ([1, 0, 1, 0, 1, 0, 1, 0], [0, 1])
+    """
+    own, target = _pair("split", x, y)
+    share = _checks.number("split", "fraction", fraction, above=True, high=1, below=True)
+    _checks.flag("split", "stratify", stratify)
+    labels = target if stratify else None
+    kept, held_out = split_rows("split", len(target), share, rng, labels)
+    return (part(own, kept), target[kept]), (part(own, held_out), target[held_out])
+
+
+def split_rows(
+    owner: str,
+    n: int,
+    fraction: float,
+    rng: int | np.random.Generator | None,
+    labels: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to keep and those that are held out, each in order; both at least one."""
+    if n < 2:
+        raise ValueError(f"{owner}: {n} sample can't be split into two parts")
+    generator = np.random.default_rng(rng)
+    count = min(max(round(n * fraction), 1), n - 1)
+    if labels is None:
+        held_out = generator.permutation(n)[:count]
+    else:
+        held_out = _stratified(owner, labels, fraction, count, generator)
+    chosen = np.zeros(n, bool)
+    chosen[held_out] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def _stratified(
+    owner: str, labels: np.ndarray, fraction: float, count: int, generator: np.random.Generator
+) -> np.ndarray:
+    """So many rows, of each label its share of them, by largest remainders."""
+    values, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    if labels.ndim != 1 or counts.min() < 2:
+        rare = f"label {values[counts.argmin()]} has" if labels.ndim == 1 else "an array has"
+        raise ValueError(
+            f"{owner}: stratify needs a vector of labels with at least two samples each, but "
+            f"{rare} {counts.min() if labels.ndim == 1 else labels.ndim}"
+            + ("" if labels.ndim == 1 else " axes")
+        )
+    if not len(values) <= count <= len(labels) - len(values):
+        raise ValueError(
+            f"{owner}: {count} of {len(labels)} samples can't hold a sample of each of "
+            f"{len(values)} labels in both parts; choose another fraction"
+        )
+    exact = counts * (count / len(labels))
+    shares = np.clip(np.floor(exact).astype(int), 1, counts - 1)
+    while (missing := count - shares.sum()) != 0:  # each round gives or takes at most one a label
+        sign = 1 if missing > 0 else -1
+        room = (shares < counts - 1) if sign > 0 else (shares > 1)
+        order = np.argsort(-sign * (exact - shares) - 1e9 * room, kind="stable")
+        shares[order[: min(abs(missing), room.sum())]] += sign
+    rows = generator.permutation(len(labels))
+    of_label = (rows[numbers[rows] == i][:share] for i, share in enumerate(shares))
+    return np.concatenate(list(of_label))
+
+
+def balanced_weights(labels: Any) -> np.ndarray:
+    """Class weights n / (classes · count) for labels 0, 1, …, as scikit-learn's "balanced".
+
+    Float64, one for each class; with them every class has the same total weight. ValueError for a
+    class without a sample, TypeError for labels that aren't integers ≥ 0.
+
+    >>> dl.data.balanced_weights([0, 0, 0, 1])
+    array([0.66666667, 2.        ])
+    """
+    array = _array("balanced_weights", "labels", labels)
+    if array.dtype.kind not in "iu" or array.ndim != 1 or not len(array) or array.min() < 0:
+        raise TypeError(
+            printable(
+                "balanced_weights: labels must be a vector of integers ≥ 0, got "
+                f"{array.dtype} {array.shape}"
+            )
+        )
+    counts = np.bincount(array)
+    if not counts.all():
+        raise ValueError(
+            f"balanced_weights: class {counts.argmin()} has no sample, so no weight; number the "
+            "classes without gaps, or give weights of your own"
+        )
+    weights: np.ndarray = len(array) / (len(counts) * counts)
+    return weights
+
+
+class Standardize(Module):
+    """y = (x − mean) / deviation for each column, with the mean and deviation of `fit`'s data.
+
+    features  the number of columns, if a saved model is to be loaded without `fit`
+
+    The mean and the standard deviation (1 for a column where it is 0) are buffers in float64, which
+    a checkpoint of the model holds. Columns are the last axis. The result has the default dtype of
+    when the module was made. RuntimeError before `fit`; ValueError for another number of columns.
+
+    >>> scale = dl.data.Standardize().fit([[0.0, 5.0], [2.0, 5.0]])
+    >>> scale([[1.0, 6.0]])
+    Tensor([[0., 1.]], dtype=float32)
+    """
+
+    def __init__(self, features: int | None = None) -> None:
+        self.dtype = str(get_default_dtype())
+        if features is not None:
+            count = _checks.count("Standardize", "features", features)
+            self._keep(np.zeros(count), np.ones(count))
+
+    def _keep(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        for name, values in (("mean", mean), ("deviation", deviation)):
+            if name in self._buffers:
+                setattr(self, name, values)
+            else:
+                self.buffer(name, values)
+
+    def fit(self, x: Any) -> Standardize:
+        """Take mean and deviation from data with samples along all axes but the last.
+
+        Returns the module. ValueError for a column with NaN or infinity, or without samples.
+        """
+        array = _array("Standardize", "x", x).astype(np.float64)
+        columns = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array[:, None]
+        if not len(columns):
+            raise ValueError("Standardize: x holds no samples")
+        bad = ~np.isfinite(columns).all(axis=0)
+        if bad.any():
+            raise ValueError(
+                f"Standardize: column {bad.argmax()} of x holds NaN or infinity; fill or drop such "
+                "samples first"
+            )
+        mean = columns.mean(axis=0)
+        deviation = (columns - mean).std(axis=0)
+        same = columns.max(axis=0) == columns.min(axis=0)  # its mean may be rounded
+        self._keep(
+            np.where(same, columns[0], mean), np.where(same | (deviation == 0), 1, deviation)
+        )
+        return self
+
+    def forward(self, x: Any) -> Tensor:
+        """Scale the columns; in float64, then rounded, unless x requires a gradient."""
+        if "mean" not in self._buffers:
+            raise RuntimeError(
+                "Standardize has no mean and deviation yet: call fit(x) with the training data; to "
+                "load a saved model, make it with the number of columns, Standardize(features)"
+            )
+        dtype = np.dtype(self.dtype)
+        shape = x.shape if hasattr(x, "shape") else np.shape(x)
+        if shape[-1:] != self.mean.shape:
+            raise ValueError(
+                f"Standardize expects {len(self.mean)} columns, got x of shape {shape}"
+            )
+        if isinstance(x, Tensor) and x.requires_grad:
+            scale = Tensor(1 / self.deviation.astype(dtype))
+            return (x - Tensor(self.mean.astype(dtype))) * scale
+        array = x.data if isinstance(x, Tensor) else _array("Standardize", "x", x)
+        return Tensor(((array - self.mean) / self.deviation).astype(dtype))

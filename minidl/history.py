@@ -31,8 +31,14 @@ class Epoch:
     total: float = 0.0
     weight: float = 0.0
     observations: list[int] = field(default_factory=list)
-    kept: tuple[list[np.ndarray], ...] = ([], [], [])
+    kept: tuple[list[np.ndarray], ...] = field(default_factory=lambda: ([], [], []))
     done: list[str] = field(default_factory=list)
+
+    def add(self, loss: float, weight: float, batches: int = 1) -> None:
+        """Count a step of some batches."""
+        self.total += loss * weight
+        self.weight += weight
+        self.batches += batches
 
 
 LISTS = {"loss": float, "step_loss": float, "lr": float, "validation": float, "epoch_ends": int}
@@ -84,6 +90,11 @@ class History:
             )
         return known[name]
 
+    @property
+    def batches(self) -> int:
+        """The number of batches taken in an epoch that isn't finished; 0 between epochs."""
+        return 0 if self._epoch is None else self._epoch.batches
+
     def plot(self) -> tuple[Axes, Axes]:
         """Draw the losses over the steps, and the rate below; returns both Matplotlib axes."""
         from minidl.viz.plots import plot_history
@@ -133,3 +144,22 @@ class History:
             f"History({len(self.loss)} epochs, {len(self.step_loss)} steps"
             f"{losses}{validation}{interrupted})"
         )
+
+
+class TrainingError(Exception):
+    """The base of errors that end a training and keep its record."""
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.history)
+
+
+class DivergenceError(TrainingError, FloatingPointError, ValueError):
+    """The loss became NaN or infinite. `.history` is the record up to that step."""
+
+
+class CallbackError(TrainingError, TypeError):
+    """A callback returned neither a truth value nor None. `.history` is the record so far."""

@@ -126,6 +126,10 @@ class Module:
         ValueError for a missing or unknown name or a different shape, TypeError for a state that is
         not a dict; then nothing is changed.
         """
+        atomic.assign(self._changes(state))
+
+    def _changes(self, state: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
+        """What load_state_dict assigns, after all checks."""
         if not isinstance(state, Mapping):
             raise TypeError(
                 "load_state_dict: a state is a dict of arrays by name, as state_dict() returns it, "
@@ -150,7 +154,7 @@ class Module:
                 owner, _, attribute = name.rpartition(".")
                 array = _buffer(name, state[name], value)
                 changes.append((vars(owners[owner]), attribute, array))
-        atomic.assign(changes)
+        return changes
 
     def _state(self) -> dict[str, Tensor | Array]:
         """The parameters, and after them the buffers, by name."""

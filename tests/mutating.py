@@ -457,7 +457,7 @@ case(
     "capture.__call__", replayed, lambda x: x.step(x.x[:10], x.y[:10]), compared=weights_and_history
 )
 case("fit", training, fit, milestones=lambda x: x.states, compared=weights_and_history, slow=True)
-case("evaluate", network, lambda x: dl.training.evaluate(x.model, dl.losses.mse, (x.x, x.y)))
+case("evaluate", network, lambda x: dl.evaluate(x.model, (x.x, x.y), dl.losses.mse))
 case(
     "gradcheck",
     lambda: [dl.Tensor(numbers(3), requires_grad=True), dl.Tensor(numbers(2, 3))],

@@ -8,7 +8,6 @@ import os
 import pickle
 import re
 import signal
-import sys
 import threading
 
 import interrupting
@@ -17,7 +16,8 @@ import numpy as np
 import pytest
 
 import minidl as dl
-from minidl import nn
+from minidl import _loop, evaluation, nn
+from minidl._progress import Report
 from minidl.data import DataLoader, OneShotError
 from minidl.schedulers import CoolDown, CosineDecay, ReduceOnPlateau, Sequence, WarmUp
 from minidl.training import CallbackError, evaluate
@@ -201,7 +201,7 @@ def test_the_mode_of_every_module_and_the_signal_handler_are_restored(options, e
 
 def test_evaluate_weighs_batches_and_restores_the_mode():
     model = Probe()
-    loss = dl.training.evaluate(model, dl.losses.mse, DataLoader(X, Y, 4, rng=0))
+    loss = dl.training.evaluate(model, DataLoader(X, Y, 4, rng=0), dl.losses.mse)["loss"]
     whole = dl.losses.mse(model.line(X), Y).item()
     assert loss == pytest.approx(whole, rel=1e-6)
     assert model.training
@@ -381,7 +381,9 @@ def test_fit_trains_on_the_batches_of_an_iterable_in_order(form, parts, validate
             x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
             mean = ((twin(x).data - y) ** 2).mean()
             assert history.validation[len(expected) - 1] == pytest.approx(mean, rel=1e-5)
-            assert evaluate(twin, dl.losses.mse, form(parts)) == pytest.approx(mean, rel=1e-5)
+            assert evaluate(twin, form(parts), dl.losses.mse)["loss"] == pytest.approx(
+                mean, rel=1e-5
+            )
     assert history.loss == pytest.approx(expected, rel=1e-6)
     assert weights(model) == weights(twin)
 
@@ -411,9 +413,9 @@ def test_a_list_of_two_lists_of_numbers_is_x_and_y():
     expected = ((x @ model.weight.data - x) ** 2).mean()
     assert history.loss == [pytest.approx(expected, rel=1e-5)]
     identity = lambda x: dl.Tensor(x, dtype="float64")  # noqa: E731
-    assert evaluate(identity, dl.losses.mse, [[1.0, 2.0], [3.0, 4.0]]) == 4.0
-    assert evaluate(identity, dl.losses.mse, [(1.0, 2.0), (3.0, 4.0)]) == 4.0
-    assert evaluate(identity, dl.losses.mse, ((1, 2), (3, 4))) == 4.0
+    assert evaluate(identity, [[1.0, 2.0], [3.0, 4.0]], dl.losses.mse)["loss"] == 4.0
+    assert evaluate(identity, [(1.0, 2.0), (3.0, 4.0)], dl.losses.mse)["loss"] == 4.0
+    assert evaluate(identity, ((1, 2), (3, 4)), dl.losses.mse)["loss"] == 4.0
 
 
 @pytest.mark.parametrize(
@@ -426,7 +428,7 @@ def test_two_pairs_that_may_be_batches_or_x_and_y_are_an_error(data):
     for call in (
         lambda: fit(model, optimizer, data),
         lambda: fit(model, optimizer, (X, Y), validation=data),
-        lambda: evaluate(model, dl.losses.mse, data),
+        lambda: evaluate(model, data, dl.losses.mse),
     ):
         with pytest.raises(TypeError, match=message):
             call()
@@ -477,7 +479,7 @@ def test_data_without_batches_are_a_value_error(empty):
     with pytest.raises(ValueError, match="fit: validation has no batches"):
         fit(model, optimizer, loader, epochs=1, validation=Exhausted([]))
     with pytest.raises(ValueError, match="evaluate: data has no batches"):
-        evaluate(model, dl.losses.mse, empty)
+        evaluate(model, empty, dl.losses.mse)
 
 
 def test_an_iterable_that_is_exhausted_after_one_epoch_is_found_in_the_second():
@@ -491,14 +493,15 @@ def test_an_iterable_that_is_exhausted_after_one_epoch_is_found_in_the_second():
 @pytest.mark.parametrize(
     ("batch", "error", "message"),
     [
-        (X, TypeError, r"must be a pair \(x, y\), got ndarray of shape \(10, 1\)"),
-        ((X, Y, np.ones(10)), TypeError, "got a tuple of 3 .sample weights are not supported"),
+        (X, TypeError, r"must be a pair \(x, y\), .*got ndarray of shape \(10, 1\)"),
+        ((X, Y, -np.ones(10)), ValueError, "sample_weight must be finite and"),
+        ((X, Y, np.ones(9)), ValueError, "sample_weight must have a weight for each of 10 samples"),
         ((X,), TypeError, "got a tuple of 1"),
         ({"x": X, "y": Y}, TypeError, "got dict"),
         ("xy", TypeError, "got str"),
         ((X, Y[:3]), ValueError, "x has 10 samples but y has 3"),
         ((X[:0], Y[:0]), ValueError, "hold no samples"),
-        ((1.0, 2.0), ValueError, "x must hold samples along its first axis"),
+        ((1.0, 2.0), ValueError, "y must hold samples along its first axis"),
         ((np.ma.array(X, mask=X > 0), Y), TypeError, r"x holds a masked array: .*x.filled\(0.0\)"),
         ((X, np.ma.array(Y, mask=X > 0)), TypeError, "y holds a masked array"),
     ],
@@ -513,7 +516,7 @@ def test_a_batch_that_is_no_pair_of_arrays_is_named_by_its_number(batch, error, 
         fit(model, optimizer, (X, Y), validation=tuple(batches))
     assert weights(model) == before  # lists and tuples are checked before the training
     with pytest.raises(error, match=f"evaluate: data: batch 3:? .*{message}"):
-        evaluate(model, dl.losses.mse, Anew(batches))
+        evaluate(model, Anew(batches), dl.losses.mse)
     with pytest.raises(error, match=f"fit: data: batch 3:? .*{message}"):
         fit(model, optimizer, Anew(batches))
     assert optimizer.t == 2
@@ -524,25 +527,17 @@ def test_a_batch_that_is_no_pair_of_arrays_is_named_by_its_number(batch, error, 
 def test_what_is_no_data_is_refused_by_fit_and_evaluate(kind):
     data = kind(range(8)) if kind in (set, list, bytes) else kind(X)
     with pytest.raises(TypeError, match="evaluate: data"):
-        evaluate(problem()[0], dl.losses.mse, data)
+        evaluate(problem()[0], data, dl.losses.mse)
     with pytest.raises(TypeError, match="fit: data"):
         fit(*problem()[:2], data)
 
 
-def test_weights_of_samples_are_an_error_that_says_so():
-    weighted = (X, Y, np.ones(10))
-    for data in (weighted, [weighted], [weighted] * 2, [weighted] * 3):
-        with pytest.raises(TypeError, match=r"tuple of 3.*sample weights are not supported"):
-            fit(*problem()[:2], data)
-
-
-def test_the_bar_of_an_iterable_without_a_length_has_no_total(capsys):
-    fit(*problem()[:2], Anew(PARTS), epochs=2, progress=True)
-    err = capsys.readouterr()[1]
-    assert "6step" in err
-    assert "/" not in err.split("step")[0]
-    fit(*problem()[:2], PARTS, epochs=2, progress=True)
-    assert "6/6" in capsys.readouterr()[1]
+def test_weights_beside_a_pair_or_for_a_loss_without_weights_are_errors_that_say_what_to_do():
+    with pytest.raises(TypeError, match=r"tuple of 3; .*DataLoader\(x, y, sample_weight=weight\)"):
+        fit(*problem()[:2], (X, Y, np.ones(10)))
+    for data in ([(X, Y, np.ones(10))], DataLoader(X, Y, sample_weight=np.ones(10))):
+        with pytest.raises(TypeError, match=r"sample weights, but the loss takes none"):
+            fit(*problem()[:2], data, loss=lambda p, t: dl.losses.mse(p, t))
 
 
 # --- modes --------------------------------------------------------------------------------------
@@ -559,7 +554,7 @@ def test_callbacks_and_evaluate_predict_without_dropout_and_fit_restores_the_mod
     seen = []
 
     def predict(epoch, history):
-        inside = evaluate(model, dl.losses.mse, (X, Y)), history.validation[-1]
+        inside = evaluate(model, (X, Y), dl.losses.mse)["loss"], history.validation[-1]
         seen.append((np.array_equal(model(X).data, model(X).data), *inside))
 
     fit(model, dl.optim.SGD(model), (X, Y), validation=(X, Y), callbacks=[predict])
@@ -785,39 +780,6 @@ def test_a_loss_that_gives_the_optimizer_no_gradient_is_an_error_that_names_its_
 # --- progress -----------------------------------------------------------------------------------
 
 
-def test_the_bar_shows_epoch_loss_and_rate(capsys):
-    history = fit(*problem(lr=0.0125), progress=True)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "9/9" in err
-    assert f"epoch 3, loss {history.step_loss[-1]:.4g}, lr 0.0125" in err
-
-
-def test_without_progress_nothing_is_printed(capsys):
-    fit(*problem(), progress=False)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_training_without_tqdm_continues_with_a_warning(monkeypatch, capsys):
-    for name in "tqdm", "tqdm.auto":
-        monkeypatch.setitem(sys.modules, name, None)
-    model, twin = problem(), problem()
-    with pytest.warns(UserWarning, match=r"pip install 'minidl\[progress\]'.*progress=False"):
-        history = fit(*model, progress=True)
-    assert history.loss == by_hand(*twin)[0]
-    assert capsys.readouterr() == ("", "")
-    fit(*problem(), progress=False)
-
-
-def test_the_warning_points_at_the_line_that_calls_fit(monkeypatch):
-    for name in "tqdm", "tqdm.auto":
-        monkeypatch.setitem(sys.modules, name, None)
-    model, optimizer, data = problem()
-    with pytest.warns(UserWarning, match="tqdm") as record:
-        dl.fit(model, dl.losses.mse, optimizer, data, epochs=1)
-    assert [warning.filename for warning in record] == [__file__]
-
-
 # --- Ctrl-C -------------------------------------------------------------------------------------
 
 
@@ -909,8 +871,10 @@ def all_at_once():
 
 @pytest.fixture
 def _interrupt_training_alone(monkeypatch):
-    """Interrupt the bytecodes of this file alone."""
-    monkeypatch.setattr(interrupting, "FOLDER", dl.training.__file__)
+    """Interrupt the bytecodes of fit and evaluate alone."""
+    files = {dl.training.__file__, evaluation.__file__, _loop.__file__}
+    counts = lambda self, code: code.co_filename in files  # noqa: E731
+    monkeypatch.setattr(interrupting.Interrupt, "counts", counts)
 
 
 @pytest.mark.usefixtures("_interrupt_training_alone")
@@ -939,7 +903,7 @@ def test_an_interrupt_at_any_bytecode_restores_modes_and_handler_and_leaves_a_wh
 @pytest.mark.usefixtures("_interrupt_training_alone")
 def test_an_interrupt_at_any_bytecode_of_evaluate_restores_the_modes():
     for model in interrupting.each_interruption(
-        dropping, lambda model: evaluate(model, dl.losses.mse, (X, Y))
+        dropping, lambda model: evaluate(model, (X, Y), dl.losses.mse)
     ):
         assert all(module.training for module in model.modules())
 
@@ -965,14 +929,14 @@ def test_ctrl_c_while_the_handler_is_set_or_restored_is_neither_lost_nor_splits_
             if place == "enter":
                 interrupt()
                 interrupt()
-            return lambda epoch, taken, loss, lr: None
+            return Report()
 
         def __exit__(self, *_):
             if place == "leave":
                 interrupt()
                 interrupt()
 
-    monkeypatch.setattr(training, "_progress_bar", lambda *_: Bar())
+    monkeypatch.setattr(training, "showing", lambda *_: Bar())
     before = signal.signal(signal.SIGINT, own)
     try:
         try:
@@ -1101,7 +1065,6 @@ def test_data_that_is_not_finite_is_found_before_it_changes_anything(where, valu
         ({"epochs": 2.5}, TypeError, "fit: epochs"),
         ({"epochs": True}, TypeError, "fit: epochs"),
         ({"epochs": "3"}, TypeError, "fit: epochs"),
-        ({"epochs": None}, TypeError, "fit: epochs"),
         ({"data": X}, TypeError, "fit: data must be a DataLoader or a pair"),
         ({"data": (X,)}, TypeError, "fit: data"),
         ({"data": (X, Y, Y)}, TypeError, "fit: data"),
@@ -1222,7 +1185,7 @@ def test_epochs_by_position_are_an_error_that_names_the_argument(more):
         dl.fit(model, dl.losses.mse, optimizer, loader, *more)
     with pytest.raises(TypeError, match=r"fit: .*such as epochs=10"):
         dl.fit(model, dl.losses.mse, optimizer, loader, *more, epochs=3)
-    with pytest.raises(TypeError, match=r"fit: .*by name: epochs=... is missing"):
+    with pytest.raises(TypeError, match=r"fit: .*by name: epochs=... or steps=... is missing"):
         dl.fit(model, dl.losses.mse, optimizer, loader)
     assert optimizer.t == 0
 
@@ -1255,12 +1218,12 @@ def test_a_wrong_model_is_named_by_fit_and_evaluate(model):
     optimizer = problem()[1]
     for call in (
         lambda: fit(model, optimizer, (X, Y)),
-        lambda: evaluate(model, dl.losses.mse, (X, Y)),
+        lambda: evaluate(model, (X, Y), dl.losses.mse),
     ):
         with pytest.raises(TypeError, match=r"model must be a function .*such as nn.MLP\(\["):
             call()
     with pytest.raises(TypeError, match=r"evaluate: loss must be a function .*class MSE"):
-        evaluate(problem()[0], dl.losses.MSE, (X, Y))
+        evaluate(problem()[0], (X, Y), dl.losses.MSE)
 
 
 # --- captured steps -----------------------------------------------------------------------------

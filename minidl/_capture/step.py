@@ -203,11 +203,13 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
         optimizer: Any = None,
         stop: Any = None,
         seconds: float | None = None,
+        weights: list[float] | None = None,
     ) -> Iterator[tuple[int, Any]]:
         """Take the steps of an epoch, as many at a time as take some seconds, by default all.
 
         Yields (1, result) for a step that was a call of the function, and (number, None) for steps
-        that were replayed, whose losses (and rates of the optimizer) have been appended.
+        that were replayed, whose losses (and rates of the optimizer) have been appended; and so
+        have the weights that the step returns, if it returns (loss, weight).
         `stop.presses` ends the steps that are replayed.
         """
         arrays = tuple(map(rows, sources))
@@ -226,15 +228,19 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
                 yield 1, super().__call__(*(Tensor(x, dtype=x.dtype) if t else x for t, x in parts))
                 begin += count
                 continue
+            result = None
             if not runner.returns_tensor or runner.plan.outputs[0].size != 1:
-                _number(runner.plan.results())
+                result = runner.plan.results()
+                _number(result if weights is None or type(result) is not tuple else result[0])
             whole = count == batch and not runner.accumulates
             several = min(most, (total - begin) // batch) if whole else 1
             places = None if order is None else order[begin:]
             own = arrays if order is not None else tuple(x[begin:] for x in arrays)
-            arguments = own, count, several, places, losses, rates, optimizer, stop
+            arguments = own, count, several, places, losses, rates, optimizer, stop, weights
             before = time.perf_counter()
             taken = runner.run(*arguments)
+            if result is not None and len(runner.plan.outputs) == 1:  # a weight that never changes
+                weights += [float(result[1])] * taken  # type: ignore[operator]
             begin += count * taken
             if seconds:
                 most = 2 * several if time.perf_counter() - before < seconds else several

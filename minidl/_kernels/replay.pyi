@@ -38,6 +38,7 @@ class Runner:
         rates: list[float] | None = None,
         optimizer: Any = None,
         stop: Any = None,
+        weights: list[float] | None = None,
     ) -> int: ...
 
 class Replay:

@@ -408,7 +408,7 @@ cdef class Runner:
     # --- runs
 
     def run(self, tuple sources, Py_ssize_t batch=1, Py_ssize_t steps=1, order=None,
-            list losses=None, list rates=None, optimizer=None, stop=None):
+            list losses=None, list rates=None, optimizer=None, stop=None, list weights=None):
         """Replay steps on the next rows of the sources; how many were done.
 
         sources  arrays with the rows of all batches; for one step, the inputs themselves
@@ -417,6 +417,7 @@ cdef class Runner:
         losses   gets the first output of each step, unless None
         rates    gets the optimizer's rate before each step, unless None
         stop     an object whose attribute `presses` ends the run after a step, or None
+        weights  gets the second output of each step, if there is one, unless None
         """
         cdef Py_ssize_t stopped = -1, i, s = 0, counted = 0, n = len(sources)
         cdef const Py_ssize_t *rows = NULL
@@ -451,6 +452,8 @@ cdef class Runner:
                 s += 1
                 if losses is not None:
                     append(losses, self.outputs[0])
+                if weights is not None and len(self.outputs) > 1:
+                    append(weights, self.outputs[1])
                 if rates is not None:
                     append(rates, rate)
                 if not self.counts_late:

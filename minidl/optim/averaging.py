@@ -79,9 +79,13 @@ class average(kernels.Exchange):  # noqa: N801 (a verb, like no_grad)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore saved averages; ValueError, without any change, for other names or shapes."""
+        turn = self._turns.begin()
+        self._turns.commit(turn, [], self._changes(state))
+
+    def _changes(self, state: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
+        """What load_state_dict assigns, after all checks."""
         if not isinstance(state, Mapping):
             raise TypeError(f"average: a state is a dict of arrays by name, got {state!r}")
-        turn = self._turns.begin()
         self._check_outside("load_state_dict")
         own = {name: self._averages[p] for p, name in self._names.items()}
         with np.errstate(all="ignore"):
@@ -90,8 +94,7 @@ class average(kernels.Exchange):  # noqa: N801 (a verb, like no_grad)
             raise ValueError(
                 f"average: the state has {_shapes(new)}, but the model's weights are {_shapes(own)}"
             )
-        changes = [(self._averages, p, new[name]) for p, name in self._names.items()]
-        self._turns.commit(turn, [], changes)
+        return [(self._averages, p, new[name]) for p, name in self._names.items()]
 
     def _check_outside(self, action: str) -> None:
         if self._own:

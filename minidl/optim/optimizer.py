@@ -363,7 +363,12 @@ class Optimizer(Declared):
         nothing has changed then. Everything is converted, copied and checked before one call that
         no signal can split changes the optimizer.
         """
-        rule, names, turn = type(self).__name__, self._unique_names(), self._turns.begin()
+        turn = self._turns.begin()
+        self._turns.commit(turn, [], self._changes(state))
+
+    def _changes(self, state: dict[str, Any]) -> list[Change]:
+        """What load_state_dict assigns, after all checks."""
+        rule, names = type(self).__name__, self._unique_names()
         try:
             t, groups, slots = copied(rule, state)
             given = outline(state["rule"], groups, slots)
@@ -392,7 +397,7 @@ class Optimizer(Declared):
             changes += [(vars(group), name, value) for name, value in options.items()]
             for name in columns:
                 changes.append((columns, name, [slots[names[p]][name] for p in group.params]))
-        self._turns.commit(turn, [], changes)
+        return changes
 
     def __repr__(self) -> str:
         lines = []

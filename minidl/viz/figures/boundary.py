@@ -218,7 +218,7 @@ def train(
                 accuracy = np.mean(model(scaled).numpy().argmax(axis=1) == y)
                 logits = model(plane.reshape(-1, 2))
                 probabilities = softmax(logits).numpy().reshape(*corners.shape[:2], -1)
-            loss = evaluate(model, losses.cross_entropy, (scaled, y))
+            loss = evaluate(model, (scaled, y), losses.cross_entropy)["loss"]
             snapshots.append(Snapshot(step, loss, float(accuracy), probabilities))
 
     record(0)

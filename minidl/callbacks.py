@@ -1,0 +1,504 @@
+"""What hooks into fit: early stopping, checkpoints, clipping, averages, logs, a rate finder."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from minidl import _checks, _files, checkpoint
+from minidl.data import Batches, DataLoader
+from minidl.history import History
+from minidl.nn import Module
+from minidl.optim import Optimizer, average, clip_grad_norm
+from minidl.tensor import Tensor
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Mode = Literal["min", "max"]
+
+
+@dataclass
+class Training:
+    """What callbacks get: the training as it is now.
+
+    model, optimizer, history  those of fit
+    data                       the DataLoader, or the batches
+    callbacks                  all of them
+    epoch                      the running epoch, from 1
+    step                       the running step, from 1; in on_step and on_epoch the steps taken
+    loss                       of the running or last step, before its update; NaN before the first
+    may_diverge                set it to True if a loss that isn't finite shall end the training
+                               without an error
+    """
+
+    model: Any
+    optimizer: Optimizer
+    history: History
+    data: DataLoader | Batches
+    callbacks: tuple[Any, ...] = ()
+    epoch: int = 1
+    step: int = 0
+    loss: float = math.nan
+    may_diverge: bool = False
+
+
+class Callback:
+    """The base of callbacks; a subclass defines the methods that it needs. Here they do nothing.
+
+    after_others  whether on_epoch comes after that of all others, and after ReduceOnPlateau has
+                  observed; so a checkpoint holds a whole epoch
+
+    Any other object with one of on_backward, on_step and on_epoch serves as well.
+
+    >>> class Print(dl.callbacks.Callback):
+    ...     def on_epoch(self, training):
+    ...         print(f"epoch {training.epoch}, step {training.step}")
+    >>> model = dl.nn.Dense(1, 1, rng=0)
+    >>> optimizer = dl.optim.SGD(model)
+    >>> data = np.ones((3, 1)), np.ones((3, 1))
+    >>> history = dl.fit(model, dl.losses.mse, optimizer, data, epochs=2, callbacks=[Print()],
+    ...                  progress=False)
+    epoch 1, step 1
+    epoch 2, step 2
+    """
+
+    after_others: ClassVar[bool] = False
+
+    def on_begin(self, training: Training) -> None:
+        """Before the first step of a call of fit, also of a resumed training."""
+
+    def on_backward(self, training: Training) -> None:
+        """The gradients of a step are ready, before its update."""
+
+    def on_step(self, training: Training) -> bool | None:
+        """After the update of a step; True ends the training."""
+
+    def on_epoch(self, training: Training) -> bool | None:
+        """After an epoch and its validation, in evaluation mode; True ends the training."""
+
+    def on_end(self, training: Training) -> None:
+        """When the training has ended, however it did."""
+
+    def validating(self, training: Training) -> AbstractContextManager[Any]:
+        """Return a context manager inside which fit validates."""
+        return nullcontext()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: numbers, strings, arrays, lists and dicts."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+
+
+class _Monitor(Callback):
+    """The base of callbacks that look for the best epoch by a metric."""
+
+    def __init__(self, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
+        owner = type(self).__name__
+        if not isinstance(monitor, str):
+            raise TypeError(
+                f'{owner}: monitor must be a name such as "validation", got {monitor!r}'
+            )
+        self.monitor, self.mode = monitor, _checks.choice(owner, "mode", mode, ("min", "max"))
+        self.min_delta = _checks.number(owner, "min_delta", min_delta)
+        self.best: float | None = None
+
+    def improved(self, training: Training) -> bool:
+        """Whether the last value is the best so far; ValueError for an unknown or empty metric."""
+        owner, values = type(self).__name__, training.history.values(self.monitor)
+        if not values:
+            raise ValueError(
+                f"{owner}: {self.monitor!r} has no values; give fit validation=..., or "
+                'monitor="loss"'
+            )
+        if not np.isscalar(values[-1]):
+            raise TypeError(f"{owner}: {self.monitor!r} is an array, which has no best value")
+        sign, value = (1 if self.mode == "min" else -1), float(values[-1])
+        better = self.best is None or sign * value < sign * self.best - self.min_delta
+        if math.isnan(value) or not better:
+            return False
+        self.best = value
+        return True
+
+
+class EarlyStopping(_Monitor):
+    """End the training when a metric has not improved for `patience` epochs in a row.
+
+    monitor       "loss", "validation", or the name of a metric such as "validation_accuracy"
+    mode          whether less ("min") or more ("max") is better
+    patience      a whole number ≥ 1
+    min_delta     a change of at most this much is no improvement; NaN is none either
+    restore_best  put the weights and buffers of the best epoch back when it ends the training
+
+    If the training ends otherwise, the weights stay those of its last step, so that it can be
+    resumed; `restore(model)` puts the best ones in. `best` and `best_epoch` say what was best,
+    `stopped_epoch` when it ended the training, or None.
+
+    >>> stop = dl.callbacks.EarlyStopping("loss", patience=2)
+    >>> model = dl.nn.Dense(1, 1, rng=0)
+    >>> optimizer = dl.optim.SGD(model, lr=0.0)
+    >>> data = np.ones((3, 1)), np.ones((3, 1))
+    >>> history = dl.fit(model, dl.losses.mse, optimizer, data, epochs=9, callbacks=[stop],
+    ...                  progress=False)
+    >>> stop.best_epoch, stop.stopped_epoch
+    (1, 3)
+    """
+
+    def __init__(
+        self,
+        monitor: str = "validation",
+        *,
+        mode: Mode = "min",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience = _checks.count("EarlyStopping", "patience", patience)
+        self.restore_best = _checks.flag("EarlyStopping", "restore_best", restore_best)
+        self.best_epoch = self.stopped_epoch = None
+        self._bad, self._weights = 0, None
+
+    def on_epoch(self, training: Training) -> bool:
+        if self.improved(training):
+            self.best_epoch, self._bad = training.epoch, 0
+            if self.restore_best:
+                self._weights = _weights_of(training.model, training.optimizer)
+            return False
+        self._bad += 1
+        if self._bad < self.patience:
+            return False
+        self.stopped_epoch = training.epoch
+        if self._weights is not None:
+            _load_weights(training.model, training.optimizer, self._weights)
+        return True
+
+    def restore(self, model: Module) -> None:
+        """Put the weights and buffers of the best epoch into the model."""
+        if self._weights is None:
+            raise RuntimeError("EarlyStopping: there is no best epoch yet, or restore_best=False")
+        model.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return _state_of(self, "best", "best_epoch", "stopped_epoch", "_bad", "_weights")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+class Checkpoint(_Monitor):
+    """Save the whole training to a file after every so many epochs, for dl.load and resume=.
+
+    path           of the file, which is replaced each time
+    every          so many epochs
+    best           save only if the monitored metric is the best so far
+    monitor, mode  as for EarlyStopping
+
+    >>> import tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "run.ckpt")
+    >>> model = dl.nn.Dense(1, 1, rng=0)
+    >>> optimizer = dl.optim.SGD(model)
+    >>> data = np.ones((3, 1)), np.ones((3, 1))
+    >>> save = dl.callbacks.Checkpoint(path)
+    >>> history = dl.fit(model, dl.losses.mse, optimizer, data, epochs=2, callbacks=[save],
+    ...                  progress=False)
+    >>> dl.load(path).epoch
+    2
+    """
+
+    after_others = True
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        *,
+        every: int = 1,
+        best: bool = False,
+        monitor: str = "validation",
+        mode: Mode = "min",
+    ) -> None:
+        super().__init__(monitor, mode)
+        self.path = Path(path)
+        self.every = _checks.count("Checkpoint", "every", every)
+        self.only_best = _checks.flag("Checkpoint", "best", best)
+
+    def on_begin(self, training: Training) -> None:
+        _files.check("Checkpoint", self.path)
+
+    def on_epoch(self, training: Training) -> None:
+        before = self.best
+        if training.epoch % self.every or (self.only_best and not self.improved(training)):
+            return
+        data = training.data if isinstance(training.data, DataLoader) else None
+        model = training.model if isinstance(training.model, Module) else None
+        try:
+            checkpoint.save(
+                self.path,
+                model,
+                optimizer=training.optimizer,
+                data=data,
+                history=training.history,
+                callbacks=training.callbacks,
+            )
+        except BaseException:
+            self.best = before
+            raise
+
+    def state_dict(self) -> dict[str, Any]:
+        return _state_of(self, "best")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+class ClipGradNorm(Callback):
+    """Scale all gradients of a step together so that their norm is at most max_norm.
+
+    `dl.optim.clip_grad_norm` for the parameters of the optimizer, before each update.
+    """
+
+    def __init__(self, max_norm: float) -> None:
+        self.max_norm = _checks.number("ClipGradNorm", "max_norm", max_norm)
+
+    def on_backward(self, training: Training) -> None:
+        clip_grad_norm(_params_of(training.optimizer), self.max_norm)
+
+
+class Average(Callback):
+    """Average the weights over the steps by dl.optim.average, and validate with the averages.
+
+    decay  δ in [0, 1); the average is over about the last 1 / (1 − δ) steps
+
+    The model keeps its own weights; predict with the averaged ones inside
+    `with callback.average:`.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = _checks.number("Average", "decay", decay, high=1, below=True)
+        self.average: average | None = None
+        self._loaded: dict[str, Any] | None = None
+
+    def on_begin(self, training: Training) -> None:
+        if self.average is None or self._loaded is not None or training.step == 0:
+            is_module = isinstance(training.model, Module)
+            params = training.model if is_module else _params_of(training.optimizer)
+            made = average(params, self.decay)
+            if self._loaded is not None:
+                made.load_state_dict(self._loaded)
+            self.average, self._loaded = made, None
+
+    def on_step(self, training: Training) -> None:
+        assert self.average is not None
+        self.average.update()
+
+    def validating(self, training: Training) -> AbstractContextManager[Any]:
+        assert self.average is not None
+        return self.average
+
+    def state_dict(self) -> dict[str, Any]:
+        state = self._loaded if self.average is None else self.average.state_dict()
+        return {} if state is None else {"average": state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._loaded = state.get("average")
+
+
+class CSVLogger(Callback):
+    """Write a line for each epoch to a CSV file: epoch, step, loss, lr, validation, metrics.
+
+    The file is replaced when the training begins; a resumed training first writes the epochs
+    before, so each epoch is there once. Metrics that are arrays are left out.
+    """
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def on_begin(self, training: Training) -> None:
+        history = training.history
+        names = ["epoch", "step", "loss", "lr", "validation", *history.metrics]
+        rows = [self.row(history, epoch) for epoch in range(1, len(history.loss) + 1)]
+        with (
+            _files.replacing("CSVLogger", self.path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows([names, *rows])
+
+    def on_epoch(self, training: Training) -> None:
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(self.row(training.history, training.epoch))
+
+    @staticmethod
+    def row(history: History, epoch: int) -> list[Any]:
+        """The line of an epoch; a list that is shorter than the others lacks the first epochs."""
+        step, total = history.epoch_ends[epoch - 1], len(history.loss)
+        results = (history.validation, *history.metrics.values())
+        places = [epoch - 1 - total for _ in results]
+        values = [v[i] if len(v) >= -i else "" for v, i in zip(results, places, strict=True)]
+        numbers = [v if np.isscalar(v) else "" for v in values]
+        return [epoch, step, history.loss[epoch - 1], history.lr[step - 1], *numbers]
+
+
+class RateFinder(Callback):
+    """Try rates from low to high, one a step, and suggest the one where the loss falls fastest.
+
+    low, high  rates, 0 < low < high
+    steps      how many are tried, in equal ratios
+
+    It ends at the last rate, or where the smoothed loss exceeds four times its minimum, and then
+    puts everything back as it was: weights, optimizer, loader, random numbers, history. All groups
+    get the same rate meanwhile. `rate` is the suggestion, `reason` says why, `plot()` draws it
+    (Smith 2017). RuntimeError before it has run, or if the loss fell nowhere.
+    """
+
+    def __init__(self, low: float = 1e-6, high: float = 10.0, steps: int = 100) -> None:
+        _checks.number("RateFinder", "low", low, above=True)
+        self.steps = _checks.count("RateFinder", "steps", steps, 5)
+        if not low < _checks.number("RateFinder", "high", high):
+            raise ValueError(f"RateFinder: low must be below high, got {low} and {high}")
+        self.tried = np.geomspace(low, high, self.steps)
+        self.rates: list[float] = []
+        self.losses: list[float] = []
+        self._undo: list[Callable[[], Any]] = []
+        self._mean = 0.0
+
+    def on_begin(self, training: Training) -> None:
+        self.rates, self.losses, self._mean = [], [], 0.0
+        self._undo = _snapshot(training)
+        training.may_diverge = True
+        _set_rates(training.optimizer, [self.tried[0]] * len(training.optimizer.groups))
+
+    def on_step(self, training: Training) -> bool:
+        k = len(self.rates) + 1
+        self._mean = 0.9 * self._mean + 0.1 * training.loss
+        self.rates.append(float(self.tried[k - 1]))
+        self.losses.append(self._mean / (1 - 0.9**k))
+        if k == self.steps or self.losses[-1] > 4 * min(self.losses):
+            return True
+        _set_rates(training.optimizer, [self.tried[k]] * len(training.optimizer.groups))
+        return False
+
+    def on_end(self, training: Training) -> None:
+        for undo in self._undo:
+            undo()
+        self._undo = []
+
+    def _steepest(self) -> tuple[int, float]:
+        """The place where the smoothed loss falls fastest by the logarithm of the rate."""
+        if len(self.losses) < 5:
+            raise RuntimeError(
+                "RateFinder: it hasn't run yet; give it to dl.fit in callbacks=[...]"
+            )
+        slope = np.gradient(np.array(self.losses), np.log(self.rates))
+        i = int(slope.argmin())
+        if not slope[i] < 0:
+            raise RuntimeError(
+                "RateFinder: the loss fell at none of the rates; try lower ones, or look for a "
+                "model that can't learn"
+            )
+        return i, float(slope[i])
+
+    @property
+    def rate(self) -> float:
+        """The suggested rate."""
+        return self.rates[self._steepest()[0]]
+
+    @property
+    def reason(self) -> str:
+        """Why that rate is suggested, in a sentence."""
+        i, slope = self._steepest()
+        return (
+            f"At a rate of {self.rates[i]:.3g} the smoothed loss ({self.losses[i]:.3g}) falls "
+            f"fastest, by {-slope * math.log(2):.2g} for each doubling of the rate; it is lowest "
+            f"at {self.rates[int(np.argmin(self.losses))]:.3g}."
+        )
+
+    def plot(self) -> Axes:
+        """Draw the smoothed loss over the rates, with the suggested one; returns the axes."""
+        from minidl.viz.plots import plot_rates
+
+        return plot_rates(self.rates, self.losses, self.rate, self.reason)
+
+
+# --- what callbacks keep ------------------------------------------------------------------------
+
+
+def _params_of(optimizer: Any) -> list[Tensor]:
+    return [p for group in optimizer.groups for p in group["params"]]
+
+
+def _weights_of(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
+    """A copy of the weights and buffers of a Module, or of the optimizer's parameters."""
+    if isinstance(model, Module):
+        return model.state_dict()
+    return {str(i): p.data.copy() for i, p in enumerate(_params_of(optimizer))}
+
+
+def _load_weights(model: Any, optimizer: Any, weights: dict[str, Any]) -> None:
+    if isinstance(model, Module):
+        model.load_state_dict(weights)
+    else:
+        for p, values in zip(_params_of(optimizer), weights.values(), strict=True):
+            p.data = values
+
+
+def _state_of(callback: Any, *names: str) -> dict[str, Any]:
+    return copy.deepcopy({name: vars(callback)[name] for name in names})
+
+
+def _set_rates(optimizer: Any, rates: list[Any]) -> None:
+    for group, rate in zip(optimizer.groups, rates, strict=True):
+        group["lr"] = rate if not isinstance(rate, np.floating) else float(rate)
+
+
+def _snapshot(training: Training) -> list[Callable[[], Any]]:
+    """Functions that put a training back to what it is now."""
+    model, optimizer, history = training.model, training.optimizer, training.history
+    weights, own, state = (
+        _weights_of(model, optimizer),
+        [p.data.copy() for p in _params_of(optimizer)],
+        optimizer.state_dict(),
+    )
+    rates = [group["lr"] for group in optimizer.groups]
+    generators = checkpoint.generators_of(model) if isinstance(model, Module) else {}
+    states = [(g.bit_generator, g.bit_generator.state) for g in generators.values()]
+    record = copy.deepcopy(vars(history))
+    undo: list[Callable[[], Any]] = []
+
+    def restore() -> None:
+        _set_rates(optimizer, rates)
+        optimizer.load_state_dict(state)
+        _set_rates(optimizer, rates)  # the very schedules, not copies
+        _load_weights(model, optimizer, weights)
+        for p, values in zip(_params_of(optimizer), own, strict=True):
+            p.data = values
+        optimizer.zero_grad()
+        for generator, before in states:
+            generator.state = before
+        for name, value in record.items():
+            now = getattr(history, name)
+            if isinstance(now, list):
+                now[:] = value
+            elif name == "metrics":
+                for metric, values in now.items():
+                    values[:] = value.get(metric, [])
+            else:
+                setattr(history, name, value)
+
+    undo.append(restore)
+    if isinstance(training.data, DataLoader):
+        place = copy.copy(vars(training.data._place))
+        generator, before = training.data.rng.bit_generator, training.data.rng.bit_generator.state
+        undo.append(lambda: setattr(generator, "state", before))
+        undo.append(lambda: vars(training.data._place).update(place))  # type: ignore[union-attr]
+    return undo

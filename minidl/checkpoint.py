@@ -1,0 +1,524 @@
+"""save and load: a training, or the weights of a model, in a file.
+
+A checkpoint is the container of np.savez: a zip archive whose entries are arrays in NumPy's format,
+and a text, minidl.json, with the rest. np.load reads it. The archive's comment holds the SHA-256 of
+all bytes before it, which is checked before anything is read, so no damage goes unnoticed. (Of the
+checksums of 70 MB, on the machine of docs/speed.md: crc32 and adler32 take 20 ms, sha1 and sha256
+40 ms, md5 and blake2b 100 ms. The archive has crc32, which does not cover its directory. A thread
+computes SHA-256 while another one writes.)
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import io
+import json
+import re
+import reprlib
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minidl import _expressions, _files
+from minidl._format import printed
+from minidl._kernels import atomic
+from minidl.config import __version__
+from minidl.data import DataLoader, check_generator
+from minidl.history import History
+from minidl.nn import Module, named_members
+from minidl.optim import Optimizer, average
+from minidl.schedulers import PlateauMemory, Schedule, plateaus
+
+FORMAT = 1  # of the contents; a newer one can't be read by an older minidl
+TEXT = "minidl.json"
+MARK = b"minidl sha256 "
+DIGEST = 64  # characters
+DATE = (1980, 1, 1, 0, 0, 0)  # so that the same contents are the same bytes
+Change = tuple[Any, Any, Any]
+
+
+class CheckpointError(ValueError):
+    """A file that is damaged, is no checkpoint, or is one of another model, rule or loader."""
+
+
+@printed
+@dataclasses.dataclass(repr=False, eq=False)
+class Saved:
+    """What is in a checkpoint.
+
+    epoch     finished epochs
+    step      steps taken
+    history   the History, or None
+    metadata  what was given to save
+    arrays    all arrays in the file by name; those of the model have the names of its state_dict
+    """
+
+    epoch: int
+    step: int
+    history: History | None
+    metadata: Any
+    arrays: dict[str, np.ndarray]
+    _text: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def optimizer_steps(self) -> int | None:
+        """The steps that the saved optimizer had taken, or None."""
+        rule = self._text.get("optimizer")
+        return None if rule is None else rule["t"]
+
+    def __repr__(self) -> str:
+        text, names = self._text, self._text["model"] or ()
+        lines = [f"checkpoint of minidl {text['minidl']}: epoch {self.epoch}, step {self.step}"]
+        lines += [f"  {name}: {_form(self.arrays[name])}" for name in names]
+        if rule := text["optimizer"]:
+            for group in rule["groups"]:
+                options = {k: v for k, v in group.items() if k != "params"}
+                given = ", ".join(f"{k}={_shown(v)}" for k, v in options.items())
+                lines.append(f"  optimizer: {rule['rule']}({given}, step {rule['t']})")
+        for part in ("loader", "average"):
+            lines += [f"  {part}"] if text[part] is not None else []
+        lines += [f"  callback: {c['class']}" for c in text["callbacks"]]
+        lines += [f"  metadata: {reprlib.repr(self.metadata)}"] if self.metadata is not None else []
+        return "\n".join(lines)
+
+
+def _form(array: np.ndarray) -> str:
+    return f"{array.shape} {array.dtype}"
+
+
+def _shown(option: Any) -> str:
+    return str(option["schedule"] if isinstance(option, dict) and "schedule" in option else option)
+
+
+def save(
+    path: str | PathLike[str],
+    model: Module | None = None,
+    *,
+    optimizer: Optimizer | None = None,
+    data: DataLoader | None = None,
+    history: History | None = None,
+    average: average | None = None,
+    callbacks: Iterable[Any] = (),
+    metadata: Any = None,
+) -> None:
+    """Save a training, or parts of it, to a file; with all of them it can be resumed.
+
+    path       a name ending in .safetensors holds the weights and buffers alone, for other tools,
+               and needs the extra minidl[safetensors]; any other name is a checkpoint of minidl,
+               which np.load reads, too
+    model      a Module: weights, buffers, and the random generators of layers such as Dropout
+    optimizer  rule, options, schedules and what they remember, step counts, state
+    data       a DataLoader: its generator and the place in the epoch
+    history    a History, also of an epoch that isn't finished
+    average    a dl.optim.average
+    callbacks  those with a state_dict; functions are left out
+    metadata   anything made of dicts, lists, numbers, strings and arrays
+
+    The file is replaced as a whole: after an error, a full disk or the end of the process, the old
+    one or the new one is there. TypeError or ValueError for what can't be saved.
+
+    >>> import pathlib, tempfile
+    >>> model = dl.nn.Dense(2, 1, rng=0)
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "model.ckpt")
+    >>> dl.save(path, model)
+    >>> dl.load(path)
+    checkpoint of minidl 0.1.0: epoch 0, step 0
+      weight: (2, 1) float32
+      bias: (1,) float32
+    """
+    path = Path(path)
+    _check_kinds("save", model, optimizer, data, average)
+    if not isinstance(history, History | None):
+        raise TypeError(f"save: history must be a History, got {type(history).__name__}")
+    weights = {} if model is None else model.state_dict()
+    if path.suffix.lower() == ".safetensors":
+        others = optimizer, data, history, average, metadata, *callbacks
+        if model is None or any(x is not None for x in others):
+            raise ValueError(
+                "save: a .safetensors file holds the weights and buffers of a model alone; give "
+                "another ending, such as .ckpt, to save a training"
+            )
+        saver = _safetensors().save
+        _write(path, lambda file: file.write(saver(weights)))
+        return
+    arrays: dict[str, np.ndarray] = dict(weights)
+    text: dict[str, Any] = {"format": FORMAT, "minidl": __version__}
+    text["model"] = None if model is None else list(weights)
+    generators = {} if model is None else generators_of(model)
+    states = {name: g.bit_generator.state for name, g in generators.items()}
+    text["generators"] = pack(states, "generators", arrays)
+    text["optimizer"] = None if optimizer is None else _packed_rule(optimizer, arrays)
+    text["loader"] = None if data is None else pack(data.state_dict(), "loader", arrays)
+    text["history"] = None if history is None else pack(history.state_dict(), "history", arrays)
+    text["average"] = None if average is None else pack(average.state_dict(), "average", arrays)
+    text["callbacks"] = [
+        {"class": type(c).__name__, "state": pack(c.state_dict(), f"callbacks/{i}", arrays)}
+        for i, c in enumerate(_stateful(callbacks))
+    ]
+    text["metadata"] = pack(metadata, "metadata", arrays)
+    _write(path, lambda file: _write_archive(file, arrays, text))
+
+
+def load(
+    path: str | PathLike[str],
+    model: Module | None = None,
+    *,
+    optimizer: Optimizer | None = None,
+    data: DataLoader | None = None,
+    average: average | None = None,
+    callbacks: Iterable[Any] = (),
+) -> Saved:
+    """Load a file that `save` wrote into a model, an optimizer, and so on; returns what it holds.
+
+    What is given must be as it was for the saved training: names, shapes, dtypes, rule, options,
+    samples. Everything is checked before anything changes, and all of it changes or nothing. Give
+    the result to fit as resume=. Without a model it only tells what is inside.
+
+    CheckpointError (a ValueError) for a file that is damaged, is no checkpoint, lacks a part that
+    is asked for, or holds that of another model, rule or loader; OSError if it can't be read.
+    """
+    path = Path(path)
+    _check_kinds("load", model, optimizer, data, average)
+    if path.suffix.lower() == ".safetensors":
+        arrays, text = _read_safetensors(path)
+    else:
+        arrays, text = _read(path)
+    try:
+        state = unpack(text["history"], arrays)
+        history = None if state is None else History.from_state_dict(state)
+        epoch, step = (len(history.loss), len(history.lr)) if history else (0, 0)
+        saved = Saved(epoch, step, history, unpack(text["metadata"], arrays), arrays, text)
+        changes: list[Change] = []
+        if model is not None:
+            changes += _model_changes(model, _part(text, "model"), text["generators"], arrays)
+        if optimizer is not None:
+            changes += _rule_changes(optimizer, unpack(_part(text, "optimizer"), arrays))
+        if data is not None:
+            changes += data._changes(unpack(_part(text, "loader"), arrays))
+        if average is not None:
+            changes += average._changes(unpack(_part(text, "average"), arrays))
+        restores = _callback_states(list(_stateful(callbacks)), text["callbacks"], arrays)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"load: {str(path)!r}: {error}") from error
+    done: list[tuple[Any, Any]] = []
+    try:
+        for callback, before, after in restores:
+            done.append((callback, before))
+            callback.load_state_dict(after)
+        atomic.assign(changes)
+    except BaseException:
+        for callback, before in reversed(done):
+            callback.load_state_dict(before)
+        raise
+    return saved
+
+
+def _check_kinds(owner: str, model: Any, optimizer: Any, data: Any, averaged: Any) -> None:
+    """TypeError for an argument of the wrong type."""
+    for name, value, kind, advice in (
+        ("model", model, Module, "a Module such as nn.MLP([2, 16, 1])"),
+        ("optimizer", optimizer, Optimizer, "an Optimizer such as optim.Adam(model)"),
+        ("data", data, DataLoader, "a DataLoader, since nothing else has a state; leave it out"),
+        ("average", averaged, average, "a dl.optim.average"),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{owner}: {name} must be {advice}; got {reprlib.repr(value)}")
+
+
+def _stateful(callbacks: Iterable[Any]) -> Iterable[Any]:
+    return (c for c in callbacks if hasattr(c, "state_dict") and not isinstance(c, type))
+
+
+def _part(text: dict[str, Any], name: str) -> Any:
+    """A part of the file that is asked for."""
+    if text[name] is None:
+        argument = {"loader": "data"}.get(name, name)
+        raise ValueError(f"it holds no {name}; leave {argument} out, or save it with {argument}=")
+    return text[name]
+
+
+# --- models, rules and callbacks ----------------------------------------------------------------
+
+
+def generators_of(model: Module) -> dict[str, np.random.Generator]:
+    """The random generators in a model's attributes, by path, such as "dropout1.rng"."""
+    modules = [("", model), *((f"{p}.", m) for p, m in named_members(model))]
+    return {
+        f"{path}{name}": value
+        for path, module in modules
+        if isinstance(module, Module)
+        for name, value in vars(module).items()
+        if isinstance(value, np.random.Generator)
+    }
+
+
+def _model_changes(
+    model: Module, names: list[str], generators: Any, arrays: Mapping[str, np.ndarray]
+) -> list[Change]:
+    """What loads a model; ValueError if its names, shapes, dtypes or generators differ."""
+    state, own = {name: arrays[name] for name in names}, model._state()
+    for name in [*own, *state]:
+        kinds = [_form(x[name]) if name in x else "missing" for x in (own, state)]  # type: ignore
+        if kinds[0] != kinds[1]:
+            raise ValueError(
+                f"{name} of the model is {kinds[0]}, but in the file it is {kinds[1]}; make the "
+                "model as it was made for the saved training"
+            )
+    changes = model._changes(state)
+    saved, found = unpack(generators, arrays), generators_of(model)
+    if generators is not None and saved.keys() != found.keys():
+        raise ValueError(
+            f"the model has the random generators {', '.join(found) or 'none'}, but the file "
+            f"{', '.join(saved) or 'none'}"
+        )
+    for name, generator in found.items() if generators is not None else ():
+        check_generator(name, type(generator.bit_generator), saved[name])
+        changes.append((generator.bit_generator, "state", saved[name]))
+    return changes
+
+
+def _packed_rule(optimizer: Optimizer, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """An optimizer's state, with its rates as text."""
+    state = optimizer.state_dict()
+    groups = [
+        {name: pack(value, name, arrays) for name, value in group.items() if name != "lr"}
+        for group in state["groups"]
+    ]
+    for packed, group in zip(groups, optimizer.groups, strict=True):
+        packed["lr"] = _packed_rate(group.lr)
+    return {
+        "rule": state["rule"],
+        "t": state["t"],
+        "groups": groups,
+        "state": pack(state["state"], "optimizer", arrays),
+    }
+
+
+def _packed_rate(rate: Any) -> Any:
+    """A number, or the text of a schedule and what its plateaus remember."""
+    if not isinstance(rate, Schedule):
+        return rate
+    text = repr(rate)
+    if re.search(r" at 0x[0-9a-fA-F]+>", text):
+        raise ValueError(
+            f"save: the schedule {text} doesn't say its options; make its class a frozen dataclass"
+        )
+    observing = plateaus(rate)
+    return {
+        "schedule": text,
+        "memories": [dataclasses.asdict(p.memory) for p in observing],
+        "observations": [p.observations for p in observing],
+    }
+
+
+def _rule_changes(optimizer: Optimizer, state: dict[str, Any]) -> list[Change]:
+    """What loads an optimizer; ValueError if it doesn't fit."""
+    changes: list[Change] = []
+    groups = []
+    rates = [group.lr for group in optimizer.groups]
+    for own, group in zip([*rates, *[None] * len(state["groups"])], state["groups"], strict=False):
+        rate = group["lr"]
+        if isinstance(rate, dict):
+            saved = _schedule(own, rate["schedule"])
+            for p, memory in zip(plateaus(saved), rate["memories"], strict=True):
+                p._remember(PlateauMemory(**memory))
+            for p, count in zip(plateaus(own), rate["observations"], strict=False):
+                changes.append((vars(p), "observations", count))
+            rate = saved
+        groups.append({**group, "lr": rate})
+    return [*optimizer._changes({**state, "groups": groups}), *changes]
+
+
+def _schedule(own: Any, text: str) -> Schedule:
+    """The schedule of a text: the optimizer's own, or a new one."""
+    if isinstance(own, Schedule) and repr(own) == text:
+        return copy.deepcopy(own) if plateaus(own) else own
+    try:
+        return _expressions.schedule(text)
+    except ValueError:
+        raise ValueError(
+            f"the rate was {text}, a schedule of your own; make the optimizer with that schedule, "
+            f"it has {own!r}"
+        ) from None
+
+
+def _callback_states(
+    callbacks: list[Any], saved: list[Any], arrays: Mapping[str, np.ndarray]
+) -> list[tuple[Any, Any, Any]]:
+    """(callback, its state now, the saved one) for each."""
+    if not callbacks:
+        return []
+    own, given = [type(c).__name__ for c in callbacks], [c["class"] for c in saved]
+    if own != given:
+        raise ValueError(
+            f"the callbacks are {', '.join(own)}, but the file holds {', '.join(given) or 'none'}"
+        )
+    states = [unpack(c["state"], arrays) for c in saved]
+    return [(c, c.state_dict(), state) for c, state in zip(callbacks, states, strict=True)]
+
+
+# --- values as text and arrays ------------------------------------------------------------------
+
+
+def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
+    """A value for JSON, whose arrays are put into `arrays` under names that begin with `name`."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, np.generic):
+        return pack(value.item(), name, arrays)
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {"dict": {key: pack(x, f"{name}/{key}", arrays) for key, x in value.items()}}
+    if isinstance(value, list | tuple):
+        items = [pack(x, f"{name}/{i}", arrays) for i, x in enumerate(value)]
+        return items if isinstance(value, list) else {"tuple": items}
+    raise TypeError(
+        f"save: {name} is {reprlib.repr(value)} ({type(value).__name__}), which can't be saved; "
+        "numbers, strings, arrays, lists, tuples and dicts with strings as keys can"
+    )
+
+
+def unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    """The value that was packed."""
+    if isinstance(value, list):
+        return [unpack(x, arrays) for x in value]
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return arrays[value["array"]]
+    if "tuple" in value:
+        return tuple(unpack(x, arrays) for x in value["tuple"])
+    return {key: unpack(x, arrays) for key, x in value.get("dict", value).items()}
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+class _Hashed:
+    """A stream for zipfile that writes to a file while a thread computes the digest.
+
+    It keeps what was written last, the record at the archive's end: its last two bytes, the length
+    of the comment, are replaced.
+    """
+
+    def __init__(self, file: Any, thread: ThreadPoolExecutor) -> None:
+        self.file, self.thread, self.kept = file, thread, b""
+        self.hash, self.work = hashlib.sha256(), list[Future[None]]()
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        if size:
+            self.add(self.kept)
+            self.kept = data
+            self.file.write(data)
+        return size
+
+    def add(self, data: Any) -> None:
+        self.work.append(self.thread.submit(self.hash.update, data))
+
+    def flush(self) -> None:
+        """For zipfile."""
+
+    def finish(self) -> None:
+        """Give the archive a comment with the digest of all bytes before it."""
+        comment = (len(MARK) + DIGEST).to_bytes(2, "little") + MARK
+        self.add(bytes(self.kept)[:-2] + comment)
+        for work in self.work:
+            work.result()
+        self.file.seek(-2, io.SEEK_END)
+        self.file.write(comment + self.hash.hexdigest().encode())
+
+
+def _write_archive(file: Any, arrays: Mapping[str, np.ndarray], text: dict[str, Any]) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        stream = _Hashed(file, thread)
+        with zipfile.ZipFile(stream, "w") as archive:  # type: ignore[call-overload]
+            content = json.dumps(text, indent=1, ensure_ascii=False).encode()
+            with archive.open(zipfile.ZipInfo(TEXT, DATE), "w", force_zip64=True) as entry:
+                entry.write(content)
+            for name, array in arrays.items():
+                array = np.require(array, requirements="C")
+                header = np.lib.format.header_data_from_array_1_0(array)
+                info = zipfile.ZipInfo(f"{name}.npy", DATE)
+                with archive.open(info, "w", force_zip64=True) as entry:
+                    np.lib.format.write_array_header_1_0(entry, header)
+                    if array.size:
+                        entry.write(memoryview(array.reshape(-1)).cast("B"))
+        stream.finish()
+
+
+def _write(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a file as a whole."""
+    with _files.replacing("save", path) as temporary, temporary.open("r+b") as file:
+        write(file)
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the text of a checkpoint."""
+    raw = path.read_bytes()
+    end = len(raw) - DIGEST
+    if raw[max(end - len(MARK), 0) : end] != MARK:
+        what = (
+            "it is damaged or incomplete"
+            if TEXT.encode() in raw[:4096]
+            else (
+                "it is a file of np.savez, which minidl.save didn't write"
+                if raw[:4] == b"PK\x03\x04"
+                else "it is a file of another kind"
+            )
+        )
+        raise CheckpointError(f"load: {str(path)!r} is no checkpoint of minidl: {what}")
+    if hashlib.sha256(memoryview(raw)[:end]).hexdigest().encode() != raw[end:]:
+        raise CheckpointError(
+            f"load: {str(path)!r} is damaged: its contents are not those that were saved; use "
+            "another copy"
+        )
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            text = json.loads(archive.read(TEXT))
+            if text["format"] > FORMAT:
+                raise CheckpointError(
+                    f"load: {str(path)!r} was saved by minidl {text['minidl']}, whose format "
+                    f"{text['format']} minidl {__version__} can't read; install a newer minidl"
+                )
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            arrays = {}
+            for name in names:
+                with archive.open(name) as entry:
+                    arrays[name[:-4]] = np.lib.format.read_array(entry, allow_pickle=False)
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"load: {str(path)!r} can't be read: {error}") from error
+    return arrays, text
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a .safetensors file needs the library safetensors: pip install 'minidl[safetensors]'"
+        ) from error
+    return safetensors.numpy
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a .safetensors file, and what the text of a checkpoint would say."""
+    raw, library = path.read_bytes(), _safetensors()
+    try:
+        arrays = dict(library.load(raw))
+    except Exception as error:  # the library's error is of a class of its own
+        raise CheckpointError(f"load: {str(path)!r} is no safetensors file: {error}") from error
+    parts = ("generators", "optimizer", "loader", "history", "average", "metadata")
+    text: dict[str, Any] = dict.fromkeys(parts)
+    return arrays, {**text, "minidl": "(safetensors)", "model": list(arrays), "callbacks": []}

@@ -1,0 +1,241 @@
+"""evaluate and predict: a trained model on data, and what fit shares with them."""
+
+from __future__ import annotations
+
+import contextvars
+import reprlib
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks, losses, nn
+from minidl._interrupts import Contexts, assigned
+from minidl.data import Batches, DataLoader, as_batches, as_input, call, part, samples
+from minidl.tensor import Tensor, no_grad
+
+Model = Callable[..., Tensor]
+Loss = Callable[..., Tensor]
+Metric = Callable[..., Any]
+Data = DataLoader | tuple[Any, Any] | Iterable[Any]
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    loss: Loss | None = None,
+    *,
+    metrics: Mapping[str, Metric] | None = None,
+) -> dict[str, Any]:
+    """The mean loss and the metrics over the data in evaluation mode, by name.
+
+    model    a Module, or any function from a batch x to a prediction; the modules of a Module are
+             in evaluation mode meanwhile, and afterwards each in its mode before the call
+    data     a DataLoader; (x, y) for the whole set as one batch; or any iterable of batches (x, y)
+             or (x, y, weight). A DataLoader gives its batches in order, and draws no random numbers
+    loss     a function (prediction, y) → scalar tensor, such as dl.losses.mse; batches are weighted
+             by their size, or by the sum of their weights
+    metrics  {name: function (prediction, y)}, such as {"accuracy": dl.metrics.accuracy}; each is
+             called once, with all predictions and targets as arrays, and with sample_weight=… if
+             the data have weights
+
+    TypeError for arguments of a wrong type, ValueError without loss and metrics.
+
+    >>> dl.evaluate(lambda x: dl.Tensor(x), ([1.0, 4.0], [1.0, 2.0]), dl.losses.mse)
+    {'loss': 2.0}
+    """
+    if callable(data) and not isinstance(data, Iterable):
+        raise TypeError(
+            "evaluate: the data come second, and the loss third: evaluate(model, data, loss), got "
+            f"{reprlib.repr(data)} as data"
+        )
+    check_functions("evaluate", model=model, **({} if loss is None else {"loss": loss}))
+    measures = checked_metrics("evaluate", metrics)
+    if loss is None and not measures:
+        raise ValueError("evaluate: give a loss, or metrics={name: function}")
+    return evaluated(model, loss, as_batches("evaluate: data", data), measures)
+
+
+def evaluated(
+    model: Model,
+    loss: Loss | None,
+    batches: DataLoader | Batches,
+    metrics: Mapping[str, Metric],
+) -> dict[str, Any]:
+    """What evaluate returns; in a context of its own, no interrupt leaves no_grad on."""
+    keep_modes, evaluating = mode(modules_of(model), training=False)
+    with keep_modes, evaluating:
+        return contextvars.copy_context().run(_evaluated, model, loss, batches, metrics)
+
+
+def _evaluated(
+    model: Model, loss: Loss | None, batches: DataLoader | Batches, metrics: Mapping[str, Metric]
+) -> dict[str, Any]:
+    total, weights = 0.0, 0.0
+    kept: tuple[list[np.ndarray], ...] = ([], [], [])
+    with no_grad():
+        for x, y, *weight in batches.in_order():
+            prediction = call(model, x)
+            if loss is not None:
+                result = loss_of("evaluate", loss, prediction, y, *weight)
+                size = weight_of(result, samples(x))
+                size = samples(x) if size is None else float(size)
+                total, weights = total + result.item() * size, weights + size
+            if metrics:
+                keep(kept, prediction, y, *weight)
+    found = {} if loss is None else {"loss": total / weights}
+    return found | measured(metrics, kept)
+
+
+def predict(model: Model, x: Any, *, batch_size: int = 1024) -> np.ndarray:
+    """The predictions of a model for all samples, in evaluation mode and without a graph.
+
+    model       a Module, or any function from a batch x to a tensor with a row for each sample
+    x           an array with samples along the first axis; or a tuple or dict of them for a model
+                with several inputs, model(*x) or model(**x)
+    batch_size  the number of samples that the model gets at a time, which limits the memory
+
+    Every module is afterwards in its mode before the call. TypeError for a model that returns
+    anything but a tensor, ValueError if it does not return a row for each sample.
+
+    >>> dl.predict(dl.nn.Dense(2, 3, rng=0), np.zeros((5, 2))).shape
+    (5, 3)
+    """
+    check_functions("predict", model=model)
+    size = _checks.count("predict", "batch_size", batch_size)
+    x = as_input("predict", x)
+    n = samples(x)
+    keep_modes, evaluating = mode(modules_of(model), training=False)
+    with keep_modes, evaluating:
+        return contextvars.copy_context().run(_predicted, model, x, n, size)
+
+
+def _predicted(model: Model, x: Any, n: int, size: int) -> np.ndarray:
+    result: np.ndarray | None = None
+    with no_grad():
+        for begin in range(0, max(n, 1), size):
+            rows = slice(begin, begin + size)
+            prediction = call(model, part(x, rows))
+            count = min(size, n - begin)
+            if not isinstance(prediction, Tensor):
+                raise TypeError(f"predict: the model must return a Tensor, got {prediction!r}")
+            if prediction.shape[:1] != (count,):
+                raise ValueError(
+                    f"predict: the model must return a row for each of {count} samples, got shape "
+                    f"{prediction.shape}"
+                )
+            if result is None:
+                result = np.empty((n, *prediction.shape[1:]), prediction.dtype)
+            result[rows] = prediction.data
+    assert result is not None
+    return result
+
+
+# --- what fit shares with them ------------------------------------------------------------------
+
+
+def loss_of(owner: str, loss: Loss, prediction: Any, y: Any, *weight: Any) -> Tensor:
+    """The loss of a batch; TypeError or ValueError unless it is a tensor of one number."""
+    try:
+        result = loss(prediction, y, sample_weight=weight[0]) if weight else loss(prediction, y)
+    except TypeError as error:
+        if "unexpected keyword argument 'sample_weight'" not in str(error):
+            raise
+        raise TypeError(
+            f"{owner}: the data have sample weights, but the loss takes none: give one of "
+            "minidl.losses, or a function (prediction, y, sample_weight)"
+        ) from error
+    if not isinstance(result, Tensor):
+        raise TypeError(f"{owner}: the loss must return a Tensor, got {result!r}")
+    if result.size != 1:
+        raise ValueError(
+            f"{owner}: the loss of a batch must be one number, got shape {result.shape}; use the "
+            'reduction "mean" or "sum"'
+        )
+    return result
+
+
+def weight_of(result: Tensor, count: int) -> Any:
+    """The weight of a batch's loss in a mean: Σw, or the number of samples; None for a sum."""
+    return getattr(result, "_weight", count)
+
+
+def keep(kept: tuple[list[np.ndarray], ...], *batch: Any) -> None:
+    """Keep the prediction, the target and perhaps the weights of a batch for metrics."""
+    for arrays, x in zip(kept, batch, strict=False):
+        arrays.append(x.data if isinstance(x, Tensor) else np.asarray(x))
+
+
+def measured(metrics: Mapping[str, Metric], kept: tuple[list[np.ndarray], ...]) -> dict[str, Any]:
+    """The metrics of all predictions; each a number, or an array."""
+    if not metrics:
+        return {}
+    prediction, target, *weight = (np.concatenate(arrays) for arrays in kept if arrays)
+    options = {"sample_weight": weight[0]} if weight else {}
+    values = {name: metric(prediction, target, **options) for name, metric in metrics.items()}
+    return {name: _value(name, value) for name, value in values.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    array = np.asarray(value.data if isinstance(value, Tensor) else value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"the metric {name!r} must return a number or an array, got {value!r}")
+    return array.item() if array.size == 1 else array
+
+
+def checked_metrics(owner: str, metrics: Any) -> dict[str, Metric]:
+    """Metrics by name; TypeError or ValueError for anything else."""
+    if metrics is None:
+        return {}
+    if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
+        raise TypeError(
+            f'{owner}: metrics must be a dict such as {{"accuracy": dl.metrics.accuracy}}, got '
+            f"{reprlib.repr(metrics)}"
+        )
+    for name, metric in metrics.items():
+        if not callable(metric) or isinstance(metric, type):
+            raise TypeError(
+                f"{owner}: the metric {name!r} must be a function (prediction, target), got "
+                f"{reprlib.repr(metric)}"
+            )
+        if name in ("loss", "validation") or name.removeprefix("validation_") in metrics.keys() - {
+            name
+        }:
+            raise ValueError(f"{owner}: a metric can't be called {name!r}, which is taken")
+    return dict(metrics)
+
+
+def check_functions(owner: str, **functions: Any) -> None:
+    """TypeError unless model and loss can be called, and are objects rather than classes."""
+    examples = {
+        "model": "such as nn.MLP([2, 16, 1])",
+        "loss": "such as losses.mse or losses.MSE()",
+    }
+    for name, function in functions.items():
+        if not callable(function) or isinstance(function, type):
+            known = (key for key, f in vars(losses).items() if isinstance(f, FunctionType))
+            similar = [f"losses.{key}" for key in known if name == "loss" and key[0] != "_"]
+            raise TypeError(
+                f"{owner}: {name} must be a function or a callable object, {examples[name]}, got "
+                + description(function, similar)
+            )
+
+
+def description(value: Any, known: Iterable[str]) -> str:
+    """What was given, and what may have been meant: an object of a class, a similar name."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}; make an object of it: {value.__name__}(...)"
+    hint = f".{_checks.nearest(value, known)}" if isinstance(value, str) else ""
+    return reprlib.repr(value) + hint
+
+
+def modules_of(model: Any) -> list[nn.Module]:
+    """Every module of a model, or of the one that a method belongs to; none of a function."""
+    model = getattr(model, "__self__", model)
+    return list(model.modules()) if isinstance(model, nn.Module) else []
+
+
+def mode(modules: list[nn.Module], training: bool) -> Contexts:
+    """Contexts in which the modules are in training or evaluation mode."""
+    return assigned([(vars(module), "training", training) for module in modules])
