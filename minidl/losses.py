@@ -215,7 +215,7 @@ def cross_entropy(
         if soft:
             t = t * c
         else:
-            of_label = np.take(c, t, mode="clip")  # the kernel refuses what is out of range
+            of_label = _of_labels(c, t)
             divisor = of_label if w is None else w * of_label
             if label_smoothing == 0 or (type(class_weight) is not str and _are_one(c)):
                 w = divisor
@@ -320,7 +320,13 @@ def _balanced(*counts: Any) -> Array:
     """n / (classes present · count); 0 for a class that is not there."""
     count = np.array(counts, np.float64).reshape(-1)
     there = count > 0
-    return np.where(there, count.sum() / (there.sum() * np.where(there, count, 1)), 0)
+    return np.where(there, count.sum() / np.where(there, there.sum() * count, 1), 0)
+
+
+@whole
+def _of_labels(weights: Array, labels: Array) -> Array:
+    """The weight of each label; of any for one out of range, which is refused later."""
+    return weights.take(labels, mode="clip")
 
 
 def _are_one(weights: Array) -> bool:
