@@ -212,22 +212,22 @@ def cross_entropy(
             return (np.bincount(labels, None if w is None else w.reshape(-1), classes),)
 
         c = _class_weight("cross_entropy", class_weight, classes, counts)
-        if soft:
-            t = t * c
-        else:
+        plain_target = type(class_weight) is not str and _are_one(c)
+        if not soft:
             of_label = _of_labels(c, t)
             divisor = of_label if w is None else w * of_label
-            if label_smoothing == 0 or (type(class_weight) is not str and _are_one(c)):
+            plain_target |= label_smoothing == 0
+            if plain_target:
                 w = divisor
-            else:
-                labels, rows = t, t.reshape(-1)
-                ops.require(
-                    rows.astype(np.float64),
-                    *(0, classes - 1),
-                    lambda: check_labels(plain(rows), classes),
-                )
-                t = ops.as_probabilities(x.data, labels, label_smoothing) * c
-                label_smoothing = 0.0
+            rows = t.reshape(-1).astype(np.float64)
+
+            def name_row() -> None:
+                check_labels(plain(rows).astype(np.int64), classes)
+
+            ops.require(rows, 0, classes - 1, name_row)
+        if not plain_target:
+            t = ops.as_probabilities(x.data, t, label_smoothing) * c
+            label_smoothing = 0.0
     arguments = x, t, label_smoothing, reduction
     return _weighted(_cross_entropy, arguments, reduction, shape[:-1], sample_weight, w, divisor)
 

@@ -160,14 +160,16 @@ CASES = {  # for each op pairs of inputs and options
                 (0.1, positive(3, 4), {"class_weight": [0.5, 1.0, 2.0, 3.0]}),
             ]
         ),
-        ([x], {"target": target, "smoothing": smoothing, **form})
-        for form in FORMS
-        for smoothing in (0.0, 0.1)
-        for x, target in [
-            (normal(3, 4), LABELS),
-            (normal(3, 4), positive(3, 4)),
-            (normal(2, 3, 2), positive(2, 3, 2)),
-        ]
+        *(
+            ([x], {"target": target, "smoothing": smoothing, **form})
+            for form in FORMS
+            for smoothing in (0.0, 0.1)
+            for x, target in [
+                (normal(3, 4), LABELS),
+                (normal(3, 4), positive(3, 4)),
+                (normal(2, 3, 2), positive(2, 3, 2)),
+            ]
+        ),
     ],
 }
 each_case = pytest.mark.parametrize(
