@@ -129,12 +129,6 @@ cdef cloned cross_entropy_rows(const floating *x, const floating *target,
     cdef floating *out
     for i in range(begin, end):
         row, out = x + i * classes, gradient + i * classes
-        if weights != NULL:
-            scale = total_scale * weights[i]
-            if weights[i] == 0:  # whatever the logits are, also NaN
-                losses[i] = 0
-                memset(out, 0, classes * sizeof(floating))
-                continue
         shift = row_max(row, classes)
         losses[i] = shift
         for k in range(classes):
@@ -145,6 +139,12 @@ cdef cloned cross_entropy_rows(const floating *x, const floating *target,
     exp_in_place(gradient + begin * classes, (end - begin) * classes)
     for i in range(begin, end):
         row, out = x + i * classes, gradient + i * classes
+        if weights != NULL:
+            scale = total_scale * weights[i]
+            if weights[i] == 0:  # whatever the logits are, also NaN
+                losses[i] = 0
+                memset(out, 0, classes * sizeof(floating))
+                continue
         shift = <floating> losses[i]
         exp_sum = row_sum(out, classes)
         log_exp_sum = log(exp_sum)
