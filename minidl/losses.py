@@ -263,6 +263,7 @@ def _weighted(
     if by_row:
         ones = np.ones(shape)
         w, divisor = (ones if x is None else x * ones for x in (w, divisor))
+        w = w.reshape(*shape, 1)  # beside rows of logits
     options: dict[str, Any] = {}
     total: Any = None if reduction == "sum" else False
     if reduction == "mean":
