@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
 
 from minidl import _checks, ops, tensor
 from minidl._format import printable
+from minidl._kernels.loss import check_labels
+from minidl._kernels.plan import plain, whole
 from minidl._operands import beside, missing
 from minidl.ops import Array, Reduction
 from minidl.tensor import Tensor
@@ -21,40 +24,56 @@ _binary_cross_entropy = tensor.differentiable(ops.binary_cross_entropy)
 _cross_entropy = tensor.differentiable(ops.cross_entropy)
 
 
-def mse(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
+def mse(
+    prediction: Any, target: Any, reduction: Reduction = "mean", *, sample_weight: Any = None
+) -> Tensor:
     """The squared error (p − t)²: its mean over all entries, its sum, or each entry ("none").
 
     prediction, target  of one shape; a target that is not a tensor takes the prediction's dtype
+    sample_weight       w ≥ 0 for each sample, along the first axis: Σ w ℓ / Σ w, Σ w ℓ, or w ℓ,
+                        with ℓ a sample's mean loss
 
     ValueError for shapes that differ (they are never broadcast), or for a mean of no entries.
 
     >>> dl.losses.mse([1.0, 4.0], [1.0, 2.0])
     Tensor(2., dtype=float32)
     """
-    return _mse(*_alike("mse", prediction, target, reduction), reduction)
+    p, t = _alike("mse", prediction, target, reduction)
+    return _weighted(_mse, (p, t, reduction), reduction, p.shape, sample_weight)
 
 
-def mae(prediction: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
+def mae(
+    prediction: Any, target: Any, reduction: Reduction = "mean", *, sample_weight: Any = None
+) -> Tensor:
     """The absolute error |p − t|: its mean over all entries, its sum, or each entry ("none").
 
     prediction, target  of one shape; a target that is not a tensor takes the prediction's dtype
+    sample_weight       w ≥ 0 for each sample, along the first axis: Σ w ℓ / Σ w, Σ w ℓ, or w ℓ,
+                        with ℓ a sample's mean loss
 
     The derivative at p = t is 0. ValueError for shapes that differ, or for a mean of no entries.
 
     >>> dl.losses.mae([1.0, 4.0], [1.0, 2.0])
     Tensor(1., dtype=float32)
     """
-    return _mae(*_alike("mae", prediction, target, reduction), reduction)
+    p, t = _alike("mae", prediction, target, reduction)
+    return _weighted(_mae, (p, t, reduction), reduction, p.shape, sample_weight)
 
 
 def huber(
-    prediction: Any, target: Any, reduction: Reduction = "mean", *, delta: float = 1.0
+    prediction: Any,
+    target: Any,
+    reduction: Reduction = "mean",
+    *,
+    delta: float = 1.0,
+    sample_weight: Any = None,
 ) -> Tensor:
     """½ d² for errors |d| ≤ δ, else δ (|d| − ½ δ), with d = p − t (Huber 1964).
 
     prediction, target  of one shape; a target that is not a tensor takes the prediction's dtype
     reduction           "mean" over all entries, "sum", or "none" for each entry
     delta               δ > 0, where the squared error becomes an absolute error
+    sample_weight       as for `mse`
 
     ValueError for shapes that differ, or for a mean of no entries.
 
@@ -62,13 +81,24 @@ def huber(
     Tensor([0.5, 3.5], dtype=float32)
     """
     p, t = _alike("huber", prediction, target, reduction)
-    return _huber(p, t, reduction, _checks.number("huber", "delta", delta, above=True))
+    arguments = p, t, reduction, _checks.number("huber", "delta", delta, above=True)
+    return _weighted(_huber, arguments, reduction, p.shape, sample_weight)
 
 
-def binary_cross_entropy(logits: Any, target: Any, reduction: Reduction = "mean") -> Tensor:
+def binary_cross_entropy(
+    logits: Any,
+    target: Any,
+    reduction: Reduction = "mean",
+    *,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+) -> Tensor:
     """ln(1 + eˣ) − t x: the cross-entropy of the probability σ(x) against t, from logits x.
 
     logits, target  of one shape; targets are probabilities in [0, 1], or labels 0 and 1
+    sample_weight   as for `mse`
+    class_weight    weights ≥ 0 of label 0 and label 1; an entry has (1 − t) w₀ + t w₁. "balanced":
+                    n / (2 · count) for a label that `count` of the n entries have
 
     ValueError for shapes that differ, targets outside [0, 1], or a mean of no entries.
 
@@ -85,11 +115,32 @@ def binary_cross_entropy(logits: Any, target: Any, reduction: Reduction = "mean"
         )
 
     ops.require(values, 0, 1, explain)
-    return _binary_cross_entropy(x, t, reduction)
+    factor = None
+    if class_weight is not None:
+        if isinstance(t, Tensor) and t.requires_grad:
+            raise TypeError(
+                "binary_cross_entropy: class_weight has no gradient by the target, but the target "
+                "requires one: pass target.detach()"
+            )
+        double = (t.data if isinstance(t, Tensor) else t).astype(np.float64)
+        ones = np.sum(double)
+        counts = ones, double.size - ones
+        c = _class_weight("binary_cross_entropy", class_weight, 2, lambda: counts[::-1])
+        factor = (1 - double) * c[0] + double * c[1]
+        t = (double * c[1] / np.where(factor > 0, factor, 1)).astype(t.dtype)
+    arguments = x, t, reduction
+    return _weighted(_binary_cross_entropy, arguments, reduction, x.shape, sample_weight, factor)
 
 
 def cross_entropy(
-    logits: Any, target: Any, reduction: Reduction = "mean", *, label_smoothing: float = 0.0
+    logits: Any,
+    target: Any,
+    reduction: Reduction = "mean",
+    *,
+    label_smoothing: float = 0.0,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    ignore_index: int | None = None,
 ) -> Tensor:
     """−Σₖ tₖ ln softmax(x)ₖ for each row of logits x, by a numerically stable fused kernel.
 
@@ -97,6 +148,14 @@ def cross_entropy(
     target           integer labels (N,) in 0 … C−1, or floating probabilities (N, C)
     reduction        "mean" over the rows, "sum", or "none" for one loss a row
     label_smoothing  s in [0, 1]: the target becomes (1 − s) t + s / C
+    sample_weight    w ≥ 0 for each sample, along the first axis
+    class_weight     C weights ≥ 0; a row has that of its label, as in PyTorch. "balanced":
+                     n / (classes present · count) for a class that `count` of the n labels name
+    ignore_index     a label, in 0 … C−1 or not, whose rows have weight 0
+
+    With weights w, the mean is Σ w ℓ / Σ w, the sum Σ w ℓ, and "none" w ℓ. Classes of probabilities
+    and of smoothed labels are weighted one by one, tₖ wₖ, and the mean is divided by the same Σ w,
+    where a row of probabilities counts as 1.
 
     IndexError for a label out of range, naming its row; TypeError for any other target;
     ValueError for shapes that don't fit, or a mean of no rows.
@@ -132,7 +191,162 @@ def cross_entropy(
 
         ops.require(t, 0, np.inf, explain)
     _check_reduction("cross_entropy", reduction, t.size)
-    return _cross_entropy(x, t, label_smoothing, reduction)
+    if sample_weight is class_weight is ignore_index is None:  # the usual case
+        return _weighted(_cross_entropy, (x, t, label_smoothing, reduction), reduction, shape[:-1])
+    soft, classes, w = t.dtype.kind == "f", shape[-1], None
+    if ignore_index is not None:
+        _check_index("cross_entropy", ignore_index)
+        if soft:
+            raise ValueError("cross_entropy: ignore_index needs labels, but got probabilities")
+        kept = t != ignore_index
+        t, w = np.where(kept, t, 0), kept.astype(np.float64)
+    divisor = w
+    if class_weight is not None:
+
+        def counts() -> Any:
+            if soft:
+                raise ValueError(
+                    'cross_entropy: class_weight="balanced" needs labels, but got probabilities'
+                )
+            labels = np.clip(t, 0, classes - 1).reshape(-1).astype(np.int64)
+            return (np.bincount(labels, None if w is None else w.reshape(-1), classes),)
+
+        c = _class_weight("cross_entropy", class_weight, classes, counts)
+        plain_target = type(class_weight) is not str and _are_one(c)
+        if not soft:
+            of_label = _of_labels(c, t)
+            divisor = of_label if w is None else w * of_label
+            plain_target |= label_smoothing == 0
+            if plain_target:
+                w = divisor
+            rows = t.reshape(-1).astype(np.float64)
+
+            def name_row() -> None:
+                check_labels(plain(rows).astype(np.int64), classes)
+
+            ops.require(rows, 0, classes - 1, name_row)
+        if not plain_target:
+            t = ops.as_probabilities(x.data, t, label_smoothing) * c
+            label_smoothing = 0.0
+    arguments = x, t, label_smoothing, reduction
+    return _weighted(_cross_entropy, arguments, reduction, shape[:-1], sample_weight, w, divisor)
+
+
+def _weighted(
+    loss: Callable[..., Tensor],
+    arguments: tuple[Any, ...],
+    reduction: Reduction,
+    shape: tuple[int, ...],
+    sample_weight: Any = None,
+    factor: Any = None,
+    divisor: Any = None,
+) -> Tensor:
+    """The loss with weights, if there are any; it reports Σ w in its slot `_weight`.
+
+    shape    of the losses of all entries
+    factor   what each is multiplied by beside its sample's weight; None for 1
+    divisor  whose sum, with samples' weights, a mean is divided by, if it isn't `factor`
+    """
+    if sample_weight is factor is divisor is None:
+        result = loss(*arguments)
+        if reduction == "sum":
+            result._weight = None
+        return result
+    name, w = loss.__name__, factor
+    divisor = factor if divisor is None else divisor
+    if sample_weight is not None:
+        w = _weights(name, "sample_weight", sample_weight, shape[:1])
+        w = w.reshape(*shape[:1], *[1] * (len(shape) - 1))
+        divisor = w if divisor is None else w * divisor
+        w = w if factor is None else w * factor
+    by_row = loss is _cross_entropy
+    if by_row:
+        ones = np.ones(shape)
+        w, divisor = (ones if x is None else x * ones for x in (w, divisor))
+        w = w.reshape(*shape, 1)  # beside rows of logits
+    options: dict[str, Any] = {}
+    total: Any = None if reduction == "sum" else False
+    if reduction == "mean":
+        size = int(np.prod(shape))
+        n = np.sum(divisor) * (size / divisor.size)
+
+        def explain() -> None:
+            raise ValueError(
+                f"{name}: the weights must have a finite sum above 0 for a mean, got {plain(n):g}"
+            )
+
+        ops.require(n, np.finfo(np.float64).tiny, np.finfo(np.float64).max, explain)
+        options["n"] = n
+        total = tensor.as_ndarray(n if by_row else n * (shape[0] / size if shape else 1.0))
+    result = loss(*arguments, w=w, **options)
+    result._weight = total
+    return result
+
+
+def _weights(name: str, argument: str, given: Any, shape: tuple[int, ...]) -> Array:
+    """Weights ≥ 0 as a float64 array of a shape."""
+    expected = f"{name}: {argument} must be finite numbers ≥ 0 of shape {shape}"
+    if isinstance(given, Tensor):
+        if given.requires_grad:
+            raise TypeError(
+                f"{name} has no gradient by {argument}, which requires one: pass "
+                f"{argument}.detach()"
+            )
+        given = given.data
+    try:
+        w = tensor.as_array(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(printable(f"{expected}; {error}")) from None
+    if w.shape != shape:
+        raise ValueError(printable(f"{expected}, got shape {w.shape}"))
+
+    def explain() -> None:
+        wrong = next(x for x in plain(w).flat if not 0 <= x < np.inf)
+        raise ValueError(printable(f"{expected}, got {wrong:g}"))
+
+    ops.require(w, 0, np.finfo(np.float64).max, explain)
+    return w
+
+
+def _class_weight(name: str, given: Any, classes: int, counts: Callable[[], Any]) -> Array:
+    """The weights of classes; for "balanced" from how often each is there."""
+    if isinstance(given, str):
+        _checks.choice(name, "class_weight", given, ["balanced"])
+        return _balanced(*counts())
+    return _weights(name, "class_weight", given, (classes,))
+
+
+@whole
+def _balanced(*counts: Any) -> Array:
+    """n / (classes present · count); 0 for a class that is not there."""
+    count = np.array(counts, np.float64).reshape(-1)
+    there = count > 0
+    return np.where(there, count.sum() / np.where(there, there.sum() * count, 1), 0)
+
+
+@whole
+def _of_labels(weights: Array, labels: Array) -> Array:
+    """The weight of each label; of any for one out of range, which is refused later."""
+    return weights.take(labels, mode="clip")
+
+
+def _are_one(weights: Array) -> bool:
+    return type(weights) is np.ndarray and bool((weights == 1).all())
+
+
+def _option(name: str, class_weight: Any, classes: int | None = None) -> Any:
+    """A constructor's class_weight after a check: None, "balanced" or a tuple of numbers."""
+    if class_weight is None or isinstance(class_weight, str):
+        return class_weight and _checks.choice(name, "class_weight", class_weight, ["balanced"])
+    shape = (np.size(class_weight) if classes is None else classes,)
+    return tuple(_weights(name, "class_weight", class_weight, shape).tolist())
+
+
+def _check_index(name: str, value: Any) -> Any:
+    """An ignore_index: None or an integer of any sign."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
+        raise TypeError(f"{name}: ignore_index must be an integer or None, got {value!r}")
+    return value
 
 
 def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tuple[Tensor, Any]:
@@ -184,8 +398,13 @@ class Loss:
     def __init__(self, reduction: Reduction = "mean") -> None:
         self.reduction = _checks.choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
 
+    def options(self) -> dict[str, Any]:
+        """The options by name, without the reduction."""
+        return {name: value for name, value in vars(self).items() if name != "reduction"}
+
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        options = ", ".join(f"{name}={value!r}" for name, value in given.items())
         return f"{type(self).__name__}({options})"
 
 
@@ -196,8 +415,8 @@ class MSE(Loss):
     Tensor(4., dtype=float32)
     """
 
-    def __call__(self, prediction: Any, target: Any) -> Tensor:
-        return mse(prediction, target, self.reduction)
+    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
+        return mse(prediction, target, self.reduction, sample_weight=sample_weight)
 
 
 class MAE(Loss):
@@ -207,8 +426,8 @@ class MAE(Loss):
     Tensor(2., dtype=float32)
     """
 
-    def __call__(self, prediction: Any, target: Any) -> Tensor:
-        return mae(prediction, target, self.reduction)
+    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
+        return mae(prediction, target, self.reduction, sample_weight=sample_weight)
 
 
 class Huber(Loss):
@@ -222,8 +441,10 @@ class Huber(Loss):
         super().__init__(reduction)
         self.delta = _checks.number("Huber", "delta", delta, above=True)
 
-    def __call__(self, prediction: Any, target: Any) -> Tensor:
-        return huber(prediction, target, self.reduction, delta=self.delta)
+    def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
+        return huber(
+            prediction, target, self.reduction, sample_weight=sample_weight, **self.options()
+        )
 
 
 class BinaryCrossEntropy(Loss):
@@ -233,8 +454,14 @@ class BinaryCrossEntropy(Loss):
     Tensor(0.6931, dtype=float32)
     """
 
-    def __call__(self, logits: Any, target: Any) -> Tensor:
-        return binary_cross_entropy(logits, target, self.reduction)
+    def __init__(self, reduction: Reduction = "mean", *, class_weight: Any = None) -> None:
+        super().__init__(reduction)
+        self.class_weight = _option("BinaryCrossEntropy", class_weight, 2)
+
+    def __call__(self, logits: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
+        return binary_cross_entropy(
+            logits, target, self.reduction, sample_weight=sample_weight, **self.options()
+        )
 
 
 class CrossEntropy(Loss):
@@ -244,11 +471,22 @@ class CrossEntropy(Loss):
     Tensor(0.6931, dtype=float32)
     """
 
-    def __init__(self, reduction: Reduction = "mean", *, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self,
+        reduction: Reduction = "mean",
+        *,
+        label_smoothing: float = 0.0,
+        class_weight: Any = None,
+        ignore_index: int | None = None,
+    ) -> None:
         super().__init__(reduction)
         self.label_smoothing = _checks.number(
             "CrossEntropy", "label_smoothing", label_smoothing, high=1
         )
+        self.class_weight = _option("CrossEntropy", class_weight)
+        self.ignore_index = _check_index("CrossEntropy", ignore_index)
 
-    def __call__(self, logits: Any, target: Any) -> Tensor:
-        return cross_entropy(logits, target, self.reduction, label_smoothing=self.label_smoothing)
+    def __call__(self, logits: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
+        return cross_entropy(
+            logits, target, self.reduction, sample_weight=sample_weight, **self.options()
+        )

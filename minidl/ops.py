@@ -889,38 +889,68 @@ def stack(arrays: Sequence[Input], /, axis: int = 0) -> Value:
 # --- losses -------------------------------------------------------------------------------------
 
 
-def _scale(losses: int, reduction: Reduction) -> float:
-    """What the sum of so many losses is multiplied by."""
-    return 1 / losses if reduction == "mean" else 1.0
+def _scale(size: int, reduction: Reduction, n: Any = None) -> Any:
+    """What the sum of so many losses is multiplied by: 1/n for a mean, with n = Σ w for weights."""
+    return 1 / (size if n is None else n) if reduction == "mean" else 1.0
 
 
-def _reduced(losses: Array, reduction: Reduction) -> Any:
-    """The mean or sum of losses, or the losses themselves."""
+def _weighted(x: Array, w: Array | None) -> Array:
+    """w x in the dtype of x; 0 where w is 0, whatever x is."""
+    if w is None:
+        return x
+    with np.errstate(invalid="ignore"):
+        product: Array = np.where(w == 0, 0, x * w.astype(x.dtype, copy=False))
+    return product
+
+
+def _reduced(losses: Array, reduction: Reduction, w: Array | None = None, n: Any = None) -> Any:
+    """The mean or sum of losses with weights w, or each loss times its weight."""
+    losses = _weighted(losses, w)
     if reduction == "none":
         return losses
-    total = accumulate(losses) * _scale(losses.size, reduction)
+    total = accumulate(losses) * _scale(losses.size, reduction, n)
     return total.astype(losses.dtype, copy=False)
+
+
+def _in(dtype: np.dtype[Any], scale: Any) -> Any:
+    """A scale for arrays of a dtype: a Python number takes it, any other is converted."""
+    return scale if type(scale) is float else scale.astype(dtype)
 
 
 @op("L = reduction((p − t)²)", "∂p = 2 g (p − t) / n", "∂t = −2 g (p − t) / n")
 @half_in_single
-def mse(p: Input, t: Input, /, reduction: Reduction) -> Value:
-    """The squared error of predictions p and targets t of one shape, then its mean or sum."""
+def mse(
+    p: Input, t: Input, /, reduction: Reduction, w: Array | None = None, n: Any = None
+) -> Value:
+    """The squared error of predictions p and targets t of one shape, then its mean or sum.
+
+    Weights w are a float64 array that broadcasts, one a sample; n = Σ w for a mean.
+    """
     if reduction == "none":
         error = p - t
-        return error * error, lambda g: 2 * g * error, lambda g: -2 * g * error
-    scale, dtype = _scale(p.size, reduction), _kernel_dtype(np.result_type(p, t))
-    loss, slope = loss_kernels.squared_error(_contiguous(p, dtype), _contiguous(t, dtype), scale)
-    return loss, lambda g: g * slope, lambda g: (2 * scale * g) * (t - p)
+        slope = _weighted(error, w)
+        return _weighted(error * error, w), lambda g: 2 * g * slope, lambda g: -2 * g * slope
+    scale, dtype = _scale(p.size, reduction, n), _kernel_dtype(np.result_type(p, t))
+    weights = None if w is None else _contiguous(np.broadcast_to(w, p.shape), dtype)
+    arrays = _contiguous(p, dtype), _contiguous(t, dtype)
+    loss, slope = loss_kernels.squared_error(*arrays, scale, weights)
+
+    def vjp_t(g: Array) -> Any:
+        return (2 * _in(g.dtype, scale) * g) * _weighted(t - p, w)
+
+    return loss, lambda g: g * slope, vjp_t
 
 
 @op("L = reduction(|p − t|)", "∂p = g sgn(p − t) / n", "∂t = −g sgn(p − t) / n")
 @half_in_single
-def mae(p: Input, t: Input, /, reduction: Reduction) -> Value:
+def mae(
+    p: Input, t: Input, /, reduction: Reduction, w: Array | None = None, n: Any = None
+) -> Value:
     """The absolute error of predictions p and targets t of one shape, then its mean or sum."""
-    error, scale = p - t, _scale(p.size, reduction)
-    loss = _reduced(np.abs(error), reduction)
-    slope = np.sign(error)
+    error = p - t
+    scale = _in(error.dtype, _scale(p.size, reduction, n))
+    loss = _reduced(np.abs(error), reduction, w, n)
+    slope = _weighted(np.sign(error), w)
     return loss, lambda g: (scale * g) * slope, lambda g: (-scale * g) * slope
 
 
@@ -931,18 +961,24 @@ def mae(p: Input, t: Input, /, reduction: Reduction) -> Value:
 )
 @half_in_single
 @np.errstate(over="ignore", under="ignore")  # as for clip, and as the kernel of mse
-def huber(p: Input, t: Input, /, reduction: Reduction, delta: float) -> Value:
+def huber(
+    p: Input, t: Input, /, reduction: Reduction, delta: float, w: Array | None = None, n: Any = None
+) -> Value:
     """Half the squared error, beyond delta continued by its tangent, then its mean or sum."""
-    error, scale = p - t, _scale(p.size, reduction)
+    error = p - t
+    scale = _in(error.dtype, _scale(p.size, reduction, n))
     slope = np.minimum(np.maximum(error, -delta), delta)
-    loss = _reduced(slope * (error - 0.5 * slope), reduction)
+    loss = _reduced(slope * (error - 0.5 * slope), reduction, w, n)
+    slope = _weighted(slope, w)
     return loss, lambda g: (scale * g) * slope, lambda g: (-scale * g) * slope
 
 
 @op("L = reduction(ln(1 + eˣ) − t x)", "∂x = g (σ(x) − t) / n", "∂t = −g x / n")
 @half_in_single
 @np.errstate(under="ignore", invalid="ignore")
-def binary_cross_entropy(x: Input, t: Input, /, reduction: Reduction) -> Value:
+def binary_cross_entropy(
+    x: Input, t: Input, /, reduction: Reduction, w: Array | None = None, n: Any = None
+) -> Value:
     """The cross-entropy of logits x against targets t in [0, 1] of one shape, then mean or sum.
 
     An infinite logit costs 0 where the target agrees with it, else ∞.
@@ -950,16 +986,17 @@ def binary_cross_entropy(x: Input, t: Input, /, reduction: Reduction) -> Value:
     losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
     infinite = np.isinf(x)
     losses = np.where(infinite & (t == (x > 0)), 0, np.where(infinite, np.inf, losses))
-    scale = _scale(losses.size, reduction)
+    scale = _in(losses.dtype, _scale(losses.size, reduction, n))
 
     def vjp_x(g: Array) -> Any:
         s, rest = _sigmoid(x)
-        return (scale * g) * ((1 - t) * s - t * rest)  # σ(x) − t without its rounding
+        slope = (1 - t) * s - t * rest  # σ(x) − t without its rounding
+        return (scale * g) * _weighted(slope, w)
 
-    return _reduced(losses, reduction), vjp_x, lambda g: (-scale * g) * x
+    return _reduced(losses, reduction, w, n), vjp_x, lambda g: (-scale * g) * _weighted(x, w)
 
 
-def _as_probabilities(x: Array, target: Array, smoothing: float, reduction: Reduction) -> Array:
+def as_probabilities(x: Array, target: Array, smoothing: float, **_: Any) -> Array:
     """Labels or probabilities as smoothed probabilities, in the shape of x."""
     if target.dtype.kind != "f":
         target = target[..., None] == np.arange(x.shape[-1])
@@ -970,9 +1007,17 @@ def _as_probabilities(x: Array, target: Array, smoothing: float, reduction: Redu
 @op(
     "L = reduction(−Σₖ t ln softmax(x))",
     "∂x = g (softmax(x) Σₖ t − t) / n",
-    symbols={"t": _as_probabilities},
+    symbols={"t": as_probabilities},
 )
-def cross_entropy(x: Input, /, target: Array, smoothing: float, reduction: Reduction) -> Value:
+def cross_entropy(
+    x: Input,
+    /,
+    target: Array,
+    smoothing: float,
+    reduction: Reduction,
+    w: Array | None = None,
+    n: Any = None,
+) -> Value:
     """The cross-entropy of rows of logits against labels or rows of probabilities.
 
     One pass of a compiled kernel over the logits computes the losses and the gradient together.
@@ -982,8 +1027,8 @@ def cross_entropy(x: Input, /, target: Array, smoothing: float, reduction: Reduc
         target = _contiguous(target, rows.dtype).reshape(rows.shape)
     else:
         target = _contiguous(target, np.int64).reshape(-1)
-    scale = _scale(len(rows), reduction)
-    losses, loss, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale)
+    scale, w = _scale(len(rows), reduction, n), None if w is None else w.reshape(-1)
+    losses, loss, gradient = loss_kernels.cross_entropy(rows, target, smoothing, scale, w)
     gradient = gradient.reshape(x.shape)
     if reduction == "none":
         losses = losses.reshape(x.shape[:-1]).astype(x.dtype)

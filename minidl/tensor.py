@@ -173,7 +173,7 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
             raise _named(op, arrays, error) from None
         result = Tensor.__new__(Tensor)
         result._data, result.name, result.version = as_ndarray(value), None, 0
-        result._computed, result._requires_grad = True, recorded
+        result._computed, result._requires_grad, result._weight = True, recorded, False
         result._node = Node(op, inputs, vjps, result._data) if recorded else None
         if observer:
             observer.op(op, inputs, arrays, extra, options, result)
@@ -426,11 +426,12 @@ class Tensor:
 
     __slots__ = (
         *("__weakref__", "_computed", "_data", "_node"),
-        *("_requires_grad", "grad", "name", "version"),
+        *("_requires_grad", "_weight", "grad", "name", "version"),
     )
     _computed: bool  # whether it is the result of an op, also of one that was not recorded
     _node: Node | None
     _requires_grad: bool
+    _weight: Any  # of a loss: Σ w of a weighted mean, None of a sum, else False
     grad: Array | None  # not set in the result of an op: see __getattr__
     version: int  # counts replacements and in-place updates of the data
 

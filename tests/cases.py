@@ -49,8 +49,8 @@ PUBLIC = {
     "mae": dl.losses.mae,
     "huber": dl.losses.huber,
     "binary_cross_entropy": dl.losses.binary_cross_entropy,
-    "cross_entropy": lambda x, target, smoothing, reduction: dl.losses.cross_entropy(
-        x, target, reduction, label_smoothing=smoothing
+    "cross_entropy": lambda x, target, smoothing, reduction, **weights: dl.losses.cross_entropy(
+        x, target, reduction, label_smoothing=smoothing, **weights
     ),
 }
 
@@ -86,6 +86,7 @@ BROADCAST = [
 TIES = [np.array([1.0, 2.0, 2.0]), np.array([1.0, 3.0, 0.0])]
 LABELS = np.array([0, 3, 1])
 FORMS = [{"reduction": form} for form in ("mean", "sum", "none")]
+WEIGHTED = [form | {"sample_weight": np.array([0.5, 2.0, 1.25])} for form in FORMS]
 ENTRYWISE = [([normal(2, 3)], {}), ([normal()], {}), ([np.array([-4.0, -0.5, 0.25, 3.0])], {})]
 POSITIVE = [([positive(2, 3)], {}), ([np.array([0.1, 1.0, 30.0])], {})]
 
@@ -138,22 +139,37 @@ CASES = {  # for each op pairs of inputs and options
         ([normal(2, 1), normal(2, 2), normal(2, 3)], {"axis": -1}),
     ],
     "stack": [([normal(2, 3), normal(2, 3) + 1], {"axis": axis}) for axis in (0, 1, -1)],
-    **same_cases("mse mae", [([normal(3, 2), positive(3, 2)], form) for form in FORMS]),
+    **same_cases(
+        "mse mae binary_cross_entropy",
+        [([normal(3, 2), positive(3, 2)], form) for form in FORMS + WEIGHTED],
+    ),
     "huber": [
         ([normal(3, 2), positive(3, 2)], {"delta": delta, **form})
-        for form in FORMS
+        for form in FORMS + WEIGHTED
         for delta in (0.25, 1.0)
     ],
-    "binary_cross_entropy": [([normal(3, 2), positive(3, 2)], form) for form in FORMS],
     "cross_entropy": [
-        ([x], {"target": target, "smoothing": smoothing, **form})
-        for form in FORMS
-        for smoothing in (0.0, 0.1)
-        for x, target in [
-            (normal(3, 4), LABELS),
-            (normal(3, 4), positive(3, 4)),
-            (normal(2, 3, 2), positive(2, 3, 2)),
-        ]
+        *(
+            ([normal(3, 4)], {"target": target, "smoothing": smoothing, **form, **more})
+            for form in WEIGHTED
+            for smoothing, target, more in [
+                (0.0, LABELS, {}),
+                (0.1, LABELS, {"ignore_index": 3}),
+                (0.1, LABELS, {"class_weight": [0.5, 1.0, 2.0, 3.0], "ignore_index": 0}),
+                (0.0, LABELS, {"class_weight": "balanced"}),
+                (0.1, positive(3, 4), {"class_weight": [0.5, 1.0, 2.0, 3.0]}),
+            ]
+        ),
+        *(
+            ([x], {"target": target, "smoothing": smoothing, **form})
+            for form in FORMS
+            for smoothing in (0.0, 0.1)
+            for x, target in [
+                (normal(3, 4), LABELS),
+                (normal(3, 4), positive(3, 4)),
+                (normal(2, 3, 2), positive(2, 3, 2)),
+            ]
+        ),
     ],
 }
 each_case = pytest.mark.parametrize(

@@ -552,3 +552,87 @@ def test_huber_and_a_delta_beyond_the_dtype_are_no_error_whatever_errstate_is_in
 ):
     with np.errstate(all="raise"):
         assert losses.huber(np.float32([error]), np.float32([0]), delta=delta).item() == loss
+
+
+# --- weights ------------------------------------------------------------------------------------
+
+LOGITS = [[0.5, -1.0, 2.0], [1.5, 0.25, -0.75], [-0.5, 1.0, 0.0], [2.0, -2.0, 1.0]]
+IGNORED = [2, 0, -100, 1]
+MIXED = [[0.2, 0.5, 0.3], [0.7, 0.2, 0.1], [1.0, 0.0, 0.0], [0.1, 0.1, 0.8]]
+PYTORCH = [  # of PyTorch 2.13 with weight=[0.5, 2, 3]
+    (IGNORED, 0.0, "mean", 1.734980995856368),
+    (IGNORED, 0.0, "sum", 9.542395477210023),
+    (IGNORED, 0.1, "mean", 1.7550708114848232),
+    (IGNORED, 0.1, "none", [0.9207809053614695, 0.517759319291242, 0.0, 8.214349238513817]),
+    (MIXED, 0.0, "mean", 2.5506010561511676),
+    (MIXED, 0.1, "mean", 2.614257903227041),
+    (MIXED, 0.1, "sum", 10.457031612908164),
+]
+
+
+@pytest.mark.parametrize(("target", "smoothing", "reduction", "expected"), PYTORCH)
+def test_class_weights_give_the_numbers_of_pytorch(target, smoothing, reduction, expected):
+    options = {"ignore_index": -100} if target is IGNORED else {}
+    x, t = np.array(LOGITS), np.array(target)
+    loss = losses.CrossEntropy(
+        reduction, label_smoothing=smoothing, class_weight=[0.5, 2, 3], **options
+    )
+    np.testing.assert_allclose(loss(x, t).data, expected, rtol=1e-12)
+
+
+ENTRYWISE = [losses.mse, losses.mae, losses.huber, losses.binary_cross_entropy]
+
+
+@pytest.mark.parametrize("loss", [*ENTRYWISE, losses.cross_entropy])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_weights_of_1_change_no_bit(loss, reduction, dtype):
+    rng = np.random.default_rng(0)
+    p, t = rng.normal(size=(37, 3)).astype(dtype), rng.uniform(size=(37, 3)).astype(dtype)
+    found = []
+    for options in ({}, {"sample_weight": np.ones(37)}):
+        x = dl.Tensor(p, requires_grad=True)
+        y = loss(x, t, reduction, **options)
+        y.backward(np.full(y.shape, 0.3, dtype))
+        found += [(y.data, x.grad)]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b, strict=True)
+
+
+@pytest.mark.parametrize("loss", [*ENTRYWISE, losses.cross_entropy])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_weight_of_2_equals_the_sample_twice_and_0_leaves_it_out(loss, reduction):
+    rng = np.random.default_rng(0)
+    p, t = rng.normal(size=(6, 3)), rng.uniform(size=(6, 3))
+    p[3] = np.nan
+    weights = [1, 2, 1, 0, 1, 2]
+    rows = np.repeat(np.arange(6), weights)
+    weighted = loss(p, t, reduction, sample_weight=weights)
+    np.testing.assert_allclose(weighted.data, loss(p[rows], t[rows], reduction).data, rtol=1e-12)
+    assert weighted._weight == (7 if reduction == "mean" else None)
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        ([1.0, -1.0], ValueError, "sample_weight must be finite numbers ≥ 0 .* got -1"),
+        ([1.0, np.nan], ValueError, "sample_weight must be finite numbers"),
+        ([1.0], ValueError, r"sample_weight .* of shape \(2,\), got shape \(1,\)"),
+        ([0.0, 0.0], ValueError, "finite sum above 0"),
+        (dl.Tensor([1.0, 1.0], True), TypeError, "sample_weight.detach"),
+        ("ab", TypeError, "mse: sample_weight"),
+    ],
+)
+def test_an_invalid_sample_weight_is_an_error(weights, error, message):
+    with pytest.raises(error, match=message):
+        losses.mse([1.0, 2.0], [0.0, 0.0], sample_weight=weights)
+
+
+def test_balanced_weights_count_the_labels_that_are_not_ignored():
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    y = np.array([0, 0, 2, -1, 0])
+    balanced = losses.cross_entropy(x, y, class_weight="balanced", ignore_index=-1)
+    given = losses.cross_entropy(x, y, class_weight=[4 / 6, 0, 4 / 2], ignore_index=-1)
+    np.testing.assert_allclose(balanced.data, given.data, rtol=1e-15)
+    with pytest.raises(IndexError, match="row 3 is -1"):
+        losses.cross_entropy(x, y, class_weight="balanced", label_smoothing=0.1)

@@ -119,6 +119,12 @@ class OpCall:
             return []
         lines = (self.function.formula, *self.function.derivatives)
         reduction = self.options.get("reduction", "mean")
+        if self.options.get("w") is not None:  # weights of a loss, and n = Σ w
+            divided = " / n" if reduction == "mean" else ""
+            value = {"none": "w "}.get(reduction, "Σ w ")
+            lines = tuple(line.replace(" / n", f" w{divided}") for line in lines)
+            first = lines[0].replace("reduction", value) + divided
+            return [parse(line) for line in (first, *lines[1:])]
         if reduction != "mean":  # there is no n to divide by
             lines = tuple(line.removesuffix(" / n") for line in lines)
         word = {"mean": "mean", "sum": "Σ ", "none": ""}[reduction]
