@@ -889,13 +889,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("the total left unscaled in float32", "* scale)\n    else", ")\n    else"),
         ],
-        "squared_error_loop": [
+        "squared_errors": [
             (
                 "error squared in the arrays' type",
-                "<double> error * error\n    for k",
-                "error * error\n    for k",
+                "<double> part * error\n    for k",
+                "part * error\n    for k",
             ),
-            ("slope left out", "gradient[k] = slope * error", "gradient[k] = error"),
+            ("slope left out", "gradient[k] = slope * part", "gradient[k] = part"),
             ("half the slope", "(2 * scale)", "(scale)"),
         ],
     },
