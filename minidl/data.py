@@ -456,7 +456,7 @@ def split(
 
     >>> train, test = dl.data.split(np.arange(10.0), np.arange(10) % 2, stratify=True, rng=0)
     >>> train[1].tolist(), test[1].tolist()
-    ([1, 0, 1, 0, 1, 0, 1, 0], [0, 1])
+    ([0, 1, 0, 1, 1, 0, 0, 1], [0, 1])
     """
     own, target = _pair("split", x, y)
     share = _checks.number("split", "fraction", fraction, above=True, high=1, below=True)
@@ -556,6 +556,9 @@ class Standardize(Module):
     >>> scale([[1.0, 6.0]])
     Tensor([[0., 1.]], dtype=float32)
     """
+
+    mean: np.ndarray
+    deviation: np.ndarray
 
     def __init__(self, features: int | None = None) -> None:
         self.dtype = str(get_default_dtype())
