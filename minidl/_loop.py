@@ -84,8 +84,8 @@ def _step(model: Any, loss: Any, optimizer: Any, history: History, form: Form, *
         if _steps_of(optimizer) == t:  # not taken, so not recorded
             del history.step_loss[steps:], history.lr[steps:]
         raise
-    weight = weight_of(result, None)
-    return result if weight is None else (result, weight)
+    weight = getattr(result, "_weight", None)
+    return result if weight is None or weight is False else (result, weight)
 
 
 def _gradients(

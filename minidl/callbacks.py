@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import math
+import numbers
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -122,9 +123,10 @@ class _Monitor(Callback):
                 f"{owner}: {self.monitor!r} has no values; give fit validation=..., or "
                 'monitor="loss"'
             )
-        if not np.isscalar(values[-1]):
+        last = values[-1]
+        if not isinstance(last, numbers.Real):
             raise TypeError(f"{owner}: {self.monitor!r} is an array, which has no best value")
-        sign, value = (1 if self.mode == "min" else -1), float(values[-1])
+        sign, value = (1 if self.mode == "min" else -1), float(last)
         better = self.best is None or sign * value < sign * self.best - self.min_delta
         if math.isnan(value) or not better:
             return False
@@ -167,8 +169,10 @@ class EarlyStopping(_Monitor):
         super().__init__(monitor, mode, min_delta)
         self.patience = _checks.count("EarlyStopping", "patience", patience)
         self.restore_best = _checks.flag("EarlyStopping", "restore_best", restore_best)
-        self.best_epoch = self.stopped_epoch = None
-        self._bad, self._weights = 0, None
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self._bad = 0
+        self._weights: dict[str, np.ndarray] | None = None
 
     def on_epoch(self, training: Training) -> bool:
         if self.improved(training):
@@ -369,14 +373,14 @@ class RateFinder(Callback):
         self.tried = np.geomspace(low, high, self.steps)
         self.rates: list[float] = []
         self.losses: list[float] = []
-        self._undo: list[Callable[[], Any]] = []
+        self._restore: Callable[[], None] | None = None
         self._mean = 0.0
 
     def on_begin(self, training: Training) -> None:
         self.rates, self.losses, self._mean = [], [], 0.0
-        self._undo = _snapshot(training)
+        self._restore = _snapshot(training)
         training.may_diverge = True
-        _set_rates(training.optimizer, [self.tried[0]] * len(training.optimizer.groups))
+        _set_rates(training.optimizer, [float(self.tried[0])] * len(training.optimizer.groups))
 
     def on_step(self, training: Training) -> bool:
         k = len(self.rates) + 1
@@ -385,13 +389,13 @@ class RateFinder(Callback):
         self.losses.append(self._mean / (1 - 0.9**k))
         if k == self.steps or self.losses[-1] > 4 * min(self.losses):
             return True
-        _set_rates(training.optimizer, [self.tried[k]] * len(training.optimizer.groups))
+        _set_rates(training.optimizer, [float(self.tried[k])] * len(training.optimizer.groups))
         return False
 
     def on_end(self, training: Training) -> None:
-        for undo in self._undo:
-            undo()
-        self._undo = []
+        if self._restore is not None:
+            self._restore()
+        self._restore = None
 
     def _steepest(self) -> tuple[int, float]:
         """The place where the smoothed loss falls fastest by the logarithm of the rate."""
@@ -458,33 +462,36 @@ def _state_of(callback: Any, *names: str) -> dict[str, Any]:
 
 def _set_rates(optimizer: Any, rates: list[Any]) -> None:
     for group, rate in zip(optimizer.groups, rates, strict=True):
-        group["lr"] = rate if not isinstance(rate, np.floating) else float(rate)
+        group["lr"] = rate
 
 
-def _snapshot(training: Training) -> list[Callable[[], Any]]:
-    """Functions that put a training back to what it is now."""
+def _snapshot(training: Training) -> Callable[[], None]:
+    """A function that puts a training back to what it is now."""
     model, optimizer, history = training.model, training.optimizer, training.history
-    weights, own, state = (
-        _weights_of(model, optimizer),
-        [p.data.copy() for p in _params_of(optimizer)],
-        optimizer.state_dict(),
-    )
+    params, state = _params_of(optimizer), optimizer.state_dict()
+    own = [p.data.copy() for p in params]
+    weights = _weights_of(model, optimizer)
     rates = [group["lr"] for group in optimizer.groups]
-    generators = checkpoint.generators_of(model) if isinstance(model, Module) else {}
-    states = [(g.bit_generator, g.bit_generator.state) for g in generators.values()]
     record = copy.deepcopy(vars(history))
-    undo: list[Callable[[], Any]] = []
+    found = checkpoint.generators_of(model) if isinstance(model, Module) else {}
+    generators = [generator.bit_generator for generator in found.values()]
+    place: dict[str, Any] = {}
+    if isinstance(training.data, DataLoader):
+        generators.append(training.data.rng.bit_generator)
+        place = vars(training.data._place)
+    before, states = dict(place), [generator.state for generator in generators]
 
     def restore() -> None:
         _set_rates(optimizer, rates)
         optimizer.load_state_dict(state)
         _set_rates(optimizer, rates)  # the very schedules, not copies
         _load_weights(model, optimizer, weights)
-        for p, values in zip(_params_of(optimizer), own, strict=True):
+        for p, values in zip(params, own, strict=True):  # some may not be the model's
             p.data = values
         optimizer.zero_grad()
-        for generator, before in states:
-            generator.state = before
+        for generator, own_state in zip(generators, states, strict=True):
+            generator.state = own_state
+        place.update(before)
         for name, value in record.items():
             now = getattr(history, name)
             if isinstance(now, list):
@@ -495,10 +502,4 @@ def _snapshot(training: Training) -> list[Callable[[], Any]]:
             else:
                 setattr(history, name, value)
 
-    undo.append(restore)
-    if isinstance(training.data, DataLoader):
-        place = copy.copy(vars(training.data._place))
-        generator, before = training.data.rng.bit_generator, training.data.rng.bit_generator.state
-        undo.append(lambda: setattr(generator, "state", before))
-        undo.append(lambda: vars(training.data._place).update(place))  # type: ignore[union-attr]
-    return undo
+    return restore

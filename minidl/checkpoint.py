@@ -452,7 +452,7 @@ def _write_archive(file: Any, arrays: Mapping[str, np.ndarray], text: dict[str, 
                 with archive.open(info, "w", force_zip64=True) as entry:
                     np.lib.format.write_array_header_1_0(entry, header)
                     if array.size:
-                        entry.write(memoryview(array.reshape(-1)).cast("B"))
+                        entry.write(array.reshape(-1).view(np.uint8).data)
         stream.finish()
 
 

@@ -23,7 +23,7 @@ class _Place:
     """
 
     def __init__(self) -> None:
-        self.start: dict[str, Any] | None = None
+        self.start: Any = None
         self.taken, self.continues = 0, False
 
 
@@ -108,7 +108,8 @@ class DataLoader:
                 return None
             generator = type(self.rng.bit_generator)()
             generator.state = place.start
-            return np.random.Generator(generator).permutation(n)
+            order: np.ndarray = np.random.Generator(generator).permutation(n)
+            return order
         start = self.rng.bit_generator.state if shuffled else None
         place.start, place.taken, place.continues = start, 0, False
         return self.rng.permutation(n) if shuffled else None

@@ -45,7 +45,8 @@ def evaluate(
     >>> dl.evaluate(lambda x: dl.Tensor(x), ([1.0, 4.0], [1.0, 2.0]), dl.losses.mse)
     {'loss': 2.0}
     """
-    if callable(data) and not isinstance(data, Iterable):
+    given: Any = data
+    if callable(given) and not isinstance(given, Iterable):
         raise TypeError(
             "evaluate: the data come second, and the loss third: evaluate(model, data, loss), got "
             f"{reprlib.repr(data)} as data"
@@ -158,7 +159,8 @@ def loss_of(owner: str, loss: Loss, prediction: Any, y: Any, *weight: Any) -> Te
 
 def weight_of(result: Tensor, count: int) -> Any:
     """The weight of a batch's loss in a mean: Σw, or the number of samples; None for a sum."""
-    return getattr(result, "_weight", count)
+    weight = getattr(result, "_weight", False)
+    return count if weight is False else weight
 
 
 def keep(kept: tuple[list[np.ndarray], ...], *batch: Any) -> None:

@@ -95,8 +95,11 @@ class History:
         """The number of batches taken in an epoch that isn't finished; 0 between epochs."""
         return 0 if self._epoch is None else self._epoch.batches
 
-    def plot(self) -> tuple[Axes, Axes]:
-        """Draw the losses over the steps, and the rate below; returns both Matplotlib axes."""
+    def plot(self) -> tuple[Axes, ...]:
+        """Draw the losses over the steps, the rate, and metrics that are numbers, if there are any.
+
+        Returns the Matplotlib axes of losses and rate, and then those of metrics.
+        """
         from minidl.viz.plots import plot_history
 
         return plot_history(self)
@@ -130,7 +133,7 @@ class History:
             )
             history._ended = bool(state["ended"])
             if epoch := state.get("epoch"):
-                kept = tuple([] if part is None else [part] for part in epoch["kept"])
+                kept = tuple([] if x is None else [np.asarray(x)] for x in epoch["kept"])
                 history._epoch = Epoch(**{**epoch, "kept": kept})
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"this is not the state of a History: {error!r}") from None

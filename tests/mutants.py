@@ -73,6 +73,7 @@ TESTS = {
     NN: ["tests/test_nn.py"],
     SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
     OPERANDS: ["tests/test_operands.py"],
+    "minidl/losses.py": ["tests/test_losses.py"],
     LOSS: ["tests/_kernels/test_loss.py", "tests/_kernels/test_kernels.py"],
     SYSTEM: ["tests/_kernels/test_system.py", "tests/test_config.py"],
     RULES: ["tests/optim/test_rules.py"],
@@ -832,6 +833,15 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("bytes left swapped", 'given[i].dtype.newbyteorder("=")', "given[i].dtype"),
         ],
     },
+    "minidl/losses.py": {
+        "_weighted": [
+            ("the mean divides by w alone", "np.sum(divisor)", "np.sum(w)"),
+            ("a sum reports its weight", 'None if reduction == "sum" else False', "False"),
+            ("a sum of 0 is let through", "np.finfo(np.float64).tiny", "0"),
+        ],
+        "_weights": [("infinity is a weight", "np.finfo(np.float64).max", "np.inf")],
+        "_balanced": [("absent classes are counted", "there.sum()", "there.size")],
+    },
     LOSS: {
         "row_max": [
             (
@@ -881,13 +891,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("the total left unscaled in float32", "* scale)\n    else", ")\n    else"),
         ],
-        "squared_error_loop": [
+        "squared_errors": [
             (
                 "error squared in the arrays' type",
-                "<double> error * error\n    for k",
-                "error * error\n    for k",
+                "<double> part * error\n    for k",
+                "part * error\n    for k",
             ),
-            ("slope left out", "gradient[k] = slope * error", "gradient[k] = error"),
+            ("slope left out", "gradient[k] = slope * part", "gradient[k] = part"),
             ("half the slope", "(2 * scale)", "(scale)"),
         ],
     },

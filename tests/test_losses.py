@@ -636,3 +636,78 @@ def test_balanced_weights_count_the_labels_that_are_not_ignored():
     np.testing.assert_allclose(balanced.data, given.data, rtol=1e-15)
     with pytest.raises(IndexError, match="row 3 is -1"):
         losses.cross_entropy(x, y, class_weight="balanced", label_smoothing=0.1)
+
+
+def test_a_gradient_follows_the_weight_of_its_row():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(4, 3)), np.array([0, 2, 1, 0])
+    weights = np.array([0.5, 3.0, 0.0, 1.0])
+    found = []
+    for options in ({"sample_weight": weights}, {}):
+        logits = dl.Tensor(x, requires_grad=True)
+        losses.cross_entropy(logits, y, "sum", **options).backward()
+        found.append(logits.grad)
+    np.testing.assert_allclose(found[0], weights[:, None] * found[1], rtol=1e-13)
+
+
+def test_soft_targets_of_binary_cross_entropy_have_both_class_weights():
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(5, 2)), rng.uniform(size=(5, 2))
+    loss = losses.BinaryCrossEntropy(class_weight=[0.5, 3.0])(x, t)
+    w = 0.5 * (1 - t) + 3 * t
+    terms = 3 * t * np.log1p(np.exp(-x)) + 0.5 * (1 - t) * np.log1p(np.exp(x))
+    np.testing.assert_allclose(loss.data, terms.sum() / w.sum(), rtol=1e-13)
+    np.testing.assert_allclose(loss._weight, w.sum() / 2, rtol=1e-13)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("class_weight", [None, [1.0, 3.0, 0.5], "balanced"])
+def test_a_captured_step_weighs_as_an_eager_one(smoothing, class_weight):
+    rng = np.random.default_rng(0)
+    w = dl.Tensor(rng.normal(size=(2, 3)), requires_grad=True)
+
+    def step(x, y, weights):
+        w.zero_grad()
+        loss = losses.cross_entropy(
+            x @ w,
+            y,
+            label_smoothing=smoothing,
+            sample_weight=weights,
+            class_weight=class_weight,
+            ignore_index=-100,
+        )
+        loss.backward()
+        return loss
+
+    captured = dl.capture(step)
+    for _ in range(4):
+        y = rng.integers(0, 3, 6)
+        y[rng.integers(6)] = -100
+        batch = rng.normal(size=(6, 2)), y, rng.uniform(size=6)
+        eager, grad = step(*batch), w.grad
+        np.testing.assert_array_equal(captured(*batch).data, eager.data)
+        np.testing.assert_array_equal(w.grad, grad)
+    for x, y, weights, error, message in [
+        (batch[0], np.array([0, 1, 7, 0, 1, 2]), batch[2], IndexError, "row 2 is 7"),
+        (batch[0], np.full(6, -100), batch[2], ValueError, "finite sum above 0"),
+        (batch[0], batch[1], -batch[2], ValueError, "sample_weight must be finite"),
+    ]:
+        with pytest.raises(error, match=message):
+            captured(x, y, weights)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"class_weight": [1.0, 2.0]}, ValueError, r"class_weight .* of shape \(3,\)"),
+        ({"class_weight": "even"}, ValueError, "class_weight must be one of 'balanced'"),
+        ({"ignore_index": 1.5}, TypeError, "ignore_index must be an integer"),
+    ],
+)
+def test_an_invalid_class_weight_or_ignore_index_is_an_error(options, error, message):
+    with pytest.raises(error, match=message):
+        losses.cross_entropy(np.zeros((2, 3)), [0, 1], **options)
+    with pytest.raises(ValueError, match="ignore_index needs labels"):
+        losses.cross_entropy(np.zeros((2, 3)), np.ones((2, 3)), ignore_index=0)
+    with pytest.raises(ValueError, match="needs labels"):
+        losses.cross_entropy(np.zeros((2, 3)), np.ones((2, 3)), class_weight="balanced")

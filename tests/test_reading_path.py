@@ -7,10 +7,10 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
-    "minidl/ops.py": 517,
-    "minidl/tensor.py": 600,
+    "minidl/ops.py": 551,
+    "minidl/tensor.py": 601,
     "minidl/nn.py": 350,
-    "minidl/losses.py": 127,
+    "minidl/losses.py": 310,
     "minidl/optim/optimizer.py": 289,
     "minidl/optim/rules.py": 340,
     "minidl/schedulers.py": 422,

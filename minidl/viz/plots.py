@@ -6,6 +6,7 @@ They need Matplotlib: pip install 'minidl[viz]'.
 from __future__ import annotations
 
 import io
+import itertools
 import textwrap
 from os import PathLike
 from typing import Any, NamedTuple
@@ -126,13 +127,19 @@ def shade_phases(
         )  # fmt: skip
 
 
-def plot_history(history: History) -> tuple[Axes, Axes]:
-    """Plot the losses of a training over its steps, and the rate below; returns the two axes."""
+def plot_history(history: History) -> tuple[Axes, ...]:
+    """Plot the losses of a training over its steps, the metrics if there are any, and the rate.
+
+    Returns the axes of losses and rate, and then those of metrics. Metrics that are arrays are left
+    out.
+    """
     if not history.step_loss:
         raise ValueError("the history has no steps yet, so there is nothing to plot")
+    metrics = {name: m for name, m in history.metrics.items() if m and all(map(np.isscalar, m))}
     with style.context():
         figure = new_figure()
-        top, bottom = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+        ratios = (3, 2, 1) if metrics else (3, 1)
+        top, *middle, bottom = figure.subplots(len(ratios), sharex=True, height_ratios=ratios)
         steps = np.arange(1, len(history.step_loss) + 1)
         top.plot(steps, history.step_loss, color=COLOURS["blue"], alpha=0.35, label="each step")
         if history.loss:
@@ -146,12 +153,46 @@ def plot_history(history: History) -> tuple[Axes, Axes]:
             top.set_yscale("log")
         top.set(ylabel="loss")
         top.legend()
+        for axes in middle:
+            _plot_metrics(axes, metrics, history.epoch_ends)
         bottom.set(xlabel="step", ylabel="learning rate η")
         bottom.set_ylim(bottom=0)
-        for axes in (top, bottom):
+        for axes in (top, *middle, bottom):
             _fix_tick_size(axes)
     _open(figure)
-    return top, bottom
+    return top, bottom, *middle
+
+
+def _plot_metrics(axes: Axes, metrics: dict[str, list[float]], ends: list[int]) -> None:
+    """Plot each metric over the steps at the ends of epochs, that of the validation dashed."""
+    names = [name for name in metrics if name.removeprefix("validation_") not in metrics]
+    names += [name for name in metrics if name not in names and name[:11] != "validation_"]
+    colours = dict(zip(dict.fromkeys(names), itertools.cycle(COLOURS.values()), strict=False))
+    for name, values in metrics.items():
+        own = colours.get(name, colours.get(name.removeprefix("validation_")))
+        line = "-" if name in colours else "--"
+        axes.plot(ends[len(ends) - len(values) :], values, line, color=own, label=name)
+    axes.set(ylabel="metrics")
+    axes.legend(fontsize="small", ncols=2)
+
+
+def plot_rates(rates: list[float], losses: list[float], chosen: float, reason: str) -> Axes:
+    """Plot smoothed losses over the rates that were tried, and mark the one that was chosen."""
+    with style.context():
+        figure = new_figure()
+        axes = figure.subplots()
+        axes.plot(rates, losses, color=COLOURS["blue"])
+        axes.set_xscale("log")
+        axes.axvline(chosen, color=COLOURS["vermilion"], linestyle="--")
+        place = axes.get_xaxis_transform()
+        axes.text(chosen, 0.97, f" {chosen:.3g}", va="top", transform=place)
+        low, high = min(losses), losses[0]
+        axes.set_ylim(low - 0.1 * (high - low), high + 0.5 * (high - low))
+        axes.set(xlabel="learning rate η", ylabel="loss, smoothed")
+        set_title(axes, textwrap.fill(reason, 70))
+        _fix_tick_size(axes)
+    _open(figure)
+    return axes
 
 
 # --- races --------------------------------------------------------------------------------------
