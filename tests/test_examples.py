@@ -130,6 +130,7 @@ def test_an_example_has_help_and_refuses_unknown_options(name, tmp_path):
         "captured.py": "--page",
         "walkthrough.py": "--page",
         "optimizer_race.py": "--out",
+        "tabular.py": "--folder",
     }.get(name, "--figure")
     assert "there is no folder" in refused(name, option, "no/such/folder/x")
 
@@ -154,6 +155,47 @@ def test_the_captured_training_can_be_printed_on_any_console(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.isascii()
     assert "\\" not in result.stdout
+
+
+# --- tabular.py ---------------------------------------------------------------------------------
+
+
+def test_the_table_is_learned_and_a_crash_changes_no_bit(tmp_path):
+    result = run("tabular.py", "--folder", str(tmp_path), cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    (accuracy, auc) = re.findall(r"accuracy is (\S+) and the AUC (\S+):", result.stdout)[0]
+    assert float(accuracy) >= 0.96
+    assert float(auc) > 0.99
+    counts = re.findall(
+        r"of (\d+) malignant .* (\d+) were found, of (\d+) .* ones (\d+)", result.stdout
+    )
+    malignant, found, benign, passed = map(int, counts[0])
+    assert malignant + benign == 114
+    assert (found + passed) / 114 == pytest.approx(float(accuracy), abs=5e-4)
+    assert "Resumed after epoch 7, it ended in the same bits." in result.stdout
+    assert re.search(r"is (malignant|benign) with a probability of \d+\.\d%", result.stdout)
+    names = {f"{name}{best}.ckpt" for name in ("whole", "crashed") for best in ("", ".best")}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_the_table_needs_no_more_than_numpy_and_leaves_no_files(tmp_path):
+    hide = "import sys\nfor m in 'sklearn', 'tqdm', 'safetensors': sys.modules[m] = None\n"
+    environment = without_viz(tmp_path)
+    with (tmp_path / "sitecustomize.py").open("a") as file:
+        file.write(hide)
+    result = run("tabular.py", cwd=tmp_path, TMPDIR=str(tmp_path), **environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not [p for p in tmp_path.iterdir() if p.name not in ("sitecustomize.py", "__pycache__")]
+
+
+def test_the_table_is_scikit_learns():
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    lines = (EXAMPLES / "breast_cancer.csv").read_text("utf-8").splitlines()
+    assert lines[0].split(",") == [*(n.replace(" ", "_") for n in data.feature_names), "benign"]
+    table = np.loadtxt(lines[1:], delimiter=",")
+    np.testing.assert_array_equal(table, np.column_stack([data.data, data.target]))
 
 
 # --- walkthrough.py -----------------------------------------------------------------------------
