@@ -208,13 +208,15 @@ def load(
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"load: {str(path)!r}: {error}") from error
     done: list[tuple[Any, Any]] = []
+    loaded = [False]  # set together with the rest, since a signal may come right after
+    changes.append((loaded, 0, True))
     try:
         for callback, before, after in restores:
             done.append((callback, before))
             callback.load_state_dict(after)
         atomic.assign(changes)
     except BaseException:
-        for callback, before in reversed(done):
+        for callback, before in reversed([] if loaded[0] else done):
             callback.load_state_dict(before)
         raise
     return saved
@@ -370,6 +372,8 @@ def _callback_states(
 def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """A value for JSON, whose arrays are put into `arrays` under names that begin with `name`."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
+        while name in arrays:  # as for the keys "a/b" and "a" with "b" inside
+            name += "_"
         arrays[name] = value
         return {"array": name}
     if isinstance(value, np.generic):

@@ -457,7 +457,7 @@ def split(
 
     >>> train, test = dl.data.split(np.arange(10.0), np.arange(10) % 2, stratify=True, rng=0)
     >>> train[1].tolist(), test[1].tolist()
-    ([1, 0, 1, 0, 1, 0, 1, 0], [0, 1])
+    ([0, 1, 0, 1, 1, 0, 0, 1], [0, 1])
     """
     own, target = _pair("split", x, y)
     share = _checks.number("split", "fraction", fraction, above=True, high=1, below=True)
@@ -568,6 +568,10 @@ class Standardize(Module):
             self._keep(np.zeros(count), np.ones(count))
 
     def _keep(self, mean: np.ndarray, deviation: np.ndarray) -> None:
+        if self._buffers and mean.shape != self.mean.shape:
+            raise ValueError(
+                f"Standardize has {len(self.mean)} columns, but x has {len(mean)}; make a new one"
+            )
         for name, values in (("mean", mean), ("deviation", deviation)):
             if name in self._buffers:
                 setattr(self, name, values)
@@ -580,7 +584,12 @@ class Standardize(Module):
         Returns the module. ValueError for a column with NaN or infinity, or without samples.
         """
         array = _array("Standardize", "x", x).astype(np.float64)
-        columns = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array[:, None]
+        if array.ndim < 2:
+            raise ValueError(
+                "Standardize: x must have samples and columns, (…, columns), got shape "
+                f"{array.shape}; for one column x.reshape(-1, 1)"
+            )
+        columns = array.reshape(-1, array.shape[-1])
         if not len(columns):
             raise ValueError("Standardize: x holds no samples")
         bad = ~np.isfinite(columns).all(axis=0)
@@ -597,6 +606,15 @@ class Standardize(Module):
         )
         return self
 
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load the mean and deviation; ValueError if the number of columns isn't known yet."""
+        if not self._buffers:
+            raise ValueError(
+                "Standardize can't load a mean and deviation before it has columns: make it with "
+                "their number, Standardize(features)"
+            )
+        super().load_state_dict(state)
+
     def forward(self, x: Any) -> Tensor:
         """Scale the columns; in float64, then rounded, unless x requires a gradient."""
         if "mean" not in self._buffers:
@@ -609,9 +627,10 @@ class Standardize(Module):
         if shape[-1:] != self.mean.shape:
             raise ValueError(
                 f"Standardize expects {len(self.mean)} columns, got x of shape {shape}"
+                + ("; for one column x.reshape(-1, 1)" if len(self.mean) == 1 else "")
             )
         if isinstance(x, Tensor) and x.requires_grad:
             scale = Tensor(1 / self.deviation.astype(dtype))
             return (x - Tensor(self.mean.astype(dtype))) * scale
-        array = x.data if isinstance(x, Tensor) else _array("Standardize", "x", x)
+        array = x.data if isinstance(x, Tensor) else _operands.read(x)[0]  # perhaps recorded
         return Tensor(((array - self.mean) / self.deviation).astype(dtype))

@@ -303,3 +303,146 @@ def test_repr_shows_shapes_and_options():
     assert repr(loader) == (
         "DataLoader(x (5, 2), y (5,), batch_size=2, shuffle=False)  # 3 batches per epoch"
     )
+
+
+# --- splitting, class weights, scaling ----------------------------------------------------------
+
+
+@given(n=st.integers(2, 60), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 99))
+def test_a_split_has_each_sample_once_and_a_test_part_of_the_share(n, fraction, seed):
+    x, y = np.arange(2 * n).reshape(n, 2), np.arange(n)
+    (a, kept), (b, held_out) = dl.data.split(x, y, fraction, rng=seed)
+    assert len(held_out) == min(max(round(n * fraction), 1), n - 1)
+    assert sorted([*kept, *held_out]) == list(range(n))
+    assert kept.tolist() == sorted(kept)
+    assert held_out.tolist() == sorted(held_out)
+    assert np.array_equal(a, x[kept])
+    assert np.array_equal(b, x[held_out])
+    assert np.array_equal(dl.data.split(x, y, fraction, rng=seed)[1][1], held_out)
+
+
+@given(counts=st.lists(st.integers(2, 30), min_size=1, max_size=5), seed=st.integers(0, 99))
+def test_a_stratified_split_keeps_the_share_of_each_label(counts, seed):
+    y = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    (_, kept), (_, held_out) = dl.data.split(y, y, 0.5, stratify=True, rng=seed)
+    share = np.bincount(held_out, minlength=len(counts))
+    assert share.sum() == round(len(y) / 2)
+    assert (np.abs(share - np.array(counts) * len(held_out) / len(y)) <= 1).all()
+    assert share.min() >= 1
+    assert np.bincount(kept, minlength=len(counts)).min() >= 1
+
+
+def test_a_split_takes_the_same_rows_of_each_input():
+    a, b, y = np.arange(10), np.arange(10) * 10, np.arange(10)
+    (x, kept), (_, held_out) = dl.data.split({"a": a, "b": b}, y, 0.3, rng=1)
+    assert x["a"].tolist() == kept.tolist()
+    assert x["b"].tolist() == (10 * kept).tolist()
+    assert dl.data.split((a, b), y, 0.3, rng=1)[1][0][1].tolist() == (10 * held_out).tolist()
+
+
+def test_splits_that_are_impossible_are_errors():
+    with pytest.raises(ValueError, match="1 sample can't be split"):
+        dl.data.split([1], [1])
+    with pytest.raises(ValueError, match="label 7 has 1"):
+        dl.data.split(np.arange(5), [0, 0, 7, 0, 0], stratify=True)
+    with pytest.raises(ValueError, match="can't hold a sample of each of 3 labels"):
+        dl.data.split(np.arange(6), [0, 0, 1, 1, 2, 2], 0.2, stratify=True)
+    for fraction in (0, 1, 1.5, -0.1):
+        with pytest.raises(ValueError, match="split: fraction must be"):
+            dl.data.split([1, 2], [1, 2], fraction)
+
+
+def test_balanced_weights_give_each_class_the_same_total():
+    assert dl.data.balanced_weights([0, 0, 0, 1, 2, 2]).tolist() == [6 / 9, 6 / 3, 6 / 6]
+    with pytest.raises(ValueError, match="class 1 has no sample"):
+        dl.data.balanced_weights([0, 2])
+    for labels in ([0.0, 1.0], [-1, 0], [[0, 1]], np.zeros(0, int)):
+        with pytest.raises(TypeError, match="must be a vector of integers"):
+            dl.data.balanced_weights(labels)
+
+
+def test_standardized_columns_are_those_of_scikit_learn():
+    preprocessing = pytest.importorskip("sklearn.preprocessing")
+    x = np.random.default_rng(0).normal(1e6, 2, (50, 3))
+    x[:, 1] = 0.1  # constant, with a mean that rounding moves
+    with dl.default_dtype("float64"):
+        y = dl.data.Standardize().fit(x)(x)
+    np.testing.assert_allclose(
+        y.numpy(), preprocessing.StandardScaler().fit_transform(x), atol=1e-9
+    )
+    assert not y.numpy()[:, 1].any()
+
+
+def test_standardize_rounds_once_after_float64():
+    x = 1e8 + np.arange(4.0).reshape(-1, 1)  # float32 can't tell these apart
+    y = dl.data.Standardize().fit(x)(x)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y.numpy().ravel(), np.array([-3, -1, 1, 3]) / 5**0.5, rtol=1e-7)
+
+
+def test_all_axes_but_the_last_are_samples():
+    x = np.random.default_rng(0).normal(size=(4, 5, 2))
+    scale = dl.data.Standardize().fit(x)
+    np.testing.assert_allclose(scale.mean, x.reshape(-1, 2).mean(axis=0), rtol=1e-13)
+    np.testing.assert_allclose(scale.deviation, x.reshape(-1, 2).std(axis=0), rtol=1e-13)
+    assert scale(x).shape == (4, 5, 2)
+
+
+def test_gradients_through_standardize_are_divided_by_the_deviation():
+    scale = dl.data.Standardize().fit([[0.0, 1.0], [4.0, 2.0]])  # deviations 2 and ½
+    x = dl.Tensor([[1.0, 1.0]], requires_grad=True)
+    scale(x).sum().backward()
+    assert x.grad.tolist() == [[0.5, 2.0]]
+
+
+def test_a_saved_standardize_is_loaded_where_columns_are_known():
+    fitted = dl.data.Standardize().fit([[0.0, 1.0], [4.0, 2.0]])
+    new = dl.data.Standardize(2)
+    assert np.array_equal(new([[3.0, 4.0]]), [[3.0, 4.0]])
+    new.load_state_dict(fitted.state_dict())
+    assert np.array_equal(new([[3.0, 4.0]]), fitted([[3.0, 4.0]]))
+    with pytest.raises(ValueError, match=r"with their number, Standardize\(features\)"):
+        dl.data.Standardize().load_state_dict(fitted.state_dict())
+
+
+def test_misuse_of_standardize_is_an_error_that_changes_nothing():
+    with pytest.raises(RuntimeError, match=r"call fit\(x\)"):
+        dl.data.Standardize()([[1.0]])
+    scale = dl.data.Standardize().fit([[0.0, 1.0], [4.0, 2.0]])
+    before = scale.state_dict()
+    for wrong, message in (
+        ([[1.0, np.nan]], "column 1 of x holds NaN or infinity"),
+        ([1.0, 2.0], r"got shape \(2,\); for one column x.reshape\(-1, 1\)"),
+        (np.zeros((0, 2)), "no samples"),
+        (np.eye(3), "has 2 columns, but x has 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            scale.fit(wrong)
+    with pytest.raises(ValueError, match=r"expects 2 columns, got x of shape \(3,\)"):
+        scale([1.0, 2.0, 3.0])
+    assert all(np.array_equal(before[name], x) for name, x in scale.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_captured_steps_standardize_each_batch(dtype):
+    rng = np.random.default_rng(0)
+    batches = [rng.integers(0, 9, (8, 2)).astype(dtype) for _ in range(3)]
+
+    def losses(wrap):
+        model = dl.nn.Sequential(
+            dl.data.Standardize().fit(np.concatenate(batches)), dl.nn.Dense(2, 1, rng=0)
+        )
+        optimizer = dl.optim.SGD(model.parameters(), 0.1)
+
+        def step(x, y):
+            loss = dl.losses.mse(model(x), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = wrap(step)
+        y = np.ones((8, 1), np.float32)
+        return [float(step(x, y)) for x in batches * 2]
+
+    assert losses(dl.capture) == losses(lambda step: step)

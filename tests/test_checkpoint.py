@@ -1,0 +1,522 @@
+"""Files of trainings: what they hold, that damage is found, and that nothing is half done."""
+
+import copy
+import dataclasses
+import json
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import interrupting
+import numpy as np
+import pytest
+from capturing import RULE_IDS
+from cases import FORMS_OF_RULES
+
+import minidl as dl
+from minidl import checkpoint, nn, schedulers
+from minidl.schedulers import Schedule
+
+X = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
+Y = np.random.default_rng(1).normal(size=(11, 2)).astype(np.float32)
+RATES = {
+    "a number": lambda: 0.01,
+    "decay": lambda: schedulers.WarmUp(schedulers.CosineDecay(0.02, 9), 3),
+    "sequence": lambda: schedulers.Sequence([(0.1, 2), schedulers.LinearDecay(0.4, steps=4)]),
+    "plateau": lambda: schedulers.WarmUp(schedulers.ReduceOnPlateau(0.02, patience=0), 2),
+}
+
+
+class Buffered(nn.Module):
+    """Parameters, buffers, a generator, a frozen and a tied parameter."""
+
+    def __init__(self, seed=0, kind=np.random.PCG64):
+        self.dense, self.dropout = nn.Dense(3, 2, rng=seed), nn.Dropout(0.5)
+        self.dropout.rng = np.random.Generator(kind(seed))
+        self.same = self.dense.weight
+        self.frozen = dl.Tensor(np.full((), seed, float))
+        self.buffer("count", np.array([seed, 2], np.int16))
+        self.buffer("none", np.zeros((0, 3)))
+
+    def forward(self, x):
+        return self.dropout(self.dense(x)) * self.frozen
+
+
+def training(seed=0, rule="Adam", rate=lambda: 0.01, **options):
+    model = nn.Sequential(nn.Dense(3, 4, rng=seed), nn.Dropout(0.5, rng=seed), nn.Dense(4, 2))
+    model.dense2.weight.data = np.full((4, 2), 0.1 + seed)
+    optimizer = getattr(dl.optim, rule)(model, **{"lr": rate(), **options})
+    return model, optimizer, dl.data.DataLoader(X, Y, 4, rng=seed)
+
+
+def steps(model, optimizer, loader, epochs=1):
+    for _ in range(epochs):
+        for x, y in loader:
+            optimizer.zero_grad()
+            dl.losses.mse(model(x), y).backward()
+            optimizer.step()
+
+
+def look(model, optimizer=None, loader=None):
+    """All that a training is, as text."""
+    found = [model.state_dict()]
+    found += [g.bit_generator.state for g in checkpoint.generators_of(model).values()]
+    found += [] if optimizer is None else [optimizer.state_dict()]
+    found += [] if loader is None else [loader.state_dict()]
+    return repr(found)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.ckpt"
+
+
+# --- what a file holds --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rule", "options"), FORMS_OF_RULES, ids=RULE_IDS)
+def test_every_rule_is_loaded_to_the_bit(rule, options, path):
+    own = training(rule=rule, **options)
+    steps(*own)
+    dl.save(path, own[0], optimizer=own[1], data=own[2])
+    new = training(1, rule, **options)
+    dl.load(path, new[0], optimizer=new[1], data=new[2])
+    assert look(*new) == look(*own)
+    steps(*own)
+    steps(*new)
+    assert look(*new) == look(*own)
+
+
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
+def test_every_rate_and_its_memory_are_loaded(rate, path):
+    own = training(rate=rate)
+    for plateau in schedulers.plateaus(own[1].groups[0].lr):
+        for metric in (3.0, 3.0, 3.0):
+            plateau.observe(metric)
+    steps(*own)
+    dl.save(path, own[0], optimizer=own[1])
+    new = training(rate=rate)
+    before = new[1].groups[0].lr
+    dl.load(path, optimizer=new[1])
+    assert look(new[0], new[1]).endswith(repr([new[1].state_dict()])[1:])
+    assert repr(new[1].state_dict()) == repr(own[1].state_dict())
+    for mine, theirs in zip(
+        *(schedulers.plateaus(o.groups[0].lr) for o in (new[1], own[1])), strict=True
+    ):
+        assert mine.memory == theirs.memory
+        assert mine.observations == theirs.observations
+        assert any(mine is p for p in schedulers.plateaus(before))
+
+
+def test_another_schedule_of_minidl_replaces_the_optimizers(path):
+    dl.save(path, optimizer=training(rate=RATES["decay"])[1])
+    optimizer = training()[1]
+    dl.load(path, optimizer=optimizer)
+    assert optimizer.groups[0].lr == RATES["decay"]()
+
+
+@dataclasses.dataclass(frozen=True)
+class Own(Schedule):
+    """A schedule of a user."""
+
+    top: float
+
+    def formula(self, t):
+        return self.top / (1 + t)
+
+
+class Nameless(Schedule):
+    """A schedule whose repr says nothing."""
+
+    def formula(self, t):
+        return 0.1
+
+
+def test_a_schedule_of_the_users_own_must_be_the_same(path):
+    own, new = training(rate=lambda: Own(0.1)), training(1, rate=lambda: Own(0.1))
+    steps(*own)
+    dl.save(path, own[0], optimizer=own[1])
+    dl.load(path, new[0], optimizer=new[1])
+    assert new[1].t == own[1].t
+    with pytest.raises(dl.CheckpointError, match=r"Own\(top=0.1\), a schedule of your own; make"):
+        dl.load(path, optimizer=training()[1])
+    with pytest.raises(ValueError, match="doesn't say its options; make its class a frozen datac"):
+        dl.save(path, optimizer=training(rate=Nameless)[1])
+
+
+KINDS = ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"]
+
+
+@pytest.mark.parametrize("kind", [getattr(np.random, name) for name in KINDS], ids=KINDS)
+def test_buffers_generators_and_arrays_of_any_shape_are_loaded(kind, path):
+    own, new = Buffered(5, kind), Buffered(1, kind)
+    own(X)
+    dl.save(path, own)
+    dl.load(path, new)
+    assert look(new) == look(own)
+    assert np.array_equal(own(X).data, new(X).data)
+    other = Buffered(0, next(k for k in (np.random.PCG64, np.random.SFC64) if k is not kind))
+    before = look(other)
+    with pytest.raises(dl.CheckpointError, match=r"dropout.rng: the generator is a"):
+        dl.load(path, other)
+    assert look(other) == before
+
+
+def test_groups_and_their_options_are_loaded(path):
+    def make():
+        a, b = (dl.Tensor(np.ones(n), requires_grad=True, name=f"p/{n}") for n in (2, 3))
+        groups = [{"params": [a], "lr": RATES["plateau"]()}, {"params": [b], "lr": 0.5}]
+        return a, b, dl.optim.RMSprop(groups, momentum=0.5)
+
+    own, new = make(), make()
+    own[2].groups[1].lr = 0.25
+    for p in own[:2]:
+        p.grad = p.data * 3
+    own[2].step()
+    dl.save(path, optimizer=own[2])
+    dl.load(path, optimizer=new[2])
+    assert repr(new[2].state_dict()) == repr(own[2].state_dict())
+
+
+def test_names_that_meet_are_kept_apart(path):
+    metadata = {"a/b": np.arange(2), "a": {"b": np.arange(3)}}
+    dl.save(path, metadata=metadata)
+    assert repr(dl.load(path).metadata) == repr(metadata)
+
+
+def test_averages_history_and_metadata_are_loaded(path):
+    model, optimizer, loader = training()
+    averaged = dl.optim.average(model, 0.9)
+    steps(model, optimizer, loader)
+    averaged.update()
+    metadata = {"classes": ["a", "ü"], "mean": np.arange(3.0), "nested": {"t": (1, None, True)}}
+    history = dl.History(loss=[1.0, np.inf], step_loss=[2.0], lr=[0.1], metrics={"m": [np.eye(2)]})
+    dl.save(path, model, average=averaged, history=history, metadata=metadata)
+    new = dl.optim.average(model, 0.9)
+    saved = dl.load(path, average=new)
+    assert repr(new.state_dict()) == repr(averaged.state_dict())
+    assert repr(saved.history.state_dict()) == repr(history.state_dict())
+    assert repr(saved.metadata) == repr(metadata)
+    assert (saved.epoch, saved.step) == (2, 1)
+
+
+def test_numpy_alone_reads_the_file(path):
+    model, optimizer, loader = training()
+    steps(model, optimizer, loader)
+    dl.save(path, model, optimizer=optimizer, history=dl.History(loss=[0.5]))
+    with np.load(path, allow_pickle=False) as file:
+        for name, values in model.state_dict().items():
+            assert np.array_equal(file[name], values)
+        assert file["history/loss"].tolist() == [0.5]
+        slots = optimizer.state_dict()["state"]["dense1.weight"]
+        assert np.array_equal(file["optimizer/dense1.weight/m"], slots["m"])
+        assert json.loads(file["minidl.json"])["minidl"] == dl.__version__
+
+
+def test_a_file_says_what_is_inside(path):
+    model, optimizer, loader = training(rate=RATES["decay"])
+    stop = dl.callbacks.EarlyStopping()
+    dl.save(path, model, optimizer=optimizer, data=loader, callbacks=[stop], metadata="a note")
+    shown = repr(dl.load(path))
+    for text in (
+        f"checkpoint of minidl {dl.__version__}: epoch 0, step 0",
+        "dense1.weight: (3, 4) float32",
+        "optimizer: Adam(",
+        "lr=WarmUp(schedule=CosineDecay(lr=0.02",
+        "loader",
+        "callback: EarlyStopping",
+        "metadata: 'a note'",
+    ):
+        assert text in shown
+
+
+def test_the_same_contents_are_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        dl.save(tmp_path / name, training()[0])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+# --- damage -------------------------------------------------------------------------------------
+
+
+def small(path):
+    dl.save(path, nn.Dense(1, 1, rng=0), metadata={"a": 1})
+    return path.read_bytes()
+
+
+def test_every_flipped_bit_and_every_truncation_is_found(path):
+    raw = small(path)
+    assert len(raw) < 2500
+    for place in range(len(raw)):
+        for bit in range(8):
+            spoiled = bytearray(raw)
+            spoiled[place] ^= 1 << bit
+            path.write_bytes(spoiled)
+            with pytest.raises(dl.CheckpointError, match=r"run.ckpt"):
+                dl.load(path)
+    for length in range(len(raw)):
+        path.write_bytes(raw[:length])
+        with pytest.raises(dl.CheckpointError):
+            dl.load(path)
+    path.write_bytes(raw + b"\0")
+    with pytest.raises(dl.CheckpointError):
+        dl.load(path)
+
+
+def test_files_of_other_kinds_are_named(path, tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.ones(2))
+    with pytest.raises(dl.CheckpointError, match=r"np.savez, which minidl.save didn't write"):
+        dl.load(tmp_path / "other.npz")
+    for raw in (b"", b"text", pickle.dumps({"a": 1})):
+        path.write_bytes(raw)
+        with pytest.raises(dl.CheckpointError, match=r"is no checkpoint of minidl: .*anoth"):
+            dl.load(path)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        dl.load(tmp_path / "missing.ckpt")
+    with pytest.raises(OSError, match=str(tmp_path.name)):
+        dl.load(tmp_path)
+
+
+def test_a_newer_format_says_what_to_install(path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "FORMAT", 2)
+    small(path)
+    monkeypatch.undo()
+    with pytest.raises(dl.CheckpointError, match="can't read; install a newer minidl"):
+        dl.load(path)
+
+
+# --- what doesn't fit ---------------------------------------------------------------------------
+
+
+def wrong_trainings():
+    """Trainings that the one in the file doesn't fit, and what the error says."""
+    model, optimizer, loader = training()
+    wider = nn.Sequential(nn.Dense(3, 5), nn.Dropout(0.5), nn.Dense(5, 2))
+    with dl.default_dtype("float64"):
+        double = training()[0]
+    yield {"model": wider}, r"dense1.weight of the model is \(3, 5\) float32.*\(3, 4\) float32"
+    yield {"model": double}, "is .* float64, but in the file it is .* float32"
+    yield {"model": nn.Dense(3, 4)}, "weight of the model is .*, but in the file it is missing"
+    yield (
+        {"model": training()[0], "optimizer": training(rule="SGD")[1]},
+        "rule of the state is Adam",
+    )
+    yield {"model": model, "optimizer": training(amsgrad=True)[1]}, "slot"
+    yield {"model": model, "data": dl.data.DataLoader(X, Y, 5)}, "batch_size is 5, but 4 was saved"
+    yield {"model": model, "data": dl.data.DataLoader(X[:9], Y[:9], 4)}, "samples is 9"
+    yield {"model": model, "average": dl.optim.average(model, 0.9)}, "holds no average"
+    yield (
+        {"optimizer": optimizer, "data": loader, "callbacks": [dl.callbacks.EarlyStopping()]},
+        "the callbacks are EarlyStopping, but the file holds none",
+    )
+
+
+@pytest.mark.parametrize("case", range(9))
+def test_what_does_not_fit_is_named_and_nothing_changes(case, path):
+    own = training(3)
+    steps(*own)
+    dl.save(path, own[0], optimizer=own[1], data=own[2])
+    given, message = list(wrong_trainings())[case]
+    before = repr({name: x.state_dict() for name, x in given.items() if name != "callbacks"})
+    with pytest.raises(dl.CheckpointError, match=message):
+        dl.load(path, **given)
+    assert (
+        repr({name: x.state_dict() for name, x in given.items() if name != "callbacks"}) == before
+    )
+
+
+class Failing(dl.callbacks.Callback):
+    """A callback with a state that it may refuse to load."""
+
+    def __init__(self, value, fails=False):
+        self.value, self.fails = value, fails
+
+    def state_dict(self):
+        return {"value": self.value}
+
+    def load_state_dict(self, state):
+        if self.fails and state["value"] != self.value:
+            raise RuntimeError("not that")
+        self.value = state["value"]
+
+
+def test_a_callback_that_fails_leaves_everything_as_it_was(path):
+    own, new = training(3), training(1)
+    steps(*own)
+    dl.save(path, own[0], optimizer=own[1], callbacks=[Failing(1), Failing(2)])
+    callbacks, before = [Failing(7), Failing(8, fails=True)], look(*new)
+    with pytest.raises(RuntimeError, match="not that"):
+        dl.load(path, new[0], optimizer=new[1], callbacks=callbacks)
+    assert [c.value for c in callbacks] == [7, 8]
+    assert look(*new) == before
+    callbacks[1].fails = False
+    dl.load(path, new[0], optimizer=new[1], callbacks=callbacks)
+    assert [c.value for c in callbacks] == [1, 2]
+
+
+def test_an_interrupt_at_any_bytecode_loads_all_or_nothing(path):
+    own = training(3, rate=RATES["plateau"])
+    steps(*own)
+    dl.save(path, own[0], optimizer=own[1], data=own[2])
+
+    def call(new):
+        dl.load(path, new[0], optimizer=new[1], data=new[2])
+
+    interrupting.assert_all_or_nothing(
+        interrupting.each_interruption,
+        lambda: training(1, rate=RATES["plateau"]),
+        call,
+        lambda new: look(*new),
+        every=97,
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"model": "mlp"}, TypeError, "save: model must be a Module"),
+        ({"model": nn.Dense}, TypeError, "save: model must be a Module"),
+        ({"optimizer": nn.Dense(1, 1)}, TypeError, "save: optimizer must be an Optimizer"),
+        ({"data": (X, Y)}, TypeError, "save: data must be a DataLoader, since nothing else has"),
+        ({"history": [1.0]}, TypeError, "save: history must be a History"),
+        ({"average": 0.9}, TypeError, "save: average must be a dl.optim.average"),
+        ({"metadata": {1: 2}}, TypeError, "save: metadata is {1: 2}"),
+        ({"metadata": {"a": {"b": object()}}}, TypeError, "save: metadata/a/b is <object"),
+        ({"metadata": np.array([None])}, TypeError, "save: metadata is array"),
+    ],
+)
+def test_what_can_not_be_saved_is_named_and_the_old_file_stays(given, error, message, path):
+    raw = small(path)
+    with pytest.raises(error, match=message):
+        dl.save(path, **given)
+    assert path.read_bytes() == raw
+    assert os.listdir(path.parent) == [path.name]
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_an_interrupted_save_leaves_the_old_file_or_the_new_one_and_nothing_else(path):
+    old, model = small(path), nn.Dense(2, 2, rng=0)
+    dl.save(path, model)
+    new = path.read_bytes()
+    for place in range(1, 3000, 151):
+        path.write_bytes(old)
+        interrupting.interrupted(lambda: dl.save(path, model), place)
+        assert path.read_bytes() in (old, new)
+        assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such permissions")
+def test_a_file_has_the_permissions_of_any_new_file(path):
+    before = os.umask(0o027)
+    try:
+        small(path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"save: .*there is no folder"):
+        dl.save(tmp_path / "no" / "run.ckpt", nn.Dense(1, 1))
+
+
+def test_the_archive_can_be_tested_by_other_tools(path):
+    small(path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist()[0] == "minidl.json"
+
+
+# --- safetensors --------------------------------------------------------------------------------
+
+
+def test_weights_and_buffers_go_to_other_tools_and_back(tmp_path):
+    library = pytest.importorskip("safetensors.numpy")
+    path, own, new = tmp_path / "model.safetensors", Buffered(5), Buffered(1)
+    dl.save(path, own)
+    for name, values in library.load_file(path).items():
+        assert np.array_equal(values, own.state_dict()[name])
+    saved = dl.load(path, new)
+    assert repr(new.state_dict()) == repr(own.state_dict())
+    assert saved.arrays.keys() == own.state_dict().keys()
+    with pytest.raises(dl.CheckpointError, match="weight of the model is"):
+        dl.load(path, nn.Dense(1, 1))
+    with pytest.raises(dl.CheckpointError, match="holds no optimizer"):
+        dl.load(path, optimizer=training()[1])
+    with pytest.raises(ValueError, match="holds the weights and buffers of a model alone"):
+        dl.save(path, own, history=dl.History())
+    path.write_bytes(b"nothing")
+    with pytest.raises(dl.CheckpointError, match="is no safetensors file"):
+        dl.load(path)
+
+
+def test_without_the_library_the_error_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'minidl\[safetensors\]'"):
+        dl.save(tmp_path / "model.safetensors", nn.Dense(1, 1))
+
+
+# --- another process ----------------------------------------------------------------------------
+
+PROGRAM = """
+import sys
+sys.path[:0] = {paths!r}
+from test_checkpoint import training, resumed
+print(resumed(sys.argv[1]))
+"""
+
+
+def first_steps(path, k):
+    """Take k steps, and save inside the epoch."""
+    model, optimizer, loader = training(rate=RATES["decay"])
+    history = dl.fit(model, dl.losses.mse, optimizer, loader, steps=k, progress=False)
+    dl.save(path, model, optimizer=optimizer, data=loader, history=history)
+
+
+def resumed(path):
+    """Resume a training from a file until its third epoch; all that it is then."""
+    own = model, optimizer, loader = training(9, rate=RATES["decay"])
+    saved = dl.load(path, model, optimizer=optimizer, data=loader)
+    fit = {"epochs": 3, "progress": False, "resume": saved}
+    history = dl.fit(model, dl.losses.mse, optimizer, loader, **fit)
+    return look(*own) + repr(history.state_dict())
+
+
+def test_a_new_process_ends_in_the_bits_of_a_training_that_never_stopped(path):
+    own = model, optimizer, loader = training(rate=RATES["decay"])
+    history = dl.fit(model, dl.losses.mse, optimizer, loader, epochs=3, progress=False)
+    whole = look(*own) + repr(history.state_dict())
+    first_steps(path, 5)
+    assert resumed(path) == whole
+    paths = [str(pathlib.Path(__file__).parent), str(pathlib.Path(dl.__file__).parents[1])]
+    run = [sys.executable, "-c", PROGRAM.format(paths=paths), str(path)]
+    out = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120)
+    assert out.stdout.strip() == whole.strip()
+
+
+@pytest.mark.parametrize("name", RATES)
+@pytest.mark.parametrize("rule", dl.optim.RULES)
+def test_a_training_resumed_at_every_step_ends_in_the_same_bits(rule, name, path):
+    options = {"validation": (X, Y), "metrics": {"mae": dl.metrics.mae}, "progress": False}
+
+    def fit(own, **more):
+        return dl.fit(own[0], dl.losses.mse, *own[1:], **options, **more)
+
+    own = training(rule=rule, rate=RATES[name])
+    history = fit(own, epochs=2)
+    whole = look(*own) + repr(history.state_dict())
+    for k in range(1, len(history.lr) + 1):
+        own = training(rule=rule, rate=RATES[name])
+        dl.save(path, own[0], optimizer=own[1], data=own[2], history=fit(own, steps=k))
+        own = training(9, rule, RATES[name])
+        saved = dl.load(path, own[0], optimizer=own[1], data=own[2])
+        assert saved.step == k
+        history = fit(own, epochs=2, resume=saved)
+        assert look(*own) + repr(history.state_dict()) == whole
+        assert copy.deepcopy(history) == history
