@@ -25,7 +25,16 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "compiled loops": ("_kernels",),
     "helpers": (
         *("_format", "_checks", "_files", "_observer", "_page"),
-        *("_drawing", "_graph_picture", "_blas", "config", "_settings", "_operands", "_interrupts"),
+        *(
+            "_drawing",
+            "_graph_picture",
+            "_blas",
+            "config",
+            "_settings",
+            "_operands",
+            "_interrupts",
+            "_summary",
+        ),
     ),
     "functions and their derivatives": ("ops",),
     "tensors": ("tensor",),

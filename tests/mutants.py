@@ -41,10 +41,14 @@ SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
+<<<<<<< HEAD
 METRICS, EVALUATION, LOOP = (f"minidl/{x}.py" for x in ("metrics", "evaluation", "_loop"))
 CHECKPOINT, CALLBACKS, PROGRESS, HISTORY = (
     f"minidl/{name}.py" for name in ("checkpoint", "callbacks", "_progress", "history")
 )
+=======
+METRICS, SUMMARY = "minidl/metrics.py", "minidl/_summary.py"
+>>>>>>> la2
 FILES, PLOTS, VERDICTS, RECORD, RECORDER = (
     f"minidl/{name}.py"
     for name in (
@@ -99,6 +103,7 @@ TESTS = {
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
     FORMAT: ["tests/test_format.py"],
+    SUMMARY: ["tests/test_summary.py"],
     CHECKS: ["tests/test_checks.py"],
     RECORDING: ["tests/_capture/test_recording.py", "tests/_capture/test_comparison.py"],
     STEP: ["tests/_capture/test_step.py", "tests/_capture/test_comparison.py"],
@@ -1371,6 +1376,20 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "_array": [
             ("masked and missing values accepted", "_operands.missing(values)", "None"),
         ],
+    },
+    SUMMARY: {
+        "table": [
+            ("count a tied parameter twice", "if first == place:", "if first:"),
+            ("count a frozen parameter as trainable", "own[_kind(x)]", 'own["trainable"]'),
+            ("four bytes an entry", "x.dtype.itemsize", "4"),
+            ("list an inner module as an array", "if id(x) in inner:", "if id(x) == id(module):"),
+            ("omit the column of buffers", "if totals[kind] or", 'if kind == "frozen" or'),
+        ],
+        "_lines": [
+            ("a wider table", "WIDTH - max", "90 - max"),
+            ("keep long headings", "if len(heading) <= width else", "if heading else"),
+        ],
+        "_wrapped": [("break a shape", 'replace(" ", "\\xa0")', 'replace(" ", " ")')],
     },
     METRICS: {
         "auc": [
