@@ -253,7 +253,8 @@ class Loop:
         history, training = self.history, self.training
         for hook in self.hooks["on_begin"]:
             hook.call(training)
-        if history._epoch is not None and history._epoch.done:
+        begun = history._epoch
+        if begun is not None and (begun.done or self.complete(begun)):
             self.finish(report)
         while len(history.loss) < self.ends[0] and self.left > 0 and not history._ended:
             epoch = self.epoch

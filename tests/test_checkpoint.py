@@ -487,3 +487,26 @@ def test_a_training_resumed_at_every_step_ends_in_the_same_bits(rule, name, path
         history = fit(own, epochs=2, resume=saved)
         assert look(*own) + repr(history.state_dict()) == whole
         assert copy.deepcopy(history) == history
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_training_saved_in_on_step_is_resumed_to_the_same_bits_at_every_step(accumulate, path):
+    """Also after the last step of an epoch, whose loss isn't recorded yet."""
+    options = {"validation": (X, Y), "accumulate": accumulate, "progress": False, "epochs": 3}
+
+    class Save(dl.callbacks.Callback):
+        def on_step(self, training):
+            own = {"optimizer": training.optimizer, "data": training.data}
+            dl.save(f"{path}{training.step}", training.model, **own, history=training.history)
+
+    own = training(rate=RATES["decay"])
+    whole = dl.fit(own[0], dl.losses.mse, *own[1:], **options, callbacks=[Save()])
+    state = look(*own)
+    ends = [k in whole.epoch_ends for k in range(1, len(whole.lr) + 1)]
+    assert (sum(ends), all(ends)) == (3, False)
+    for k in range(1, len(whole.lr) + 1):
+        own = training(9, rate=RATES["decay"])
+        saved = dl.load(f"{path}{k}", own[0], optimizer=own[1], data=own[2])
+        assert (saved.step, saved.epoch) == (k, sum(ends[: k - 1]))
+        history = dl.fit(own[0], dl.losses.mse, *own[1:], **options, resume=saved)
+        assert (look(*own), history) == (state, whole)
