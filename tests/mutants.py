@@ -41,14 +41,11 @@ SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
-<<<<<<< HEAD
 METRICS, EVALUATION, LOOP = (f"minidl/{x}.py" for x in ("metrics", "evaluation", "_loop"))
 CHECKPOINT, CALLBACKS, PROGRESS, HISTORY = (
     f"minidl/{name}.py" for name in ("checkpoint", "callbacks", "_progress", "history")
 )
-=======
-METRICS, SUMMARY = "minidl/metrics.py", "minidl/_summary.py"
->>>>>>> la2
+SUMMARY = "minidl/_summary.py"
 FILES, PLOTS, VERDICTS, RECORD, RECORDER = (
     f"minidl/{name}.py"
     for name in (
