@@ -40,6 +40,7 @@ PLAN, REPLAY = "minidl/_kernels/plan.pyx", "minidl/_kernels/replay.pyx"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
+CALLBACKS = "minidl/callbacks.py"
 TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
 METRICS = "minidl/metrics.py"
 FILES, PLOTS, VERDICTS, RECORD, RECORDER = (
@@ -83,6 +84,7 @@ TESTS = {
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
     TRAINING: ["tests/test_training.py"],
+    CALLBACKS: ["tests/test_callbacks.py"],
     INTERRUPTS: ["tests/test_interrupts.py", "tests/test_training.py"],
     DATA: ["tests/test_data.py", "tests/test_training.py"],
     METRICS: ["tests/test_metrics.py"],
@@ -1183,6 +1185,23 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "<const int *> source + rows[i]",
                 "<const int *> source + rows[0]",
             )
+        ],
+    },
+    CALLBACKS: {
+        "_Monitor": [
+            ("a change of exactly min_delta counts", "value < sign", "value <= sign"),
+            ("NaN counts as an improvement", "math.isnan(value) or not better", "not better"),
+            ("the best of another training counts", "if training.step == 0:", "if False:"),
+        ],
+        "EarlyStopping": [
+            ("stopped an epoch later", "self._bad < self.patience", "self._bad <= self.patience"),
+        ],
+        "_steepest": [
+            ("the first means choose the rate", "slope[w:].argmin()", "slope.argmin()"),
+        ],
+        "_snapshot": [
+            ("the place in the epoch lost", "place.update(before)", "pass"),
+            ("other callbacks changed", "callback.load_state_dict(kept)", "pass"),
         ],
     },
     TRAINING: {
