@@ -115,6 +115,10 @@ class _Monitor(Callback):
         self.min_delta = _checks.number(owner, "min_delta", min_delta)
         self.best: float | None = None
 
+    def on_begin(self, training: Training) -> None:
+        if training.step == 0:  # of a new training, perhaps after another one
+            self.best = None
+
     def improved(self, training: Training) -> bool:
         """Whether the last value is the best so far; ValueError for an unknown or empty metric."""
         owner, values = type(self).__name__, training.history.values(self.monitor)
@@ -173,6 +177,13 @@ class EarlyStopping(_Monitor):
         self.stopped_epoch: int | None = None
         self._bad = 0
         self._weights: dict[str, np.ndarray] | None = None
+
+    def on_begin(self, training: Training) -> None:
+        super().on_begin(training)
+        if training.step == 0:
+            self.best_epoch = self._weights = None
+        if training.step == 0 or (self.stopped_epoch and not training.history._ended):
+            self.stopped_epoch, self._bad = None, 0
 
     def on_epoch(self, training: Training) -> bool:
         if self.improved(training):
@@ -238,6 +249,7 @@ class Checkpoint(_Monitor):
         self.only_best = _checks.flag("Checkpoint", "best", best)
 
     def on_begin(self, training: Training) -> None:
+        super().on_begin(training)
         _files.check("Checkpoint", self.path)
 
     def on_epoch(self, training: Training) -> None:
@@ -311,7 +323,8 @@ class Average(Callback):
         return self.average
 
     def state_dict(self) -> dict[str, Any]:
-        state = self._loaded if self.average is None else self.average.state_dict()
+        loaded = self._loaded is not None or self.average is None
+        state = self._loaded if loaded else self.average.state_dict()  # type: ignore[union-attr]
         return {} if state is None else {"average": state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -377,6 +390,8 @@ class RateFinder(Callback):
         self._mean = 0.0
 
     def on_begin(self, training: Training) -> None:
+        if any(isinstance(c, Checkpoint) for c in training.callbacks):
+            raise ValueError("RateFinder: leave Checkpoint out, which would save a trial")
         self.rates, self.losses, self._mean = [], [], 0.0
         self._restore = _snapshot(training)
         training.may_diverge = True
@@ -397,30 +412,15 @@ class RateFinder(Callback):
             self._restore()
         self._restore = None
 
-    def _steepest(self) -> tuple[int, float]:
-        """The place where the smoothed loss falls fastest by ln rate, over a fifth of them all."""
-        n, w = len(self.losses), max(self.steps // 10, 1)  # a window wide enough for noisy batches
-        if n < 3 * w + 1:
-            raise RuntimeError("RateFinder hasn't run yet: give it to fit, callbacks=[finder]")
-        loss, log = np.array(self.losses), np.log(self.rates)
-        slope = (loss[2 * w :] - loss[: -2 * w]) / (log[2 * w :] - log[: -2 * w])
-        i = w + int(slope[w:].argmin())  # the first losses are an average of few
-        if not slope[i] < 0:
-            raise RuntimeError(
-                "RateFinder: the loss fell at none of the rates; try lower ones, or look for a "
-                "model that can't learn"
-            )
-        return i + w, float(slope[i])
-
     @property
     def rate(self) -> float:
         """The suggested rate."""
-        return self.rates[self._steepest()[0]]
+        return self.rates[_steepest(self)[0]]
 
     @property
     def reason(self) -> str:
         """Why that rate is suggested, in a sentence."""
-        i, slope = self._steepest()
+        i, slope = _steepest(self)
         return (
             f"At a rate of {self.rates[i]:.3g} the smoothed loss ({self.losses[i]:.3g}) falls "
             f"fastest, by {-slope * math.log(2):.2g} for each doubling of the rate; it is lowest "
@@ -460,6 +460,27 @@ def _state_of(callback: Any, *names: str) -> dict[str, Any]:
     return copy.deepcopy({name: vars(callback)[name] for name in names})
 
 
+def _steepest(finder: RateFinder) -> tuple[int, float]:
+    """The place where the smoothed loss falls fastest by ln rate, over a fifth of them all."""
+    n, w = len(finder.losses), max(finder.steps // 10, 1)  # a window wide enough for noisy batches
+    if not n:
+        raise RuntimeError("RateFinder hasn't run yet: give it to fit, callbacks=[finder]")
+    if n < 3 * w + 1:
+        raise RuntimeError(
+            f"RateFinder: it ended after {n} rates, at {finder.rates[-1]:.3g}, which is too "
+            "early for a suggestion: lower `low`, and give fit at least as many steps"
+        )
+    loss, log = np.array(finder.losses), np.log(finder.rates)
+    slope = (loss[2 * w :] - loss[: -2 * w]) / (log[2 * w :] - log[: -2 * w])
+    i = w + int(slope[w:].argmin())  # the first losses are an average of few
+    if not slope[i] < 0:
+        raise RuntimeError(
+            "RateFinder: the loss fell at none of the rates; try lower ones, or look for a "
+            "model that can't learn"
+        )
+    return i + w, float(slope[i])
+
+
 def _set_rates(optimizer: Any, rates: list[Any]) -> None:
     for group, rate in zip(optimizer.groups, rates, strict=True):
         group["lr"] = rate
@@ -480,6 +501,7 @@ def _snapshot(training: Training) -> Callable[[], None]:
         generators.append(training.data.rng.bit_generator)
         place = vars(training.data._place)
     before, states = dict(place), [generator.state for generator in generators]
+    others = [(c, c.state_dict()) for c in training.callbacks if isinstance(c, Callback)]
 
     def restore() -> None:
         _set_rates(optimizer, rates)
@@ -501,5 +523,7 @@ def _snapshot(training: Training) -> Callable[[], None]:
                     values[:] = value.get(metric, [])
             else:
                 setattr(history, name, value)
+        for callback, kept in others:
+            callback.load_state_dict(kept)
 
     return restore

@@ -1324,7 +1324,12 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the mean of few losses too small", " / (1 - 0.9**k)", ""),
             ("nothing put back", "self._restore()", "pass"),
         ],
+        "_steepest": [
+            ("the first means choose the rate", "slope[w:].argmin()", "slope.argmin()"),
+        ],
         "_snapshot": [
+            ("the place in the epoch lost", "place.update(before)", "pass"),
+            ("other callbacks changed", "callback.load_state_dict(kept)", "pass"),
             ("a copy of the schedule", "_set_rates(optimizer, rates)  # the very", "pass  # the"),
         ],
     },

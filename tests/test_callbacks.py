@@ -117,6 +117,25 @@ def test_a_monitor_that_can_not_be_compared_is_named(monitor, error, message):
         fit(training(), [EarlyStopping(monitor)], epochs=1, metrics=metrics)
 
 
+def test_a_second_training_with_the_same_callback_begins_anew():
+    """Else the better values of the first one would count, and its weights come back."""
+    stop = EarlyStopping("own", patience=2)
+    fit(training(), [Values([1, 2, 3]), stop], epochs=9)
+    own, plain = training(), training()
+    fit(own, [Values([9, 8, 7]), stop], epochs=3)
+    fit(plain, epochs=3)
+    assert (stop.best, stop.best_epoch, stop.stopped_epoch) == (7, 3, None)
+    assert look(own) == look(plain)
+
+
+def test_a_training_that_was_ended_goes_on_with_its_history_for_another_patience():
+    own, stop = training(), EarlyStopping("own", patience=2)
+    history = fit(own, [Values([1, 2, 3]), stop], epochs=9)
+    assert (len(history.loss), stop.stopped_epoch) == (3, 3)
+    fit(own, [Values([1, 2, 3, 4, 5, 6]), stop], epochs=9, history=history)
+    assert (len(history.loss), stop.best_epoch, stop.stopped_epoch) == (5, 1, 5)
+
+
 # --- Checkpoint ---------------------------------------------------------------------------------
 
 
@@ -280,6 +299,43 @@ def test_a_rate_finder_survives_a_loss_that_becomes_infinite():
     assert fit(own, [finder], steps=99).step_loss == []
     assert w.data.tolist() == [1.0]
     assert own[1].lr == 0.01
+
+
+def test_a_rate_finder_leaves_other_callbacks_as_they_were():
+    own, averaging, stop = training(), Average(0.9), EarlyStopping("loss", patience=99)
+    history = fit(own, [averaging, stop], epochs=2)
+    before = repr([stop.state_dict(), averaging.state_dict()])
+    fit(own, [RateFinder(), averaging, stop], epochs=20, history=history)
+    assert repr([stop.state_dict(), averaging.state_dict()]) == before
+
+
+def test_a_checkpoint_beside_a_rate_finder_is_refused(tmp_path):
+    own = training()
+    with pytest.raises(ValueError, match="RateFinder: leave Checkpoint out"):
+        fit(own, [Checkpoint(tmp_path / "run.ckpt"), RateFinder()], epochs=1)
+    assert own[1].t == 0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_noise_does_not_choose_the_rate(seed):
+    """At rates near zero the loss only changes with the batch, most in the first means."""
+    noise = np.random.default_rng(seed).normal(0, 0.2, 100)
+    finder, total = RateFinder(), 0.0
+    finder.rates = finder.tried.tolist()
+    for k, rate in enumerate(finder.rates):
+        loss = 2.0 - 0.5 * min(max(math.log10(rate) + 3, 0.0), 2.5) + noise[k]
+        total = 0.9 * total + 0.1 * loss
+        finder.losses.append(total / (1 - 0.9 ** (k + 1)))
+    assert 1e-3 < finder.rate < 1
+
+
+def test_a_rate_finder_that_ended_early_says_so():
+    finder = RateFinder()
+    fit(training(), [finder], steps=4)
+    with pytest.raises(
+        RuntimeError, match=r"it ended after 4 rates, at 1.63e-06, which is too ear"
+    ):
+        finder.rate  # noqa: B018
 
 
 def test_a_rate_finder_is_plotted():
