@@ -142,6 +142,7 @@ class Module:
             raise ValueError(
                 f"the state has {', '.join(sorted(map(str, unknown)))}, but the parameters of "
                 f"{type(self).__name__} are {', '.join(own)}"
+                + "".join({f". {a}" for m in self.modules() if (a := getattr(m, "_loads", ""))})
             )
         owners = {"": self, **{p: m for p, m in named_members(self) if isinstance(m, Module)}}
         changes: list[tuple[Any, Any, Any]] = []

@@ -1358,6 +1358,40 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     DATA: {
+        "DataLoader": [
+            ("the first epoch of a loaded state in order", " and known:", ":"),
+            ("an epoch continued twice", "            place.continues = False\n", ""),
+            ("a state that shares its arrays", "copy.deepcopy(place.start)", "place.start"),
+            ("too many batches taken", "if taken > most:", "if False:"),
+            (
+                "a part with a place of its own",
+                "self._place, self._samples\n        return loader\n\n    def held",
+                "loader._place, self._samples\n        return loader\n\n    def held",
+            ),
+        ],
+        "_weights": [("infinite weights accepted", "np.isfinite(array) & ", "")],
+        "_stratified": [
+            ("no remainders", "(exact - shares) - 1e9", "0 * exact - 1e9"),
+            (
+                "a label left out of a part",
+                "astype(int), 1, counts - 1)",
+                "astype(int), 0, counts)",
+            ),
+        ],
+        "balanced_weights": [
+            ("classes without samples left out", "if len(gaps):", "if False:"),
+        ],
+        "Standardize": [
+            ("a mean with rounding errors", "mean += off", "pass"),
+            ("a deviation of 0", "deviation[deviation == 0] = 1.0", "pass"),
+            ("a constant column with a rounded mean", "np.where(same, columns[0], mean)", "mean"),
+            (
+                "a float64 tensor scaled in float32",
+                "self.mean.astype(x.dtype)",
+                "self.mean.astype(np.float32)",
+            ),
+            ("a gradient lost", "isinstance(x, Tensor) and x.requires_grad", "False"),
+        ],
         "Batches": [
             ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
             ("no batches accepted", "if not number:", "if False:"),
