@@ -345,6 +345,7 @@ class CSVLogger(Callback):
         history = training.history
         names = ["epoch", "step", "loss", "lr", "validation", *history.metrics]
         rows = [self.row(history, epoch) for epoch in range(1, len(history.loss) + 1)]
+        self.written = len(rows)
         with (
             _files.replacing("CSVLogger", self.path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
@@ -352,6 +353,8 @@ class CSVLogger(Callback):
             csv.writer(file).writerows([names, *rows])
 
     def on_epoch(self, training: Training) -> None:
+        if training.epoch <= self.written:  # of an epoch that was saved before its callbacks ran
+            return
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(self.row(training.history, training.epoch))
 

@@ -135,6 +135,10 @@ class DataLoader:
 
     def in_order(self) -> Iterator[tuple[Any, ...]]:
         """The batches in the order of the data; draws no random numbers, and begins no epoch."""
+        if (
+            type(self).__iter__ is not DataLoader.__iter__
+        ):  # of a subclass, which may change batches
+            return iter(self)
         return (self._batch(number, None) for number in range(len(self)))
 
     def _batch(self, number: int, order: np.ndarray | None) -> tuple[Any, ...]:
