@@ -398,19 +398,19 @@ class RateFinder(Callback):
         self._restore = None
 
     def _steepest(self) -> tuple[int, float]:
-        """The place where the smoothed loss falls fastest by the logarithm of the rate."""
-        if len(self.losses) < 5:
-            raise RuntimeError(
-                "RateFinder: it hasn't run yet; give it to dl.fit in callbacks=[...]"
-            )
-        slope = np.gradient(np.array(self.losses), np.log(self.rates))
-        i = int(slope.argmin())
+        """The place where the smoothed loss falls fastest by ln rate, over a fifth of them all."""
+        n, w = len(self.losses), max(self.steps // 10, 1)  # a window wide enough for noisy batches
+        if n < 3 * w + 1:
+            raise RuntimeError("RateFinder hasn't run yet: give it to fit, callbacks=[finder]")
+        loss, log = np.array(self.losses), np.log(self.rates)
+        slope = (loss[2 * w :] - loss[: -2 * w]) / (log[2 * w :] - log[: -2 * w])
+        i = w + int(slope[w:].argmin())  # the first losses are an average of few
         if not slope[i] < 0:
             raise RuntimeError(
                 "RateFinder: the loss fell at none of the rates; try lower ones, or look for a "
                 "model that can't learn"
             )
-        return i, float(slope[i])
+        return i + w, float(slope[i])
 
     @property
     def rate(self) -> float:

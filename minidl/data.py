@@ -69,7 +69,7 @@ class DataLoader:
         self.shuffle = _checks.flag("DataLoader", "shuffle", shuffle)
         self.drop_last = _checks.flag("DataLoader", "drop_last", drop_last)
         self.rng = np.random.default_rng(rng)
-        self._place = _Place()
+        self._place, self._samples = _Place(), len(self.y)  # those of the whole, for a part of it
         if len(self) == 0:
             raise ValueError(
                 f"DataLoader: drop_last leaves no batch, since {len(self.y)} samples are fewer "
@@ -151,14 +151,20 @@ class DataLoader:
             rng=self.rng,
             sample_weight=weight[0] if weight else None,
         )
-        loader._place = self._place
+        loader._place, loader._samples = self._place, self._samples
         return loader
+
+    def held_out(self, rows: np.ndarray) -> DataLoader:
+        """A loader of these samples in order, for validation."""
+        x, y, *weight = (part(array, rows) for array in self.arrays())
+        weights = weight[0] if weight else None
+        return DataLoader(x, y, self.batch_size, shuffle=False, sample_weight=weights)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's state and the place in the epoch, and what must be equal to load them."""
         place = self._place
         state = {name: getattr(self, name) for name in ("batch_size", "shuffle", "drop_last")}
-        state |= {"samples": len(self.y), "rng": self.rng.bit_generator.state}
+        state |= {"samples": self._samples, "rng": self.rng.bit_generator.state}
         return {**state, "start": place.start, "taken": place.taken}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
