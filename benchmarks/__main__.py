@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import figure, report
 from benchmarks.measure import Row
 
-TURN_DIVISORS = {"threads": 2, "roofline": 2, "overhead": 2, "digits": 3}  # slow parts: fewer turns
+TURN_DIVISORS = {"training": 2, "threads": 2, "roofline": 2, "overhead": 2, "digits": 3}  # if slow
 ROOT = Path(__file__).parents[1]
 
 

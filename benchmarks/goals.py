@@ -38,6 +38,7 @@ CAPTURED = {  # a captured step against the eager one, jitted JAX, PyTorch; an e
 }
 CONTESTANTS = "minidl", "JAX", "PyTorch", "JAX scan"
 SMALL = list(CAPTURED)[:4]
+WAYS = "eager", "captured"
 
 GOALS = [
     *(
@@ -49,6 +50,8 @@ GOALS = [
     *(Goal("capture", layers, "minidl", 5) for layers in ("tanh", "sigmoid", "silu", "dropout")),
     Goal("capture", "a step of fit", "captured", 5e-6),  # 200,000 steps a second
     *(Goal("capture", f"paid back, {network}", "captured", 20) for network in SMALL),
+    *(Goal("training", f"fit beyond the bare loop, {w}", "minidl", 2e-6) for w in WAYS),
+    Goal("training", "save, 70 MB", "limit", 1.5),
     Goal("threads", None, "one thread", 0.98),  # never slower; 2 % is within the noise
     Goal("optimizers", "Adam, 353 weights in 6", "PyTorch", 8),
     Goal("optimizers", "Adam, 118,282 weights in 4", "PyTorch", 2.5),

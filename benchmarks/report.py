@@ -22,6 +22,11 @@ PARTS = {  # the introductions of the sections, in this order
     "capture": "A captured step of 2-16-16-1 against the same step op by op: with other layers, as "
     "part of `dl.fit` on 2,048 rows, recording included; and after how many steps recording has "
     "paid for itself.",
+    "training": "What a training costs around its steps. A step of 2-16-16-1 by `dl.fit` without "
+    "callbacks; the limit is a bare loop over the same shuffled DataLoader: zero_grad, forward, "
+    "loss, backward, step; captured: with `dl.capture` of that step, recording included in both. "
+    "Files of 70 MB of weights in float32, with their digest; the limit is a plain write and "
+    "fsync, or a plain read, of as many bytes.",
     "threads": "The same step of minidl on two threads and on one, in separate processes.",
     "optimizers": "One optimizer step.",
     "roofline": "One optimizer step on 20 million weights. The limit is the time to read and write "

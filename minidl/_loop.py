@@ -253,7 +253,8 @@ class Loop:
         history, training = self.history, self.training
         for hook in self.hooks["on_begin"]:
             hook.call(training)
-        if history._epoch is not None and history._epoch.done:
+        begun = history._epoch
+        if begun is not None and (begun.done or self.complete(begun)):
             self.finish(report)
         while len(history.loss) < self.ends[0] and self.left > 0 and not history._ended:
             epoch = self.epoch
@@ -492,7 +493,9 @@ class Loop:
 
     def end_if(self, verdicts: list[tuple[Any, Any]], where: str) -> None:
         """End the training if one callback wants that."""
-        found = [ends(source, verdict, where, self.history) for source, verdict in verdicts]
+        found = [
+            ends_training(source, verdict, where, self.history) for source, verdict in verdicts
+        ]
         if any(found):
             self.history._ended = True
 
@@ -535,7 +538,7 @@ def _verdicts(hooks: list[Hook], training: Training) -> list[tuple[Any, Any]]:
     return [(hook.source, hook.call(training)) for hook in hooks]
 
 
-def ends(callback: Any, verdict: Any, where: str, history: History) -> bool:
+def ends_training(callback: Any, verdict: Any, where: str, history: History) -> bool:
     """Whether a callback has returned True; CallbackError for what is no truth value."""
     if verdict is None:
         return False

@@ -25,6 +25,7 @@ from benchmarks import (
     steps,
     subnormals,
     tiny,
+    training,
 )
 from benchmarks.measure import Row
 
@@ -230,6 +231,30 @@ def test_a_wrong_product_is_not_timed(monkeypatch):
         blas.compare(32, 2, 16, 1)
 
 
+@pytest.mark.parametrize("way", training.EPOCHS)
+def test_a_bare_loop_and_fit_end_with_the_same_loss(way):
+    assert training.bare(way, 2) == training.fitted(way, 2)
+
+
+def test_a_file_is_as_large_as_what_is_written_plainly(monkeypatch, tmp_path):
+    sizes = []
+
+    def turns(calls, repeats, quick):
+        for call in calls.values():
+            call()
+        sizes.extend(path.stat().st_size for path in sorted(tmp_path.glob("*/*")))
+        return {who: [1.0] for who in calls}
+
+    monkeypatch.setattr(training, "take_turns", turns)
+    monkeypatch.setattr(training.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(training, "LARGE", (350, 250, 350))
+    rows = training.compare_files(1, 1, quick=False)
+    assert len(sizes) == 4
+    assert {*sizes} == {sizes[0]}
+    assert [row.task for row in rows[::2]] == ["save, 1 MB", "load, 1 MB"]
+    assert sizes[0] > 4 * weights((350, 250, 350))
+
+
 # --- processes and turns -------------------------------------------------------------------------
 
 
@@ -292,11 +317,19 @@ def test_limit_may_be_exceeded_by_the_factor_of_the_goal(seconds, met):
     assert goals.reached(goals.goal_of(row), row, timed("captured", seconds)) == met
 
 
+def weights(sizes):
+    return sum((n + 1) * m for n, m in itertools.pairwise(sizes))
+
+
 def test_every_goal_applies_to_a_measured_task():
     tasks = {
         "steps": list(steps.TASKS.values()),
         "capture": [*capture.LAYERS, "a step of fit"]
         + [f"paid back, {steps.TASKS[name]}" for name in capture.PAYING],
+        "training": [
+            *(f"fit beyond the bare loop, {way}" for way in training.EPOCHS),
+            f"save, {4 * weights(training.LARGE) / 1e6:.0f} MB",
+        ],
         "losses": [f"{n:,} × {classes:,}" for n, classes in losses.SHAPES],
         "optimizers": [
             f"{r}, {s}" for r in ("Adam", *optimizers.OTHERS) for s in optimizers.SHAPES

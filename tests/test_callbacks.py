@@ -106,7 +106,7 @@ def test_the_weights_of_a_function_are_the_optimizers():
 @pytest.mark.parametrize(
     ("monitor", "error", "message"),
     [
-        ("acuracy", ValueError, "no metric 'acuracy'"),
+        ("accuracyy", ValueError, "no metric 'accuracyy'"),
         ("validation", ValueError, "'validation' has no values; give fit validation"),
         ("matrix", TypeError, "'matrix' is an array"),
     ],
