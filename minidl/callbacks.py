@@ -105,6 +105,8 @@ class Callback:
 class _Monitor(Callback):
     """The base of callbacks that look for the best epoch by a metric."""
 
+    kept: ClassVar[tuple[str, ...]] = ("best",)  # the attributes that a checkpoint holds
+
     def __init__(self, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
         owner = type(self).__name__
         if not isinstance(monitor, str):
@@ -137,6 +139,12 @@ class _Monitor(Callback):
         self.best = value
         return True
 
+    def state_dict(self) -> dict[str, Any]:
+        return copy.deepcopy({name: vars(self)[name] for name in self.kept})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
 
 class EarlyStopping(_Monitor):
     """End the training when a metric has not improved for `patience` epochs in a row.
@@ -160,6 +168,8 @@ class EarlyStopping(_Monitor):
     >>> stop.best_epoch, stop.stopped_epoch
     (1, 3)
     """
+
+    kept = ("best", "best_epoch", "stopped_epoch", "_bad", "_weights")
 
     def __init__(
         self,
@@ -195,8 +205,7 @@ class EarlyStopping(_Monitor):
         if self._bad < self.patience:
             return False
         self.stopped_epoch = training.epoch
-        if self._weights is not None:
-            _load_weights(training.model, training.optimizer, self._weights)
+        _load_weights(training.model, training.optimizer, self._weights)
         return True
 
     def restore(self, model: Module) -> None:
@@ -204,12 +213,6 @@ class EarlyStopping(_Monitor):
         if self._weights is None:
             raise RuntimeError("EarlyStopping: there is no best epoch yet, or restore_best=False")
         model.load_state_dict(self._weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        return _state_of(self, "best", "best_epoch", "stopped_epoch", "_bad", "_weights")
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
 
 
 class Checkpoint(_Monitor):
@@ -251,31 +254,21 @@ class Checkpoint(_Monitor):
     def on_begin(self, training: Training) -> None:
         super().on_begin(training)
         _files.check("Checkpoint", self.path)
+        if not isinstance(getattr(training.model, "__self__", training.model), Module):
+            raise TypeError("Checkpoint: the model must be a Module, whose weights it can save")
 
     def on_epoch(self, training: Training) -> None:
         before = self.best
         if training.epoch % self.every or (self.only_best and not self.improved(training)):
             return
+        own: dict[str, Any] = {"optimizer": training.optimizer, "history": training.history}
         data = training.data if isinstance(training.data, DataLoader) else None
-        model = training.model if isinstance(training.model, Module) else None
+        model = getattr(training.model, "__self__", training.model)
         try:
-            checkpoint.save(
-                self.path,
-                model,
-                optimizer=training.optimizer,
-                data=data,
-                history=training.history,
-                callbacks=training.callbacks,
-            )
+            checkpoint.save(self.path, model, data=data, callbacks=training.callbacks, **own)
         except BaseException:
             self.best = before
             raise
-
-    def state_dict(self) -> dict[str, Any]:
-        return _state_of(self, "best")
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
 
 
 class ClipGradNorm(Callback):
@@ -387,10 +380,8 @@ class RateFinder(Callback):
         if not low < _checks.number("RateFinder", "high", high):
             raise ValueError(f"RateFinder: low must be below high, got {low} and {high}")
         self.tried = np.geomspace(low, high, self.steps)
-        self.rates: list[float] = []
-        self.losses: list[float] = []
-        self._restore: Callable[[], None] | None = None
-        self._mean = 0.0
+        self.rates, self.losses, self._mean = list[float](), list[float](), 0.0
+        self._restore: Callable[[], None] = lambda: None
 
     def on_begin(self, training: Training) -> None:
         if any(isinstance(c, Checkpoint) for c in training.callbacks):
@@ -398,22 +389,20 @@ class RateFinder(Callback):
         self.rates, self.losses, self._mean = [], [], 0.0
         self._restore = _snapshot(training)
         training.may_diverge = True
-        _set_rates(training.optimizer, [float(self.tried[0])] * len(training.optimizer.groups))
+        _set_rates(training.optimizer, float(self.tried[0]))
 
     def on_step(self, training: Training) -> bool:
         k = len(self.rates) + 1
         self._mean = 0.9 * self._mean + 0.1 * training.loss
-        self.rates.append(float(self.tried[k - 1]))
-        self.losses.append(self._mean / (1 - 0.9**k))
-        if k == self.steps or self.losses[-1] > 4 * min(self.losses):
-            return True
-        _set_rates(training.optimizer, [float(self.tried[k])] * len(training.optimizer.groups))
-        return False
+        self.rates += [float(self.tried[k - 1])]
+        self.losses += [self._mean / (1 - 0.9**k)]
+        ends = k == self.steps or self.losses[-1] > 4 * min(self.losses)
+        _set_rates(training.optimizer, float(self.tried[k - ends]))
+        return ends
 
     def on_end(self, training: Training) -> None:
-        if self._restore is not None:
-            self._restore()
-        self._restore = None
+        self._restore()
+        self._restore = lambda: None
 
     @property
     def rate(self) -> float:
@@ -424,11 +413,9 @@ class RateFinder(Callback):
     def reason(self) -> str:
         """Why that rate is suggested, in a sentence."""
         i, slope = _steepest(self)
-        return (
-            f"At a rate of {self.rates[i]:.3g} the smoothed loss ({self.losses[i]:.3g}) falls "
-            f"fastest, by {-slope * math.log(2):.2g} for each doubling of the rate; it is lowest "
-            f"at {self.rates[int(np.argmin(self.losses))]:.3g}."
-        )
+        where = f"At a rate of {self.rates[i]:.3g} the smoothed loss ({self.losses[i]:.3g}) falls"
+        fall, lowest = -slope * math.log(2), self.rates[int(np.argmin(self.losses))]
+        return f"{where} fastest, by {fall:.2g} for each doubling; it is lowest at {lowest:.3g}."
 
     def plot(self) -> Axes:
         """Draw the smoothed loss over the rates, with the suggested one; returns the axes."""
@@ -451,16 +438,14 @@ def _weights_of(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
     return {str(i): p.data.copy() for i, p in enumerate(_params_of(optimizer))}
 
 
-def _load_weights(model: Any, optimizer: Any, weights: dict[str, Any]) -> None:
+def _load_weights(model: Any, optimizer: Any, weights: dict[str, Any] | None) -> None:
+    if weights is None:
+        return
     if isinstance(model, Module):
         model.load_state_dict(weights)
     else:
         for p, values in zip(_params_of(optimizer), weights.values(), strict=True):
             p.data = values
-
-
-def _state_of(callback: Any, *names: str) -> dict[str, Any]:
-    return copy.deepcopy({name: vars(callback)[name] for name in names})
 
 
 def _steepest(finder: RateFinder) -> tuple[int, float]:
@@ -484,8 +469,10 @@ def _steepest(finder: RateFinder) -> tuple[int, float]:
     return i + w, float(slope[i])
 
 
-def _set_rates(optimizer: Any, rates: list[Any]) -> None:
-    for group, rate in zip(optimizer.groups, rates, strict=True):
+def _set_rates(optimizer: Any, rates: Any) -> None:
+    """Set the rate of each group, or one for all of them."""
+    own = rates if isinstance(rates, list) else [rates] * len(optimizer.groups)
+    for group, rate in zip(optimizer.groups, own, strict=True):
         group["lr"] = rate
 
 
