@@ -198,15 +198,14 @@ class EarlyStopping(_Monitor):
     def on_epoch(self, training: Training) -> bool:
         if self.improved(training):
             self.best_epoch, self._bad = training.epoch, 0
-            if self.restore_best:
-                self._weights = _weights_of(training.model, training.optimizer)
+            weights = _weights_of(training.model, training.optimizer)
+            self._weights = weights if self.restore_best else None
             return False
         self._bad += 1
-        if self._bad < self.patience:
-            return False
-        self.stopped_epoch = training.epoch
-        _load_weights(training.model, training.optimizer, self._weights)
-        return True
+        if stops := self._bad >= self.patience:
+            self.stopped_epoch = training.epoch
+            _load_weights(training.model, training.optimizer, self._weights)
+        return stops
 
     def restore(self, model: Module) -> None:
         """Put the weights and buffers of the best epoch into the model."""

@@ -1302,12 +1302,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("less is always better", "1 if self.mode == ", "1 if True or self.mode == "),
         ],
         "EarlyStopping": [
-            ("one epoch too late", "self._bad < self.patience", "self._bad <= self.patience"),
-            (
-                "the last weights stay",
-                "if self._weights is not None:\n            _load",
-                "if False:\n            _load",
-            ),
+            ("one epoch too late", "self._bad >= self.patience", "self._bad > self.patience"),
+            ("the last weights stay", "_load_weights(", "len(("),
         ],
         "Checkpoint": [
             ("before the others", "after_others = True", "after_others = False"),
