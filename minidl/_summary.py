@@ -53,7 +53,8 @@ def _lines(kinds: list[str], rows: list[Row]) -> list[str]:
         columns.append([number.rjust(width) for number in numbers])
     room = WIDTH - max(len(label) for label, *_ in rows) - sum(len(c[0]) + 2 for c in columns) - 4
     longest = max(len(heading) for _, heading, *_ in rows)
-    width = min(longest, max(16, room - 24))
+    widest = max((len(shape) + 1 for *_, shapes in rows for shape in shapes), default=0)
+    width = min(longest, max(16, room - min(widest, 24)))
     lines = [["", "module", *(column[0] for column in columns), "shapes"]]
     for (label, heading, _, shapes), *numbers in zip(rows, *(c[1:] for c in columns), strict=True):
         shown = heading if len(heading) <= width else f"{heading[: width - 3]}..."
