@@ -447,7 +447,8 @@ class Tensor:
             raise TypeError(f"Tensor: name must be a string, got {type(name).__name__}")
         self._data = as_array(data, dtype)
         self.grad = self._node = None
-        self.name, self.version, self._requires_grad, self._computed = name, 0, False, False
+        self.name, self.version = name, 0
+        self._requires_grad = self._computed = self._weight = False
         given = data if dtype is None and isinstance(data, np.ndarray | np.generic) else self._data
         if requires_grad is not False:
             self._require_grad(requires_grad, given.dtype)

@@ -602,5 +602,5 @@ def constant(kind, array):
         copied = array.copy()
     tensor = kind.__new__(kind)
     tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0
-    tensor._computed, tensor._requires_grad = True, False
+    tensor._computed, tensor._requires_grad, tensor._weight = True, False, False
     return tensor
