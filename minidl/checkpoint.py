@@ -10,19 +10,15 @@ computes SHA-256 while another one writes.)
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import hashlib
 import io
-import json
+import os
 import re
 import reprlib
-import zipfile
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +31,9 @@ from minidl.history import History
 from minidl.nn import Module, named_members
 from minidl.optim import Optimizer, average
 from minidl.schedulers import PlateauMemory, Schedule, plateaus
+
+if TYPE_CHECKING:  # their import, which takes 10 ms, is left to the first save or load
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 FORMAT = 1  # of the contents; a newer one can't be read by an older minidl
 TEXT = "minidl.json"
@@ -74,9 +73,9 @@ class Saved:
         return None if rule is None else rule["t"]
 
     def __repr__(self) -> str:
-        text, names = self._text, self._text["model"] or ()
+        text, names = self._text, self._text["model"] or {}
         lines = [f"checkpoint of minidl {text['minidl']}: epoch {self.epoch}, step {self.step}"]
-        lines += [f"  {name}: {_form(self.arrays[name])}" for name in names]
+        lines += [f"  {name}: {_form(self.arrays[entry])}" for name, entry in names.items()]
         if rule := text["optimizer"]:
             for group in rule["groups"]:
                 options = {k: v for k, v in group.items() if k != "params"}
@@ -94,7 +93,8 @@ def _form(array: np.ndarray) -> str:
 
 
 def _shown(option: Any) -> str:
-    return str(option["schedule"] if isinstance(option, dict) and "schedule" in option else option)
+    schedule = isinstance(option, dict) and "schedule" in option
+    return str(option["schedule"] if schedule else unpack(option, {}))
 
 
 def save(
@@ -148,9 +148,10 @@ def save(
         saver = _safetensors().save
         _write(path, lambda file: file.write(saver(weights)))
         return
-    arrays: dict[str, np.ndarray] = dict(weights)
+    arrays: dict[str, np.ndarray] = {}
     text: dict[str, Any] = {"format": FORMAT, "minidl": __version__}
-    text["model"] = None if model is None else list(weights)
+    entries = {name: _entry(array, name, arrays) for name, array in weights.items()}
+    text["model"] = None if model is None else entries
     generators = {} if model is None else generators_of(model)
     states = {name: g.bit_generator.state for name, g in generators.items()}
     text["generators"] = pack(states, "generators", arrays)
@@ -186,6 +187,7 @@ def load(
     """
     path = Path(path)
     _check_kinds("load", model, optimizer, data, average)
+    turns = [(x._turns, x._turns.begin()) for x in (optimizer, average) if x is not None]
     if path.suffix.lower() == ".safetensors":
         arrays, text = _read_safetensors(path)
     else:
@@ -214,12 +216,23 @@ def load(
         for callback, before, after in restores:
             done.append((callback, before))
             callback.load_state_dict(after)
-        atomic.assign(changes)
+        _commit(changes, turns)
     except BaseException:
         for callback, before in reversed([] if loaded[0] else done):
             callback.load_state_dict(before)
         raise
     return saved
+
+
+def _commit(changes: list[Change], turns: list[tuple[Any, int]]) -> None:
+    """Make all changes; RuntimeError if another thread has changed one of the objects meanwhile."""
+    for own, turn in turns[1:]:
+        own.commit(turn, [], [])
+    if turns:
+        own, turn = turns[0]
+        own.commit(turn, [], changes)
+    else:
+        atomic.assign(changes)
 
 
 def _check_kinds(owner: str, model: Any, optimizer: Any, data: Any, averaged: Any) -> None:
@@ -251,21 +264,26 @@ def _part(text: dict[str, Any], name: str) -> Any:
 
 def generators_of(model: Module) -> dict[str, np.random.Generator]:
     """The random generators in a model's attributes, by path, such as "dropout1.rng"."""
-    modules = [("", model), *((f"{p}.", m) for p, m in named_members(model))]
-    return {
-        f"{path}{name}": value
-        for path, module in modules
-        if isinstance(module, Module)
-        for name, value in vars(module).items()
-        if isinstance(value, np.random.Generator)
-    }
+    members = named_members(model)
+    modules = [("", model), *((f"{p}.", m) for p, m in members if isinstance(m, Module))]
+    found = [pair for path, module in modules for pair in _generators(vars(module), path)]
+    return dict(found)
+
+
+def _generators(values: Any, prefix: str) -> Iterator[tuple[str, np.random.Generator]]:
+    """The generators in a dict, list or tuple, at any depth."""
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        if isinstance(value, np.random.Generator):
+            yield f"{prefix}{key}", value
+        elif isinstance(value, dict | list | tuple):
+            yield from _generators(value, f"{prefix}{key}.")
 
 
 def _model_changes(
-    model: Module, names: list[str], generators: Any, arrays: Mapping[str, np.ndarray]
+    model: Module, entries: dict[str, str], generators: Any, arrays: Mapping[str, np.ndarray]
 ) -> list[Change]:
     """What loads a model; ValueError if its names, shapes, dtypes or generators differ."""
-    state, own = {name: arrays[name] for name in names}, model._state()
+    state, own = {name: arrays[entry] for name, entry in entries.items()}, model._state()
     for name in [*own, *state]:
         kinds = [_form(x[name]) if name in x else "missing" for x in (own, state)]  # type: ignore
         if kinds[0] != kinds[1]:
@@ -315,6 +333,7 @@ def _packed_rate(rate: Any) -> Any:
     observing = plateaus(rate)
     return {
         "schedule": text,
+        "known": _is_known(rate),
         "memories": [dataclasses.asdict(p.memory) for p in observing],
         "observations": [p.observations for p in observing],
     }
@@ -324,31 +343,47 @@ def _rule_changes(optimizer: Optimizer, state: dict[str, Any]) -> list[Change]:
     """What loads an optimizer; ValueError if it doesn't fit."""
     changes: list[Change] = []
     groups = []
-    rates = [group.lr for group in optimizer.groups]
-    for own, group in zip([*rates, *[None] * len(state["groups"])], state["groups"], strict=False):
-        rate = group["lr"]
+    count = len(state["groups"])
+    owners = [*optimizer.groups, *[optimizer.groups[0]] * count][:count]
+    for owner, group in zip(owners, state["groups"], strict=True):
+        own, rate = owner.lr, group["lr"]
         if isinstance(rate, dict):
-            saved = _schedule(own, rate["schedule"])
-            for p, memory in zip(plateaus(saved), rate["memories"], strict=True):
-                p._remember(PlateauMemory(**memory))
-            for p, count in zip(plateaus(own), rate["observations"], strict=False):
-                changes.append((vars(p), "observations", count))
+            saved = _schedule(own, **rate)
+            remembered = rate["memories"], rate["observations"]
+            remember: list[Change] = []
+            for p, memory, seen in zip(plateaus(saved), *remembered, strict=True):
+                remember.append((vars(p), "memory", PlateauMemory(**memory)))
+                remember.append((vars(p), "observations", seen))
+            if saved is own:
+                changes += [(vars(owner), "lr", own), *remember]
+            else:
+                atomic.assign(remember)
             rate = saved
         groups.append({**group, "lr": rate})
     return [*optimizer._changes({**state, "groups": groups}), *changes]
 
 
-def _schedule(own: Any, text: str) -> Schedule:
-    """The schedule of a text: the optimizer's own, or a new one."""
-    if isinstance(own, Schedule) and repr(own) == text:
-        return copy.deepcopy(own) if plateaus(own) else own
+def _schedule(own: Any, schedule: str, known: bool, **remembered: Any) -> Schedule:
+    """The schedule of a text: the optimizer's own, or a new one of minidl's classes."""
+    if isinstance(own, Schedule) and repr(own) == schedule:
+        return own
+    if known:
+        return _expressions.schedule(schedule)
+    raise ValueError(
+        f"the rate was {schedule}, a schedule of your own; make the optimizer with that schedule, "
+        f"it has {own!r}"
+    )
+
+
+def _is_known(rate: Schedule) -> bool:
+    """Whether a schedule's text, parsed, is the same schedule."""
     try:
-        return _expressions.schedule(text)
+        parsed = _expressions.schedule(repr(rate))
     except ValueError:
-        raise ValueError(
-            f"the rate was {text}, a schedule of your own; make the optimizer with that schedule, "
-            f"it has {own!r}"
-        ) from None
+        return False
+    for own, other in zip(plateaus(rate), plateaus(parsed), strict=False):
+        other._remember(own.memory)
+    return parsed == rate
 
 
 def _callback_states(
@@ -372,12 +407,10 @@ def _callback_states(
 def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
     """A value for JSON, whose arrays are put into `arrays` under names that begin with `name`."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSU":
-        while name in arrays:  # as for the keys "a/b" and "a" with "b" inside
-            name += "_"
-        arrays[name] = value
-        return {"array": name}
-    if isinstance(value, np.generic):
-        return pack(value.item(), name, arrays)
+        if not isinstance(value, np.ma.MaskedArray):
+            return {"array": _entry(value, name, arrays)}
+    elif isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, bool | int | float | str | None):
         return value
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
@@ -389,6 +422,18 @@ def pack(value: Any, name: str, arrays: dict[str, np.ndarray]) -> Any:
         f"save: {name} is {reprlib.repr(value)} ({type(value).__name__}), which can't be saved; "
         "numbers, strings, arrays, lists, tuples and dicts with strings as keys can"
     )
+
+
+def _entry(array: np.ndarray, name: str, arrays: dict[str, np.ndarray]) -> str:
+    """Put an array into `arrays`; its name there, which can differ from any other in a zip file.
+
+    A zip file has no names with "\\0", none that UTF-8 can't encode, and no very long ones.
+    """
+    name = name[:1000].encode(errors="replace").decode().replace("\0", "?").replace("\\", "/")
+    while name in arrays or name.endswith(".npy") or name in ("", TEXT):
+        name += "~"
+    arrays[name] = array
+    return name
 
 
 def unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
@@ -416,7 +461,7 @@ class _Hashed:
 
     def __init__(self, file: Any, thread: ThreadPoolExecutor) -> None:
         self.file, self.thread, self.kept = file, thread, b""
-        self.hash, self.work = hashlib.sha256(), list[Future[None]]()
+        self.hash, self.work = _sha256(), list["Future[None]"]()
 
     def write(self, data: Any) -> int:
         size = memoryview(data).nbytes
@@ -442,11 +487,21 @@ class _Hashed:
         self.file.write(comment + self.hash.hexdigest().encode())
 
 
+def _sha256(data: Any = b"") -> Any:
+    import hashlib
+
+    return hashlib.sha256(data)
+
+
 def _write_archive(file: Any, arrays: Mapping[str, np.ndarray], text: dict[str, Any]) -> None:
+    import json
+    import zipfile
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as thread:
         stream = _Hashed(file, thread)
         with zipfile.ZipFile(stream, "w") as archive:  # type: ignore[call-overload]
-            content = json.dumps(text, indent=1, ensure_ascii=False).encode()
+            content = json.dumps(text, indent=1).encode()
             with archive.open(zipfile.ZipInfo(TEXT, DATE), "w", force_zip64=True) as entry:
                 entry.write(content)
             for name, array in arrays.items():
@@ -457,6 +512,8 @@ def _write_archive(file: Any, arrays: Mapping[str, np.ndarray], text: dict[str, 
                     np.lib.format.write_array_header_1_0(entry, header)
                     if array.size:
                         entry.write(array.reshape(-1).view(np.uint8).data)
+        file.flush()
+        os.fsync(file.fileno())  # the disk writes while the digest is computed
         stream.finish()
 
 
@@ -468,20 +525,14 @@ def _write(path: Path, write: Callable[[Any], Any]) -> None:
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the text of a checkpoint."""
+    import json
+    import zipfile
+
     raw = path.read_bytes()
     end = len(raw) - DIGEST
     if raw[max(end - len(MARK), 0) : end] != MARK:
-        what = (
-            "it is damaged or incomplete"
-            if TEXT.encode() in raw[:4096]
-            else (
-                "it is a file of np.savez, which minidl.save didn't write"
-                if raw[:4] == b"PK\x03\x04"
-                else "it is a file of another kind"
-            )
-        )
-        raise CheckpointError(f"load: {str(path)!r} is no checkpoint of minidl: {what}")
-    if hashlib.sha256(memoryview(raw)[:end]).hexdigest().encode() != raw[end:]:
+        raise CheckpointError(f"load: {str(path)!r} is no checkpoint of minidl: {_kind(raw)}")
+    if _sha256(memoryview(raw)[:end]).hexdigest().encode() != raw[end:]:
         raise CheckpointError(
             f"load: {str(path)!r} is damaged: its contents are not those that were saved; use "
             "another copy"
@@ -506,6 +557,21 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, text
 
 
+def _kind(raw: bytes) -> str:
+    """What a file without a digest at its end is."""
+    if not raw:
+        return "it is empty"
+    if TEXT.encode() in raw[:4096]:
+        return "it is damaged or incomplete; use another copy"
+    if b"/data.pkl" in raw[:4096] or (raw[0] == 0x80 and len(raw) > 1 and raw[1] < 6):
+        return "it is a pickle, as torch.save writes; loading it could run any code"
+    if raw[:4] == b"PK\x03\x04" or raw[:6] == b"\x93NUMPY":
+        return "it is another file of NumPy, or a zip file; try np.load"
+    if raw[8:10] == b'{"':
+        return "it seems to be a safetensors file, whose name must end in .safetensors"
+    return "it is a file of another kind, or damaged"
+
+
 def _safetensors() -> Any:
     try:
         import safetensors.numpy
@@ -525,4 +591,9 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
         raise CheckpointError(f"load: {str(path)!r} is no safetensors file: {error}") from error
     parts = ("generators", "optimizer", "loader", "history", "average", "metadata")
     text: dict[str, Any] = dict.fromkeys(parts)
-    return arrays, {**text, "minidl": "(safetensors)", "model": list(arrays), "callbacks": []}
+    return arrays, {
+        **text,
+        "minidl": "(safetensors)",
+        "model": {name: name for name in arrays},
+        "callbacks": [],
+    }

@@ -768,7 +768,7 @@ def _equal_but_memories(own: Rate, saved: Rate) -> bool:
     saved = copy.deepcopy(saved)
     for mine, theirs in zip(plateaus(own), plateaus(saved), strict=False):
         theirs._remember(mine.memory)
-    return own == saved
+    return own == saved or repr(own) == repr(saved)  # of a class of the user's
 
 
 def resumed(own: Rate, saved: Rate) -> Rate:

@@ -1286,14 +1286,21 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "_rule_changes": [
-            ("a plateau forgets", "p._remember(PlateauMemory(**memory))", "pass"),
-            ("a plateau forgets what it observed", '"observations", count', '"observations", 0'),
+            ("a plateau forgets", '"memory", PlateauMemory(**memory)', '"memory", p.memory'),
+            ("a plateau forgets what it observed", '"observations", seen', '"observations", 0'),
         ],
         "def load": [
             ("callbacks half loaded", "callback.load_state_dict(before)", "pass"),
         ],
-        "pack": [
-            ("names that meet overwrite each other", "while name in arrays:", "while False:"),
+        "def _entry": [
+            ("names that meet overwrite each other", "while name in arrays or", "while"),
+            ("a name that np.load takes for another", 'or name.endswith(".npy")', ""),
+        ],
+        "def _is_known": [
+            ("a user's schedule is taken for minidl's", "return parsed == rate", "return True"),
+        ],
+        "def _schedule": [
+            ("a schedule of the user is replaced", "        return own\n", "        pass\n"),
         ],
     },
     CALLBACKS: {

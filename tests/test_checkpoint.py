@@ -157,10 +157,122 @@ def test_groups_and_their_options_are_loaded(path):
     assert repr(new[2].state_dict()) == repr(own[2].state_dict())
 
 
-def test_names_that_meet_are_kept_apart(path):
-    metadata = {"a/b": np.arange(2), "a": {"b": np.arange(3)}}
+NAMES = [
+    "a/b",
+    "x.npy",
+    "x",
+    "minidl.json",
+    "",
+    "a\0b",
+    "a\0c",
+    "a\\b",
+    "ü",
+    "\ud800",
+    "x" * 70_000,
+]
+
+
+def test_names_that_meet_or_that_no_zip_file_can_hold_are_kept_apart(path):
+    metadata = {name: np.full(i, float(i)) for i, name in enumerate(NAMES)}
+    metadata["a"] = {"b": np.zeros(2), "b~": np.ones(2)}
     dl.save(path, metadata=metadata)
     assert repr(dl.load(path).metadata) == repr(metadata)
+    with np.load(path) as file:  # which takes "x.npy" for the entry of "x"
+        arrays = [file[name] for name in file.files if name != "minidl.json"]
+    assert {array.size for array in arrays} == set(range(len(NAMES)))
+    assert len(arrays) == len(NAMES) + 2
+
+
+def test_parameters_of_any_name_are_loaded(path):
+    def module(value):
+        model = nn.Module()
+        model.weights = {name: dl.Tensor([value + i], True) for i, name in enumerate(NAMES)}
+        model.optimizer = {"weights.x/m": dl.Tensor([value], True)}
+        return model
+
+    own, new = module(1.0), module(0.0)
+    optimizers = dl.optim.Adam(own), dl.optim.Adam(new)
+    dl.save(path, own, optimizer=optimizers[0])
+    dl.load(path, new, optimizer=optimizers[1])
+    assert look(new, optimizers[1]) == look(own, optimizers[0])
+
+
+def test_generators_in_lists_and_dicts_are_loaded(path):
+    def module(seed):
+        model = nn.Dense(1, 1, rng=0)
+        model.generators = [{"noise": np.random.default_rng(seed)}, np.random.default_rng(seed + 1)]
+        return model
+
+    own, new = module(1), module(3)
+    dl.save(path, own)
+    dl.load(path, new)
+    assert list(checkpoint.generators_of(new)) == ["generators.0.noise", "generators.1"]
+    assert look(new) == look(own)
+
+
+def test_the_memory_and_the_count_of_a_plateau_are_loaded_where_the_rate_was_a_number(path):
+    plateau = schedulers.ReduceOnPlateau(0.5, patience=0)
+    plateau.observe(1.0)
+    plateau.observe(2.0)
+    model, optimizer, _ = training(rate=lambda: schedulers.WarmUp(plateau, 2))
+    dl.save(path, model, optimizer=optimizer)
+    new = training()[1]
+    dl.load(path, optimizer=new)
+    (found,) = schedulers.plateaus(new.groups[0].lr)
+    assert (found.memory, found.observations) == (plateau.memory, 2)
+
+
+class Halved(Schedule):
+    """A schedule of the user's, no dataclass, around one with a memory."""
+
+    def __init__(self, factor):
+        self.factor, self.inner = factor, schedulers.ReduceOnPlateau(0.5)
+
+    def formula(self, t):
+        return self.factor * self.inner(t)
+
+    def __repr__(self):
+        return f"Halved({self.factor})"
+
+
+class Imitated(Halved):
+    """A schedule of the user's whose text is that of another one of minidl."""
+
+    def __repr__(self):
+        return "Constant(0.5)"
+
+
+def test_a_users_schedule_stays_the_same_object_and_takes_over_the_memory(path):
+    rates = Halved(0.5), Halved(0.5)
+    rates[0].inner.observe(3.0)
+    model, optimizer, _ = training(rate=lambda: rates[0])
+    dl.save(path, model, optimizer=optimizer)
+    optimizer = training(rate=lambda: rates[1])[1]
+    dl.load(path, optimizer=optimizer)
+    assert optimizer.groups[0].lr is rates[1]
+    assert (rates[1].inner.memory.best, rates[1].inner.observations) == (3.0, 1)
+
+
+def test_a_users_schedule_is_not_taken_for_one_of_minidl(path):
+    model, optimizer, _ = training(rate=lambda: Imitated(0.5))
+    dl.save(path, model, optimizer=optimizer)
+    with pytest.raises(
+        dl.CheckpointError, match=r"the rate was Constant\(0.5\), a schedule of your"
+    ):
+        dl.load(path, optimizer=training()[1])
+
+
+def test_a_training_that_splits_off_its_validation_set_saves_the_state_of_the_whole_loader(path):
+    fit = {"validation": 0.2, "progress": False, "callbacks": [dl.callbacks.Checkpoint(path)]}
+    whole = training()
+    whole_history = dl.fit(whole[0], dl.losses.mse, *whole[1:], epochs=3, **fit)
+    model, optimizer, loader = training()
+    dl.fit(model, dl.losses.mse, optimizer, loader, epochs=2, **fit)
+    new = training(1)
+    saved = dl.load(path, new[0], optimizer=new[1], data=new[2])
+    history = dl.fit(new[0], dl.losses.mse, *new[1:], epochs=3, resume=saved, **fit)
+    assert history == whole_history
+    assert look(*new) == look(*whole)
 
 
 def test_averages_history_and_metadata_are_loaded(path):
@@ -242,18 +354,31 @@ def test_every_flipped_bit_and_every_truncation_is_found(path):
         dl.load(path)
 
 
-def test_files_of_other_kinds_are_named(path, tmp_path):
+def test_files_of_numpy_missing_files_and_folders_are_named(tmp_path):
     np.savez(tmp_path / "other.npz", a=np.ones(2))
-    with pytest.raises(dl.CheckpointError, match=r"np.savez, which minidl.save didn't write"):
+    with pytest.raises(dl.CheckpointError, match=r"another file of NumPy.*try np\.load"):
         dl.load(tmp_path / "other.npz")
-    for raw in (b"", b"text", pickle.dumps({"a": 1})):
-        path.write_bytes(raw)
-        with pytest.raises(dl.CheckpointError, match=r"is no checkpoint of minidl: .*anoth"):
-            dl.load(path)
     with pytest.raises(FileNotFoundError, match="missing"):
         dl.load(tmp_path / "missing.ckpt")
     with pytest.raises(OSError, match=str(tmp_path.name)):
         dl.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (b"", "it is empty"),
+        (pickle.dumps({"a": 1}), "it is a pickle, as torch.save writes"),
+        (b"PK\3\4...archive/data.pkl...", "it is a pickle, as torch.save writes"),
+        (b"\x93NUMPY...", "another file of NumPy"),
+        (b'\x30\0\0\0\0\0\0\0{"a": ...', "name must end in .safetensors"),
+        (b"hello", "another kind, or damaged"),
+    ],
+)
+def test_what_a_file_is_instead_is_said(raw, what, path):
+    path.write_bytes(raw)
+    with pytest.raises(dl.CheckpointError, match=what):
+        dl.load(path)
 
 
 def test_a_newer_format_says_what_to_install(path, monkeypatch):
@@ -362,6 +487,8 @@ def test_an_interrupt_at_any_bytecode_loads_all_or_nothing(path):
         ({"metadata": {1: 2}}, TypeError, "save: metadata is {1: 2}"),
         ({"metadata": {"a": {"b": object()}}}, TypeError, "save: metadata/a/b is <object"),
         ({"metadata": np.array([None])}, TypeError, "save: metadata is array"),
+        ({"metadata": np.ma.masked_equal([1, 2], 2)}, TypeError, "save: metadata is masked_array"),
+        ({"metadata": np.longdouble(1)}, TypeError, "save: metadata is .*longdouble"),
     ],
 )
 def test_what_can_not_be_saved_is_named_and_the_old_file_stays(given, error, message, path):
