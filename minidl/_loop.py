@@ -254,7 +254,8 @@ class Loop:
         for hook in self.hooks["on_begin"]:
             hook.call(training)
         begun = history._epoch
-        if begun is not None and (begun.done or self.complete(begun)):
+        taken = begun is not None and self.complete(begun) and not history._ended
+        if begun is not None and (begun.done or taken):
             self.finish(report)
         while len(history.loss) < self.ends[0] and self.left > 0 and not history._ended:
             epoch = self.epoch

@@ -508,7 +508,7 @@ def folder():
     path = Path(tempfile.gettempdir()) / f"minidl-faults-{os.getpid()}"
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
-    for ending in ("html", "md", "txt", "svg", "png", "gif"):
+    for ending in ("html", "md", "txt", "svg", "png", "gif", "ckpt"):
         (path / f"old.{ending}").write_bytes(b"old")
     return path
 
@@ -525,6 +525,36 @@ case("Race.plot", folder, lambda path: shown()[1].plot(path / "old.png"), slow=T
 case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", frames=2), slow=True)
 
 
+# files of trainings
+
+
+def saved():
+    """A training, with a file of another state of it."""
+    x = network()
+    x.optimizer = optim.Adam(x.model, lr=schedulers.WarmUp(ReduceOnPlateau(0.1), 3))
+    x.data = dl.data.DataLoader(x.x, x.y, 10, rng=0)
+    x.path = folder() / "run.ckpt"
+    own = {"optimizer": x.optimizer, "data": x.data}
+    before = x.model.state_dict()
+    x.model.load_state_dict(x.state)
+    dl.save(x.path, x.model, **own)
+    x.model.load_state_dict(before)
+    next(iter(x.data))
+    x.optimizer.step()
+    x.path = str(x.path)
+    return x
+
+
+case("load", saved, lambda x: dl.load(x.path, x.model, optimizer=x.optimizer, data=x.data))
+case("save", folder, lambda path: dl.save(path / "old.ckpt", network().model))
+case("predict", network, lambda x: dl.predict(x.model, x.x))
+case(
+    "DataLoader.load_state_dict",
+    lambda: [saved().data, dl.data.DataLoader(numbers(30, 16), numbers(30, 1), 10, rng=5)],
+    lambda loaders: loaders[0].load_state_dict(loaders[1].state_dict()),
+)
+
+
 # --- what has no case ---------------------------------------------------------------------------
 
 # Methods that change nothing but what they return, and functions that users give (update). A name
@@ -536,6 +566,8 @@ READS = re.compile(
     |modules|parameters|named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid
     |stationary|check_points|check_start|__iter__|__setattr__)
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
+    | DataLoader\.(begin|taken|check_resumable|part|held_out|arrays)
+    | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
     | get_\w+ | show_config | race
     """,
     re.VERBOSE,
