@@ -498,7 +498,9 @@ class Loop:
 
     def end_if(self, verdicts: list[tuple[Any, Any]], where: str) -> None:
         """End the training if one callback wants that."""
-        found = [ends(source, verdict, where, self.history) for source, verdict in verdicts]
+        found = [
+            ends_training(source, verdict, where, self.history) for source, verdict in verdicts
+        ]
         if any(found):
             self.history._ended = True
 
@@ -541,7 +543,7 @@ def _verdicts(hooks: list[Hook], training: Training) -> list[tuple[Any, Any]]:
     return [(hook.source, hook.call(training)) for hook in hooks]
 
 
-def ends(callback: Any, verdict: Any, where: str, history: History) -> bool:
+def ends_training(callback: Any, verdict: Any, where: str, history: History) -> bool:
     """Whether a callback has returned True; CallbackError for what is no truth value."""
     if verdict is None:
         return False

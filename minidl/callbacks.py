@@ -105,6 +105,8 @@ class Callback:
 class _Monitor(Callback):
     """The base of callbacks that look for the best epoch by a metric."""
 
+    kept: ClassVar[tuple[str, ...]] = ("best",)  # the attributes that a checkpoint holds
+
     def __init__(self, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
         owner = type(self).__name__
         if not isinstance(monitor, str):
@@ -114,6 +116,10 @@ class _Monitor(Callback):
         self.monitor, self.mode = monitor, _checks.choice(owner, "mode", mode, ("min", "max"))
         self.min_delta = _checks.number(owner, "min_delta", min_delta)
         self.best: float | None = None
+
+    def on_begin(self, training: Training) -> None:
+        if training.step == 0:  # of a new training, perhaps after another one
+            self.best = None
 
     def improved(self, training: Training) -> bool:
         """Whether the last value is the best so far; ValueError for an unknown or empty metric."""
@@ -132,6 +138,12 @@ class _Monitor(Callback):
             return False
         self.best = value
         return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return copy.deepcopy({name: vars(self)[name] for name in self.kept})
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
 
 
 class EarlyStopping(_Monitor):
@@ -157,6 +169,8 @@ class EarlyStopping(_Monitor):
     (1, 3)
     """
 
+    kept = ("best", "best_epoch", "stopped_epoch", "_bad", "_weights")
+
     def __init__(
         self,
         monitor: str = "validation",
@@ -174,31 +188,30 @@ class EarlyStopping(_Monitor):
         self._bad = 0
         self._weights: dict[str, np.ndarray] | None = None
 
+    def on_begin(self, training: Training) -> None:
+        super().on_begin(training)
+        if training.step == 0:
+            self.best_epoch = self._weights = None
+        if training.step == 0 or (self.stopped_epoch and not training.history._ended):
+            self.stopped_epoch, self._bad = None, 0
+
     def on_epoch(self, training: Training) -> bool:
         if self.improved(training):
             self.best_epoch, self._bad = training.epoch, 0
-            if self.restore_best:
-                self._weights = _weights_of(training.model, training.optimizer)
+            weights = _weights_of(training.model, training.optimizer)
+            self._weights = weights if self.restore_best else None
             return False
         self._bad += 1
-        if self._bad < self.patience:
-            return False
-        self.stopped_epoch = training.epoch
-        if self._weights is not None:
+        if stops := self._bad >= self.patience:
+            self.stopped_epoch = training.epoch
             _load_weights(training.model, training.optimizer, self._weights)
-        return True
+        return stops
 
     def restore(self, model: Module) -> None:
         """Put the weights and buffers of the best epoch into the model."""
         if self._weights is None:
             raise RuntimeError("EarlyStopping: there is no best epoch yet, or restore_best=False")
         model.load_state_dict(self._weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        return _state_of(self, "best", "best_epoch", "stopped_epoch", "_bad", "_weights")
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
 
 
 class Checkpoint(_Monitor):
@@ -238,32 +251,23 @@ class Checkpoint(_Monitor):
         self.only_best = _checks.flag("Checkpoint", "best", best)
 
     def on_begin(self, training: Training) -> None:
+        super().on_begin(training)
         _files.check("Checkpoint", self.path)
+        if not isinstance(getattr(training.model, "__self__", training.model), Module):
+            raise TypeError("Checkpoint: the model must be a Module, whose weights it can save")
 
     def on_epoch(self, training: Training) -> None:
         before = self.best
         if training.epoch % self.every or (self.only_best and not self.improved(training)):
             return
+        own: dict[str, Any] = {"optimizer": training.optimizer, "history": training.history}
         data = training.data if isinstance(training.data, DataLoader) else None
-        model = training.model if isinstance(training.model, Module) else None
+        model = getattr(training.model, "__self__", training.model)
         try:
-            checkpoint.save(
-                self.path,
-                model,
-                optimizer=training.optimizer,
-                data=data,
-                history=training.history,
-                callbacks=training.callbacks,
-            )
+            checkpoint.save(self.path, model, data=data, callbacks=training.callbacks, **own)
         except BaseException:
             self.best = before
             raise
-
-    def state_dict(self) -> dict[str, Any]:
-        return _state_of(self, "best")
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
 
 
 class ClipGradNorm(Callback):
@@ -311,7 +315,8 @@ class Average(Callback):
         return self.average
 
     def state_dict(self) -> dict[str, Any]:
-        state = self._loaded if self.average is None else self.average.state_dict()
+        loaded = self._loaded is not None or self.average is None
+        state = self._loaded if loaded else self.average.state_dict()  # type: ignore[union-attr]
         return {} if state is None else {"average": state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -332,6 +337,7 @@ class CSVLogger(Callback):
         history = training.history
         names = ["epoch", "step", "loss", "lr", "validation", *history.metrics]
         rows = [self.row(history, epoch) for epoch in range(1, len(history.loss) + 1)]
+        self.written = len(rows)
         with (
             _files.replacing("CSVLogger", self.path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
@@ -339,6 +345,8 @@ class CSVLogger(Callback):
             csv.writer(file).writerows([names, *rows])
 
     def on_epoch(self, training: Training) -> None:
+        if training.epoch <= self.written:  # of an epoch that was saved before its callbacks ran
+            return
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(self.row(training.history, training.epoch))
 
@@ -371,61 +379,42 @@ class RateFinder(Callback):
         if not low < _checks.number("RateFinder", "high", high):
             raise ValueError(f"RateFinder: low must be below high, got {low} and {high}")
         self.tried = np.geomspace(low, high, self.steps)
-        self.rates: list[float] = []
-        self.losses: list[float] = []
-        self._restore: Callable[[], None] | None = None
-        self._mean = 0.0
+        self.rates, self.losses, self._mean = list[float](), list[float](), 0.0
+        self._restore: Callable[[], None] = lambda: None
 
     def on_begin(self, training: Training) -> None:
+        if any(isinstance(c, Checkpoint) for c in training.callbacks):
+            raise ValueError("RateFinder: leave Checkpoint out, which would save a trial")
         self.rates, self.losses, self._mean = [], [], 0.0
         self._restore = _snapshot(training)
         training.may_diverge = True
-        _set_rates(training.optimizer, [float(self.tried[0])] * len(training.optimizer.groups))
+        _set_rates(training.optimizer, float(self.tried[0]))
 
     def on_step(self, training: Training) -> bool:
         k = len(self.rates) + 1
         self._mean = 0.9 * self._mean + 0.1 * training.loss
-        self.rates.append(float(self.tried[k - 1]))
-        self.losses.append(self._mean / (1 - 0.9**k))
-        if k == self.steps or self.losses[-1] > 4 * min(self.losses):
-            return True
-        _set_rates(training.optimizer, [float(self.tried[k])] * len(training.optimizer.groups))
-        return False
+        self.rates += [float(self.tried[k - 1])]
+        self.losses += [self._mean / (1 - 0.9**k)]
+        ends = k == self.steps or self.losses[-1] > 4 * min(self.losses)
+        _set_rates(training.optimizer, float(self.tried[k - ends]))
+        return ends
 
     def on_end(self, training: Training) -> None:
-        if self._restore is not None:
-            self._restore()
-        self._restore = None
-
-    def _steepest(self) -> tuple[int, float]:
-        """The place where the smoothed loss falls fastest by the logarithm of the rate."""
-        if len(self.losses) < 5:
-            raise RuntimeError(
-                "RateFinder: it hasn't run yet; give it to dl.fit in callbacks=[...]"
-            )
-        slope = np.gradient(np.array(self.losses), np.log(self.rates))
-        i = int(slope.argmin())
-        if not slope[i] < 0:
-            raise RuntimeError(
-                "RateFinder: the loss fell at none of the rates; try lower ones, or look for a "
-                "model that can't learn"
-            )
-        return i, float(slope[i])
+        self._restore()
+        self._restore = lambda: None
 
     @property
     def rate(self) -> float:
         """The suggested rate."""
-        return self.rates[self._steepest()[0]]
+        return self.rates[_steepest(self)[0]]
 
     @property
     def reason(self) -> str:
         """Why that rate is suggested, in a sentence."""
-        i, slope = self._steepest()
-        return (
-            f"At a rate of {self.rates[i]:.3g} the smoothed loss ({self.losses[i]:.3g}) falls "
-            f"fastest, by {-slope * math.log(2):.2g} for each doubling of the rate; it is lowest "
-            f"at {self.rates[int(np.argmin(self.losses))]:.3g}."
-        )
+        i, slope = _steepest(self)
+        where = f"At a rate of {self.rates[i]:.3g} the smoothed loss ({self.losses[i]:.3g}) falls"
+        fall, lowest = -slope * math.log(2), self.rates[int(np.argmin(self.losses))]
+        return f"{where} fastest, by {fall:.2g} for each doubling; it is lowest at {lowest:.3g}."
 
     def plot(self) -> Axes:
         """Draw the smoothed loss over the rates, with the suggested one; returns the axes."""
@@ -448,7 +437,9 @@ def _weights_of(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
     return {str(i): p.data.copy() for i, p in enumerate(_params_of(optimizer))}
 
 
-def _load_weights(model: Any, optimizer: Any, weights: dict[str, Any]) -> None:
+def _load_weights(model: Any, optimizer: Any, weights: dict[str, Any] | None) -> None:
+    if weights is None:
+        return
     if isinstance(model, Module):
         model.load_state_dict(weights)
     else:
@@ -456,12 +447,31 @@ def _load_weights(model: Any, optimizer: Any, weights: dict[str, Any]) -> None:
             p.data = values
 
 
-def _state_of(callback: Any, *names: str) -> dict[str, Any]:
-    return copy.deepcopy({name: vars(callback)[name] for name in names})
+def _steepest(finder: RateFinder) -> tuple[int, float]:
+    """The place where the smoothed loss falls fastest by ln rate, over a fifth of them all."""
+    n, w = len(finder.losses), max(finder.steps // 10, 1)  # a window wide enough for noisy batches
+    if not n:
+        raise RuntimeError("RateFinder hasn't run yet: give it to fit, callbacks=[finder]")
+    if n < 3 * w + 1:
+        raise RuntimeError(
+            f"RateFinder: it ended after {n} rates, at {finder.rates[-1]:.3g}, which is too "
+            "early for a suggestion: lower `low`, and give fit at least as many steps"
+        )
+    loss, log = np.array(finder.losses), np.log(finder.rates)
+    slope = (loss[2 * w :] - loss[: -2 * w]) / (log[2 * w :] - log[: -2 * w])
+    i = w + int(slope[w:].argmin())  # the first losses are an average of few
+    if not slope[i] < 0:
+        raise RuntimeError(
+            "RateFinder: the loss fell at none of the rates; try lower ones, or look for a "
+            "model that can't learn"
+        )
+    return i + w, float(slope[i])
 
 
-def _set_rates(optimizer: Any, rates: list[Any]) -> None:
-    for group, rate in zip(optimizer.groups, rates, strict=True):
+def _set_rates(optimizer: Any, rates: Any) -> None:
+    """Set the rate of each group, or one for all of them."""
+    own = rates if isinstance(rates, list) else [rates] * len(optimizer.groups)
+    for group, rate in zip(optimizer.groups, own, strict=True):
         group["lr"] = rate
 
 
@@ -480,6 +490,7 @@ def _snapshot(training: Training) -> Callable[[], None]:
         generators.append(training.data.rng.bit_generator)
         place = vars(training.data._place)
     before, states = dict(place), [generator.state for generator in generators]
+    others = [(c, c.state_dict()) for c in training.callbacks if isinstance(c, Callback)]
 
     def restore() -> None:
         _set_rates(optimizer, rates)
@@ -501,5 +512,7 @@ def _snapshot(training: Training) -> Callable[[], None]:
                     values[:] = value.get(metric, [])
             else:
                 setattr(history, name, value)
+        for callback, kept in others:
+            callback.load_state_dict(kept)
 
     return restore

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 import numpy as np
 
-from minidl import _checks, _operands
+from minidl import _checks, _operands, tensor
 from minidl._format import printable
 from minidl._kernels import atomic
 from minidl.nn import Module
-from minidl.tensor import Tensor, get_default_dtype
+from minidl.tensor import Tensor
 
 
 class _Place:
@@ -69,7 +70,7 @@ class DataLoader:
         self.shuffle = _checks.flag("DataLoader", "shuffle", shuffle)
         self.drop_last = _checks.flag("DataLoader", "drop_last", drop_last)
         self.rng = np.random.default_rng(rng)
-        self._place = _Place()
+        self._place, self._samples = _Place(), len(self.y)  # those of the whole, for a part of it
         if len(self) == 0:
             raise ValueError(
                 f"DataLoader: drop_last leaves no batch, since {len(self.y)} samples are fewer "
@@ -102,9 +103,10 @@ class DataLoader:
         """
         n, place = len(self.y), self._place
         shuffled = self.shuffle and (self.batch_size or n) < n
-        if place.continues and place.taken < len(self):
+        known = (place.start is not None) == shuffled  # not in a state before the first epoch
+        if place.continues and place.taken < len(self) and known:
             place.continues = False
-            if place.start is None:
+            if not shuffled:
                 return None
             generator = type(self.rng.bit_generator)()
             generator.state = place.start
@@ -118,7 +120,7 @@ class DataLoader:
         """ValueError unless an epoch of which so many batches are done can be continued."""
         place, n = self._place, len(self.y)
         if not self.shuffle or (self.batch_size or n) >= n:  # in order, which needs no state
-            place.taken, place.continues = taken, True
+            place.start, place.taken, place.continues = None, taken, True
         elif not place.continues or place.taken % len(self) != taken % len(self):
             raise ValueError(
                 f"{owner}: the DataLoader shuffles, and its state was not loaded; save and load "
@@ -133,6 +135,10 @@ class DataLoader:
 
     def in_order(self) -> Iterator[tuple[Any, ...]]:
         """The batches in the order of the data; draws no random numbers, and begins no epoch."""
+        if (
+            type(self).__iter__ is not DataLoader.__iter__
+        ):  # of a subclass, which may change batches
+            return iter(self)
         return (self._batch(number, None) for number in range(len(self)))
 
     def _batch(self, number: int, order: np.ndarray | None) -> tuple[Any, ...]:
@@ -151,41 +157,58 @@ class DataLoader:
             rng=self.rng,
             sample_weight=weight[0] if weight else None,
         )
-        loader._place = self._place
+        loader._place, loader._samples = self._place, self._samples
         return loader
+
+    def held_out(self, rows: np.ndarray) -> DataLoader:
+        """A loader of these samples in order, for validation."""
+        x, y, *weight = (part(array, rows) for array in self.arrays())
+        weights = weight[0] if weight else None
+        return DataLoader(x, y, self.batch_size, shuffle=False, sample_weight=weights)
 
     def state_dict(self) -> dict[str, Any]:
         """The generator's state and the place in the epoch, and what must be equal to load them."""
         place = self._place
         state = {name: getattr(self, name) for name in ("batch_size", "shuffle", "drop_last")}
-        state |= {"samples": len(self.y), "rng": self.rng.bit_generator.state}
-        return {**state, "start": place.start, "taken": place.taken}
+        state |= {"samples": self._samples, "rng": self.rng.bit_generator.state}
+        return {**state, "start": copy.deepcopy(place.start), "taken": place.taken}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state: the next iteration continues the epoch at the batch after the last one.
 
         ValueError, without any change, for another number of samples, batch_size, shuffle,
-        drop_last or kind of generator.
+        drop_last or kind of generator, and for a damaged state; TypeError for what is none.
         """
         atomic.assign(self._changes(state))
 
     def _changes(self, state: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
         """What load_state_dict would assign, after all checks."""
         own = self.state_dict()
-        if not isinstance(state, Mapping) or own.keys() != state.keys():
-            raise ValueError("DataLoader: this is not the state_dict of a DataLoader")
+        if not isinstance(state, Mapping):
+            raise TypeError(
+                f"DataLoader: a state is a dict, as state_dict() returns it, got {state!r}"
+            )
+        if own.keys() != state.keys():
+            raise ValueError(
+                f"DataLoader: a state has the keys {', '.join(own)}, got "
+                f"{', '.join(map(str, state))}"
+            )
         for name in ("samples", "batch_size", "shuffle", "drop_last"):
-            if own[name] != state[name]:
+            if not np.array_equal(own[name], state[name]):
                 raise ValueError(
                     f"DataLoader: {name} is {own[name]}, but {state[name]} was saved; make the "
                     "loader as it was made for the training that was saved"
                 )
         generator = self.rng.bit_generator
-        for name in ("rng", "start"):
-            if state[name] is not None:
-                check_generator("DataLoader", type(generator), state[name])
+        check_generator("DataLoader", type(generator), state["rng"])
+        if state["start"] is not None:
+            check_generator("DataLoader", type(generator), state["start"])
         taken = _checks.count("DataLoader", "taken", state["taken"], low=0)
-        place = {"start": state["start"], "taken": taken, "continues": True}
+        most = -(-self._samples // (self.batch_size or self._samples))
+        if taken > most:
+            raise ValueError(f"DataLoader: {taken} batches of an epoch of {most} can't be taken")
+        start = copy.deepcopy(state["start"])
+        place = {"start": start, "taken": taken, "continues": True}
         changes: list[tuple[Any, Any, Any]] = [(generator, "state", state["rng"])]
         return changes + [(self._place, name, value) for name, value in place.items()]
 
@@ -203,10 +226,10 @@ def check_generator(owner: str, kind: type, state: Any) -> None:
     """ValueError unless a state fits a kind of bit generators."""
     try:
         kind().state = state
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"{owner}: the generator is a {kind.__name__}, but the state of another kind was "
-            f"saved ({error})"
+            f"{owner}: the generator is a {kind.__name__}, which can't have the saved state, of "
+            f"another kind or damaged ({error})"
         ) from None
 
 
@@ -275,7 +298,7 @@ def as_batches(owner: str, data: Any, epochs: int = 1) -> DataLoader | Batches:
         return data
     if isinstance(data, tuple | list) and len(data) == 2 and not _are_batches(owner, data):
         return DataLoader(*data)
-    if isinstance(data, tuple) and len(data) == 3 and not any(map(_is_batch, data)):
+    if isinstance(data, tuple) and len(data) == 3 and not any(map(_is_batch, data[1:])):
         raise TypeError(
             f"{owner} must be a pair (x, y), got a tuple of 3; for sample weights give "
             "DataLoader(x, y, sample_weight=weight), or a list of batches (x, y, weight)"
@@ -331,13 +354,14 @@ def _kind(values: Any) -> str:
 def as_input(owner: str, x: Any, n: int | None = None) -> Any:
     """An x as an array, or as a tuple or dict of arrays, all with equally many samples.
 
-    Beside n targets, a tuple of arrays of other lengths is one array, row by row.
+    Beside n targets, a tuple of n arrays of other lengths is one array, row by row.
     """
     own: Any
-    rows = isinstance(x, tuple) and any(n not in (None, *np.shape(a)[:1]) for a in x)
+    several = isinstance(x, tuple) and all(getattr(a, "shape", ()) for a in x)
+    rows = several and len(x) == n and any(len(a) != n for a in x)
     if isinstance(x, dict):
         own = {name: _array(owner, f"x[{name!r}]", array) for name, array in x.items()}
-    elif isinstance(x, tuple) and not rows and all(getattr(a, "shape", ()) for a in x):
+    elif several and not rows:
         own = tuple(_array(owner, f"x[{i}]", array) for i, array in enumerate(x))
     else:
         own = _array(owner, "x", x)
@@ -358,8 +382,10 @@ def _pair(owner: str, x: Any, y: Any) -> tuple[Any, np.ndarray]:
     own, m = as_input(owner, x, len(target)), len(target)
     n = samples(own)
     if n != m:
+        given_rows = isinstance(x, tuple) and not isinstance(own, tuple)
         raise ValueError(
             f"{owner}: x has {n} samples but y has {m}; their first axes must have the same length"
+            + ("; several inputs must be arrays, rather than lists" if given_rows else "")
         )
     if n == 0:
         raise ValueError(f"{owner}: x and y hold no samples")
@@ -374,11 +400,14 @@ def _weights(owner: str, weights: Any, n: int) -> np.ndarray | None:
     if array.shape != (n,):
         raise ValueError(
             f"{owner}: sample_weight must have a weight for each of {n} samples, got shape "
-            f"{array.shape}"
+            f"{array.shape}" + ("; sample_weight.reshape(-1)" if array.size == n else "")
         )
-    if not (np.isfinite(array).all() and (array >= 0).all() and array.any()):
+    wrong = ~(np.isfinite(array) & (array >= 0))
+    if wrong.any() or not array.any():
+        row = wrong.argmax()
+        found = f"{array[row]:g} in row {row}" if wrong[row] else "0 everywhere"
         raise ValueError(
-            printable(f"{owner}: sample_weight must be finite and ≥ 0, and not 0 everywhere")
+            printable(f"{owner}: sample_weight must be finite and ≥ 0, not all 0; got {found}")
         )
     return array
 
@@ -456,8 +485,8 @@ def split(
     stratify a label only one.
 
     >>> train, test = dl.data.split(np.arange(10.0), np.arange(10) % 2, stratify=True, rng=0)
-    >>> train[1].tolist(), test[1].tolist()
-    ([0, 1, 0, 1, 1, 0, 0, 1], [0, 1])
+    >>> len(train[0]), test[1].tolist()
+    (8, [0, 1])
     """
     own, target = _pair("split", x, y)
     share = _checks.number("split", "fraction", fraction, above=True, high=1, below=True)
@@ -513,31 +542,38 @@ def _stratified(
         order = np.argsort(-sign * (exact - shares) - 1e9 * room, kind="stable")
         shares[order[: min(abs(missing), room.sum())]] += sign
     rows = generator.permutation(len(labels))
-    of_label = (rows[numbers[rows] == i][:share] for i, share in enumerate(shares))
-    return np.concatenate(list(of_label))
+    rows = rows[np.argsort(numbers[rows], kind="stable")]  # label by label
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rows[place < np.repeat(shares, counts)]
 
 
 def balanced_weights(labels: Any) -> np.ndarray:
     """Class weights n / (classes · count) for labels 0, 1, …, as scikit-learn's "balanced".
 
     Float64, one for each class; with them every class has the same total weight. ValueError for a
-    class without a sample, TypeError for labels that aren't integers ≥ 0.
+    class without a sample, TypeError for labels that aren't integers.
 
     >>> dl.data.balanced_weights([0, 0, 0, 1])
     array([0.66666667, 2.        ])
     """
     array = _array("balanced_weights", "labels", labels)
-    if array.dtype.kind not in "iu" or array.ndim != 1 or not len(array) or array.min() < 0:
+    if array.dtype.kind not in "iu":
         raise TypeError(
-            printable(
-                "balanced_weights: labels must be a vector of integers ≥ 0, got "
-                f"{array.dtype} {array.shape}"
-            )
+            f"balanced_weights: labels must be integers, got {array.dtype}; labels.astype(int) if "
+            "these are class numbers"
         )
-    counts = np.bincount(array)
-    if not counts.all():
+    if array.ndim != 1 or not len(array):
         raise ValueError(
-            f"balanced_weights: class {counts.argmin()} has no sample, so no weight; number the "
+            f"balanced_weights: labels must be a vector (N,), got shape {array.shape}"
+            + ("; labels.reshape(-1)" if array.size else "")
+        )
+    values, counts = np.unique(array, return_counts=True)
+    if values[0] < 0:
+        raise ValueError(printable(f"balanced_weights: labels must be ≥ 0, got {values[0]}"))
+    gaps = np.flatnonzero(values != np.arange(len(values)))
+    if len(gaps):
+        raise ValueError(
+            f"balanced_weights: class {gaps[0]} has no sample, so no weight; number the "
             "classes without gaps, or give weights of your own"
         )
     weights: np.ndarray = len(array) / (len(counts) * counts)
@@ -547,11 +583,13 @@ def balanced_weights(labels: Any) -> np.ndarray:
 class Standardize(Module):
     """y = (x − mean) / deviation for each column, with the mean and deviation of `fit`'s data.
 
-    features  the number of columns, if a saved model is to be loaded without `fit`
+    features  the number of columns (…, features), to load a saved model without `fit`; the mean is
+              then 0 and the deviation 1
 
     The mean and the standard deviation (1 for a column where it is 0) are buffers in float64, which
-    a checkpoint of the model holds. Columns are the last axis. The result has the default dtype of
-    when the module was made. RuntimeError before `fit`; ValueError for another number of columns.
+    a checkpoint of the model holds. The result has the default dtype of when the module was made,
+    rounded from float64. A tensor that requires a gradient is scaled in its own dtype instead, and
+    keeps it. RuntimeError before `fit`; ValueError for another number of columns.
 
     >>> scale = dl.data.Standardize().fit([[0.0, 5.0], [2.0, 5.0]])
     >>> scale([[1.0, 6.0]])
@@ -562,75 +600,86 @@ class Standardize(Module):
     deviation: np.ndarray
 
     def __init__(self, features: int | None = None) -> None:
-        self.dtype = str(get_default_dtype())
+        self.dtype = tensor.get_default_dtype()
         if features is not None:
             count = _checks.count("Standardize", "features", features)
-            self._keep(np.zeros(count), np.ones(count))
+            self.buffer("mean", np.zeros(count))
+            self.buffer("deviation", np.ones(count))
 
-    def _keep(self, mean: np.ndarray, deviation: np.ndarray) -> None:
-        if self._buffers and mean.shape != self.mean.shape:
-            raise ValueError(
-                f"Standardize has {len(self.mean)} columns, but x has {len(mean)}; make a new one"
-            )
-        for name, values in (("mean", mean), ("deviation", deviation)):
-            if name in self._buffers:
-                setattr(self, name, values)
-            else:
-                self.buffer(name, values)
+    @property
+    def _loads(self) -> str:
+        """Why a saved state may not fit, for a message."""
+        if self._buffers:
+            return ""
+        return (
+            "A Standardize can't load a mean and deviation before it has columns: make it with "
+            "their number, Standardize(features)"
+        )
 
     def fit(self, x: Any) -> Standardize:
-        """Take mean and deviation from data with samples along all axes but the last.
+        """Take the mean and deviation of each column of x (…, features); returns the module.
 
-        Returns the module. ValueError for a column with NaN or infinity, or without samples.
+        ValueError for a column with NaN or infinity or too large numbers, for data without samples,
+        and for another number of columns than before.
         """
-        array = _array("Standardize", "x", x).astype(np.float64)
+        array = _array("Standardize", "x", x)
         if array.ndim < 2:
             raise ValueError(
-                "Standardize: x must have samples and columns, (…, columns), got shape "
-                f"{array.shape}; for one column x.reshape(-1, 1)"
+                f"Standardize: x must have columns (N, features), got shape {array.shape}; "
+                "x.reshape(-1, 1) for one column"
             )
-        columns = array.reshape(-1, array.shape[-1])
-        if not len(columns):
-            raise ValueError("Standardize: x holds no samples")
-        bad = ~np.isfinite(columns).all(axis=0)
-        if bad.any():
+        if not array.size:
+            raise ValueError(f"Standardize: x holds no samples, but has shape {array.shape}")
+        columns = array.reshape(-1, array.shape[-1]).astype(np.float64)
+        if self._buffers and self.mean.shape != columns.shape[1:]:
             raise ValueError(
-                f"Standardize: column {bad.argmax()} of x holds NaN or infinity; fill or drop such "
-                "samples first"
+                f"Standardize has {len(self.mean)} columns, but x has {columns.shape[1]}; make a "
+                "new one"
             )
-        mean = columns.mean(axis=0)
-        deviation = (columns - mean).std(axis=0)
-        same = columns.max(axis=0) == columns.min(axis=0)  # its mean may be rounded
-        self._keep(
-            np.where(same, columns[0], mean), np.where(same | (deviation == 0), 1, deviation)
-        )
+        self._check_columns(np.isfinite(columns).all(axis=0), "holds NaN or infinity")
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = columns.mean(axis=0)
+            off = (columns - mean).mean(axis=0)  # what rounding has lost
+            deviation = (columns - mean).std(axis=0)
+            mean += off
+        same = (columns == columns[0]).all(axis=0)  # exactly, where the mean may be rounded
+        mean, deviation = np.where(same, columns[0], mean), np.where(same, 1.0, deviation)
+        self._check_columns(np.isfinite(mean) & np.isfinite(deviation), "holds too large numbers")
+        deviation[deviation == 0] = 1.0
+        if self._buffers:
+            own = vars(self)
+            atomic.assign([(own, "mean", mean), (own, "deviation", deviation)])
+        else:
+            self.buffer("mean", mean)
+            self.buffer("deviation", deviation)
         return self
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load the mean and deviation; ValueError if the number of columns isn't known yet."""
-        if not self._buffers:
+    def _check_columns(self, usable: Any, problem: str) -> None:
+        """ValueError that names the columns that aren't usable."""
+        if not usable.all():
+            bad = np.flatnonzero(~usable)
+            columns = ", ".join(map(str, bad[:5])) + ", …" * (len(bad) > 5)
             raise ValueError(
-                "Standardize can't load a mean and deviation before it has columns: make it with "
-                "their number, Standardize(features)"
+                f"Standardize: x {problem} in column {printable(columns)}; fill or drop such "
+                "entries first"
             )
-        super().load_state_dict(state)
 
     def forward(self, x: Any) -> Tensor:
-        """Scale the columns; in float64, then rounded, unless x requires a gradient."""
-        if "mean" not in self._buffers:
+        """Scale the columns."""
+        if not self._buffers:
             raise RuntimeError(
                 "Standardize has no mean and deviation yet: call fit(x) with the training data; to "
                 "load a saved model, make it with the number of columns, Standardize(features)"
             )
-        dtype = np.dtype(self.dtype)
-        shape = x.shape if hasattr(x, "shape") else np.shape(x)
-        if shape[-1:] != self.mean.shape:
+        graph = isinstance(x, Tensor) and x.requires_grad
+        array = x.data if isinstance(x, Tensor) else _operands.read(x)[0]
+        if array.shape[-1:] != self.mean.shape:
             raise ValueError(
-                f"Standardize expects {len(self.mean)} columns, got x of shape {shape}"
-                + ("; for one column x.reshape(-1, 1)" if len(self.mean) == 1 else "")
+                printable(
+                    f"Standardize expects input of shape (…, {len(self.mean)}), got {array.shape}"
+                )
             )
-        if isinstance(x, Tensor) and x.requires_grad:
-            scale = Tensor(1 / self.deviation.astype(dtype))
-            return (x - Tensor(self.mean.astype(dtype))) * scale
-        array = x.data if isinstance(x, Tensor) else _operands.read(x)[0]  # perhaps recorded
-        return Tensor(((array - self.mean) / self.deviation).astype(dtype))
+        if graph:
+            y: Tensor = x - self.mean.astype(x.dtype)
+            return y / self.deviation.astype(x.dtype)
+        return Tensor(((array - self.mean) / self.deviation).astype(self.dtype))

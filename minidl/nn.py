@@ -9,7 +9,7 @@ from typing import Any, Literal, Never, TypeAlias
 
 import numpy as np
 
-from minidl import _checks, _operands, tensor
+from minidl import _checks, _operands, _summary, tensor
 from minidl._format import printable, printed
 from minidl._kernels import atomic
 from minidl._kernels.plan import copied
@@ -142,6 +142,7 @@ class Module:
             raise ValueError(
                 f"the state has {', '.join(sorted(map(str, unknown)))}, but the parameters of "
                 f"{type(self).__name__} are {', '.join(own)}"
+                + "".join({f". {a}" for m in self.modules() if (a := getattr(m, "_loads", ""))})
             )
         owners = {"": self, **{p: m for p, m in named_members(self) if isinstance(m, Module)}}
         changes: list[tuple[Any, Any, Any]] = []
@@ -155,6 +156,27 @@ class Module:
                 array = _buffer(name, state[name], value)
                 changes.append((vars(owners[owner]), attribute, array))
         return changes
+
+    def summary(self) -> str:
+        """A table of the modules, with the number of their parameters and the shapes of these.
+
+        Names are indented by depth. Frozen parameters and buffers, if there are any, have columns
+        of their own. What is used twice is counted where it comes first. The last lines have the
+        totals, and the dtypes and memory of parameters and buffers.
+
+        >>> model = dl.nn.MLP([2, 16, 1], "tanh", rng=0)
+        >>> model.dense1.bias.requires_grad = False
+        >>> model.summary()
+                module         trainable  frozen  shapes
+                MLP
+        dense1  Dense(2 → 16)         32      16  weight (2, 16), bias (16,)
+        tanh1   Tanh()
+        dense2  Dense(16 → 1)         17          weight (16, 1), bias (1,)
+        49 trainable, 16 frozen, 0 in buffers
+        float32, 260 bytes
+        """
+        modules = [("", self), *((p, m) for p, m in named_members(self) if isinstance(m, Module))]
+        return _summary.table([(p, m, _members(vars(m), "", m._buffers)) for p, m in modules])
 
     def _state(self) -> dict[str, Tensor | Array]:
         """The parameters, and after them the buffers, by name."""

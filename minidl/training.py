@@ -208,7 +208,7 @@ def _validation(
         )
     share = _checks.number("fit", "validation", validation, above=True, high=1, below=True)
     kept, held_out = split_rows("fit: validation", len(batches.y), share, 0)
-    return batches.part(kept), batches.part(held_out)
+    return batches.part(kept), batches.held_out(held_out)
 
 
 def _record(resume: Any, history: Any, optimizer: Any, batches: DataLoader | Batches) -> History:

@@ -41,7 +41,11 @@ SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
-METRICS = "minidl/metrics.py"
+METRICS, EVALUATION, LOOP = (f"minidl/{x}.py" for x in ("metrics", "evaluation", "_loop"))
+CHECKPOINT, CALLBACKS, PROGRESS, HISTORY = (
+    f"minidl/{name}.py" for name in ("checkpoint", "callbacks", "_progress", "history")
+)
+SUMMARY = "minidl/_summary.py"
 FILES, PLOTS, VERDICTS, RECORD, RECORDER = (
     f"minidl/{name}.py"
     for name in (
@@ -82,7 +86,13 @@ TESTS = {
     SAVED: ["tests/optim/test_saved.py"],
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
-    TRAINING: ["tests/test_training.py"],
+    TRAINING: ["tests/test_training.py", "tests/test_loop.py"],
+    EVALUATION: ["tests/test_evaluation.py", "tests/test_training.py"],
+    LOOP: ["tests/test_loop.py", "tests/test_training.py", "tests/test_checkpoint.py"],
+    CHECKPOINT: ["tests/test_checkpoint.py"],
+    CALLBACKS: ["tests/test_callbacks.py"],
+    PROGRESS: ["tests/test_progress.py"],
+    HISTORY: ["tests/test_history.py"],
     INTERRUPTS: ["tests/test_interrupts.py", "tests/test_training.py"],
     DATA: ["tests/test_data.py", "tests/test_training.py"],
     METRICS: ["tests/test_metrics.py"],
@@ -90,6 +100,7 @@ TESTS = {
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
     FORMAT: ["tests/test_format.py"],
+    SUMMARY: ["tests/test_summary.py"],
     CHECKS: ["tests/test_checks.py"],
     RECORDING: ["tests/_capture/test_recording.py", "tests/_capture/test_comparison.py"],
     STEP: ["tests/_capture/test_step.py", "tests/_capture/test_comparison.py"],
@@ -1187,52 +1198,145 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     TRAINING: {
         "fit": [
-            (
-                "a batch weighs the same whatever its size",
-                "total + value * size, samples + size",
-                "total + value, samples + 1",
-            ),
-            (
-                "callbacks in training mode",
-                "_mode(modules, training=False)",
-                "_mode(modules, True)",
-            ),
-            ("a layer added by a callback not switched", "_modules(model) if functions else ", ""),
-            (
-                "a plateau shown the training loss though there is a validation loss",
-                "(history.validation or history.loss)[-1]",
-                "history.loss[-1]",
-            ),
-            ("Ctrl-C at the very end forgotten", "|= ctrl_c.presses > 0", "|= False"),
+            ("Ctrl-C at the very end forgotten", "|= loop.ctrl_c.presses > 0", "|= False"),
             (
                 "mode max not refused before the training",
-                "_check_monitored(_plateaus(optimizer))",
+                "check_monitored(plateaus_of(optimizer))",
                 "pass",
             ),
+            ("limits counted from now when resumed", "(0, 0) if history is None", "(1, 1) if True"),
         ],
-        "evaluate": [
+        "_check_parameters": [
+            ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
+            ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
+        ],
+        "_record": [
+            ("another optimizer resumed", "resume.optimizer_steps != steps", "False"),
+            ("a loader that was not loaded resumed", "batches.check_resumable(", "len(("),
+        ],
+        "_validation": [
+            ("the samples held out are trained on", "batches.part(kept)", "batches"),
+        ],
+    },
+    EVALUATION: {
+        "evaluated": [
             ("dropout in the validation", "training=False", "training=True"),
         ],
+        "_evaluated": [
+            ("a batch weighs the same whatever its size", "weights + size", "weights + 1"),
+        ],
+        "_predicted": [
+            ("a graph for predictions", "with no_grad():", "if True:"),
+        ],
+        "weight_of": [
+            ("the weights of a loss ignored", "count if weight is False else weight", "count"),
+        ],
+    },
+    LOOP: {
         "_step": [
             ("a step that was not taken recorded", "history.step_loss[steps:], ", ""),
         ],
         "_update": [
             ("a missing gradient not explained", "if not parameters or any(", "if True or any("),
         ],
-        "_ends_training": [
+        "_gradients": [
+            ("the gradients of each batch alone", "if first:", "if True:"),
+            ("batches of a step weigh the same", "if scaled and weight is not None:", "if False:"),
+        ],
+        "Loop": [
+            ("a mean not divided by its weight", "self.divide(weight)", "pass"),
+            (
+                "callbacks in training mode",
+                "mode(self.modules, training=False)[1]:\n            if",
+                "mode(self.modules, training=True)[1]:\n            if",
+            ),
+            ("a layer added by a callback not switched", "modules_of(self.model)  # call", "[] # "),
+            (
+                "a plateau shown the training loss though there is a validation loss",
+                "self.history.validation if validated else self.history.loss",
+                "self.history.loss",
+            ),
+            (
+                "a plateau shown the loss beside the metric",
+                "== self.observed.get(id(p), 0)",
+                ">= 0",
+            ),
+            ("a training that was ended goes on", "and not history._ended:", ":"),
+            ("the place of a loader is what was given out", "self.batches.taken = ", "_ = "),
+        ],
+        "ends_training": [
             ("NumPy's truth values refused", "bool | np.bool_", "bool"),
             ("an array of several entries accepted", " and verdict.shape == ()", ""),
             ("a coroutine left waiting", "verdict.close()", "pass"),
         ],
-        "_check_parameters": [
-            ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
-            ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
-        ],
-        "_observe": [
-            ("a plateau shown the loss beside the metric", "== before.get(id(p), 0)", ">= 0"),
-        ],
-        "_plateaus": [
+        "plateaus_of": [
             ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),
+        ],
+    },
+    CHECKPOINT: {
+        "_read": [
+            ("damage not noticed", "!= raw[end:]", "== b''"),
+        ],
+        "_model_changes": [
+            ("other shapes not named", "if kinds[0] != kinds[1]:", "if False:"),
+            (
+                "random generators not loaded",
+                'changes.append((generator.bit_generator, "state", saved[name]))',
+                "pass",
+            ),
+        ],
+        "_rule_changes": [
+            ("a plateau forgets", "p._remember(PlateauMemory(**memory))", "pass"),
+            ("a plateau forgets what it observed", '"observations", count', '"observations", 0'),
+        ],
+        "def load": [
+            ("callbacks half loaded", "callback.load_state_dict(before)", "pass"),
+        ],
+        "pack": [
+            ("names that meet overwrite each other", "while name in arrays:", "while False:"),
+        ],
+    },
+    CALLBACKS: {
+        "_Monitor": [
+            ("a small change counts", " - self.min_delta", ""),
+            ("less is always better", "1 if self.mode == ", "1 if True or self.mode == "),
+        ],
+        "EarlyStopping": [
+            ("one epoch too late", "self._bad >= self.patience", "self._bad > self.patience"),
+            ("the last weights stay", "_load_weights(", "len(("),
+        ],
+        "Checkpoint": [
+            ("before the others", "after_others = True", "after_others = False"),
+            ("every epoch", "training.epoch % self.every", "False"),
+        ],
+        "Average": [
+            (
+                "validated with the model's own weights",
+                "return self.average\n\n    def state",
+                "return nullcontext()\n\n    def state",
+            ),
+        ],
+        "RateFinder": [
+            ("the mean of few losses too small", " / (1 - 0.9**k)", ""),
+            ("nothing put back", "self._restore()", "pass"),
+        ],
+        "_steepest": [
+            ("the first means choose the rate", "slope[w:].argmin()", "slope.argmin()"),
+        ],
+        "_snapshot": [
+            ("the place in the epoch lost", "place.update(before)", "pass"),
+            ("other callbacks changed", "callback.load_state_dict(kept)", "pass"),
+            ("a copy of the schedule", "_set_rates(optimizer, rates)  # the very", "pass  # the"),
+        ],
+    },
+    PROGRESS: {
+        "Lines": [
+            ("the last line missing", "if self.waiting:", "if False:"),
+        ],
+    },
+    HISTORY: {
+        "History": [
+            ("the epoch that runs not saved", "if epoch is not None:", "if False:"),
         ],
     },
     INTERRUPTS: {
@@ -1250,6 +1354,40 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     DATA: {
+        "DataLoader": [
+            ("the first epoch of a loaded state in order", " and known:", ":"),
+            ("an epoch continued twice", "            place.continues = False\n", ""),
+            ("a state that shares its arrays", "copy.deepcopy(place.start)", "place.start"),
+            ("too many batches taken", "if taken > most:", "if False:"),
+            (
+                "a part with a place of its own",
+                "self._place, self._samples\n        return loader\n\n    def held",
+                "loader._place, self._samples\n        return loader\n\n    def held",
+            ),
+        ],
+        "_weights": [("infinite weights accepted", "np.isfinite(array) & ", "")],
+        "_stratified": [
+            ("no remainders", "(exact - shares) - 1e9", "0 * exact - 1e9"),
+            (
+                "a label left out of a part",
+                "astype(int), 1, counts - 1)",
+                "astype(int), 0, counts)",
+            ),
+        ],
+        "balanced_weights": [
+            ("classes without samples left out", "if len(gaps):", "if False:"),
+        ],
+        "Standardize": [
+            ("a mean with rounding errors", "mean += off", "pass"),
+            ("a deviation of 0", "deviation[deviation == 0] = 1.0", "pass"),
+            ("a constant column with a rounded mean", "np.where(same, columns[0], mean)", "mean"),
+            (
+                "a float64 tensor scaled in float32",
+                "self.mean.astype(x.dtype)",
+                "self.mean.astype(np.float32)",
+            ),
+            ("a gradient lost", "isinstance(x, Tensor) and x.requires_grad", "False"),
+        ],
         "Batches": [
             ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
             ("no batches accepted", "if not number:", "if False:"),
@@ -1270,6 +1408,20 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "_array": [
             ("masked and missing values accepted", "_operands.missing(values)", "None"),
         ],
+    },
+    SUMMARY: {
+        "table": [
+            ("count a tied parameter twice", "if first == place:", "if first:"),
+            ("count a frozen parameter as trainable", "own[_kind(x)]", 'own["trainable"]'),
+            ("four bytes an entry", "x.dtype.itemsize", "4"),
+            ("list an inner module as an array", "if id(x) in inner:", "if id(x) == id(module):"),
+            ("omit the column of buffers", "if totals[kind] or", 'if kind == "frozen" or'),
+        ],
+        "_lines": [
+            ("a wider table", "WIDTH - max", "90 - max"),
+            ("keep long headings", "if len(heading) <= width else", "if heading else"),
+        ],
+        "_wrapped": [("break a shape", 'replace(" ", "\\xa0")', 'replace(" ", " ")')],
     },
     METRICS: {
         "auc": [

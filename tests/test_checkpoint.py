@@ -15,19 +15,11 @@ import numpy as np
 import pytest
 from capturing import RULE_IDS
 from cases import FORMS_OF_RULES
+from resuming import RATES, X, Y, look, resumed, training
 
 import minidl as dl
 from minidl import checkpoint, nn, schedulers
 from minidl.schedulers import Schedule
-
-X = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
-Y = np.random.default_rng(1).normal(size=(11, 2)).astype(np.float32)
-RATES = {
-    "a number": lambda: 0.01,
-    "decay": lambda: schedulers.WarmUp(schedulers.CosineDecay(0.02, 9), 3),
-    "sequence": lambda: schedulers.Sequence([(0.1, 2), schedulers.LinearDecay(0.4, steps=4)]),
-    "plateau": lambda: schedulers.WarmUp(schedulers.ReduceOnPlateau(0.02, patience=0), 2),
-}
 
 
 class Buffered(nn.Module):
@@ -45,28 +37,12 @@ class Buffered(nn.Module):
         return self.dropout(self.dense(x)) * self.frozen
 
 
-def training(seed=0, rule="Adam", rate=lambda: 0.01, **options):
-    model = nn.Sequential(nn.Dense(3, 4, rng=seed), nn.Dropout(0.5, rng=seed), nn.Dense(4, 2))
-    model.dense2.weight.data = np.full((4, 2), 0.1 + seed)
-    optimizer = getattr(dl.optim, rule)(model, **{"lr": rate(), **options})
-    return model, optimizer, dl.data.DataLoader(X, Y, 4, rng=seed)
-
-
 def steps(model, optimizer, loader, epochs=1):
     for _ in range(epochs):
         for x, y in loader:
             optimizer.zero_grad()
             dl.losses.mse(model(x), y).backward()
             optimizer.step()
-
-
-def look(model, optimizer=None, loader=None):
-    """All that a training is, as text."""
-    found = [model.state_dict()]
-    found += [g.bit_generator.state for g in checkpoint.generators_of(model).values()]
-    found += [] if optimizer is None else [optimizer.state_dict()]
-    found += [] if loader is None else [loader.state_dict()]
-    return repr(found)
 
 
 @pytest.fixture
@@ -467,7 +443,7 @@ def test_without_the_library_the_error_names_the_extra(tmp_path, monkeypatch):
 PROGRAM = """
 import sys
 sys.path[:0] = {paths!r}
-from test_checkpoint import training, resumed
+from resuming import resumed
 print(resumed(sys.argv[1]))
 """
 
@@ -477,15 +453,6 @@ def first_steps(path, k):
     model, optimizer, loader = training(rate=RATES["decay"])
     history = dl.fit(model, dl.losses.mse, optimizer, loader, steps=k, progress=False)
     dl.save(path, model, optimizer=optimizer, data=loader, history=history)
-
-
-def resumed(path):
-    """Resume a training from a file until its third epoch; all that it is then."""
-    own = model, optimizer, loader = training(9, rate=RATES["decay"])
-    saved = dl.load(path, model, optimizer=optimizer, data=loader)
-    fit = {"epochs": 3, "progress": False, "resume": saved}
-    history = dl.fit(model, dl.losses.mse, optimizer, loader, **fit)
-    return look(*own) + repr(history.state_dict())
 
 
 def test_a_new_process_ends_in_the_bits_of_a_training_that_never_stopped(path):

@@ -1,5 +1,6 @@
 """What the pages of the documentation state in tables, which doctest does not run."""
 
+import inspect
 import linecache
 import re
 
@@ -42,3 +43,23 @@ def test_what_can_not_be_captured_is_an_error_that_says_what_the_page_says(line,
 
 def test_the_page_has_the_table_of_what_can_not_be_captured():
     assert len(REFUSED) == 12
+
+
+# --- training.md --------------------------------------------------------------------------------
+
+TABLE = (ROOT / "docs" / "training.md").read_text("utf-8").split("## Coming from PyTorch")[1]
+ROWS = [line.split("|")[1:-1] for line in TABLE.splitlines() if line.startswith("| ")][1:]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip())
+def test_what_the_table_of_other_libraries_calls_minidl_is_in_minidl(row):
+    assert len(row) == 5
+    for name, options in re.findall(r"(?<![\w.)])(\w[\w.]*)\(([^()]*)", row[1]):
+        found, owners = None, (dl, dl.callbacks, dl.data, dl.losses, dl.nn.Module())
+        for owner in owners:
+            for part in name.removeprefix("dl.").removeprefix("self.").split("."):
+                owner = getattr(owner, part, None)
+            found = found or owner
+        if name != "model.summary":
+            assert callable(found), name
+            assert {*re.findall(r"(\w+)=", options)} <= {*inspect.signature(found).parameters}

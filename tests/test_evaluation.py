@@ -147,6 +147,20 @@ def test_a_loader_keeps_its_generator_and_gives_its_batches_in_order():
     assert np.array_equal(np.concatenate(seen), X)
 
 
+class Augmenting(dl.data.DataLoader):
+    """A loader that changes its batches."""
+
+    def __iter__(self):
+        return ((x + 1, y) for x, y in super().__iter__())
+
+
+def test_the_batches_of_a_loader_of_ones_own_are_taken():
+    seen = []
+    data = Augmenting(X, Y, 5, shuffle=False)
+    dl.evaluate(lambda x: seen.append(x) or dl.Tensor(x[:, :2]), data, dl.losses.mse)
+    assert np.array_equal(np.concatenate(seen), X + 1)
+
+
 def test_metrics_alone_need_no_loss_and_may_be_arrays():
     metrics = {"sum": lambda p, t: dl.Tensor(p.sum()), "rows": lambda p, t: p[:, 0]}
     found = dl.evaluate(lambda x: dl.Tensor(x), [(X, Y), (X[:1], Y[:1])], metrics=metrics)

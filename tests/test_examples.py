@@ -1,7 +1,9 @@
 """The examples as scripts: what they print and draw, and how they refuse wrong arguments."""
 
 import contextlib
+import functools
 import io
+import json
 import math
 import os
 import re
@@ -14,7 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import GOLDEN
 from PIL import Image
+
+import minidl as dl
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PICTURES = "schedule.png", "shapes.png", "schedules.png"
@@ -128,8 +133,10 @@ def test_an_example_has_help_and_refuses_unknown_options(name, tmp_path):
     assert "unrecognized arguments: --epocs" in refused(name, "--epocs", "3")
     option = {
         "captured.py": "--page",
+        "own_layers.py": "--page",
         "walkthrough.py": "--page",
         "optimizer_race.py": "--out",
+        "tabular.py": "--folder",
     }.get(name, "--figure")
     assert "there is no folder" in refused(name, option, "no/such/folder/x")
 
@@ -154,6 +161,211 @@ def test_the_captured_training_can_be_printed_on_any_console(tmp_path):
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.isascii()
     assert "\\" not in result.stdout
+
+
+# --- tabular.py ---------------------------------------------------------------------------------
+
+
+def test_the_table_is_learned_and_a_crash_changes_no_bit(tmp_path):
+    result = run("tabular.py", "--folder", str(tmp_path), cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    (accuracy, auc) = re.findall(r"accuracy is (\S+) and the AUC (\S+):", result.stdout)[0]
+    assert float(accuracy) >= 0.96
+    assert float(auc) > 0.99
+    counts = re.findall(
+        r"of (\d+) malignant .* (\d+) were found, of (\d+) .* ones (\d+)", result.stdout
+    )
+    malignant, found, benign, passed = map(int, counts[0])
+    assert malignant + benign == 114
+    assert (found + passed) / 114 == pytest.approx(float(accuracy), abs=5e-4)
+    assert "Resumed after epoch 7, it ended in the same bits." in result.stdout
+    assert re.search(r"is (malignant|benign) with a probability of \d+\.\d%", result.stdout)
+    names = {f"{name}{best}.ckpt" for name in ("whole", "crashed") for best in ("", ".best")}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_the_table_needs_no_more_than_numpy_and_leaves_no_files(tmp_path):
+    hide = "import sys\nfor m in 'sklearn', 'tqdm', 'safetensors': sys.modules[m] = None\n"
+    environment = without_viz(tmp_path)
+    with (tmp_path / "sitecustomize.py").open("a") as file:
+        file.write(hide)
+    result = run("tabular.py", cwd=tmp_path, TMPDIR=str(tmp_path), **environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not [p for p in tmp_path.iterdir() if p.name not in ("sitecustomize.py", "__pycache__")]
+
+
+def test_the_table_is_scikit_learns():
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    lines = (EXAMPLES / "breast_cancer.csv").read_text("utf-8").splitlines()
+    assert lines[0].split(",") == [*(n.replace(" ", "_") for n in data.feature_names), "benign"]
+    table = np.loadtxt(lines[1:], delimiter=",")
+    np.testing.assert_array_equal(table, np.column_stack([data.data, data.target]))
+
+
+# --- own_layers.py ------------------------------------------------------------------------------
+
+LAYERS = json.loads((GOLDEN / "layers.json").read_text("utf-8"))["cases"]
+SIZES = {"BatchNorm": [4], "LayerNorm": [5], "Embedding": [6, 3]}
+
+
+@pytest.fixture(scope="module")
+def own_layers(tmp_path_factory):
+    """What the lesson defines and prints, and the folder of its page."""
+    folder = tmp_path_factory.mktemp("own_layers")
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
+        patch.setattr(sys, "argv", ["own_layers.py", "--page", str(folder / "walk.html")])
+        patch.delitem(sys.modules, "ipykernel", raising=False)
+        names = runpy.run_path(str(EXAMPLES / "own_layers.py"))
+    return names, out.getvalue(), folder
+
+
+def layer_of(names, case, dtype="float64"):
+    """A layer of the lesson with the weights of a case."""
+    with dl.default_dtype(dtype):
+        layer = names[case["layer"]](*SIZES[case["layer"]], **case["options"])
+    for name, values in case["weights"].items():
+        getattr(layer, name).data = np.array(values, dtype)
+    return layer
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("case", LAYERS, ids=lambda c: f"{c['layer']}{c['options'] or ''}")
+def test_own_layers_give_outputs_gradients_and_statistics_of_pytorch(own_layers, case, dtype):
+    layer = layer_of(own_layers[0], case, dtype)
+    # steps add up in the statistics; y and the gradients are sums of about ten numbers
+    tolerance = {"float64": 1e-10, "float32": 1e-4}[dtype]
+    close = functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
+    for step in case["steps"]:
+        layer.train() if step["training"] else layer.eval()
+        layer.zero_grad()
+        x = np.array(step["x"])
+        if x.dtype.kind == "f":
+            x = dl.Tensor(x.astype(dtype), requires_grad=True)
+        y = layer(x)
+        close(y.data, step["y"])
+        assert y.dtype == dtype
+        y.backward(np.array(step["g"], dtype))
+        own = {"x": x.grad} if isinstance(x, dl.Tensor) else {}
+        own |= {name: p.grad for name, p in layer.named_parameters()}
+        assert own.keys() == step["gradients"].keys()
+        for name, expected in step["gradients"].items():
+            close(own[name], expected, err_msg=name)
+            assert own[name].dtype == dtype
+        buffers = layer.state_dict().keys() - case["weights"].keys()
+        assert buffers == step["buffers"].keys()
+        for name, expected in step["buffers"].items():
+            close(layer.state_dict()[name], expected, err_msg=name)
+            assert layer.state_dict()[name].dtype == dtype
+
+
+def test_the_cases_of_own_layers_cover_both_modes_and_all_options():
+    options = {(case["layer"], *case["options"]) for case in LAYERS}
+    assert options >= {("BatchNorm", "momentum", "eps"), ("BatchNorm", "affine")}
+    assert options >= {("LayerNorm", "eps"), ("Embedding",)}
+    modes = {(case["layer"], step["training"]) for case in LAYERS for step in case["steps"]}
+    assert modes >= {("BatchNorm", True), ("BatchNorm", False)}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("case", LAYERS, ids=lambda c: f"{c['layer']}{c['options'] or ''}")
+def test_own_layers_are_captured_to_the_same_bits(own_layers, case, training):
+    def trained(captured):
+        layer = layer_of(own_layers[0], case, "float32")
+        model = dl.nn.Sequential(layer, dl.nn.Dense(SIZES[case["layer"]][-1], 1, rng=0))
+        model.train() if training else model.eval()
+        optimizer = dl.optim.Adam(model, lr=0.1)
+
+        def step(x):
+            optimizer.zero_grad()
+            loss = (model(x) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        step = dl.capture(step) if captured else step
+        x = np.array(case["steps"][0]["x"])
+        x = x if x.dtype.kind == "i" else x.astype(np.float32)
+        losses = [step(x + (x.dtype.kind == "f") * i).item() for i in range(6)]
+        assert not captured or step.plan is not None
+        return losses, model.state_dict()
+
+    (eager, state), (replayed, own) = trained(captured=False), trained(captured=True)
+    assert eager == replayed
+    for name, values in state.items():
+        np.testing.assert_array_equal(own[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=lambda c: f"{c['layer']}{c['options'] or ''}")
+def test_a_walkthrough_of_own_layers_shows_ops_and_right_gradients(own_layers, case):
+    layer = layer_of(own_layers[0], case)
+    x = np.array(case["steps"][0]["x"])
+    x = x if x.dtype.kind == "i" else dl.Tensor(x, requires_grad=True, name="x")
+    with dl.trace() as walk:
+        (layer(x) ** 2).sum().backward()
+    text = str(walk)
+    shown = {"Embedding": ["y = x[key]"]}.get(
+        case["layer"], ["y = Σ (x − mean x)² / (n − ddof)", "y = √x", "y = a / b"]
+    )
+    assert all(formula in text for formula in shown)
+    check = text.split("Gradient check")[1].split("SUMMARY")[0]
+    assert len(re.findall("< 1e−[5-9]", check)) >= 8
+    assert ">" not in check
+
+
+def test_own_layers_are_short_and_use_public_names_only():
+    source = (EXAMPLES / "own_layers.py").read_text("utf-8")
+    for kind in ("BatchNorm", "LayerNorm", "Embedding", "Network"):
+        (text,) = re.findall(rf"^class {kind}\(.*?(?=\n\n\n|\Z)", source, re.M | re.S)
+        assert "._" not in text
+        assert text.count("\n") <= 22
+
+
+def test_batch_normalization_refuses_one_sample_in_training_and_takes_it_to_predict(own_layers):
+    layer = own_layers[0]["BatchNorm"](2)
+    before = layer.state_dict()
+    with pytest.raises(ValueError, match="BatchNorm needs at least two samples"):
+        layer(np.ones((1, 2)))
+    for name, values in layer.state_dict().items():
+        np.testing.assert_array_equal(values, before[name])
+    assert layer.eval()(np.ones((1, 2), np.float32)).shape == (1, 2)
+
+
+def test_the_lesson_of_own_layers_shows_what_it_says(own_layers):
+    _, stdout, folder = own_layers
+    differences = re.findall(r"largest difference from PyTorch (\S+)", stdout)
+    assert len(differences) == 5
+    assert all(float(difference) < 1e-10 for difference in differences)
+    kinds = re.findall(r"^(\w+): the gradients of (\d) tensors are right$", stdout, re.M)
+    assert kinds == [("BatchNorm", "3"), ("BatchNorm", "3"), ("LayerNorm", "3"), ("Embedding", "1")]
+    assert "y = a / b    y[0, 0] = (−2) / 2.16 = −0.9258" in stdout
+    assert "402 trainable, 0 frozen, 4 in buffers" in stdout
+    (percent,) = re.findall(r"([\d.]+)% of 1,000 unseen days", stdout)
+    assert float(percent) > 95
+    assert "captured and eager: the same bits" in stdout
+    assert "saved and loaded: the same predictions" in stdout
+    assert "BatchNorm" not in vars(dl.nn)
+    assert "<html" in (folder / "walk.html").read_text("utf-8")
+
+
+def test_the_running_statistics_of_the_lesson_are_those_of_its_columns(own_layers):
+    names, _, _ = own_layers
+    scale, columns = names["network"].scale, names["x"][0].astype(np.float64)
+    deviation = np.sqrt(scale.running_var)
+    # averages over about ten batches of fifty
+    np.testing.assert_allclose(
+        (scale.running_mean - columns.mean(axis=0)) / deviation, 0, atol=4 / np.sqrt(500)
+    )
+    np.testing.assert_allclose(deviation, columns.std(axis=0), rtol=0.1)
+
+
+def test_the_lesson_of_own_layers_can_be_printed_on_any_console(tmp_path):
+    environment = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    result = run("own_layers.py", "--epochs", "1", cwd=tmp_path, **environment)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.isascii()
+    assert not [*tmp_path.iterdir()]
 
 
 # --- walkthrough.py -----------------------------------------------------------------------------
@@ -483,6 +695,7 @@ def test_the_boundary_lesson_writes_the_animation_and_names_it(boundary):
         ("schedules.py", ["--shapes", "no/such/x.png"], "--shapes: there is no folder no/such"),
         ("schedules.py", ["--plot", "no/such/x.png"], "--plot: there is no folder no/such"),
         ("schedules.py", ["--seeds", "0"], "--seeds must be at least 1"),
+        ("own_layers.py", ["--epochs", "0"], "--epochs must be at least 1"),
         ("decision_boundary.py", ["--data", "circles"], "invalid choice: 'circles'"),
         ("schedules.py", ["--figure", "x.gif"], "--figure must end in .png, .svg or .pdf, got x"),
         ("decision_boundary.py", ["--figure", "x.png"], "--figure must end in .gif, got x.png"),
@@ -528,7 +741,7 @@ def test_without_scikit_learn_the_schedules_lesson_says_what_to_install(tmp_path
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("name", ["schedules.py", "decision_boundary.py"])
+@pytest.mark.parametrize("name", ["own_layers.py", "schedules.py", "decision_boundary.py"])
 def test_a_lesson_is_made_of_cells_that_begin_with_words(name):
     text = (EXAMPLES / name).read_text("utf-8")
     kinds = re.findall(r"^# %%(.*)$", text, re.MULTILINE)

@@ -88,5 +88,5 @@ def test_the_values_of_a_metric_are_found_by_its_name():
     history = full()
     assert history.values("validation") is history.validation
     assert history.values("accuracy") is history.metrics["accuracy"]
-    with pytest.raises(ValueError, match=r"no metric .acuracy.*loss, validation, accuracy.*mean"):
-        history.values("acuracy")
+    with pytest.raises(ValueError, match=r"no metric .accuracyy.*loss, validation, accuracy.*mean"):
+        history.values("accuracyy")

@@ -73,7 +73,7 @@ def test_imports_known_by_hand_are_in_the_graph():
     assert Import("minidl.tensor", "minidl.ops", AT_IMPORT) in GRAPH
     assert Import("minidl.optim.rules", "minidl.optim.optimizer", AT_IMPORT) in GRAPH
     assert Import("minidl._kernels.loss", "minidl._kernels.system", AT_IMPORT) in GRAPH
-    assert Import("minidl.training", "tqdm", ON_CALL) in GRAPH
+    assert Import("minidl._progress", "tqdm", ON_CALL) in GRAPH
     assert Import("minidl", "minidl.viz", FOR_TYPES) in GRAPH
 
 

@@ -57,7 +57,8 @@ NAMES = {
         logsumexp no_grad set_default_dtype get_default_dtype default_dtype gradcheck nn losses
         optim schedulers data training testing fit History DivergenceError GradientError
         show_config set_num_threads get_num_threads sin cos trace viz std var clip sign log1p
-        flatten argmax capture CaptureError""",
+        flatten argmax capture CaptureError save load CheckpointError
+        predict evaluate callbacks metrics""",
     "nn": """
         Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
         MLP""",
@@ -68,8 +69,11 @@ NAMES = {
     "schedulers": """
         Constant StepDecay ExponentialDecay InverseTimeDecay LinearDecay CosineDecay WarmUp CoolDown
         warmup_stable_decay""",
-    "data": "DataLoader",
-    "training": "fit History",
+    "data": "DataLoader split Standardize balanced_weights",
+    "training": "fit evaluate History",
+    "metrics": "accuracy mae rmse r2 auc confusion_matrix",
+    "callbacks": """
+        Callback EarlyStopping Checkpoint ClipGradNorm Average CSVLogger RateFinder""",
 }
 
 
@@ -171,9 +175,6 @@ SIGNATURES = {
     "nn.Dropout": "p=0.5, *, rng=None",
     "nn.Sequential": "*modules",
     "nn.MLP": "sizes, activation='relu', *, rng=None",
-    "losses.mse": "prediction, target, reduction='mean'",
-    "losses.cross_entropy": "logits, target, reduction='mean', *, label_smoothing=0.0",
-    "losses.binary_cross_entropy": "logits, target, reduction='mean'",
     "optim.SGD": "params, lr=1e-2, *, momentum=0.0, dampening=0.0, nesterov=False",
     "optim.Momentum": "params, lr=1e-2, *, beta=0.9",
     "optim.NAG": "params, lr=1e-2, *, beta=0.9",
@@ -202,10 +203,40 @@ SIGNATURES = {
     "schedulers.WarmUp": "schedule, steps, start=0.0, shape='linear'",
     "schedulers.CoolDown": "schedule, at, steps, end=0.0, shape='linear'",
     "schedulers.warmup_stable_decay": "peak, warmup, stable, cooldown, end=0, shape='linear'",
-    "data.DataLoader": "x, y, batch_size=None, *, shuffle=True, drop_last=False, rng=None",
+    "data.DataLoader": (
+        "x, y, batch_size=None, *, shuffle=True, drop_last=False, rng=None, sample_weight=None"
+    ),
     "fit": (
-        "model, loss, optimizer, data, *, epochs, validation=None, callbacks=(), progress=True, "
-        "capture='auto'"
+        "model, loss, optimizer, data, *, epochs=None, steps=None, validation=None, callbacks=(), "
+        "metrics=None, accumulate=1, resume=None, history=None, progress=True, capture='auto'"
+    ),
+    "save": (
+        "path, model=None, *, optimizer=None, data=None, history=None, average=None, callbacks=(), "
+        "metadata=None"
+    ),
+    "load": "path, model=None, *, optimizer=None, data=None, average=None, callbacks=()",
+    "predict": "model, x, *, batch_size=1024",
+    "evaluate": "model, data, loss=None, *, metrics=None",
+    "training.evaluate": "model, data, loss=None, *, metrics=None",
+    "callbacks.EarlyStopping": (
+        "monitor='validation', *, mode='min', patience=10, min_delta=0.0, restore_best=True"
+    ),
+    "callbacks.Checkpoint": "path, *, every=1, best=False, monitor='validation', mode='min'",
+    "callbacks.ClipGradNorm": "max_norm",
+    "callbacks.Average": "decay",
+    "callbacks.CSVLogger": "path",
+    "callbacks.RateFinder": "low=1e-6, high=10.0, steps=100",
+    "metrics.accuracy": "prediction, target, *, sample_weight=None",
+    "metrics.auc": "prediction, target, *, sample_weight=None",
+    "data.split": "x, y, fraction=0.2, *, stratify=False, rng=None",
+    "data.balanced_weights": "labels",
+    "losses.mse": "prediction, target, reduction='mean', *, sample_weight=None",
+    "losses.cross_entropy": (
+        "logits, target, reduction='mean', *, label_smoothing=0.0, sample_weight=None, "
+        "class_weight=None, ignore_index=None"
+    ),
+    "losses.binary_cross_entropy": (
+        "logits, target, reduction='mean', *, sample_weight=None, class_weight=None"
     ),
     "capture": "function",
     "capture.epoch": "self, *arrays, batch_size, order=None",

@@ -155,7 +155,7 @@ def plot_history(history: History) -> tuple[Axes, ...]:
         top.legend()
         for axes in middle:
             _plot_metrics(axes, metrics, history.epoch_ends)
-        bottom.set(xlabel="step", ylabel="learning rate η")
+        bottom.set(xlabel="step", ylabel="rate η" if middle else "learning rate η")
         bottom.set_ylim(bottom=0)
         for axes in (top, *middle, bottom):
             _fix_tick_size(axes)

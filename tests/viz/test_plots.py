@@ -130,6 +130,24 @@ def test_a_history_is_drawn_with_steps_epochs_validation_and_rate():
     losses.figure.canvas.draw()
 
 
+def test_metrics_that_are_numbers_have_a_panel_of_their_own():
+    given = history()
+    given.metrics = {"r2": [0.1, 0.5], "validation_r2": [0.4], "matrix": [np.eye(2)] * 2}
+    losses, rates, metrics = given.plot()
+    assert len(curves(losses)) == 3
+    assert curves(metrics) == [points([2, 4], [0.1, 0.5]), points([4], [0.4])]
+    training, validation = metrics.get_lines()
+    assert training.get_color() == validation.get_color()
+    assert training.get_linestyle() != validation.get_linestyle()
+    names = [text.get_text() for text in metrics.get_legend().get_texts()]
+    assert names == ["r2", "validation_r2"]
+    losses.figure.canvas.draw()
+    assert losses.get_position().y0 > metrics.get_position().y1
+    assert metrics.get_position().y0 > rates.get_position().y1
+    given.metrics = {"matrix": [np.eye(2)] * 2}
+    assert len(given.plot()) == 2
+
+
 def test_the_lines_of_a_history_differ_in_colour():
     lines = history().plot()[0].get_lines()
     steps, epochs, validation = (line.get_color() for line in lines)
