@@ -11,6 +11,7 @@ from benchmarks.networks import Problem, training_step
 SIZES = 2, 16, 16, 1
 COUNT = 64  # batches of 32 in an epoch
 EPOCHS = {"eager": 10, "captured": 100}  # in a call of fit, whose first steps record
+TURNS = 20  # of one call each, for each of the repeats: the difference is that of neighbours
 LARGE = 3500, 2500, 3500  # 17.5 million weights in float32 are 70 MB
 
 
@@ -56,7 +57,7 @@ def compare_steps(repeats, quick):
             "limit": lambda way=way, count=count: bare(way, count),
         }
         agree(way, {who: call() for who, call in calls.items()})
-        times = take_turns(calls, repeats, quick)
+        times = take_turns(calls, TURNS * repeats, quick, block=0, least=1)
         steps = {who: values / (count * COUNT) for who, values in times.items()}
         rows += [row("training", f"a step of fit, {way}", who, 1, steps[who]) for who in calls]
         more = steps["minidl"] - steps["limit"]

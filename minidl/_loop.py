@@ -124,15 +124,20 @@ def _finite(result: Tensor, optimizer: Any, history: History) -> float:
     """The value of a loss; DivergenceError unless it is finite."""
     array = plain(result._data)
     value: float = array.item()
+    if array is not result._data:
+        _require_finite(result, array, optimizer, history)
+    elif not math.isfinite(value):
+        raise _divergence(value, optimizer, history)
+    return value
+
+
+def _require_finite(result: Tensor, array: Any, optimizer: Any, history: History) -> None:
+    """Record the check of a loss, so that each replay repeats it."""
 
     def diverged() -> Never:
         raise _divergence(array.item(), optimizer, history)
 
-    if array is not result._data:  # recorded, so that each replay repeats the check
-        ops.require(result.data, -sys.float_info.max, sys.float_info.max, diverged)
-    elif not math.isfinite(value):
-        diverged()
-    return value
+    ops.require(result.data, -sys.float_info.max, sys.float_info.max, diverged)
 
 
 def _steps_of(optimizer: Any) -> int | None:

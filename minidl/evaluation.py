@@ -149,7 +149,7 @@ def loss_of(owner: str, loss: Loss, prediction: Any, y: Any, *weight: Any) -> Te
         ) from error
     if not isinstance(result, Tensor):
         raise TypeError(f"{owner}: the loss must return a Tensor, got {result!r}")
-    if result.size != 1:
+    if result._data.size != 1:
         raise ValueError(
             f"{owner}: the loss of a batch must be one number, got shape {result.shape}; use the "
             'reduction "mean" or "sum"'

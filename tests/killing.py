@@ -1,7 +1,6 @@
-"""Kill a training that saves itself after each step, and go on with it until it ends as if it never
-had been.
+"""Kill a training that saves itself after each step; it must go on to the same bits.
 
-    python -m tests.killing                         # 200 kills: about two minutes
+    python -m tests.killing                         # 200 kills: two to four minutes
     python -m tests.killing --kills 20 --seed 7
 
 A process trains a small network (Dropout, a shuffled DataLoader, Adam, a rate with warm-up) and
@@ -17,7 +16,6 @@ import hashlib
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,7 @@ import numpy as np
 import minidl as dl
 
 NAME, EPOCHS, STEPS = "run.ckpt", 50, 500
-WINDOW = 0.4  # s, in which the moment of the kill is drawn
+WINDOW = 0.4  # s after the imports, in which the moment of the kill is drawn
 
 
 def parts(seed):
@@ -97,31 +95,32 @@ def uninterrupted(seed):
 
 
 def start(path, seed):
+    """A process that trains; it has said that it is ready, that is, has imported minidl."""
     command = [sys.executable, "-m", "tests.killing", "--train", str(path), "--seed", str(seed)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, **pipes)
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
-def start_time(seed):
-    """The time in s that a process takes to begin, load, and find nothing to do."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, NAME)
-        train(path, seed, lambda step: None)
-        begin = time.perf_counter()
-        output, _ = start(path, seed).communicate()
-        if output:
-            raise SystemExit(f"BREACH: a training that has ended can't be continued:\n{output}")
-        return time.perf_counter() - begin
+def left_beside(path):
+    """The temporary files in the folder; SystemExit if there are several."""
+    names = sorted(p.name for p in path.parent.iterdir() if p != path)
+    if len(names) > 1:
+        raise SystemExit(f"BREACH: {len(names)} files are left: {', '.join(names)}")
+    return names
 
 
-def one_training(seed, rng, begin, most, expected, counts):
-    """Kill and go on until the training ends, or after `most` kills let it run; counts kills."""
+def one_training(seed, rng, most, expected, counts):
+    """Kill and go on until the training ends; after `most` kills let it run. Counts the kills."""
     digests, end, weights, state = expected
+    killed = before = 0
     with tempfile.TemporaryDirectory() as folder:
-        path, killed = Path(folder, NAME), 0
+        path, left = Path(folder, NAME), []
         while True:
             process = start(path, seed)
             try:
-                wait = begin * 0.6 + rng.uniform(0, WINDOW) if killed < most else None
+                wait = rng.uniform(0, WINDOW) if killed < most else None
                 output, _ = process.communicate(timeout=wait)
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -130,17 +129,18 @@ def one_training(seed, rng, begin, most, expected, counts):
                 break
             if process.returncode > 0 or output:
                 raise SystemExit(f"BREACH: the training failed:\n{output}")
-            killed += 1
-            left = sorted(p.name for p in path.parent.iterdir() if p != path)
-            if len(left) > 1:
-                raise SystemExit(f"BREACH: {len(left)} files are left: {', '.join(left)}")
+            killed, had = killed + 1, left
+            left = left_beside(path)
             saved, _ = load(path, seed)  # a CheckpointError is a breach, and status 1
             steps = 0 if saved is None else saved.step
+            if steps < before:
+                raise SystemExit(f"BREACH: {before} steps were saved, now there are {steps}")
             if saved and digest(path) not in (digests[steps], end):
                 raise SystemExit(f"BREACH: another file after {steps} steps")
             counts["kills"] += 1
-            counts["with a temporary file left"] += len(left)
-            counts["before the first file"] += saved is None
+            counts["in a save"] += bool(left) and (steps > before or not had)
+            counts["before the first save of the process"] += steps == before
+            before = steps
         check_alone(path)
         _, (model, optimizer, _) = load(path, seed)
         for own, other in ((model.state_dict(), weights), (optimizer.state_dict(), state)):
@@ -158,15 +158,16 @@ def main():
     arguments = parser.parse_args()
     path, seed = arguments.train, arguments.seed
     if path:
+        print("ready", flush=True)
         train(path, seed, lambda step: check_alone(path))
         return
     print(f"seed {seed}", flush=True)
-    expected, begin, rng = uninterrupted(seed), start_time(seed), np.random.default_rng(seed)
-    names = "trainings", "kills", "with a temporary file left", "before the first file"
+    expected, rng = uninterrupted(seed), np.random.default_rng(seed)
+    names = "trainings", "kills", "in a save", "before the first save of the process"
     counts = dict.fromkeys(names, 0)
     while counts["kills"] < arguments.kills:
         left = arguments.kills - counts["kills"]
-        one_training(seed, rng, begin, left, expected, counts)
+        one_training(seed, rng, left, expected, counts)
     print(", ".join(f"{name}: {count}" for name, count in counts.items()), "no breach", sep="; ")
 
 
