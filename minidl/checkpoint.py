@@ -94,7 +94,8 @@ def _form(array: np.ndarray) -> str:
 
 
 def _shown(option: Any) -> str:
-    return str(option["schedule"] if isinstance(option, dict) and "schedule" in option else option)
+    is_schedule = isinstance(option, dict) and "schedule" in option
+    return str(option["schedule"] if is_schedule else unpack(option, {}))
 
 
 def save(
@@ -134,7 +135,7 @@ def save(
       bias: (1,) float32
     """
     path = Path(path)
-    _check_kinds("save", model, optimizer, data, average)
+    _check_kinds("save", model, optimizer, data, average, callbacks)
     if not isinstance(history, History | None):
         raise TypeError(f"save: history must be a History, got {type(history).__name__}")
     weights = {} if model is None else model.state_dict()
@@ -185,7 +186,7 @@ def load(
     is asked for, or holds that of another model, rule or loader; OSError if it can't be read.
     """
     path = Path(path)
-    _check_kinds("load", model, optimizer, data, average)
+    _check_kinds("load", model, optimizer, data, average, callbacks)
     if path.suffix.lower() == ".safetensors":
         arrays, text = _read_safetensors(path)
     else:
@@ -222,8 +223,15 @@ def load(
     return saved
 
 
-def _check_kinds(owner: str, model: Any, optimizer: Any, data: Any, averaged: Any) -> None:
+def _check_kinds(
+    owner: str, model: Any, optimizer: Any, data: Any, averaged: Any, callbacks: Any
+) -> None:
     """TypeError for an argument of the wrong type."""
+    if not isinstance(callbacks, Iterable) or isinstance(callbacks, str):
+        raise TypeError(
+            f"{owner}: callbacks must be a list of dl.callbacks, as fit gets it; got "
+            f"{reprlib.repr(callbacks)}"
+        )
     for name, value, kind, advice in (
         ("model", model, Module, "a Module such as nn.MLP([2, 16, 1])"),
         ("optimizer", optimizer, Optimizer, "an Optimizer such as optim.Adam(model)"),

@@ -510,3 +510,19 @@ def test_a_training_saved_in_on_step_is_resumed_to_the_same_bits_at_every_step(a
         assert (saved.step, saved.epoch) == (k, sum(ends[: k - 1]))
         history = dl.fit(own[0], dl.losses.mse, *own[1:], **options, resume=saved)
         assert (look(*own), history) == (state, whole)
+
+
+def test_what_is_inside_shows_tuples_as_they_were_given(tmp_path):
+    model, optimizer, _ = training()
+    dl.save(tmp_path / "a.ckpt", model, optimizer=optimizer)
+    assert "Adam(betas=(0.9, 0.999), eps=1e-08" in repr(dl.load(tmp_path / "a.ckpt"))
+
+
+@pytest.mark.parametrize("callbacks", [None, dl.callbacks.Average(0.9), "average"])
+def test_callbacks_that_are_no_list_are_refused_by_name(tmp_path, callbacks):
+    path, model = tmp_path / "a.ckpt", training()[0]
+    with pytest.raises(TypeError, match="save: callbacks must be a list"):
+        dl.save(path, model, callbacks=callbacks)
+    dl.save(path, model)
+    with pytest.raises(TypeError, match="load: callbacks must be a list"):
+        dl.load(path, model, callbacks=callbacks)
