@@ -27,6 +27,7 @@ from minidl.callbacks import Callback, Training
 from minidl.data import Batches, DataLoader, call, inputs, samples
 from minidl.evaluation import loss_of, mode, modules_of, weight_of
 from minidl.history import CallbackError, DivergenceError, Epoch, History
+from minidl.losses import NoWeightError
 from minidl.optim import Optimizer
 from minidl.schedulers import ReduceOnPlateau, plateaus
 from minidl.tensor import Tensor
@@ -396,12 +397,17 @@ class Loop:
         """Take one step; returns its loss and the weight of its batches."""
         history, training, scaled = self.history, self.training, self.accumulate > 1
         training.step = len(history.step_loss) + 1
-        total, weight, sums = 0.0, 0.0, False
+        total, weight, sums, first = 0.0, 0.0, False, True
         for i, batch in enumerate(group):
             form, arrays = flat(*batch)
-            gradients = self.function(_gradients, form, i == 0, scaled, bool(self.metrics))
-            result, own, prediction = gradients(*arrays)
-            sums = own is None
+            gradients = self.function(_gradients, form, first, scaled, bool(self.metrics))
+            try:
+                result, own, prediction = gradients(*arrays)
+            except NoWeightError:
+                if first and i == len(group) - 1:  # so has the whole step
+                    raise
+                continue
+            first, sums = False, own is None
             share = samples(batch[0]) if own is None else float(own)
             total += result.item() if sums else result.item() * share
             weight += share
