@@ -20,14 +20,13 @@ import numpy as np
 
 from minidl import _capture, evaluation, ops
 from minidl._capture import plain
-from minidl._checks import describe
+from minidl._checks import NoWeightError, describe
 from minidl._interrupts import CtrlC
 from minidl._kernels import atomic
 from minidl.callbacks import Callback, Training
 from minidl.data import Batches, DataLoader, call, inputs, samples
 from minidl.evaluation import loss_of, mode, modules_of, weight_of
 from minidl.history import CallbackError, DivergenceError, Epoch, History
-from minidl.losses import NoWeightError
 from minidl.optim import Optimizer
 from minidl.schedulers import ReduceOnPlateau, plateaus
 from minidl.tensor import Tensor

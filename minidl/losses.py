@@ -232,10 +232,6 @@ def cross_entropy(
     return _weighted(_cross_entropy, arguments, reduction, shape[:-1], sample_weight, w, divisor)
 
 
-class NoWeightError(ValueError):
-    """The mean of a batch whose weights are all 0, which counts for nothing among others."""
-
-
 def _weighted(
     loss: Callable[..., Tensor],
     arguments: tuple[Any, ...],
@@ -275,7 +271,7 @@ def _weighted(
         n = np.sum(divisor) * (size / divisor.size)
 
         def explain() -> None:
-            raise (NoWeightError if plain(n) == 0 else ValueError)(
+            raise (_checks.NoWeightError if plain(n) == 0 else ValueError)(
                 f"{name}: the weights must have a finite sum above 0 for a mean, got {plain(n):g}"
             )
 
