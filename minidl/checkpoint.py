@@ -280,6 +280,7 @@ def _model_changes(
             raise ValueError(
                 f"{name} of the model is {kinds[0]}, but in the file it is {kinds[1]}; make the "
                 "model as it was made for the saved training"
+                + "".join({f". {m._loads}" for m in model.modules() if getattr(m, "_loads", "")})
             )
     changes = model._changes(state)
     saved, found = unpack(generators, arrays), generators_of(model)

@@ -526,3 +526,9 @@ def test_callbacks_that_are_no_list_are_refused_by_name(tmp_path, callbacks):
     dl.save(path, model)
     with pytest.raises(TypeError, match="load: callbacks must be a list"):
         dl.load(path, model, callbacks=callbacks)
+
+
+def test_scaling_without_columns_is_told_how_to_be_made(tmp_path):
+    dl.save(tmp_path / "a.ckpt", nn.Sequential(dl.data.Standardize().fit(X)))
+    with pytest.raises(dl.CheckpointError, match=r"mean .*is missing.*Standardize\(features\)"):
+        dl.load(tmp_path / "a.ckpt", nn.Sequential(dl.data.Standardize()))
