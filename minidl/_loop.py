@@ -20,7 +20,7 @@ import numpy as np
 
 from minidl import _capture, evaluation, ops
 from minidl._capture import plain
-from minidl._checks import describe
+from minidl._checks import NoWeightError, describe
 from minidl._interrupts import CtrlC
 from minidl._kernels import atomic
 from minidl.callbacks import Callback, Training
@@ -402,12 +402,17 @@ class Loop:
         """Take one step; returns its loss and the weight of its batches."""
         history, training, scaled = self.history, self.training, self.accumulate > 1
         training.step = len(history.step_loss) + 1
-        total, weight, sums = 0.0, 0.0, False
+        total, weight, sums, first = 0.0, 0.0, False, True
         for i, batch in enumerate(group):
             form, arrays = flat(*batch)
-            gradients = self.function(_gradients, form, i == 0, scaled, bool(self.metrics))
-            result, own, prediction = gradients(*arrays)
-            sums = own is None
+            gradients = self.function(_gradients, form, first, scaled, bool(self.metrics))
+            try:
+                result, own, prediction = gradients(*arrays)
+            except NoWeightError:
+                if first and i == len(group) - 1:  # so has the whole step
+                    raise
+                continue
+            first, sums = False, own is None
             share = samples(batch[0]) if own is None else float(own)
             total += result.item() if sums else result.item() * share
             weight += share

@@ -247,6 +247,11 @@ class Checkpoint(_Monitor):
     ) -> None:
         super().__init__(monitor, mode)
         self.path = Path(path)
+        if self.path.suffix.lower() == ".safetensors":
+            raise ValueError(
+                "Checkpoint: a .safetensors file can't hold a training; give path another ending, "
+                'such as .ckpt, and dl.save("model.safetensors", model) the weights afterwards'
+            )
         self.every = _checks.count("Checkpoint", "every", every)
         self.only_best = _checks.flag("Checkpoint", "best", best)
 

@@ -4,21 +4,19 @@ A checkpoint is the container of np.savez: a zip archive whose entries are array
 and a text, minidl.json, with the rest. np.load reads it. The archive's comment holds the SHA-256 of
 all bytes before it, which is checked before anything is read, so no damage goes unnoticed. (Of the
 checksums of 70 MB, on the machine of docs/speed.md: crc32 and adler32 take 20 ms, sha1 and sha256
-40 ms, md5 and blake2b 100 ms. The archive has crc32, which does not cover its directory. A thread
-computes SHA-256 while another one writes.)
+40 ms, md5 and blake2b 100 ms. The archive has crc32, which does not cover its directory.)
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import os
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -32,14 +30,11 @@ from minidl.nn import Module, named_members
 from minidl.optim import Optimizer, average
 from minidl.schedulers import PlateauMemory, Schedule, plateaus
 
-if TYPE_CHECKING:  # their import, which takes 10 ms, is left to the first save or load
-    from concurrent.futures import Future, ThreadPoolExecutor
-
 FORMAT = 1  # of the contents; a newer one can't be read by an older minidl
 TEXT = "minidl.json"
 MARK = b"minidl sha256 "
 DIGEST = 64  # characters
-CHUNK = 2**22  # bytes that are written while the thread computes the digest of those before
+CHUNK = 2**22  # bytes, which are still in the processor's cache when the digest reads them
 DATE = (1980, 1, 1, 0, 0, 0)  # so that the same contents are the same bytes
 Change = tuple[Any, Any, Any]
 
@@ -135,7 +130,7 @@ def save(
       bias: (1,) float32
     """
     path = Path(path)
-    _check_kinds("save", model, optimizer, data, average)
+    _check_kinds("save", model, optimizer, data, average, callbacks)
     if not isinstance(history, History | None):
         raise TypeError(f"save: history must be a History, got {type(history).__name__}")
     weights = {} if model is None else model.state_dict()
@@ -187,7 +182,7 @@ def load(
     is asked for, or holds that of another model, rule or loader; OSError if it can't be read.
     """
     path = Path(path)
-    _check_kinds("load", model, optimizer, data, average)
+    _check_kinds("load", model, optimizer, data, average, callbacks)
     turns = [(x._turns, x._turns.begin()) for x in (optimizer, average) if x is not None]
     if path.suffix.lower() == ".safetensors":
         arrays, text = _read_safetensors(path)
@@ -236,8 +231,15 @@ def _commit(changes: list[Change], turns: list[tuple[Any, int]]) -> None:
         atomic.assign(changes)
 
 
-def _check_kinds(owner: str, model: Any, optimizer: Any, data: Any, averaged: Any) -> None:
+def _check_kinds(
+    owner: str, model: Any, optimizer: Any, data: Any, averaged: Any, callbacks: Any
+) -> None:
     """TypeError for an argument of the wrong type."""
+    if not isinstance(callbacks, Iterable) or isinstance(callbacks, str):
+        raise TypeError(
+            f"{owner}: callbacks must be a list of dl.callbacks, as fit gets it; got "
+            f"{reprlib.repr(callbacks)}"
+        )
     for name, value, kind, advice in (
         ("model", model, Module, "a Module such as nn.MLP([2, 16, 1])"),
         ("optimizer", optimizer, Optimizer, "an Optimizer such as optim.Adam(model)"),
@@ -291,6 +293,7 @@ def _model_changes(
             raise ValueError(
                 f"{name} of the model is {kinds[0]}, but in the file it is {kinds[1]}; make the "
                 "model as it was made for the saved training"
+                + "".join({f". {a}" for m in model.modules() if (a := getattr(m, "_loads", ""))})
             )
     changes = model._changes(state)
     saved, found = unpack(generators, arrays), generators_of(model)
@@ -454,26 +457,22 @@ def unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 class _Hashed:
-    """A stream for zipfile that writes to a file while a thread computes the digest.
+    """A stream for zipfile that writes to a file, and computes the digest.
 
     It keeps what was written last, the record at the archive's end: its last two bytes, the length
     of the comment, are replaced.
     """
 
-    def __init__(self, file: Any, thread: ThreadPoolExecutor) -> None:
-        self.file, self.thread, self.kept = file, thread, b""
-        self.hash, self.work = _sha256(), list["Future[None]"]()
+    def __init__(self, file: Any) -> None:
+        self.file, self.kept, self.hash = file, b"", _sha256()
 
     def write(self, data: Any) -> int:
         size = memoryview(data).nbytes
         if size:
-            self.add(self.kept)
+            self.hash.update(self.kept)
             self.kept = data
             self.file.write(data)
         return size
-
-    def add(self, data: Any) -> None:
-        self.work.append(self.thread.submit(self.hash.update, data))
 
     def flush(self) -> None:
         """For zipfile."""
@@ -481,9 +480,7 @@ class _Hashed:
     def finish(self) -> None:
         """Give the archive a comment with the digest of all bytes before it."""
         comment = (len(MARK) + DIGEST).to_bytes(2, "little") + MARK
-        self.add(bytes(self.kept)[:-2] + comment)
-        for work in self.work:
-            work.result()
+        self.hash.update(bytes(self.kept)[:-2] + comment)
         self.file.seek(-2, io.SEEK_END)
         self.file.write(comment + self.hash.hexdigest().encode())
 
@@ -497,26 +494,22 @@ def _sha256(data: Any = b"") -> Any:
 def _write_archive(file: Any, arrays: Mapping[str, np.ndarray], text: dict[str, Any]) -> None:
     import json
     import zipfile
-    from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(1) as thread:
-        stream = _Hashed(file, thread)
-        with zipfile.ZipFile(stream, "w") as archive:  # type: ignore[call-overload]
-            content = json.dumps(text, indent=1).encode()
-            with archive.open(zipfile.ZipInfo(TEXT, DATE), "w", force_zip64=True) as entry:
-                entry.write(content)
-            for name, array in arrays.items():
-                array = np.require(array, requirements="C")
-                header = np.lib.format.header_data_from_array_1_0(array)
-                info = zipfile.ZipInfo(f"{name}.npy", DATE)
-                with archive.open(info, "w", force_zip64=True) as entry:
-                    np.lib.format.write_array_header_1_0(entry, header)
-                    raw = array.reshape(-1).view(np.uint8)
-                    for begin in range(0, raw.size, CHUNK):
-                        entry.write(raw[begin : begin + CHUNK].data)
-        file.flush()
-        os.fsync(file.fileno())  # the disk writes while the digest is computed
-        stream.finish()
+    stream = _Hashed(file)
+    with zipfile.ZipFile(stream, "w") as archive:  # type: ignore[call-overload]
+        content = json.dumps(text, indent=1).encode()
+        with archive.open(zipfile.ZipInfo(TEXT, DATE), "w", force_zip64=True) as entry:
+            entry.write(content)
+        for name, array in arrays.items():
+            array = np.require(array, requirements="C")
+            header = np.lib.format.header_data_from_array_1_0(array)
+            info = zipfile.ZipInfo(f"{name}.npy", DATE)
+            with archive.open(info, "w", force_zip64=True) as entry:
+                np.lib.format.write_array_header_1_0(entry, header)
+                raw = array.reshape(-1).view(np.uint8)
+                for begin in range(0, raw.size, CHUNK):
+                    entry.write(raw[begin : begin + CHUNK].data)
+    stream.finish()
 
 
 def _write(path: Path, write: Callable[[Any], Any]) -> None:

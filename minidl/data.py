@@ -297,7 +297,10 @@ def as_batches(owner: str, data: Any, epochs: int = 1) -> DataLoader | Batches:
     if isinstance(data, DataLoader | Batches):
         return data
     if isinstance(data, tuple | list) and len(data) == 2 and not _are_batches(owner, data):
-        return DataLoader(*data)
+        try:
+            return DataLoader(*data)
+        except (TypeError, ValueError) as error:
+            raise type(error)(str(error).replace("DataLoader", owner, 1)) from None
     if isinstance(data, tuple) and len(data) == 3 and not any(map(_is_batch, data[1:])):
         raise TypeError(
             f"{owner} must be a pair (x, y), got a tuple of 3; for sample weights give "

@@ -73,18 +73,24 @@ def evaluated(
 def _evaluated(
     model: Model, loss: Loss | None, batches: DataLoader | Batches, metrics: Mapping[str, Metric]
 ) -> dict[str, Any]:
-    total, weights = 0.0, 0.0
+    total, weights, empty = 0.0, 0.0, ValueError()
     kept: tuple[list[np.ndarray], ...] = ([], [], [])
     with no_grad():
         for x, y, *weight in batches.in_order():
             prediction = call(model, x)
             if loss is not None:
-                result = loss_of("evaluate", loss, prediction, y, *weight)
-                size = weight_of(result, samples(x))
-                size = samples(x) if size is None else float(size)
-                total, weights = total + result.item() * size, weights + size
+                try:
+                    result = loss_of("evaluate", loss, prediction, y, *weight)
+                except _checks.NoWeightError as error:
+                    empty = error
+                else:
+                    size = weight_of(result, samples(x))
+                    size = samples(x) if size is None else float(size)
+                    total, weights = total + result.item() * size, weights + size
             if metrics:
                 keep(kept, prediction, y, *weight)
+    if loss is not None and weights == 0:
+        raise empty  # of all batches
     found = {} if loss is None else {"loss": total / weights}
     return found | measured(metrics, kept)
 

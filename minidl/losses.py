@@ -271,7 +271,7 @@ def _weighted(
         n = np.sum(divisor) * (size / divisor.size)
 
         def explain() -> None:
-            raise ValueError(
+            raise (_checks.NoWeightError if plain(n) == 0 else ValueError)(
                 f"{name}: the weights must have a finite sum above 0 for a mean, got {plain(n):g}"
             )
 

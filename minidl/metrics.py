@@ -201,7 +201,7 @@ def _labels(owner: str, shape: tuple[int, ...], target: Any) -> Array:
     wrong = (t < 0) | (t >= shape[-1])
     if wrong.any():
         raise ValueError(
-            f"{owner}: labels for {shape[-1]} classes must be in 0 … {shape[-1] - 1}, got "
+            f"{owner}: labels for {shape[-1]} classes run from 0 to {shape[-1] - 1}, got "
             f"{t[wrong][0]}"
         )
     return t.astype(np.intp)

@@ -63,7 +63,8 @@ def fit(
     optimizer   the update rule, made with the model's parameters, or some of them and others
     data        a DataLoader; (x, y) for the whole set as one batch, a tuple of two or a list of
                 two arrays; or a list of tuples (x, y) or any other iterable of batches (x, y) or
-                (x, y, weight). An iterator, such as a generator, serves one epoch
+                (x, y, weight). An iterator, such as a generator, serves one epoch, whose
+                end is that of the training
     epochs      the number of passes over the data, ≥ 1
     steps       the number of steps, ≥ 1. At least one of epochs and steps is needed; with both, the
                 training ends with whichever comes first
@@ -139,6 +140,8 @@ def fit(
     measures = checked_metrics("fit", metrics)
     passes = 1 if epochs is None else epochs
     batches = as_batches("fit: data", data, passes)
+    if isinstance(batches, Batches) and isinstance(batches.source, Iterator):
+        limits[0] = 1
     batches, held_out = _validation(batches, validation, passes)
     record = _record(resume, history, optimizer, batches)
     begun = (0, 0) if history is None else (len(history.loss), len(history.step_loss))

@@ -399,3 +399,8 @@ def test_every_callback_is_short():
     own = [c for c in classes if issubclass(c, Callback) and c is not Callback]
     assert len(own) == 7
     assert max(code_lines(getsource(c)) for c in own) < 40
+
+
+def test_a_checkpoint_refuses_a_file_of_weights_alone_at_once():
+    with pytest.raises(ValueError, match=r"Checkpoint: .*\.safetensors .*give path another"):
+        Checkpoint("best.safetensors", best=True)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import gc
 import json
 import os
 import pathlib
@@ -502,6 +503,7 @@ def test_what_can_not_be_saved_is_named_and_the_old_file_stays(given, error, mes
 # --- files --------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a ZipFile
 def test_an_interrupted_save_leaves_the_old_file_or_the_new_one_and_nothing_else(path):
     old, model = small(path), nn.Dense(2, 2, rng=0)
     dl.save(path, model)
@@ -509,6 +511,7 @@ def test_an_interrupted_save_leaves_the_old_file_or_the_new_one_and_nothing_else
     for place in range(1, 3000, 151):
         path.write_bytes(old)
         interrupting.interrupted(lambda: dl.save(path, model), place)
+        gc.collect()  # a ZipFile that was interrupted complains here
         assert path.read_bytes() in (old, new)
         assert os.listdir(path.parent) == [path.name]
 
@@ -637,3 +640,25 @@ def test_a_training_saved_in_on_step_is_resumed_to_the_same_bits_at_every_step(a
         assert (saved.step, saved.epoch) == (k, sum(ends[: k - 1]))
         history = dl.fit(own[0], dl.losses.mse, *own[1:], **options, resume=saved)
         assert (look(*own), history) == (state, whole)
+
+
+def test_what_is_inside_shows_tuples_as_they_were_given(tmp_path):
+    model, optimizer, _ = training()
+    dl.save(tmp_path / "a.ckpt", model, optimizer=optimizer)
+    assert "Adam(betas=(0.9, 0.999), eps=1e-08" in repr(dl.load(tmp_path / "a.ckpt"))
+
+
+@pytest.mark.parametrize("callbacks", [None, dl.callbacks.Average(0.9), "average"])
+def test_callbacks_that_are_no_list_are_refused_by_name(tmp_path, callbacks):
+    path, model = tmp_path / "a.ckpt", training()[0]
+    with pytest.raises(TypeError, match="save: callbacks must be a list"):
+        dl.save(path, model, callbacks=callbacks)
+    dl.save(path, model)
+    with pytest.raises(TypeError, match="load: callbacks must be a list"):
+        dl.load(path, model, callbacks=callbacks)
+
+
+def test_scaling_without_columns_is_told_how_to_be_made(tmp_path):
+    dl.save(tmp_path / "a.ckpt", nn.Sequential(dl.data.Standardize().fit(X)))
+    with pytest.raises(dl.CheckpointError, match=r"mean .*is missing.*Standardize\(features\)"):
+        dl.load(tmp_path / "a.ckpt", nn.Sequential(dl.data.Standardize()))

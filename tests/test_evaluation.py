@@ -203,3 +203,15 @@ def test_what_can_not_be_evaluated_is_named(arguments, error, message):
 def test_wrong_metrics_are_named(metrics, error, message):
     with pytest.raises(error, match=message):
         dl.evaluate(network(), (X, Y), metrics=metrics)
+
+
+@pytest.mark.parametrize("kind", ["weights", "ignored"])
+def test_a_batch_without_weight_counts_for_nothing(kind):
+    labels, weights, loss = LABELS.copy(), WEIGHTS.copy(), dl.losses.CrossEntropy(ignore_index=-1)
+    labels[5:10], weights[5:10] = (-1, 1) if kind == "ignored" else (0, 0)
+    model, rest = network(), np.r_[:5, 10:23]
+    found = dl.evaluate(model, dl.data.DataLoader(X, labels, 5, sample_weight=weights), loss)
+    one = dl.data.DataLoader(X[rest], labels[rest], sample_weight=weights[rest])
+    assert found == pytest.approx(dl.evaluate(model, one, loss), rel=1e-6)
+    with pytest.raises(ValueError, match="finite sum above 0"):
+        dl.evaluate(model, (X, np.full(23, -1)), loss)

@@ -440,3 +440,22 @@ def test_a_training_saved_by_a_function_after_an_epoch_shows_its_loss_to_plateau
     saved = dl.load(tmp_path / "a", again[0], optimizer=again[1], data=again[2])
     assert fit(again, epochs=5, resume=saved) == history
     assert look(again) == look(whole)
+
+
+@pytest.mark.parametrize("capture", [True, False])
+@pytest.mark.parametrize("rows", [slice(0, 4), slice(4, 8)], ids=["first", "second"])
+def test_a_batch_without_weight_adds_nothing_to_a_step_of_several(capture, rows):
+    x, labels = np.random.default_rng(0).normal(size=(16, 3)), np.arange(16) % 3
+    labels[rows] = -1
+    found = []
+    for size, accumulate in ((4, 2), (8, 1)):
+        model = dl.nn.MLP([3, 5, 3], rng=0)
+        data = dl.data.DataLoader(x, labels, size, shuffle=False)
+        loss = dl.losses.CrossEntropy(ignore_index=-1)
+        options = {"accumulate": accumulate, "capture": capture, "progress": False}
+        history = dl.fit(model, loss, dl.optim.SGD(model, 0.5), data, epochs=5, **options)
+        found.append([*history.loss, *(v for p in model.parameters() for v in p.data.ravel())])
+    np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-6)
+    data = dl.data.DataLoader(x, np.where(np.arange(16) < 8, -1, labels), 4, shuffle=False)
+    with pytest.raises(ValueError, match="finite sum above 0"):
+        dl.fit(model, loss, dl.optim.SGD(model), data, epochs=1, **{**options, "accumulate": 2})

@@ -1416,3 +1416,17 @@ def test_ctrl_c_during_captured_steps_leaves_whole_ones():
         same.step()
     assert weights(model) == weights(twin)
     assert repr(optimizer.state_dict()) == repr(same.state_dict())
+
+
+def test_steps_end_where_a_one_shot_iterator_does():
+    model, optimizer, _ = problem()
+    history = fit(model, optimizer, iter(PARTS), epochs=None, steps=20)
+    assert (len(history.loss), len(history.lr)) == (1, len(PARTS))
+
+
+@pytest.mark.parametrize("name", ["data", "validation"])
+def test_a_pair_that_does_not_fit_is_called_by_its_name(name):
+    model, optimizer, loader = problem()
+    pair = {"data": loader, name: (np.zeros((4, 2)), np.zeros(3))}
+    with pytest.raises(ValueError, match=f"fit: {name}: x has 4 samples but y has 3"):
+        fit(model, optimizer, **pair, epochs=1)
