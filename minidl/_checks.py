@@ -176,7 +176,3 @@ def missing(module: str, *known: Callable[[], Iterable[str]]) -> Callable[[str],
 def describe(tensor: Any) -> str:
     """A tensor's name and shape, as messages show them."""
     return f"{tensor.name or 'an unnamed tensor'} of shape {tensor.shape}"
-
-
-class NoWeightError(ValueError):
-    """The mean of a batch whose weights are all 0, which counts for nothing among others."""

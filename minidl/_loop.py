@@ -20,13 +20,14 @@ import numpy as np
 
 from minidl import _capture, evaluation, ops
 from minidl._capture import plain
-from minidl._checks import NoWeightError, describe
+from minidl._checks import describe
 from minidl._interrupts import CtrlC
 from minidl._kernels import atomic
 from minidl.callbacks import Callback, Training
 from minidl.data import Batches, DataLoader, call, inputs, samples
 from minidl.evaluation import loss_of, mode, modules_of, weight_of
 from minidl.history import CallbackError, DivergenceError, Epoch, History
+from minidl.losses import NoWeightError
 from minidl.optim import Optimizer
 from minidl.schedulers import ReduceOnPlateau, plateaus
 from minidl.tensor import Tensor
@@ -208,12 +209,8 @@ class Loop:
         capture: Any,
         ends: tuple[float, float],
     ) -> None:
-        self.loss, self.training, self.validation, self.metrics = (
-            loss,
-            training,
-            validation,
-            metrics,
-        )
+        self.loss, self.training = loss, training
+        self.validation, self.metrics = validation, metrics
         self.model, self.optimizer = training.model, training.optimizer
         self.history, self.batches = training.history, training.data
         self.accumulate, self.capture, self.ends = accumulate, capture, ends
@@ -226,12 +223,8 @@ class Loop:
         whole = not (self.hooks["on_backward"] or self.hooks["on_step"] or metrics)
         self.whole = whole and accumulate == 1
         self.captured: dict[Any, Any] = {}  # captured functions, by what is fixed in them
-        self.observed: dict[int, int] = {}  # observations of each plateau at the epoch's start
-        if self.history._epoch is not None:
-            counts = self.history._epoch.observations
-            self.observed = {
-                id(p): n for p, n in zip(plateaus_of(self.optimizer), counts, strict=False)
-            }
+        begun = self.history._epoch
+        self.observed = self.by_plateau([] if begun is None else begun.observations)
         for name in metrics:
             self.history.metrics.setdefault(name, [])
             if validation is not None:
@@ -242,11 +235,13 @@ class Loop:
         """The epoch that has begun."""
         if self.history._epoch is None:
             counts = [p.observations for p in plateaus_of(self.optimizer)]
-            self.observed = {
-                id(p): n for p, n in zip(plateaus_of(self.optimizer), counts, strict=True)
-            }
+            self.observed = self.by_plateau(counts)
             self.history._epoch = Epoch(observations=counts)
         return self.history._epoch
+
+    def by_plateau(self, counts: list[int]) -> dict[int, int]:
+        """The observations of each plateau at the start of the epoch, by id."""
+        return {id(p): n for p, n in zip(plateaus_of(self.optimizer), counts, strict=False)}
 
     @property
     def left(self) -> float:
@@ -418,9 +413,9 @@ class Loop:
             weight += share
             if self.metrics:
                 evaluation.keep(epoch.kept, prediction, *batch[1:])
-        value = total if sums or len(group) > 1 else result.item()
-        if not sums and len(group) > 1:
-            value = total / weight
+        value = result.item()
+        if len(group) > 1:
+            value = total if sums else total / weight
         if scaled and not sums:
             self.divide(weight)
         training.loss = value
@@ -438,8 +433,9 @@ class Loop:
 
     def divide(self, weight: float) -> None:
         """Divide all gradients by the sum of the weights."""
-        own = [p for module in self.modules[:1] for p in module.parameters()]
-        params = {id(p): p for p in (*parameters_of(self.optimizer), *own)}.values()
+        params = list(parameters_of(self.optimizer))
+        if not params and self.modules:  # an optimizer without groups
+            params = list(self.modules[0].parameters())
         with_grad = [p for p in params if p.grad is not None]
         atomic.assign([(p, "grad", p.grad / p.dtype.type(weight)) for p in with_grad])
 

@@ -34,7 +34,6 @@ FORMAT = 1  # of the contents; a newer one can't be read by an older minidl
 TEXT = "minidl.json"
 MARK = b"minidl sha256 "
 DIGEST = 64  # characters
-CHUNK = 2**22  # bytes, which are still in the processor's cache when the digest reads them
 DATE = (1980, 1, 1, 0, 0, 0)  # so that the same contents are the same bytes
 Change = tuple[Any, Any, Any]
 
@@ -506,9 +505,8 @@ def _write_archive(file: Any, arrays: Mapping[str, np.ndarray], text: dict[str, 
             info = zipfile.ZipInfo(f"{name}.npy", DATE)
             with archive.open(info, "w", force_zip64=True) as entry:
                 np.lib.format.write_array_header_1_0(entry, header)
-                raw = array.reshape(-1).view(np.uint8)
-                for begin in range(0, raw.size, CHUNK):
-                    entry.write(raw[begin : begin + CHUNK].data)
+                if array.size:
+                    entry.write(array.reshape(-1).view(np.uint8).data)
     stream.finish()
 
 

@@ -81,7 +81,7 @@ def _evaluated(
             if loss is not None:
                 try:
                     result = loss_of("evaluate", loss, prediction, y, *weight)
-                except _checks.NoWeightError as error:
+                except losses.NoWeightError as error:
                     empty = error
                 else:
                     size = weight_of(result, samples(x))

@@ -24,6 +24,10 @@ _binary_cross_entropy = tensor.differentiable(ops.binary_cross_entropy)
 _cross_entropy = tensor.differentiable(ops.cross_entropy)
 
 
+class NoWeightError(ValueError):
+    """The mean of a batch whose weights are all 0, which counts for nothing among others."""
+
+
 def mse(
     prediction: Any, target: Any, reduction: Reduction = "mean", *, sample_weight: Any = None
 ) -> Tensor:
@@ -271,7 +275,7 @@ def _weighted(
         n = np.sum(divisor) * (size / divisor.size)
 
         def explain() -> None:
-            raise (_checks.NoWeightError if plain(n) == 0 else ValueError)(
+            raise (NoWeightError if plain(n) == 0 else ValueError)(
                 f"{name}: the weights must have a finite sum above 0 for a mean, got {plain(n):g}"
             )
 
