@@ -431,4 +431,7 @@ def test_what_a_page_links_to_is_there(page):
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.scope}: {m.error}")
 def test_a_mutant_fits_the_code_and_changes_it(mutant):
     text = (PACKAGE.parent / mutant.file).read_text(encoding="utf-8")
-    assert mutant.applied_to(text) != text
+    applied = mutant.applied_to(text)
+    assert applied != text
+    if mutant.file.endswith(".py"):
+        ast.parse(applied)
