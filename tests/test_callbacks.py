@@ -290,6 +290,13 @@ def test_a_rate_finder_suggests_a_rate_and_puts_everything_back(rule, capture):
     np.testing.assert_allclose(np.diff(np.log(finder.rates)), math.log(1e7) / 99)
 
 
+def test_a_schedule_without_a_memory_is_the_same_object_after_a_rate_finder():
+    rate = schedulers.CosineDecay(0.05, 100)
+    own = training(lr=rate)
+    fit(own, [RateFinder()], epochs=99)
+    assert own[1].groups[0].lr is rate
+
+
 def test_the_suggested_rate_is_where_the_loss_falls_fastest():
     finder = RateFinder(1e-3, 1.0, 7)
     finder.rates = np.geomspace(1e-3, 1.0, 7).tolist()
