@@ -31,11 +31,8 @@ window.checks ??= (() => {
     [...ancestors(element)].reduce((all, e) => all * Number(getComputedStyle(e).opacity), 1);
 
   function shown(element) { // is it displayed, and not for screen readers only?
-    if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false;
-    return [...ancestors(element)].every((e) => {
-      const style = getComputedStyle(e);
-      return !(style.position === 'absolute' && e.clientWidth <= 1 && style.overflow !== 'visible');
-    });
+    return element.checkVisibility({ opacityProperty: true, visibilityProperty: true })
+      && !element.closest('.visually-hidden');
   }
 
   function textNodes(root) {
@@ -135,33 +132,37 @@ window.checks ??= (() => {
     return found;
   }
 
+  function frames(element, known) { // the ancestors that cut off what is beyond their box
+    if (!element || element === document.body) return [];
+    if (!known.has(element)) {
+      const style = getComputedStyle(element);
+      const own = { element, box: element.getBoundingClientRect(), sides: style.overflowX !== 'visible',
+        ends: ['hidden', 'clip'].includes(style.overflowY),
+        dots: style.textOverflow === 'ellipsis' && element.scrollWidth > element.clientWidth };
+      const cuts = style.display !== 'inline' && (own.sides || own.ends || own.dots);
+      const outer = frames(element.parentElement, known);
+      known.set(element, cuts ? [own, ...outer] : outer);
+    }
+    return known.get(element);
+  }
+
   function unreadable(selector) { // elements without a size, cut off, or beyond the window's sides
-    const found = [];
+    const [found, known] = [[], new Map()];
     for (const element of document.querySelectorAll(selector)) {
       if (!element.checkVisibility()) continue;
-      const box = element.getBoundingClientRect();
-      const content = textNodes(element);
-      if (box.width < 1 || box.height < 1) {
-        found.push(`${named(element)} is ${round(box.width)} × ${round(box.height)} pixels`);
+      const { width, height } = element.getBoundingClientRect();
+      if (width < 1 || height < 1) {
+        found.push(`${named(element)} is ${round(width)} × ${round(height)} pixels`);
         continue;
       }
-      for (const node of content) {
-        const parent = node.parentElement;
-        const lost = [...ancestors(parent)].find((e) => {
-          const style = getComputedStyle(e);
-          if (style.display === 'inline' || e === document.body
-            || e === document.documentElement) return false;
-          const frame = e.getBoundingClientRect();
-          const sides = style.overflowX !== 'visible'
-            && boxes(node).some((b) => b.left < frame.left - 1 || b.right > frame.right + 1);
-          const ends = ['hidden', 'clip'].includes(style.overflowY)
-            && boxes(node).some((b) => b.top < frame.top - 3 || b.bottom > frame.bottom + 3);
-          const dots = style.textOverflow === 'ellipsis' && e.scrollWidth > e.clientWidth;
-          return sides || ends || dots;
-        });
-        const beyond = boxes(node).some((b) => b.left < -1 || b.right > innerWidth + 1);
-        if (!boxes(node).length) found.push(`${named(element)}: a text without a size`);
-        else if (lost) found.push(`${named(element)} is cut off by ${named(lost)}`);
+      for (const node of textNodes(element)) {
+        const places = boxes(node);
+        const lost = frames(node.parentElement, known).find(({ box, sides, ends, dots }) => dots
+          || (sides && places.some((b) => b.left < box.left - 1 || b.right > box.right + 1))
+          || (ends && places.some((b) => b.top < box.top - 3 || b.bottom > box.bottom + 3)));
+        const beyond = places.some((b) => b.left < -1 || b.right > innerWidth + 1);
+        if (!places.length) found.push(`${named(element)}: a text without a size`);
+        else if (lost) found.push(`${named(element)} is cut off by ${named(lost.element)}`);
         else if (beyond) found.push(`${named(element)} is beyond the window's side`);
         else continue;
         break;

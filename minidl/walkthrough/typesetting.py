@@ -10,6 +10,7 @@ from minidl.walkthrough.parser import COMPARISONS, SUPERSCRIPTS, Equation, Tree
 _PRECEDENCE = {"if": 0, "or": 1, "and": 2, "not": 3, "+": 4, "−": 4, "negative": 4, "sum": 4}
 _PRECEDENCE |= {**dict.fromkeys(COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8}
 _ATOM = 9
+HAT = "\N{COMBINING CIRCUMFLEX ACCENT}"
 
 
 def unicode(node: Tree, level: int = 0) -> str:
@@ -111,7 +112,8 @@ def _mathml(node: Tree, level: int = 0) -> str:
 
 def _bracketed(inside: str, brackets: str = "()") -> str:
     """Brackets and their content in a row of their own, which keeps them close together."""
-    return _row(f"<mo>{brackets[0]}</mo>{inside}<mo>{brackets[1]}</mo>")
+    tag = "<mo>" if "mfrac" in inside else '<mo stretchy="false">'
+    return _row(f"{tag}{brackets[0]}</mo>{inside}{tag}{brackets[1]}</mo>")
 
 
 def _row(inside: str) -> str:
@@ -127,5 +129,7 @@ def _identifier(name: str) -> str:
     if len(name) > 1 and name[-1] in subscripts:
         kind = "mn" if low.isdigit() else "mi"
         return f"<msub>{_identifier(name[:-1])}<{kind}>{low}</{kind}></msub>"
+    if name.endswith(HAT):
+        return f'<mover accent="true"><mi>{name[:-1]}</mi><mo stretchy="false">^</mo></mover>'
     name = name.replace("&", "&amp;").replace("<", "&lt;")  # a user's rule may have any name
     return f"<mi>{name}</mi>"

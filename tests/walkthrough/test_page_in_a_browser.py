@@ -33,28 +33,33 @@ def counted(tab):
 # --- the numbers --------------------------------------------------------------------------------
 
 
-STEP = """step => [
-    document.getElementById('count').innerText, step.querySelector('h2').innerText, step.innerText,
-    [...step.querySelectorAll('section.card:has(figure)')].map(card =>
-        [...card.querySelectorAll('figure')].map(figure =>
-            [...figure.querySelectorAll('.cell')].map(cell => cell.title))),
-]"""
+STEP = """step => {
+    const numbers = () => [...step.querySelectorAll('section.card figure')].map(figure =>
+        [...figure.querySelectorAll('.cell')].map(cell => cell.title));
+    const labels = [...step.querySelectorAll('button.label')];
+    return [document.getElementById('count').innerText, step.querySelector('h2').innerText,
+        step.innerText, [...step.querySelectorAll('.worked')].map(line => line.innerText),
+        labels.length ? labels.map(label => { label.click(); return numbers(); }) : [numbers()]];
+}"""
 
 
-def test_every_step_shows_its_caption_and_the_recorded_numbers(open_page):
+def test_every_step_shows_its_caption_its_worked_lines_and_the_recorded_numbers(open_page):
     walk = lesson()
     tab = open_page(walk)
     cells = 0
     last = counted(tab)
     for number, step in enumerate(walk.steps, 1):
-        count, title, text, cards = tab.locator("#step").evaluate(STEP)
+        count, title, text, worked, shown = tab.locator("#step").evaluate(STEP)
         assert count == f"step {number} of {last}"
         assert title == step.title
         assert step.caption in text
-        for figures, part in zip(cards, step.parts, strict=True):
+        assert len(worked) == len(step.parts)
+        for figures, part, line in zip(shown, step.parts, worked, strict=False):
             operands = [*part.operands, *[part.result] * bool(part.result)]
             assert figures == [[str(x) for x in operand.data.flat] for operand in operands]
             cells += sum(map(len, figures))
+            if part.worked:
+                assert line == plain(part.worked((0,) * part.result.data.ndim))
         press(tab, "ArrowRight")
     assert cells > 150
 
