@@ -151,7 +151,7 @@ def low_contrast(tab, texts="body", lines="nothing"):
     """
     without = f"""* {{ -webkit-text-fill-color: transparent !important; }}
         text, tspan {{ fill: transparent !important; }}
-        {lines} {{ visibility: hidden !important; }}"""
+        {lines} {{ stroke: transparent !important; }}"""
     height, window, start = tab.evaluate(
         "[document.documentElement.scrollHeight, innerHeight, scrollY]"
     )

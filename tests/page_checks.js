@@ -108,6 +108,12 @@ window.checks ??= (() => {
     return found;
   }
 
+  function covered(line, x, y) { // is a filled shape drawn over the line there?
+    const above = document.elementsFromPoint(x, y);
+    return above.slice(0, Math.max(0, above.indexOf(line))).some((e) =>
+      e instanceof SVGGeometryElement && getComputedStyle(e).fill !== 'none');
+  }
+
   function lines(selector) {
     const found = [];
     for (const line of document.querySelectorAll(selector)) {
@@ -120,7 +126,8 @@ window.checks ??= (() => {
         line.getPointAtLength(length * i / 40).matrixTransform(matrix))
         .filter(({ x, y }) => {
           const box = { left: x, right: x, top: y, bottom: y };
-          return inside(box, view, -1) && !blocked.some((bar) => meets(bar, box));
+          return inside(box, view, -1) && !blocked.some((bar) => meets(bar, box))
+            && !covered(line, x, y);
         });
       if (!points.length) continue;
       measured.add(line);

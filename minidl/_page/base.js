@@ -114,7 +114,7 @@ $('skip').hidden = false;
 $('skip').addEventListener('click', (event) => { // the address belongs to the steps
   event.preventDefault();
   const target = $($('skip').hash.slice(1));
-  (target.querySelector('summary') ?? target).focus();
+  (target.querySelector(':scope > summary') ?? target).focus();
 });
 
 // Tab leads to one of the elements; the arrow keys lead from there to the others. In a grid of several

@@ -274,7 +274,7 @@ const symbolOf = ({ symbol, array }) => symbol || arrays[array].name;
 
 function label(part, choose) { // the formula of a part, or else its heading; a button if it can be chosen
   const own = make(choose ? 'button' : 'div', choose ? { type: 'button', class: 'label', click: choose,
-    'aria-label': part.formula?.text ?? null } : { class: 'label' });
+    title: part.formula?.text ?? null } : { class: 'label' });
   if (part.formula) own.innerHTML = part.formula.mathml; // generated and escaped by the package
   else own.textContent = part.heading || part.caption;
   own.classList.toggle('formula', Boolean(part.formula));
@@ -422,9 +422,9 @@ function prepareGraph() {
   drawnNodes.forEach((g, key) => {
     const node = nodes[key];
     if (!node) return;
-    g.setAttribute('tabindex', 0);
-    g.setAttribute('role', 'button');
-    g.setAttribute('aria-label', `${node.name}, ${node.op ?? node.kind}, shape ${node.shape}`);
+    const seen = [...g.querySelectorAll('text')].map((text) => text.textContent).join(' ');
+    g.setAttribute('role', 'button'); // named by its title
+    g.querySelector('title').textContent = `${seen}, ${node.op ?? node.kind}, shape ${node.shape}`;
     g.addEventListener('click', () => openNode(key));
     g.addEventListener('keydown', (event) => {
       if (event.key !== 'Enter' && event.key !== ' ') return;
@@ -432,6 +432,7 @@ function prepareGraph() {
       openNode(key);
     });
   });
+  rove(drawing, '[role=button]');
 }
 
 function openNode(key) {
