@@ -74,10 +74,10 @@ window.checks ??= (() => {
     && box.right <= view.right + slack && box.top >= view.top - slack
     && box.bottom <= view.bottom + slack;
 
-  function bars(element) { // sticky and fixed boxes that do not contain the element
-    return [...document.querySelectorAll('body *')].filter((e) =>
-      ['sticky', 'fixed'].includes(getComputedStyle(e).position) && !e.contains(element)
-      && e.checkVisibility()).map((e) => e.getBoundingClientRect());
+  function barsAround() { // gives the sticky and fixed boxes that do not contain an element
+    const all = [...document.querySelectorAll('body *')].filter((e) =>
+      ['sticky', 'fixed'].includes(getComputedStyle(e).position) && e.checkVisibility());
+    return (element) => all.filter((e) => !e.contains(element)).map((e) => e.getBoundingClientRect());
   }
 
   const meets = (a, b, by = 0) => a.left < b.right - by && b.left < a.right - by
@@ -85,10 +85,12 @@ window.checks ??= (() => {
 
   function texts(selector) { // that are in view now and have not been measured yet
     const found = [];
+    const bars = barsAround();
     for (const root of document.querySelectorAll(selector)) {
       for (const node of textNodes(root)) {
         const parent = node.parentElement;
         if (measured.has(node) || parent.closest(':disabled, [aria-disabled="true"]')) continue;
+        if (!boxes(node).some((box) => box.top < innerHeight && box.bottom > 0)) continue;
         const view = clip(parent);
         const visible = boxes(node).filter((box) => inside(box, view));
         if (!visible.length || bars(parent).some((bar) => visible.some((box) => meets(bar, box)))) {
@@ -116,6 +118,7 @@ window.checks ??= (() => {
 
   function lines(selector) {
     const found = [];
+    const bars = barsAround();
     for (const line of document.querySelectorAll(selector)) {
       const style = getComputedStyle(line);
       const length = line.getTotalLength?.() ?? 0;
@@ -190,6 +193,7 @@ window.checks ??= (() => {
   }
 
   function outOfView(selector) { // elements that are not wholly in the window, or behind a bar
+    const bars = barsAround();
     return [...document.querySelectorAll(selector)].filter(shown).filter((element) => {
       const box = element.getBoundingClientRect();
       return !inside(box, clip(element)) || bars(element).some((bar) => meets(bar, box, 1));
