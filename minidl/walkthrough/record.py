@@ -217,6 +217,16 @@ class Backward:
         self.root, self.seed, self.op_gradients = root, np.array(seed), grads
         self.leaves: list[Leaf] = []
 
+    @functools.cached_property
+    def letter(self) -> str:
+        """What formulas call the root: L, or J if that is already the result of an op in it.
+
+        An op whose result is called L may be the root itself, unless backward was given a gradient.
+        """
+        given = self.seed.size != 1 or self.seed.item() != 1
+        ops = (g.op for g in self.op_gradients if given or g.op.value is not self.root)
+        return "J" if any(op.function.formula.startswith("L =") for op in ops) else "L"
+
     def contributions(self, value: Value) -> list[tuple[OpCall, np.ndarray]]:
         """The gradient of a value from each of its uses, in the order of computation."""
         return [

@@ -57,8 +57,8 @@ class trace(Session):  # noqa: N801 (a verb, like no_grad)
     w[1] = 2
     <BLANKLINE>
     backward through power, where a is w
-      ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0    ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
-      ∂a = g b aᵇ⁻¹ if b ≠ 0 else 0     ∂a[1] = 1 · 2 · 2^(2 − 1) = 4
+      ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0      ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
+      ∂L/∂a = g b aᵇ⁻¹ if b ≠ 0 else 0    ∂L/∂a[1] = 1 · 2 · 2^(2 − 1) = 4
     <BLANKLINE>
     check: backward 4, central difference 4, relative difference < 1e−5
     """

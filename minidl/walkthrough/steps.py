@@ -144,7 +144,7 @@ class Presentation:
 
     def _backward(self, backward: Backward, op_gradient: OpGradient, complete: list[Value]) -> Step:
         """The step of one op; `complete` are the inputs whose gradient is complete after it."""
-        op, y = op_gradient.op, op_gradient.op.value
+        op, y, letter = op_gradient.op, op_gradient.op.value, backward.letter
         if y is not backward.root:
             users = dict.fromkeys(user.value.name for user, _ in y.users if user.op_gradients)
             caption = (
@@ -153,18 +153,21 @@ class Presentation:
             )
         elif backward.seed.size == 1 and backward.seed.item() == 1:
             caption = (
-                f"Backward starts here with g = 1, the derivative of {y.name} with respect to "
-                "itself."
+                f"Backward starts here: {letter} is {y.name}, and g = 1, the derivative of "
+                f"{y.name} with respect to itself."
             )
         else:
-            caption = "Backward starts here, with the gradient that was passed to it."
+            caption = (
+                "Backward starts here, with the gradient g that was passed to it: "
+                f"{letter} is the sum of g · {y.name}."
+            )
         step_parts = [parts.upstream_part(op_gradient, backward)]
         skipped = []
         for i, x in enumerate(op.inputs):
             if isinstance(x, Value) and op_gradient.input_grads[i] is None:
-                skipped.append(f"∂{op.input_names[i]}")
+                skipped.append(f"∂{letter}/∂{op.input_names[i]}")
             elif isinstance(x, Value):
-                step_parts += parts.input_gradient_parts(op_gradient, i)
+                step_parts += parts.input_gradient_parts(op_gradient, i, letter)
                 step_parts += _leaf_parts(backward, x) if x in complete else []
         if skipped:
             verb = "is" if len(skipped) == 1 else "are"

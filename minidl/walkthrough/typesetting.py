@@ -59,11 +59,7 @@ def _text(kind: str, parts: list[Any]) -> str:
 
 def mathml(equation: Equation) -> str:
     """An equation as a MathML element."""
-    numerator, _, denominator = equation.symbol.partition("/")
-    left = _identifier(numerator)
-    if denominator:  # a derivative
-        left = f"<mfrac>{left}{_identifier(denominator)}</mfrac>"
-    body = f"{left}<mo>{equation.sign}</mo>{_mathml(equation.tree)}"
+    body = f"{_identifier(equation.symbol)}<mo>{equation.sign}</mo>{_mathml(equation.tree)}"
     return f'<math display="block"><mrow>{body}</mrow></math>'
 
 
@@ -121,7 +117,10 @@ def _row(inside: str) -> str:
 
 
 def _identifier(name: str) -> str:
-    """A symbol with its subscript, or a word; after ∂ the symbol of a gradient."""
+    """A symbol with its subscript, a word, or a derivative."""
+    numerator, slash, denominator = name.partition("/∂")
+    if slash:
+        return f"<mfrac>{_identifier(numerator)}{_identifier('∂' + denominator)}</mfrac>"
     if name.startswith("∂"):
         return _row(f"<mo>∂</mo>{_identifier(name[1:])}")
     subscripts = "₀₁₂₃₄₅₆₇₈₉ᵢₖ∞₊"

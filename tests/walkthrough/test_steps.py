@@ -102,7 +102,7 @@ def test_backward_takes_each_node_after_all_its_users_and_names_them(make):
 
 def test_backward_starts_with_one(steps):
     first, *others = of_phase(steps, "backward")
-    assert "Backward starts here with g = 1" in first.caption
+    assert "Backward starts here: L is loss, and g = 1" in first.caption
     assert not any("starts here" in step.caption for step in others)
     assert first.parts[0].result.data == 1
 
@@ -113,13 +113,16 @@ def test_backward_starts_with_the_gradient_passed_to_it(gradient):
     with dl.trace() as walk:
         (x * x).backward(gradient)
     first = of_phase(walk.steps, "backward")[0]
-    assert first.caption == "Backward starts here, with the gradient that was passed to it."
+    assert first.caption == (
+        "Backward starts here, with the gradient g that was passed to it: L is the sum of g · "
+        "multiply."
+    )
 
 
 def test_a_caption_says_which_gradients_are_not_computed_and_why(steps):
     captions = {step.title: step.caption for step in of_phase(steps, "backward")}
-    assert "∂t is not computed" in captions["loss"]
-    assert "∂x is not computed" in captions["dense1"]
+    assert "∂L/∂t is not computed" in captions["loss"]
+    assert "∂L/∂x is not computed" in captions["dense1"]
     assert "computed" not in captions["dense2"]
 
 
