@@ -47,7 +47,8 @@ def give_names(
         elif value.gradient_of:
             name = f"{value.gradient_of.name}.grad"
         elif not name:
-            is_target = {op.input_names[i] for op, i in value.users} == {"t"}
+            symbols = {op.input_names[i] for op, i in value.users}
+            is_target = symbols == {"t"} or bool(value.label_of and not symbols)
             equal = (n for n, array in arrays.items() if _equal(array, value.data))
             role = "target" if is_target else value.kind
             name = variable_of.get(id(x)) or next(equal, role)

@@ -78,8 +78,8 @@ class _Data:
             gradients = [backward.gradient(value) for backward in self.record.backwards]
             gradient = next((g for g in reversed(gradients) if g is not None), None)
             name = value.name
-            users = () if value.producer else value.users
-            keys = {value.key, *(user.value.key for user, _ in users)}
+            users = [] if value.producer else [*(op for op, _ in value.users), *value.label_of]
+            keys = {value.key, *(user.value.key for user in users)}
             nodes[value.key] = {
                 "name": name,
                 "kind": value.kind,

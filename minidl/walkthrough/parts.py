@@ -141,8 +141,9 @@ def _result(op: OpCall) -> Operand:
 
 def _operands(op: OpCall, equation: Equation, scope: Scope) -> list[Operand]:
     """The arrays that an equation of an op mentions."""
+    names_of = {"t": f"{op.labels.name} as probabilities"} if op.labels else {}
     extra = [
-        Operand(symbol, symbol, np.asarray(scope.values[symbol]))
+        Operand(symbol, names_of.get(symbol, symbol), np.asarray(scope.values[symbol]))
         for symbol in dict.fromkeys((*op.symbol_values, *op.options))
         if isinstance(scope.values[symbol], int | float | np.ndarray)
     ]

@@ -161,6 +161,8 @@ class _Recorder(Observer):
         number, node = len(self.walk.events), result._node
         op = OpCall(number, function, values, chosen, value)
         op.by_hand = node is None and self._is_update_by_hand(function, inputs, result)
+        if isinstance(target := chosen.get("target"), np.ndarray):
+            op.labels = self._value_of(target, target)
         self._module_calls[op] = tuple(self._open_calls)
         self.walk.events.append(op)
         if node is None:

@@ -250,10 +250,12 @@ def relative_text(checked: Checked) -> str:
 
 def _inputs_text(op: OpCall) -> str:
     """The inputs of an op and its options, as "x and w; axis = 1"."""
-    *first, last = [x.name if isinstance(x, Value) else number(x).shown for x in op.inputs]
+    inputs = [*op.inputs, op.labels] if op.labels else op.inputs
+    *first, last = [x.name if isinstance(x, Value) else number(x).shown for x in inputs]
     options = [
         f"{name} = {_option_text(value)}"
         for name, value in op.options.items()
+        if not (op.labels and name == "target")
         if value is not None and value is not False and repr(value) != "0.0"
     ]
     return "; ".join([f"{', '.join(first)} and {last}" if first else last, *options])
