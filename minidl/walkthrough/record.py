@@ -288,6 +288,11 @@ class Update:
         """Record the parameter and its state after the step."""
         self.after, self.state_after = np.array(data), _copied(state)
 
+    @property
+    def changes(self) -> bool:
+        """Whether the parameter is another one after the step."""
+        return not np.array_equal(self.before, self.after, equal_nan=True)
+
     @functools.cached_property
     def lines(self) -> list[UpdateLine]:
         """The equations that apply; empty if the rule's equations can't be evaluated.
@@ -509,7 +514,7 @@ class Record:
     def loss(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The value that the last backward started from, and the same with the final parameters.
 
-        The first is None without a recorded backward pass, the second if no parameter changed.
+        The first is None without a recorded backward pass, the second if nothing was updated since.
         """
         self.ensure_closed()
         root = self.backwards[-1].root if self.backwards else None
@@ -517,4 +522,6 @@ class Record:
             return None, None
         used = {x for g in self.backwards[-1].op_gradients for x in g.op.inputs}
         final = {x: x.final for x in used if isinstance(x, Value) and x.final is not None}
-        return root.data, self.run_again(root, final) if final else None
+        later = self.events[self.events.index(self.backwards[-1]) :]
+        updated = bool(final) or any(isinstance(event, Update) for event in later)
+        return root.data, self.run_again(root, final) if updated else None

@@ -195,8 +195,9 @@ class Presentation:
         if before is not None and before.size == 1:
             caption += f" The loss was {number(before.reshape(-1)[0]).shown}"
             if after is not None:
-                caption += f"; after the update it is {number(after.reshape(-1)[0]).shown} on the "
-                caption += "same data"
+                still = "still " if np.array_equal(before, after) else ""
+                caption += f"; after the update it is {still}{number(after.reshape(-1)[0]).shown} "
+                caption += "on the same data"
             caption += "."
         sizes = gradient_sizes(self.record)
         if len(sizes) > BARS:
@@ -302,7 +303,11 @@ def update_caption(update: Update) -> str:
         if update.rule.symbols.get(symbol, symbol) in update.options and symbol != "η"
     ]
     flags = [name for name, value in update.options.items() if value is True]
-    return (
+    caption = (
         f"{update.rule.__name__}, update t = {update.t} of {update.value.name}: "
         f"{', '.join([rate, *options, *flags])}."
     )
+    if not update.changes:
+        reason = "η is 0" if update.lr == 0 else "" if update.gradient.any() else "g is 0"
+        caption += f" θ does not change{', because ' * bool(reason)}{reason}."
+    return caption

@@ -85,12 +85,12 @@ def scaled(largest):
     return case
 
 
-def stepped(between, frozen=False, used=True):
+def stepped(between, frozen=False, used=True, lr=0.1):
     """A case: a step of two parameters, with something between backward and the step."""
 
     def case():
         v, w = leaf([3.0, 4.0], "v"), leaf([1.0], "w")
-        optimizer = optim.SGD([v, w], lr=0.1)
+        optimizer = optim.SGD([v, w], lr=lr)
         w.requires_grad = not frozen
 
         def run():
@@ -204,6 +204,10 @@ FOUND = {  # cases where a finding is made, and cases like them where it is not
         [judged(dl.tanh), classified(dl.sigmoid)],
     ),
     "The loss increased": ([descended(1.1), descended(math.inf)], [descended(0.1), squared]),
+    "A learning rate of 0": (
+        [stepped(NOTHING, lr=0.0), stepped(NOTHING, lr=dl.schedulers.WarmUp(0.1, steps=5))],
+        [stepped(NOTHING, lr=dl.schedulers.WarmUp(0.1, steps=5, start=0.01)), squared],
+    ),
     "A vanishing gradient": ([layers(1e-4), layers(-1e-9)], [layers(1e-2), layers(1.0), squared]),
     "An exploding gradient": ([layers(1e4), layers(-1e9)], [layers(1e2), layers(1.0), squared]),
     "The gradient was changed before the step": (
