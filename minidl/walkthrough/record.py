@@ -51,7 +51,8 @@ class Value:
         self.users: list[tuple[OpCall, int]] = []
         self.label_of: list[OpCall] = []
         self.final: np.ndarray | None = None
-        self.gradient_of: Value | None = None  # whose .grad this is
+        self.gradient_of: Value | None = None  # whose .grad this is, or
+        self.factor = 1.0  # a multiple of it
         self.unrecorded = False  # whether it is the result of an op that was not recorded
 
 
@@ -63,7 +64,7 @@ class OpCall:
 
     labels        the target of a loss, such as classes, if it is not among the inputs
     path          of the module it ran in
-    by_hand       whether it is part of an update that the user computes
+    by_hand       whether it is part of an update that the user computes: w − 0.1 g
     op_gradients  one for each backward pass through it
     """
 
@@ -84,6 +85,19 @@ class OpCall:
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def in_update(self) -> bool:
+        """Whether only an update by hand uses its result, so that it is no node of the graph."""
+        return self.by_hand and all(user.by_hand for user, _ in self.value.users)
+
+    @property
+    def updated(self) -> Value | None:
+        """The parameter that an update by hand replaces with the result."""
+        if not self.in_update or self.value.users:
+            return None
+        same = (x for x in self.inputs if isinstance(x, Value) and x.kind == "parameter")
+        return next((x for x in same if x.data.shape == self.value.data.shape), None)
 
     @property
     def input_names(self) -> list[str]:
@@ -393,6 +407,7 @@ class Record:
         self.events: list[Event] = []
         self.values: list[Value] = []
         self.without_gradient: list[Value] = []  # parameters that an optimizer skipped
+        self.changed_unseen: list[Value] = []  # parameters that neither an update nor an op changed
         self.networks: list[str] = []  # the modules that ran, as "MLP 2 → 2 → 1, tanh"
         self.open = True  # until the end of the `with` block
         self.error = ""  # the class of the error that ended it, if any
@@ -409,6 +424,9 @@ class Record:
         for backward in self.backwards:
             for op_gradient in backward.op_gradients:
                 op_gradient.op.op_gradients.append(op_gradient)
+        for op in reversed(self.ops):  # an op may serve only an update by hand
+            if op.value.users and not op.op_gradients and not op.path:
+                op.by_hand |= all(user.by_hand for user, _ in op.value.users)
 
     def ensure_closed(self) -> None:
         """RuntimeError while the trace is open."""
@@ -431,8 +449,13 @@ class Record:
 
     @property
     def updates(self) -> list[Update]:
-        """The updates of parameters in order."""
+        """The updates of parameters by optimizers, in order."""
         return [event for event in self.events if isinstance(event, Update)]
+
+    @property
+    def updates_by_hand(self) -> list[tuple[Value, OpCall]]:
+        """The parameters that were updated without an optimizer, and the ops that did it."""
+        return [(op.updated, op) for op in self.ops if op.updated]
 
     def run_again(
         self,

@@ -240,6 +240,18 @@ def _rate_of_zero(record: Record) -> Iterator[Remark]:
         )
 
 
+def _changed_unseen(record: Record) -> Iterator[Remark]:
+    names = list(dict.fromkeys(value.base_name for value in record.changed_unseen))
+    if names:
+        yield Remark(
+            "An update that was not recorded",
+            f"{_listed(names)} changed, but not by an optimizer or an op in this block; an "
+            "assignment to .data, for example, is not recorded. To see an update by hand, write "
+            "w -= 0.1 * w.grad under dl.no_grad().",
+            None,
+        )
+
+
 def _without_gradient(record: Record) -> Iterator[Remark]:
     names = list(dict.fromkeys(value.base_name for value in record.without_gradient))
     if names:
@@ -290,5 +302,6 @@ _FINDINGS = (
     _violated,
     _loss_increased,
     _rate_of_zero,
+    _changed_unseen,
     _without_gradient,
 )

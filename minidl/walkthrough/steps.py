@@ -137,8 +137,12 @@ class Presentation:
             caption = f"In {op.path}, {caption}"
         notes = [r for r in self.remarks if r.about is op or r.about in op.inputs]
         phase: Phase = "update" if op.by_hand else "forward"
-        key, forward_parts = op.value.key, parts.forward_parts(op)
-        return Step(phase, op.value.name, caption, key, forward_parts, notes)
+        about, forward_parts = op.value, parts.forward_parts(op)
+        if op.updated:
+            about, part = op.updated, forward_parts[-1]
+            part.result = part.result and part.result._replace(name="after", key=about.key)
+            caption = f"{about.name} is updated by hand: {caption}"
+        return Step(phase, about.name, caption, about.key, forward_parts, notes)
 
     def _backward_steps(self, backward: Backward) -> Iterator[Step]:
         shown = [g for g in backward.op_gradients if g.op in self.shown]
@@ -189,7 +193,7 @@ class Presentation:
         return Step("update", value.name, update_caption(update), value.key, update_parts, notes)
 
     def _summary(self) -> Step:
-        ops = len(self.record.ops)
+        ops = sum(not op.in_update for op in self.record.ops)
         before, after = self.record.loss()
         caption = f"{ops:,} op{'s' * (ops != 1)} ran."
         if before is not None and before.size == 1:
