@@ -209,6 +209,12 @@ def _validation(
             f"fit: validation={validation} needs data as (x, y) or a DataLoader, whose samples can "
             "be split; give validation data for an iterable of batches"
         )
+    if type(batches).__iter__ is not DataLoader.__iter__:
+        raise TypeError(
+            f"fit: validation={validation} can't split a {type(batches).__name__}, whose own "
+            "__iter__ makes the batches; split the arrays first by dl.data.split, and give "
+            "validation data"
+        )
     share = _checks.number("fit", "validation", validation, above=True, high=1, below=True)
     kept, held_out = split_rows("fit: validation", len(batches.y), share, 0)
     return batches.part(kept), batches.held_out(held_out)

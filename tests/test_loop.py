@@ -351,6 +351,21 @@ def test_a_share_of_batches_is_refused():
         fit((*own[:2], [(X, Y)]), validation=0.2)
 
 
+class Shifted(DataLoader):
+    """A loader that changes its batches."""
+
+    def __iter__(self):
+        return ((x + 1, y) for x, y in super().__iter__())
+
+
+def test_no_share_is_split_off_a_loader_that_makes_its_own_batches():
+    own = training()
+    before = look(own[:2])
+    with pytest.raises(TypeError, match=r"can't split a Shifted, whose own __iter__"):
+        fit((*own[:2], Shifted(X, Y, 5, rng=0)), validation=0.2)
+    assert look(own[:2]) == before
+
+
 # --- several inputs -----------------------------------------------------------------------------
 
 
