@@ -380,8 +380,8 @@ class Loop:
 
     def rest(self, epoch: Epoch) -> Iterator[tuple[Any, ...]]:
         """The batches that are left in an epoch."""
-        if isinstance(self.batches, DataLoader):  # which continues by itself
-            return iter(self.batches)
+        if isinstance(self.batches, DataLoader):
+            return self.batches.rest(epoch.batches)
         return itertools.islice(iter(self.batches), epoch.batches, None)
 
     # --- steps with hooks, or of several batches

@@ -442,6 +442,40 @@ def test_batches_in_order_are_resumed_without_a_state(tmp_path, capture, k, form
     assert look(again[:2]) == look(whole[:2])
 
 
+class Anew(DataLoader):
+    """A loader whose epochs begin anew."""
+
+    def __iter__(self):
+        return ((self.x[i : i + 5] + 1, self.y[i : i + 5]) for i in range(0, len(X), 5))
+
+
+@pytest.mark.parametrize("k", [1, 4, 5, 6])
+@pytest.mark.parametrize("options", [{}, {"metrics": {"mae": dl.metrics.mae}}], ids=["", "split"])
+@pytest.mark.parametrize("kind", [Shifted, Anew])
+def test_loaders_with_batches_of_their_own_are_resumed(tmp_path, kind, options, k):
+    whole, part, again = ((*training()[:2], kind(X, Y, 5, shuffle=False)) for _ in range(3))
+    history = fit(whole, epochs=2, **options)
+    half = fit(part, epochs=None, steps=k, **options)
+    dl.save(tmp_path / "a", part[0], optimizer=part[1], data=part[2], history=half)
+    saved = dl.load(tmp_path / "a", again[0], optimizer=again[1], data=again[2])
+    assert fit(again, epochs=2, resume=saved, **options) == history
+    assert look(again[:2]) == look(whole[:2])
+
+
+def test_a_shuffling_loader_that_begins_anew_is_resumed_after_whole_epochs_alone(tmp_path):
+    for steps in (5, 7):
+        own = *training()[:2], Anew(X, Y, 5, rng=0)
+        history = fit(own, epochs=None, steps=steps)
+        dl.save(tmp_path / "a", own[0], optimizer=own[1], data=own[2], history=history)
+        saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+        if steps == 5:
+            assert len(fit(own, epochs=2, resume=saved).lr) == 10
+    before = look(own[:2])
+    with pytest.raises(ValueError, match="the __iter__ of Anew doesn't continue an epoch"):
+        fit(own, epochs=2, resume=saved)
+    assert look(own[:2]) == before
+
+
 def test_a_training_saved_by_a_function_after_an_epoch_shows_its_loss_to_plateaus(tmp_path):
     def make(saves):
         own = training(lr=schedulers.ReduceOnPlateau(0.05, patience=0, threshold=0.5))
