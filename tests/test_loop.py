@@ -351,6 +351,22 @@ def test_a_share_of_batches_is_refused():
         fit((*own[:2], [(X, Y)]), validation=0.2)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_metrics_leave_out_a_step_that_was_not_taken(tmp_path, accumulate):
+    class Fails(Callback):
+        def on_backward(self, training):
+            if training.step == 3:
+                raise OSError("the disk is full")
+
+    own, history = training(), dl.History()
+    options = {"metrics": {"rows": lambda p, t: len(p)}, "accumulate": accumulate}
+    with pytest.raises(OSError, match="the disk is full"):
+        fit(own, history=history, callbacks=[Fails()], **options)
+    dl.save(tmp_path / "a", own[0], optimizer=own[1], data=own[2], history=history)
+    saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+    assert fit(own, resume=saved, epochs=1, **options).metrics["rows"] == [23]
+
+
 class Shifted(DataLoader):
     """A loader that changes its batches."""
 
