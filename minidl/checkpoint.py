@@ -129,7 +129,7 @@ def save(
       weight: (2, 1) float32
       bias: (1,) float32
     """
-    path = Path(path)
+    path = _files.path_of("save", path)
     _check_kinds("save", model, optimizer, data, average, callbacks)
     if not isinstance(history, History | None):
         raise TypeError(f"save: history must be a History, got {type(history).__name__}")
@@ -184,7 +184,7 @@ def load(
     CheckpointError (a ValueError) for a file that is damaged, is no checkpoint, lacks a part that
     is asked for, or holds that of another model, rule or loader; OSError if it can't be read.
     """
-    path = Path(path)
+    path = _files.path_of("load", path)
     _check_kinds("load", model, optimizer, data, average, callbacks)
     turns = [(x._turns, x._turns.begin()) for x in (optimizer, average) if x is not None]
     if path.suffix.lower() == ".safetensors":

@@ -385,6 +385,8 @@ def test_a_rate_finder_is_plotted():
         (lambda: EarlyStopping(restore_best=1), TypeError, "EarlyStopping: restore_best"),
         (lambda: Checkpoint("a", every=0), ValueError, "Checkpoint: every"),
         (lambda: Checkpoint("a", best="loss"), TypeError, "Checkpoint: best"),
+        (lambda: Checkpoint(None), TypeError, "Checkpoint: path, the first argument, must be"),
+        (lambda: CSVLogger(3), TypeError, "CSVLogger: path, the first argument, must be"),
         (lambda: ClipGradNorm(-1), ValueError, "ClipGradNorm: max_norm"),
         (lambda: Average(1), ValueError, "Average: decay"),
         (lambda: RateFinder(0), ValueError, "RateFinder: low"),

@@ -500,6 +500,13 @@ def test_what_can_not_be_saved_is_named_and_the_old_file_stays(given, error, mes
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.parametrize("call", [dl.save, dl.load], ids=["save", "load"])
+def test_a_model_in_the_place_of_the_path_is_named(call, path):
+    message = rf"{call.__name__}: path, the first argument, must be .*'run\.ckpt', got <?Dense"
+    with pytest.raises(TypeError, match=message):
+        call(nn.Dense(2, 1), path)
+
+
 # --- files --------------------------------------------------------------------------------------
 
 
