@@ -325,6 +325,8 @@ class Average(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = state.get("average")
+        if self._loaded is None:  # of one that had not begun
+            self.average = None
 
 
 class CSVLogger(Callback):
