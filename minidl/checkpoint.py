@@ -509,6 +509,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the text of a checkpoint."""
     import json
     import zipfile
+    import zlib
 
     raw = path.read_bytes()
     end, file = len(raw) - DIGEST, io.BytesIO(raw)
@@ -517,8 +518,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         archive = zipfile.ZipFile(file)
         whole = _digest(file, archive).encode() == raw[end:] and archive.testzip() is None
-    except (EOFError, NotImplementedError, ValueError, zipfile.BadZipFile):
-        whole = False
+    except (EOFError, OverflowError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error):
+        whole = False  # RuntimeError: an entry in another way than save writes it
     if not whole:
         raise CheckpointError(
             f"load: {str(path)!r} is damaged: its contents are not those that were saved; use "

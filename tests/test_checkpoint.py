@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import gc
+import io
 import json
 import os
 import pathlib
@@ -379,6 +380,33 @@ def test_files_of_numpy_missing_files_and_folders_are_named(tmp_path):
 def test_what_a_file_is_instead_is_said(raw, what, path):
     path.write_bytes(raw)
     with pytest.raises(dl.CheckpointError, match=what):
+        dl.load(path)
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 1), (8, 8)], ids=["encrypted", "compressed"])
+def test_a_forged_entry_with_a_right_digest_is_damage(path, at, value):
+    raw = bytearray(small(path))
+    raw[at] = raw[raw.index(b"PK\x01\x02") + at + 2] = value
+    raw[30 + len(checkpoint.TEXT)] = 7  # no block of compressed bytes begins so
+    file = io.BytesIO(raw)
+    raw[-checkpoint.DIGEST :] = checkpoint._digest(file, zipfile.ZipFile(file)).encode()
+    path.write_bytes(raw)
+    with pytest.raises(dl.CheckpointError, match="is damaged: its contents are not those"):
+        dl.load(path)
+
+
+def test_a_forged_entry_beyond_all_bytes_is_damage(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = checkpoint.MARK + bytes(checkpoint.DIGEST)
+        archive.writestr("a.npy", b"")
+    raw = bytearray(path.read_bytes())
+    begin, end = raw.index(b"PK\x01\x02"), raw.index(b"PK\x05\x06")
+    raw[begin + 42 : begin + 46] = b"\xff" * 4  # the offset is in the extra field
+    extra = b"\x01\x00\x08\x00" + (2**64 - 1).to_bytes(8, "little")
+    raw[begin + 30] = len(extra)
+    raw[end + 12] += len(extra)
+    path.write_bytes(raw[:end] + extra + raw[end:])
+    with pytest.raises(dl.CheckpointError, match="is damaged: its contents are not those"):
         dl.load(path)
 
 
