@@ -76,7 +76,8 @@ def fit(
     metrics     {name: function (prediction, y)}, such as {"accuracy": dl.metrics.accuracy}. Each is
                 computed after each epoch, from all predictions of its steps, and on the validation
                 data: `History.metrics` has them as "accuracy" and "validation_accuracy"
-    accumulate  the number of batches of a step: their gradients are those of one large batch
+    accumulate  the number of batches of a step: their gradients are those of one large batch, but
+                for class_weight="balanced", which counts the labels of each batch
     resume      what dl.load returned for a checkpoint, whose model, optimizer and loader are then
                 this fit's. Epochs and steps count from the very beginning, and the training goes on
                 where it was saved, to the same bits as one that never stopped
