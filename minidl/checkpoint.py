@@ -68,6 +68,15 @@ class Saved:
         rule = self._text.get("optimizer")
         return None if rule is None else rule["t"]
 
+    def unlike(self, model: Module) -> str | None:
+        """The name of a parameter that differs from the saved one, if the saved model has it."""
+        entries = self._text["model"] or {}
+        for name, parameter in model.named_parameters():
+            saved = self.arrays.get(entries.get(name, ""))
+            if saved is not None and not np.array_equal(parameter.data, saved, equal_nan=True):
+                return name
+        return None
+
     def __repr__(self) -> str:
         text, names = self._text, self._text["model"] or {}
         lines = [f"checkpoint of minidl {text['minidl']}: epoch {self.epoch}, step {self.step}"]

@@ -144,7 +144,7 @@ def fit(
     if isinstance(batches, Batches) and isinstance(batches.source, Iterator):
         limits[0] = 1
     batches, held_out = _validation(batches, validation, passes)
-    record = _record(resume, history, optimizer, batches)
+    record = _record(resume, history, model, optimizer, batches)
     begun = (0, 0) if history is None else (len(history.loss), len(history.step_loss))
     ends = begun[0] + limits[0], begun[1] + limits[1]
     training = Training(model, optimizer, record, batches, hooked, len(record.loss) + 1)
@@ -221,7 +221,9 @@ def _validation(
     return batches.part(kept), batches.held_out(held_out)
 
 
-def _record(resume: Any, history: Any, optimizer: Any, batches: DataLoader | Batches) -> History:
+def _record(
+    resume: Any, history: Any, model: Any, optimizer: Any, batches: DataLoader | Batches
+) -> History:
     """The History that the training goes on with."""
     if resume is None:
         if not isinstance(history, History | None):
@@ -249,6 +251,11 @@ def _record(resume: Any, history: Any, optimizer: Any, batches: DataLoader | Bat
         raise ValueError(
             f"fit: the saved optimizer had taken {resume.optimizer_steps} steps, but this one "
             f"{steps}; load it together: dl.load(path, model, optimizer=optimizer, data=loader)"
+        )
+    if name := next((n for m in modules_of(model)[:1] if (n := resume.unlike(m))), None):
+        raise ValueError(
+            f"fit: {name} of the model isn't the one in the checkpoint; load it together: "
+            "dl.load(path, model, optimizer=optimizer, data=loader)"
         )
     if isinstance(batches, DataLoader):
         batches.check_resumable("fit", resume.history.batches)

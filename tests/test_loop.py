@@ -432,6 +432,11 @@ def test_what_can_not_be_resumed_is_named(tmp_path):
         fit((*own[:2], training()[2]), resume=saved)
     with pytest.raises(TypeError, match="one-shot iterator"):
         fit((*own[:2], iter([(X, Y)])), resume=saved, epochs=1)
+    new = training()[0]
+    optimizer = dl.optim.Adam(new, lr=0.05)
+    saved = dl.load(path, optimizer=optimizer, data=own[2])
+    with pytest.raises(ValueError, match=r"dense1\.weight of the model isn't the one in the check"):
+        fit((new, optimizer, own[2]), resume=saved)
     dl.save(path, own[0], optimizer=own[1])
     with pytest.raises(ValueError, match="no history, so nobody knows where the training was"):
         fit(own, resume=dl.load(path))
