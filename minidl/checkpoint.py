@@ -413,6 +413,9 @@ def _callback_states(
         raise ValueError(
             f"the callbacks are {', '.join(own)}, but the file holds {', '.join(given) or 'none'}"
         )
+    for name, callback in zip(own, callbacks, strict=True):
+        if not hasattr(callback, "load_state_dict"):  # found before any is loaded
+            raise TypeError(f"the callback {name} has a state_dict, but no load_state_dict")
     states = [unpack(c["state"], arrays) for c in saved]
     return [(c, c.state_dict(), state) for c, state in zip(callbacks, states, strict=True)]
 

@@ -535,6 +535,19 @@ def test_a_model_in_the_place_of_the_path_is_named(call, path):
         call(nn.Dense(2, 1), path)
 
 
+def test_a_callback_that_can_not_be_loaded_is_named_and_no_other_one_is_loaded(path):
+    class Deaf:
+        def state_dict(self):
+            return {"a": 1}
+
+    stop, other = dl.callbacks.EarlyStopping("loss"), dl.callbacks.EarlyStopping("loss")
+    stop.best = 0.5
+    dl.save(path, callbacks=[stop, Deaf()])
+    with pytest.raises(dl.CheckpointError, match="callback Deaf has a state_dict, but no load_"):
+        dl.load(path, callbacks=[other, Deaf()])
+    assert other.best is None
+
+
 # --- files --------------------------------------------------------------------------------------
 
 
