@@ -287,7 +287,7 @@ class Batches:
                 )
             given_x, given_y, *weight = batch
             x, y = _pair(where, given_x, given_y)
-            weights = [_weights(where, w, len(y)) for w in weight]
+            weights = [_weights(where, w, len(y)) for w in weight if w is not None]
             yield _tensors(given_x, x), _tensors(given_y, y), *weights
         if not number:
             raise ValueError(

@@ -367,6 +367,14 @@ def test_metrics_leave_out_a_step_that_was_not_taken(tmp_path, accumulate):
     assert fit(own, resume=saved, epochs=1, **options).metrics["rows"] == [23]
 
 
+def test_a_batch_whose_weight_is_none_has_no_weights():
+    whole, own = training(), training()
+    options = {"metrics": {"mae": dl.metrics.mae}}
+    history = fit((*whole[:2], [(X, Y)]), **options)
+    assert fit((*own[:2], [(X, Y, None)]), **options) == history
+    assert look(own[:2]) == look(whole[:2])
+
+
 class Shifted(DataLoader):
     """A loader that changes its batches."""
 
