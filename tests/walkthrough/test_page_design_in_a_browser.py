@@ -53,7 +53,7 @@ def test_formula_worked_line_and_result_of_each_step_are_on_the_first_screen(tab
         assert browsing.unreadable(tab, "figure.result .cell") == [], f"step {number}"
         assert tab.evaluate("scrollY") == 0
         whole += tab.locator("figure.result .cell").count() == 16 * 8
-    assert whole > 2
+    assert whole > 4
 
 
 def test_the_texts_of_each_step_are_readable_at_every_size(tab):
