@@ -191,8 +191,10 @@ function magnification(vectors) { // 1, 2, 5, 10 … that makes short arrows vis
   return [5, 2, 1].find((m) => m * power * longest <= LONGEST) * power;
 }
 
-function drawStepArrows(g) { // from the point whose numbers are shown
+// Draw the arrows from the point whose numbers are shown; returns boxes along them.
+function drawStepArrows(g) {
   const { run, k } = shownPoint();
+  const boxes = [];
   const legend = { downhill: false, gradient: false, momentum: false, decay: false, next: false };
   let factor = 1;
   if (run && inside(positionOf(run, k))) {
@@ -209,6 +211,8 @@ function drawStepArrows(g) { // from the point whose numbers are shown
         if (Math.hypot(...vector) * factor >= SHORTEST) {
           setPen(g, ink, width, dashes);
           drawArrow(g, ...visiblePart(at, tip), 9);
+          const along = (s) => at.map((x, j) => x + s * factor * vector[j]);
+          boxes.push(...[0.35, 0.65, 1].map((s) => squareAround(along(s), 5)));
           legend[name] = true;
         }
         return tip;
@@ -228,6 +232,7 @@ function drawStepArrows(g) { // from the point whose numbers are shown
     document.querySelector(`.legend .${name}`).hidden = !shown;
   }
   $('magnified').textContent = factor > 1 ? ` (arrows ${formatNumber(factor)} times as long)` : '';
+  return boxes;
 }
 
 function drawDownhill(g, run, k, from) { // −∇f, of a fixed length
@@ -252,7 +257,7 @@ function showExplanation() {
   const from = Math.min(k, end - 1);
   const title = make('h2', {}, `Step ${steps[from] + 1}`,
     make('span', { class: 'soft' }, `of ${run.name}, from θ of step ${steps[from]}`));
-  const body = run.rule ? [equationList(run, from), chartList(run, from)]
+  const body = run.rule ? [equationList(run, from), sumOfParts(run, from), chartList(run, from)]
     : [make('p', { class: 'soft' }, `${run.name} has no equations that can be evaluated.`)];
   card.replaceChildren(title, ...body);
 }
@@ -270,6 +275,27 @@ function equationList(run, k) {
         make('span', { class: 'worked' }, ...workedLine(lines[axis])))));
   }));
 }
+
+const PARTS = { momentum: 'from momentum', gradient: 'from the gradient', decay: 'from weight decay' };
+
+function sumOfParts(run, k) { // the numbers of the arrows, if there is more than one
+  const parts = stepParts(run, k);
+  const names = Object.keys(PARTS).filter((name) => parts[name].some((x) => x !== 0));
+  if (!names.some((name) => name !== 'gradient')) return null;
+  const row = (axis) => {
+    const terms = names.map((name, i) => [i ? ' + ' : '', make('span', { class: name },
+      ...negativeInBrackets(numberElement(parts[name][axis], 4), i > 0))]);
+    return make('dd', {}, make('span', { class: 'axis' }, 'xy'[axis]),
+      make('span', { class: 'worked' }, ...terms.flat(), ' = ', numberElement(parts.step[axis], 4)));
+  };
+  const legend = names.map((name, i) => [i ? ' + ' : '', make('span', { class: name }, PARTS[name])]);
+  return make('dl', { class: 'equations parts' }, make('div', {},
+    make('dt', {}, make('span', { class: 'symbol' }, 'Δθ'), ' = ', ...legend.flat()),
+    AXES.map(row)));
+}
+
+const negativeInBrackets = (element, needed) =>
+  (needed && element.textContent.startsWith('−') ? bracketed([element]) : [element]);
 
 function chartList(run, k) { // of the gradient, the state and the effective rate over the steps
   run.charts ??= chartsOf(run);

@@ -374,8 +374,9 @@ function draw2D() {
   }
   drawRing(g, project(origin), 7);
   for (const run of visibleRuns()) drawPath(g, run);
-  if (!playing) drawStepArrows(g);
-  drawEnds(g, project, box, surface.minima.map((minimum) => squareAround(project(minimum), 8)),
+  const arrows = playing ? [] : drawStepArrows(g);
+  const occupied = surface.minima.map((minimum) => squareAround(project(minimum), 8));
+  drawEnds(g, project, box, [...occupied, ...arrows],
     (run) => drawExitArrow(g, run));
 }
 
