@@ -94,7 +94,6 @@ function worked(node, values, digits, level = 0) {
       const x = values[parts[0]];
       const brackets = level > 3 && (x < 0 || Object.is(x, -0));
       const shown = numberElement(x, digits);
-      shown.dataset.symbol = parts[0];
       return brackets ? bracketed([shown]) : [shown];
     }
     case 'if': return inner(parts[evaluate(parts[1], (name) => values[name]) ? 0 : 2], level);
@@ -270,7 +269,7 @@ function equationList(run, k) {
     const formula = make('dt', {});
     formula.innerHTML = equation.mathml; // generated and escaped by the package
     const rows = (equation.by_axis ? AXES : [0]).filter((axis) => lines[axis]);
-    return make('div', {}, formula, rows.map((axis) =>
+    return make('div', { 'data-symbol': equation.symbol }, formula, rows.map((axis) =>
       make('dd', {}, make('span', { class: 'axis' }, equation.by_axis ? 'xy'[axis] : ''),
         make('span', { class: 'worked' }, ...workedLine(lines[axis])))));
   }));
@@ -289,7 +288,7 @@ function sumOfParts(run, k) { // the numbers of the arrows, if there is more tha
       make('span', { class: 'worked' }, ...terms.flat(), ' = ', numberElement(parts.step[axis], 4)));
   };
   const legend = names.map((name, i) => [i ? ' + ' : '', make('span', { class: name }, PARTS[name])]);
-  return make('dl', { class: 'equations parts' }, make('div', {},
+  return make('dl', { class: 'equations parts' }, make('div', { 'data-symbol': 'Δθ' },
     make('dt', {}, make('span', { class: 'symbol' }, 'Δθ'), ' = ', ...legend.flat()),
     AXES.map(row)));
 }

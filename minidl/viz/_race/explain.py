@@ -56,8 +56,13 @@ def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:
     named = {name: value for name, value in optimizer.groups[0].items() if name != "params"}
     named["decoupled"] = rule.decoupled or named.get("decoupled_weight_decay", False)
     symbols = {**{name: name for name in (*named, *run.state)}, **rule.symbols}
-    equations = [line for line in lines if _may_apply(line, _constants(symbols, named))]
-    vectors = {"θ", "g", *(s for s, name in symbols.items() if np.ndim(run.state.get(name)) == 3)}
+    options = _constants(symbols, named)
+    equations = [line for line in lines if _may_hold(line.condition, options)]
+    vectors = {
+        "θ",
+        "g",
+        *(s for s, name in symbols.items() if np.ndim(run.state.get(name, 0)) == 3),
+    }
     for line in equations:
         if not vectors.isdisjoint(names(line.tree)):
             vectors.add(line.symbol)
@@ -76,7 +81,7 @@ def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:
             }
             for line in equations
         ],
-        "values": _constants(used_symbols, named),
+        "values": {symbol: x for symbol, x in options.items() if symbol in used},
         "rates": [symbol for symbol, name in used_symbols.items() if name == "lr"],
         "state": {symbol: name for symbol, name in used_symbols.items() if name in run.state},
         "momentum": momentum if momentum in run.state else None,
@@ -99,13 +104,15 @@ def _trees(line: Equation) -> list[Tree]:
     return [line.tree, line.condition or ("number", "1")]
 
 
-def _may_apply(line: Equation, constants: dict[str, Any]) -> bool:
-    """Whether the options leave open that a line applies."""
-    if line.condition is None:
+def _may_hold(condition: Tree | None, constants: dict[str, Any]) -> bool:
+    """Whether the options leave open that a condition holds."""
+    if condition is None:
         return True
+    if condition[0] == "and":
+        return all(_may_hold(part, constants) for part in condition[1:])
     try:
-        return bool(Scope(constants).value(line.condition))
-    except FormulaError:  # the condition depends on the step
+        return bool(Scope(constants).value(condition))
+    except FormulaError:  # it depends on the step
         return True
 
 
@@ -124,5 +131,5 @@ def _evaluable(line: Equation) -> bool:
 def _updates(rule: type[Optimizer], run: Run, steps: np.ndarray) -> list[int] | None:
     if not rule.idle_at_rate_0 or run.lr.all():
         return None
-    made: np.ndarray = np.cumsum([0, *(run.lr != 0)])
-    return (1 + made[steps]).tolist()
+    counts: list[int] = (1 + np.cumsum([0, *(run.lr != 0)]))[steps].tolist()
+    return counts
