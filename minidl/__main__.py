@@ -269,7 +269,7 @@ def add_race(commands: Commands) -> None:
     def run(options: argparse.Namespace) -> None:
         from minidl import viz
 
-        for name, low in ("steps", 1), ("starts", 1), ("budget", 2), ("seed", 0):
+        for name, low in (("steps", 1), ("starts", 1), ("budget", 2), ("seed", 0), ("port", 0)):
             if (value := getattr(options, name)) is not None:
                 _checks.count("race", f"--{name}", value, low)
         _checks.number("race", "--noise", options.noise)
