@@ -298,44 +298,48 @@ const negativeInBrackets = (element, needed) =>
 
 function chartList(run, k) { // of the gradient, the state and the effective rate over the steps
   run.charts ??= chartsOf(run);
-  return make('div', { class: 'charts' }, run.charts.map(({ symbol, name, values, picture }) => {
-    const shown = AXES.map((axis) => ['xy'[axis], numberElement(values[k][axis], 3)]);
-    const marker = picture.querySelector('.now');
-    for (const end of ['x1', 'x2']) marker.setAttribute(end, 100 * k / Math.max(1, values.length - 1));
-    return make('figure', {}, make('figcaption', {}, make('span', { class: 'symbol' }, symbol), name,
-      make('span', { class: 'values' }, shown.map(([axis, value]) =>
-        make('span', { class: axis }, `${axis} `, value)))), picture);
+  return make('div', { class: 'charts' }, run.charts.map((chart) => {
+    const { symbol, name, values, picture, logarithmic } = chart;
+    const at = 100 * k / Math.max(1, values.length - 1);
+    for (const side of ['x1', 'x2']) picture.querySelector('.now').setAttribute(side, at);
+    const caption = [name, logarithmic ? 'log scale' : ''].filter(Boolean).join(', ');
+    return make('figure', {}, make('figcaption', {}, make('span', { class: 'symbol' }, symbol),
+      caption, make('span', { class: 'values' }, AXES.map((axis) =>
+        make('span', {}, `${'xy'[axis]} `, numberElement(values[k][axis], 3))))), picture);
   }));
 }
 
 function chartsOf(run) {
-  const count = sequence(end, (k) => k);
   const series = [['g', 'gradient', (k) => vectorAt(run.gradient, k)],
     ...run.slots.map(({ name }) => [name, '', (k) => stateAt(run, name, k)]),
-    ['', `effective rate, of ${run.rule.momentum ?? 'g'}`, (k) => effectiveRate(run, k)]];
-  return series.map(([symbol, name, at]) => ({ symbol, name, values: count.map(at) }))
+    ['', `effective rate of ${run.rule.momentum ?? 'g'}`, (k) => effectiveRate(run, k)]];
+  return series.map(([symbol, name, at]) => ({ symbol, name, values: sequence(end, at) }))
     .filter(({ values }) => values.flat().some((x) => x !== values[0][0]))
     .map((chart) => ({ ...chart, ...chartPicture(chart.values) }));
 }
 
-// Two lines, over the steps: logarithmic if the values are positive and differ much.
+// Two lines over the steps. The height is the logarithm if that shows more: of values that are never
+// negative, or of |x| on both sides of 0.
 function chartPicture(values) {
   const finite = values.flat().filter(Number.isFinite);
-  const positive = finite.filter((x) => x > 0);
-  const [low, high] = [(all) => all.reduce((a, b) => Math.min(a, b), Infinity),
-    (all) => all.reduce((a, b) => Math.max(a, b), -Infinity)].map((of) => of(positive));
-  const logarithmic = finite.every((x) => x >= 0) && high > 20 * low;
-  const scale = logarithmic ? (x) => Math.log10(Math.max(x, low)) : (x) => x;
+  const sizes = finite.map(Math.abs).filter((x) => x > 0).sort((a, b) => a - b);
+  const [median, largest] = [sizes[sizes.length >> 1], sizes.at(-1)];
+  const logarithmic = largest > 20 * (finite.some((x) => x < 0) ? median : sizes[0]);
+  const unit = Math.max(sizes[sizes.length >> 3], 1e-6 * largest);
+  const scale = !logarithmic ? (x) => x : (x) => Math.sign(x) * Math.log1p(Math.abs(x) / unit);
   const scaled = finite.map(scale);
-  const bottom = scaled.reduce((a, b) => Math.min(a, b), logarithmic ? Infinity : 0);
-  const top = scaled.reduce((a, b) => Math.max(a, b), logarithmic ? -Infinity : 0);
-  const height = (x) => 38 - 36 * (scale(x) - bottom) / (top - bottom || 1);
+  const [low, high] = [Math.min, Math.max].map((of) => scaled.reduce((a, b) => of(a, b), 0));
+  const height = (x) => (38 - 36 * (scale(x) - low) / (high - low || 1)).toFixed(2);
   const across = 100 / Math.max(1, values.length - 1);
-  const line = (axis) => values.map((pair, k) => (Number.isFinite(pair[axis])
-    ? `${k && Number.isFinite(values[k - 1][axis]) ? 'L' : 'M'}${(k * across).toFixed(2)} ${height(pair[axis]).toFixed(2)}` : '')).join('');
-  const zero = logarithmic ? null : make('line', { class: 'zero', x1: 0, x2: 100, y1: height(0), y2: height(0) });
-  const picture = make('svg', { viewBox: '0 0 100 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    zero, make('line', { class: 'now', y1: 0, y2: 40 }),
-    AXES.map((axis) => make('path', { class: 'xy'[axis], d: line(axis) })));
+  const line = (axis) => values.map(({ [axis]: x }, k) => {
+    if (!Number.isFinite(x)) return '';
+    const drawn = k && Number.isFinite(values[k - 1][axis]);
+    return `${drawn ? 'L' : 'M'}${(k * across).toFixed(2)} ${height(x)}`;
+  }).join('');
+  const picture = make('svg', { viewBox: '0 0 100 40', preserveAspectRatio: 'none',
+    'aria-hidden': 'true' },
+  make('line', { class: 'zero', x1: 0, x2: 100, y1: height(0), y2: height(0) }),
+  make('line', { class: 'now', y1: 0, y2: 40 }),
+  AXES.map((axis) => make('path', { class: 'xy'[axis], d: line(axis) })));
   return { picture, logarithmic };
 }
