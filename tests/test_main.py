@@ -501,6 +501,7 @@ EACH = [line.strip() for text in EXAMPLES.values() for line in text.splitlines()
 def test_each_example_of_the_help_works(example, quick, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(racing.Race, "animate", lambda race, path: Path(path).write_text("film"))
+    monkeypatch.setattr(racing.Race, "serve", lambda race, **options: None)
     monkeypatch.setitem(figures.FIGURES, "family_tree.png", figures.FIGURES["one.png"])
     monkeypatch.setitem(figures.FIGURES, "race.png", figures.FIGURES["one.png"])
     python, *arguments = shlex.split(example)
