@@ -129,3 +129,16 @@ def _members(module: nn.Module) -> Iterator[tuple[int, str]]:
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays hold the same numbers, in any dtype."""
     return a.shape == b.shape and a.dtype.kind in "fiub" and np.array_equal(a.astype(b.dtype), b)
+
+
+def network_text(module: nn.Module) -> str:
+    """What a network is, in a few words: "MLP 2 → 2 → 1, tanh", or the name of its class."""
+    layers = [module, *(member for _, member in nn.named_members(module))]
+    shapes = [layer.weight.shape for layer in layers if isinstance(layer, nn.Dense)]
+    ends = [end for _, end in shapes]
+    words = [type(module).__name__]
+    if shapes and [start for start, _ in shapes[1:]] == ends[:-1]:  # one after the other
+        words[0] += f" {' → '.join(map(str, [shapes[0][0], *ends]))}"
+    kinds = {kind: name for name, kind in nn.ACTIVATIONS.items()}
+    words += dict.fromkeys(kinds[type(layer)] for layer in layers if type(layer) in kinds)
+    return ", ".join(words)

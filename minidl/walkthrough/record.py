@@ -388,6 +388,7 @@ class Record:
         self.events: list[Event] = []
         self.values: list[Value] = []
         self.without_gradient: list[Value] = []  # parameters that an optimizer skipped
+        self.networks: list[str] = []  # the modules that ran, as "MLP 2 → 2 → 1, tanh"
         self.open = True  # until the end of the `with` block
         self.error = ""  # the class of the error that ended it, if any
 

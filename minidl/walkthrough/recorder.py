@@ -24,7 +24,7 @@ from minidl._kernels.atomic import Session
 from minidl._observer import Observer, active
 from minidl.ops import Op
 from minidl.tensor import Tensor
-from minidl.walkthrough.naming import ModuleCall, give_names
+from minidl.walkthrough.naming import ModuleCall, give_names, network_text
 from minidl.walkthrough.record import (
     Backward,
     Input,
@@ -123,6 +123,8 @@ class _Recorder(Observer):
         walk.error = type(error).__name__ if error else ""
         walk.connect()
         give_names(self._seen, walk.ops, [self._module_calls[op] for op in walk.ops], variables)
+        outermost = {id(calls[0][1]): calls[0][1] for calls in self._module_calls.values() if calls}
+        walk.networks = [network_text(module) for module in outermost.values()]
         for x, value in self._seen:
             if isinstance(x, Tensor) and x.is_leaf and not np.array_equal(x.data, value.data):
                 value.final = x.data.copy()

@@ -86,8 +86,15 @@ class Presentation:
 
     @functools.cached_property
     def title(self) -> str:
-        root = self.record.backwards[-1].root if self.record.backwards else None
-        return f"Walkthrough of {root.name}" if root else "Walkthrough"
+        """What was recorded: the value that backward started from, the networks, loss and rules."""
+        record, title = self.record, "Walkthrough"
+        about = [*record.networks]
+        if root := record.backwards[-1].root if record.backwards else None:
+            title += f" of {root.name}"
+            if root.producer and root.producer.name != root.name:
+                about.append(root.producer.name)
+        about += [update.rule.__name__ for update in record.updates]
+        return f"{title}: {', '.join(dict.fromkeys(about))}" if about else title
 
     @functools.cached_property
     def shown(self) -> set[Event]:

@@ -293,7 +293,7 @@ function fill(panel, part, index, pick) {
     make('summary', { click: ({ currentTarget }) => { unfolded = !currentTarget.parentElement.open; } },
       figures.length > 1 ? 'Inputs: ' : 'Input: ',
       operands.flatMap(({ symbol, name, array }, k) => [k > 0 && ', ', make('span', { class: 'symbol' }, symbol),
-        name !== symbol && ` ${name}`, ` ${shapeText(arrays[array].shape)}`])),
+        name !== symbol && ` ${name}`, arrays[array].shape.length > 0 && ` ${shapeText(arrays[array].shape)}`])),
     make('div', { class: 'arrays' }, figures));
   const outcome = result && figure(result, 'result', pick);
   panel.replaceChildren(...[

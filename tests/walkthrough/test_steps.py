@@ -190,3 +190,36 @@ def test_a_remark_on_an_input_is_shown_at_the_step_that_uses_it():
     with dl.trace() as walk:
         layer(np.array([[50.0]])).sum().backward()
     assert [note.title for note in walk.steps[0].notes] == ["Inputs that need scaling"]
+
+
+class Own(dl.nn.Module):
+    """Two layers beside each other."""
+
+    def __init__(self):
+        self.left, self.right = dl.nn.Dense(2, 3, rng=0), dl.nn.Dense(2, 1, rng=0)
+
+    def forward(self, x):
+        return dl.sum(self.left(x)) + dl.sum(self.right(x))
+
+
+MLP = dl.nn.MLP([2, 4, 3], "silu", rng=0)
+LAYERS = dl.nn.Sequential(dl.nn.Dense(2, 3, rng=0), dl.nn.Tanh(), dl.nn.Dropout(0.1, rng=0))
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "rule", "title"),
+    [
+        (MLP, lambda y: losses.cross_entropy(y, [2]), "RMSprop",
+         "loss: MLP 2 → 4 → 3, silu, cross_entropy, RMSprop"),
+        (LAYERS, lambda y: losses.mse(y, [[0.0] * 3]), None, "loss: Sequential 2 → 3, tanh, mse"),
+        (Own(), lambda y: y, None, "loss: Own, add"),
+    ],
+)  # fmt: skip
+def test_the_title_names_the_network_the_loss_and_the_rule(model, loss, rule, title):
+    optimizer = getattr(optim, rule)(model, lr=0.1) if rule else None
+    with dl.trace() as walk:
+        loss = loss(model([[1.0, 2.0]]))
+        loss.backward()
+        if optimizer:
+            optimizer.step()
+    assert walk.presentation.title == f"Walkthrough of {title}"
