@@ -91,7 +91,7 @@ class Presentation:
         about = [*record.networks]
         if root := record.backwards[-1].root if record.backwards else None:
             title += f" of {root.name}"
-            if root.producer and root.producer.name != root.name:
+            if root.producer and not root.name.endswith(root.producer.name):
                 about.append(root.producer.name)
         about += [update.rule.__name__ for update in record.updates]
         return f"{title}: {', '.join(dict.fromkeys(about))}" if about else title

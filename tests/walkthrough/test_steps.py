@@ -212,7 +212,7 @@ LAYERS = dl.nn.Sequential(dl.nn.Dense(2, 3, rng=0), dl.nn.Tanh(), dl.nn.Dropout(
         (MLP, lambda y: losses.cross_entropy(y, [2]), "RMSprop",
          "loss: MLP 2 → 4 → 3, silu, cross_entropy, RMSprop"),
         (LAYERS, lambda y: losses.mse(y, [[0.0] * 3]), None, "loss: Sequential 2 → 3, tanh, mse"),
-        (Own(), lambda y: y, None, "loss: Own, add"),
+        (Own(), lambda y: y, None, "model.add: Own"),
     ],
 )  # fmt: skip
 def test_the_title_names_the_network_the_loss_and_the_rule(model, loss, rule, title):
