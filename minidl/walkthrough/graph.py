@@ -29,7 +29,7 @@ def boxes_and_arrows(presentation: Presentation) -> tuple[list[Box], list[Arrow]
     omitted = len(set(ops) - shown)
     for op in ops:
         target = op.value.key if op in shown else MORE
-        for i, x in enumerate(op.inputs):
+        for i, x in enumerate([*op.inputs, op.labels]):
             if not isinstance(x, Value) or (op not in shown and x.producer not in shown):
                 continue  # numbers, and inputs of an omitted op that are omitted, too
             source = x.key if not x.producer or x.producer in shown else MORE

@@ -47,7 +47,8 @@ def give_names(
         elif value.gradient_of:
             name = f"{value.gradient_of.name}.grad"
         elif not name:
-            is_target = {op.input_names[i] for op, i in value.users} == {"t"}
+            symbols = {op.input_names[i] for op, i in value.users}
+            is_target = symbols == {"t"} or bool(value.label_of and not symbols)
             equal = (n for n, array in arrays.items() if _equal(array, value.data))
             role = "target" if is_target else value.kind
             name = variable_of.get(id(x)) or next(equal, role)
@@ -128,3 +129,16 @@ def _members(module: nn.Module) -> Iterator[tuple[int, str]]:
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays hold the same numbers, in any dtype."""
     return a.shape == b.shape and a.dtype.kind in "fiub" and np.array_equal(a.astype(b.dtype), b)
+
+
+def network_text(module: nn.Module) -> str:
+    """What a network is, in a few words: "MLP 2 → 2 → 1, tanh", or the name of its class."""
+    layers = [module, *(member for _, member in nn.named_members(module))]
+    shapes = [layer.weight.shape for layer in layers if isinstance(layer, nn.Dense)]
+    ends = [end for _, end in shapes]
+    words = [type(module).__name__]
+    if shapes and [start for start, _ in shapes[1:]] == ends[:-1]:  # one after the other
+        words[0] += f" {' → '.join(map(str, [shapes[0][0], *ends]))}"
+    kinds = {kind: name for name, kind in nn.ACTIVATIONS.items()}
+    words += dict.fromkeys(kinds[type(layer)] for layer in layers if type(layer) in kinds)
+    return ", ".join(words)

@@ -38,6 +38,7 @@ class Value:
     base_name  the same for all versions of a tensor
     producer   the op call that it is the result of
     users      the op calls that took it, and as which input
+    label_of   the losses that took it as their target, if that is no input with a gradient
     final      for a leaf that was changed later: its data at the end of the trace
     """
 
@@ -48,6 +49,7 @@ class Value:
         self.name = self.base_name = ""
         self.producer: OpCall | None = None
         self.users: list[tuple[OpCall, int]] = []
+        self.label_of: list[OpCall] = []
         self.final: np.ndarray | None = None
         self.gradient_of: Value | None = None  # whose .grad this is
         self.unrecorded = False  # whether it is the result of an op that was not recorded
@@ -59,6 +61,7 @@ Input = Value | float  # numbers are recorded as they are
 class OpCall:
     """One call of an op: its inputs, options and value.
 
+    labels        the target of a loss, such as classes, if it is not among the inputs
     path          of the module it ran in
     by_hand       whether it is part of an update that the user computes
     op_gradients  one for each backward pass through it
@@ -74,6 +77,7 @@ class OpCall:
     ) -> None:
         self.number, self.function, self.inputs = number, function, inputs
         self.options, self.value = copy.deepcopy(dict(options)), value
+        self.labels: Value | None = None
         self.path, self.by_hand = "", False
         self.op_gradients: list[OpGradient] = []
 
@@ -216,6 +220,16 @@ class Backward:
     def __init__(self, root: Value | None, seed: np.ndarray, grads: list[OpGradient]) -> None:
         self.root, self.seed, self.op_gradients = root, np.array(seed), grads
         self.leaves: list[Leaf] = []
+
+    @functools.cached_property
+    def letter(self) -> str:
+        """What formulas call the root: L, or J if that is already the result of an op in it.
+
+        An op whose result is called L may be the root itself, unless backward was given a gradient.
+        """
+        given = self.seed.size != 1 or self.seed.item() != 1
+        ops = (g.op for g in self.op_gradients if given or g.op.value is not self.root)
+        return "J" if any(op.function.formula.startswith("L =") for op in ops) else "L"
 
     def contributions(self, value: Value) -> list[tuple[OpCall, np.ndarray]]:
         """The gradient of a value from each of its uses, in the order of computation."""
@@ -374,6 +388,7 @@ class Record:
         self.events: list[Event] = []
         self.values: list[Value] = []
         self.without_gradient: list[Value] = []  # parameters that an optimizer skipped
+        self.networks: list[str] = []  # the modules that ran, as "MLP 2 → 2 → 1, tanh"
         self.open = True  # until the end of the `with` block
         self.error = ""  # the class of the error that ended it, if any
 
@@ -384,6 +399,8 @@ class Record:
             for i, x in enumerate(op.inputs):
                 if isinstance(x, Value):
                     x.users.append((op, i))
+            if op.labels:
+                op.labels.label_of.append(op)
         for backward in self.backwards:
             for op_gradient in backward.op_gradients:
                 op_gradient.op.op_gradients.append(op_gradient)

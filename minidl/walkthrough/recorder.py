@@ -24,7 +24,7 @@ from minidl._kernels.atomic import Session
 from minidl._observer import Observer, active
 from minidl.ops import Op
 from minidl.tensor import Tensor
-from minidl.walkthrough.naming import ModuleCall, give_names
+from minidl.walkthrough.naming import ModuleCall, give_names, network_text
 from minidl.walkthrough.record import (
     Backward,
     Input,
@@ -57,8 +57,8 @@ class trace(Session):  # noqa: N801 (a verb, like no_grad)
     w[1] = 2
     <BLANKLINE>
     backward through power, where a is w
-      ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0    ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
-      ∂a = g b aᵇ⁻¹ if b ≠ 0 else 0     ∂a[1] = 1 · 2 · 2^(2 − 1) = 4
+      ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0      ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
+      ∂L/∂a = g b aᵇ⁻¹ if b ≠ 0 else 0    ∂L/∂a[1] = 1 · 2 · 2^(2 − 1) = 4
     <BLANKLINE>
     check: backward 4, central difference 4, relative difference < 1e−5
     """
@@ -123,6 +123,8 @@ class _Recorder(Observer):
         walk.error = type(error).__name__ if error else ""
         walk.connect()
         give_names(self._seen, walk.ops, [self._module_calls[op] for op in walk.ops], variables)
+        outermost = {id(calls[0][1]): calls[0][1] for calls in self._module_calls.values() if calls}
+        walk.networks = [network_text(module) for module in outermost.values()]
         for x, value in self._seen:
             if isinstance(x, Tensor) and x.is_leaf and not np.array_equal(x.data, value.data):
                 value.final = x.data.copy()
@@ -161,6 +163,8 @@ class _Recorder(Observer):
         number, node = len(self.walk.events), result._node
         op = OpCall(number, function, values, chosen, value)
         op.by_hand = node is None and self._is_update_by_hand(function, inputs, result)
+        if isinstance(target := chosen.get("target"), np.ndarray):
+            op.labels = self._value_of(target, target)
         self._module_calls[op] = tuple(self._open_calls)
         self.walk.events.append(op)
         if node is None:

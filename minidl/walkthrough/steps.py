@@ -86,8 +86,15 @@ class Presentation:
 
     @functools.cached_property
     def title(self) -> str:
-        root = self.record.backwards[-1].root if self.record.backwards else None
-        return f"Walkthrough of {root.name}" if root else "Walkthrough"
+        """What was recorded: the value that backward started from, the networks, loss and rules."""
+        record, title = self.record, "Walkthrough"
+        about = [*record.networks]
+        if root := record.backwards[-1].root if record.backwards else None:
+            title += f" of {root.name}"
+            if root.producer and not root.name.endswith(root.producer.name):
+                about.append(root.producer.name)
+        about += [update.rule.__name__ for update in record.updates]
+        return f"{title}: {', '.join(dict.fromkeys(about))}" if about else title
 
     @functools.cached_property
     def shown(self) -> set[Event]:
@@ -144,7 +151,7 @@ class Presentation:
 
     def _backward(self, backward: Backward, op_gradient: OpGradient, complete: list[Value]) -> Step:
         """The step of one op; `complete` are the inputs whose gradient is complete after it."""
-        op, y = op_gradient.op, op_gradient.op.value
+        op, y, letter = op_gradient.op, op_gradient.op.value, backward.letter
         if y is not backward.root:
             users = dict.fromkeys(user.value.name for user, _ in y.users if user.op_gradients)
             caption = (
@@ -153,18 +160,21 @@ class Presentation:
             )
         elif backward.seed.size == 1 and backward.seed.item() == 1:
             caption = (
-                f"Backward starts here with g = 1, the derivative of {y.name} with respect to "
-                "itself."
+                f"Backward starts here: {letter} is {y.name}, and g = 1, the derivative of "
+                f"{y.name} with respect to itself."
             )
         else:
-            caption = "Backward starts here, with the gradient that was passed to it."
+            caption = (
+                "Backward starts here, with the gradient g that was passed to it: "
+                f"{letter} is the sum of g · {y.name}."
+            )
         step_parts = [parts.upstream_part(op_gradient, backward)]
         skipped = []
         for i, x in enumerate(op.inputs):
             if isinstance(x, Value) and op_gradient.input_grads[i] is None:
-                skipped.append(f"∂{op.input_names[i]}")
+                skipped.append(f"∂{letter}/∂{op.input_names[i]}")
             elif isinstance(x, Value):
-                step_parts += parts.input_gradient_parts(op_gradient, i)
+                step_parts += parts.input_gradient_parts(op_gradient, i, letter)
                 step_parts += _leaf_parts(backward, x) if x in complete else []
         if skipped:
             verb = "is" if len(skipped) == 1 else "are"
@@ -247,10 +257,12 @@ def relative_text(checked: Checked) -> str:
 
 def _inputs_text(op: OpCall) -> str:
     """The inputs of an op and its options, as "x and w; axis = 1"."""
-    *first, last = [x.name if isinstance(x, Value) else number(x).shown for x in op.inputs]
+    inputs = [*op.inputs, op.labels] if op.labels else op.inputs
+    *first, last = [x.name if isinstance(x, Value) else number(x).shown for x in inputs]
     options = [
         f"{name} = {_option_text(value)}"
         for name, value in op.options.items()
+        if not (op.labels and name == "target")
         if value is not None and value is not False and repr(value) != "0.0"
     ]
     return "; ".join([f"{', '.join(first)} and {last}" if first else last, *options])

@@ -167,8 +167,8 @@ def test_a_frozen_parameter_has_no_gradient_and_no_update():
     assert walk.backwards[0].gradient(frozen) is None
     assert [u.value.name for u in walk.updates] == ["dense1.bias", "dense2.weight", "dense2.bias"]
     (step,) = (s for s in walk.steps if (s.phase, s.title) == ("backward", "dense1"))
-    assert "∂x and ∂W are not computed" in step.caption
-    assert [p.result.symbol for p in step.parts] == ["g", "∂b"]
+    assert "∂L/∂x and ∂L/∂W are not computed" in step.caption
+    assert [p.result.symbol for p in step.parts] == ["g", "∂L/∂b"]
 
 
 def test_ops_under_no_grad_and_on_constants_are_recorded_without_gradients():

@@ -190,48 +190,50 @@ function magnification(vectors) { // 1, 2, 5, 10 … that makes short arrows vis
   return [5, 2, 1].find((m) => m * power * longest <= LONGEST) * power;
 }
 
-// Draw the arrows from the point whose numbers are shown; returns boxes along them.
+// Draw the arrows from the point whose numbers are shown; returns boxes along them. A rule with
+// momentum has an arrow for each part of its step, another one an arrow downhill.
 function drawStepArrows(g) {
   const { run, k } = shownPoint();
   const boxes = [];
-  const legend = { downhill: false, gradient: false, momentum: false, decay: false, next: false };
   let factor = 1;
-  if (run && inside(positionOf(run, k))) {
+  if (!playing && run && inside(positionOf(run, k))) {
     const from = plane.project(positionOf(run, k));
-    const onCanvas = ([x, y]) => [x * plane.sx, -y * plane.sy];
     const parts = stepParts(run, k);
-    if (parts && AXES.every((j) => Number.isFinite(parts.step[j]))) {
-      const { step, gradient, momentum, decay } = Object.fromEntries(
-        Object.entries(parts).map(([name, vector]) => [name, onCanvas(vector)]));
-      factor = magnification([step, gradient, momentum]);
-      let at = from;
-      const draw = (name, vector, ink, width, dashes) => {
-        const tip = at.map((x, j) => x + factor * vector[j]);
-        if (Math.hypot(...vector) * factor >= SHORTEST) {
-          setPen(g, ink, width, dashes);
-          drawArrow(g, ...visiblePart(at, tip), 9);
-          const along = (s) => at.map((x, j) => x + s * factor * vector[j]);
-          boxes.push(...[0.35, 0.65, 1].map((s) => squareAround(along(s), 5)));
-          legend[name] = true;
-        }
-        return tip;
+    if (!hasParts(run)) drawDownhill(g, run, k, from);
+    if (parts?.step.every(Number.isFinite)) {
+      const [step, momentum, gradient, decay] = ['step', 'momentum', 'gradient', 'decay']
+        .map((name) => [parts[name][0] * plane.sx, -parts[name][1] * plane.sy]);
+      factor = magnification([step, momentum, gradient]);
+      const draw = (start, vector, ink, width, dashes) => {
+        const along = (s) => start.map((x, j) => x + s * factor * vector[j]);
+        if (Math.hypot(...vector) * factor < SHORTEST) return along(1);
+        setPen(g, ink, width, dashes);
+        drawArrow(g, ...visiblePart(start, along(1)), 9);
+        boxes.push(...[0.35, 0.65, 1].map((s) => squareAround(along(s), 5)));
+        return along(1);
       };
-      const sum = Math.hypot(...momentum) * factor >= SHORTEST;
-      draw('next', step, run.ink, 3.4, []);
-      if (sum) {
-        at = draw('momentum', momentum, palette.momentum, 2.2, []);
-        at = draw('gradient', gradient, palette.ink, 2, [5, 3]);
-        draw('decay', decay, palette.soft, 2, [2, 3]);
+      draw(from, step, run.ink, 3.4, []);
+      if (hasParts(run) && k) {
+        const tip = draw(from, momentum, palette.momentum, 2.2, []);
+        draw(draw(tip, gradient, palette.ink, 2, [5, 3]), decay, palette.soft, 2, [2, 3]);
       }
     }
-    if (!legend.gradient) legend.downhill = drawDownhill(g, run, k, from);
     if (hovered) drawRing(g, from, 10);
   }
-  for (const [name, shown] of Object.entries(legend)) {
-    document.querySelector(`.legend .${name}`).hidden = !shown;
-  }
-  $('magnified').textContent = factor > 1 ? ` (arrows ${formatNumber(factor)} times as long)` : '';
+  showLegend(run, factor);
   return boxes;
+}
+
+const hasParts = (run) => Boolean(run.rule?.momentum);
+
+function showLegend(run, factor) { // the same at each step, so that nothing below it moves
+  const shown = { downhill: run && !hasParts(run), next: run, momentum: run && hasParts(run),
+    gradient: run && hasParts(run), decay: run?.rule?.values.decoupled };
+  for (const [name, on] of Object.entries(shown)) {
+    document.querySelector(`.legend .${name}`).hidden = !on;
+  }
+  $('magnified').hidden = !run;
+  $('magnified').textContent = factor > 1 ? `arrows ${formatNumber(factor)} × as long` : 'arrows to scale';
 }
 
 function drawDownhill(g, run, k, from) { // −∇f, of a fixed length
@@ -239,10 +241,9 @@ function drawDownhill(g, run, k, from) { // −∇f, of a fixed length
   const [dx, dy] = [-gradient[0] * plane.sx, gradient[1] * plane.sy];
   const size = Math.hypot(dx, dy);
   const steep = Math.hypot(...gradient) > 1e-3 * Math.hypot(...vectorAt(run.gradient, 0));
-  if (!Number.isFinite(size) || !steep) return false;
+  if (!Number.isFinite(size) || !steep) return;
   setPen(g, palette.ink, 1.6, [4, 3]);
   drawArrow(g, from, [from[0] + 48 * dx / size, from[1] + 48 * dy / size]);
-  return true;
 }
 
 // ---- The card: the equations with numbers, and the state over the steps
