@@ -91,7 +91,7 @@ const rgb = (text) => text.match(/\d+/g).map(Number);
 const palette = {};
 
 function updatePalette() {
-  for (const name of ['ink', 'soft', 'line', 'card', 'low', 'high', 'contour']) {
+  for (const name of ['ink', 'soft', 'line', 'card', 'low', 'high', 'contour', 'momentum']) {
     palette[name] = resolveColour(`var(--${name})`);
   }
   for (const run of runs) {
@@ -364,7 +364,8 @@ function preparePlane() {
   plane = { project, w, h, sx, sy, box: [x0, y0, x0 + w, y0 + h], height: h + 52 };
   plane.image = heightImage();
   plane.contours = contourPath();
-  $(aspect < 0.7 && wide ? 'left-column' : 'right-column').append($('losses'));
+  if (aspect < 0.7 && wide) $('left-column').append($('losses'));
+  else $('explain').before($('losses'));
 }
 
 function heightImage() { // one pixel per grid point
@@ -439,11 +440,11 @@ function draw2D() {
   drawBackground(g);
   drawRing(g, project(origin), 7);
   for (const run of visibleRuns()) drawPath(g, run);
-  if (!playing) drawStepArrows(g);
+  const arrows = playing ? [] : drawStepArrows(g);
   const ends = drawMarkers(g, project, (run) => drawExitArrow(g, run));
   const goals = surface.minima.map(project);
   for (const goal of goals) drawGoal(g, goal, surface.radius * sx, surface.radius * sy);
-  drawLabels(g, ends, box, goals.map((goal) => squareAround(goal, 8)));
+  drawLabels(g, ends, box, [...goals.map((goal) => squareAround(goal, 8)), ...arrows]);
 }
 
 function drawPath(g, run) {
@@ -473,25 +474,6 @@ function drawExitArrow(g, run) {
   drawArrow(g, from, [x, y], 12);
   const position = [clamp(x, l + 8, r - 8), clamp(y, t + 12, b - 12)];
   return { run, position, text: `${shorten(run.name)} left at step ${steps[k + 1]}` };
-}
-
-function drawStepArrows(g) { // from the point whose numbers are shown
-  const { run, k } = shownPoint();
-  if (!run || !inside(positionOf(run, k))) return;
-  const from = plane.project(positionOf(run, k));
-  const steepness = Math.hypot(...vectorAt(run.gradient, k));
-  const [dx, dy] = vectorAt(run.gradient, k).map((d, j) => (j ? d * plane.sy : -d * plane.sx));
-  const size = Math.hypot(dx, dy);
-  if (Number.isFinite(size) && steepness > 1e-3 * Math.hypot(...vectorAt(run.gradient, 0))) {
-    setPen(g, palette.ink, 1.6, [4, 3]);
-    drawArrow(g, from, [from[0] + 48 * dx / size, from[1] + 48 * dy / size]);
-  }
-  const to = isNextStep(k) ? planePosition(run, k + 1) : null;
-  if (to && Math.hypot(to[0] - from[0], to[1] - from[1]) > 9) {
-    setPen(g, run.ink, 2.6);
-    drawArrow(g, ...visiblePart(from, to), 9);
-  }
-  if (hovered) drawRing(g, from, 10);
 }
 
 // ---- The 3-D view: u, v and the height z are x, y and f scaled to 0 … 1
@@ -923,6 +905,7 @@ function preparePointer() {
 
 function draw() {
   showNumbers();
+  showExplanation();
   showRows();
   (in3D ? draw3D : draw2D)();
   placeStart();
