@@ -77,9 +77,10 @@ class _Composer(_observer.Observer):
 def _filled(node: Tree, trees: Mapping[str, Tree | None]) -> Tree:
     """A tree with the trees of its symbols in their places."""
     if node[0] == "name":
-        tree: Tree = trees.get(node[1]) or node
-        return tree
-    return tuple(_filled(part, trees) if isinstance(part, tuple) else part for part in node)
+        filled: Tree = trees.get(node[1]) or node
+    else:
+        filled = tuple(_filled(part, trees) if isinstance(part, tuple) else part for part in node)
+    return filled
 
 
 def _simplified(node: Tree) -> Tree:
