@@ -87,7 +87,8 @@ def _simplified(node: Tree) -> Tree:
     """The tree as it is usually written: a − 2 for a + (−2), 2 a for a 2, a³ for a a²."""
     match node:
         case "+", left, right if ZERO in (left, right):
-            return left if right == ZERO else right
+            rest: Tree = left if right == ZERO else right
+            return rest
         case "+", left, ("negative", right):
             return ("−", left, right)
         case "−", left, ("negative", right):
