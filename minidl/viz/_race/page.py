@@ -18,11 +18,12 @@ from minidl._page import framed, render
 from minidl.viz._race import table
 from minidl.viz._race.explain import explanation
 from minidl.viz._race.record import RaceRecord, Run
-from minidl.viz._race.surfaces import GRID, SURFACES, Interval, heights
+from minidl.viz._race.surfaces import GRID, SURFACES, Interval, Stationary, heights
 from minidl.viz.style import RunStyle
 
 FINE_GRID = 129  # points along each side of the surface if its function is element-wise
 MAX_STEPS = 2000  # steps that a page holds at most, besides the start
+MAX_MARKS = 60  # of points with gradient 0
 NOT_FINITE = 2**16 - 1  # stands for the height where the surface is not finite
 
 
@@ -91,7 +92,7 @@ def description(race: RaceRecord, start: int) -> list[str]:
 
 def _search(race: RaceRecord) -> dict[str, Any] | None:
     """After tuning, the rates that were tried and how each optimizer did with each."""
-    if not race.runs[0].tried:
+    if not race.rates_tried:
         return None
     fewest = min(score.steps for run in race.runs for score in run.tried.values())
 
@@ -109,8 +110,12 @@ def _search(race: RaceRecord) -> dict[str, Any] | None:
         }
 
     return {
-        "rates": [f"{rate:g}" for rate in race.runs[0].tried],
-        "rows": [{"name": r.name, "cells": [cell(r, rate) for rate in r.tried]} for r in race.runs],
+        "rates": [f"{rate:g}" for rate in race.rates_tried],
+        "rows": [
+            {"name": run.name, "cells": [cell(run, rate) for rate in run.tried]}
+            for run in race.runs
+            if run.tried
+        ],
         "many_starts": len(race.starts) > 1,
     }
 
@@ -145,6 +150,7 @@ def _surface(race: RaceRecord, start: int, x: Interval, y: Interval) -> dict[str
         "x": x,
         "y": y,
         "minima": surface.minima.tolist(),
+        "stationary": _marked(surface.stationary_points(x, y)),
         "radius": race.radius,
         "lowest": lowest,
         "highest": float(f[finite].max()),
@@ -152,6 +158,11 @@ def _surface(race: RaceRecord, start: int, x: Interval, y: Interval) -> dict[str
         "side": len(f),
         "heights": _packed(np.where(finite, height, NOT_FINITE), "<u2"),
     }
+
+
+def _marked(points: list[Stationary]) -> list[Stationary]:
+    """The points with gradient 0 that are marked: of very many only the local minima."""
+    return [p for p in points if len(points) <= MAX_MARKS or p[2] == "local minimum"]
 
 
 def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:
