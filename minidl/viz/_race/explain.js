@@ -212,7 +212,7 @@ function drawStepArrows(g) {
         boxes.push(...[0.35, 0.65, 1].map((s) => squareAround(along(s), 5)));
         return along(1);
       };
-      draw(from, step, run.ink, 3.4, []);
+      draw(from, step, run.ink, 5, []);
       if (hasParts(run) && k) {
         const tip = draw(from, momentum, palette.momentum, 2.2, []);
         draw(draw(tip, gradient, palette.ink, 2, [5, 3]), decay, palette.soft, 2, [2, 3]);
