@@ -120,16 +120,21 @@ function worked(node, values, digits, level = 0) {
   }
 }
 
-function digitsFor({ tree, values, value }) { // enough that what is shown gives the value
-  const rounded = (digits) => evaluate(tree, (name) => {
-    const x = values[name];
-    return typeof x === 'number' && Number.isFinite(x) ? Number(x.toPrecision(digits)) : x;
-  });
-  return [4, 6].find((digits) => !(Math.abs(rounded(digits) - value) > 1e-3 * Math.abs(value))) ?? 8;
+// So many digits that the numbers, as they are shown, give the value. compute(round) is the value
+// of numbers that were rounded.
+function digitsFor(value, compute) {
+  const enough = (digits) => {
+    const found = compute((x) =>
+      (typeof x === 'number' && Number.isFinite(x) ? Number(x.toPrecision(digits)) : x));
+    return !(Math.abs(found - value) > 1e-3 * Math.abs(value));
+  };
+  return [4, 6, 8].find(enough) ?? 12;
 }
 
 function workedLine(line) { // "0.9 · 1.5 + 0.1 · 2 = 1.55", or a single number
-  const terms = worked(line.tree, line.values, digitsFor(line));
+  const digits = digitsFor(line.value, (round) =>
+    evaluate(line.tree, (name) => round(line.values[name])));
+  const terms = worked(line.tree, line.values, digits);
   const value = numberElement(line.value, 4);
   const alone = terms.length === 1 && (terms[0].textContent ?? terms[0]) === value.textContent;
   return alone ? [value] : [...terms, line.differs ? ' ≠ ' : ' = ', value];
@@ -283,8 +288,10 @@ function sumOfParts(run, k) { // the numbers of the arrows, if there is more tha
   const names = Object.keys(PARTS).filter((name) => parts[name].some((x) => x !== 0));
   if (!names.some((name) => name !== 'gradient')) return null;
   const row = (axis) => {
+    const digits = digitsFor(parts.step[axis], (round) =>
+      names.reduce((sum, name) => sum + round(parts[name][axis]), 0));
     const terms = names.map((name, i) => [i ? ' + ' : '', make('span', { class: name },
-      ...negativeInBrackets(numberElement(parts[name][axis], 4), i > 0))]);
+      ...negativeInBrackets(numberElement(parts[name][axis], digits), i > 0))]);
     return make('dd', {}, make('span', { class: 'axis' }, 'xy'[axis]),
       make('span', { class: 'worked' }, ...terms.flat(), ' = ', numberElement(parts.step[axis], 4)));
   };
