@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import nn
+from minidl._format import number
 from minidl.tensor import Tensor
 from minidl.walkthrough.record import OpCall, Value
 
@@ -45,7 +46,9 @@ def give_names(
             in_module = path if value.producer in alone else f"{path}.{op}"
             name = (in_module if path else own) or variable_of.get(id(x)) or op
         elif value.gradient_of:
-            name = f"{value.gradient_of.name}.grad"
+            name = f"{value.gradient_of.base_name}.grad"
+            if value.factor != 1:
+                name = f"{number(value.factor).shown} * {name}"
         elif not name:
             symbols = {op.input_names[i] for op, i in value.users}
             is_target = symbols == {"t"} or bool(value.label_of and not symbols)

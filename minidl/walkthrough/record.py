@@ -51,7 +51,8 @@ class Value:
         self.users: list[tuple[OpCall, int]] = []
         self.label_of: list[OpCall] = []
         self.final: np.ndarray | None = None
-        self.gradient_of: Value | None = None  # whose .grad this is
+        self.gradient_of: Value | None = None  # whose .grad this is, or
+        self.factor = 1.0  # a multiple of it
         self.unrecorded = False  # whether it is the result of an op that was not recorded
 
 
@@ -63,7 +64,7 @@ class OpCall:
 
     labels        the target of a loss, such as classes, if it is not among the inputs
     path          of the module it ran in
-    by_hand       whether it is part of an update that the user computes
+    by_hand       whether it is part of an update that the user computes: w − 0.1 g
     op_gradients  one for each backward pass through it
     """
 
@@ -84,6 +85,19 @@ class OpCall:
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def in_update(self) -> bool:
+        """Whether only an update by hand uses its result, so that it is no node of the graph."""
+        return self.by_hand and all(user.by_hand for user, _ in self.value.users)
+
+    @property
+    def updated(self) -> Value | None:
+        """The parameter that an update by hand replaces with the result."""
+        if not self.in_update or self.value.users:
+            return None
+        same = (x for x in self.inputs if isinstance(x, Value) and x.kind == "parameter")
+        return next((x for x in same if x.data.shape == self.value.data.shape), None)
 
     @property
     def input_names(self) -> list[str]:
@@ -288,6 +302,11 @@ class Update:
         """Record the parameter and its state after the step."""
         self.after, self.state_after = np.array(data), _copied(state)
 
+    @property
+    def changes(self) -> bool:
+        """Whether the parameter is another one after the step."""
+        return not np.array_equal(self.before, self.after, equal_nan=True)
+
     @functools.cached_property
     def lines(self) -> list[UpdateLine]:
         """The equations that apply; empty if the rule's equations can't be evaluated.
@@ -388,6 +407,7 @@ class Record:
         self.events: list[Event] = []
         self.values: list[Value] = []
         self.without_gradient: list[Value] = []  # parameters that an optimizer skipped
+        self.changed_unseen: list[Value] = []  # parameters that neither an update nor an op changed
         self.networks: list[str] = []  # the modules that ran, as "MLP 2 → 2 → 1, tanh"
         self.open = True  # until the end of the `with` block
         self.error = ""  # the class of the error that ended it, if any
@@ -404,6 +424,9 @@ class Record:
         for backward in self.backwards:
             for op_gradient in backward.op_gradients:
                 op_gradient.op.op_gradients.append(op_gradient)
+        for op in reversed(self.ops):  # an op may serve only an update by hand
+            if op.value.users and not op.op_gradients and not op.path:
+                op.by_hand |= all(user.by_hand for user, _ in op.value.users)
 
     def ensure_closed(self) -> None:
         """RuntimeError while the trace is open."""
@@ -426,8 +449,13 @@ class Record:
 
     @property
     def updates(self) -> list[Update]:
-        """The updates of parameters in order."""
+        """The updates of parameters by optimizers, in order."""
         return [event for event in self.events if isinstance(event, Update)]
+
+    @property
+    def updates_by_hand(self) -> list[tuple[Value, OpCall]]:
+        """The parameters that were updated without an optimizer, and the ops that did it."""
+        return [(op.updated, op) for op in self.ops if op.updated]
 
     def run_again(
         self,
@@ -509,7 +537,7 @@ class Record:
     def loss(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The value that the last backward started from, and the same with the final parameters.
 
-        The first is None without a recorded backward pass, the second if no parameter changed.
+        The first is None without a recorded backward pass, the second if nothing was updated since.
         """
         self.ensure_closed()
         root = self.backwards[-1].root if self.backwards else None
@@ -517,4 +545,6 @@ class Record:
             return None, None
         used = {x for g in self.backwards[-1].op_gradients for x in g.op.inputs}
         final = {x: x.final for x in used if isinstance(x, Value) and x.final is not None}
-        return root.data, self.run_again(root, final) if final else None
+        later = self.events[self.events.index(self.backwards[-1]) :]
+        updated = bool(final) or any(isinstance(event, Update) for event in later)
+        return root.data, self.run_again(root, final) if updated else None

@@ -137,8 +137,12 @@ class Presentation:
             caption = f"In {op.path}, {caption}"
         notes = [r for r in self.remarks if r.about is op or r.about in op.inputs]
         phase: Phase = "update" if op.by_hand else "forward"
-        key, forward_parts = op.value.key, parts.forward_parts(op)
-        return Step(phase, op.value.name, caption, key, forward_parts, notes)
+        about, forward_parts = op.value, parts.forward_parts(op)
+        if op.updated:
+            about, part = op.updated, forward_parts[-1]
+            part.result = part.result and part.result._replace(name="after", key=about.key)
+            caption = f"{about.name} is updated by hand: {caption}"
+        return Step(phase, about.name, caption, about.key, forward_parts, notes)
 
     def _backward_steps(self, backward: Backward) -> Iterator[Step]:
         shown = [g for g in backward.op_gradients if g.op in self.shown]
@@ -189,14 +193,15 @@ class Presentation:
         return Step("update", value.name, update_caption(update), value.key, update_parts, notes)
 
     def _summary(self) -> Step:
-        ops = len(self.record.ops)
+        ops = sum(not op.in_update for op in self.record.ops)
         before, after = self.record.loss()
         caption = f"{ops:,} op{'s' * (ops != 1)} ran."
         if before is not None and before.size == 1:
             caption += f" The loss was {number(before.reshape(-1)[0]).shown}"
             if after is not None:
-                caption += f"; after the update it is {number(after.reshape(-1)[0]).shown} on the "
-                caption += "same data"
+                still = "still " if np.array_equal(before, after) else ""
+                caption += f"; after the update it is {still}{number(after.reshape(-1)[0]).shown} "
+                caption += "on the same data"
             caption += "."
         sizes = gradient_sizes(self.record)
         if len(sizes) > BARS:
@@ -302,7 +307,11 @@ def update_caption(update: Update) -> str:
         if update.rule.symbols.get(symbol, symbol) in update.options and symbol != "η"
     ]
     flags = [name for name, value in update.options.items() if value is True]
-    return (
+    caption = (
         f"{update.rule.__name__}, update t = {update.t} of {update.value.name}: "
         f"{', '.join([rate, *options, *flags])}."
     )
+    if not update.changes:
+        reason = "η is 0" if update.lr == 0 else "" if update.gradient.any() else "g is 0"
+        caption += f" θ does not change{', because ' * bool(reason)}{reason}."
+    return caption

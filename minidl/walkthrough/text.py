@@ -206,6 +206,10 @@ def explain(record: Record, value: Value, at: Index) -> Text:
             before, after = number(update.before[at]).shown, number(update.after[at]).shown
             lines += ["", *textwrap.wrap(update_caption(update), WIDTH), *worked]
             lines.append(f"before {before}, after {after}")
+    for parameter, op in record.updates_by_hand:
+        if parameter is value:
+            worked = _worked_lines(parts.forward_parts(op), value, at)
+            lines += ["", f"updated by hand: {op.name}", *worked]
     return Text("\n".join(lines))
 
 

@@ -43,3 +43,26 @@ def test_the_labels_of_a_classification_are_a_node_with_an_arrow_to_the_loss(lab
     forward = next(step for step in walk.steps if step.title == "loss")
     assert "cross_entropy of dense1 and labels; reduction = mean." in forward.caption
     assert str(walk.explain("labels", 1 if labels.ndim == 1 else (1, 0))).startswith("labels[1")
+
+
+def test_a_loop_by_hand_is_a_column_in_which_each_update_follows_from_the_loss_before():
+    x = np.ones((4, 2), np.float32)
+    w, b = dl.Tensor([[1.0], [2.0]], requires_grad=True), dl.Tensor([0.0], requires_grad=True)
+    with dl.trace() as walk:
+        for _ in range(3):
+            (x @ w + b).mean().backward()
+            with dl.no_grad():
+                w -= 0.1 * w.grad
+                b -= 0.1 * b.grad
+            w.zero_grad()
+            b.zero_grad()
+    boxes, arrows = boxes_and_arrows(walk.presentation)
+    names = {box.key: box.title for box in boxes}
+    assert not any("grad" in name or "subtract" in name for name in names.values())
+    updates = [(names[a.source], names[a.target]) for a in arrows if a.label == "update"]
+    assert updates == [
+        *(("mean", "w after update 1"), ("mean", "b after update 1")),
+        *(("mean (2)", "w after update 2"), ("mean (2)", "b after update 2")),
+    ]
+    svg = ET.fromstring(as_svg(walk.presentation))
+    assert float(svg.get("width")) < 620

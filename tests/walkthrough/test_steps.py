@@ -175,6 +175,26 @@ def test_the_summary_shows_the_loss_before_and_after_and_the_gradients_as_bars(w
     np.testing.assert_allclose(fractions, np.divide(sizes, max(sizes)))
 
 
+@pytest.mark.parametrize(
+    ("rate", "gradient", "reason"),
+    [
+        (dl.schedulers.WarmUp(0.1, steps=4), 1.0, "θ does not change, because η is 0."),
+        (0.1, 0.0, "θ does not change, because g is 0."),
+    ],
+)
+def test_an_update_that_changes_nothing_says_why_and_has_a_loss_after_it(rate, gradient, reason):
+    w = dl.Tensor([2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=rate)
+    with dl.trace() as walk:
+        (w * gradient + 3.0).sum().backward()
+        optimizer.step()
+    (update,) = of_phase(walk.steps, "update")
+    assert update.caption.endswith(reason)
+    before, after = walk.loss()
+    assert before == after == 2 * gradient + 3
+    assert f"after the update it is still {number(after).shown} on" in walk.steps[-1].caption
+
+
 @pytest.mark.parametrize("worst", [np.nan, np.inf])
 def test_a_gradient_that_is_not_finite_has_a_bar_too(worst):
     v, w = (dl.Tensor([1.0], requires_grad=True, name=name) for name in "vw")
