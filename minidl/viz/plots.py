@@ -5,6 +5,7 @@ They need Matplotlib: pip install 'minidl[viz]'.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import textwrap
@@ -15,7 +16,7 @@ import numpy as np
 
 from minidl import _checks, _files
 from minidl.history import History
-from minidl.schedulers import Schedule
+from minidl.schedulers import Constant, Schedule
 from minidl.viz import style
 from minidl.viz._race.record import RaceRecord, Run
 from minidl.viz._race.surfaces import Interval, Surface, heights
@@ -94,14 +95,44 @@ def plot_schedule(schedule: Schedule, steps: int, *, pyplot: bool = True) -> Axe
         axes: Axes = figure.subplots()
         axes.plot(t, schedule(t), color=COLOURS["blue"], marker="o" if steps == 1 else "")
         shade_phases(axes, schedule.phases(), steps - 1, inches=9, size=14)
-        title = textwrap.shorten(repr(schedule), 300, placeholder=" …")
-        axes.set(xlabel="step t", ylabel="learning rate η", title=textwrap.fill(title, 60))
+        axes.set(xlabel="step t", ylabel="learning rate η")
+        set_title(axes, textwrap.fill(call(schedule), 80, max_lines=2, placeholder=" …"))
         axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # space for the names of the phases
         axes.margins(x=0)
         _fix_tick_size(axes)
     if pyplot:
         _open(figure)
     return axes
+
+
+def call(schedule: Schedule) -> str:
+    """The call that makes a schedule, without the defaults.
+
+    >>> from minidl.viz import plots
+    >>> plots.call(dl.schedulers.WarmUp(dl.schedulers.CosineDecay(0.1, steps=900), steps=100))
+    'WarmUp(CosineDecay(0.1, steps=900), steps=100)'
+    """
+    arguments: list[str] = []
+    instance: Any = schedule
+    for field in dataclasses.fields(instance) if dataclasses.is_dataclass(instance) else ():
+        value = getattr(schedule, field.name)
+        if field.init and value != field.default:
+            positional = not arguments or isinstance(value, tuple)
+            arguments.append(_text(value) if positional else f"{field.name}={_text(value)}")
+    return f"{type(schedule).__name__}({', '.join(arguments)})"
+
+
+def _text(value: Any) -> str:
+    """An argument of a call as text."""
+    if isinstance(value, Constant):
+        return _text(value.lr)
+    if isinstance(value, Schedule):
+        return call(value)
+    if isinstance(value, tuple):  # a (schedule, steps) pair of a Sequence, or a list
+        pair = len(value) == 2 and isinstance(value[0], Schedule) and isinstance(value[1], int)
+        items = ", ".join(map(_text, value))
+        return f"({items})" if pair else f"[{items}]"
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else repr(value)
 
 
 def shade_phases(
@@ -116,15 +147,21 @@ def shade_phases(
     ends = [*(start for start, _ in phases[1:]), last]
     for i, ((start, name), end) in enumerate(zip(phases, ends, strict=True)):
         axes.axvspan(start, end, color=PHASE_COLOURS.get(name, GREYS[i % 2]), linewidth=0, zorder=0)
-        characters = (end - start) / (last or 1) * inches * POINTS_PER_INCH / (0.57 * size)
-        label = name if len(name) <= characters else name.replace(" ", "\n")
-        fits = max(map(len, label.split("\n"))) <= characters
-        single_line = fits and label == name
-        axes.text(
-            (start + end) / 2, 0.88 if single_line else 0.97, label, size=size, ha="center",
-            va="baseline" if single_line else "top", linespacing=1, rotation=0 if fits else 90,
+        text = axes.text(
+            (start + end) / 2, 0.88, name, size=size, ha="center", va="baseline", linespacing=1,
             transform=axes.get_xaxis_transform(),
         )  # fmt: skip
+        space = (end - start) / (last or 1) * inches * POINTS_PER_INCH
+        if text_size(text)[0] > space:
+            text.set(text=name.replace(" ", "\n"), y=0.97, va="top")
+            if text_size(text)[0] > space:
+                text.set_rotation(90)
+
+
+def text_size(text: Text) -> np.ndarray:
+    """The width and height of a text in points."""
+    box, figure = text.get_window_extent(), text.figure
+    return np.array([box.width, box.height]) * POINTS_PER_INCH / (figure.dpi if figure else 72)
 
 
 def plot_history(history: History) -> tuple[Axes, ...]:
