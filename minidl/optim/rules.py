@@ -380,7 +380,7 @@ class Adadelta(Optimizer):
     array([-0.4142], dtype=float32)
     """
 
-    adds = {"Adagrad": "old gradients fade; no rate to choose"}
+    adds = {"Adagrad": "old gradients fade; scaled by past steps"}
     equations = """
         E ← ρE + (1 − ρ)g²
         Δ = g √(D + ε) / √(E + ε)
