@@ -9,6 +9,7 @@ import dataclasses
 import io
 import itertools
 import textwrap
+from collections.abc import Callable
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -156,6 +157,35 @@ def shade_phases(
             text.set(text=name.replace(" ", "\n"), y=0.97, va="top")
             if text_size(text)[0] > space:
                 text.set_rotation(90)
+
+
+def label_ends(axes: Axes, label: Callable[[Line2D, float], str], gap: float) -> None:
+    """Draw label(line, last value) to the right of each line.
+
+    gap  the smallest distance between labels, as a fraction of the height of the axes
+    """
+    lines, last = [], []
+    for line in axes.get_lines():
+        points = np.asarray(line.get_xydata())
+        finite = points[np.isfinite(points).all(axis=1)]
+        if len(finite):
+            lines.append(line)
+            last.append(finite[-1])
+    if not lines:
+        return
+    heights = axes.transAxes.inverted().transform(axes.transData.transform(np.array(last)))[:, 1]
+    order = np.argsort(heights, kind="stable")
+    positions = heights[order]
+    for i in range(1, len(positions)):
+        positions[i] = max(positions[i], positions[i - 1] + gap)
+    positions[-1] = min(positions[-1], 1)
+    for i in reversed(range(len(positions) - 1)):
+        positions[i] = min(positions[i], positions[i + 1] - gap)
+    for position, i in zip(positions, order, strict=True):
+        axes.text(
+            1.01, position, label(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
+            color=lines[i].get_color(), va="center", linespacing=1,
+        )  # fmt: skip
 
 
 def text_size(text: Text) -> np.ndarray:

@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from minidl import _checks, losses, nn, optim, schedulers
@@ -216,37 +214,8 @@ def _draw_runs(histories: Mapping[str, Runs], smooth: int, title: str = "") -> F
             axes.yaxis.set_major_formatter("{x:g}")
         panels[-1].set(xlabel="step", xlim=(0, None))
         panels[-1].margins(x=0.01)
-        _label_ends(rates, lambda line, value: str(line.get_label()), gap=0.4)
+        plots.label_ends(rates, lambda line, value: str(line.get_label()), gap=0.4)
         for axes in loss_panels:
-            _label_ends(axes, lambda line, value: f"{value:.2g}", gap=0.17)
+            plots.label_ends(axes, lambda line, value: f"{value:.2g}", gap=0.17)
         figure.align_ylabels()
     return figure
-
-
-def _label_ends(axes: Axes, label: Callable[[Line2D, float], str], gap: float) -> None:
-    """Draw label(line, last value) to the right of each line.
-
-    gap  the smallest distance between labels, as a fraction of the height of the axes
-    """
-    lines, last = [], []
-    for line in axes.get_lines():
-        points = np.asarray(line.get_xydata())
-        finite = points[np.isfinite(points).all(axis=1)]
-        if len(finite):
-            lines.append(line)
-            last.append(finite[-1])
-    if not lines:
-        return
-    heights = axes.transAxes.inverted().transform(axes.transData.transform(np.array(last)))[:, 1]
-    order = np.argsort(heights, kind="stable")
-    positions = heights[order]
-    for i in range(1, len(positions)):
-        positions[i] = max(positions[i], positions[i - 1] + gap)
-    positions[-1] = min(positions[-1], 1)
-    for i in reversed(range(len(positions) - 1)):
-        positions[i] = min(positions[i], positions[i + 1] - gap)
-    for position, i in zip(positions, order, strict=True):
-        axes.text(
-            1.01, position, label(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
-            color=lines[i].get_color(), va="center", linespacing=1,
-        )  # fmt: skip
