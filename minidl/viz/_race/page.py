@@ -155,7 +155,7 @@ def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, 
     return {
         "name": run.name,
         "rate": run.rate,
-        "colour": style.colour,
+        "colour": style.ink,
         "marker": style.marker,
         "dashes": style.dashes,
         "verdict": run.verdicts[start],

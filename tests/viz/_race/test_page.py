@@ -150,7 +150,7 @@ def test_each_run_has_the_style_of_its_rule():
     *rules, mine = (
         (shown["colour"], shown["marker"], shown["dashes"]) for shown in data_of(race)["runs"]
     )
-    assert rules == [style.RULE_STYLES[name] for name in RULES]
+    assert rules == [(own.ink, own.marker, own.dashes) for own in map(style.RULE_STYLES.get, RULES)]
     assert mine in rules  # there is no other left
 
 
@@ -158,7 +158,7 @@ def test_a_label_that_is_not_a_rule_has_a_style_of_its_own():
     race = dl.viz.race("bowl", {"mine": "SGD", "SGD": "SGD", "yours": "Adam"}, steps=1)
     shown = [(run["colour"], run["marker"]) for run in data_of(race)["runs"]]
     assert len(set(shown)) == 3
-    assert shown[1] == style.RULE_STYLES["SGD"][:2]
+    assert shown[1] == (style.RULE_STYLES["SGD"].ink, style.RULE_STYLES["SGD"].marker)
 
 
 # --- the page -----------------------------------------------------------------------------------
