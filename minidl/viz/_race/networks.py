@@ -1,0 +1,259 @@
+"""Races on networks, for users: optimizers train a network from the same weights.
+
+Their paths are drawn on a slice of the network's loss, a plane along their principal components.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minidl import _checks, nn
+from minidl._format import Text, aligned, number, printable
+from minidl.callbacks import Callback, Training
+from minidl.data import DataLoader, as_batches
+from minidl.evaluation import Data, Loss, check_functions
+from minidl.history import DivergenceError, History
+from minidl.optim import Optimizer
+from minidl.schedulers import Rate
+from minidl.training import fit
+from minidl.viz._race import racing
+from minidl.viz._race.record import Run
+from minidl.viz._race.slices import Slice, WeightLoss, flat
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_NUMBERS = 10**8  # that the paths of all optimizers hold
+DIVERGED, FALLING, LEVEL = "diverged", "still falling", "levelled off"
+
+
+class NetworkRace(racing.Race):
+    """Trainings of a network with several optimizers, on a slice of its loss.
+
+    surface  the Slice: `surface.directions`, `.centre`, `.explained`, `.project(weights)`
+    runs     list of Run: `theta` is the path on the plane, `loss` the network's own loss at its
+             weights, over all data, and `gradient` the gradient along the plane
+    steps    how many each optimizer took
+    weights  for each run its path in the space of all weights, (steps + 1, n), NaN after a
+             divergence
+    shares   for each run the share of its path's variance that the plane shows
+    """
+
+    surface: Slice
+
+    def __init__(
+        self, surface: Slice, runs: list[Run], steps: int, weights: list[np.ndarray]
+    ) -> None:
+        start = np.array([surface.start])
+        super().__init__(surface, runs, steps, start, surface.width / 100, 0.0)
+        self.weights, self.shares = weights, [_share(surface, path) for path in weights]
+
+    def __repr__(self) -> str:
+        losses = (f"{run.name}: {number(run.loss[-1, 0], 3).shown}" for run in self.runs)
+        return f"NetworkRace({self.surface.name}, {self.steps} steps, {', '.join(losses)})"
+
+    def description(self, start: int | None = None) -> list[str]:
+        """Steps and plane as lines of text."""
+        return [f"{self.steps} step{'s' * (self.steps > 1)} from the same weights", *self._plane()]
+
+    def _plane(self) -> list[str]:
+        first, second = self.surface.explained
+        count = self.surface.centre.size
+        return [
+            f"plane: along the first two principal components of the paths of {count:,} weights, "
+            f"{first + second:.1%} of their variance ({first:.1%} + {second:.1%})",
+            "f is the loss over all data; on the map that of the plane, else that of the network",
+        ]
+
+    def table(self) -> Text:
+        """The result as text: the loss of the network at the end of each training.
+
+        "on the plane" is the loss at the nearest point of the plane, and "in the plane" the share
+        of the variance of the run's own path.
+        """
+        rows = [["optimizer", "rate", "loss at the end", "on the plane", "in the plane", "verdict"]]
+        for run, share in zip(self.runs, self.shares, strict=True):
+            end = run.theta[-1]
+            shown = number(self.surface.at(end.T)[0][0]).shown if np.isfinite(end).all() else "–"
+            loss = number(run.loss[-1, 0]).shown
+            rows.append([run.name, run.rate, loss, shown, f"{share:.0%}", run.verdicts[0]])
+        lines = [f"{self.surface.name}: {self.description()[0]}", *self._plane()[:1], ""]
+        return Text(printable("\n".join([*lines, *aligned(rows, printable)])))
+
+    def plot(
+        self, path: str | PathLike[str] | None = None, *, start: int = 0, title: str | None = None
+    ) -> Axes:
+        """Draw the slice and the paths; returns the Matplotlib axes. The options are a Race's."""
+        return super().plot(path, start=start, title=self._headline() if title is None else title)
+
+    def _headline(self) -> str:
+        best = min(self.runs, key=lambda run: np.nan_to_num(run.loss[-1, 0], nan=np.inf))
+        return (
+            f"{self.surface.name}, {self.steps} steps: {best.name} ends lowest\n"
+            f"the plane shows {self.surface.explained.sum():.0%} of the variance of the paths"
+        )
+
+
+def network_race(
+    model: nn.Module,
+    loss: Loss,
+    data: Data,
+    optimizers: racing.Rules = racing.ARTICLE,
+    *,
+    steps: int = 200,
+    lr: Rate | Mapping[Any, Rate] | None = None,
+    resolution: int = 61,
+) -> NetworkRace:
+    """Train a network with several optimizers, and draw their paths on a slice of its loss.
+
+    model       a Module, with at least two weights; it is copied for each optimizer and not changed
+    loss        a function (prediction, y) → scalar tensor, such as dl.losses.cross_entropy
+    data        (x, y), all of them in each step; or a DataLoader, whose mini-batches are the same
+                for all optimizers
+    optimizers  as for dl.viz.race: names, classes, functions (params, lr) or a dict of them
+    steps       the number of steps, ≥ 1
+    lr          a rate or schedule for all optimizers, or a dict {label: rate or schedule}; an
+                optimizer without one uses its default
+    resolution  points along each side of the grid on which the loss is drawn, ≥ 2
+
+    The slice is the plane that is closest to the points of all paths: it goes through their mean,
+    along their first two principal components, and the result states how much of their variance
+    these explain. Contours are the loss on the plane. A path is drawn at the nearest point of the
+    plane, but its loss is that of the network. Trainings that diverge, or end with a higher loss
+    than they start with, don't count for the plane, unless all of them do.
+
+    TypeError or ValueError for data other than these, unknown optimizers, a model with fewer than
+    two weights, weights that don't move, and paths of more than 10⁸ numbers in all.
+
+    >>> x = np.linspace(-1, 1, 20).reshape(-1, 1)
+    >>> model = dl.nn.Dense(1, 1, rng=0)
+    >>> race = dl.viz.network_race(model, dl.losses.mse, (x, 2 * x + 1), ["SGD", "Adam"],
+    ...                            steps=100, lr=0.1, resolution=5)
+    >>> race.surface.explained.sum()            # a line has two weights, so the plane is all
+    1.0
+    >>> race
+    NetworkRace(Dense, 100 steps, SGD: 3.34e−7, Adam: 2.66e−5)
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"network_race: model must be a Module, such as nn.MLP([2, 16, 1]), got {model!r}"
+        )
+    check_functions("network_race", loss=loss)
+    batches = as_batches("network_race: data", data)
+    if not isinstance(batches, DataLoader):
+        raise TypeError(
+            "network_race: data must be a pair (x, y) or a DataLoader, as all of them make the "
+            f"loss that is drawn, got {type(data).__name__}"
+        )
+    steps = _checks.count("network_race", "steps", steps)
+    resolution = _checks.count("network_race", "resolution", resolution, 2)
+    factories = racing._factories(optimizers)
+    options = racing._rate_options(lr, False, factories)
+    count = sum(parameter.size for parameter in model.parameters())
+    if count < 2:
+        raise ValueError(
+            f"network_race: the model must have two weights or more for a plane, got {count}"
+        )
+    if (numbers := count * (steps + 1) * len(factories)) > MAX_NUMBERS:
+        raise ValueError(
+            f"network_race: {len(factories)} paths of {steps} steps of {count:,} weights are "
+            f"{numbers:,} numbers, more than {MAX_NUMBERS:,}; take fewer steps or optimizers"
+        )
+    trained = {
+        name: _train(name, model, loss, batches, functools.partial(make, **options[name]), steps)
+        for name, make in factories.items()
+    }
+    weight_loss = WeightLoss(model, loss, batches)
+    paths = [path for _, path, _ in trained.values()]
+    measured = [[weight_loss.gradient(point) for point in path] for path in paths]
+    losses = [np.array([value for value, _ in points]) for points in measured]
+    verdicts = [_verdict(values, steps) for values in losses]
+    kept = [path for path, verdict in zip(paths, verdicts, strict=True) if verdict != DIVERGED]
+    kept = kept or [path[np.isfinite(path).all(1)] for path in paths]
+    if all(np.ptp(path, axis=0).max() == 0 for path in kept):
+        raise ValueError("network_race: no weight moves, so there is no path; choose a higher rate")
+    surface = Slice(weight_loss, kept, resolution, type(model).__name__)
+    runs = []
+    for (name, (optimizer, path, history)), values, points, verdict in zip(
+        trained.items(), losses, measured, verdicts, strict=True
+    ):
+        gradient = np.array([surface.directions @ whole for _, whole in points])
+        rates = np.array(history.lr[:steps])
+        runs.append(
+            Run(
+                name,
+                optimizer,
+                _padded(surface.project(path), steps + 1)[:, None],
+                _padded(values, steps + 1)[:, None],
+                _padded(gradient, steps + 1)[:, None],
+                {},
+                np.pad(rates, (0, steps - len(rates)), "edge"),
+                [verdict],
+                [None],
+            )
+        )
+    return NetworkRace(surface, runs, steps, [_padded(path, steps + 1) for path in paths])
+
+
+class _Path(Callback):
+    """Records the weights before the first step and after each."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.parameters = list(model.parameters())
+        self.points: list[np.ndarray] = []
+        self.on_step()
+
+    def on_step(self, training: Training | None = None) -> None:
+        self.points.append(flat([parameter.data for parameter in self.parameters]))
+
+
+def _train(
+    name: str,
+    model: nn.Module,
+    loss: Loss,
+    data: DataLoader,
+    make: racing.Factory,
+    steps: int,
+) -> tuple[Optimizer, np.ndarray, History]:
+    """Train a copy of a model; returns the optimizer, the path, (steps + 1, n), and the history."""
+    model, data = copy.deepcopy(model), copy.deepcopy(data)
+    optimizer = make(list(model.parameters()))
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"network_race: {name} must make an optimizer, got {optimizer!r}")
+    path = _Path(model)
+    try:
+        history = fit(
+            model, loss, optimizer, data, steps=steps, callbacks=[path], progress=False
+        )
+    except DivergenceError as error:
+        history = error.history
+    return optimizer, np.array(path.points), history
+
+
+def _verdict(losses: np.ndarray, steps: int) -> str:
+    """How a training ended, by its losses before the first step and after each."""
+    if len(losses) <= steps or not np.isfinite(losses).all() or losses[-1] > losses[0]:
+        return DIVERGED
+    tail = max(1, len(losses) // 10)
+    before, last = losses[-2 * tail : -tail].mean(), losses[-tail:].mean()
+    return FALLING if last < 0.99 * before else LEVEL
+
+
+def _padded(array: np.ndarray, length: int) -> np.ndarray:
+    """The array with NaN to a length."""
+    missing = np.full((length - len(array), *array.shape[1:]), np.nan)
+    return np.concatenate([array, missing])
+
+
+def _share(surface: Slice, path: np.ndarray) -> float:
+    """The share of a path's variance that the plane shows."""
+    path = path[np.isfinite(path).all(1)]
+    variance = ((path - path.mean(0)) ** 2).sum()
+    shown = np.var(surface.project(path), axis=0).sum() * len(path)
+    return float(shown / variance) if variance else 1.0

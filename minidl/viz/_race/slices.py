@@ -1,0 +1,162 @@
+"""Slices of a network's loss, for races on networks: a plane through the space of its weights.
+
+The plane goes through the paths of trainings, along their principal components.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minidl import nn
+from minidl._format import number
+from minidl.data import DataLoader, call
+from minidl.evaluation import Loss, loss_of
+from minidl.tensor import no_grad
+from minidl.viz._race.surfaces import Interval, Surface
+
+MARGIN, MIN_ASPECT = 0.25, 0.75  # around the paths, by their extent; the shorter side by the longer
+
+
+class WeightLoss:
+    """The loss of a network over all data, in evaluation mode, as a function of its weights.
+
+    Weights are one vector, float64: all parameters in the order of `model.parameters()`.
+
+    >>> from minidl.viz._race.slices import WeightLoss
+    >>> data = dl.data.DataLoader([[1.0], [2.0]], [[2.0], [4.0]])
+    >>> weight_loss = WeightLoss(dl.nn.Dense(1, 1), dl.losses.mse, data)
+    >>> weight_loss.at(np.array([1.0, 0.5])), weight_loss.gradient(np.array([1.0, 0.5]))[1]
+    (1.25, array([-3.5, -2. ]))
+    """
+
+    def __init__(self, model: nn.Module, loss: Loss, data: DataLoader) -> None:
+        self.model, self.loss = copy.deepcopy(model).eval(), loss
+        self.batch = next(iter(DataLoader(*data.arrays()[:2]).in_order()))
+        self.batch += data.arrays()[2:]
+        self.parameters = list(self.model.parameters())
+
+    def at(self, weights: np.ndarray) -> float:
+        """The loss with these weights."""
+        with no_grad():
+            return self._forward(weights).item()
+
+    def gradient(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss with these weights, and its gradient."""
+        self.model.zero_grad()
+        value = self._forward(weights)
+        with np.errstate(all="ignore"):
+            value.backward()
+        zero = [np.zeros(parameter.shape) for parameter in self.parameters]
+        gradients = [p.grad if p.grad is not None else z for p, z in zip(self.parameters, zero)]
+        return value.item(), flat(gradients)
+
+    def _forward(self, weights: np.ndarray) -> Any:
+        start = 0
+        with np.errstate(all="ignore"):
+            for parameter in self.parameters:
+                part = weights[start : start + parameter.size]
+                parameter.data = part.reshape(parameter.shape).astype(parameter.dtype)
+                start += parameter.size
+            x, y, *weight = self.batch
+            return loss_of("network_race", self.loss, call(self.model, x), y, *weight)
+
+
+def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays as one vector, float64."""
+    return np.concatenate([np.ravel(array) for array in arrays]).astype(np.float64)
+
+
+def principal_plane(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The plane that is closest to points in the sense of least squares: (points, n) → its parts.
+
+    Returns the mean of the points, (n,), two orthonormal directions, (2, n), the principal
+    components, and the share of the points' variance along each, (2,).
+
+    >>> from minidl.viz._race.slices import principal_plane
+    >>> points = np.array([[0.0, 0.0, 1.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0], [4.0, 2.0, 1.0]])
+    >>> mean, directions, explained = principal_plane(points)
+    >>> mean, abs(directions).round(12), explained
+    (array([2., 1., 1.]), array([[1., 0., 0.], [0., 1., 0.]]), array([0.8, 0.2]))
+    """
+    mean = paths.mean(0)
+    _, lengths, directions = np.linalg.svd(paths - mean, full_matrices=False)
+    variance = lengths**2
+    return mean, directions[:2], variance[:2] / variance.sum()
+
+
+class Slice(Surface):
+    """The loss of a network on a plane through its weights: L(centre + x d₁ + y d₂).
+
+    centre      (n,), the point of the plane at x = y = 0, the mean of the paths
+    directions  (2, n), the orthonormal directions d₁ and d₂
+    explained   (2,), the share of the paths' variance along each direction
+
+    A slice has no goal: a minimum of the loss on the plane is hardly ever one of the network.
+    """
+
+    def __init__(
+        self, weight_loss: WeightLoss, paths: Sequence[np.ndarray], resolution: int, name: str
+    ) -> None:
+        self.weight_loss, self.name = weight_loss, name
+        self.centre, self.directions, self.explained = principal_plane(np.concatenate(paths))
+        ends = sum(path[-1] - path[0] for path in paths)
+        if (self.directions @ ends)[0] < 0:  # paths lead to the right
+            self.directions[0] *= -1
+        first, second = (f"{share:.0%}" for share in self.explained)
+        self.axes = (f"direction 1, {first} of the variance", f"direction 2, {second}")
+        self.formula = "f = L(θ̄ + x d₁ + y d₂)"
+        positions = np.concatenate([self.project(path) for path in paths])
+        self.x, self.y = _window(positions)
+        self.start = tuple(self.project(paths[0][0]).tolist())
+        self.elementwise, self.searched = False, False
+        self.minima = np.empty((0, 2))
+        self._grid = self._evaluate_grid(resolution)
+
+    def project(self, weights: np.ndarray) -> np.ndarray:
+        """The coordinates of the nearest point of the plane: (…, n) → (…, 2)."""
+        coordinates: np.ndarray = (weights - self.centre) @ self.directions.T
+        return coordinates
+
+    def weights(self, x: float, y: float) -> np.ndarray:
+        """The weights at a point of the plane, (n,)."""
+        weights: np.ndarray = self.centre + np.array([x, y]) @ self.directions
+        return weights
+
+    def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The loss and its gradient along the plane at points: (2, …) → (…) and (2, …)."""
+        value, gradient = np.empty(points.shape[1:]), np.empty(points.shape)
+        for index in np.ndindex(value.shape):
+            value[index], whole = self.weight_loss.gradient(self.weights(*points[:, *index]))
+            gradient[:, *index] = self.directions @ whole
+        return value, gradient
+
+    def grid(
+        self, n: int = 0, x: Interval | None = None, y: Interval | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y and the loss on the grid that was evaluated when the slice was made."""
+        return self._grid
+
+    def _evaluate_grid(self, resolution: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        xs, ys = np.linspace(*self.x, resolution), np.linspace(*self.y, resolution)
+        return xs, ys, np.array([[self.weight_loss.at(self.weights(x, y)) for x in xs] for y in ys])
+
+    def description(self) -> str:
+        """What the plane is, and how much of the paths it shows."""
+        first, second = self.explained
+        return (
+            f"plane: through the mean θ̄ of the paths, along their principal components d₁ and d₂, "
+            f"which hold {first:.1%} and {second:.1%} of the variance of {number(self.centre.size).shown} weights"
+        )
+
+
+def _window(positions: np.ndarray) -> tuple[Interval, Interval]:
+    """The part of a plane that is drawn, x and y: all positions, with a margin."""
+    low, high = positions.min(0), positions.max(0)
+    size = np.maximum(high - low, MIN_ASPECT * (high - low).max())
+    middle, half = (low + high) / 2, (0.5 + MARGIN) * size
+    (left, bottom), (right, top) = (middle - half).tolist(), (middle + half).tolist()
+    return (left, right), (bottom, top)
