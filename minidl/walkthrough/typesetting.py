@@ -110,8 +110,12 @@ def _mathml(node: Tree, level: int = 0) -> str:
 
 
 def _bracketed(inside: str, brackets: str = "()") -> str:
-    """Brackets and their content in a row of their own, which keeps them close together."""
-    return _row(f"<mo>{brackets[0]}</mo>{inside}<mo>{brackets[1]}</mo>")
+    """Brackets and their content in a row of their own, which keeps them close together.
+
+    They grow around a fraction only: some fonts would draw them too large around a subscript.
+    """
+    mo = "<mo>" if "<mfrac" in inside else '<mo stretchy="false">'
+    return _row(f"{mo}{brackets[0]}</mo>{inside}{mo}{brackets[1]}</mo>")
 
 
 def _row(inside: str) -> str:

@@ -16,6 +16,7 @@ from minidl import _files
 from minidl._format import number
 from minidl._page import framed, render
 from minidl.viz._race import table
+from minidl.viz._race.explain import explanation
 from minidl.viz._race.record import RaceRecord, Run
 from minidl.viz._race.surfaces import GRID, heights
 from minidl.viz.style import RunStyle
@@ -165,6 +166,7 @@ def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, 
         "gradient": _packed(run.gradient[steps, start]),
         "lr": float(rates[0]) if constant else _packed(rates),
         "state": {name: _packed(_from(x, start)[steps]) for name, x in run.state.items()},
+        "rule": explanation(run, steps),
     }
 
 

@@ -1,0 +1,84 @@
+"""The step explained in a real browser: its arithmetic holds, and its numbers are the kernels'."""
+
+import functools
+import math
+import re
+
+import numpy as np
+from races import RULES
+
+import minidl as dl
+
+LINES = """async places => {
+    const found = [];
+    for (const [name, k] of places) {
+        const changed = new Promise(done => addEventListener('hashchange', done, { once: true }));
+        location.hash = new URLSearchParams({ step: k, run: name });
+        await changed;
+        found.push([...document.querySelectorAll('#explain .equations > div')].map(line => [
+            line.dataset.symbol,
+            [...line.querySelectorAll('dd')].map(row => [row.querySelector('.axis').innerText,
+                row.querySelector('.worked').textContent,
+                [...row.querySelectorAll('.number')].map(number => Number(number.title))])]));
+    }
+    return found;
+}"""
+SIGNS = {"½": "0.5", "·": "*", "−": "-", "^": "**", "√(": "sqrt(", "[": "(", "]": ")"}
+ARITHMETIC = {"sqrt": math.sqrt, "max": max, "sgn": np.sign, "abs": abs, "__builtins__": {}}
+
+
+def computed(text):
+    """What a line of arithmetic gives: "0.9³ · √2"."""
+    text = re.sub(
+        "[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+",
+        lambda power: (
+            f"**({''.join(str('⁰¹²³⁴⁵⁶⁷⁸⁹'.find(c)).replace('-1', '-') for c in power[0])})"
+        ),
+        text,
+    )
+    text = re.sub(r"√([\d.]+(?:e−?\d+)?)", r"sqrt(\1)", re.sub(r"\|(.*?)\|", r"abs(\1)", text))
+    for sign, python in SIGNS.items():
+        text = text.replace(sign, python)
+    return eval(text, ARITHMETIC)
+
+
+@functools.cache
+def race():
+    return dl.viz.race(
+        "two-wells",
+        {
+            **{name: name for name in RULES},
+            "heavy ball": functools.partial(dl.optim.SGD, momentum=0.8, weight_decay=0.1),
+            "nesterov": functools.partial(dl.optim.SGD, momentum=0.8, nesterov=True),
+            "centered": functools.partial(dl.optim.RMSprop, momentum=0.5, centered=True),
+            "amsgrad": functools.partial(dl.optim.Adam, amsgrad=True, maximize=True),
+            "sparse": functools.partial(dl.optim.FTRL, l1=0.3, l2=0.2),
+        },
+        steps=12,
+        lr=0.02,
+        noise=3.0,
+    )
+
+
+def test_the_arithmetic_holds_and_gives_what_the_kernel_left(open_page):
+    places = [(run, k) for run in race().runs for k in (0, 9)]
+    tab, summed = open_page(race()), set()
+    shown = tab.evaluate(LINES, [(run.name, k) for run, k in places])
+    for (run, k), lines in zip(places, shown, strict=True):
+        last = {}
+        for symbol, rows in lines:
+            for axis, text, exact in rows:
+                left, _, right = text.rpartition(" = ")
+                if left:
+                    assert math.isclose(computed(left), computed(right), rel_tol=2e-3), text
+                last[symbol, axis] = exact[-1]
+                if symbol == "Δθ":
+                    assert math.isclose(sum(exact[:-1]), exact[-1], rel_tol=1e-9)
+                    summed.add(run.name)
+        names = {"θ": run.theta, **run.state}
+        for symbol, array in names.items():
+            for axis, name in enumerate("xy") if array.ndim == 3 else ():
+                symbol = {"g_mean": "ḡ"}.get(symbol, symbol)
+                assert last[symbol, name] == array[k + 1, 0, axis]
+    rules = {"Momentum", "NAG", "Adam", "AdamW", "Nadam", "Adamax", "RAdam", "Lion"}
+    assert summed == rules | {"heavy ball", "nesterov", "centered", "amsgrad"}
