@@ -274,7 +274,7 @@ def plot_contours(axes: Axes, surface: Surface, view: tuple[Interval, Interval])
     axes.contour(x, y, height, levels, colors="#7b8ca3", linewidths=0.7, alpha=0.6, zorder=1)
     for marker in GOAL:
         axes.plot(*surface.minima.T, linestyle="none", zorder=9, label="goal", **marker)
-    axes.set(xlim=view[0], ylim=view[1], xlabel="parameter x", ylabel="parameter y")
+    axes.set(xlim=view[0], ylim=view[1], xlabel=surface.axes[0], ylabel=surface.axes[1])
     axes.set_aspect("equal", adjustable="box")
     _fix_tick_size(axes)
     axes.spines[["top", "right"]].set_visible(True)

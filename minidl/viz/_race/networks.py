@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl import _checks, nn
-from minidl._format import Text, aligned, number, printable
+from minidl._format import Spell, aligned, number
 from minidl.callbacks import Callback, Training
 from minidl.data import DataLoader, as_batches
 from minidl.evaluation import Data, Loss, check_functions
@@ -46,6 +46,7 @@ class NetworkRace(racing.Race):
     """
 
     surface: Slice
+    parameters = False
 
     def __init__(
         self, surface: Slice, runs: list[Run], steps: int, weights: list[np.ndarray]
@@ -60,31 +61,30 @@ class NetworkRace(racing.Race):
 
     def description(self, start: int | None = None) -> list[str]:
         """Steps and plane as lines of text."""
-        return [f"{self.steps} step{'s' * (self.steps > 1)} from the same weights", *self._plane()]
-
-    def _plane(self) -> list[str]:
         first, second = self.surface.explained
-        count = self.surface.centre.size
         return [
-            f"plane: along the first two principal components of the paths of {count:,} weights, "
-            f"{first + second:.1%} of their variance ({first:.1%} + {second:.1%})",
-            "f is the loss over all data; on the map that of the plane, else that of the network",
+            f"{self.steps} step{'s' * (self.steps > 1)} of {self.surface.centre.size:,} weights "
+            "from the same start",
+            "plane: through the mean c of the paths, along their principal components d₁ and d₂, "
+            f"{first:.1%} + {second:.1%} = {first + second:.1%} of their variance",
+            "f: the loss over all data, of the plane on the map, of the network in all numbers",
         ]
 
-    def table(self) -> Text:
+    def as_text(self, spell: Spell = str) -> str:
         """The result as text: the loss of the network at the end of each training.
 
-        "on the plane" is the loss at the nearest point of the plane, and "in the plane" the share
-        of the variance of the run's own path.
+        "on the plane" is the loss at the nearest point of the plane, and "shown" the share of the
+        variance of the run's own path that the plane shows.
         """
-        rows = [["optimizer", "rate", "loss at the end", "on the plane", "in the plane", "verdict"]]
+        rows = [["optimizer", "rate", "loss at the end", "on the plane", "shown", "verdict"]]
         for run, share in zip(self.runs, self.shares, strict=True):
             end = run.theta[-1]
             shown = number(self.surface.at(end.T)[0][0]).shown if np.isfinite(end).all() else "–"
             loss = number(run.loss[-1, 0]).shown
             rows.append([run.name, run.rate, loss, shown, f"{share:.0%}", run.verdicts[0]])
-        lines = [f"{self.surface.name}: {self.description()[0]}", *self._plane()[:1], ""]
-        return Text(printable("\n".join([*lines, *aligned(rows, printable)])))
+        first, *others = self.description()
+        lines = [f"{self.surface.name}: {first}", self.surface.formula, *others, ""]
+        return spell("\n".join([*lines, *aligned(rows, spell)]))
 
     def plot(
         self, path: str | PathLike[str] | None = None, *, start: int = 0, title: str | None = None

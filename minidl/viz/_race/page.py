@@ -8,25 +8,27 @@ from __future__ import annotations
 import base64
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from minidl import _files
 from minidl._format import number
 from minidl._page import framed, render
-from minidl.viz._race import table
 from minidl.viz._race.explain import explanation
 from minidl.viz._race.record import RaceRecord, Run
 from minidl.viz._race.surfaces import GRID, heights
 from minidl.viz.style import RunStyle
+
+if TYPE_CHECKING:
+    from minidl.viz._race.racing import Race
 
 FINE_GRID = 129  # points along each side of the surface if its function is element-wise
 MAX_STEPS = 2000  # steps that a page holds at most, besides the start
 NOT_FINITE = 2**16 - 1  # stands for the height where the surface is not finite
 
 
-def html(race: RaceRecord, start: int = 0) -> str:
+def html(race: Race, start: int = 0) -> str:
     """The page of a race from one of its starts."""
     return render(
         "minidl.viz._race",
@@ -36,16 +38,19 @@ def html(race: RaceRecord, start: int = 0) -> str:
         formula=race.surface.formula,
         description=_description(race, start),
         search=_search(race),
-        text=table.as_text(race),
+        goal=len(race.surface.minima) > 0,
+        parameters=race.parameters,
+        from_zero=race.surface.floor == 0,
+        text=race.as_text(),
     )
 
 
-def frame(race: RaceRecord, start: int = 0, height: int = 840) -> str:
+def frame(race: Race, start: int = 0, height: int = 840) -> str:
     """The page inside an iframe, for a notebook; the height is in pixels."""
     return framed(html(race, start), _title(race), height)
 
 
-def save(race: RaceRecord, path: str | PathLike[str], start: int = 0) -> Path:
+def save(race: Race, path: str | PathLike[str], start: int = 0) -> Path:
     """Write the page; ValueError unless the name ends in .html, OSError if it can't be written."""
     path = Path(path)
     if path.suffix.lower() not in _files.PAGES:
@@ -111,7 +116,7 @@ def _data(race: RaceRecord, start: int) -> dict[str, Any]:
         "start": race.starts[start].tolist(),
         "noise": race.noise,
         "runs": [
-            _run(run, style, start, steps)
+            _run(race, run, style, start, steps)
             for run, style in zip(race.runs, race.styles(), strict=True)
         ],
     }
@@ -142,6 +147,8 @@ def _surface(race: RaceRecord, start: int) -> dict[str, Any]:
 def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:
     """The lowest known f: at the minima, on the grid, or on a path inside the domain."""
     surface = race.surface
+    if surface.floor is not None:
+        return surface.floor
     found = [grid, surface.at(surface.minima.T)[0]]
     for run in race.runs:
         inside = surface.contains(run.theta[:, start].T)
@@ -150,7 +157,9 @@ def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:
     return float(np.min(values[np.isfinite(values)], initial=np.inf))
 
 
-def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, Any]:
+def _run(
+    race: RaceRecord, run: Run, style: RunStyle, start: int, steps: np.ndarray
+) -> dict[str, Any]:
     rates = run.lr[steps[:-1]]
     constant = np.ptp(rates) == 0
     return {
@@ -166,7 +175,7 @@ def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, 
         "gradient": _packed(run.gradient[steps, start]),
         "lr": float(rates[0]) if constant else _packed(rates),
         "state": {name: _packed(_from(x, start)[steps]) for name, x in run.state.items()},
-        "rule": explanation(run, steps),
+        "rule": explanation(run, steps) if race.parameters else None,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -88,6 +88,7 @@ class RaceRecord:
     starts: np.ndarray
     radius: float
     noise: float
+    parameters: ClassVar[bool] = True  # whether x and y are what the optimizers update
 
     def __repr__(self) -> str:
         verdicts = (

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from minidl import nn
-from minidl._format import number
 from minidl.data import DataLoader, call
 from minidl.evaluation import Loss, loss_of
 from minidl.tensor import no_grad
@@ -83,9 +82,14 @@ def principal_plane(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     (array([2., 1., 1.]), array([[1., 0., 0.], [0., 1., 0.]]), array([0.8, 0.2]))
     """
     mean = paths.mean(0)
-    _, lengths, directions = np.linalg.svd(paths - mean, full_matrices=False)
-    variance = lengths**2
-    return mean, directions[:2], variance[:2] / variance.sum()
+    deviations = paths - mean
+    if len(paths) < deviations.shape[1]:  # the smaller of two matrices with the same eigenvalues
+        directions = deviations.T @ np.linalg.eigh(deviations @ deviations.T)[1][:, :-3:-1]
+    else:
+        directions = np.linalg.eigh(deviations.T @ deviations)[1][:, :-3:-1]
+    directions = np.linalg.qr(directions)[0].T
+    variance = ((deviations @ directions.T) ** 2).sum(0)
+    return mean, directions, variance / (deviations**2).sum()
 
 
 class Slice(Surface):
@@ -106,15 +110,16 @@ class Slice(Surface):
         ends = sum(path[-1] - path[0] for path in paths)
         if (self.directions @ ends)[0] < 0:  # paths lead to the right
             self.directions[0] *= -1
-        first, second = (f"{share:.0%}" for share in self.explained)
-        self.axes = (f"direction 1, {first} of the variance", f"direction 2, {second}")
-        self.formula = "f = L(θ̄ + x d₁ + y d₂)"
+        first, second = (f"{share:.1%} of the variance" for share in self.explained)
+        self.axes = f"x along d₁, {first}", f"y along d₂, {second}"
+        self.formula = "f = L(c + x d₁ + y d₂)"
         positions = np.concatenate([self.project(path) for path in paths])
         self.x, self.y = _window(positions)
         self.start = tuple(self.project(paths[0][0]).tolist())
         self.elementwise, self.searched = False, False
         self.minima = np.empty((0, 2))
         self._grid = self._evaluate_grid(resolution)
+        self.floor = 0.0 if self._grid[2].min() >= 0 else None
 
     def project(self, weights: np.ndarray) -> np.ndarray:
         """The coordinates of the nearest point of the plane: (…, n) → (…, 2)."""
@@ -144,13 +149,6 @@ class Slice(Surface):
         xs, ys = np.linspace(*self.x, resolution), np.linspace(*self.y, resolution)
         return xs, ys, np.array([[self.weight_loss.at(self.weights(x, y)) for x in xs] for y in ys])
 
-    def description(self) -> str:
-        """What the plane is, and how much of the paths it shows."""
-        first, second = self.explained
-        return (
-            f"plane: through the mean θ̄ of the paths, along their principal components d₁ and d₂, "
-            f"which hold {first:.1%} and {second:.1%} of the variance of {number(self.centre.size).shown} weights"
-        )
 
 
 def _window(positions: np.ndarray) -> tuple[Interval, Interval]:
