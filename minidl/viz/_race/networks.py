@@ -6,7 +6,6 @@ Their paths are drawn on a slice of the network's loss, a plane along their prin
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_NUMBERS = 10**8  # that the paths of all optimizers hold
-DIVERGED, FALLING, LEVEL = "diverged", "still falling", "levelled off"
+DIVERGED, HIGHER = "diverged", "higher than at the start"
+FALLING, LEVEL = "still falling", "levelled off"
 
 
 class NetworkRace(racing.Race):
@@ -125,11 +125,19 @@ def network_race(
     The slice is the plane that is closest to the points of all paths: it goes through their mean,
     along their first two principal components, and the result states how much of their variance
     these explain. Contours are the loss on the plane. A path is drawn at the nearest point of the
-    plane, but its loss is that of the network. Trainings that diverge, or end with a higher loss
-    than they start with, don't count for the plane, unless all of them do.
+    plane, but its loss is that of the network. The verdicts, by the loss over all data:
+
+    - "diverged": it becomes infinite or NaN, and the training ends there
+    - "higher than at the start": at the end
+    - "still falling": its mean over the last tenth of the steps is lower than over the tenth
+      before, by one percent or more
+    - "levelled off": anything else
+
+    Trainings with one of the first two verdicts don't count for the plane if there are others.
 
     TypeError or ValueError for data other than these, unknown optimizers, a model with fewer than
-    two weights, weights that don't move, and paths of more than 10⁸ numbers in all.
+    two weights, weights that don't move, paths of more than 10⁸ numbers in all, and if every
+    training diverges.
 
     >>> x = np.linspace(-1, 1, 20).reshape(-1, 1)
     >>> model = dl.nn.Dense(1, 1, rng=0)
@@ -166,7 +174,7 @@ def network_race(
             f"{numbers:,} numbers, more than {MAX_NUMBERS:,}; take fewer steps or optimizers"
         )
     trained = {
-        name: _train(name, model, loss, batches, functools.partial(make, **options[name]), steps)
+        name: _train(name, model, loss, batches, make, copy.deepcopy(options[name]), steps)
         for name, make in factories.items()
     }
     weight_loss = WeightLoss(model, loss, batches)
@@ -174,8 +182,11 @@ def network_race(
     measured = [[weight_loss.gradient(point) for point in path] for path in paths]
     losses = [np.array([value for value, _ in points]) for points in measured]
     verdicts = [_verdict(values, steps) for values in losses]
-    kept = [path for path, verdict in zip(paths, verdicts, strict=True) if verdict != DIVERGED]
-    kept = kept or [path[np.isfinite(path).all(1)] for path in paths]
+    named = list(zip(paths, verdicts, strict=True))
+    kept = [path for path, verdict in named if verdict in (FALLING, LEVEL)]
+    kept = kept or [path for path, verdict in named if verdict == HIGHER]
+    if not kept:
+        raise ValueError("network_race: every training diverged; choose lower rates")
     if all(np.ptp(path, axis=0).max() == 0 for path in kept):
         raise ValueError("network_race: no weight moves, so there is no path; choose a higher rate")
     surface = Slice(weight_loss, kept, resolution, type(model).__name__)
@@ -219,27 +230,30 @@ def _train(
     loss: Loss,
     data: DataLoader,
     make: racing.Factory,
+    options: dict[str, Any],
     steps: int,
 ) -> tuple[Optimizer, np.ndarray, History]:
     """Train a copy of a model; returns the optimizer, the path, (steps + 1, n), and the history."""
     model, data = copy.deepcopy(model), copy.deepcopy(data)
-    optimizer = make(list(model.parameters()))
+    optimizer = make(list(model.parameters()), **options)
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"network_race: {name} must make an optimizer, got {optimizer!r}")
     path = _Path(model)
     try:
-        history = fit(
-            model, loss, optimizer, data, steps=steps, callbacks=[path], progress=False
-        )
+        history = fit(model, loss, optimizer, data, steps=steps, callbacks=[path], progress=False)
     except DivergenceError as error:
         history = error.history
+    if history.interrupted:
+        raise KeyboardInterrupt
     return optimizer, np.array(path.points), history
 
 
 def _verdict(losses: np.ndarray, steps: int) -> str:
     """How a training ended, by its losses before the first step and after each."""
-    if len(losses) <= steps or not np.isfinite(losses).all() or losses[-1] > losses[0]:
+    if len(losses) <= steps or not np.isfinite(losses).all():
         return DIVERGED
+    if losses[-1] > losses[0]:
+        return HIGHER
     tail = max(1, len(losses) // 10)
     before, last = losses[-2 * tail : -tail].mean(), losses[-tail:].mean()
     return FALLING if last < 0.99 * before else LEVEL
@@ -254,6 +268,8 @@ def _padded(array: np.ndarray, length: int) -> np.ndarray:
 def _share(surface: Slice, path: np.ndarray) -> float:
     """The share of a path's variance that the plane shows."""
     path = path[np.isfinite(path).all(1)]
-    variance = ((path - path.mean(0)) ** 2).sum()
-    shown = np.var(surface.project(path), axis=0).sum() * len(path)
+    deviations = path - path.mean(0)
+    deviations /= np.abs(deviations).max() or 1.0  # so that no square overflows
+    variance = (deviations**2).sum()
+    shown = ((deviations @ surface.directions.T) ** 2).sum()
     return float(shown / variance) if variance else 1.0

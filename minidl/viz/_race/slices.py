@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from minidl import nn
 from minidl.data import DataLoader, call
 from minidl.evaluation import Loss, loss_of
-from minidl.tensor import no_grad
+from minidl.tensor import Tensor, no_grad
 from minidl.viz._race.surfaces import Interval, Surface
 
 MARGIN, MIN_ASPECT = 0.25, 0.75  # around the paths, by their extent; the shorter side by the longer
@@ -34,14 +33,13 @@ class WeightLoss:
 
     def __init__(self, model: nn.Module, loss: Loss, data: DataLoader) -> None:
         self.model, self.loss = copy.deepcopy(model).eval(), loss
-        self.batch = next(iter(DataLoader(*data.arrays()[:2]).in_order()))
-        self.batch += data.arrays()[2:]
+        self.batch = data.arrays()
         self.parameters = list(self.model.parameters())
 
     def at(self, weights: np.ndarray) -> float:
         """The loss with these weights."""
         with no_grad():
-            return self._forward(weights).item()
+            return float(self._forward(weights).item())
 
     def gradient(self, weights: np.ndarray) -> tuple[float, np.ndarray]:
         """The loss with these weights, and its gradient."""
@@ -49,11 +47,13 @@ class WeightLoss:
         value = self._forward(weights)
         with np.errstate(all="ignore"):
             value.backward()
-        zero = [np.zeros(parameter.shape) for parameter in self.parameters]
-        gradients = [p.grad if p.grad is not None else z for p, z in zip(self.parameters, zero)]
+        gradients = [
+            np.zeros(parameter.shape) if parameter.grad is None else parameter.grad
+            for parameter in self.parameters
+        ]
         return value.item(), flat(gradients)
 
-    def _forward(self, weights: np.ndarray) -> Any:
+    def _forward(self, weights: np.ndarray) -> Tensor:
         start = 0
         with np.errstate(all="ignore"):
             for parameter in self.parameters:
@@ -121,6 +121,9 @@ class Slice(Surface):
         self._grid = self._evaluate_grid(resolution)
         self.floor = 0.0 if self._grid[2].min() >= 0 else None
 
+    def __repr__(self) -> str:
+        return f"Slice({self.name}, {self.explained.sum():.1%} of the variance)"
+
     def project(self, weights: np.ndarray) -> np.ndarray:
         """The coordinates of the nearest point of the plane: (…, n) → (…, 2)."""
         coordinates: np.ndarray = (weights - self.centre) @ self.directions.T
@@ -148,7 +151,6 @@ class Slice(Surface):
     def _evaluate_grid(self, resolution: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         xs, ys = np.linspace(*self.x, resolution), np.linspace(*self.y, resolution)
         return xs, ys, np.array([[self.weight_loss.at(self.weights(x, y)) for x in xs] for y in ys])
-
 
 
 def _window(positions: np.ndarray) -> tuple[Interval, Interval]:
