@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl import _checks, nn
-from minidl._format import Spell, aligned, number
+from minidl._format import number
 from minidl.callbacks import Callback, Training
 from minidl.data import DataLoader, as_batches
 from minidl.evaluation import Data, Loss, check_functions
@@ -70,8 +70,8 @@ class NetworkRace(racing.Race):
             "f: the loss over all data, of the plane on the map, of the network in all numbers",
         ]
 
-    def as_text(self, spell: Spell = str) -> str:
-        """The result as text: the loss of the network at the end of each training.
+    def results(self) -> list[list[str]]:
+        """The loss of the network at the end of each training, and what the plane shows of it.
 
         "on the plane" is the loss at the nearest point of the plane, and "shown" the share of the
         variance of the run's own path that the plane shows.
@@ -82,9 +82,7 @@ class NetworkRace(racing.Race):
             shown = number(self.surface.at(end.T)[0][0]).shown if np.isfinite(end).all() else "–"
             loss = number(run.loss[-1, 0]).shown
             rows.append([run.name, run.rate, loss, shown, f"{share:.0%}", run.verdicts[0]])
-        first, *others = self.description()
-        lines = [f"{self.surface.name}: {first}", self.surface.formula, *others, ""]
-        return spell("\n".join([*lines, *aligned(rows, spell)]))
+        return rows
 
     def plot(
         self, path: str | PathLike[str] | None = None, *, start: int = 0, title: str | None = None

@@ -8,27 +8,25 @@ from __future__ import annotations
 import base64
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from minidl import _files
 from minidl._format import number
 from minidl._page import framed, render
+from minidl.viz._race import table
 from minidl.viz._race.explain import explanation
 from minidl.viz._race.record import RaceRecord, Run
 from minidl.viz._race.surfaces import GRID, heights
 from minidl.viz.style import RunStyle
-
-if TYPE_CHECKING:
-    from minidl.viz._race.racing import Race
 
 FINE_GRID = 129  # points along each side of the surface if its function is element-wise
 MAX_STEPS = 2000  # steps that a page holds at most, besides the start
 NOT_FINITE = 2**16 - 1  # stands for the height where the surface is not finite
 
 
-def html(race: Race, start: int = 0) -> str:
+def html(race: RaceRecord, start: int = 0) -> str:
     """The page of a race from one of its starts."""
     return render(
         "minidl.viz._race",
@@ -41,16 +39,16 @@ def html(race: Race, start: int = 0) -> str:
         goal=len(race.surface.minima) > 0,
         parameters=race.parameters,
         from_zero=race.surface.floor == 0,
-        text=race.as_text(),
+        text=table.as_text(race),
     )
 
 
-def frame(race: Race, start: int = 0, height: int = 840) -> str:
+def frame(race: RaceRecord, start: int = 0, height: int = 840) -> str:
     """The page inside an iframe, for a notebook; the height is in pixels."""
     return framed(html(race, start), _title(race), height)
 
 
-def save(race: Race, path: str | PathLike[str], start: int = 0) -> Path:
+def save(race: RaceRecord, path: str | PathLike[str], start: int = 0) -> Path:
     """Write the page; ValueError unless the name ends in .html, OSError if it can't be written."""
     path = Path(path)
     if path.suffix.lower() not in _files.PAGES:

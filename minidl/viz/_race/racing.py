@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl import _checks
-from minidl._format import Spell, Text, number, printable
+from minidl._format import Text, number, printable
 from minidl.optim import RULES, Optimizer
 from minidl.schedulers import Rate, Schedule, plateaus
 from minidl.tensor import Tensor
@@ -58,11 +58,7 @@ class Race(RaceRecord):
 
         With many starts: how many arrived, the median of their steps, and how all of them ended.
         """
-        return Text(self.as_text(printable))
-
-    def as_text(self, spell: Spell = str) -> str:
-        """The result as text, as the page has it; `spell` replaces what can't be printed."""
-        return table.as_text(self, spell)
+        return Text(table.as_text(self, printable))
 
     def plot(
         self, path: str | PathLike[str] | None = None, *, start: int = 0, title: str | None = None
