@@ -42,6 +42,7 @@ examples:
   python -m minidl race --surface saddle --optimizers SGD Adam --html race.html
   python -m minidl race --surface ravine --lr 0.04 --steps 100 --png race.png
   python -m minidl race --surface himmelblau --starts 200 --noise 5 --tune
+  python -m minidl race --surface saddle --serve
   python -m minidl race --optimizers Adam --lr "WarmUp(CosineDecay(0.5, 300), 30)" --gif race.gif
 """,
     "schedule": """\
@@ -261,16 +262,25 @@ def add_race(commands: Commands) -> None:
     add("--html", metavar="FILE", help="write the interactive page")
     add("--png", metavar="FILE", help="write the picture: .png, .svg or .pdf")
     add("--gif", metavar="FILE", help="write the animation: .gif, or .mp4 with ffmpeg")
+    add("--serve", action="store_true", help="open a page to click and change options; Ctrl-C ends")
+    add("--port", type=int, metavar="N", help="the port of --serve (default: a free one)")
+    add("--no-browser", action="store_true", help="with --serve: only print the page's address")
 
     def run(options: argparse.Namespace) -> None:
         from minidl import viz
 
-        for name, low in ("steps", 1), ("starts", 1), ("budget", 2), ("seed", 0):
+        for name, low in (("steps", 1), ("starts", 1), ("budget", 2), ("seed", 0), ("port", 0)):
             if (value := getattr(options, name)) is not None:
                 _checks.count("race", f"--{name}", value, low)
         _checks.number("race", "--noise", options.noise)
         if options.budget and not options.tune:
             raise ValueError("race: --budget is the number of rates that --tune tries; add --tune")
+        if options.serve and options.starts is not None:
+            raise ValueError(
+                "race: --serve shows one start; give it by --start instead of --starts"
+            )
+        if not options.serve and (options.port is not None or options.no_browser):
+            raise ValueError("race: --port and --no-browser are options of --serve; add --serve")
         lr = None if options.lr is None else _expressions.schedule(options.lr, "race", "--lr")
         _check_file("race --html", options.html, _files.PAGES)
         _check_file("race --png", options.png, _files.STILLS)
@@ -295,6 +305,8 @@ def add_race(commands: Commands) -> None:
             if path is not None:
                 write(path)
                 print(f"wrote {path}")
+        if options.serve:
+            raced.serve(port=options.port or 0, browser=not options.no_browser)
 
     race.set_defaults(run=run)
 

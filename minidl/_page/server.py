@@ -11,6 +11,7 @@ import http.server
 import json
 import os
 import secrets
+import sys
 import threading
 import traceback
 import webbrowser
@@ -75,6 +76,11 @@ class PageServer(http.server.ThreadingHTTPServer):
     def url(self) -> str:
         """The address of the page."""
         return f"http://{HOST}:{self.server_port}/{self.token}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print an error, unless the browser has only closed the connection."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def run(self, *, browser: bool = True) -> None:
         """Print the address, open it in a browser, and serve until Ctrl-C."""

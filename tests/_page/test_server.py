@@ -5,6 +5,7 @@ import http.client
 import json
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -79,6 +80,18 @@ def test_an_error_of_the_server_is_printed_but_not_sent(shared, capfd):
     assert (status, "a bug" in found["error"]) == (500, False)
     assert "RuntimeError: a bug" in capfd.readouterr().err
     assert asked(shared, "1")[0] == 200
+
+
+def test_a_browser_that_goes_away_is_no_error(capfd):
+    reset = struct.pack("ii", 1, 0)  # close at once, whatever was not read
+    with served(lambda: "x" * 10**7) as own:
+        with socket.create_connection((server.HOST, own.server_port), timeout=10) as browser:
+            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+            host = f"127.0.0.1:{own.server_port}"
+            browser.sendall(f"GET /{own.token}/ HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            browser.recv(100)
+        assert request(own)[0] == 200
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("path", ["other", "ask", "../", "?x=1/ask"])

@@ -258,7 +258,7 @@ function showExplanation() {
     make('span', { class: 'soft' }, `of ${run.name}, from θ of step ${steps[from]}`));
   const body = run.rule ? [equationList(run, from), sumOfParts(run, from), chartList(run, from)]
     : [make('p', { class: 'soft' }, `${run.name} has no equations that can be evaluated.`)];
-  card.replaceChildren(title, ...body);
+  card.replaceChildren(title, ...body.filter(Boolean));
 }
 
 function equationList(run, k) {

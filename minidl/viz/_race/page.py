@@ -18,7 +18,7 @@ from minidl._page import framed, render
 from minidl.viz._race import table
 from minidl.viz._race.explain import explanation
 from minidl.viz._race.record import RaceRecord, Run
-from minidl.viz._race.surfaces import GRID, heights
+from minidl.viz._race.surfaces import GRID, SURFACES, Interval, heights
 from minidl.viz.style import RunStyle
 
 FINE_GRID = 129  # points along each side of the surface if its function is element-wise
@@ -26,15 +26,22 @@ MAX_STEPS = 2000  # steps that a page holds at most, besides the start
 NOT_FINITE = 2**16 - 1  # stands for the height where the surface is not finite
 
 
-def html(race: RaceRecord, start: int = 0) -> str:
-    """The page of a race from one of its starts."""
+def html(race: RaceRecord, start: int = 0, controls: list[Any] | None = None) -> str:
+    """The page of a race from one of its starts.
+
+    controls  of a live page: for each run the options that the page can change; see `live`
+    """
+    x, y = race.view(start) if controls is None else (race.surface.x, race.surface.y)
+    data = {"surface": _surface(race, start, x, y), **tracks(race, start), "controls": controls}
     return render(
         "minidl.viz._race",
         "race.html.j2",
-        _data(race, start),
+        data,
+        live=controls is not None,
+        command=_command(race),
         title=_title(race),
         formula=race.surface.formula,
-        description=_description(race, start),
+        description=description(race, start),
         search=_search(race),
         goal=len(race.surface.minima) > 0,
         parameters=race.parameters,
@@ -69,7 +76,16 @@ def _title(race: RaceRecord) -> str:
     return f"Race on {race.surface.name}"
 
 
-def _description(race: RaceRecord, start: int) -> list[str]:
+def _command(race: RaceRecord) -> str:
+    """How to get the live page of a race."""
+    surface = race.surface
+    if surface is not SURFACES.get(surface.name):
+        return "race.serve()"
+    return f"python -m minidl race --surface {surface.name} --serve"
+
+
+def description(race: RaceRecord, start: int) -> list[str]:
+    """What the page says about a race from one of its starts."""
     lines = race.description(start)
     if race.steps > MAX_STEPS:
         lines.append(f"the page shows {MAX_STEPS:,} of {race.steps:,} steps, evenly spaced")
@@ -105,11 +121,10 @@ def _search(race: RaceRecord) -> dict[str, Any] | None:
 # --- data ---------------------------------------------------------------------------------------
 
 
-def _data(race: RaceRecord, start: int) -> dict[str, Any]:
-    """The JSON data of the page. Arrays are little-endian float64 bytes in base64."""
+def tracks(race: RaceRecord, start: int) -> dict[str, Any]:
+    """The runs as JSON data. Arrays are little-endian float64 bytes in base64."""
     steps = np.rint(np.linspace(0, race.steps, min(race.steps, MAX_STEPS) + 1)).astype(int)
     return {
-        "surface": _surface(race, start),
         "steps": steps.tolist(),
         "start": race.starts[start].tolist(),
         "noise": race.noise,
@@ -120,9 +135,9 @@ def _data(race: RaceRecord, start: int) -> dict[str, Any]:
     }
 
 
-def _surface(race: RaceRecord, start: int) -> dict[str, Any]:
+def _surface(race: RaceRecord, start: int, x: Interval, y: Interval) -> dict[str, Any]:
     """The surface in view; heights are integers from 0 to 65534 on a logarithmic scale."""
-    surface, (x, y) = race.surface, race.view(start)
+    surface = race.surface
     f = surface.grid(FINE_GRID if surface.elementwise else GRID, x, y)[2]
     lowest = _lowest(race, f, start)
     height, scale = heights(f, lowest)

@@ -1,6 +1,8 @@
 // The page of a race, after base.js: plays the data in #race.
 
-const { surface, steps, start: origin, noise, runs } = JSON.parse($('race').textContent);
+const data = JSON.parse($('race').textContent);
+const { surface, steps, runs } = data;
+let { start: origin, noise } = data; // a live page replaces them, and what is in the runs
 end = steps.length - 1; // index k: the page holds the state after steps[k] steps
 const heights = unpack(surface.heights, Uint16Array);
 const NOT_FINITE = 65535; // stands for the height where the surface is not finite
@@ -13,14 +15,16 @@ const LIMIT = 1e4 * width; // points farther away are drawn at this distance
 const unpackFloats = (text) => unpack(text, Float64Array);
 const sequence = (count, value) => Array.from({ length: count }, (_, k) => value(k));
 
-runs.forEach((run, i) => {
-  for (const key of ['theta', 'loss', 'gradient']) run[key] = unpackFloats(run[key]);
+function unpackRun(run) {
+  const [theta, loss, gradient] = [run.theta, run.loss, run.gradient].map(unpackFloats);
   const rates = typeof run.lr === 'string' ? unpackFloats(run.lr) : null;
   const slots = Object.entries(run.state)
     .map(([name, text]) => ({ name, data: unpackFloats(text) }));
   const rateAt = (k) => (rates ? rates[Math.min(k, end - 1)] : run.lr);
-  Object.assign(run, { i, slots, rateAt, visible: true });
-});
+  return { ...run, theta, loss, gradient, slots, rateAt };
+}
+
+runs.forEach((run, i) => Object.assign(run, unpackRun(run), { i, visible: true }));
 
 const vectorAt = (data, k) => [data[2 * k], data[2 * k + 1]];
 const positionOf = (run, k) => vectorAt(run.theta, k);
@@ -33,6 +37,7 @@ const isNextStep = (k) => k < end && steps[k + 1] === steps[k] + 1;
 let selected = 0; // index of the run whose numbers are shown
 let hovered = null; // the point of a path under the pointer, {run, k}
 let in3D = false;
+let onDraw = () => {}; // what a live page draws besides
 let azimuth = 0; // of the camera, in radians
 let elevation = 0.75; // of the camera, in radians; π/2 is from above
 
@@ -670,7 +675,7 @@ function drawCell(g, corners, j, i, colour) {
 // ---- The chart: f at each step
 
 const CHART_HEIGHT = 164;
-const chartRange = findChartRange();
+let chartRange = findChartRange();
 
 function findChartRange() { // the powers of ten between which f is shown, at most twelve apart
   const above = (f) => f - surface.lowest;
@@ -906,6 +911,7 @@ function preparePointer() {
 function draw() {
   showNumbers();
   showExplanation();
+  onDraw();
   showRows();
   (in3D ? draw3D : draw2D)();
   placeStart();

@@ -102,6 +102,24 @@ class Race(RaceRecord):
 
         return page.save(self, path, self.check_start(start))
 
+    def serve(self, *, start: int = 0, port: int = 0, browser: bool = True) -> None:
+        """Open the page of the race so that it can be changed, until Ctrl-C.
+
+        A click on the map starts the race there; sliders change the rate and β of the chosen rule,
+        and the noise, which is that of rng=0. Each change is a new race, computed by the rules'
+        kernels. Only this machine can connect.
+
+        start    the index of the start that the page shows at first
+        port     a number up to 65535; 0 takes a free one
+        browser  whether to open the page; its address is printed in any case
+
+        OSError if the port can't be used.
+        """
+        from minidl.viz._race import live
+
+        _checks.flag("race", "browser", browser)
+        live.serve(self, self.check_start(start), race, port, browser)
+
     def _repr_html_(self) -> str:
         """The page in an iframe, for a notebook."""
         from minidl.viz._race import page

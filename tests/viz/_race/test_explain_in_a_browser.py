@@ -5,6 +5,7 @@ import math
 import re
 
 import numpy as np
+from browsing import at_sizes, axe_violations, low_contrast, needs_axe, overlapping, unreadable
 from races import RULES
 
 import minidl as dl
@@ -82,3 +83,27 @@ def test_the_arithmetic_holds_and_gives_what_the_kernel_left(open_page):
                 assert last[symbol, name] == array[k + 1, 0, axis]
     rules = {"Momentum", "NAG", "Adam", "AdamW", "Nadam", "Adamax", "RAdam", "Lion"}
     assert summed == rules | {"heavy ball", "nesterov", "centered", "amsgrad"}
+
+
+TALL = {"width": 1440, "height": 1700}
+
+
+def test_the_explanation_can_be_read_on_every_screen(open_page):
+    ran = dl.viz.race("beale", ["AdamW", "SGD"], steps=12, lr=0.5)
+    tab, faults = open_page(ran, fragment="#step=9"), []
+    for size, _ in at_sizes(tab, themes=["light"]):
+        texts = "#explain :is(math, .worked, h2, dt, figcaption), .serve, .legend li:not([hidden])"
+        faults += [(size, *found) for found in unreadable(tab, texts)]
+        beside = "#explain :is(math, .worked, .axis)"
+        faults += [(size, *found) for found in overlapping(tab, beside)]
+    for _, theme in at_sizes(tab, [TALL]):
+        lines = "#explain svg :is(path, .now), .legend .momentum path"
+        low = low_contrast(tab, "#explain, .legend, .serve", lines)
+        faults += [(theme, found) for found in low]
+    assert faults == []
+
+
+@needs_axe
+def test_axe_finds_nothing_in_the_explanation(open_page):
+    ran = dl.viz.race("beale", ["AdamW", "SGD"], steps=12, lr=0.5)
+    assert axe_violations(open_page(ran, fragment="#step=9")) == []
