@@ -59,14 +59,20 @@ class NetworkRace(racing.Race):
         losses = (f"{run.name}: {number(run.loss[-1, 0], 3).shown}" for run in self.runs)
         return f"NetworkRace({self.surface.name}, {self.steps} steps, {', '.join(losses)})"
 
+    @property
+    def lowest(self) -> Run:
+        """The run with the lowest loss at the end."""
+        return min(self.runs, key=lambda run: np.nan_to_num(run.loss[-1, 0], nan=np.inf))
+
     def description(self, start: int | None = None) -> list[str]:
         """Steps and plane as lines of text."""
         first, second = self.surface.explained
         return [
             f"{self.steps} step{'s' * (self.steps > 1)} of {self.surface.centre.size:,} weights "
             "from the same start",
-            "plane: through the mean c of the paths, along their principal components d₁ and d₂, "
-            f"{first:.1%} + {second:.1%} = {first + second:.1%} of their variance",
+            f"plane: through the end c of {self.lowest.name}, along the principal components d₁ "
+            f"and d₂ of the paths, {first:.1%} + {second:.1%} = {first + second:.1%} of their "
+            "variance",
             "f: the loss over all data, of the plane on the map, of the network in all numbers",
         ]
 
@@ -91,9 +97,8 @@ class NetworkRace(racing.Race):
         return super().plot(path, start=start, title=self._headline() if title is None else title)
 
     def _headline(self) -> str:
-        best = min(self.runs, key=lambda run: np.nan_to_num(run.loss[-1, 0], nan=np.inf))
         return (
-            f"{self.surface.name}, {self.steps} steps: {best.name} ends lowest\n"
+            f"{self.surface.name}, {self.steps} steps: {self.lowest.name} ends lowest\n"
             f"the plane shows {self.surface.explained.sum():.0%} of the variance of the paths"
         )
 
@@ -120,10 +125,10 @@ def network_race(
                 optimizer without one uses its default
     resolution  points along each side of the grid on which the loss is drawn, ≥ 2
 
-    The slice is the plane that is closest to the points of all paths: it goes through their mean,
-    along their first two principal components, and the result states how much of their variance
-    these explain. Contours are the loss on the plane. A path is drawn at the nearest point of the
-    plane, but its loss is that of the network. The verdicts, by the loss over all data:
+    The slice is a plane along the first two principal components of the points of all paths, and
+    the result states how much of their variance these explain. It goes through the end of the path
+    with the lowest loss. Contours are the loss on the plane. A path is drawn at the nearest point
+    of the plane, but its loss is that of the network. The verdicts, by the loss over all data:
 
     - "diverged": it becomes infinite or NaN, and the training ends there
     - "higher than at the start": at the end
@@ -187,7 +192,8 @@ def network_race(
         raise ValueError("network_race: every training diverged; choose lower rates")
     if all(np.ptp(path, axis=0).max() == 0 for path in kept):
         raise ValueError("network_race: no weight moves, so there is no path; choose a higher rate")
-    surface = Slice(weight_loss, kept, resolution, type(model).__name__)
+    lowest = min(kept, key=lambda path: weight_loss.at(path[-1]))
+    surface = Slice(weight_loss, kept, lowest[-1], resolution, type(model).__name__)
     runs = []
     for (name, (optimizer, path, history)), values, points, verdict in zip(
         trained.items(), losses, measured, verdicts, strict=True

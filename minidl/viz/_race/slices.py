@@ -1,6 +1,7 @@
 """Slices of a network's loss, for races on networks: a plane through the space of its weights.
 
-The plane goes through the paths of trainings, along their principal components.
+The plane lies along the principal components of the paths of trainings (Li et al. 2018, Visualizing
+the loss landscape of neural nets).
 """
 
 from __future__ import annotations
@@ -69,33 +70,32 @@ def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.ravel(array) for array in arrays]).astype(np.float64)
 
 
-def principal_plane(paths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The plane that is closest to points in the sense of least squares: (points, n) → its parts.
+def principal_directions(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two principal components of points, (points, n).
 
-    Returns the mean of the points, (n,), two orthonormal directions, (2, n), the principal
-    components, and the share of the points' variance along each, (2,).
+    Returns two orthonormal directions, (2, n), and the share of the points' variance along each,
+    (2,).
 
-    >>> from minidl.viz._race.slices import principal_plane
+    >>> from minidl.viz._race.slices import principal_directions
     >>> points = np.array([[0.0, 0.0, 1.0], [4.0, 0.0, 1.0], [0.0, 2.0, 1.0], [4.0, 2.0, 1.0]])
-    >>> mean, directions, explained = principal_plane(points)
-    >>> mean, abs(directions).round(12), explained
-    (array([2., 1., 1.]), array([[1., 0., 0.], [0., 1., 0.]]), array([0.8, 0.2]))
+    >>> directions, explained = principal_directions(points)
+    >>> abs(directions).round(12), explained
+    (array([[1., 0., 0.], [0., 1., 0.]]), array([0.8, 0.2]))
     """
-    mean = paths.mean(0)
-    deviations = paths - mean
-    if len(paths) < deviations.shape[1]:  # the smaller of two matrices with the same eigenvalues
+    deviations = points - points.mean(0)
+    if len(points) < deviations.shape[1]:  # the smaller of two matrices with the same eigenvalues
         directions = deviations.T @ np.linalg.eigh(deviations @ deviations.T)[1][:, :-3:-1]
     else:
         directions = np.linalg.eigh(deviations.T @ deviations)[1][:, :-3:-1]
     directions = np.linalg.qr(directions)[0].T
     variance = ((deviations @ directions.T) ** 2).sum(0)
-    return mean, directions, variance / (deviations**2).sum()
+    return directions, variance / (deviations**2).sum()
 
 
 class Slice(Surface):
     """The loss of a network on a plane through its weights: L(centre + x d₁ + y d₂).
 
-    centre      (n,), the point of the plane at x = y = 0, the mean of the paths
+    centre      (n,), the point of the plane at x = y = 0
     directions  (2, n), the orthonormal directions d₁ and d₂
     explained   (2,), the share of the paths' variance along each direction
 
@@ -103,10 +103,15 @@ class Slice(Surface):
     """
 
     def __init__(
-        self, weight_loss: WeightLoss, paths: Sequence[np.ndarray], resolution: int, name: str
+        self,
+        weight_loss: WeightLoss,
+        paths: Sequence[np.ndarray],
+        centre: np.ndarray,
+        resolution: int,
+        name: str,
     ) -> None:
-        self.weight_loss, self.name = weight_loss, name
-        self.centre, self.directions, self.explained = principal_plane(np.concatenate(paths))
+        self.weight_loss, self.centre, self.name = weight_loss, centre, name
+        self.directions, self.explained = principal_directions(np.concatenate(paths))
         ends = sum(path[-1] - path[0] for path in paths)
         if (self.directions @ ends)[0] < 0:  # paths lead to the right
             self.directions[0] *= -1

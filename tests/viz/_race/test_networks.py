@@ -88,8 +88,12 @@ def test_each_optimizer_trains_as_fit_does_from_the_same_weights_with_the_same_b
     np.testing.assert_array_equal(race.weights[0], race.weights[1])
 
 
-def test_the_plane_is_that_of_the_points_of_all_paths():
+def test_the_plane_goes_through_the_lowest_end_along_the_principal_components_of_all_points():
     race = moons_race()[0]
+    lowest = int(np.argmin([run.loss[-1, 0] for run in race.runs]))
+    np.testing.assert_array_equal(race.surface.centre, race.weights[lowest][-1])
+    end = race.surface.at(race.runs[lowest].theta[-1].T)[0]
+    np.testing.assert_allclose(end, race.runs[lowest].loss[-1], rtol=1e-5)
     points = np.concatenate(race.weights)
     _, lengths, _ = np.linalg.svd(points - points.mean(0), full_matrices=False)
     np.testing.assert_allclose(race.surface.explained, (lengths**2 / (lengths**2).sum())[:2])

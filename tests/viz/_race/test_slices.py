@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
-from minidl.viz._race.slices import Slice, WeightLoss, flat, principal_plane
+from minidl.viz._race.slices import Slice, WeightLoss, flat, principal_directions
 
 
 def classifier(rng):
@@ -22,10 +22,9 @@ def cross_entropy(weights, x, y):
 
 
 @pytest.mark.parametrize("shape", [(40, 7), (7, 40), (2, 5), (9, 2)])
-def test_the_plane_is_that_of_the_singular_value_decomposition(shape, rng):
+def test_the_directions_are_those_of_the_singular_value_decomposition(shape, rng):
     points = rng.standard_normal(shape) * rng.uniform(0.1, 3, shape[1])
-    mean, directions, explained = principal_plane(points)
-    np.testing.assert_allclose(mean, points.mean(0))
+    directions, explained = principal_directions(points)
     np.testing.assert_allclose(directions @ directions.T, np.eye(2), atol=1e-12)
     _, lengths, expected = np.linalg.svd(points - points.mean(0), full_matrices=False)
     np.testing.assert_allclose(explained, (lengths**2 / (lengths**2).sum())[:2], atol=1e-12)
@@ -35,7 +34,7 @@ def test_the_plane_is_that_of_the_singular_value_decomposition(shape, rng):
 
 def test_points_on_a_line_have_a_plane_with_nothing_along_its_second_direction(rng):
     points = np.outer([0.0, 1.0, 5.0], [1.0, 2.0, 2.0]) + 7
-    _, directions, explained = principal_plane(points)
+    directions, explained = principal_directions(points)
     np.testing.assert_allclose(directions @ directions.T, np.eye(2), atol=1e-12)
     np.testing.assert_allclose(abs(directions[0]), [1 / 3, 2 / 3, 2 / 3])
     np.testing.assert_allclose(explained, [1, 0], atol=1e-12)
@@ -73,7 +72,7 @@ def test_a_slice_has_the_loss_and_the_gradient_of_the_network_on_its_plane(rng):
         model, data = classifier(rng)
     paths = [np.cumsum(rng.standard_normal((20, 27)), axis=0) for _ in range(2)]
     weight_loss = WeightLoss(model, dl.losses.cross_entropy, data)
-    surface = Slice(weight_loss, paths, 4, "MLP")
+    surface = Slice(weight_loss, paths, paths[0][-1], 4, "MLP")
     xs, ys, f = surface.grid()
     assert f.shape == (4, 4)
     for i, y in enumerate(ys):
@@ -94,7 +93,7 @@ def test_a_slice_has_the_loss_and_the_gradient_of_the_network_on_its_plane(rng):
 def test_a_path_is_drawn_at_the_nearest_points_of_the_plane_inside_the_picture(rng):
     model, data = classifier(rng)
     paths = [np.cumsum(rng.standard_normal((20, 27)), axis=0)]
-    surface = Slice(WeightLoss(model, dl.losses.cross_entropy, data), paths, 2, "MLP")
+    surface = Slice(WeightLoss(model, dl.losses.cross_entropy, data), paths, np.ones(27), 2, "MLP")
     positions = surface.project(paths[0])
     for weights, (x, y) in zip(paths[0], positions, strict=True):
         residual = weights - surface.weights(x, y)
@@ -103,7 +102,7 @@ def test_a_path_is_drawn_at_the_nearest_points_of_the_plane_inside_the_picture(r
     assert positions[-1, 0] > positions[0, 0]  # paths lead to the right
     assert surface.start == pytest.approx(positions[0])
     centred = paths[0] - paths[0].mean(0)
-    shares = (positions**2).sum(0) / (centred**2).sum()
+    shares = ((positions - positions.mean(0)) ** 2).sum(0) / (centred**2).sum()
     np.testing.assert_allclose(surface.explained, shares)
     assert f"{shares[0]:.1%}" in surface.axes[0]
     assert f"{shares[1]:.1%}" in surface.axes[1]
