@@ -292,18 +292,25 @@ def plot_race(
     """
     if path is not None:
         _files.ending("plot", path, _files.STILLS)
+    axes = race_axes(race, start, title)
+    figure = axes.figure.figure
+    if path is None:
+        _open(figure)
+    else:
+        save(figure, path)
+    return axes
+
+
+def race_axes(race: RaceRecord, start: int = 0, title: str | None = None) -> Axes:
+    """The axes of that plot, in a figure that is neither written nor opened."""
     with style.context():
         picture = draw_race(race, start)
         set_title(picture.axes, headline(race, start) if title is None else title)
     for run, (line, marker), text in zip(race.runs, picture.tracks, picture.outcomes, strict=True):
         line.set_data(*run.theta[:, start].T)
         marker.set_data(*run.theta[-1:, start].T)
-        text.set_text(outcome(run, start))
+        text.set_text(outcome(race, run, start))
     finish_layout(picture.figure)
-    if path is None:
-        _open(picture.figure)
-    else:
-        save(picture.figure, path)
     return picture.axes
 
 
@@ -363,7 +370,7 @@ def draw_race(race: RaceRecord, start: int) -> RacePicture:
     rate_column = 0.14 + 0.04 * max(9.5, longest)  # to the right of the names
     outcome_column = rate_column + 0.24
     grey: dict[str, Any] = {"color": COLOURS["grey"], "va": "center"}
-    for column, title in ((rate_column, "rate η"), (outcome_column, "at the goal after")):
+    for column, title in ((rate_column, "rate η"), (outcome_column, race.ending_title)):
         table.text(column, 1 - line_height / 2, title, fontsize=12, **grey)
     order = sorted(range(len(race.runs)), key=lambda i: _rank(race.runs[i], start))
     outcomes = {}
@@ -410,9 +417,11 @@ def _rank(run: Run, start: int) -> tuple[float, float]:
     )
 
 
-def outcome(run: Run, start: int) -> str:
+def outcome(race: RaceRecord, run: Run, start: int) -> str:
     """How a run ended: the steps until it arrived, or its verdict."""
     arrived = run.arrived[start]
+    if (ending := race.ending(run, start)) is not None:
+        return ending
     return run.verdicts[start] if arrived is None else steps_text(arrived)
 
 
@@ -431,7 +440,7 @@ def headline(race: RaceRecord, start: int) -> str:
     first = min(race.runs, key=lambda run: _rank(run, start))
     setting = f"{race.surface.name}, {steps_text(race.steps)}"
     if len(race.runs) == 1:
-        return f"{setting}: {first.name}, {outcome(first, start)}"
+        return f"{setting}: {first.name}, {outcome(race, first, start)}"
     if not len(race.surface.minima):
         return f"{setting}, no goal"
     if first.arrived[start] is None:

@@ -47,6 +47,7 @@ class NetworkRace(racing.Race):
 
     surface: Slice
     parameters = False
+    ending_title = "loss at the end"
 
     def __init__(
         self, surface: Slice, runs: list[Run], steps: int, weights: list[np.ndarray]
@@ -76,6 +77,11 @@ class NetworkRace(racing.Race):
             "f: the loss over all data, of the plane on the map, of the network in all numbers",
         ]
 
+    def ending(self, run: Run, start: int) -> str:
+        """The loss at the end."""
+        diverged = run.verdicts[start] == DIVERGED
+        return DIVERGED if diverged else number(run.loss[-1, start], 3).shown
+
     def results(self) -> list[list[str]]:
         """The loss of the network at the end of each training, and what the plane shows of it.
 
@@ -94,9 +100,10 @@ class NetworkRace(racing.Race):
         self, path: str | PathLike[str] | None = None, *, start: int = 0, title: str | None = None
     ) -> Axes:
         """Draw the slice and the paths; returns the Matplotlib axes. The options are a Race's."""
-        return super().plot(path, start=start, title=self._headline() if title is None else title)
+        return super().plot(path, start=start, title=self.headline() if title is None else title)
 
-    def _headline(self) -> str:
+    def headline(self) -> str:
+        """The title of the plot."""
         return (
             f"{self.surface.name}, {self.steps} steps: {self.lowest.name} ends lowest\n"
             f"the plane shows {self.surface.explained.sum():.0%} of the variance of the paths"

@@ -89,6 +89,7 @@ class RaceRecord:
     radius: float
     noise: float
     parameters: ClassVar[bool] = True  # whether x and y are what the optimizers update
+    ending_title: ClassVar[str] = "at the goal after"  # above how each run ended, in pictures
 
     def __repr__(self) -> str:
         verdicts = (
@@ -118,6 +119,10 @@ class RaceRecord:
         if self.noise:
             lines.append(f"noise: {self.noise:g} in each entry of each gradient")
         return lines
+
+    def ending(self, run: Run, start: int) -> str | None:
+        """How a run ended, in pictures; None: the steps until it arrived, or its verdict."""
+        return None
 
     def results(self) -> list[list[str]] | None:
         """The rows of the table of results, titles first, if they are not those of `table`."""
