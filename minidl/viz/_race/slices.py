@@ -113,8 +113,8 @@ class Slice(Surface):
         self.weight_loss, self.centre, self.name = weight_loss, centre, name
         self.directions, self.explained = principal_directions(np.concatenate(paths))
         ends = sum(path[-1] - path[0] for path in paths)
-        if (self.directions @ ends)[0] < 0:  # paths lead to the right
-            self.directions[0] *= -1
+        away = np.where(self.directions @ ends < 0, -1, 1)  # paths lead to the right, and up
+        self.directions *= away[:, None]
         first, second = (f"{share:.1%} of the variance" for share in self.explained)
         self.axes = f"x along d₁, {first}", f"y along d₂, {second}"
         self.formula = "f = L(c + x d₁ + y d₂)"
