@@ -71,9 +71,10 @@ class NetworkRace(racing.Race):
         return [
             f"{self.steps} step{'s' * (self.steps > 1)} of {self.surface.centre.size:,} weights "
             "from the same start",
-            f"plane: through the end c of {self.lowest.name}, along the principal components d₁ "
-            f"and d₂ of the paths, {first:.1%} + {second:.1%} = {first + second:.1%} of their "
-            "variance",
+            f"plane: through c, where {self.lowest.name} ends, along the paths' principal "
+            "components d₁ and d₂",
+            f"variance of the paths along d₁ and d₂: {first:.1%} + {second:.1%} = "
+            f"{first + second:.1%} of all",
             "f: the loss over all data, of the plane on the map, of the network in all numbers",
         ]
 

@@ -133,7 +133,7 @@ def test_the_table_compares_the_loss_of_the_network_with_that_of_the_plane():
     race = moons_race()[0]
     text = str(race.table())
     first, second = race.surface.explained
-    assert f"{first:.1%} + {second:.1%} = {first + second:.1%} of their variance" in text
+    assert f"{first:.1%} + {second:.1%} = {first + second:.1%} of all" in text
     for run, share in zip(race.runs, race.shares, strict=True):
         (row,) = (row for row in text.splitlines() if row.startswith(run.name))
         value = race.surface.weight_loss.at(race.surface.weights(*run.theta[-1, 0]))
