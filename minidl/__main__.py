@@ -41,7 +41,7 @@ examples:
   python -m minidl race
   python -m minidl race --surface saddle --optimizers SGD Adam --html race.html
   python -m minidl race --surface ravine --lr 0.04 --steps 100 --png race.png
-  python -m minidl race --surface himmelblau --starts 200 --noise 5 --tune
+  python -m minidl race --surface himmelblau --starts 200 --noise 5
   python -m minidl race --surface saddle --serve
   python -m minidl race --optimizers Adam --lr "WarmUp(CosineDecay(0.5, 300), 30)" --gif race.gif
 """,
@@ -253,10 +253,11 @@ def add_race(commands: Commands) -> None:
     begin.add_argument("--start", nargs=2, type=float, metavar=("X", "Y"), help="the start of all")
     begin.add_argument("--starts", type=int, metavar="N", help="the number of random starts")
     rate = race.add_mutually_exclusive_group()
-    shown = "a rate or schedule for all (default: a rate for each)"
+    shown = "a rate or schedule for all (default: the best of --budget rates for each)"
     rate.add_argument("--lr", metavar="RATE", help=shown)
-    rate.add_argument("--tune", action="store_true", help="give each the best of --budget rates")
-    add("--budget", type=int, metavar="N", help="the number of rates --tune tries (default: 25)")
+    shown = "--no-tune: give each optimizer its default rate"
+    rate.add_argument("--tune", action=argparse.BooleanOptionalAction, help=shown)
+    add("--budget", type=int, metavar="N", help="how many rates are tried (default: 31)")
     add("--noise", type=float, default=0.0, help="deviation of gradient noise (default: 0)")
     add("--seed", type=int, default=0, metavar="N", help="of random starts and noise (default: 0)")
     add("--html", metavar="FILE", help="write the interactive page")
@@ -273,8 +274,10 @@ def add_race(commands: Commands) -> None:
             if (value := getattr(options, name)) is not None:
                 _checks.count("race", f"--{name}", value, low)
         _checks.number("race", "--noise", options.noise)
-        if options.budget and not options.tune:
-            raise ValueError("race: --budget is the number of rates that --tune tries; add --tune")
+        if options.budget and (options.lr is not None or options.tune is False):
+            raise ValueError(
+                "race: --budget is how many rates are tried, so it excludes --lr and --no-tune"
+            )
         if options.serve and options.starts is not None:
             raise ValueError(
                 "race: --serve shows one start; give it by --start instead of --starts"
@@ -296,7 +299,7 @@ def add_race(commands: Commands) -> None:
             noise=options.noise,
             rng=options.seed,
         )
-        print(raced.table())
+        print(raced.table().replace("tune=True", "--tune"))
         for path, write in (
             (options.html, raced.save),
             (options.png, raced.plot),

@@ -35,7 +35,7 @@ def plan():
 
 def main():
     """Write docs/walkthrough.png, docs/race_page.png at step 60, and docs/plan.png."""
-    race = viz.race("beale", steps=150, tune=True)
+    race = viz.race("beale", steps=150)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]

@@ -220,6 +220,8 @@ def refused(command, capsys):
         (["--starts", "3", "--seed", "7"], "beale", ARTICLE, {"start": 3, "rng": 7}),
         (["--noise", "0.5", "--seed", "2"], "beale", ARTICLE, {"noise": 0.5, "rng": 2}),
         (["--tune", "--budget", "4"], "beale", ARTICLE, {"tune": True, "budget": 4}),
+        (["--budget", "4"], "beale", ARTICLE, {"tune": True, "budget": 4}),
+        (["--no-tune"], "beale", ARTICLE, {"tune": False}),
         (
             ["--lr", "WarmUp(CosineDecay(0.5, 90), 10)", "--steps", "99"],
             "beale",
@@ -233,7 +235,8 @@ def test_a_race_prints_the_table_of_the_same_race_in_python(
     arguments, surface, optimizers, options, capsys
 ):
     raced = viz.race(surface, optimizers, **options)
-    assert printed(["race", *arguments], capsys) == f"{raced.table()}\n"
+    expected = raced.table().replace("tune=True", "--tune")
+    assert printed(["race", *arguments], capsys) == f"{expected}\n"
 
 
 def test_errors_of_a_race_speak_the_language_of_the_shell(capsys):
@@ -313,7 +316,8 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
         (["--lr", "ReduceOnPlateau(0.1)"], "ReduceOnPlateau, which needs a metric"),
         (["--lr", "True"], "must be a schedule or a number"),
         (["--tune", "--budget", "0"], "race: --budget must be a whole number ≥ 2, got 0"),
-        (["--budget", "9"], "race: --budget is the number of rates that --tune tries; add --tune"),
+        (["--lr", "1", "--budget", "9"], "--budget is how many rates are tried, so it excludes"),
+        (["--no-tune", "--budget", "9"], "so it excludes --lr and --no-tune"),
         (["--lr", "-1"], "race: --lr must be a finite number ≥ 0, got -1"),
         (["--noise", "nan"], "race: --noise must be a finite number ≥ 0, got nan"),
         (["--optimisers", "Adam"], "--optimisers Adam. Did you mean '--optimizers'?"),

@@ -94,7 +94,7 @@ def description(race: RaceRecord, start: int) -> list[str]:
 
 def _search(race: RaceRecord) -> dict[str, Any] | None:
     """After tuning, the rates that were tried and how each optimizer did with each."""
-    if not race.runs[0].tried:
+    if not race.rates_tried:
         return None
     fewest = min(score.steps for run in race.runs for score in run.tried.values())
 
@@ -112,8 +112,12 @@ def _search(race: RaceRecord) -> dict[str, Any] | None:
         }
 
     return {
-        "rates": [f"{rate:g}" for rate in race.runs[0].tried],
-        "rows": [{"name": r.name, "cells": [cell(r, rate) for rate in r.tried]} for r in race.runs],
+        "rates": [f"{rate:g}" for rate in race.rates_tried],
+        "rows": [
+            {"name": run.name, "cells": [cell(run, rate) for rate in run.tried]}
+            for run in race.runs
+            if run.tried
+        ],
         "many_starts": len(race.starts) > 1,
     }
 

@@ -102,6 +102,11 @@ class RaceRecord:
         """How each run is drawn."""
         return run_styles([run.name for run in self.runs])
 
+    @property
+    def rates_tried(self) -> list[float]:
+        """The rates that tuning tried, or none."""
+        return next((list(run.tried) for run in self.runs if run.tried), [])
+
     def description(self, start: int | None = None) -> list[str]:
         """Steps, start, goal and noise as lines of text, for all starts or for one of them."""
         surface, n = self.surface, len(self.starts)

@@ -53,9 +53,9 @@ def optimizer_race(
 ) -> FuncAnimation:
     """A race as an animation; the options are those of `dl.viz.race`.
 
-    By default each optimizer has the best of 25 rates and takes 150 steps.
+    By default each optimizer takes 150 steps.
     """
-    options = {"steps": 150, "tune": "lr" not in options, **options}
+    options = {"steps": 150, **options}
     return racing.race(surface, optimizers, **options).animate(frames=76)
 
 

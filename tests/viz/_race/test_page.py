@@ -247,7 +247,10 @@ def test_the_rates_that_were_tried_are_shown_with_their_scores():
 
 
 def test_without_tuning_the_page_has_no_search():
-    assert "search" not in Outline(race_page.html(dl.viz.race("bowl", ["SGD"], steps=3))).ids
+    assert (
+        "search"
+        not in Outline(race_page.html(dl.viz.race("bowl", ["SGD"], steps=3, tune=False))).ids
+    )
 
 
 def test_hostile_names_stay_text():

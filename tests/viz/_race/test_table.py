@@ -1,5 +1,6 @@
 """The text table of a race, beside the runs."""
 
+import functools
 import re
 
 import numpy as np
@@ -104,5 +105,10 @@ def test_the_table_has_each_schedule_once_and_in_full():
 
 def test_the_table_states_the_search():
     table = race("bowl", ["SGD", "Adam"], tune=True, budget=5, steps=20).table()
-    assert "rates: the best of 5 from 0.0001 to 10 for each: the most starts that arrive" in table
-    assert "rates:" not in race("bowl", "SGD", steps=20).table()
+    assert "rates: the best of 5 from 0.0001 to 100 for each: the most starts that arrive" in table
+    assert "with a rate of its own" not in table
+    assert "rates:" not in race("bowl", "SGD", steps=20, tune=False).table()
+    rules = {"set": functools.partial(dl.optim.SGD, lr=0.0001), "open": "Adam"}
+    table = race("bowl", rules, budget=5, steps=20).table()
+    assert "with a rate of its own: set\n" in table
+    assert "best at the end of these rates" not in table
