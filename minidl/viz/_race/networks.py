@@ -24,6 +24,7 @@ from minidl.training import fit
 from minidl.viz._race import racing
 from minidl.viz._race.record import Run
 from minidl.viz._race.slices import Slice, WeightLoss, flat
+from minidl.viz._race.surfaces import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,6 +78,10 @@ class NetworkRace(racing.Race):
             f"{first + second:.1%} of all",
             "f: the loss over all data, of the plane on the map, of the network in all numbers",
         ]
+
+    def view(self, start: int = 0) -> tuple[Interval, Interval]:
+        """The part of the plane that pictures show, that of the slice's grid."""
+        return self.surface.x, self.surface.y
 
     def ending(self, run: Run, start: int) -> str:
         """The loss at the end."""
@@ -173,7 +178,7 @@ def network_race(
     steps = _checks.count("network_race", "steps", steps)
     resolution = _checks.count("network_race", "resolution", resolution, 2)
     factories = racing._factories(optimizers)
-    options = racing._rate_options(lr, False, factories)
+    options = racing._rate_options(lr, factories)
     count = sum(parameter.size for parameter in model.parameters())
     if count < 2:
         raise ValueError(

@@ -1,5 +1,6 @@
 """Races on networks, against trainings written out."""
 
+import base64
 import functools
 
 import numpy as np
@@ -9,6 +10,7 @@ from matplotlib import pyplot
 import minidl as dl
 from minidl import optim
 from minidl.viz import NetworkRace, network_race
+from minidl.viz._race import page
 
 X = np.linspace(-1, 1, 12).reshape(-1, 1)
 Y = 3 * X - 1 + 0.1 * np.sin(9 * X)
@@ -154,6 +156,22 @@ def test_the_picture_names_the_directions_and_the_optimizer_that_ends_lowest():
     assert axes.get_xlabel() == race.surface.axes[0]
     assert axes.get_ylabel() == race.surface.axes[1]
     pyplot.close(axes.figure)
+
+
+def test_the_page_has_the_grid_of_the_slice_and_no_equations_of_its_coordinates():
+    race = moons_race()[0]
+    data = page._data(race, 0)
+    xs, ys, f = race.surface.grid()
+    assert (data["surface"]["x"], data["surface"]["y"]) == ((xs[0], xs[-1]), (ys[0], ys[-1]))
+    heights = np.frombuffer(base64.b64decode(data["surface"]["heights"]), "<u2").reshape(9, 9)
+    scale = data["surface"]["scale"]
+    expected = np.log1p(f / scale) / np.log1p(f.max() / scale)
+    np.testing.assert_allclose(heights / 65534, expected, atol=1e-4)
+    assert data["surface"]["lowest"] == 0
+    assert data["surface"]["minima"] == []
+    assert [run["rule"] for run in data["runs"]] == [None] * 3
+    text = page.html(race)
+    assert f"{race.surface.explained[0]:.1%}" in text
 
 
 def test_a_schedule_that_observes_is_not_shared_between_optimizers():
