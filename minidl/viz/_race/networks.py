@@ -108,6 +108,13 @@ class NetworkRace(racing.Race):
         """Draw the slice and the paths; returns the Matplotlib axes. The options are a Race's."""
         return super().plot(path, start=start, title=self.headline() if title is None else title)
 
+    def serve(self, *, start: int = 0, port: int = 0, browser: bool = True) -> None:
+        """TypeError: a slice holds for its paths, so a run can't start anywhere else on it."""
+        raise TypeError(
+            "serve: a race on a network can't be served, as a run that starts elsewhere leaves the "
+            "slice; save('race.html') writes its page"
+        )
+
     def headline(self) -> str:
         """The title of the plot."""
         return (

@@ -160,18 +160,20 @@ def test_the_picture_names_the_directions_and_the_optimizer_that_ends_lowest():
 
 def test_the_page_has_the_grid_of_the_slice_and_no_equations_of_its_coordinates():
     race = moons_race()[0]
-    data = page._data(race, 0)
+    surface = page._surface(race, 0, *race.view())
     xs, ys, f = race.surface.grid()
-    assert (data["surface"]["x"], data["surface"]["y"]) == ((xs[0], xs[-1]), (ys[0], ys[-1]))
-    heights = np.frombuffer(base64.b64decode(data["surface"]["heights"]), "<u2").reshape(9, 9)
-    scale = data["surface"]["scale"]
-    expected = np.log1p(f / scale) / np.log1p(f.max() / scale)
+    assert (surface["x"], surface["y"]) == ((xs[0], xs[-1]), (ys[0], ys[-1]))
+    heights = np.frombuffer(base64.b64decode(surface["heights"]), "<u2").reshape(9, 9)
+    expected = np.log1p(f / surface["scale"]) / np.log1p(f.max() / surface["scale"])
     np.testing.assert_allclose(heights / 65534, expected, atol=1e-4)
-    assert data["surface"]["lowest"] == 0
-    assert data["surface"]["minima"] == []
-    assert [run["rule"] for run in data["runs"]] == [None] * 3
+    assert surface["lowest"] == 0
+    assert surface["minima"] == []
+    assert [run["rule"] for run in page.tracks(race, 0)["runs"]] == [None] * 3
     text = page.html(race)
     assert f"{race.surface.explained[0]:.1%}" in text
+    assert "serve()" not in text
+    with pytest.raises(TypeError, match="can't be served"):
+        race.serve()
 
 
 def test_a_schedule_that_observes_is_not_shared_between_optimizers():
