@@ -29,7 +29,7 @@ from minidl.viz._race.surfaces import Interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MAX_NUMBERS = 10**8  # that the paths of all optimizers hold
+MAX_NUMBERS = 5 * 10**7  # that the paths of all optimizers hold
 DIVERGED, HIGHER = "diverged", "higher than at the start"
 FALLING, LEVEL = "still falling", "levelled off"
 
@@ -159,7 +159,7 @@ def network_race(
     Trainings with one of the first two verdicts don't count for the plane if there are others.
 
     TypeError or ValueError for data other than these, unknown optimizers, a model with fewer than
-    two weights, weights that don't move, paths of more than 10⁸ numbers in all, and if every
+    two weights, weights that don't move, paths of more than 5·10⁷ numbers in all, and if every
     training diverges.
 
     >>> x = np.linspace(-1, 1, 20).reshape(-1, 1)
@@ -202,8 +202,7 @@ def network_race(
     }
     weight_loss = WeightLoss(model, loss, batches)
     paths = [path for _, path, _ in trained.values()]
-    measured = [[weight_loss.gradient(point) for point in path] for path in paths]
-    losses = [np.array([value for value, _ in points]) for points in measured]
+    losses = [np.array([weight_loss.at(weights) for weights in path]) for path in paths]
     verdicts = [_verdict(values, steps) for values in losses]
     named = list(zip(paths, verdicts, strict=True))
     kept = [path for path, verdict in named if verdict in (FALLING, LEVEL)]
@@ -215,10 +214,10 @@ def network_race(
     lowest = min(kept, key=lambda path: weight_loss.at(path[-1]))
     surface = Slice(weight_loss, kept, lowest[-1], resolution, type(model).__name__)
     runs = []
-    for (name, (optimizer, path, history)), values, points, verdict in zip(
-        trained.items(), losses, measured, verdicts, strict=True
+    for (name, (optimizer, path, history)), values, verdict in zip(
+        trained.items(), losses, verdicts, strict=True
     ):
-        gradient = np.array([surface.directions @ whole for _, whole in points])
+        gradient = np.array([surface.gradient(weights) for weights in path])
         rates = np.array(history.lr[:steps])
         runs.append(
             Run(

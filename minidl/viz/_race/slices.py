@@ -23,7 +23,8 @@ MARGIN, MIN_ASPECT = 0.25, 0.75  # around the paths, by their extent; the shorte
 class WeightLoss:
     """The loss of a network over all data, in evaluation mode, as a function of its weights.
 
-    Weights are one vector, float64: all parameters in the order of `model.parameters()`.
+    Weights are one vector, float64: all parameters in the order of `model.parameters()`. Buffers
+    keep their values.
 
     >>> from minidl.viz._race.slices import WeightLoss
     >>> data = dl.data.DataLoader([[1.0], [2.0]], [[2.0], [4.0]])
@@ -139,12 +140,18 @@ class Slice(Surface):
         weights: np.ndarray = self.centre + np.array([x, y]) @ self.directions
         return weights
 
+    def gradient(self, weights: np.ndarray) -> np.ndarray:
+        """The gradient of the network's loss with any weights, (n,), along the plane, (2,)."""
+        gradient: np.ndarray = self.directions @ self.weight_loss.gradient(weights)[1]
+        return gradient
+
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The loss and its gradient along the plane at points: (2, …) → (…) and (2, …)."""
         value, gradient = np.empty(points.shape[1:]), np.empty(points.shape)
         for index in np.ndindex(value.shape):
-            value[index], whole = self.weight_loss.gradient(self.weights(*points[:, *index]))
-            gradient[:, *index] = self.directions @ whole
+            weights = self.weights(*points[:, *index])
+            value[index] = self.weight_loss.at(weights)
+            gradient[:, *index] = self.gradient(weights)
         return value, gradient
 
     def grid(

@@ -212,7 +212,7 @@ class OneWeight(dl.nn.Module):
         ({"lr": 1e9, "steps": 99}, ValueError, "every training diverged; choose lower rates"),
         ({"lr": 0.0}, ValueError, "no weight moves"),
         ({"lr": {"Lion": 0.1}}, ValueError, "lr names 'Lion'"),
-        ({"steps": 10**9}, ValueError, "more than 100,000,000; take fewer steps"),
+        ({"steps": 10**9}, ValueError, "more than 50,000,000; take fewer steps"),
     ],
 )
 def test_invalid_arguments_raise(changes, error, message):
