@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from minidl._format import number
 from minidl.callbacks import Callback, Training
 from minidl.data import DataLoader, as_batches
 from minidl.evaluation import Data, Loss, check_functions
-from minidl.history import DivergenceError, History
+from minidl.history import DivergenceError
 from minidl.optim import Optimizer
 from minidl.schedulers import Rate
 from minidl.training import fit
@@ -166,8 +166,8 @@ def network_race(
     >>> model = dl.nn.Dense(1, 1, rng=0)
     >>> race = dl.viz.network_race(model, dl.losses.mse, (x, 2 * x + 1), ["SGD", "Adam"],
     ...                            steps=100, lr=0.1, resolution=5)
-    >>> race.surface.explained.sum()            # a line has two weights, so the plane is all
-    1.0
+    >>> print(f"{race.surface.explained.sum():.0%}")    # a line has two weights: a plane is all
+    100%
     >>> race
     NetworkRace(Dense, 100 steps, SGD: 3.34e−7, Adam: 2.66e−5)
     """
@@ -196,43 +196,40 @@ def network_race(
             f"network_race: {len(factories)} paths of {steps} steps of {count:,} weights are "
             f"{numbers:,} numbers, more than {MAX_NUMBERS:,}; take fewer steps or optimizers"
         )
-    trained = {
-        name: _train(name, model, loss, batches, make, copy.deepcopy(options[name]), steps)
+    trainings = [
+        _train(name, model, loss, batches, make, copy.deepcopy(options[name]), steps)
         for name, make in factories.items()
-    }
+    ]
     weight_loss = WeightLoss(model, loss, batches)
-    paths = [path for _, path, _ in trained.values()]
-    losses = [np.array([weight_loss.at(weights) for weights in path]) for path in paths]
+    losses = [np.array([weight_loss.at(w) for w in training.path]) for training in trainings]
     verdicts = [_verdict(values, steps) for values in losses]
-    named = list(zip(paths, verdicts, strict=True))
-    kept = [path for path, verdict in named if verdict in (FALLING, LEVEL)]
-    kept = kept or [path for path, verdict in named if verdict == HIGHER]
-    if not kept:
-        raise ValueError("network_race: every training diverged; choose lower rates")
-    if all(np.ptp(path, axis=0).max() == 0 for path in kept):
-        raise ValueError("network_race: no weight moves, so there is no path; choose a higher rate")
-    lowest = min(kept, key=lambda path: weight_loss.at(path[-1]))
-    surface = Slice(weight_loss, kept, lowest[-1], resolution, type(model).__name__)
-    runs = []
-    for (name, (optimizer, path, history)), values, verdict in zip(
-        trained.items(), losses, verdicts, strict=True
-    ):
-        gradient = np.array([surface.gradient(weights) for weights in path])
-        rates = np.array(history.lr[:steps])
-        runs.append(
-            Run(
-                name,
-                optimizer,
-                _padded(surface.project(path), steps + 1)[:, None],
-                _padded(values, steps + 1)[:, None],
-                _padded(gradient, steps + 1)[:, None],
-                {},
-                np.pad(rates, (0, steps - len(rates)), "edge"),
-                [verdict],
-                [None],
-            )
+    surface = _slice(weight_loss, [t.path for t in trainings], losses, verdicts, resolution)
+    runs = [
+        Run(
+            name,
+            training.optimizer,
+            _padded(surface.project(training.path), steps + 1)[:, None],
+            _padded(values, steps + 1)[:, None],
+            _padded(np.array([surface.gradient(w) for w in training.path]), steps + 1)[:, None],
+            {},
+            np.pad(training.lr, (0, steps - len(training.lr)), "edge"),
+            [verdict],
+            [None],
         )
-    return NetworkRace(surface, runs, steps, [_padded(path, steps + 1) for path in paths])
+        for name, training, values, verdict in zip(
+            factories, trainings, losses, verdicts, strict=True
+        )
+    ]
+    paths = [_padded(training.path, steps + 1) for training in trainings]
+    return NetworkRace(surface, runs, steps, paths)
+
+
+class _Trained(NamedTuple):
+    """A finished training: its path (steps + 1, n), shorter if it diverged, and its rates."""
+
+    optimizer: Optimizer
+    path: np.ndarray
+    lr: np.ndarray
 
 
 class _Path(Callback):
@@ -255,8 +252,8 @@ def _train(
     make: racing.Factory,
     options: dict[str, Any],
     steps: int,
-) -> tuple[Optimizer, np.ndarray, History]:
-    """Train a copy of a model; returns the optimizer, the path, (steps + 1, n), and the history."""
+) -> _Trained:
+    """Train a copy of a model."""
     model, data = copy.deepcopy(model), copy.deepcopy(data)
     optimizer = make(list(model.parameters()), **options)
     if not isinstance(optimizer, Optimizer):
@@ -268,7 +265,26 @@ def _train(
         history = error.history
     if history.interrupted:
         raise KeyboardInterrupt
-    return optimizer, np.array(path.points), history
+    return _Trained(optimizer, np.array(path.points), np.array(history.lr[:steps]))
+
+
+def _slice(
+    weight_loss: WeightLoss,
+    paths: list[np.ndarray],
+    losses: list[np.ndarray],
+    verdicts: list[str],
+    resolution: int,
+) -> Slice:
+    """The slice through the end of the best path, along the components of those that count."""
+    ended = [i for i, verdict in enumerate(verdicts) if verdict != DIVERGED]
+    counted = [i for i in ended if verdicts[i] != HIGHER] or ended
+    if not counted:
+        raise ValueError("network_race: every training diverged; choose lower rates")
+    if all(np.ptp(paths[i], axis=0).max() == 0 for i in counted):
+        raise ValueError("network_race: no weight moves, so there is no path; choose a higher rate")
+    best = min(counted, key=lambda i: losses[i][-1])
+    name = type(weight_loss.model).__name__
+    return Slice(weight_loss, [paths[i] for i in counted], paths[best][-1], resolution, name)
 
 
 def _verdict(losses: np.ndarray, steps: int) -> str:

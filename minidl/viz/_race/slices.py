@@ -132,7 +132,8 @@ class Slice(Surface):
 
     def project(self, weights: np.ndarray) -> np.ndarray:
         """The coordinates of the nearest point of the plane: (…, n) → (…, 2)."""
-        coordinates: np.ndarray = (weights - self.centre) @ self.directions.T
+        with np.errstate(all="ignore"):  # of paths that diverge
+            coordinates: np.ndarray = (weights - self.centre) @ self.directions.T
         return coordinates
 
     def weights(self, x: float, y: float) -> np.ndarray:
@@ -142,7 +143,9 @@ class Slice(Surface):
 
     def gradient(self, weights: np.ndarray) -> np.ndarray:
         """The gradient of the network's loss with any weights, (n,), along the plane, (2,)."""
-        gradient: np.ndarray = self.directions @ self.weight_loss.gradient(weights)[1]
+        whole = self.weight_loss.gradient(weights)[1]
+        with np.errstate(all="ignore"):
+            gradient: np.ndarray = self.directions @ whole
         return gradient
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
