@@ -18,11 +18,12 @@ from minidl._page import framed, render
 from minidl.viz._race import table
 from minidl.viz._race.explain import explanation
 from minidl.viz._race.record import RaceRecord, Run
-from minidl.viz._race.surfaces import GRID, SURFACES, Interval, heights
+from minidl.viz._race.surfaces import GRID, SURFACES, Interval, Stationary, heights
 from minidl.viz.style import RunStyle
 
 FINE_GRID = 129  # points along each side of the surface if its function is element-wise
 MAX_STEPS = 2000  # steps that a page holds at most, besides the start
+MAX_MARKS = 60  # of points with gradient 0
 NOT_FINITE = 2**16 - 1  # stands for the height where the surface is not finite
 
 
@@ -152,6 +153,7 @@ def _surface(race: RaceRecord, start: int, x: Interval, y: Interval) -> dict[str
         "x": x,
         "y": y,
         "minima": surface.minima.tolist(),
+        "stationary": _marked(surface.stationary_points(x, y)),
         "radius": race.radius,
         "lowest": lowest,
         "highest": float(f[finite].max()),
@@ -159,6 +161,11 @@ def _surface(race: RaceRecord, start: int, x: Interval, y: Interval) -> dict[str
         "side": len(f),
         "heights": _packed(np.where(finite, height, NOT_FINITE), "<u2"),
     }
+
+
+def _marked(points: list[Stationary]) -> list[Stationary]:
+    """The points with gradient 0 that are marked: of very many only the local minima."""
+    return [p for p in points if len(points) <= MAX_MARKS or p[2] == "local minimum"]
 
 
 def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:

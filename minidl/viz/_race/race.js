@@ -241,6 +241,27 @@ function drawGoal(g, [x, y], rx, ry) {
   }
 }
 
+const KINDS = { // how other points with gradient 0 are marked, in a square from −1 to 1
+  'local minimum': 'M-1-.9C-1 1.1 1 1.1 1-.9',
+  saddle: 'M-1-1C-.2-.4-.2.4-1 1M1-1C.2-.4.2.4 1 1',
+  maximum: 'M-1 .9C-1-1.1 1-1.1 1 .9',
+};
+
+function drawStationary(g, project) {
+  for (const [x, y, kind] of surface.stationary) {
+    g.save();
+    g.translate(...project([x, y]));
+    g.scale(5.5, 5.5);
+    const shape = new Path2D(KINDS[kind]);
+    for (const [ink, width] of [[palette.card, 4], [palette.ink, 1.4]]) {
+      setPen(g, ink, width / 5.5);
+      g.stroke(shape);
+      g.fill(ellipsePath([0, 0], (width + 1.2) / 11));
+    }
+    g.restore();
+  }
+}
+
 const shorten = (name) => (name.length > 24 ? `${name.slice(0, 22)} …` : name);
 
 const SIDES = [[1, 0], [-1, 0], [0, -1], [0, 1], [1, -1], [1, 1], [-1, -1], [-1, 1]];
@@ -443,6 +464,7 @@ function draw2D() {
   const { box, project, sx, sy } = plane;
   $('surface').dataset.box = box;
   drawBackground(g);
+  drawStationary(g, project);
   drawRing(g, project(origin), 7);
   for (const run of visibleRuns()) drawPath(g, run);
   const arrows = playing ? [] : drawStepArrows(g);
@@ -580,6 +602,7 @@ function draw3D() {
   g.lineCap = 'round';
   drawFloor(g, projectUvz);
   drawMesh(g, projectUvz);
+  drawStationary(g, project);
   drawRing(g, project(origin), 7);
   const ends = drawMarkers(g, project);
   const goals = surface.minima.map(project);
@@ -973,6 +996,9 @@ function prepareView() {
   $('start').addEventListener('click', () => play(true));
   $('speed').addEventListener('change', () => { if (playing) play(true); });
   $('height-scale').textContent = formatNumber(surface.scale, 2);
+  for (const item of document.querySelectorAll('.legend [data-kind]')) {
+    item.hidden = !surface.stationary.some(([, , kind]) => kind === item.dataset.kind);
+  }
 }
 
 // ---- Stepping and playing

@@ -119,6 +119,15 @@ def test_heights_are_logarithms_of_f_above_its_lowest(name):
     assert surface["minima"] == race.surface.minima.tolist()
 
 
+def test_points_with_gradient_0_are_marked_of_very_many_only_the_local_minima():
+    race = dl.viz.race("himmelblau", ["SGD"], steps=9, lr=0.01)
+    marks = data_of(race)["surface"]["stationary"]
+    assert [tuple(mark) for mark in marks] == race.surface.stationary_points(*race.view())
+    assert {mark[2] for mark in marks} == {"saddle", "maximum"}
+    marks = data_of(dl.viz.race("rastrigin", ["SGD"], steps=9, lr=0.001))["surface"]["stationary"]
+    assert {mark[2] for mark in marks} == {"local minimum"}
+
+
 def test_a_surface_that_is_not_finite_everywhere_has_holes():
     surface = dl.viz.Surface(lambda x, y: dl.log(x + 1.5) ** 2 + y**2, start=(-1.45, 1))
     data = data_of(dl.viz.race(surface, ["SGD"], steps=3))["surface"]
