@@ -15,7 +15,7 @@ from minidl import nn
 from minidl.data import DataLoader, call
 from minidl.evaluation import Loss, loss_of
 from minidl.tensor import Tensor, no_grad
-from minidl.viz._race.surfaces import Interval, Surface
+from minidl.viz._race.surfaces import Interval, Stationary, Surface
 
 MARGIN, MIN_ASPECT = 0.25, 0.75  # around the paths, by their extent; the shorter side by the longer
 
@@ -140,6 +140,10 @@ class Slice(Surface):
         """The weights at a point of the plane, (n,)."""
         weights: np.ndarray = self.centre + np.array([x, y]) @ self.directions
         return weights
+
+    def stationary_points(self, x: Interval, y: Interval) -> list[Stationary]:
+        """None: where the loss is flat along the plane, it hardly ever is across it."""
+        return []
 
     def gradient(self, weights: np.ndarray) -> np.ndarray:
         """The gradient of the network's loss with any weights, (n,), along the plane, (2,)."""
