@@ -326,7 +326,7 @@ class Loop:
         for begin in range(0, rows, size):
             if order is not None:
                 chosen = order[begin : begin + size]
-                batch = [a[chosen] for a in arrays]
+                batch = [a.take(chosen, 0) for a in arrays]  # faster than a[chosen]
             elif size < rows:
                 batch = [a[begin : begin + size] for a in arrays]
             result = step(*batch)

@@ -170,6 +170,32 @@ def cross_entropy(
     x = tensor.as_tensor(logits)
     t, shape = _constant(target), x.shape
     _checks.number("cross_entropy", "label_smoothing", label_smoothing, high=1)
+    _check_classes(t, shape)
+    _check_reduction("cross_entropy", reduction, t.size)
+    w = divisor = None
+    if ignore_index is not None:
+        _check_index("cross_entropy", ignore_index)
+        if t.dtype.kind == "f":
+            raise ValueError("cross_entropy: ignore_index needs labels, but got probabilities")
+        kept = t != ignore_index
+        t, w = np.where(kept, t, 0), kept.astype(np.float64)
+    if class_weight is not None:
+        c = _class_weight("cross_entropy", class_weight, shape[-1], lambda: _counts(t, w, shape))
+        alike = not isinstance(class_weight, str) and _are_one(c)
+        if t.dtype.kind != "f":
+            _check_labels(t, shape[-1])
+            divisor = _of_labels(c, t) if w is None else w * _of_labels(c, t)
+            if alike or label_smoothing == 0:
+                alike, w = True, divisor
+        if not alike:
+            t = ops.as_probabilities(x.data, t, label_smoothing) * c
+            label_smoothing = 0.0
+    arguments = x, t, label_smoothing, reduction
+    return _weighted(_cross_entropy, arguments, reduction, shape[:-1], sample_weight, w, divisor)
+
+
+def _check_classes(t: Array, shape: tuple[int, ...]) -> None:
+    """ValueError or TypeError unless a target fits logits of that shape."""
     if not shape or shape[-1] == 0:
         raise ValueError(
             printable(f"cross_entropy: logits must have classes (…, C), got shape {shape}")
@@ -181,59 +207,36 @@ def cross_entropy(
                 f"{shape[:-1]}, got {t.shape}"
                 + ("; drop the last axis: labels.reshape(-1)" if t.shape[-1:] == (1,) else "")
             )
-    elif t.dtype.kind != "f" or t.shape != shape:
+        return
+    if t.dtype.kind != "f" or t.shape != shape:
         raise TypeError(
             f"cross_entropy: the target must be integer labels of shape {shape[:-1]} or floating "
             f"probabilities of shape {shape}, got {t.dtype} of shape {t.shape}"
             + ("; labels.astype(int) if these are labels" if t.shape == shape[:-1] else "")
         )
-    else:
 
-        def explain() -> None:
-            message = f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}"
-            raise ValueError(printable(message))
+    def explain() -> None:
+        raise ValueError(printable(f"cross_entropy: probabilities must be ≥ 0, got {t.min():g}"))
 
-        ops.require(t, 0, np.inf, explain)
-    _check_reduction("cross_entropy", reduction, t.size)
-    if sample_weight is class_weight is ignore_index is None:  # the usual case
-        return _weighted(_cross_entropy, (x, t, label_smoothing, reduction), reduction, shape[:-1])
-    soft, classes, w = t.dtype.kind == "f", shape[-1], None
-    if ignore_index is not None:
-        _check_index("cross_entropy", ignore_index)
-        if soft:
-            raise ValueError("cross_entropy: ignore_index needs labels, but got probabilities")
-        kept = t != ignore_index
-        t, w = np.where(kept, t, 0), kept.astype(np.float64)
-    divisor = w
-    if class_weight is not None:
+    ops.require(t, 0, np.inf, explain)
 
-        def counts() -> Any:
-            if soft:
-                raise ValueError(
-                    'cross_entropy: class_weight="balanced" needs labels, but got probabilities'
-                )
-            labels = np.clip(t, 0, classes - 1).reshape(-1).astype(np.int64)
-            return (np.bincount(labels, None if w is None else w.reshape(-1), classes),)
 
-        c = _class_weight("cross_entropy", class_weight, classes, counts)
-        plain_target = type(class_weight) is not str and _are_one(c)
-        if not soft:
-            of_label = _of_labels(c, t)
-            divisor = of_label if w is None else w * of_label
-            plain_target |= label_smoothing == 0
-            if plain_target:
-                w = divisor
-            rows = t.reshape(-1).astype(np.float64)
+def _check_labels(t: Array, classes: int) -> None:
+    """IndexError for a label out of range, as the kernel raises it."""
+    rows = t.reshape(-1).astype(np.float64)
 
-            def name_row() -> None:
-                check_labels(plain(rows).astype(np.int64), classes)
+    def name_row() -> None:
+        check_labels(plain(rows).astype(np.int64), classes)
 
-            ops.require(rows, 0, classes - 1, name_row)
-        if not plain_target:
-            t = ops.as_probabilities(x.data, t, label_smoothing) * c
-            label_smoothing = 0.0
-    arguments = x, t, label_smoothing, reduction
-    return _weighted(_cross_entropy, arguments, reduction, shape[:-1], sample_weight, w, divisor)
+    ops.require(rows, 0, classes - 1, name_row)
+
+
+def _counts(t: Array, w: Any, shape: tuple[int, ...]) -> Any:
+    """How often each class is there, for "balanced"."""
+    if t.dtype.kind == "f":
+        raise ValueError('cross_entropy: class_weight="balanced" needs labels, got probabilities')
+    labels = np.clip(t, 0, shape[-1] - 1).reshape(-1).astype(np.int64)
+    return (np.bincount(labels, None if w is None else w.reshape(-1), shape[-1]),)
 
 
 def _weighted(
