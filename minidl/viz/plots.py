@@ -374,7 +374,7 @@ def draw_race(race: RaceRecord, start: int) -> RacePicture:
     order = sorted(range(len(race.runs)), key=lambda i: _rank(race.runs[i], start))
     outcomes = {}
     for row, i in enumerate(order):
-        run, top = race.runs[i], 1 - distance * row
+        top = 1 - distance * row
         line: dict[str, Any] = {"color": styles[i].colour, "linestyle": styles[i].dashes}
         marker = _marker(styles[i].marker)
         middle = top - line_height * (lines - 1) / 2
