@@ -44,6 +44,9 @@ def html(race: RaceRecord, start: int = 0, controls: list[Any] | None = None) ->
         formula=race.surface.formula,
         description=description(race, start),
         search=_search(race),
+        goal=len(race.surface.minima) > 0,
+        parameters=race.parameters,
+        from_zero=race.surface.floor == 0,
         text=table.as_text(race),
     )
 
@@ -131,7 +134,7 @@ def tracks(race: RaceRecord, start: int) -> dict[str, Any]:
         "start": race.starts[start].tolist(),
         "noise": race.noise,
         "runs": [
-            _run(run, style, start, steps)
+            _run(race, run, style, start, steps)
             for run, style in zip(race.runs, race.styles(), strict=True)
         ],
     }
@@ -168,6 +171,8 @@ def _marked(points: list[Stationary]) -> list[Stationary]:
 def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:
     """The lowest known f: at the minima, on the grid, or on a path inside the domain."""
     surface = race.surface
+    if surface.floor is not None:
+        return surface.floor
     found = [grid, surface.at(surface.minima.T)[0]]
     for run in race.runs:
         inside = surface.contains(run.theta[:, start].T)
@@ -176,7 +181,9 @@ def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:
     return float(np.min(values[np.isfinite(values)], initial=np.inf))
 
 
-def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, Any]:
+def _run(
+    race: RaceRecord, run: Run, style: RunStyle, start: int, steps: np.ndarray
+) -> dict[str, Any]:
     rates = run.lr[steps[:-1]]
     constant = np.ptp(rates) == 0
     return {
@@ -192,7 +199,7 @@ def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, 
         "gradient": _packed(run.gradient[steps, start]),
         "lr": float(rates[0]) if constant else _packed(rates),
         "state": {name: _packed(_from(x, start)[steps]) for name, x in run.state.items()},
-        "rule": explanation(run, steps),
+        "rule": explanation(run, steps) if race.parameters else None,
     }
 
 

@@ -56,6 +56,9 @@ class Surface:
            [-0.1411]]))
     """
 
+    axes = "parameter x", "parameter y"  # as pictures call them
+    floor: float | None = None  # what f is measured from in pictures; None: its lowest value there
+
     def __init__(
         self,
         function: Function,

@@ -10,7 +10,9 @@ from minidl.viz._race.record import RaceRecord, coordinates, counts
 
 def as_text(race: RaceRecord, spell: Spell = str) -> str:
     """The description of a race, and its results in a table."""
-    results = _single_start(race) if len(race.starts) == 1 else _many_starts(race)
+    results = race.results()
+    if results is None:
+        results = _single_start(race) if len(race.starts) == 1 else _many_starts(race)
     lines = [*_heading(race), "", *aligned(results, spell)]
     arrived = any(step is not None for run in race.runs for step in run.arrived)
     if len(race.surface.minima) and not arrived and not race.rates_tried:

@@ -23,6 +23,7 @@ from minidl.viz.figures.family import family_tree
 from minidl.viz.figures.learning import rate_and_loss
 from minidl.viz.figures.rates import learning_rates
 from minidl.viz.figures.schedules import every_schedule, warm_up_and_cool_down
+from minidl.viz.figures.slice import loss_slice
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -36,6 +37,7 @@ __all__ = [
     "family_tree",
     "landscape",
     "learning_rates",
+    "loss_slice",
     "momentum_arrows",
     "optimizer_race",
     "rate_and_loss",
@@ -67,6 +69,7 @@ FIGURES: dict[str, Callable[[], Figure | FuncAnimation]] = {
     "schedules.png": every_schedule,
     "warm_up_and_cool_down.png": warm_up_and_cool_down,
     "rate_and_loss.png": rate_and_loss,
+    "loss_slice.png": loss_slice,
     "moons.gif": decision_boundary,
     "spirals.gif": lambda: decision_boundary("spirals"),
 }

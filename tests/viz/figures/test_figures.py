@@ -50,7 +50,7 @@ def quick(monkeypatch):
 
 def test_each_file_has_a_name_of_its_own_and_a_kind():
     paths = [Path(name) for name in FIGURES]
-    assert len({path.stem for path in paths}) == len(paths) == 11
+    assert len({path.stem for path in paths}) == len(paths) == 12
     assert {path.suffix for path in paths} == {".png", ".gif"}
     assert all(path.name == str(path) == path.name.lower() for path in paths)
 
