@@ -112,8 +112,9 @@ function worked(node, values, digits, level = 0) {
       else if (kind === '^') {
         const exponent = evaluate(parts[1], (name) => values[name]);
         const base = inner(parts[0], 7);
-        line = Number.isInteger(exponent) ? [...base, superscript(String(exponent))]
-          : [...base, '^', ...inner(parts[1], ATOM)];
+        if (Number.isInteger(exponent)) line = [...base, superscript(String(exponent))];
+        else if (parts[1][0] === 'negative') line = [...base, '^', numberElement(exponent, digits)];
+        else line = [...base, '^', ...inner(parts[1], ATOM)];
       } else line = [...inner(parts[0], own), ` ${kind} `, ...inner(parts[1], own + 1)];
       return level > own ? bracketed(line) : line;
     }
@@ -275,7 +276,8 @@ function equationList(run, k) {
     const formula = make('dt', {});
     formula.innerHTML = equation.mathml; // generated and escaped by the package
     const rows = (equation.by_axis ? AXES : [0]).filter((axis) => lines[axis]);
-    return make('div', { 'data-symbol': equation.symbol }, formula, rows.map((axis) =>
+    const attributes = { 'data-symbol': equation.symbol, class: equation.long ? 'long-line' : '' };
+    return make('div', attributes, formula, rows.map((axis) =>
       make('dd', {}, make('span', { class: 'axis' }, equation.by_axis ? 'xy'[axis] : ''),
         make('span', { class: 'worked' }, ...workedLine(lines[axis])))));
   }));
@@ -307,21 +309,26 @@ const negativeInBrackets = (element, needed) =>
 function chartList(run, k) { // of the gradient, the state and the effective rate over the steps
   run.charts ??= chartsOf(run);
   return make('div', { class: 'charts' }, run.charts.map((chart) => {
-    const { symbol, name, values, picture, logarithmic } = chart;
+    const { symbol, name, scalar, values, picture, logarithmic } = chart;
     const at = 100 * k / Math.max(1, values.length - 1);
     for (const side of ['x1', 'x2']) picture.querySelector('.now').setAttribute(side, at);
     const caption = [name, logarithmic ? 'log scale' : ''].filter(Boolean).join(', ');
     return make('figure', {}, make('figcaption', {}, make('span', { class: 'symbol' }, symbol),
-      caption, make('span', { class: 'values' }, AXES.map((axis) =>
-        make('span', {}, `${'xy'[axis]} `, numberElement(values[k][axis], 3))))), picture);
+      caption, make('span', { class: 'values' }, (scalar ? [0] : AXES).map((axis) =>
+        make('span', {}, scalar ? '' : `${'xy'[axis]} `, numberElement(values[k][axis], 3))))), picture);
   }));
 }
 
+const symbolOf = (run, name) =>
+  Object.entries(run.rule.state).find((pair) => pair[1] === name)?.[0] ?? name;
+
 function chartsOf(run) {
   const series = [['g', 'gradient', (k) => vectorAt(run.gradient, k)],
-    ...run.slots.map(({ name }) => [name, '', (k) => stateAt(run, name, k)]),
+    ...run.slots.map(({ name, data }) => [symbolOf(run, name), '', (k) => stateAt(run, name, k),
+      data.length === end + 1]),
     ['', `effective rate of ${run.rule.momentum ?? 'g'}`, (k) => effectiveRate(run, k)]];
-  return series.map(([symbol, name, at]) => ({ symbol, name, values: sequence(end, at) }))
+  return series.map(([symbol, name, at, scalar]) =>
+    ({ symbol, name, scalar, values: sequence(end, at) }))
     .filter(({ values }) => values.flat().some((x) => x !== values[0][0]))
     .map((chart) => ({ ...chart, ...chartPicture(chart.values) }));
 }
