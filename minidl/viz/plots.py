@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl import _checks, _files
+from minidl._format import number
 from minidl.history import History
 from minidl.schedulers import Constant, Schedule
 from minidl.viz import style
@@ -37,7 +38,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 CONTOURS = 12  # contour lines
-LABEL_WIDTH = 16  # characters of an optimizer's label in one line
+LABEL_WIDTH = 22  # characters of an optimizer's label in one line
 START: dict[str, Any] = {
     "marker": "o", "markersize": 10, "color": "white", "mec": COLOURS["black"], "mew": 2,
 }  # fmt: skip
@@ -309,7 +310,7 @@ def race_axes(race: RaceRecord, start: int = 0, title: str | None = None) -> Axe
     for run, (line, marker), text in zip(race.runs, picture.tracks, picture.outcomes, strict=True):
         line.set_data(*run.theta[:, start].T)
         marker.set_data(*run.theta[-1:, start].T)
-        text.set_text(outcome(race, run, start))
+        text.set_text(race.ending(run, start))
     finish_layout(picture.figure)
     return picture.axes
 
@@ -355,7 +356,7 @@ def draw_race(race: RaceRecord, start: int) -> RacePicture:
     The table is in the order of arrival.
     """
     figure = new_figure()
-    axes, table = figure.subplots(1, 2, width_ratios=(1.45, 1))
+    axes, table = figure.subplots(1, 2, width_ratios=(2.4, 1))
     plot_contours(axes, race.surface, race.view(start))
     x, y = race.starts[start]
     axes.plot([x], [y], linestyle="none", zorder=3, label="start", **START)
@@ -364,35 +365,38 @@ def draw_race(race: RaceRecord, start: int) -> RacePicture:
     table.set(xlim=(0, 1), ylim=(0, 1))
     table.set_axis_off()
     names = [escaped(textwrap.fill(run.name, LABEL_WIDTH)) for run in race.runs]
-    lines = 1 + max(name.count("\n") for name in names)
-    line_height = 1 / max(11, lines * len(names) + 2)
-    longest = max(len(line) for name in names for line in name.split("\n"))
-    rate_column = 0.14 + 0.04 * max(9.5, longest)  # to the right of the names
-    outcome_column = rate_column + 0.24
-    grey: dict[str, Any] = {"color": COLOURS["grey"], "va": "center"}
-    for column, title in ((rate_column, "rate η"), (outcome_column, race.ending_title)):
-        table.text(column, 1 - line_height / 2, title, fontsize=12, **grey)
+    rates = [_rate_text(run) for run in race.runs]
+    column = 0.19 + 0.038 * max(9, *map(len, rates))  # to the right of the rates
+    lines = 2 + max(name.count("\n") for name in names)  # of each run
+    line_height = 1 / max(22, lines * len(names) + 2)
+    distance = min(line_height * (lines + 0.5), (1 - 2 * line_height) / len(names))  # of runs
+    grey: dict[str, Any] = {"color": COLOURS["grey"], "va": "center", "fontsize": 12}
     order = sorted(range(len(race.runs)), key=lambda i: _rank(race.runs[i], start))
     outcomes = {}
     for row, i in enumerate(order):
-        run, height = race.runs[i], 1 - line_height * (lines * (row + 0.5) + 1)
+        top = 1 - distance * row
         line: dict[str, Any] = {"color": styles[i].colour, "linestyle": styles[i].dashes}
         marker = _marker(styles[i].marker)
-        table.plot([0, 0.05, 0.1], [height] * 3, **line, **marker, markevery=[1])
-        rate = f"{run.lr[0]:.3g}"
-        if np.ptp(run.lr):
-            rate = "falls" if run.lr[-1] < run.lr[0] else "varies"
-        font: dict[str, Any] = {"va": "center", "fontsize": 13}
-        table.text(0.14, height, names[i], weight="bold", **font)
-        table.text(rate_column, height, rate, weight="normal", **font)
-        outcomes[i] = table.text(outcome_column, height, "", weight="normal", **font)
-    height = 1 - line_height * (lines * len(names) + 1.5)
-    legend = [(0.05, (START,), "start"), (rate_column, GOAL, "goal")]
+        middle = top - line_height * (lines - 1) / 2
+        table.plot([0, 0.07, 0.14], [middle] * 3, **line, **marker, markevery=[1])
+        table.text(0.19, middle, names[i], weight="bold", va="center", fontsize=13)
+        below: dict[str, Any] = {"va": "center", "fontsize": 11.5}
+        bottom = top - line_height * (lines - 0.5)
+        table.text(0.19, bottom, rates[i], **below)
+        outcomes[i] = table.text(column, bottom, "", **below)
+    height = 1 - distance * len(names) - line_height
+    legend = [(0.07, (START,), "start"), (column, GOAL, "goal")]
     for column, markers, name in legend[: 1 + bool(len(race.surface.minima))]:
         for marker in markers:
             table.plot([column], [height], linestyle="none", **marker)
-        table.text(column + 0.09, height, name, fontsize=13, **grey)
+        table.text(column + 0.12, height, name, **grey)
     return RacePicture(figure, axes, tracks, [outcomes[i] for i in range(len(race.runs))])
+
+
+def _rate_text(run: Run) -> str:
+    if np.ptp(run.lr):
+        return "η falls" if run.lr[-1] < run.lr[0] else "η varies"
+    return f"η = {number(run.lr[0], 3).shown}"
 
 
 def _track(axes: Axes, run_style: RunStyle) -> tuple[Line2D, Line2D]:
@@ -417,14 +421,6 @@ def _rank(run: Run, start: int) -> tuple[float, float]:
     )
 
 
-def outcome(race: RaceRecord, run: Run, start: int) -> str:
-    """How a run ended: the steps until it arrived, or its verdict."""
-    arrived = run.arrived[start]
-    if (ending := race.ending(run, start)) is not None:
-        return ending
-    return run.verdicts[start] if arrived is None else steps_text(arrived)
-
-
 def steps_text(count: int) -> str:
     """A number of steps as text.
 
@@ -440,7 +436,7 @@ def headline(race: RaceRecord, start: int) -> str:
     first = min(race.runs, key=lambda run: _rank(run, start))
     setting = f"{race.surface.name}, {steps_text(race.steps)}"
     if len(race.runs) == 1:
-        return f"{setting}: {first.name}, {outcome(race, first, start)}"
+        return f"{setting}: {first.name}, {race.ending(first, start)}"
     if not len(race.surface.minima):
         return f"{setting}, no goal"
     if first.arrived[start] is None:

@@ -341,8 +341,8 @@ def test_the_table_is_in_the_order_of_arrival_then_of_f(bowl):
     lines = race_table(bowl.plot())
     first, there = bowl.runs[3].arrived[0], bowl.runs[1].arrived[0]
     assert list(lines.items()) == [
-        ("first", ("0.4", f"{first} steps")),
-        ("there", ("0.2", f"{there} steps")),
+        ("first", ("0.4", f"goal in {first} steps")),
+        ("there", ("0.2", f"goal in {there} steps")),
         ("slow", ("0.001", "still moving")),
         ("gone", ("1.3", "diverged")),
     ]
@@ -395,7 +395,7 @@ def test_another_start_has_its_own_picture():
         for run, (path, _) in zip(raced.runs, drawn, strict=True):
             np.testing.assert_array_equal(np.transpose(path.get_data()), run.theta[:, start])
             arrived, verdict = run.arrived[start], run.verdicts[start]
-            ended = verdict if arrived is None else f"{arrived} steps"
+            ended = verdict if arrived is None else f"goal in {arrived} steps"
             assert race_table(axes)[run.name][1] == ended
     for wrong, error in ((3, ValueError), (-1, ValueError), (0.0, TypeError)):
         with pytest.raises(error, match="start must be"):
@@ -412,7 +412,8 @@ def test_each_start_has_its_own_verdict():
 def test_the_table_gives_a_constant_rate_as_a_number(lr):
     axes = race("bowl", "SGD", steps=9, lr=lr).plot()
     rate = schedulers.as_schedule("", "", lr)(0)
-    assert float(race_table(axes)["SGD"][0]) == pytest.approx(rate, rel=5e-3)
+    shown = race_table(axes)["SGD"][0].replace("−", "-")
+    assert float(shown) == pytest.approx(rate, rel=5e-3)
 
 
 @pytest.mark.parametrize(

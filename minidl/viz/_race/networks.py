@@ -48,7 +48,6 @@ class NetworkRace(racing.Race):
 
     surface: Slice
     parameters = False
-    ending_title = "loss at the end"
 
     def __init__(
         self, surface: Slice, runs: list[Run], steps: int, weights: list[np.ndarray]
@@ -86,7 +85,7 @@ class NetworkRace(racing.Race):
     def ending(self, run: Run, start: int) -> str:
         """The loss at the end."""
         diverged = run.verdicts[start] == DIVERGED
-        return DIVERGED if diverged else number(run.loss[-1, start], 3).shown
+        return DIVERGED if diverged else f"loss {number(run.loss[-1, start], 3).shown}"
 
     def results(self) -> list[list[str]]:
         """The loss of the network at the end of each training, and what the plane shows of it.

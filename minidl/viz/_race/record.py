@@ -89,7 +89,6 @@ class RaceRecord:
     radius: float
     noise: float
     parameters: ClassVar[bool] = True  # whether x and y are what the optimizers update
-    ending_title: ClassVar[str] = "at the goal after"  # above how each run ended, in pictures
 
     def __repr__(self) -> str:
         verdicts = (
@@ -125,9 +124,12 @@ class RaceRecord:
             lines.append(f"noise: {self.noise:g} in each entry of each gradient")
         return lines
 
-    def ending(self, run: Run, start: int) -> str | None:
-        """How a run ended, in pictures; None: the steps until it arrived, or its verdict."""
-        return None
+    def ending(self, run: Run, start: int) -> str:
+        """How a run ended, in pictures: the steps until it arrived, or its verdict."""
+        arrived = run.arrived[start]
+        if arrived is None:
+            return run.verdicts[start]
+        return f"goal in {arrived} step{'s' * (arrived != 1)}"
 
     def results(self) -> list[list[str]] | None:
         """The rows of the table of results, titles first, if they are not those of `table`."""

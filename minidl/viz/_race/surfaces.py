@@ -15,6 +15,7 @@ import numpy as np
 from minidl import _checks
 from minidl._format import printed
 from minidl.tensor import Tensor, cos, default_dtype, exp
+from minidl.viz._race import formulas
 
 Function = Callable[[Any, Any], Any]  # of two Tensors, or of two numbers; the same comes back
 Point = tuple[float, float]
@@ -40,7 +41,8 @@ class Surface:
     minima    the global minima, [(x, y), …]; by default they are searched for in the domain
               (`searched`)
     name      the name in tables; by default the function's name
-    formula   the function as a line of text
+    formula   the function as a line of text; by default put together from the formulas of its
+              ops if it is element-wise
 
     ValueError or TypeError if the domain, the start or a minimum is invalid, if the function does
     not return one number per point, or if backward does not find its gradient, as with math.sin.
@@ -72,7 +74,7 @@ class Surface:
                 f"Surface: function must be a function of two tensors (x, y), got {function!r}"
             )
         name = name or getattr(function, "__name__", "the function")
-        self.function, self.formula = function, formula
+        self.function = function
         self.name = "your function" if name == "<lambda>" else name
         self.x, self.y = _interval("x", x), _interval("y", y)
         low, high = np.transpose([self.x, self.y])
@@ -85,6 +87,7 @@ class Surface:
             )
         self.start: Point = tuple(starts[0].tolist())
         self.elementwise = self._check_function()
+        self.formula = formula or (self._composed_formula() if self.elementwise else "")
         self.searched = minima is None
         self.minima = self._search() if self.searched else self.check_points("minima", minima)
         self.minima.flags.writeable = False
@@ -252,9 +255,7 @@ class Surface:
 
     def _check_function(self) -> bool:
         """Whether the function is element-wise; ValueError if backward misses its gradient."""
-        low, high = np.transpose([self.x, self.y])
-        fractions = np.random.default_rng(0).random((2, 3))
-        points, h = low[:, None] + (high - low)[:, None] * fractions, 1e-6 * self.width
+        points, h = self._inner_points(), 1e-6 * self.width
         single = [self._evaluate(point) for point in points.T]
         for point, (value, gradient) in zip(points.T, single, strict=True):
             for axis, name in enumerate("xy"):
@@ -281,6 +282,16 @@ class Surface:
             and np.allclose(gradient[:, i], g, 1e-9, 1e-12, True)
             for i, (v, g) in enumerate(single)
         )
+
+    def _composed_formula(self) -> str:
+        with default_dtype("float64"), np.errstate(all="ignore"):
+            return formulas.formula(self.function, self._inner_points())
+
+    def _inner_points(self) -> np.ndarray:
+        """Three points inside the domain, (2, 3)."""
+        low, high = np.transpose([self.x, self.y])
+        points: np.ndarray = low + (high - low) * np.random.default_rng(0).random((2, 3)).T
+        return points.T
 
     def _search(self) -> np.ndarray:
         """The global minima inside the domain, (n, 2): the lowest points of a grid, refined.
@@ -316,8 +327,9 @@ def _lower_than_neighbours(z: np.ndarray) -> np.ndarray:
     padded = np.pad(np.where(np.isfinite(z), z, np.inf), 1, constant_values=np.inf)
     n, m = z.shape
     shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-    lower: np.ndarray = z <= np.min([padded[i : n + i, j : m + j] for i, j in shifts], 0)
-    return lower & np.isfinite(z)
+    lowest = np.min([padded[i : n + i, j : m + j] for i, j in shifts], 0)
+    lower: np.ndarray = (z <= lowest) & np.isfinite(z)
+    return lower
 
 
 def _interval(name: str, value: Any) -> Interval:

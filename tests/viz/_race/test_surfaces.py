@@ -189,7 +189,8 @@ def paraboloid(x, y):
 def test_a_surface_of_a_function_has_a_square_domain_and_a_start_in_its_upper_left_quarter():
     surface = Surface(paraboloid)
     assert (surface.x, surface.y, surface.start) == ((-2, 2), (-2, 2), (-1, 1))
-    assert (surface.name, surface.formula, surface.width) == ("paraboloid", "", 4)
+    assert (surface.name, surface.width) == ("paraboloid", 4)
+    assert surface.formula == "f = (x − 0.5)² + 2 (y + 0.25)²"
     np.testing.assert_allclose(surface.minima, [[0.5, -0.25]], rtol=0, atol=1e-12)
     other = Surface(paraboloid, (0, 4), (-8, 0))
     assert (other.start, other.width) == ((1, -2), 8)

@@ -29,8 +29,9 @@ def test_the_table_of_one_start():
 
 def test_the_table_of_a_users_function_with_noise():
     table = race(lambda x, y: (x - 0.5) ** 2 + y**2, "SGD", noise=0.001, lr=0.5, steps=3).table()
-    assert table.splitlines()[:3] == [
+    assert table.splitlines()[:4] == [
         "your function: 3 steps from (−1, 1)",
+        "f = (x − 0.5)² + y²",
         "goal: within 0.04 of (0.5, 0), the lowest point found",
         "noise: 0.001 in each entry of each gradient",
     ]
