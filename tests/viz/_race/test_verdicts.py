@@ -155,8 +155,8 @@ def test_no_rule_that_is_stuck_leaves_in_ten_times_as_many_steps(surface, rates,
     for run, later in zip(short.runs, long.runs, strict=True):
         np.testing.assert_array_equal(run.theta, later.theta[:41])
         apart = np.hypot(*(run.theta[-1] - later.theta).T).T
-        # where a rule that divides by a decaying average rests to the last bit, that average gets as
-        # small as the rounding error of the gradient in some hundred steps
+        # where a rule that divides by a decaying average rests to the last bit, the average becomes
+        # as small as the rounding error of the gradient in some hundred steps
         resting = np.abs(np.diff(run.theta[-10:], axis=0)).max((0, 2)) < 1e-12
         apart[200:, resting & (run.name in ("RMSprop", "Adadelta"))] = 0
         stuck = np.isin(run.verdicts, [SADDLE, MAXIMUM, STILL])
