@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_NUMBERS = 5 * 10**7  # that the paths of all optimizers hold
-DIVERGED, HIGHER = "diverged", "higher than at the start"
+DIVERGED, HIGHER = "diverged", "ended higher"
 FALLING, LEVEL = "still falling", "levelled off"
 
 
@@ -150,7 +150,7 @@ def network_race(
     of the plane, but its loss is that of the network. The verdicts, by the loss over all data:
 
     - "diverged": it becomes infinite or NaN, and the training ends there
-    - "higher than at the start": at the end
+    - "ended higher" than at the start
     - "still falling": its mean over the last tenth of the steps is lower than over the tenth
       before, by one percent or more
     - "levelled off": anything else

@@ -124,7 +124,7 @@ def test_a_training_that_diverges_ends_there_and_does_not_count_for_the_plane():
 
 @pytest.mark.parametrize(
     ("lr", "verdict"),
-    [(0.003, "still falling"), (0.5, "levelled off"), (1.1, "higher than at the start")],
+    [(0.003, "still falling"), (0.5, "levelled off"), (1.1, "ended higher")],
 )
 def test_the_verdict_says_how_the_loss_ends(lr, verdict):
     race = network_race(line(), dl.losses.mse, (X, Y), "SGD", steps=60, lr=lr, resolution=2)
