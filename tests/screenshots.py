@@ -51,7 +51,7 @@ def main(names):
         )
         page = Path(folder) / "page.html"
         for save, address, size, picture in (
-            (lesson().save, "#step-7", (1200, 1010), "walkthrough.png"),
+            (lesson().save, "#step-7", (1200, 800), "walkthrough.png"),
             (race.save, "#step=60", (1280, 860), "race_page.png"),
             (write_live, "#step=5", (1280, 1060), "race_live.png"),
             (plan().save, "", (1100, 1010), "plan.png"),

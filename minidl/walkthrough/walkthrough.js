@@ -105,7 +105,7 @@ function matrix(array, label, pick) { // its cells are buttons if there is a `pi
 
 function heatMap(array, label, pick) {
   const [height, width] = [array.heat.length, array.heat[0].length];
-  const side = Math.max(4, Math.min(20, Math.floor(250 / Math.max(height, width))));
+  const side = Math.max(4, Math.min(20, Math.floor(200 / Math.max(height, width))));
   const canvas = make('canvas', { width, height, role: 'img',
     'aria-label': `Heat map of ${label}, from ${array.min[0]} to ${array.max[0]}` });
   canvas.style.width = `${width * side}px`;
