@@ -50,13 +50,13 @@ print(dl.viz.race("ravine", NAMES, steps=200, lr=0.04).table(), "\n")
 print(dl.viz.race("ravine", ["SGD", "Momentum", "NAG"], steps=200, lr=0.051).table(), "\n")
 
 # %% [markdown]
-# ## The best of 25 rates for each
+# ## The best of 31 rates for each
 #
-# `tune=True` tries 25 rates from 0.0001 to 10 for each rule, and races with the one that arrives
-# first. A fair benchmark does this, and states it.
+# Without `lr`, a race tries 31 rates from 0.0001 to 100 for each rule, and takes the one that
+# arrives first. A fair benchmark does this, and states it.
 
 # %%
-race = dl.viz.race("beale", NAMES, steps=150, tune=True)
+race = dl.viz.race("beale", NAMES, steps=150)
 print(race.table(), "\n")
 try:
     race.plot(out / "race.png")

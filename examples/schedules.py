@@ -142,10 +142,10 @@ rates = {
 
 print(f"\n{steps} steps of Adam, peak rate {PEAK}; medians of {arguments.seeds} trainings")
 print(f"{'':35} training loss  loss on unseen digits  right")
-first = {}
+histories = {}
 for name, rate in rates.items():
     runs = [train(rate, seed) for seed in range(arguments.seeds)]
-    first[name] = runs[0][0]
+    histories[name] = [history for history, _ in runs]
     training, unseen, right = np.median(
         [(history.loss[-1], history.validation[-1], accuracy) for history, accuracy in runs],
         axis=0,
@@ -164,6 +164,6 @@ for name, rate in rates.items():
 
 # %%
 chosen = ("constant", "warm-up, cosine decay", "warm-up, cool-down linear")
-figure = rate_and_loss({name.replace(", ", ",\n"): first[name] for name in chosen})
+figure = rate_and_loss({name.replace(", ", ",\n"): histories[name] for name in chosen})
 save(figure, arguments.figure)
 print(f"\nThe pictures are in {arguments.plot}, {arguments.shapes} and {arguments.figure}")

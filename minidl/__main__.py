@@ -41,7 +41,8 @@ examples:
   python -m minidl race
   python -m minidl race --surface saddle --optimizers SGD Adam --html race.html
   python -m minidl race --surface ravine --lr 0.04 --steps 100 --png race.png
-  python -m minidl race --surface himmelblau --starts 200 --noise 5 --tune
+  python -m minidl race --surface himmelblau --starts 200 --noise 5
+  python -m minidl race --surface saddle --serve
   python -m minidl race --optimizers Adam --lr "WarmUp(CosineDecay(0.5, 300), 30)" --gif race.gif
 """,
     "schedule": """\
@@ -252,15 +253,19 @@ def add_race(commands: Commands) -> None:
     begin.add_argument("--start", nargs=2, type=float, metavar=("X", "Y"), help="the start of all")
     begin.add_argument("--starts", type=int, metavar="N", help="the number of random starts")
     rate = race.add_mutually_exclusive_group()
-    shown = "a rate or schedule for all (default: a rate for each)"
+    shown = "a rate or schedule for all (default: the best of --budget rates for each)"
     rate.add_argument("--lr", metavar="RATE", help=shown)
-    rate.add_argument("--tune", action="store_true", help="give each the best of --budget rates")
-    add("--budget", type=int, metavar="N", help="the number of rates --tune tries (default: 25)")
+    shown = "--no-tune: give each optimizer its default rate"
+    rate.add_argument("--tune", action=argparse.BooleanOptionalAction, help=shown)
+    add("--budget", type=int, metavar="N", help="how many rates are tried (default: 31)")
     add("--noise", type=float, default=0.0, help="deviation of gradient noise (default: 0)")
     add("--seed", type=int, default=0, metavar="N", help="of random starts and noise (default: 0)")
     add("--html", metavar="FILE", help="write the interactive page")
     add("--png", metavar="FILE", help="write the picture: .png, .svg or .pdf")
     add("--gif", metavar="FILE", help="write the animation: .gif, or .mp4 with ffmpeg")
+    add("--serve", action="store_true", help="open a page to click and change options; Ctrl-C ends")
+    add("--port", type=int, metavar="N", help="the port of --serve (default: a free one)")
+    add("--no-browser", action="store_true", help="with --serve: only print the page's address")
 
     def run(options: argparse.Namespace) -> None:
         from minidl import viz
@@ -269,8 +274,18 @@ def add_race(commands: Commands) -> None:
             if (value := getattr(options, name)) is not None:
                 _checks.count("race", f"--{name}", value, low)
         _checks.number("race", "--noise", options.noise)
-        if options.budget and not options.tune:
-            raise ValueError("race: --budget is the number of rates that --tune tries; add --tune")
+        if options.budget and (options.lr is not None or options.tune is False):
+            raise ValueError(
+                "race: --budget is how many rates are tried, so it excludes --lr and --no-tune"
+            )
+        if options.serve:
+            from minidl._page import server
+
+            server.check_port("race", "--port", options.port or 0)
+            if options.starts is not None:
+                raise ValueError("race: --serve shows one start; give it by --start X Y")
+        elif options.port is not None or options.no_browser:
+            raise ValueError("race: --port and --no-browser are options of --serve; add --serve")
         lr = None if options.lr is None else _expressions.schedule(options.lr, "race", "--lr")
         _check_file("race --html", options.html, _files.PAGES)
         _check_file("race --png", options.png, _files.STILLS)
@@ -286,7 +301,7 @@ def add_race(commands: Commands) -> None:
             noise=options.noise,
             rng=options.seed,
         )
-        print(raced.table())
+        print(raced.table().replace("tune=True", "--tune"))
         for path, write in (
             (options.html, raced.save),
             (options.png, raced.plot),
@@ -295,6 +310,8 @@ def add_race(commands: Commands) -> None:
             if path is not None:
                 write(path)
                 print(f"wrote {path}")
+        if options.serve:
+            raced.serve(port=options.port or 0, browser=not options.no_browser)
 
     race.set_defaults(run=run)
 

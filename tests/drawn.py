@@ -40,14 +40,11 @@ def assert_texts_fit(figure):
 
 
 def race_table(axes):
-    """The table beside the picture of a race, {name: (rate, outcome)}, from top to bottom."""
-    rows = {}
-    for text in axes.figure.axes[1].texts:
-        x, y = text.get_position()
-        rows.setdefault(-y, []).append((x, " ".join(text.get_text().split())))
-    _, *lines, key = ([text for _, text in sorted(rows[y])] for y in sorted(rows))
-    assert key in (["start", "goal"], ["start"])
-    return {name: (rate, end) for name, rate, end in lines}
+    """The list beside the picture of a race, {name: (rate, outcome)}, from top to bottom."""
+    texts = [" ".join(text.get_text().split()) for text in axes.figure.axes[1].texts]
+    texts = texts[: texts.index("start")]
+    rates = [text.removeprefix("η").removeprefix(" =").strip() for text in texts[1::3]]
+    return dict(zip(texts[::3], zip(rates, texts[2::3], strict=True), strict=True))
 
 
 def race_paths(axes):

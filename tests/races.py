@@ -23,12 +23,12 @@ OSCILLATING, DIVERGED = "oscillating", "diverged"
 @functools.cache
 def race_of_all_rules(surface):
     """The race of all rules on a surface."""
-    return race(surface, list(RULES), steps=STEPS)
+    return race(surface, list(RULES), steps=STEPS, tune=False)
 
 
 def single_run(*args, **options):
-    """The run of a race of one optimizer."""
-    (run,) = race(*args, **options).runs
+    """The run of a race of one optimizer, by default with the rule's own rate."""
+    (run,) = race(*args, **{"tune": False, **options}).runs
     return run
 
 

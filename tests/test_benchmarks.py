@@ -3,17 +3,21 @@
 import gc
 import importlib
 import itertools
+import json
 import os
 import re
 import sys
 
 import numpy as np
 import pytest
+from cases import ROOT
+from drawn import assert_texts_fit
 
 import benchmarks.__main__ as command
 from benchmarks import (
     blas,
     capture,
+    figure,
     goals,
     growth,
     losses,
@@ -408,6 +412,20 @@ def test_command_runs_the_given_parts_and_keeps_the_others(measured, tmp_path):
     command.main(["--redraw", "--out", str(tmp_path)])
     assert (tmp_path / "benchmarks.md").read_text() == page
     assert len(measured) == 3
+
+
+def test_the_figure_of_the_stored_results_names_each_library_and_its_texts_do_not_overlap(tmp_path):
+    stored = json.loads((ROOT / "docs" / "benchmarks.json").read_text("utf-8"))["parts"]
+    parts = {name: [Row(**row) for row in part["rows"]] for name, part in stored.items()}
+    drawn = figure.draw(parts, tmp_path / "benchmarks.png")
+    texts = {text.get_text(): text for text in assert_texts_fit(drawn)}
+    assert {"minidl", "minidl, captured", "PyTorch", "JAX", "1 thread"} <= texts.keys()
+    assert min(text.get_fontsize() for text in texts.values()) >= 13
+    for curve, lines in growth.curves(parts["growth"]).items():
+        title, _ = figure.AXES[curve]
+        (axes,) = (axes for axes in drawn.axes if axes.get_title(loc="left") == title)
+        slopes = sorted(re.search(r"-?\d+\.\d+", text.get_text())[0] for text in axes.texts)
+        assert slopes == sorted(f"{slope:.2f}" for _, _, slope in lines.values())
 
 
 def test_command_needs_no_matplotlib(measured, tmp_path, monkeypatch, capsys):

@@ -682,7 +682,7 @@ def test_the_boundary_lesson_writes_the_animation_and_names_it(boundary):
     assert "The animation is in decision_boundary.gif" in stdout
     with Image.open(folder / "decision_boundary.gif") as gif:
         assert 6 <= gif.n_frames <= 9
-        assert gif.size == (512, 336)
+        assert gif.size == (800, 448)
     assert (folder / "decision_boundary.gif").stat().st_size < 300_000
 
 

@@ -220,6 +220,8 @@ def refused(command, capsys):
         (["--starts", "3", "--seed", "7"], "beale", ARTICLE, {"start": 3, "rng": 7}),
         (["--noise", "0.5", "--seed", "2"], "beale", ARTICLE, {"noise": 0.5, "rng": 2}),
         (["--tune", "--budget", "4"], "beale", ARTICLE, {"tune": True, "budget": 4}),
+        (["--budget", "4"], "beale", ARTICLE, {"tune": True, "budget": 4}),
+        (["--no-tune"], "beale", ARTICLE, {"tune": False}),
         (
             ["--lr", "WarmUp(CosineDecay(0.5, 90), 10)", "--steps", "99"],
             "beale",
@@ -233,7 +235,8 @@ def test_a_race_prints_the_table_of_the_same_race_in_python(
     arguments, surface, optimizers, options, capsys
 ):
     raced = viz.race(surface, optimizers, **options)
-    assert printed(["race", *arguments], capsys) == f"{raced.table()}\n"
+    expected = raced.table().replace("tune=True", "--tune")
+    assert printed(["race", *arguments], capsys) == f"{expected}\n"
 
 
 def test_errors_of_a_race_speak_the_language_of_the_shell(capsys):
@@ -313,7 +316,8 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
         (["--lr", "ReduceOnPlateau(0.1)"], "ReduceOnPlateau, which needs a metric"),
         (["--lr", "True"], "must be a schedule or a number"),
         (["--tune", "--budget", "0"], "race: --budget must be a whole number ≥ 2, got 0"),
-        (["--budget", "9"], "race: --budget is the number of rates that --tune tries; add --tune"),
+        (["--lr", "1", "--budget", "9"], "--budget is how many rates are tried, so it excludes"),
+        (["--no-tune", "--budget", "9"], "so it excludes --lr and --no-tune"),
         (["--lr", "-1"], "race: --lr must be a finite number ≥ 0, got -1"),
         (["--noise", "nan"], "race: --noise must be a finite number ≥ 0, got nan"),
         (["--optimisers", "Adam"], "--optimisers Adam. Did you mean '--optimizers'?"),
@@ -327,6 +331,11 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
         (["--html", "no/race.html"], "'no/race.html' can't be written (there is no folder 'no')"),
         (["--png", "race.png", "--gif", "no/race.gif"], "there is no folder 'no'"),
         (["--png", "."], "."),
+        (["--port", "80"], "race: --port and --no-browser are options of --serve; add --serve"),
+        (["--no-browser"], "race: --port and --no-browser are options of --serve; add --serve"),
+        (["--serve", "--starts", "3"], "race: --serve shows one start; give it by --start"),
+        (["--serve", "--port", "-1"], "race: --port must be a whole number ≥ 0, got -1"),
+        (["--serve", "--port", "70000"], "race: --port must be at most 65535, got 70000"),
         (["--colour", "red"], "unrecognized arguments: --colour"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else None,
@@ -339,6 +348,20 @@ def test_wrong_options_of_a_race_are_refused_in_one_line(
     assert message in line
     assert line.startswith("python -m minidl")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "served"),
+    [
+        ([], {"port": 0, "browser": True}),
+        (["--port", "8765", "--no-browser"], {"port": 8765, "browser": False}),
+    ],
+)
+def test_a_race_is_served_after_its_table_is_printed(options, served, capsys, monkeypatch):
+    monkeypatch.setattr(racing.Race, "serve", lambda race, **given: print(race, given))
+    command = ["race", "--surface", "bowl", "--optimizers", "SGD", "--steps", "2", "--serve"]
+    raced = viz.race("bowl", ["SGD"], steps=2)
+    assert printed([*command, *options], capsys) == f"{raced.table()}\n{raced} {served}\n"
 
 
 def test_a_schedule_is_printed_at_even_steps_and_where_its_phases_begin(capsys):
@@ -482,6 +505,7 @@ EACH = [line.strip() for text in EXAMPLES.values() for line in text.splitlines()
 def test_each_example_of_the_help_works(example, quick, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(racing.Race, "animate", lambda race, path: Path(path).write_text("film"))
+    monkeypatch.setattr(racing.Race, "serve", lambda race, **options: None)
     monkeypatch.setitem(figures.FIGURES, "family_tree.png", figures.FIGURES["one.png"])
     monkeypatch.setitem(figures.FIGURES, "race.png", figures.FIGURES["one.png"])
     python, *arguments = shlex.split(example)

@@ -98,8 +98,8 @@ class Momentum(Optimizer):
 class NAG(Momentum):
     """Nesterov's accelerated gradient: momentum with the gradient at the look-ahead point.
 
-    This θ is the look-ahead point itself, φ = ϑ − ηβv with ϑ ← ϑ − ηv: the network always holds
-    the weights at which the gradient is taken (Nesterov 1983; Sutskever et al. 2013).
+    The parameters hold the look-ahead point θ − ηβv in place of θ, so the network always has the
+    weights at which the gradient is taken (Nesterov 1983; Sutskever et al. 2013).
 
     >>> w = dl.Tensor([1.0], requires_grad=True)
     >>> (w * w).sum().backward()
@@ -380,7 +380,7 @@ class Adadelta(Optimizer):
     array([-0.4142], dtype=float32)
     """
 
-    adds = {"Adagrad": "old gradients fade; no rate to choose"}
+    adds = {"Adagrad": "old gradients fade; scaled by past steps"}
     equations = """
         E ← ρE + (1 − ρ)g²
         Δ = g √(D + ε) / √(E + ε)

@@ -8,14 +8,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from minidl import _checks
+from minidl.viz._race.networks import NetworkRace, network_race
 from minidl.viz._race.racing import ARTICLE, Race, race
 from minidl.viz._race.record import Run
+from minidl.viz._race.slices import Slice
 from minidl.viz._race.surfaces import SURFACES, Surface
 
 if TYPE_CHECKING:
     from minidl.viz import figures as figures
 
-__all__ = ["ARTICLE", "SURFACES", "Race", "Run", "Surface", "race"]
+__all__ = [
+    "ARTICLE",
+    "SURFACES",
+    "NetworkRace",
+    "Race",
+    "Run",
+    "Slice",
+    "Surface",
+    "network_race",
+    "race",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,8 +32,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 EASE = 1.5  # > 1: frames are closer together at the beginning of a race, where more happens
-REST = 1.5  # seconds that a GIF shows its last frame
-EXTRA_COLOURS = 100  # of a GIF's palette, besides those of `style`
+REST = 4.0  # seconds that a GIF shows its last frame
+EXTRA_COLOURS = 180  # of a GIF's palette, besides those of `style`
 SAME_COLOUR = 12  # two colours are the same if no channel differs by more, of 255
 
 
@@ -144,7 +144,7 @@ def animate(
         figure, axes, tracks, outcomes = picture
         plots.set_title(axes, " ")
         for run, text in zip(race.runs, outcomes, strict=True):  # reserves space for the longest
-            text.set_text(max(plots.outcome(run, start), "f = −1.23e−100", key=len))
+            text.set_text(max(race.ending(run, start), "f = −1.23e−100", key=len))
         plots.finish_layout(figure)
         figure.set_layout_engine("none")  # so that nothing moves from frame to frame
     fraction = np.arange(frames) / (frames - 1)
@@ -159,7 +159,7 @@ def animate(
             arrived = run.arrived[start]
             ended = k == race.steps if arrived is None else k >= arrived
             loss = number(run.loss[k, start], 3).shown
-            text.set_text(plots.outcome(run, start) if ended else f"f = {loss}")
+            text.set_text(race.ending(run, start) if ended else f"f = {loss}")
         return [*itertools.chain.from_iterable(tracks), *outcomes]
 
     film = animation.FuncAnimation(

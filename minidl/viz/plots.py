@@ -5,17 +5,20 @@ They need Matplotlib: pip install 'minidl[viz]'.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import itertools
 import textwrap
+from collections.abc import Callable
 from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minidl import _checks, _files
+from minidl._format import number
 from minidl.history import History
-from minidl.schedulers import Schedule
+from minidl.schedulers import Constant, Schedule
 from minidl.viz import style
 from minidl.viz._race.record import RaceRecord, Run
 from minidl.viz._race.surfaces import Interval, Surface, heights
@@ -35,7 +38,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 CONTOURS = 12  # contour lines
-LABEL_WIDTH = 16  # characters of an optimizer's label in one line
+LABEL_WIDTH = 22  # characters of an optimizer's label in one line
 START: dict[str, Any] = {
     "marker": "o", "markersize": 10, "color": "white", "mec": COLOURS["black"], "mew": 2,
 }  # fmt: skip
@@ -94,14 +97,44 @@ def plot_schedule(schedule: Schedule, steps: int, *, pyplot: bool = True) -> Axe
         axes: Axes = figure.subplots()
         axes.plot(t, schedule(t), color=COLOURS["blue"], marker="o" if steps == 1 else "")
         shade_phases(axes, schedule.phases(), steps - 1, inches=9, size=14)
-        title = textwrap.shorten(repr(schedule), 300, placeholder=" …")
-        axes.set(xlabel="step t", ylabel="learning rate η", title=textwrap.fill(title, 60))
+        axes.set(xlabel="step t", ylabel="learning rate η")
+        set_title(axes, textwrap.fill(call(schedule), 80, max_lines=2, placeholder=" …"))
         axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # space for the names of the phases
         axes.margins(x=0)
         _fix_tick_size(axes)
     if pyplot:
         _open(figure)
     return axes
+
+
+def call(schedule: Schedule) -> str:
+    """The call that makes a schedule, without the defaults.
+
+    >>> from minidl.viz import plots
+    >>> plots.call(dl.schedulers.WarmUp(dl.schedulers.CosineDecay(0.1, steps=900), steps=100))
+    'WarmUp(CosineDecay(0.1, steps=900), steps=100)'
+    """
+    arguments: list[str] = []
+    instance: Any = schedule
+    for field in dataclasses.fields(instance) if dataclasses.is_dataclass(instance) else ():
+        value = getattr(schedule, field.name)
+        if field.init and value != field.default:
+            positional = not arguments or isinstance(value, tuple)
+            arguments.append(_text(value) if positional else f"{field.name}={_text(value)}")
+    return f"{type(schedule).__name__}({', '.join(arguments)})"
+
+
+def _text(value: Any) -> str:
+    """An argument of a call as text."""
+    if isinstance(value, Constant):
+        return _text(value.lr)
+    if isinstance(value, Schedule):
+        return call(value)
+    if isinstance(value, tuple):  # a (schedule, steps) pair of a Sequence, or a list
+        pair = len(value) == 2 and isinstance(value[0], Schedule) and isinstance(value[1], int)
+        items = ", ".join(map(_text, value))
+        return f"({items})" if pair else f"[{items}]"
+    return repr(float(value)).removesuffix(".0") if isinstance(value, float) else repr(value)
 
 
 def shade_phases(
@@ -116,15 +149,50 @@ def shade_phases(
     ends = [*(start for start, _ in phases[1:]), last]
     for i, ((start, name), end) in enumerate(zip(phases, ends, strict=True)):
         axes.axvspan(start, end, color=PHASE_COLOURS.get(name, GREYS[i % 2]), linewidth=0, zorder=0)
-        characters = (end - start) / (last or 1) * inches * POINTS_PER_INCH / (0.57 * size)
-        label = name if len(name) <= characters else name.replace(" ", "\n")
-        fits = max(map(len, label.split("\n"))) <= characters
-        single_line = fits and label == name
-        axes.text(
-            (start + end) / 2, 0.88 if single_line else 0.97, label, size=size, ha="center",
-            va="baseline" if single_line else "top", linespacing=1, rotation=0 if fits else 90,
+        text = axes.text(
+            (start + end) / 2, 0.88, name, size=size, ha="center", va="baseline", linespacing=1,
             transform=axes.get_xaxis_transform(),
         )  # fmt: skip
+        space = (end - start) / (last or 1) * inches * POINTS_PER_INCH
+        if text_size(text)[0] > space:
+            text.set(text=name.replace(" ", "\n"), y=0.97, va="top")
+            if text_size(text)[0] > space:
+                text.set_rotation(90)
+
+
+def label_ends(axes: Axes, label: Callable[[Line2D, float], str], gap: float) -> None:
+    """Draw label(line, last value) to the right of each line.
+
+    gap  the smallest distance between labels, as a fraction of the height of the axes
+    """
+    lines, last = [], []
+    for line in axes.get_lines():
+        points = np.asarray(line.get_xydata())
+        finite = points[np.isfinite(points).all(axis=1)]
+        if len(finite):
+            lines.append(line)
+            last.append(finite[-1])
+    if not lines:
+        return
+    heights = axes.transAxes.inverted().transform(axes.transData.transform(np.array(last)))[:, 1]
+    order = np.argsort(heights, kind="stable")
+    positions = heights[order]
+    for i in range(1, len(positions)):
+        positions[i] = max(positions[i], positions[i - 1] + gap)
+    positions[-1] = min(positions[-1], 1)
+    for i in reversed(range(len(positions) - 1)):
+        positions[i] = min(positions[i], positions[i + 1] - gap)
+    for position, i in zip(positions, order, strict=True):
+        axes.text(
+            1.01, position, label(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
+            color=lines[i].get_color(), va="center", linespacing=1,
+        )  # fmt: skip
+
+
+def text_size(text: Text) -> np.ndarray:
+    """The width and height of a text in points."""
+    box, figure = text.get_window_extent(), text.figure
+    return np.array([box.width, box.height]) * POINTS_PER_INCH / (figure.dpi if figure else 72)
 
 
 def plot_history(history: History) -> tuple[Axes, ...]:
@@ -207,7 +275,7 @@ def plot_contours(axes: Axes, surface: Surface, view: tuple[Interval, Interval])
     axes.contour(x, y, height, levels, colors="#7b8ca3", linewidths=0.7, alpha=0.6, zorder=1)
     for marker in GOAL:
         axes.plot(*surface.minima.T, linestyle="none", zorder=9, label="goal", **marker)
-    axes.set(xlim=view[0], ylim=view[1], xlabel="parameter x", ylabel="parameter y")
+    axes.set(xlim=view[0], ylim=view[1], xlabel=surface.axes[0], ylabel=surface.axes[1])
     axes.set_aspect("equal", adjustable="box")
     _fix_tick_size(axes)
     axes.spines[["top", "right"]].set_visible(True)
@@ -225,18 +293,25 @@ def plot_race(
     """
     if path is not None:
         _files.ending("plot", path, _files.STILLS)
+    axes = race_axes(race, start, title)
+    figure = axes.figure.figure
+    if path is None:
+        _open(figure)
+    else:
+        save(figure, path)
+    return axes
+
+
+def race_axes(race: RaceRecord, start: int = 0, title: str | None = None) -> Axes:
+    """The axes of that plot, in a figure that is neither written nor opened."""
     with style.context():
         picture = draw_race(race, start)
         set_title(picture.axes, headline(race, start) if title is None else title)
     for run, (line, marker), text in zip(race.runs, picture.tracks, picture.outcomes, strict=True):
         line.set_data(*run.theta[:, start].T)
         marker.set_data(*run.theta[-1:, start].T)
-        text.set_text(outcome(run, start))
+        text.set_text(race.ending(run, start))
     finish_layout(picture.figure)
-    if path is None:
-        _open(picture.figure)
-    else:
-        save(picture.figure, path)
     return picture.axes
 
 
@@ -281,7 +356,7 @@ def draw_race(race: RaceRecord, start: int) -> RacePicture:
     The table is in the order of arrival.
     """
     figure = new_figure()
-    axes, table = figure.subplots(1, 2, width_ratios=(1.45, 1))
+    axes, table = figure.subplots(1, 2, width_ratios=(2.4, 1))
     plot_contours(axes, race.surface, race.view(start))
     x, y = race.starts[start]
     axes.plot([x], [y], linestyle="none", zorder=3, label="start", **START)
@@ -290,35 +365,38 @@ def draw_race(race: RaceRecord, start: int) -> RacePicture:
     table.set(xlim=(0, 1), ylim=(0, 1))
     table.set_axis_off()
     names = [escaped(textwrap.fill(run.name, LABEL_WIDTH)) for run in race.runs]
-    lines = 1 + max(name.count("\n") for name in names)
-    line_height = 1 / max(11, lines * len(names) + 2)
-    longest = max(len(line) for name in names for line in name.split("\n"))
-    rate_column = 0.14 + 0.04 * max(9.5, longest)  # to the right of the names
-    outcome_column = rate_column + 0.24
-    grey: dict[str, Any] = {"color": COLOURS["grey"], "va": "center"}
-    for column, title in ((rate_column, "rate η"), (outcome_column, "at the goal after")):
-        table.text(column, 1 - line_height / 2, title, fontsize=12, **grey)
+    rates = [_rate_text(run) for run in race.runs]
+    column = 0.19 + 0.038 * max(9, *map(len, rates))  # to the right of the rates
+    lines = 2 + max(name.count("\n") for name in names)  # of each run
+    line_height = 1 / max(22, lines * len(names) + 2)
+    distance = min(line_height * (lines + 0.5), (1 - 2 * line_height) / len(names))  # of runs
+    grey: dict[str, Any] = {"color": COLOURS["grey"], "va": "center", "fontsize": 12}
     order = sorted(range(len(race.runs)), key=lambda i: _rank(race.runs[i], start))
     outcomes = {}
     for row, i in enumerate(order):
-        run, height = race.runs[i], 1 - line_height * (lines * (row + 0.5) + 1)
+        top = 1 - distance * row
         line: dict[str, Any] = {"color": styles[i].colour, "linestyle": styles[i].dashes}
         marker = _marker(styles[i].marker)
-        table.plot([0, 0.05, 0.1], [height] * 3, **line, **marker, markevery=[1])
-        rate = f"{run.lr[0]:.3g}"
-        if np.ptp(run.lr):
-            rate = "falls" if run.lr[-1] < run.lr[0] else "varies"
-        font: dict[str, Any] = {"va": "center", "fontsize": 13}
-        table.text(0.14, height, names[i], weight="bold", **font)
-        table.text(rate_column, height, rate, weight="normal", **font)
-        outcomes[i] = table.text(outcome_column, height, "", weight="normal", **font)
-    height = 1 - line_height * (lines * len(names) + 1.5)
-    legend = [(0.05, (START,), "start"), (rate_column, GOAL, "goal")]
+        middle = top - line_height * (lines - 1) / 2
+        table.plot([0, 0.07, 0.14], [middle] * 3, **line, **marker, markevery=[1])
+        table.text(0.19, middle, names[i], weight="bold", va="center", fontsize=13)
+        below: dict[str, Any] = {"va": "center", "fontsize": 11.5}
+        bottom = top - line_height * (lines - 0.5)
+        table.text(0.19, bottom, rates[i], **below)
+        outcomes[i] = table.text(column, bottom, "", **below)
+    height = 1 - distance * len(names) - line_height
+    legend = [(0.07, (START,), "start"), (column, GOAL, "goal")]
     for column, markers, name in legend[: 1 + bool(len(race.surface.minima))]:
         for marker in markers:
             table.plot([column], [height], linestyle="none", **marker)
-        table.text(column + 0.09, height, name, fontsize=13, **grey)
+        table.text(column + 0.12, height, name, **grey)
     return RacePicture(figure, axes, tracks, [outcomes[i] for i in range(len(race.runs))])
+
+
+def _rate_text(run: Run) -> str:
+    if np.ptp(run.lr):
+        return "η falls" if run.lr[-1] < run.lr[0] else "η varies"
+    return f"η = {number(run.lr[0], 3).shown}"
 
 
 def _track(axes: Axes, run_style: RunStyle) -> tuple[Line2D, Line2D]:
@@ -343,12 +421,6 @@ def _rank(run: Run, start: int) -> tuple[float, float]:
     )
 
 
-def outcome(run: Run, start: int) -> str:
-    """How a run ended: the steps until it arrived, or its verdict."""
-    arrived = run.arrived[start]
-    return run.verdicts[start] if arrived is None else steps_text(arrived)
-
-
 def steps_text(count: int) -> str:
     """A number of steps as text.
 
@@ -364,7 +436,7 @@ def headline(race: RaceRecord, start: int) -> str:
     first = min(race.runs, key=lambda run: _rank(run, start))
     setting = f"{race.surface.name}, {steps_text(race.steps)}"
     if len(race.runs) == 1:
-        return f"{setting}: {first.name}, {outcome(first, start)}"
+        return f"{setting}: {first.name}, {race.ending(first, start)}"
     if not len(race.surface.minima):
         return f"{setting}, no goal"
     if first.arrived[start] is None:

@@ -130,5 +130,8 @@ def _identifier(name: str) -> str:
         return f"<msub>{_identifier(name[:-1])}<{kind}>{low}</{kind}></msub>"
     if name.endswith(HAT):
         return f'<mover accent="true"><mi>{name[:-1]}</mi><mo stretchy="false">^</mo></mover>'
+    base, _, low = name.partition("_")
+    if base and low:  # v_max
+        return f"<msub>{_identifier(base)}{_identifier(low)}</msub>"
     name = name.replace("&", "&amp;").replace("<", "&lt;")  # a user's rule may have any name
     return f"<mi>{name}</mi>"

@@ -107,7 +107,7 @@ def test_the_table_gives_f_until_arrival_then_the_steps_and_the_verdict_at_the_e
         for k, lines in enumerate(seen.lists):
             _, outcome = lines[run.name]
             if arrived is not None and k >= arrived:
-                assert outcome == f"{arrived} steps"
+                assert outcome == f"goal in {arrived} steps"
             elif k == STEPS:
                 assert outcome == verdict
             else:
@@ -132,9 +132,9 @@ def test_a_film_shows_the_requested_start():
         for i, run in enumerate(raced.runs):
             np.testing.assert_array_equal(seen.paths[-1][i], run.theta[:, start])
             arrived, verdict = run.arrived[start], run.verdicts[start]
-            ended = verdict if arrived is None else f"{arrived} steps"
+            ended = verdict if arrived is None else f"goal in {arrived} steps"
             assert seen.lists[-1][run.name][1] == ended
-    assert seen.lists[0]["SGD"][1] == "0 steps"
+    assert seen.lists[0]["SGD"][1] == "goal in 0 steps"
 
 
 @pytest.mark.parametrize(("frames", "fps", "each"), [(6, 20, 50), (2, 10, 100), (3, 1, 1000)])
@@ -144,7 +144,7 @@ def test_a_gif_has_frames_size_pace_a_rest_at_the_end_and_loops(frames, fps, eac
     assert isinstance(movie, animation.FuncAnimation)
     pictures, durations, loop = decoded(path)
     assert path.read_bytes()[:6] == b"GIF89a"
-    assert durations == (*[each] * (frames - 1), 1500)
+    assert durations == (*[each] * (frames - 1), 4000)
     assert [picture.shape for picture in pictures] == [(448, 800, 3)] * frames
     assert loop == 0
 
@@ -200,7 +200,7 @@ def test_any_animation_is_written_at_its_own_pace(tmp_path):
     )
     film.save(movie, str(tmp_path / "line.GIF"))
     pictures, durations, _ = decoded(tmp_path / "line.GIF")
-    assert durations == (200, 200, 200, 1500)
+    assert durations == (200, 200, 200, 4000)
     assert pictures[0].shape == (80, 160, 3)
 
 

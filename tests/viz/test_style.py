@@ -1,16 +1,17 @@
 """The style of all pictures: every rule has its own, which color-blind readers can tell apart."""
 
 import itertools
+import re
 
 import interrupting
 import matplotlib as mpl
 import numpy as np
 import pytest
-from cases import RULES
+from cases import PACKAGE, RULES
 from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 
-from minidl.viz.style import COLOURS, RULE_STYLES, STYLE, context, run_styles
+from minidl.viz.style import COLOURS, DARK_COLOURS, RULE_STYLES, STYLE, context, run_styles
 
 # Machado, Oliveira & Fernandes 2009, severity 1: what linear RGB becomes to such eyes
 SIGHT = {
@@ -70,18 +71,48 @@ def test_another_name_has_a_style_that_is_not_in_use_while_there_is_one():
     assert run_styles([]) == []
 
 
+THEMES = {"light": COLOURS, "dark": DARK_COLOURS}
+RUN_COLOURS = list(DARK_COLOURS)
+
+
+@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("sight", SIGHT)
-def test_the_eight_solid_colours_differ_for_every_kind_of_colour_vision(sight):
-    seen = {x.colour: lab(SIGHT[sight] @ linear(x.colour)) for x in [*RULE_STYLES.values()][:8]}
+def test_the_colours_of_runs_differ_for_every_kind_of_colour_vision(sight, theme):
+    seen = {name: lab(SIGHT[sight] @ linear(THEMES[theme][name])) for name in RUN_COLOURS}
     assert len(seen) == 8
     for (one, a), (other, b) in itertools.combinations(seen.items(), 2):
         assert np.linalg.norm(a - b) > 9, (one, other)
 
 
+def contrast(one, other):
+    """The contrast ratio of two colours (WCAG 2.2)."""
+    light, dark = sorted(np.array([0.2126, 0.7152, 0.0722]) @ linear(c) for c in (one, other))[::-1]
+    return (light + 0.05) / (dark + 0.05)
+
+
+def page_colour(name, theme):
+    """A colour of the race's page in a theme."""
+    text = "".join((PACKAGE / f).read_text() for f in ("_page/base.css", "viz/_race/race.css"))
+    pair = re.search(rf"--{name}: light-dark\((#\w+), (#\w+)\)", text).groups()
+    return pair[theme == "dark"]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", RUN_COLOURS)
+def test_a_runs_text_and_line_can_be_seen_on_the_page_and_on_the_surface(name, theme):
+    colour = THEMES[theme][name]
+    for ground in ("card", "low"):
+        assert contrast(colour, page_colour(ground, theme)) > 4.5, ground
+    assert contrast(colour, page_colour("high", theme)) > 3
+
+
 @pytest.mark.parametrize("name", COLOURS)
-def test_every_colour_is_seen_on_white_paper(name):
-    luminance = np.array([0.2126, 0.7152, 0.0722]) @ linear(COLOURS[name])
-    assert 1.05 / (luminance + 0.05) > 2.2
+def test_text_in_every_colour_can_be_read_on_white_paper(name):
+    assert contrast(COLOURS[name], "white") > 4.5
+
+
+def test_the_ink_of_a_run_is_its_colour_in_both_themes():
+    assert RULE_STYLES["NAG"].ink == f"light-dark({COLOURS['sky']}, {DARK_COLOURS['sky']})"
 
 
 def test_the_settings_are_valid_and_texts_are_legible_on_a_slide():

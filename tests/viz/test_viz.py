@@ -55,7 +55,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_all_exports_are_there_and_listed():
-    assert set(viz.__all__) == {"ARTICLE", "SURFACES", "Race", "Run", "Surface", "race"}
+    races = {"ARTICLE", "SURFACES", "Race", "Run", "Surface", "race"}
+    assert set(viz.__all__) == races | {"NetworkRace", "Slice", "network_race"}
     viz.figures  # noqa: B018
     assert {*viz.__all__, "figures"} <= set(dir(viz))
     assert len(set(dir(viz))) == len(dir(viz))

@@ -16,25 +16,37 @@ from minidl import _files
 from minidl._format import number
 from minidl._page import framed, render
 from minidl.viz._race import table
+from minidl.viz._race.explain import explanation
 from minidl.viz._race.record import RaceRecord, Run
-from minidl.viz._race.surfaces import GRID, heights
+from minidl.viz._race.surfaces import GRID, SURFACES, Interval, Stationary, heights
 from minidl.viz.style import RunStyle
 
 FINE_GRID = 129  # points along each side of the surface if its function is element-wise
 MAX_STEPS = 2000  # steps that a page holds at most, besides the start
+MAX_MARKS = 60  # of points with gradient 0
 NOT_FINITE = 2**16 - 1  # stands for the height where the surface is not finite
 
 
-def html(race: RaceRecord, start: int = 0) -> str:
-    """The page of a race from one of its starts."""
+def html(race: RaceRecord, start: int = 0, controls: list[Any] | None = None) -> str:
+    """The page of a race from one of its starts.
+
+    controls  of a live page: for each run the options that the page can change; see `live`
+    """
+    x, y = race.view(start) if controls is None else (race.surface.x, race.surface.y)
+    data = {"surface": _surface(race, start, x, y), **tracks(race, start), "controls": controls}
     return render(
         "minidl.viz._race",
         "race.html.j2",
-        _data(race, start),
+        data,
+        live=controls is not None,
+        command=_command(race),
         title=_title(race),
         formula=race.surface.formula,
-        description=_description(race, start),
+        description=description(race, start),
         search=_search(race),
+        goal=len(race.surface.minima) > 0,
+        parameters=race.parameters,
+        from_zero=race.surface.floor == 0,
         text=table.as_text(race),
     )
 
@@ -65,7 +77,16 @@ def _title(race: RaceRecord) -> str:
     return f"Race on {race.surface.name}"
 
 
-def _description(race: RaceRecord, start: int) -> list[str]:
+def _command(race: RaceRecord) -> str:
+    """How to get the live page of a race."""
+    surface = race.surface
+    if surface is not SURFACES.get(surface.name):
+        return "race.serve()"
+    return f"python -m minidl race --surface {surface.name} --serve"
+
+
+def description(race: RaceRecord, start: int) -> list[str]:
+    """What the page says about a race from one of its starts."""
     lines = race.description(start)
     if race.steps > MAX_STEPS:
         lines.append(f"the page shows {MAX_STEPS:,} of {race.steps:,} steps, evenly spaced")
@@ -74,7 +95,7 @@ def _description(race: RaceRecord, start: int) -> list[str]:
 
 def _search(race: RaceRecord) -> dict[str, Any] | None:
     """After tuning, the rates that were tried and how each optimizer did with each."""
-    if not race.runs[0].tried:
+    if not race.rates_tried:
         return None
     fewest = min(score.steps for run in race.runs for score in run.tried.values())
 
@@ -92,8 +113,12 @@ def _search(race: RaceRecord) -> dict[str, Any] | None:
         }
 
     return {
-        "rates": [f"{rate:g}" for rate in race.runs[0].tried],
-        "rows": [{"name": r.name, "cells": [cell(r, rate) for rate in r.tried]} for r in race.runs],
+        "rates": [f"{rate:g}" for rate in race.rates_tried],
+        "rows": [
+            {"name": run.name, "cells": [cell(run, rate) for rate in run.tried]}
+            for run in race.runs
+            if run.tried
+        ],
         "many_starts": len(race.starts) > 1,
     }
 
@@ -101,24 +126,23 @@ def _search(race: RaceRecord) -> dict[str, Any] | None:
 # --- data ---------------------------------------------------------------------------------------
 
 
-def _data(race: RaceRecord, start: int) -> dict[str, Any]:
-    """The JSON data of the page. Arrays are little-endian float64 bytes in base64."""
+def tracks(race: RaceRecord, start: int) -> dict[str, Any]:
+    """The runs as JSON data. Arrays are little-endian float64 bytes in base64."""
     steps = np.rint(np.linspace(0, race.steps, min(race.steps, MAX_STEPS) + 1)).astype(int)
     return {
-        "surface": _surface(race, start),
         "steps": steps.tolist(),
         "start": race.starts[start].tolist(),
         "noise": race.noise,
         "runs": [
-            _run(run, style, start, steps)
+            _run(race, run, style, start, steps)
             for run, style in zip(race.runs, race.styles(), strict=True)
         ],
     }
 
 
-def _surface(race: RaceRecord, start: int) -> dict[str, Any]:
+def _surface(race: RaceRecord, start: int, x: Interval, y: Interval) -> dict[str, Any]:
     """The surface in view; heights are integers from 0 to 65534 on a logarithmic scale."""
-    surface, (x, y) = race.surface, race.view(start)
+    surface = race.surface
     f = surface.grid(FINE_GRID if surface.elementwise else GRID, x, y)[2]
     lowest = _lowest(race, f, start)
     height, scale = heights(f, lowest)
@@ -129,6 +153,7 @@ def _surface(race: RaceRecord, start: int) -> dict[str, Any]:
         "x": x,
         "y": y,
         "minima": surface.minima.tolist(),
+        "stationary": _marked(surface.stationary_points(x, y)),
         "radius": race.radius,
         "lowest": lowest,
         "highest": float(f[finite].max()),
@@ -138,9 +163,16 @@ def _surface(race: RaceRecord, start: int) -> dict[str, Any]:
     }
 
 
+def _marked(points: list[Stationary]) -> list[Stationary]:
+    """The points with gradient 0 that are marked: of very many only the local minima."""
+    return [p for p in points if len(points) <= MAX_MARKS or p[2] == "local minimum"]
+
+
 def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:
     """The lowest known f: at the minima, on the grid, or on a path inside the domain."""
     surface = race.surface
+    if surface.floor is not None:
+        return surface.floor
     found = [grid, surface.at(surface.minima.T)[0]]
     for run in race.runs:
         inside = surface.contains(run.theta[:, start].T)
@@ -149,13 +181,15 @@ def _lowest(race: RaceRecord, grid: np.ndarray, start: int) -> float:
     return float(np.min(values[np.isfinite(values)], initial=np.inf))
 
 
-def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, Any]:
+def _run(
+    race: RaceRecord, run: Run, style: RunStyle, start: int, steps: np.ndarray
+) -> dict[str, Any]:
     rates = run.lr[steps[:-1]]
     constant = np.ptp(rates) == 0
     return {
         "name": run.name,
         "rate": run.rate,
-        "colour": style.colour,
+        "colour": style.ink,
         "marker": style.marker,
         "dashes": style.dashes,
         "verdict": run.verdicts[start],
@@ -165,6 +199,7 @@ def _run(run: Run, style: RunStyle, start: int, steps: np.ndarray) -> dict[str, 
         "gradient": _packed(run.gradient[steps, start]),
         "lr": float(rates[0]) if constant else _packed(rates),
         "state": {name: _packed(_from(x, start)[steps]) for name, x in run.state.items()},
+        "rule": explanation(run, steps) if race.parameters else None,
     }
 
 

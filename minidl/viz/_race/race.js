@@ -1,6 +1,8 @@
 // The page of a race, after base.js: plays the data in #race.
 
-const { surface, steps, start: origin, noise, runs } = JSON.parse($('race').textContent);
+const data = JSON.parse($('race').textContent);
+const { surface, steps, runs } = data;
+let { start: origin, noise } = data; // a live page replaces them, and what is in the runs
 end = steps.length - 1; // index k: the page holds the state after steps[k] steps
 const heights = unpack(surface.heights, Uint16Array);
 const NOT_FINITE = 65535; // stands for the height where the surface is not finite
@@ -13,14 +15,16 @@ const LIMIT = 1e4 * width; // points farther away are drawn at this distance
 const unpackFloats = (text) => unpack(text, Float64Array);
 const sequence = (count, value) => Array.from({ length: count }, (_, k) => value(k));
 
-runs.forEach((run, i) => {
-  for (const key of ['theta', 'loss', 'gradient']) run[key] = unpackFloats(run[key]);
+function unpackRun(run) {
+  const [theta, loss, gradient] = [run.theta, run.loss, run.gradient].map(unpackFloats);
   const rates = typeof run.lr === 'string' ? unpackFloats(run.lr) : null;
   const slots = Object.entries(run.state)
     .map(([name, text]) => ({ name, data: unpackFloats(text) }));
   const rateAt = (k) => (rates ? rates[Math.min(k, end - 1)] : run.lr);
-  Object.assign(run, { i, slots, rateAt, visible: true });
-});
+  return { ...run, theta, loss, gradient, slots, rateAt };
+}
+
+runs.forEach((run, i) => Object.assign(run, unpackRun(run), { i, visible: true }));
 
 const vectorAt = (data, k) => [data[2 * k], data[2 * k + 1]];
 const positionOf = (run, k) => vectorAt(run.theta, k);
@@ -33,6 +37,7 @@ const isNextStep = (k) => k < end && steps[k + 1] === steps[k] + 1;
 let selected = 0; // index of the run whose numbers are shown
 let hovered = null; // the point of a path under the pointer, {run, k}
 let in3D = false;
+let onDraw = () => {}; // what a live page draws besides
 let azimuth = 0; // of the camera, in radians
 let elevation = 0.75; // of the camera, in radians; π/2 is from above
 
@@ -71,10 +76,10 @@ const MARKERS = { // in a square from −1 to 1
 const DASHES = { solid: [], dashed: [6, 4], dotted: [1.5, 3.5] };
 
 function styleSample({ marker, dashes }) {
-  const line = make('line', { x1: -20, x2: 20, 'stroke-dasharray': DASHES[dashes].join(' ') });
+  const line = make('line', { x1: -16, x2: 16, 'stroke-dasharray': DASHES[dashes].join(' ') });
   const shape = { d: MARKERS[marker], transform: 'scale(6.5)',
     'vector-effect': 'non-scaling-stroke' };
-  return make('svg', { class: 'marker', viewBox: '-21 -10 42 20',
+  return make('svg', { class: 'marker', viewBox: '-17 -10 34 20',
     preserveAspectRatio: 'xMidYMid slice', 'aria-hidden': 'true' }, line, make('path', shape));
 }
 
@@ -91,7 +96,7 @@ const rgb = (text) => text.match(/\d+/g).map(Number);
 const palette = {};
 
 function updatePalette() {
-  for (const name of ['ink', 'soft', 'line', 'card', 'low', 'high', 'contour']) {
+  for (const name of ['ink', 'soft', 'line', 'card', 'low', 'high', 'contour', 'momentum']) {
     palette[name] = resolveColour(`var(--${name})`);
   }
   for (const run of runs) {
@@ -222,59 +227,149 @@ function drawRing(g, position, radius) {
   g.stroke(ellipsePath(position, radius));
 }
 
-function drawGoal(g, [x, y], rx, ry) { // a global minimum and the goal around it, a target
-  setPen(g, palette.ink, 1.5);
+// A global minimum and the goal around it: a target, on top of the markers of runs.
+function drawGoal(g, [x, y], rx, ry) {
   const circle = ellipsePath([x, y], rx, ry);
-  g.globalAlpha = 0.14;
-  g.fill(circle);
-  g.globalAlpha = 1;
-  g.stroke(circle);
-  g.fill(ellipsePath([x, y], 1.8));
   const radius = Math.max(rx, ry, 6);
-  for (const [c, s] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
-    strokeLine(g, ...[radius + 4, radius + 11].map((r) => [x + c * r, y + s * r]));
+  for (const [ink, width] of [[palette.card, 4], [palette.ink, 1.6]]) {
+    setPen(g, ink, width);
+    g.stroke(circle);
+    for (const [c, s] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
+      strokeLine(g, ...[radius + 4, radius + 11].map((r) => [x + c * r, y + s * r]));
+    }
+    g.fill(ellipsePath([x, y], 1.4 + width / 4));
   }
 }
 
-const shortName = (name) => (name.length > 24 ? `${name.slice(0, 22)} …` : name);
-const LABEL_SIDES = [[1, 0], [-1, 0], [0, -1], [0, 1], [1, -1], [1, 1], [-1, -1], [-1, 1]];
+const KINDS = { // how other points with gradient 0 are marked, in a square from −1 to 1
+  'local minimum': 'M-1-.9C-1 1.1 1 1.1 1-.9',
+  saddle: 'M-1-1C-.2-.4-.2.4-1 1M1-1C.2-.4.2.4 1 1',
+  maximum: 'M-1 .9C-1-1.1 1-1.1 1 .9',
+};
 
-// Draw a label beside a marker where it is inside the bounds and overlaps no occupied box, on the
-// same side as before if possible.
-function drawLabel(g, occupied, text, run, [x, y], bounds) {
-  g.font = `600 13px ${palette.sans}`;
-  const length = g.measureText(text).width;
-  const boxAt = ([c, s]) => {
-    const gap = c && s ? 8 : 11;
-    const from = x + c * (gap + length / 2) - length / 2;
-    return [from - 2, y + 17 * s - 8, from + length + 2, y + 17 * s + 8];
-  };
-  const isFree = (side) => {
-    const [l, t, r, b] = boxAt(side);
-    return inBox([l, t], bounds) && inBox([r, b], bounds)
-      && occupied.every(([p, q, u, v]) => r < p || l > u || b < q || t > v);
-  };
-  run.side = [run.side, ...LABEL_SIDES].find((side) => side && isFree(side)) ?? null;
-  if (!run.side) return;
-  const box = boxAt(run.side);
-  occupied.push(box);
-  drawText(g, text, box[0] + 2, box[1] + 8, { ink: run.ink, font: '600 13px' });
+function drawStationary(g, project) {
+  for (const [x, y, kind] of surface.stationary) {
+    g.save();
+    g.translate(...project([x, y]));
+    g.scale(5.5, 5.5);
+    const shape = new Path2D(KINDS[kind]);
+    for (const [ink, width] of [[palette.card, 4], [palette.ink, 1.4]]) {
+      setPen(g, ink, width / 5.5);
+      g.stroke(shape);
+      g.fill(ellipsePath([0, 0], (width + 1.2) / 11));
+    }
+    g.restore();
+  }
 }
 
-// Draw a marker and a label where each path ends now. project(point) is its position on the canvas;
-// outside(run) draws a run that is outside the picture.
-function drawEnds(g, project, bounds, occupied, outside = () => null) {
-  const ends = selectedLast().map((run) => {
+const shorten = (name) => (name.length > 24 ? `${name.slice(0, 22)} …` : name);
+
+const SIDES = [[1, 0], [-1, 0], [0, -1], [0, 1], [1, -1], [1, 1], [-1, -1], [-1, 1]];
+const LINE_HEIGHT = 16;
+
+function groupEnds(ends) { // markers that overlap, in groups
+  const groups = [];
+  for (const mark of ends) {
+    const [x, y] = mark.position;
+    const near = groups.filter((group) => group.some(({ position: [u, v] }) =>
+      Math.hypot(u - x, v - y) < 15));
+    for (const group of near) groups.splice(groups.indexOf(group), 1);
+    groups.push([...near.flat(), mark]);
+  }
+  return groups;
+}
+
+const overlap = ([l, t, r, b], [p, q, u, v]) => r >= p && l <= u && b >= q && t <= v;
+const gap = ([l, t, r, b], [p, q, u, v]) => // between two boxes
+  Math.hypot(Math.max(0, p - r, l - u), Math.max(0, q - b, t - v));
+
+// A box of that size beside another one; else, with a line leading there, where it was before or as
+// near as possible: inside the bounds, and overlapping nothing that is occupied. {box, far} or null.
+function placeBox([w, h], around, before, bounds, occupied) {
+  const isFree = (box) => inBox(box, bounds) && inBox(box.slice(2), bounds)
+    && !occupied.some((other) => overlap(box, other));
+  const [l, t, r, b] = around;
+  const sides = h > LINE_HEIGHT ? [...SIDES].sort(([c], [d]) => c * c - d * d) : SIDES;
+  const beside = sides.map(([c, s]) => {
+    const distance = c && s ? 2 : 5;
+    const x = c > 0 ? r + distance : c < 0 ? l - distance - w
+      : clamp((l + r - w) / 2, bounds[0], bounds[2] - w);
+    const y = s > 0 ? b + 3 : s < 0 ? t - 3 - h : clamp((t + b - h) / 2, bounds[1], bounds[3] - h);
+    return [x, y, x + w, y + h];
+  });
+  const same = beside[before?.side];
+  const box = [same, ...beside].find((other) => other && isFree(other));
+  if (box) return { box, side: beside.indexOf(box) };
+  const size = before && [before.box[2] - before.box[0], before.box[3] - before.box[1]];
+  if (size && size[0] === w && size[1] === h && isFree(before.box)) return before;
+  const free = ticks(bounds[0], bounds[2] - w, (bounds[2] - bounds[0]) / 12).flatMap((x) =>
+    ticks(bounds[1], bounds[3] - h, (bounds[3] - bounds[1]) / 12).map((y) => [x, y, x + w, y + h]))
+    .filter(isFree);
+  const away = (one) => gap(one, around)
+    + Math.hypot(one[0] + one[2] - l - r, one[1] + one[3] - t - b) / 4;
+  free.sort((one, other) => away(one) - away(other));
+  return free.length ? { box: free[0], far: true } : null;
+}
+
+// The labels of a group of markers, [{text, run, box, leader}], in a column or in several.
+function placeLabels(g, group, bounds, occupied) {
+  const at = [0, 1].map((j) => group.map(({ position }) => position[j]));
+  const around = [0, 1].map((j) => Math.min(...at[j]) - 6)
+    .concat([0, 1].map((j) => Math.max(...at[j]) + 6));
+  const { run: first } = group[0];
+  for (const lines of [7, 4, 2, group.length].filter((count) => count <= Math.max(7, group.length))) {
+    const columns = sequence(Math.ceil(group.length / lines), (k) =>
+      group.slice(k * lines, (k + 1) * lines));
+    const widths = columns.map((column) =>
+      6 + Math.max(...column.map(({ text }) => g.measureText(text).width)));
+    const size = [widths.reduce((a, b) => a + b), LINE_HEIGHT * columns[0].length];
+    const place = placeBox(size, around, first.place, bounds, occupied);
+    if (!place) continue;
+    first.place = place;
+    const [x, y, r, b] = place.box;
+    const middle = [(around[0] + around[2]) / 2, (around[1] + around[3]) / 2];
+    const leader = place.far ? [middle, [clamp(middle[0], x, r), clamp(middle[1], y, b)]] : null;
+    const shift = (k) => widths.slice(0, k).reduce((sum, width) => sum + width, 3);
+    return columns.flatMap((column, k) => column.map(({ text, run }, j) => {
+      const [left, top] = [x + shift(k), y + j * LINE_HEIGHT];
+      const box = [left, top, left + g.measureText(text).width, top + LINE_HEIGHT];
+      return { text, run, leader, box };
+    }));
+  }
+  first.place = null;
+  return [];
+}
+
+// Draw a marker where each path ends now, and return those ends. project(point) is its position on
+// the canvas; outside(run) draws a run that is outside the picture.
+function drawMarkers(g, project, outside = () => null) {
+  return selectedLast().map((run) => {
     if (!inside(positionOf(run, current))) return outside(run);
     const position = project(positionOf(run, current));
-    drawMarker(g, run, position, isSelected(run) ? 8 : 6.5);
-    return { run, position, text: shortName(run.name) };
+    drawMarker(g, run, position, isSelected(run) ? 7.5 : 6.5);
+    return { run, position, text: shorten(run.name) };
   }).filter(Boolean);
-  occupied.push(...ends.map(({ position }) => squareAround(position, 7)));
-  if (!current) return; // all runs are at the start
-  for (const { run, position, text } of ends.reverse()) {
-    drawLabel(g, occupied, text, run, position, bounds);
+}
+
+function drawLabels(g, ends, bounds, occupied) { // beside the markers, the selected run's first
+  const font = '600 13px';
+  g.font = `${font} ${palette.sans}`;
+  const labels = [];
+  const taken = [...occupied, ...ends.map(({ position }) => squareAround(position, 7))];
+  const groups = current ? groupEnds([...ends].reverse()) : []; // at first all are at the start
+  for (const group of groups) {
+    labels.push(...placeLabels(g, group, bounds, [...taken, ...labels.map(({ box }) => box)]));
   }
+  for (const { leader, run } of labels.filter((label) => label.leader)) {
+    for (const [ink, width] of [[palette.card, 3.5], [run.ink, 1.2]]) {
+      setPen(g, ink, width);
+      strokeLine(g, ...leader);
+    }
+  }
+  for (const { run, text, box: [x, y] } of labels) {
+    drawText(g, text, x, y + LINE_HEIGHT / 2, { ink: run.ink, font });
+  }
+  $('surface').dataset.labels = JSON.stringify(labels.map(({ text, box }) => [text, ...box]));
 }
 
 // ---- The 2-D view
@@ -295,7 +390,8 @@ function preparePlane() {
   plane = { project, w, h, sx, sy, box: [x0, y0, x0 + w, y0 + h], height: h + 52 };
   plane.image = heightImage();
   plane.contours = contourPath();
-  $(aspect < 0.7 && wide ? 'left-column' : 'right-column').append($('losses'));
+  if (aspect < 0.7 && wide) $('left-column').append($('losses'));
+  else $('explain').before($('losses'));
 }
 
 function heightImage() { // one pixel per grid point
@@ -368,14 +464,14 @@ function draw2D() {
   const { box, project, sx, sy } = plane;
   $('surface').dataset.box = box;
   drawBackground(g);
-  for (const minimum of surface.minima) {
-    drawGoal(g, project(minimum), surface.radius * sx, surface.radius * sy);
-  }
+  drawStationary(g, project);
   drawRing(g, project(origin), 7);
   for (const run of visibleRuns()) drawPath(g, run);
-  if (!playing) drawStepArrows(g);
-  drawEnds(g, project, box, surface.minima.map((minimum) => squareAround(project(minimum), 8)),
-    (run) => drawExitArrow(g, run));
+  const arrows = drawStepArrows(g);
+  const ends = drawMarkers(g, project, (run) => drawExitArrow(g, run));
+  const goals = surface.minima.map(project);
+  for (const goal of goals) drawGoal(g, goal, surface.radius * sx, surface.radius * sy);
+  drawLabels(g, ends, box, [...goals.map((goal) => squareAround(goal, 8)), ...arrows]);
 }
 
 function drawPath(g, run) {
@@ -404,26 +500,7 @@ function drawExitArrow(g, run) {
   setPen(g, run.ink, 2);
   drawArrow(g, from, [x, y], 12);
   const position = [clamp(x, l + 8, r - 8), clamp(y, t + 12, b - 12)];
-  return { run, position, text: `${shortName(run.name)} left at step ${steps[k + 1]}` };
-}
-
-function drawStepArrows(g) { // from the point whose numbers are shown
-  const { run, k } = shownPoint();
-  if (!run || !inside(positionOf(run, k))) return;
-  const from = plane.project(positionOf(run, k));
-  const steepness = Math.hypot(...vectorAt(run.gradient, k));
-  const [dx, dy] = vectorAt(run.gradient, k).map((d, j) => (j ? d * plane.sy : -d * plane.sx));
-  const size = Math.hypot(dx, dy);
-  if (Number.isFinite(size) && steepness > 1e-3 * Math.hypot(...vectorAt(run.gradient, 0))) {
-    setPen(g, palette.ink, 1.6, [4, 3]);
-    drawArrow(g, from, [from[0] + 48 * dx / size, from[1] + 48 * dy / size]);
-  }
-  const to = isNextStep(k) ? planePosition(run, k + 1) : null;
-  if (to && Math.hypot(to[0] - from[0], to[1] - from[1]) > 9) {
-    setPen(g, run.ink, 2.6);
-    drawArrow(g, ...visiblePart(from, to), 9);
-  }
-  if (hovered) drawRing(g, from, 10);
+  return { run, position, text: `${shorten(run.name)} left at step ${steps[k + 1]}` };
 }
 
 // ---- The 3-D view: u, v and the height z are x, y and f scaled to 0 … 1
@@ -525,9 +602,12 @@ function draw3D() {
   g.lineCap = 'round';
   drawFloor(g, projectUvz);
   drawMesh(g, projectUvz);
-  for (const minimum of surface.minima) drawGoal(g, project(minimum), 7, 7 * Math.sin(elevation));
+  drawStationary(g, project);
   drawRing(g, project(origin), 7);
-  drawEnds(g, project, [4, 4, w - 4, h - 4], []);
+  const ends = drawMarkers(g, project);
+  const goals = surface.minima.map(project);
+  for (const goal of goals) drawGoal(g, goal, 7, 7 * Math.sin(elevation));
+  drawLabels(g, ends, [4, 4, w - 4, h - 4], goals.map((goal) => squareAround(goal, 8)));
   if (hovered) drawRing(g, project(positionOf(hovered.run, hovered.k)), 10);
 }
 
@@ -618,7 +698,7 @@ function drawCell(g, corners, j, i, colour) {
 // ---- The chart: f at each step
 
 const CHART_HEIGHT = 164;
-const chartRange = findChartRange();
+let chartRange = findChartRange();
 
 function findChartRange() { // the powers of ten between which f is shown, at most twelve apart
   const above = (f) => f - surface.lowest;
@@ -853,8 +933,11 @@ function preparePointer() {
 
 function draw() {
   showNumbers();
+  showExplanation();
+  onDraw();
   showRows();
   (in3D ? draw3D : draw2D)();
+  placeStart();
   drawChart();
   const names = visibleRuns().map(({ name }) => name).join(', ') || 'no optimizer';
   const view = in3D ? '3-D view' : 'Contours';
@@ -913,6 +996,9 @@ function prepareView() {
   $('start').addEventListener('click', () => play(true));
   $('speed').addEventListener('change', () => { if (playing) play(true); });
   $('height-scale').textContent = formatNumber(surface.scale, 2);
+  for (const item of document.querySelectorAll('.legend [data-kind]')) {
+    item.hidden = !surface.stationary.some(([, , kind]) => kind === item.dataset.kind);
+  }
 }
 
 // ---- Stepping and playing
@@ -935,6 +1021,29 @@ function announce() {
   const news = current === end ? ` The end. ${verdicts}` : loss;
   $('live').textContent = `Step ${steps[current]}.${news}`;
   storeInAddress();
+}
+
+// Put the button that starts the race where it hides neither the start, the first step nor a goal.
+function placeStart() {
+  const button = $('start');
+  if (button.hidden) return;
+  const { project, box: [l, t, r, b] } = plane;
+  const [w, h] = [button.offsetWidth, button.offsetHeight];
+  const boxAt = ([u, v]) => {
+    const [x, y] = [l + 8 + u * (r - l - w - 16), t + 8 + v * (b - t - h - 16)];
+    return [x, y, x + w, y + h];
+  };
+  const { run } = shownPoint();
+  const step = run && planePosition(run, 1);
+  const points = [origin, ...surface.minima].map((point) => squareAround(project(point), 14));
+  const hides = (place) => {
+    const [x, y, p, q] = boxAt(place);
+    return points.some(([c, d, e, f]) => p > c && x < e && q > d && y < f)
+      || (step && clipLine(project(origin), step, [x - 8, y - 8, p + 8, q + 8]));
+  };
+  const places = [1, 0.5, 0].flatMap((v) => [0.5, 0, 1].map((u) => [u, v]));
+  const [x, y] = boxAt(places.find((place) => !hides(place)) ?? places[0]);
+  [button.style.left, button.style.top] = [`${x}px`, `${y}px`];
 }
 
 function onPlay() {
@@ -969,6 +1078,7 @@ function restoreFromAddress() {
   setView(query.get('view') === '3-D');
   go(Math.max(0, steps.findLastIndex((other) => other <= step)));
   $('start').hidden = query.has('step');
+  placeStart();
 }
 
 // ---- Start of the page

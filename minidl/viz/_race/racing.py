@@ -8,6 +8,7 @@ optimizer has the points from all starts in one parameter.
 from __future__ import annotations
 
 import functools
+import inspect
 import numbers
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ARTICLE = ("SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL")
-MIN_RATE, MAX_RATE, BUDGET = 1e-4, 10.0, 25  # the rates that tuning tries, and how many
+MIN_RATE, MAX_RATE, BUDGET = 1e-4, 100.0, 31  # the rates that tuning tries, and how many
 Factory = Callable[..., Optimizer]  # (params) or (params, lr=…) → optimizer
 Rule = str | Factory  # a name, a class or a function
 Rules = Rule | Iterable[Rule] | Mapping[Any, Rule]
@@ -102,6 +103,24 @@ class Race(RaceRecord):
 
         return page.save(self, path, self.check_start(start))
 
+    def serve(self, *, start: int = 0, port: int = 0, browser: bool = True) -> None:
+        """Open the page of the race so that it can be changed, until Ctrl-C.
+
+        A click on the map starts the race there; sliders change the rate and β of the chosen rule,
+        and the noise, which is that of rng=0. Each change is a new race, computed by the rules'
+        kernels. Only this machine can connect.
+
+        start    the index of the start that the page shows at first
+        port     a number up to 65535; 0 takes a free one
+        browser  whether to open the page; its address is printed in any case
+
+        OSError if the port can't be used.
+        """
+        from minidl.viz._race import live
+
+        _checks.flag("race", "browser", browser)
+        live.serve(self, self.check_start(start), race, port, browser)
+
     def _repr_html_(self) -> str:
         """The page in an iframe, for a notebook."""
         from minidl.viz._race import page
@@ -116,7 +135,7 @@ def race(
     steps: int = 400,
     start: Any = None,
     lr: Rate | Mapping[Any, Rate] | None = None,
-    tune: bool = False,
+    tune: bool | None = None,
     budget: int | None = None,
     noise: float = 0.0,
     tolerance: float = 0.01,
@@ -132,12 +151,14 @@ def race(
     steps       the number of steps, ≥ 1
     start       a point (x, y), a list of points, or a number of points to draw at random from the
                 domain; by default the surface's own
-    lr          a rate or schedule for all optimizers, or a dict {label: rate or schedule}; an
-                optimizer without one uses its default
-    tune        try `budget` (25) constant rates from 0.0001 to 10 for each optimizer, in equal
+    lr          a rate or schedule for all optimizers, or a dict {label: rate or schedule}, in
+                which an optimizer without one uses its default
+    tune        try `budget` (31) constant rates from 0.0001 to 100 for each optimizer, in equal
                 ratios and rounded to two digits, from the same starts, and race with the best: the
                 most starts that arrive, then the lowest median number of steps, then the lowest
-                median of f at the end
+                median of f at the end. By default this is done without lr, unless an optimizer
+                sets its own rate or the function is not element-wise, as that takes long; with
+                False, an optimizer without a rate uses its default
     noise       standard deviation of the normal noise that is added to each entry of each gradient
                 to imitate mini-batches; it is the same for all optimizers
     tolerance   the radius of the goal, a circle around each global minimum, as a fraction of the
@@ -177,22 +198,24 @@ def race(
     """
     surface = as_surface(surface)
     steps, noise = _checks.count("race", "steps", steps), _checks.number("race", "noise", noise)
-    budget = _budget(_checks.flag("race", "tune", tune), budget)
     radius = surface.width * _checks.number("race", "tolerance", tolerance, above=True, high=1)
     generator = _generator(rng)
     starts = _starts(surface, start, generator)
     factories = _factories(optimizers)
-    options = _rate_options(lr, tune, factories)
+    tuned = _tuned(tune, lr, surface, factories)
+    budget = _budget(tuned, budget)
+    options = _rate_options(lr, factories)
     seed = int(generator.integers(2**63))
     tried: dict[str, dict[float, RateScore]] = {name: {} for name in factories}
-    if tune:
+    if tuned:
         candidates = [float(f"{rate:.2g}") for rate in np.geomspace(MIN_RATE, MAX_RATE, budget)]
-        pairs = [(name, rate) for name in factories for rate in candidates]
+        pairs = [(name, rate) for name in tuned for rate in candidates]
         entrants = [_entrant(name, factories[name], {"lr": rate}, starts) for name, rate in pairs]
         scores = _scores(_descend(surface, entrants, steps, noise, seed), surface, radius)
         for (name, rate), score in zip(pairs, scores, strict=True):
             tried[name][rate] = score
-        for name, by_rate in tried.items():
+        for name in tuned:
+            by_rate = tried[name]
             best = min(by_rate, key=lambda r: (-by_rate[r].arrived, *by_rate[r][1:]))
             options[name] = {"lr": best}
     entrants = [_entrant(name, make, options[name], starts) for name, make in factories.items()]
@@ -228,9 +251,30 @@ def _starts(surface: Surface, start: Any, generator: np.random.Generator) -> np.
     return surface.check_points("race: start", start)
 
 
-def _budget(tune: bool, budget: int | None) -> int:
-    if budget is not None and not tune:
-        raise ValueError(f"race: budget={budget} needs tune=True, which is not given")
+def _tuned(tune: Any, lr: Any, surface: Surface, factories: dict[str, Factory]) -> list[str]:
+    """The labels of the optimizers whose rates are tuned."""
+    if tune is not None:
+        tune = _checks.flag("race", "tune", tune)
+        if tune and lr is not None:
+            raise ValueError(
+                f"race: tune=True searches for the rates, so lr must not be given, got {lr!r}"
+            )
+        return list(factories) if tune else []
+    if lr is not None or not surface.elementwise:
+        return []
+    return [name for name, make in factories.items() if _takes_rate(make)]
+
+
+def _takes_rate(make: Factory) -> bool:
+    """Whether a rule leaves its rate open: not if it is a partial that sets lr, for example."""
+    if isinstance(make, functools.partial):
+        return "lr" not in make.keywords and _takes_rate(make.func)
+    return isinstance(make, type) or "lr" in inspect.signature(make).parameters
+
+
+def _budget(tuned: list[str], budget: int | None) -> int:
+    if budget is not None and not tuned:
+        raise ValueError(f"race: budget={budget} needs tune=True, but no rate is searched for")
     return BUDGET if budget is None else _checks.count("race", "budget", budget, 2)
 
 
@@ -279,13 +323,9 @@ def _factory(rule: Any) -> tuple[str, Factory]:
     return "your optimizer" if name == "<lambda>" else name, rule
 
 
-def _rate_options(lr: Any, tune: bool, labels: Iterable[str]) -> dict[str, dict[str, Any]]:
+def _rate_options(lr: Any, labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     """For each label the options that set its rate."""
     labels = list(labels)
-    if tune and lr is not None:
-        raise ValueError(
-            f"race: tune=True searches for the rates, so lr must not be given, got {lr!r}"
-        )
     if not isinstance(lr, Mapping):
         return {label: {} if lr is None else {"lr": lr} for label in labels}
     by_lower = {label.lower(): label for label in labels}
@@ -437,7 +477,8 @@ def _scores(positions: Iterator[Step], surface: Surface, radius: float) -> list[
     last_outside: Any = -1
     for k, theta, f, _ in positions:
         loss = f  # of the last step, after the loop
-        inside = verdicts.distance(surface, theta.swapaxes(0, 1)) <= radius
+        with np.errstate(all="ignore"):
+            inside = verdicts.distance(surface, theta.swapaxes(0, 1)) <= radius
         last_outside = np.where(inside, last_outside, k)
     arrivals = verdicts.arrival(last_outside, k)
     finite = np.where(np.isfinite(loss), loss, np.inf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -88,6 +88,7 @@ class RaceRecord:
     starts: np.ndarray
     radius: float
     noise: float
+    parameters: ClassVar[bool] = True  # whether x and y are what the optimizers update
 
     def __repr__(self) -> str:
         verdicts = (
@@ -99,6 +100,11 @@ class RaceRecord:
     def styles(self) -> list[RunStyle]:
         """How each run is drawn."""
         return run_styles([run.name for run in self.runs])
+
+    @property
+    def rates_tried(self) -> list[float]:
+        """The rates that tuning tried, or none."""
+        return next((list(run.tried) for run in self.runs if run.tried), [])
 
     def description(self, start: int | None = None) -> list[str]:
         """Steps, start, goal and noise as lines of text, for all starts or for one of them."""
@@ -117,6 +123,17 @@ class RaceRecord:
         if self.noise:
             lines.append(f"noise: {self.noise:g} in each entry of each gradient")
         return lines
+
+    def ending(self, run: Run, start: int) -> str:
+        """How a run ended, in pictures: the steps until it arrived, or its verdict."""
+        arrived = run.arrived[start]
+        if arrived is None:
+            return run.verdicts[start]
+        return f"goal in {arrived} step{'s' * (arrived != 1)}"
+
+    def results(self) -> list[list[str]] | None:
+        """The rows of the table of results, titles first, if they are not those of `table`."""
+        return None
 
     def view(self, start: int = 0) -> tuple[Interval, Interval]:
         """The part of the domain that pictures show, x and y: the minima and the paths."""

@@ -15,13 +15,16 @@ import numpy as np
 from minidl import _checks
 from minidl._format import printed
 from minidl.tensor import Tensor, cos, default_dtype, exp
+from minidl.viz._race import formulas
 
 Function = Callable[[Any, Any], Any]  # of two Tensors, or of two numbers; the same comes back
 Point = tuple[float, float]
 Interval = tuple[float, float]
+Stationary = tuple[float, float, str]  # x, y and the kind of a point with gradient 0
 GRID = 101  # points along each side of the grid on which minima are searched for
 NEWTON_STEPS = 60  # at a minimum such as x⁴ each step covers only a third of the distance
 CANDIDATES = 200  # grid points that are refined
+KINDS = {"minimum": "local minimum", "saddle": "saddle", "maximum": "maximum"}
 FLAT = 1e-6  # a curvature below this fraction of the largest one counts as 0
 
 
@@ -38,7 +41,8 @@ class Surface:
     minima    the global minima, [(x, y), …]; by default they are searched for in the domain
               (`searched`)
     name      the name in tables; by default the function's name
-    formula   the function as a line of text
+    formula   the function as a line of text; by default put together from the formulas of its
+              ops if it is element-wise
 
     ValueError or TypeError if the domain, the start or a minimum is invalid, if the function does
     not return one number per point, or if backward does not find its gradient, as with math.sin.
@@ -51,6 +55,9 @@ class Surface:
     (array([-0.74]), array([[ 1.    ],
            [-0.1411]]))
     """
+
+    axes = "parameter x", "parameter y"  # as pictures call them
+    floor: float | None = None  # what f is measured from in pictures; None: its lowest value there
 
     def __init__(
         self,
@@ -67,7 +74,7 @@ class Surface:
                 f"Surface: function must be a function of two tensors (x, y), got {function!r}"
             )
         name = name or getattr(function, "__name__", "the function")
-        self.function, self.formula = function, formula
+        self.function = function
         self.name = "your function" if name == "<lambda>" else name
         self.x, self.y = _interval("x", x), _interval("y", y)
         low, high = np.transpose([self.x, self.y])
@@ -80,6 +87,7 @@ class Surface:
             )
         self.start: Point = tuple(starts[0].tolist())
         self.elementwise = self._check_function()
+        self.formula = formula or (self._composed_formula() if self.elementwise else "")
         self.searched = minima is None
         self.minima = self._search() if self.searched else self.check_points("minima", minima)
         self.minima.flags.writeable = False
@@ -224,11 +232,30 @@ class Surface:
         )
         return position, kinds, descents
 
+    def stationary_points(self, x: Interval, y: Interval) -> list[Stationary]:
+        """The points with gradient 0 inside x and y, (x, y, kind), without the global minima.
+
+        The kind is "local minimum", "saddle" or "maximum". Newton's method starts where |∇f| on a
+        grid is lower than at the neighbours. Flat parts and valleys have no such points.
+        """
+        xs, ys = np.linspace(*x, GRID), np.linspace(*y, GRID)
+        points = np.array(np.meshgrid(xs, ys))
+        with np.errstate(all="ignore"):
+            slope = np.hypot(*self.at(points)[1])
+        rows, columns = np.nonzero(_lower_than_neighbours(slope))
+        cell = max(xs[1] - xs[0], ys[1] - ys[0])
+        found, kinds, _ = self.stationary(points[:, rows, columns], 2 * cell)
+        taken, named = [*self.minima], []
+        for point, kind in zip(found.T, kinds, strict=True):
+            inside = x[0] <= point[0] <= x[1] and y[0] <= point[1] <= y[1]
+            if kind in KINDS and inside and all(np.hypot(*(point - q)) > cell for q in taken):
+                taken.append(point)
+                named.append((*point.tolist(), KINDS[kind]))
+        return named
+
     def _check_function(self) -> bool:
         """Whether the function is element-wise; ValueError if backward misses its gradient."""
-        low, high = np.transpose([self.x, self.y])
-        fractions = np.random.default_rng(0).random((2, 3))
-        points, h = low[:, None] + (high - low)[:, None] * fractions, 1e-6 * self.width
+        points, h = self._inner_points(), 1e-6 * self.width
         single = [self._evaluate(point) for point in points.T]
         for point, (value, gradient) in zip(points.T, single, strict=True):
             for axis, name in enumerate("xy"):
@@ -256,6 +283,16 @@ class Surface:
             for i, (v, g) in enumerate(single)
         )
 
+    def _composed_formula(self) -> str:
+        with default_dtype("float64"), np.errstate(all="ignore"):
+            return formulas.formula(self.function, self._inner_points())
+
+    def _inner_points(self) -> np.ndarray:
+        """Three points inside the domain, (2, 3)."""
+        low, high = np.transpose([self.x, self.y])
+        points: np.ndarray = low + (high - low) * np.random.default_rng(0).random((2, 3)).T
+        return points.T
+
     def _search(self) -> np.ndarray:
         """The global minima inside the domain, (n, 2): the lowest points of a grid, refined.
 
@@ -264,16 +301,12 @@ class Surface:
         there is no minimum.
         """
         x, y, z = self.grid()
-        z = np.pad(np.where(np.isfinite(z), z, np.inf), 1, constant_values=np.inf)
-        inner = z[1:-1, 1:-1]
-        shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
-        neighbours = [z[i : GRID + i, j : GRID + j] for i, j in shifts]
-        rows, columns = np.nonzero((inner <= np.min(neighbours, 0)) & np.isfinite(inner))
-        order = np.argsort(inner[rows, columns], kind="stable")[:CANDIDATES]
+        rows, columns = np.nonzero(_lower_than_neighbours(z))
+        order = np.argsort(z[rows, columns], kind="stable")[:CANDIDATES]
         if not order.size:
             return np.empty((0, 2))
         rows, columns = rows[order], columns[order]
-        coarse, value = np.stack([x[columns], y[rows]]), inner[rows, columns]
+        coarse, value = np.stack([x[columns], y[rows]]), z[rows, columns]
         edge = (rows % (GRID - 1) == 0) | (columns % (GRID - 1) == 0)
         fine, kinds, _ = self.stationary(coarse, self.width)
         refined = np.where(np.isfinite(fine).all(0), self.at(fine)[0], np.inf)
@@ -281,12 +314,22 @@ class Surface:
         refinable, falls = lower & self.contains(fine), lower | edge
         points = np.where(refinable, fine, coarse).T
         value = np.where(refinable, refined, value)
-        close = value.min() + 1e-9 * (np.max(inner[np.isfinite(inner)]) - value.min())
+        close = value.min() + 1e-9 * (np.max(z[np.isfinite(z)]) - value.min())
         distinct: list[np.ndarray] = []
         for point in points[(value <= close) & (refinable | ~falls)]:
             if all(np.hypot(*(point - other)) > self.width / GRID for other in distinct):
                 distinct.append(point)
         return np.reshape(distinct, (-1, 2))
+
+
+def _lower_than_neighbours(z: np.ndarray) -> np.ndarray:
+    """Where a finite entry of a matrix is no higher than its eight neighbours."""
+    padded = np.pad(np.where(np.isfinite(z), z, np.inf), 1, constant_values=np.inf)
+    n, m = z.shape
+    shifts = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    lowest = np.min([padded[i : n + i, j : m + j] for i, j in shifts], 0)
+    lower: np.ndarray = (z <= lowest) & np.isfinite(z)
+    return lower
 
 
 def _interval(name: str, value: Any) -> Interval:

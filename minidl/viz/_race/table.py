@@ -10,10 +10,12 @@ from minidl.viz._race.record import RaceRecord, coordinates, counts
 
 def as_text(race: RaceRecord, spell: Spell = str) -> str:
     """The description of a race, and its results in a table."""
-    results = _single_start(race) if len(race.starts) == 1 else _many_starts(race)
+    results = race.results()
+    if results is None:
+        results = _single_start(race) if len(race.starts) == 1 else _many_starts(race)
     lines = [*_heading(race), "", *aligned(results, spell)]
     arrived = any(step is not None for run in race.runs for step in run.arrived)
-    if len(race.surface.minima) and not arrived and not race.runs[0].tried:
+    if len(race.surface.minima) and not arrived and not race.rates_tried:
         lines += ["", "None reached the goal; another rate may; tune=True searches for one."]
     return spell("\n".join(lines))
 
@@ -23,13 +25,16 @@ def _heading(race: RaceRecord) -> list[str]:
     lines = [f"{race.surface.name}: {first}"]
     lines += [race.surface.formula] if race.surface.formula else []
     lines += others
-    if tried := race.runs[0].tried:
+    if tried := race.rates_tried:
         lines.append(
             f"rates: the best of {len(tried)} from {min(tried):g} to {max(tried):g} for each: "
             "the most starts that arrive, then the fewest steps, then the lowest f"
         )
+        if others := [run.name for run in race.runs if not run.tried]:
+            lines.append(f"with a rate of its own: {', '.join(others)}")
         limits = {f"{rate:g}" for rate in (min(tried), max(tried))}
-        if at_limit := ", ".join(run.name for run in race.runs if run.rate in limits):
+        at_limit = ", ".join(run.name for run in race.runs if run.tried and run.rate in limits)
+        if at_limit:
             lines.append(f"best at the end of these rates, so perhaps not best: {at_limit}")
     schedules = dict.fromkeys(repr(run.schedule) for run in race.runs if run.schedule)
     return [*lines, *(f"rate: {schedule}" for schedule in schedules)]

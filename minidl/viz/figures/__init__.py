@@ -23,6 +23,7 @@ from minidl.viz.figures.family import family_tree
 from minidl.viz.figures.learning import rate_and_loss
 from minidl.viz.figures.rates import learning_rates
 from minidl.viz.figures.schedules import every_schedule, warm_up_and_cool_down
+from minidl.viz.figures.slice import loss_slice
 
 if TYPE_CHECKING:
     from matplotlib.animation import FuncAnimation
@@ -36,6 +37,7 @@ __all__ = [
     "family_tree",
     "landscape",
     "learning_rates",
+    "loss_slice",
     "momentum_arrows",
     "optimizer_race",
     "rate_and_loss",
@@ -51,9 +53,9 @@ def optimizer_race(
 ) -> FuncAnimation:
     """A race as an animation; the options are those of `dl.viz.race`.
 
-    By default each optimizer has the best of 25 rates and takes 150 steps.
+    By default each optimizer takes 150 steps.
     """
-    options = {"steps": 150, "tune": "lr" not in options, **options}
+    options = {"steps": 150, **options}
     return racing.race(surface, optimizers, **options).animate(frames=76)
 
 
@@ -67,6 +69,7 @@ FIGURES: dict[str, Callable[[], Figure | FuncAnimation]] = {
     "schedules.png": every_schedule,
     "warm_up_and_cool_down.png": warm_up_and_cool_down,
     "rate_and_loss.png": rate_and_loss,
+    "loss_slice.png": loss_slice,
     "moons.gif": decision_boundary,
     "spirals.gif": lambda: decision_boundary("spirals"),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,15 +14,18 @@ from minidl.tensor import Tensor
 from minidl.viz import plots, style
 from minidl.viz.figures import _arguments
 
+KEY_HEIGHT = 0.12  # of the panels
+LABEL_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.9, "pad": 1}  # over contours
+
 
 class Step(NamedTuple):
-    """One step as textbooks write it, from ϑ to `end`.
+    """One step as textbooks write it, from θ to `end`.
 
-    positions    ϑ before each step so far, (steps + 1, 2); the drawn step starts at the last one
+    positions    θ before each step so far, (steps + 1, 2); the drawn step starts at the last one
     evaluated    where the gradient was taken
     momentum     −ηβv
     gradient     −η(1 − β)∇J
-    end          ϑ after the step
+    end          θ after the step
     """
 
     positions: np.ndarray
@@ -61,7 +64,7 @@ def momentum_arrows(
     Both rules add −ηβv, along the old velocity, and −η(1 − β)∇J, down the gradient. Momentum takes
     the gradient at the current position, NAG where the velocity would carry it, so NAG brakes
     before it overshoots. A ring marks that point. The parameter of `optim.NAG` is the look-ahead
-    point φ; ϑ is recovered from its state. After one step both rules are at the same position with
+    point φ; θ is recovered from its state. After one step both rules are at the same position with
     the same v, so the gradient is the only difference. ValueError or TypeError for invalid numbers,
     a loss that is not finite, and an f that is not element-wise.
 
@@ -77,18 +80,18 @@ def momentum_arrows(
         "Momentum: the gradient where it is": _step(optim.Momentum, f, position, lr, beta, steps),
         "NAG: the gradient where it is going": _step(optim.NAG, f, position, lr, beta, steps),
     }
-    low, high = _window(list(drawn.values()))
-    grid = _evaluate_grid(f, low, high)
     with style.context():
         figure = plots.new_figure(figsize=(10, 5.25))
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        panels[0].set_ylabel("second weight")
         for axes, (title, step) in zip(panels, drawn.items(), strict=True):
-            _draw_contours(axes, *grid)
             _draw_step(axes, step, look_ahead="NAG" in title)
             axes.set(title=title, xlabel="first weight", aspect="equal", adjustable="box")
-            axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
             axes.locator_params(nbins=5)
-        panels[0].set_ylabel("second weight")
+        low, high = _set_limits(panels, list(drawn.values()))
+        grid = _evaluate_grid(f, low, high)
+        for axes in panels:
+            _draw_contours(axes, *grid)
         figure.draw_without_rendering()
     return figure
 
@@ -104,7 +107,7 @@ def _step(
     """The last step of a run of the rule, split into its parts."""
     theta = Tensor(start, requires_grad=True)
     optimizer = rule([theta], lr=lr, beta=beta)
-    look_ahead = lr * beta if rule is optim.NAG else 0.0  # its θ is ϑ − ηβv
+    look_ahead = lr * beta if rule is optim.NAG else 0.0  # its parameter is φ = θ − ηβv
     positions = []
     for _ in range(steps + 1):
         v = optimizer.state[theta]["v"].copy()
@@ -127,12 +130,28 @@ def _step(
     return Step(np.array(positions), evaluated, -lr * beta * v, -lr * (1 - beta) * gradient, end)
 
 
-def _window(drawn: list[Step]) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of a square around all arrows, with space for the labels beside them."""
+def _set_limits(panels: Sequence[Axes], drawn: list[Step]) -> tuple[np.ndarray, np.ndarray]:
+    """Show a square around all arrows and labels, above the key; returns its corners."""
     points = np.concatenate([(s.positions[-1], s.end, s.positions[-1] + s.momentum) for s in drawn])
-    low, high = points.min(axis=0), points.max(axis=0)
-    half = 0.72 * np.max(high - low) or 1.0
-    return (low + high) / 2 - half, (low + high) / 2 + half
+    labels = np.empty((0, 2))
+    for _ in range(6):  # the labels have a size in points, so their extent depends on the limits
+        around = np.concatenate([points, labels])
+        low, high = around.min(axis=0), around.max(axis=0)
+        low[1] -= KEY_HEIGHT * np.max(high - low)
+        centre, half = (low + high) / 2, 0.55 * np.max(high - low) or 1.0
+        low, high = centre - half, centre + half
+        panels[0].set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        panels[0].figure.figure.draw_without_rendering()
+        labels = np.concatenate([_corners(axes) for axes in panels])
+    return low, high
+
+
+def _corners(axes: Axes) -> np.ndarray:
+    """The corners of the labels in the coordinates of the axes' data, (n, 2)."""
+    boxes = [label.get_window_extent() for label in axes.texts if label.get_text()]
+    corners = np.concatenate([box.get_points() for box in boxes])
+    inverse: np.ndarray = axes.transData.inverted().transform(corners)
+    return inverse
 
 
 def _evaluate_grid(
@@ -155,7 +174,7 @@ def _draw_step(axes: Axes, step: Step, look_ahead: bool) -> None:
     start = step.positions[-1]
     after_momentum = start + step.momentum
     centre = (start + after_momentum + step.end) / 3
-    point = "φ" if look_ahead else "ϑ"
+    point = "φ" if look_ahead else "θ"
     for tail, head, colour, label in (
         (start, after_momentum, "blue", "−ηβv"),
         (after_momentum, after_momentum + step.gradient, "vermilion", f"−η(1 − β)∇J({point})"),
@@ -168,12 +187,13 @@ def _draw_step(axes: Axes, step: Step, look_ahead: bool) -> None:
     axes.plot(*step.positions.T, "o", color=style.COLOURS["black"], ms=9, zorder=4)
     hollow: dict[str, Any] = {"ms": 17, "mfc": "none", "mew": 2.5}
     (ring,) = axes.plot(*step.evaluated, "o", color=style.COLOURS["vermilion"], **hollow)
-    _draw_label(axes, "ϑ", start, start - centre, "black")
+    _draw_label(axes, "θ", start, start - centre, "black")
     if look_ahead:
-        _draw_label(axes, "φ = ϑ − ηβv", after_momentum, after_momentum - centre, "blue")
+        _draw_label(axes, "φ = θ − ηβv", after_momentum, after_momentum - centre, "blue")
     axes.legend(
         [ring], ["the gradient is taken here"], loc="lower left", fontsize=15, borderpad=0,
         handletextpad=0.2, labelcolor=style.COLOURS["vermilion"],
+        frameon=True, facecolor="white", edgecolor="none",
     )  # fmt: skip
 
 
@@ -191,7 +211,7 @@ def _draw_label(
     axes.annotate(
         label, tuple(point), (13 * x, 13 * y), textcoords="offset points",
         color=style.COLOURS[colour], fontsize=15, ha=_alignment(x, "right", "center", "left"),
-        va=_alignment(y, "top", "center", "bottom"),
+        va=_alignment(y, "top", "center", "bottom"), bbox=LABEL_BOX,
     )  # fmt: skip
 
 

@@ -142,7 +142,7 @@ def decision_boundary(
     )  # fmt: skip
     with style.context():
         layout = ConstrainedLayoutEngine(w_pad=0.12)
-        figure = plots.new_figure(figsize=(6.4, 4.2), layout=layout)
+        figure = plots.new_figure(layout=layout)
         plane, loss = figure.subplots(1, 2, width_ratios=(2.1, 1))
         image = plane.imshow(
             np.ones((resolution, resolution, 3)), origin="lower", aspect="auto",
@@ -151,7 +151,7 @@ def decision_boundary(
         line = plane.add_collection(LineCollection([], color=style.COLOURS["black"], linewidth=2.5))
         for k, (colour, marker) in enumerate(CLASS_STYLES[: y.max() + 1]):
             plane.scatter(
-                *x[y == k].T, s=30, color=colour, marker=marker, edgecolor="white", linewidth=0.6
+                *x[y == k].T, s=45, color=colour, marker=marker, edgecolor="white", linewidth=0.6
             )
         plane.set(xlabel="x₁", ylabel="x₂", xlim=across[[0, -1]], ylim=up[[0, -1]])
         plane.locator_params(nbins=5)

@@ -176,12 +176,6 @@ def _place(layers: list[list[Item]]) -> None:
         item.x = float(x)
 
 
-def _size(text: Text) -> np.ndarray:
-    """The width and height of a text in points."""
-    box, figure = text.get_window_extent(), text.figure
-    return np.array([box.width, box.height]) * 72 / (figure.dpi if figure else 72)
-
-
 def _draw(axes: Axes, layers: list[list[Item]]) -> None:
     """Draw the texts first, as their sizes decide the positions; then the boxes and arrows."""
     title = axes.text(0, 0, TITLE, fontsize=15, va="top")
@@ -191,14 +185,14 @@ def _draw(axes: Axes, layers: list[list[Item]]) -> None:
     left = min(item.x - item.width / 2 for item in items)
     right = max(item.x + item.width / 2 for item in items)
     heights = [max(item.height for item in layer) for layer in layers]
-    occupied = sum(heights) + _size(title)[1] + 3 * SPACE
+    occupied = sum(heights) + plots.text_size(title)[1] + 3 * SPACE
     gap = max(12, (5.6 * 72 - occupied) / max(1, len(layers) - 1))
     width, height = max(720, right - left + 2 * SPACE), occupied + gap * (len(layers) - 1)
     axes.figure.figure.set_size_inches(width / 72, height / 72)
     start = (left + right - width) / 2
     axes.set(xlim=(start, start + width), ylim=(0, height))
     title.set_position((start + SPACE, height - SPACE))
-    y = height - 2 * SPACE - _size(title)[1]
+    y = height - 2 * SPACE - plots.text_size(title)[1]
     for layer, layer_height in zip(layers, heights, strict=True):
         for item in layer:
             item.y = y - layer_height / 2
@@ -217,10 +211,10 @@ def _draw_texts(axes: Axes, item: Item) -> list[Text]:
     if not item.name:
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
         if item.text:
-            item.width, item.height = _size(text)
+            item.width, item.height = plots.text_size(text)
         return [text]
     name = axes.text(0, 0, item.name, weight="bold", **font)
-    sizes = np.array([_size(name), _size(text) if item.text else (0, 0)])
+    sizes = np.array([plots.text_size(name), plots.text_size(text) if item.text else (0, 0)])
     item.width, item.height = sizes[:, 0].max() + 16, sizes[:, 1].sum() + 10
     return [name, text]
 

@@ -8,9 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 from minidl import _checks, losses, nn, optim, schedulers
@@ -21,6 +19,8 @@ from minidl.schedulers import Schedule
 from minidl.training import DivergenceError, fit
 from minidl.viz import plots, style
 from minidl.viz.figures.schedules import reset_copy
+
+Runs = list[History]  # trainings that differ in the seed
 
 
 def rate_and_loss(
@@ -33,11 +33,13 @@ def rate_and_loss(
     epochs: int = 12,
     smooth: int = 45,
     seed: int = 0,
+    seeds: int = 5,
 ) -> Figure:
     """The rate of some schedules, and below it the losses of a network trained with each.
 
-    schedules   {label: schedule or rate}, or {label: History} of finished trainings; by default
-                those of `usual`. A ReduceOnPlateau observes the validation loss.
+    schedules   {label: schedule or rate}, or {label: History or list of History} of finished
+                trainings; by default those of `usual`. A ReduceOnPlateau observes the validation
+                loss.
     data        (x, y) of shapes (samples, features) and (samples,), y whole numbers from 0; by
                 default scikit-learn's 1797 digits. A fifth, chosen by the seed, is for validation.
     hidden      units of each hidden layer of the MLP, with ReLU
@@ -45,42 +47,76 @@ def rate_and_loss(
     batch_size  samples per step, ≥ 1
     epochs      passes over the data, ≥ 1
     smooth      the training loss is drawn as the mean of this many steps, ≥ 1
-    seed        for the split, the weights, which are the same for all, and the order of the batches
+    seed        of the first training, for the split, the weights, and the order of the batches;
+                those of the others are seed + 1, seed + 2, …
+    seeds       the number of trainings with each schedule, ≥ 1
 
-    The numbers on the right are the last values. If a training diverges, its line ends there and
-    its label says so. ModuleNotFoundError without scikit-learn, if the digits are needed.
+    Lines are medians of the trainings, and bands reach from the lowest to the highest. The numbers
+    on the right are the last medians. If trainings diverge, the lines end where the first of them
+    does, and the label says so. ModuleNotFoundError without scikit-learn, if the digits are needed.
     """
     name = "rate_and_loss"
     smooth = _checks.count(name, "smooth", smooth)
+    seed, seeds = _checks.count(name, "seed", seed, 0), _checks.count(name, "seeds", seeds)
     if schedules is not None and not (isinstance(schedules, Mapping) and schedules):
         raise TypeError(f"{name}: schedules must be {{label: schedule}}, got {schedules!r}")
-    if schedules and all(isinstance(schedule, History) for schedule in schedules.values()):
-        return _draw_runs(schedules, smooth)
+    finished = {
+        label: runs for label, given in (schedules or {}).items() if (runs := _runs(label, given))
+    }
+    if schedules and len(finished) == len(schedules):
+        return _draw_runs(finished, smooth)
     if not callable(optimizer):
         raise TypeError(
             f"{name}: optimizer must be an update rule, such as dl.optim.Adam, got {optimizer!r}"
         )
     x, y = _labelled(name, digits() if data is None else data)
-    training, validation = split(x, y, seed=seed)
     batch_size = _checks.count(name, "batch_size", batch_size)
-    steps = _checks.count(name, "epochs", epochs) * math.ceil(len(training[0]) / batch_size)
-    histories = {}
-    for label, schedule in (schedules or usual(steps)).items():
-        if isinstance(schedule, History):
-            histories[label] = schedule
-            continue
+    batches = math.ceil((len(x) - len(x) // 5) / batch_size)
+    steps = _checks.count(name, "epochs", epochs) * batches
+
+    def train(schedule: Any, seed: int) -> tuple[History, bool]:
+        """The record of a training, and whether it diverged."""
         schedule, _ = reset_copy(schedule)
+        training, validation = split(x, y, seed=seed)
         model = nn.MLP([x.shape[1], *hidden, int(y.max()) + 1], rng=seed)
         loader = DataLoader(*training, batch_size, rng=seed)
         try:
-            histories[label] = fit(
+            history = fit(
                 model, losses.cross_entropy, optimizer(model, lr=schedule), loader,
                 epochs=epochs, validation=validation, progress=False,
             )  # fmt: skip
         except DivergenceError as error:
-            histories[f"{label}: diverged"] = error.history
+            return error.history, True
+        return history, False
+
+    histories: dict[str, Runs] = {}
+    for label, schedule in (schedules or usual(steps)).items():
+        if label in finished:
+            histories[label] = finished[label]
+            continue
+        trained = [train(schedule, seed + k) for k in range(seeds)]
+        diverged = sum(stopped for _, stopped in trained)
+        count = "" if diverged == seeds else f"{diverged} of {seeds} "
+        key = f"{label}: {count}diverged" if diverged else label
+        histories[key] = [history for history, _ in trained]
     title = "The loss falls as the rate falls, and fluctuates at a constant rate"
     return _draw_runs(histories, smooth, "" if schedules else title)
+
+
+def _runs(label: str, given: Any) -> Runs:
+    """The finished trainings that are given for a label; none for a schedule or a rate."""
+    runs = list(given) if isinstance(given, list | tuple) else [given]
+    if not any(isinstance(run, History) for run in runs):
+        return []
+    for run in runs:
+        if not isinstance(run, History):
+            raise TypeError(
+                f"rate_and_loss: schedules[{label!r}] must be a schedule, a rate, a History or a "
+                f"list of these, got a list with {run!r}"
+            )
+    if not all(run.step_loss for run in runs):
+        raise ValueError(f"rate_and_loss: the history {label!r} has no steps yet")
+    return runs
 
 
 def usual(steps: int, peak: float = 0.03) -> dict[str, Schedule]:
@@ -132,11 +168,12 @@ def _labelled(owner: str, data: Any) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -> Figure:
-    for label, history in histories.items():
-        if not history.step_loss:
-            raise ValueError(f"rate_and_loss: the history {label!r} has no steps yet")
-    validated = any(history.validation for history in histories.values())
+def _draw_runs(histories: Mapping[str, Runs], smooth: int, title: str = "") -> Figure:
+    validated = any(run.validation for runs in histories.values() for run in runs)
+    few, many = min(map(len, histories.values())), max(map(len, histories.values()))
+    if many > 1:
+        count = many if few == many else f"{few} to {many}"
+        title += f"\nlines: medians of {count} trainings; bands: lowest to highest"
     with style.context():
         figure = plots.new_figure(figsize=(10, 7.4 if validated else 5.6))
         panels = figure.subplots(
@@ -144,16 +181,29 @@ def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -
         )
         rates, *loss_panels = panels
         styles = itertools.cycle(style.LINE_STYLES)
-        for (label, history), (colour, dashes) in zip(histories.items(), styles, strict=False):
-            steps = np.arange(1, len(history.lr) + 1)
+        for (label, runs), (colour, dashes) in zip(histories.items(), styles, strict=False):
+            steps = np.arange(1, min(len(run.lr) for run in runs) + 1)
             window = min(smooth, len(steps))
-            means = np.convolve(history.step_loss, np.full(window, 1 / window), "valid")
-            ends = history.epoch_ends[: len(history.validation)]
-            lines = [(steps, history.lr), (steps[window - 1 :], means), (ends, history.validation)]
-            for axes, line, marker in zip(panels, lines, ("", "", "o"), strict=False):
-                axes.plot(*line, color=colour, linestyle=dashes, marker=marker, label=label)
+            weights = np.full(window, 1 / window)
+            means = [np.convolve(run.step_loss, weights, "valid") for run in runs]
+            lines: Sequence[tuple[Any, list[Any], str]] = (
+                (steps, [run.lr for run in runs], ""),
+                (steps[window - 1 :], means, ""),
+                (runs[0].epoch_ends, [run.validation for run in runs], "o"),
+            )
+            for axes, (at, values, marker) in zip(panels, lines, strict=False):
+                length = min(len(at), *map(len, values))
+                drawn = np.array([line[:length] for line in values])
+                axes.plot(
+                    at[:length], np.median(drawn, axis=0), color=colour, linestyle=dashes,
+                    marker=marker, label=label,
+                )  # fmt: skip
+                axes.fill_between(
+                    at[:length], drawn.min(axis=0), drawn.max(axis=0), color=colour,
+                    alpha=0.15, linewidth=0,
+                )  # fmt: skip
         rates.set(ylabel="learning rate η", ylim=(0, None))
-        rates.set_title(title, loc="left")
+        rates.set_title(title.strip(), loc="left")
         loss_panels[0].set_ylabel(f"training loss,\nmean of {smooth} steps")
         if validated:
             loss_panels[1].set_ylabel("validation\nloss")
@@ -164,37 +214,8 @@ def _draw_runs(histories: Mapping[str, History], smooth: int, title: str = "") -
             axes.yaxis.set_major_formatter("{x:g}")
         panels[-1].set(xlabel="step", xlim=(0, None))
         panels[-1].margins(x=0.01)
-        _label_ends(rates, lambda line, value: str(line.get_label()), gap=0.4)
+        plots.label_ends(rates, lambda line, value: str(line.get_label()), gap=0.4)
         for axes in loss_panels:
-            _label_ends(axes, lambda line, value: f"{value:.2g}", gap=0.17)
+            plots.label_ends(axes, lambda line, value: f"{value:.2g}", gap=0.17)
         figure.align_ylabels()
     return figure
-
-
-def _label_ends(axes: Axes, label: Callable[[Line2D, float], str], gap: float) -> None:
-    """Draw label(line, last value) to the right of each line.
-
-    gap  the smallest distance between labels, as a fraction of the height of the axes
-    """
-    lines, last = [], []
-    for line in axes.get_lines():
-        points = np.asarray(line.get_xydata())
-        finite = points[np.isfinite(points).all(axis=1)]
-        if len(finite):
-            lines.append(line)
-            last.append(finite[-1])
-    if not lines:
-        return
-    heights = axes.transAxes.inverted().transform(axes.transData.transform(np.array(last)))[:, 1]
-    order = np.argsort(heights, kind="stable")
-    positions = heights[order]
-    for i in range(1, len(positions)):
-        positions[i] = max(positions[i], positions[i - 1] + gap)
-    positions[-1] = min(positions[-1], 1)
-    for i in reversed(range(len(positions) - 1)):
-        positions[i] = min(positions[i], positions[i + 1] - gap)
-    for position, i in zip(positions, order, strict=True):
-        axes.text(
-            1.01, position, label(lines[i], last[i][1]), transform=axes.transAxes, weight="bold",
-            color=lines[i].get_color(), va="center", linespacing=1,
-        )  # fmt: skip

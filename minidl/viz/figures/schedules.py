@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import itertools
 import math
 import textwrap
@@ -65,41 +64,11 @@ def examples(steps: int = 1000, peak: float = 0.1) -> dict[str, Schedule]:
         s.Sequence([(low, half), s.LinearDecay(peak, half)]),
         s.ReduceOnPlateau(peak, factor=0.3, patience=2),
     ]
-    by_call = {call(schedule): schedule for schedule in chosen}
+    by_call = {plots.call(schedule): schedule for schedule in chosen}
     up, down = round(0.28 * steps), round(0.32 * steps)
     combined = s.warmup_stable_decay(peak, up, up, down)
     by_call[f"warmup_stable_decay({peak:g}, {up}, {up}, {down})"] = combined
     return by_call
-
-
-def call(schedule: Schedule) -> str:
-    """The call that makes a schedule, without the defaults.
-
-    >>> from minidl.viz.figures.schedules import call
-    >>> call(dl.schedulers.WarmUp(dl.schedulers.CosineDecay(0.1, steps=900), steps=100))
-    'WarmUp(CosineDecay(0.1, steps=900), steps=100)'
-    """
-    arguments: list[str] = []
-    instance: Any = schedule
-    for field in dataclasses.fields(instance) if dataclasses.is_dataclass(instance) else ():
-        value = getattr(schedule, field.name)
-        if field.init and value != field.default:
-            positional = not arguments or isinstance(value, tuple)
-            arguments.append(_text(value) if positional else f"{field.name}={_text(value)}")
-    return f"{type(schedule).__name__}({', '.join(arguments)})"
-
-
-def _text(value: Any) -> str:
-    """An argument of a call as text."""
-    if isinstance(value, schedulers.Constant):
-        return f"{value.lr:g}"
-    if isinstance(value, Schedule):
-        return call(value)
-    if isinstance(value, tuple):  # a (schedule, steps) pair of a Sequence, or a list
-        pair = len(value) == 2 and isinstance(value[0], Schedule) and isinstance(value[1], int)
-        items = ", ".join(map(_text, value))
-        return f"({items})" if pair else f"[{items}]"
-    return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
 def reset_copy(schedule: Any) -> tuple[Any, list[ReduceOnPlateau]]:
@@ -166,7 +135,7 @@ def _titled(schedules: Any) -> dict[str, Schedule]:
             raise TypeError(
                 f"every_schedule: schedules must be a list of schedules, got {schedules!r}"
             )
-        schedules = {call(s) if isinstance(s, Schedule) else repr(s): s for s in schedules}
+        schedules = {plots.call(s) if isinstance(s, Schedule) else repr(s): s for s in schedules}
     for title, schedule in schedules.items():
         if not isinstance(schedule, Schedule):
             raise TypeError(

@@ -111,13 +111,14 @@ def test_schedules_set_the_rate_of_each_step(name):
 @pytest.mark.parametrize("name", RULES)
 def test_noise_is_added_to_the_gradients_the_same_for_all(name):
     domain = SURFACES["two-wells"]
-    runs = race("two-wells", ["SGD", name] if name != "SGD" else ["SGD", "Adam"], noise=0.3, rng=7)
-    (run,) = [run for run in runs.runs if run.name == name]
+    names = ["SGD", name] if name != "SGD" else ["SGD", "Adam"]
+    runs = race("two-wells", names, noise=0.3, rng=7, tune=False).runs
+    (run,) = [run for run in runs if run.name == name]
     assert_same(run, Path(domain.function, RULES[name], domain.start, 400, noise=0.3, rng=7))
 
 
 def test_noise_has_the_stated_size_and_is_shared_by_all_optimizers_but_not_by_starts():
-    result = race("bowl", ["SGD", "Adam"], noise=0.25, steps=999, start=[(1, 1), (2, -1)])
+    result = race("bowl", ["SGD", "Adam"], noise=0.25, steps=999, start=[(1, 1), (2, -1)], lr=0.01)
     noise = [run.gradient - run.theta * [1, 2] for run in result.runs]
     np.testing.assert_allclose(noise[0], noise[1], rtol=0, atol=1e-14)
     assert noise[0].std((0, 1)) == pytest.approx([0.25, 0.25], rel=0.1)
@@ -143,12 +144,11 @@ def test_without_noise_the_seed_does_not_matter_and_with_noise_it_does():
 def test_a_race_from_many_starts_equals_one_race_per_start(surface, rng):
     domain = SURFACES[surface]
     starts = rng.uniform(*np.transpose([domain.x, domain.y]), (3, 2))
-    together = race(surface, list(RULES), start=starts, steps=STEPS)
+    together = race(surface, list(RULES), start=starts, steps=STEPS, tune=False)
     assert np.array_equal(together.starts, starts)
     for i, start in enumerate(starts.tolist()):
-        for run, alone in zip(
-            together.runs, race(surface, list(RULES), start=start, steps=STEPS).runs, strict=True
-        ):
+        single = race(surface, list(RULES), start=start, steps=STEPS, tune=False)
+        for run, alone in zip(together.runs, single.runs, strict=True):
             assert run.name == alone.name
             assert (run.verdicts[i], run.arrived[i]) == (alone.verdicts[0], alone.arrived[0])
             assert_same(run, Path(domain.function, RULES[run.name], start, STEPS), i)
@@ -161,7 +161,7 @@ def stacked(x, y):
 def test_a_function_that_is_not_element_wise_races_like_one_that_is():
     starts = [(-1, 1), (0.3, 0.2), (1.9, -1.9)]
     one, many = (
-        race(f, list(RULES), start=starts, steps=30)
+        race(f, list(RULES), start=starts, steps=30, tune=False)
         for f in (Surface(stacked), Surface(lambda x, y: (x**2 + 2 * y**2) / 2))
     )
     assert not one.surface.elementwise
@@ -185,7 +185,7 @@ def test_a_run_that_diverges_leaves_the_others_as_they_are(surface, rate):
 
 
 def test_the_shapes_are_those_of_the_docstring():
-    result = race("bowl", ["SGD", "Adam"], steps=7, start=3)
+    result = race("bowl", ["SGD", "Adam"], steps=7, start=3, tune=False)
     assert (result.steps, result.noise, result.starts.shape) == (7, 0, (3, 2))
     assert result.surface is SURFACES["bowl"]
     for run, names in zip(result.runs, [set(), {"m", "v"}], strict=True):
@@ -241,12 +241,45 @@ def test_tuning_races_each_rate_and_takes_the_best(surface, options):
         assert_same_runs(run, single_run(surface, run.name, lr=best, **options))
 
 
-def test_rates_are_in_equal_ratios_from_a_ten_thousandth_to_ten():
+def test_rates_are_in_equal_ratios_from_a_ten_thousandth_to_a_hundred():
     rates = list(race("bowl", "SGD", tune=True, steps=3).runs[0].tried)
-    assert len(rates) == 25
-    assert (rates[0], rates[-1]) == (1e-4, 10)
-    np.testing.assert_allclose(np.diff(np.log(rates)), math.log(1e5) / 24, atol=0.12)
+    assert len(rates) == 31
+    assert (rates[0], rates[-1]) == (1e-4, 100)
+    np.testing.assert_allclose(np.diff(np.log(rates)), math.log(1e6) / 30, atol=0.12)
     assert all(rate == float(f"{rate:.1e}") for rate in rates)
+
+
+def test_rates_are_tuned_by_default_unless_a_rate_is_given():
+    own = functools.partial(optim.Adam, lr=0.5)
+    rules = {
+        "name": "SGD",
+        "partial": functools.partial(optim.Adam, betas=(0.5, 0.9)),
+        "open": mine,
+        "class": Own,
+        "own": own,
+        "closed": lambda p: optim.SGD(p, lr=0.3),
+    }
+    options = {"steps": 20, "budget": 3}
+    runs = {run.name: run for run in race("bowl", rules, **options).runs}
+    for name in ("name", "partial", "open", "class"):
+        assert list(runs[name].tried) == [1e-4, 0.1, 100.0], name
+    assert runs["name"].rate == "0.1"
+    assert [(runs[name].tried, runs[name].rate) for name in ("own", "closed")] == [
+        ({}, "0.5"),
+        ({}, "0.3"),
+    ]
+    assert_same_runs(runs["name"], single_run("bowl", {"name": "SGD"}, tune=True, **options))
+    for given in ({"lr": 0.1}, {"lr": {"SGD": 0.1}}, {"tune": False}):
+        assert not race("bowl", ["SGD", "Adam"], steps=2, **given).rates_tried
+    assert race("bowl", {"own": own, "SGD": "SGD"}, steps=2).rates_tried
+    assert not race(Surface(stacked), "SGD", steps=2).rates_tried
+    assert race(Surface(stacked), "SGD", steps=2, tune=True, budget=3).rates_tried
+
+
+def test_the_default_race_arrives_and_its_rates_are_not_at_the_limit_of_the_search():
+    result = race("beale")
+    assert [run.name for run in result.runs if run.arrived == [None]] == ["Adadelta"]
+    assert "best at the end of these rates" not in result.table()
 
 
 def test_the_smallest_of_the_best_rates_is_chosen():
@@ -420,7 +453,7 @@ POSITIVE = Surface(root, x=(-1, 3), start=(1, 1), minima=[(0, 0)])
             ValueError,
             ["race: budget must", "≥ 2", "got 1"],
         ),
-        (("bowl", "SGD"), {"budget": 9}, ValueError, ["budget=9 needs tune=True"]),
+        (("bowl", "SGD"), {"budget": 9, "lr": 1}, ValueError, ["budget=9 needs tune=True"]),
         (("bowl", "SGD"), {"noise": -1}, ValueError, ["race: noise must", "≥ 0", "got -1"]),
         (("bowl", "SGD"), {"noise": math.nan}, ValueError, ["race: noise must", "got nan"]),
         (("bowl", "SGD"), {"tolerance": 0}, ValueError, ["race: tolerance must", "> 0", "got 0"]),

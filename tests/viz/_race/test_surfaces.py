@@ -189,7 +189,8 @@ def paraboloid(x, y):
 def test_a_surface_of_a_function_has_a_square_domain_and_a_start_in_its_upper_left_quarter():
     surface = Surface(paraboloid)
     assert (surface.x, surface.y, surface.start) == ((-2, 2), (-2, 2), (-1, 1))
-    assert (surface.name, surface.formula, surface.width) == ("paraboloid", "", 4)
+    assert (surface.name, surface.width) == ("paraboloid", 4)
+    assert surface.formula == "f = (x − 0.5)² + 2 (y + 0.25)²"
     np.testing.assert_allclose(surface.minima, [[0.5, -0.25]], rtol=0, atol=1e-12)
     other = Surface(paraboloid, (0, 4), (-8, 0))
     assert (other.start, other.width) == ((1, -2), 8)
@@ -665,3 +666,40 @@ def test_heights_are_logarithms_above_the_lowest_by_a_scale_of_the_valley():
     holes, _ = surfaces.heights(np.where(f > 90, np.nan, f), 7.0)
     assert np.isnan(holes).tolist() == (f > 90).tolist()
     assert surfaces.heights(np.full((2, 2), 3.0), 3.0)[0].tolist() == [[0, 0], [0, 0]]
+
+
+STATIONARY = {  # saddles, local minima and maxima inside the domain; of all others none
+    "beale": (2, 0, 0),
+    "himmelblau": (4, 0, 1),
+    "rastrigin": (220, 120, 100),  # 10 · 11 twice, 11² − 1, 10²
+    "styblinski-tang": (4, 3, 1),
+    "saddle": (1, 0, 0),
+    "two-wells": (1, 1, 0),
+}
+
+
+@named
+def test_the_other_points_with_gradient_0_are_found_and_named(name):
+    surface = SURFACES[name]
+    found = surface.stationary_points(surface.x, surface.y)
+    kinds = [kind for *_, kind in found]
+    counts = tuple(kinds.count(kind) for kind in ("saddle", "local minimum", "maximum"))
+    assert counts == STATIONARY.get(name, (0, 0, 0))
+    slopes = sympy.lambdify((X, Y), [sympy.diff(TRUTH[name], t) for t in (X, Y)])
+    curvatures = sympy.lambdify((X, Y), sympy.hessian(TRUTH[name], (X, Y)))
+    for x, y, kind in found:
+        np.testing.assert_allclose(slopes(x, y), 0, atol=1e-9)
+        low, high = np.linalg.eigvalsh(np.array(curvatures(x, y), float))
+        named_kind = "maximum" if high < 0 else "local minimum" if low > 0 else "saddle"
+        assert kind == named_kind
+
+
+def test_points_with_gradient_0_are_those_in_view():
+    surface = SURFACES["two-wells"]
+    assert surface.stationary_points((0.5, 2), (-1, 1)) == [(1, 0, "local minimum")]
+    assert surface.stationary_points((-2, 0), (-1, 1)) == []
+
+
+@pytest.mark.parametrize("function", [lambda x, y: x**2 + 0 * y, lambda x, y: 0 * x * y, stacked])
+def test_a_valley_and_a_flat_surface_have_no_such_points(function):
+    assert Surface(function).stationary_points((-2, 2), (-2, 2)) == []

@@ -1,5 +1,6 @@
 """The text table of a race, beside the runs."""
 
+import functools
 import re
 
 import numpy as np
@@ -28,8 +29,9 @@ def test_the_table_of_one_start():
 
 def test_the_table_of_a_users_function_with_noise():
     table = race(lambda x, y: (x - 0.5) ** 2 + y**2, "SGD", noise=0.001, lr=0.5, steps=3).table()
-    assert table.splitlines()[:3] == [
+    assert table.splitlines()[:4] == [
         "your function: 3 steps from (−1, 1)",
+        "f = (x − 0.5)² + y²",
         "goal: within 0.04 of (0.5, 0), the lowest point found",
         "noise: 0.001 in each entry of each gradient",
     ]
@@ -104,5 +106,10 @@ def test_the_table_has_each_schedule_once_and_in_full():
 
 def test_the_table_states_the_search():
     table = race("bowl", ["SGD", "Adam"], tune=True, budget=5, steps=20).table()
-    assert "rates: the best of 5 from 0.0001 to 10 for each: the most starts that arrive" in table
-    assert "rates:" not in race("bowl", "SGD", steps=20).table()
+    assert "rates: the best of 5 from 0.0001 to 100 for each: the most starts that arrive" in table
+    assert "with a rate of its own" not in table
+    assert "rates:" not in race("bowl", "SGD", steps=20, tune=False).table()
+    rules = {"set": functools.partial(dl.optim.SGD, lr=0.0001), "open": "Adam"}
+    table = race("bowl", rules, budget=5, steps=20).table()
+    assert "with a rate of its own: set\n" in table
+    assert "best at the end of these rates" not in table

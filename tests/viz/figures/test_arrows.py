@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from drawn import line_points
+from drawn import drawn_texts, line_points
 from matplotlib import pyplot
 
 import minidl as dl
@@ -70,6 +70,22 @@ def test_all_arrows_are_within_the_picture():
         (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
         ends = np.array(arrows(axes)).reshape(-1, 2)
         assert np.all((ends > [left, bottom]) & (ends < [right, top]))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"steps": 4, "beta": 0.9}, {"start": (0, 2), "lr": 0.01}], ids=str
+)
+def test_labels_are_inside_the_frames_and_write_theta_as_the_rules_do(options):
+    figure = momentum_arrows(**options)
+    texts = drawn_texts(figure)
+    inside = figure.axes[0].texts + figure.axes[1].texts
+    labels = {text: box for text, box in texts.items() if text in inside}
+    assert len(labels) == 9
+    for text, box in labels.items():
+        frame = text.axes.bbox.padded(-5)
+        assert frame.contains(*box.min), text
+        assert frame.contains(*box.max), text
+    assert not any("ϑ" in text.get_text() for text in texts)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 """The family tree, by the boxes and arrows in the figure."""
 
 import itertools
+from functools import partial
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from drawn import drawn_texts
 from matplotlib import colors, patches, pyplot
 
 from minidl import optim
-from minidl.viz import style
+from minidl.viz import race, style
 from minidl.viz.figures.family import family_tree
 
 
@@ -67,6 +69,15 @@ def test_the_tree_contains_what_each_rule_adds_and_its_source():
     for rule in RULES.values():
         assert set(rule.adds.values()) <= set(texts)
     assert {"Polyak 1964", "Kingma & Ba 2015", "Nesterov 1983", "Hinton 2012"} <= set(texts)
+
+
+def test_the_tree_does_not_say_that_a_rule_needs_no_rate_as_rates_change_where_each_one_ends():
+    rates = (0.1, 10.0)
+    for name, rule in RULES.items():
+        assert not any("no rate" in text for text in rule.adds.values()), name
+        runs = race("bowl", {str(lr): partial(rule, lr=lr) for lr in rates}, steps=3).runs
+        low, high = (run.theta[-1] for run in runs)
+        assert np.max(np.abs(low - high)) > 1e-4, name
 
 
 def test_rules_are_below_their_ancestors_and_boxes_do_not_overlap():

@@ -1,10 +1,11 @@
 """Rates and losses of trainings, against the same trainings written out."""
 
+import functools
 import sys
 
 import numpy as np
 import pytest
-from drawn import assert_texts_fit, drawn_texts
+from drawn import assert_texts_fit, drawn_texts, line_points
 from matplotlib import pyplot
 
 import minidl as dl
@@ -27,7 +28,7 @@ def train(rate, training, validation, epochs, seed=0):
 
 
 def test_rates_and_losses_are_those_of_an_independent_training_of_the_same_seed():
-    figure = rate_and_loss(epochs=3, smooth=20, seed=4)
+    figure = rate_and_loss(epochs=3, smooth=20, seed=4, seeds=1)
     training, validation = split(*digits(), seed=4)
     for index, (label, schedule) in enumerate(usual(270).items()):
         history = train(schedule, training, validation, 3, seed=4)
@@ -43,8 +44,44 @@ def test_rates_and_losses_are_those_of_an_independent_training_of_the_same_seed(
         assert unseen.get_xdata().tolist() == [90, 180, 270]
 
 
+@functools.cache
+def default():
+    """The figure with its default options, drawn once for the tests that only inspect it."""
+    return rate_and_loss()
+
+
+def test_lines_are_medians_of_the_seeds_and_bands_reach_from_the_lowest_to_the_highest():
+    figure = rate_and_loss({"mine": 0.02}, epochs=2, smooth=30, seed=1, seeds=3)
+    runs = [train(0.02, *split(*digits(), seed=seed), 2, seed) for seed in (1, 2, 3)]
+    smoothed = [[np.mean(run.step_loss[t - 30 : t]) for t in range(30, 181)] for run in runs]
+    validation = [run.validation for run in runs]
+    for axes, values, at in (
+        (figure.axes[1], smoothed, range(30, 181)),
+        (figure.axes[2], validation, (90, 180)),
+    ):
+        low, middle, high = np.sort(values, axis=0)
+        np.testing.assert_allclose(line_points(axes), np.transpose([at, middle]), rtol=1e-9)
+        (band,) = axes.collections
+        corners = {(x, round(y, 12)) for x, y in band.get_paths()[0].vertices}
+        for edge in (low, high):
+            assert {(x, round(y, 12)) for x, y in zip(at, edge, strict=True)} <= corners
+    assert "medians of 3 trainings" in figure.axes[0].get_title(loc="left")
+
+
+def test_the_picture_ends_with_the_medians_of_the_lesson():
+    medians = {
+        label: np.median([
+            train(schedule, *split(*digits(), seed=seed), 12, seed).validation[-1]
+            for seed in range(5)
+        ])
+        for label, schedule in usual(1080).items()
+    }  # fmt: skip
+    drawn = {line.get_label(): line.get_ydata()[-1] for line in default().axes[2].get_lines()}
+    assert drawn == pytest.approx(medians)
+
+
 def test_the_picture_shows_that_the_loss_settles_where_the_rate_falls():
-    figure = rate_and_loss()
+    figure = default()
     for axes in figure.axes[1:]:
         constant, cosine, cooled = (line.get_ydata()[-1] for line in axes.get_lines())
         assert cosine < constant / 2
@@ -54,7 +91,7 @@ def test_the_picture_shows_that_the_loss_settles_where_the_rate_falls():
         ]
     training = figure.axes[1].get_lines()[2]
     at = dict(zip(*training.get_data(), strict=True))
-    assert at[1080] < at[810] / 5  # the cool-down begins at 810
+    assert at[1080] < at[810] / 4  # the cool-down begins at 810
     assert at[810] > at[400] / 5
 
 
@@ -76,8 +113,11 @@ def test_a_finished_training_is_drawn_as_it_is(rng):
     rate, loss = (axes.get_lines()[0] for axes in figure.axes)
     assert rates(rate) == history.lr
     np.testing.assert_allclose(rates(loss), history.step_loss)
-    mixed = rate_and_loss({"mine": history, "flat": 0.1}, data=(x, y), hidden=(), epochs=2)
+    mixed = rate_and_loss(
+        {"mine": [history], "flat": 0.1}, data=(x, y), hidden=(), epochs=2, seeds=2
+    )
     assert [line.get_label() for line in mixed.axes[0].get_lines()] == ["mine", "flat"]
+    assert "medians of 1 to 2 trainings" in mixed.axes[0].get_title(loc="left")
 
 
 def test_the_rule_and_the_data_can_be_set(rng):
@@ -92,13 +132,26 @@ def test_the_rule_and_the_data_can_be_set(rng):
 def test_a_plateau_observes_the_validation_loss_and_keeps_no_memory_of_it(rng):
     x, y = rng.standard_normal((50, 3)), rng.integers(0, 2, 50)
     plateau = schedulers.ReduceOnPlateau(0.5, factor=0.5, patience=0)
-    figure = rate_and_loss({"plateau": plateau}, data=(x, y), epochs=6, batch_size=40)
+    figure = rate_and_loss({"plateau": plateau}, data=(x, y), epochs=6, batch_size=40, seeds=1)
     rate, _, validation = (axes.get_lines()[0].get_ydata() for axes in figure.axes)
     again = schedulers.ReduceOnPlateau(0.5, factor=0.5, patience=0)
     for epoch, loss in enumerate(validation):
         assert rate[epoch] == again(0)
         again.observe(loss)
     assert rate[-1] < plateau(0) == 0.5
+
+
+def test_the_label_says_how_many_trainings_diverge(monkeypatch, rng):
+    x, y = rng.standard_normal((50, 3)), np.arange(50) % 2
+    rates = iter([0.1, 1e10, 0.1])
+
+    def rule(model, lr):
+        return dl.optim.SGD(model, lr=next(rates))
+
+    figure = rate_and_loss({"some": 0.1}, data=(x, y), optimizer=rule, hidden=(4,), seeds=3)
+    (line,) = figure.axes[0].get_lines()
+    assert line.get_label() == "some: 1 of 3 diverged"
+    assert len(line.get_xdata()) < 12 * 3
 
 
 def test_a_diverging_training_is_drawn_to_its_end(rng):
@@ -123,6 +176,13 @@ DATA = np.zeros((10, 2)), np.arange(10) % 2
         ({"schedules": {"a": "fast"}, "data": DATA}, TypeError, "lr"),
         ({"schedules": {"a": dl.History()}}, ValueError, "'a' has no steps yet"),
         ({"optimizer": "Adam"}, TypeError, r"such as dl\.optim\.Adam, got 'Adam'"),
+        (
+            {"schedules": {"a": [dl.History(), 0.1]}},
+            TypeError,
+            r"'a'\].* got a list with 0\.1",
+        ),
+        ({"seeds": 0}, ValueError, "seeds must be a whole number ≥ 1"),
+        ({"seed": -1}, ValueError, "seed must be a whole number ≥ 0"),
         ({"smooth": 0}, ValueError, "smooth must be a whole number ≥ 1"),
         ({"epochs": 0, "data": DATA}, ValueError, "epochs must be a whole number ≥ 1"),
         ({"batch_size": None, "data": DATA}, TypeError, "batch_size must be a whole number"),
@@ -173,7 +233,7 @@ def test_a_plateau_inside_another_schedule_observes_too(rng):
 
 
 def test_no_texts_overlap_or_leave_the_picture_and_all_are_legible_on_a_slide():
-    figure = rate_and_loss()
+    figure = default()
     assert len(assert_texts_fit(figure)) > 10
     assert figure.get_figwidth() <= 11
     assert min(text.get_fontsize() for text in drawn_texts(figure)) >= 12

@@ -12,7 +12,7 @@ from matplotlib import pyplot
 
 from minidl import schedulers
 from minidl.viz import style
-from minidl.viz.figures.schedules import call, every_schedule, examples, warm_up_and_cool_down
+from minidl.viz.figures.schedules import every_schedule, examples, warm_up_and_cool_down
 from minidl.viz.plots import PHASE_COLOURS
 
 SCHEDULES = {
@@ -96,21 +96,6 @@ def test_the_phases_of_each_panel_are_shaded_and_named():
             colour = mpl.colors.to_hex(span.get_facecolor()).upper()
             assert PHASE_COLOURS.get(name, colour) == colour
             assert (colour in PHASE_COLOURS.values()) == (name in PHASE_COLOURS)
-
-
-@pytest.mark.parametrize(
-    ("expected", "schedule"),
-    [
-        ("Constant(0.1)", schedulers.Constant(0.1)),
-        ("StepDecay(0.1, every=10, factor=0.5)", schedulers.StepDecay(0.1, 10, 0.5)),
-        ("PiecewiseConstant([1], [0.1, 0.2])", schedulers.PiecewiseConstant((1,), (0.1, 0.2))),
-        ("WarmUp(0.1, steps=5, shape='cosine')", schedulers.WarmUp(0.1, 5, shape="cosine")),
-        ("Sequence([(0.1, 5), 0.2])", schedulers.Sequence([(0.1, 5), 0.2])),
-        ("ReduceOnPlateau(0.1)", schedulers.ReduceOnPlateau(0.1)),
-    ],
-)
-def test_a_call_leaves_the_defaults_out(expected, schedule):
-    assert call(schedule) == expected
 
 
 def test_a_custom_schedule_is_drawn_under_its_name():
