@@ -97,15 +97,15 @@ function matrix(array, label, pick) { // its cells are buttons if there is a `pi
   const table = make('table', { 'aria-label': label }, make('tbody', {}, rows));
   if (pick) rove(table, 'button', array.rows[0]?.length, (button) => pick(button.dataset.index));
   const box = make('div', { class: 'matrix scroll' }, make('div', { class: 'bracket' }, table));
-  const widths = (array.rows[0] ?? []).map((_, c) => // in ems: of a digit 0.65, between columns 1
-    1 + 0.65 * Math.max(...array.rows.map((row) => row[c]?.[0].length ?? 0)));
+  const widths = (array.rows[0] ?? []).map((_, c) => // in ems: of a digit 0.65, between columns 0.8
+    0.8 + 0.65 * Math.max(...array.rows.map((row) => row[c]?.[0].length ?? 0)));
   box.style.setProperty('--ems', widths.reduce((a, b) => a + b, wide ? 3.5 : 1.5));
   return box;
 }
 
 function heatMap(array, label, pick) {
   const [height, width] = [array.heat.length, array.heat[0].length];
-  const side = Math.max(4, Math.min(20, Math.floor(250 / Math.max(height, width))));
+  const side = Math.max(4, Math.min(20, Math.floor(200 / Math.max(height, width))));
   const canvas = make('canvas', { width, height, role: 'img',
     'aria-label': `Heat map of ${label}, from ${array.min[0]} to ${array.max[0]}` });
   canvas.style.width = `${width * side}px`;

@@ -50,6 +50,7 @@ def test_formula_worked_line_and_result_of_each_step_are_on_the_first_screen(tab
     whole = 0
     for number in steps_of(tab):
         assert browsing.out_of_view(tab, RESULT) == [], f"step {number}"
+        assert browsing.unreadable(tab, "figure.result .cell") == [], f"step {number}"
         assert tab.evaluate("scrollY") == 0
         whole += tab.locator("figure.result .cell").count() == 16 * 8
     assert whole > 2
