@@ -270,7 +270,7 @@ def add_race(commands: Commands) -> None:
     def run(options: argparse.Namespace) -> None:
         from minidl import viz
 
-        for name, low in (("steps", 1), ("starts", 1), ("budget", 2), ("seed", 0), ("port", 0)):
+        for name, low in ("steps", 1), ("starts", 1), ("budget", 2), ("seed", 0):
             if (value := getattr(options, name)) is not None:
                 _checks.count("race", f"--{name}", value, low)
         _checks.number("race", "--noise", options.noise)
@@ -278,11 +278,13 @@ def add_race(commands: Commands) -> None:
             raise ValueError(
                 "race: --budget is how many rates are tried, so it excludes --lr and --no-tune"
             )
-        if options.serve and options.starts is not None:
-            raise ValueError(
-                "race: --serve shows one start; give it by --start instead of --starts"
-            )
-        if not options.serve and (options.port is not None or options.no_browser):
+        if options.serve:
+            from minidl._page import server
+
+            server.check_port("race", "--port", options.port or 0)
+            if options.starts is not None:
+                raise ValueError("race: --serve shows one start; give it by --start X Y")
+        elif options.port is not None or options.no_browser:
             raise ValueError("race: --port and --no-browser are options of --serve; add --serve")
         lr = None if options.lr is None else _expressions.schedule(options.lr, "race", "--lr")
         _check_file("race --html", options.html, _files.PAGES)

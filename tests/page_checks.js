@@ -31,11 +31,8 @@ window.checks ??= (() => {
     [...ancestors(element)].reduce((all, e) => all * Number(getComputedStyle(e).opacity), 1);
 
   function shown(element) { // is it displayed, and not for screen readers only?
-    if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) return false;
-    return [...ancestors(element)].every((e) => {
-      const style = getComputedStyle(e);
-      return !(style.position === 'absolute' && e.clientWidth <= 1 && style.overflow !== 'visible');
-    });
+    return element.checkVisibility({ opacityProperty: true, visibilityProperty: true })
+      && !element.closest('.visually-hidden');
   }
 
   function textNodes(root) {
@@ -77,10 +74,10 @@ window.checks ??= (() => {
     && box.right <= view.right + slack && box.top >= view.top - slack
     && box.bottom <= view.bottom + slack;
 
-  function bars(element) { // sticky and fixed boxes that do not contain the element
-    return [...document.querySelectorAll('body *')].filter((e) =>
-      ['sticky', 'fixed'].includes(getComputedStyle(e).position) && !e.contains(element)
-      && e.checkVisibility()).map((e) => e.getBoundingClientRect());
+  function barsAround() { // gives the sticky and fixed boxes that do not contain an element
+    const all = [...document.querySelectorAll('body *')].filter((e) =>
+      ['sticky', 'fixed'].includes(getComputedStyle(e).position) && e.checkVisibility());
+    return (element) => all.filter((e) => !e.contains(element)).map((e) => e.getBoundingClientRect());
   }
 
   const meets = (a, b, by = 0) => a.left < b.right - by && b.left < a.right - by
@@ -88,10 +85,12 @@ window.checks ??= (() => {
 
   function texts(selector) { // that are in view now and have not been measured yet
     const found = [];
+    const bars = barsAround();
     for (const root of document.querySelectorAll(selector)) {
       for (const node of textNodes(root)) {
         const parent = node.parentElement;
         if (measured.has(node) || parent.closest(':disabled, [aria-disabled="true"]')) continue;
+        if (!boxes(node).some((box) => box.top < innerHeight && box.bottom > 0)) continue;
         const view = clip(parent);
         const visible = boxes(node).filter((box) => inside(box, view));
         if (!visible.length || bars(parent).some((bar) => visible.some((box) => meets(bar, box)))) {
@@ -111,8 +110,15 @@ window.checks ??= (() => {
     return found;
   }
 
+  function covered(line, x, y) { // is a filled shape drawn over the line there?
+    const above = document.elementsFromPoint(x, y);
+    return above.slice(0, Math.max(0, above.indexOf(line))).some((e) =>
+      e instanceof SVGGeometryElement && getComputedStyle(e).fill !== 'none');
+  }
+
   function lines(selector) {
     const found = [];
+    const bars = barsAround();
     for (const line of document.querySelectorAll(selector)) {
       const style = getComputedStyle(line);
       const length = line.getTotalLength?.() ?? 0;
@@ -123,7 +129,8 @@ window.checks ??= (() => {
         line.getPointAtLength(length * i / 40).matrixTransform(matrix))
         .filter(({ x, y }) => {
           const box = { left: x, right: x, top: y, bottom: y };
-          return inside(box, view, -1) && !blocked.some((bar) => meets(bar, box));
+          return inside(box, view, -1) && !blocked.some((bar) => meets(bar, box))
+            && !covered(line, x, y);
         });
       if (!points.length) continue;
       measured.add(line);
@@ -135,33 +142,37 @@ window.checks ??= (() => {
     return found;
   }
 
+  function frames(element, known) { // the ancestors that cut off what is beyond their box
+    if (!element || element === document.body) return [];
+    if (!known.has(element)) {
+      const style = getComputedStyle(element);
+      const own = { element, box: element.getBoundingClientRect(), sides: style.overflowX !== 'visible',
+        ends: ['hidden', 'clip'].includes(style.overflowY),
+        dots: style.textOverflow === 'ellipsis' && element.scrollWidth > element.clientWidth };
+      const cuts = style.display !== 'inline' && (own.sides || own.ends || own.dots);
+      const outer = frames(element.parentElement, known);
+      known.set(element, cuts ? [own, ...outer] : outer);
+    }
+    return known.get(element);
+  }
+
   function unreadable(selector) { // elements without a size, cut off, or beyond the window's sides
-    const found = [];
+    const [found, known] = [[], new Map()];
     for (const element of document.querySelectorAll(selector)) {
       if (!element.checkVisibility()) continue;
-      const box = element.getBoundingClientRect();
-      const content = textNodes(element);
-      if (box.width < 1 || box.height < 1) {
-        found.push(`${named(element)} is ${round(box.width)} × ${round(box.height)} pixels`);
+      const { width, height } = element.getBoundingClientRect();
+      if (width < 1 || height < 1) {
+        found.push(`${named(element)} is ${round(width)} × ${round(height)} pixels`);
         continue;
       }
-      for (const node of content) {
-        const parent = node.parentElement;
-        const lost = [...ancestors(parent)].find((e) => {
-          const style = getComputedStyle(e);
-          if (style.display === 'inline' || e === document.body
-            || e === document.documentElement) return false;
-          const frame = e.getBoundingClientRect();
-          const sides = style.overflowX !== 'visible'
-            && boxes(node).some((b) => b.left < frame.left - 1 || b.right > frame.right + 1);
-          const ends = ['hidden', 'clip'].includes(style.overflowY)
-            && boxes(node).some((b) => b.top < frame.top - 3 || b.bottom > frame.bottom + 3);
-          const dots = style.textOverflow === 'ellipsis' && e.scrollWidth > e.clientWidth;
-          return sides || ends || dots;
-        });
-        const beyond = boxes(node).some((b) => b.left < -1 || b.right > innerWidth + 1);
-        if (!boxes(node).length) found.push(`${named(element)}: a text without a size`);
-        else if (lost) found.push(`${named(element)} is cut off by ${named(lost)}`);
+      for (const node of textNodes(element)) {
+        const places = boxes(node);
+        const lost = frames(node.parentElement, known).find(({ box, sides, ends, dots }) => dots
+          || (sides && places.some((b) => b.left < box.left - 1 || b.right > box.right + 1))
+          || (ends && places.some((b) => b.top < box.top - 3 || b.bottom > box.bottom + 3)));
+        const beyond = places.some((b) => b.left < -1 || b.right > innerWidth + 1);
+        if (!places.length) found.push(`${named(element)}: a text without a size`);
+        else if (lost) found.push(`${named(element)} is cut off by ${named(lost.element)}`);
         else if (beyond) found.push(`${named(element)} is beyond the window's side`);
         else continue;
         break;
@@ -182,6 +193,7 @@ window.checks ??= (() => {
   }
 
   function outOfView(selector) { // elements that are not wholly in the window, or behind a bar
+    const bars = barsAround();
     return [...document.querySelectorAll(selector)].filter(shown).filter((element) => {
       const box = element.getBoundingClientRect();
       return !inside(box, clip(element)) || bars(element).some((bar) => meets(bar, box, 1));

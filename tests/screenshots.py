@@ -42,7 +42,7 @@ def main():
         )
         page = Path(folder) / "page.html"
         for shown, address, size, picture in (
-            (lesson(), "#step-7", (1200, 1010), "walkthrough.png"),
+            (lesson(), "#step-7", (1200, 800), "walkthrough.png"),
             (race, "#step=60", (1280, 860), "race_page.png"),
             (plan(), "", (1100, 1010), "plan.png"),
         ):

@@ -381,9 +381,9 @@ def test_the_walkthrough_measures_what_backward_computes_and_writes_a_page(tmp_p
     assert "θ[0, 1] ← −0.5 − 0.1 · (−0.3284) / (√0.1078 + 1e−8) = −0.4" in result.stdout
     for title in ("Inputs that need scaling", "Saturated tanh", "was not zeroed", "vanishing"):
         assert title in result.stdout
-    assert "<title>Walkthrough of loss</title>" in (tmp_path / "walkthrough.html").read_text(
-        "utf-8"
-    )
+    assert "<title>Walkthrough of loss: MLP 2 → 2 → 1, tanh, mse, Adam</title>" in (
+        tmp_path / "walkthrough.html"
+    ).read_text("utf-8")
 
 
 # --- online_ftrl.py -----------------------------------------------------------------------------

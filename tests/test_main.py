@@ -331,6 +331,11 @@ def test_a_race_writes_several_files_at_once(tmp_path, monkeypatch, capsys):
         (["--html", "no/race.html"], "'no/race.html' can't be written (there is no folder 'no')"),
         (["--png", "race.png", "--gif", "no/race.gif"], "there is no folder 'no'"),
         (["--png", "."], "."),
+        (["--port", "80"], "race: --port and --no-browser are options of --serve; add --serve"),
+        (["--no-browser"], "race: --port and --no-browser are options of --serve; add --serve"),
+        (["--serve", "--starts", "3"], "race: --serve shows one start; give it by --start"),
+        (["--serve", "--port", "-1"], "race: --port must be a whole number ≥ 0, got -1"),
+        (["--serve", "--port", "70000"], "race: --port must be at most 65535, got 70000"),
         (["--colour", "red"], "unrecognized arguments: --colour"),
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else None,
@@ -343,6 +348,20 @@ def test_wrong_options_of_a_race_are_refused_in_one_line(
     assert message in line
     assert line.startswith("python -m minidl")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "served"),
+    [
+        ([], {"port": 0, "browser": True}),
+        (["--port", "8765", "--no-browser"], {"port": 8765, "browser": False}),
+    ],
+)
+def test_a_race_is_served_after_its_table_is_printed(options, served, capsys, monkeypatch):
+    monkeypatch.setattr(racing.Race, "serve", lambda race, **given: print(race, given))
+    command = ["race", "--surface", "bowl", "--optimizers", "SGD", "--steps", "2", "--serve"]
+    raced = viz.race("bowl", ["SGD"], steps=2)
+    assert printed([*command, *options], capsys) == f"{raced.table()}\n{raced} {served}\n"
 
 
 def test_a_schedule_is_printed_at_even_steps_and_where_its_phases_begin(capsys):
@@ -486,6 +505,7 @@ EACH = [line.strip() for text in EXAMPLES.values() for line in text.splitlines()
 def test_each_example_of_the_help_works(example, quick, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(racing.Race, "animate", lambda race, path: Path(path).write_text("film"))
+    monkeypatch.setattr(racing.Race, "serve", lambda race, **options: None)
     monkeypatch.setitem(figures.FIGURES, "family_tree.png", figures.FIGURES["one.png"])
     monkeypatch.setitem(figures.FIGURES, "race.png", figures.FIGURES["one.png"])
     python, *arguments = shlex.split(example)

@@ -108,6 +108,38 @@ function onKey(event) {
   }
 }
 
+// ---- The Tab key
+
+$('skip').hidden = false;
+$('skip').addEventListener('click', (event) => { // the address belongs to the steps
+  event.preventDefault();
+  const target = $($('skip').hash.slice(1));
+  (target.querySelector(':scope > summary') ?? target).focus();
+});
+
+// Tab leads to one of the elements; the arrow keys lead from there to the others. In a grid of several
+// columns all four do, else up and down, as left and right change the step. `reached` is called
+// with the element that a key led to.
+function rove(box, selector, columns = 1, reached = () => {}) {
+  const all = [...box.querySelectorAll(selector)];
+  const enter = (element) => all.forEach((other) => { other.tabIndex = other === element ? 0 : -1; });
+  if (all.length) enter(all[0]);
+  box.addEventListener('focusin', ({ target }) => { if (all.includes(target)) enter(target); });
+  box.addEventListener('keydown', (event) => {
+    const at = all.indexOf(event.target);
+    const { key, ctrlKey, metaKey, altKey, shiftKey } = event;
+    if (at < 0 || ctrlKey || metaKey || altKey || shiftKey) return;
+    const sideways = columns > 1 ? { ArrowLeft: -1, ArrowRight: 1 }[key] : undefined;
+    const to = at + (sideways ?? { ArrowUp: -columns, ArrowDown: columns }[key] ?? NaN);
+    if (Number.isNaN(to)) return;
+    event.preventDefault();
+    const sameRow = Math.floor(to / columns) === Math.floor(at / columns);
+    if (!all[to] || (sideways && !sameRow)) return;
+    all[to].focus();
+    reached(all[to]);
+  });
+}
+
 // ---- Color scheme and print
 
 function prepareTheme(changed = () => {}) {

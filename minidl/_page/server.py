@@ -38,6 +38,13 @@ HEADERS = {
 Answer = Callable[[Any], Any]  # from the JSON value of a question to that of the answer
 
 
+def check_port(owner: str, name: str, port: Any) -> int:
+    """A port, 0 for any, as an int; TypeError or ValueError if there is no such port."""
+    if (checked := _checks.count(owner, name, port, 0)) > MAX_PORT:
+        raise ValueError(f"{owner}: {name} must be at most {MAX_PORT}, got {port}")
+    return checked
+
+
 class PageServer(http.server.ThreadingHTTPServer):
     """A page at `url`, and answers to what it asks by POST to `url` + a name, both as JSON.
 
@@ -58,10 +65,8 @@ class PageServer(http.server.ThreadingHTTPServer):
     ) -> None:
         self.owner, self.page, self.answers = owner, page, answers
         self.token, self.lock = secrets.token_urlsafe(16), threading.Lock()
-        if _checks.count(owner, "port", port, 0) > MAX_PORT:
-            raise ValueError(f"{owner}: port must be at most {MAX_PORT}, got {port}")
         try:
-            super().__init__((HOST, port), _Handler)
+            super().__init__((HOST, check_port(owner, "port", port)), _Handler)
         except OSError as error:
             reason = {
                 errno.EADDRINUSE: "another program uses it",

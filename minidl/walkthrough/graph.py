@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from minidl import _drawing
 from minidl._drawing import Arrow, Box
 from minidl.walkthrough.parts import shape_text
-from minidl.walkthrough.record import OpCall, OpGradient, Value
+from minidl.walkthrough.record import Backward, OpCall, OpGradient, Record, Value
 from minidl.walkthrough.steps import Presentation
 
 MORE = "more"  # the key of the box for all ops that are omitted
@@ -26,10 +26,12 @@ def boxes_and_arrows(presentation: Presentation) -> tuple[list[Box], list[Arrow]
     marked = set(_marked(presentation))
     boxes: dict[str, Box] = {}
     arrows: dict[tuple[str, str, int], Arrow] = {}
-    omitted = len(set(ops) - shown)
+    omitted = len({op for op in ops if not op.in_update} - shown)
     for op in ops:
+        if op.in_update:
+            continue
         target = op.value.key if op in shown else MORE
-        for i, x in enumerate(op.inputs):
+        for i, x in enumerate([*op.inputs, op.labels]):
             if not isinstance(x, Value) or (op not in shown and x.producer not in shown):
                 continue  # numbers, and inputs of an omitted op that are omitted, too
             source = x.key if not x.producer or x.producer in shown else MORE
@@ -45,7 +47,22 @@ def boxes_and_arrows(presentation: Presentation) -> tuple[list[Box], list[Arrow]
         value = update.value
         if update in shown and value.key not in boxes and not value.users:
             boxes[value.key] = _box(value, shape_text(value.data), marked)
-    return list(boxes.values()), list(arrows.values())
+    updates = [(root.key, value.key) for root, value in _updated(presentation.record)]
+    ends = [pair for pair in updates if boxes.keys() >= set(pair)]
+    return list(boxes.values()), [*arrows.values(), *(Arrow(*pair, "update") for pair in ends)]
+
+
+def _updated(record: Record) -> Iterator[tuple[Value, Value]]:
+    """Where backward started, and each parameter that was updated then and is used again."""
+    root, seen = None, set[Value]()
+    for event in record.events:
+        if isinstance(event, Backward):
+            root = event.root
+        for x in event.inputs if root and isinstance(event, OpCall) else ():
+            if isinstance(x, Value) and x.kind == "parameter" and x.name != x.base_name:
+                if root and x not in seen:
+                    yield root, x
+                seen.add(x)
 
 
 def _marked(presentation: Presentation) -> Iterable[Value]:

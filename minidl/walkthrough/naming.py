@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from minidl import nn
+from minidl._format import number
 from minidl.tensor import Tensor
 from minidl.walkthrough.record import OpCall, Value
 
@@ -45,9 +46,12 @@ def give_names(
             in_module = path if value.producer in alone else f"{path}.{op}"
             name = (in_module if path else own) or variable_of.get(id(x)) or op
         elif value.gradient_of:
-            name = f"{value.gradient_of.name}.grad"
+            name = f"{value.gradient_of.base_name}.grad"
+            if value.factor != 1:
+                name = f"{number(value.factor).shown} * {name}"
         elif not name:
-            is_target = {op.input_names[i] for op, i in value.users} == {"t"}
+            symbols = {op.input_names[i] for op, i in value.users}
+            is_target = symbols == {"t"} or bool(value.label_of and not symbols)
             equal = (n for n, array in arrays.items() if _equal(array, value.data))
             role = "target" if is_target else value.kind
             name = variable_of.get(id(x)) or next(equal, role)
@@ -128,3 +132,16 @@ def _members(module: nn.Module) -> Iterator[tuple[int, str]]:
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two arrays hold the same numbers, in any dtype."""
     return a.shape == b.shape and a.dtype.kind in "fiub" and np.array_equal(a.astype(b.dtype), b)
+
+
+def network_text(module: nn.Module) -> str:
+    """What a network is, in a few words: "MLP 2 → 2 → 1, tanh", or the name of its class."""
+    layers = [module, *(member for _, member in nn.named_members(module))]
+    shapes = [layer.weight.shape for layer in layers if isinstance(layer, nn.Dense)]
+    ends = [end for _, end in shapes]
+    words = [type(module).__name__]
+    if shapes and [start for start, _ in shapes[1:]] == ends[:-1]:  # one after the other
+        words[0] += f" {' → '.join(map(str, [shapes[0][0], *ends]))}"
+    kinds = {kind: name for name, kind in nn.ACTIVATIONS.items()}
+    words += dict.fromkeys(kinds[type(layer)] for layer in layers if type(layer) in kinds)
+    return ", ".join(words)

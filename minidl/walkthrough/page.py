@@ -17,8 +17,8 @@ from minidl.walkthrough.parts import Operand, Part
 from minidl.walkthrough.steps import Presentation, Step
 from minidl.walkthrough.text import as_text
 
-LARGE = 64  # entries above which an array is shown as a corner and a heat map
-CORNER = 4  # rows and columns of the corner
+ROWS, COLUMNS = 16, 8  # of the largest array that is shown whole; a vector may have 16 entries
+CORNER = 4  # rows and columns of the corner of a larger one, beside a heat map
 HEAT = 48  # rows and columns of a heat map at most
 # at most in one page: entries of large arrays, worked lines, heat maps
 EMBEDDED, LINES, HEATS = 500_000, 10_000, 200
@@ -70,6 +70,7 @@ class _Data:
         for i, step in enumerate(self.presentation.steps):
             steps.setdefault(step.key, []).append(i)
         after = {update.value.key: update.after for update in self.record.updates}
+        after |= {value.key: op.value.data for value, op in self.record.updates_by_hand}
         drawn = {box.key for box in boxes_and_arrows(self.presentation)[0]}
         nodes = {}
         for value in self.record.values:
@@ -78,8 +79,8 @@ class _Data:
             gradients = [backward.gradient(value) for backward in self.record.backwards]
             gradient = next((g for g in reversed(gradients) if g is not None), None)
             name = value.name
-            users = () if value.producer else value.users
-            keys = {value.key, *(user.value.key for user, _ in users)}
+            users = [] if value.producer else [*(op for op, _ in value.users), *value.label_of]
+            keys = {value.key, *(user.value.key for user in users)}
             nodes[value.key] = {
                 "name": name,
                 "kind": value.kind,
@@ -124,7 +125,7 @@ class _Data:
         worked = {}
         if part.worked and part.result:
             data = part.result.data
-            whole = data.size <= min(LARGE, self.lines_left)
+            whole = _is_whole(data) and data.size <= self.lines_left
             entries = np.ndindex(data.shape) if whole else _corner(data.shape)
             worked = {index_text(at): [_token(t) for t in part.worked(at)] for at in entries}
         self.lines_left -= len(worked)
@@ -158,13 +159,15 @@ class _Data:
     def described(self, name: str, data: np.ndarray) -> JSON:
         """An array as the page holds it: the numbers shown, its extremes, and all values if few."""
         matrix = parts.as_matrix(data)
-        whole = data.size <= LARGE
+        whole = _is_whole(data)
         entries = np.ndindex(data.shape) if whole else _corner(data.shape)
         columns = min(matrix.shape[1], data.size if whole else CORNER) or 1
         cells = [(index_text(at), number(data[at])) for at in entries]
         rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
-        heat = _heat_map(matrix) if data.size > 1 and self.heats_left > 0 else None
-        self.heats_left -= 1
+        heat = None
+        if not whole and self.heats_left > 0 and _has_pattern(matrix):
+            heat = _heat_map(matrix)
+            self.heats_left -= 1
         values = None
         if not whole and data.size <= self.entries_left:
             self.entries_left -= data.size
@@ -186,6 +189,12 @@ class _Data:
         }
 
 
+def _is_whole(data: np.ndarray) -> bool:
+    """Whether an array is small enough for all its entries to be shown."""
+    rows, columns = parts.as_matrix(data).shape
+    return (rows <= ROWS and columns <= COLUMNS) or data.size <= ROWS
+
+
 def _corner(shape: tuple[int, ...]) -> Iterator[Index]:
     """The indices of the first rows and columns; of the other axes only 0."""
     ends = [min(n, CORNER if i >= len(shape) - 2 else 1) for i, n in enumerate(shape)]
@@ -199,6 +208,11 @@ def _scalar(x: np.ndarray | None) -> tuple[str, str] | None:
 def _token(token: str | Number) -> str | tuple[str, ...] | Number:
     """A number without its position if it is not an entry of an array."""
     return token if isinstance(token, str) or token.symbol else token[:2]
+
+
+def _has_pattern(matrix: np.ndarray) -> bool:
+    """Whether a heat map says something: of a matrix that is not one row, column or number."""
+    return min(matrix.shape) > 1 and bool(matrix.min() != matrix.max())
 
 
 def _heat_map(matrix: np.ndarray) -> list[list[int]]:

@@ -141,8 +141,9 @@ def _result(op: OpCall) -> Operand:
 
 def _operands(op: OpCall, equation: Equation, scope: Scope) -> list[Operand]:
     """The arrays that an equation of an op mentions."""
+    names_of = {"t": f"{op.labels.name} as probabilities"} if op.labels else {}
     extra = [
-        Operand(symbol, symbol, np.asarray(scope.values[symbol]))
+        Operand(symbol, names_of.get(symbol, symbol), np.asarray(scope.values[symbol]))
         for symbol in dict.fromkeys((*op.symbol_values, *op.options))
         if isinstance(scope.values[symbol], int | float | np.ndarray)
     ]
@@ -214,7 +215,12 @@ def upstream_part(op_gradient: OpGradient, backward: Backward) -> Part:
     """The upstream gradient of an op: one gradient, or the sum of several."""
     y, g = op_gradient.op.value, op_gradient.g
     summed = None if y is backward.root else sum_part(backward, y, g)
-    return summed or Part("The upstream gradient", result=Operand("g", gradient_name(y), g, y.key))
+    if summed:
+        return summed
+    right = f"∂{backward.letter}/∂{_result(op_gradient.op).symbol}"
+    equation = Equation(f"g = {right}", "g", "=", ("name", right))
+    result = Operand("g", gradient_name(y), g, y.key)
+    return Part("The upstream gradient", equation, result=result)
 
 
 def sum_part(backward: Backward, value: Value, total: np.ndarray) -> Part | None:
@@ -255,21 +261,28 @@ def _total_part(heading: str, gradients: Sequence[tuple[str, np.ndarray]], total
     return Part(heading, None, "", operands, total, worked)
 
 
-def input_gradient_parts(op_gradient: OpGradient, i: int) -> list[Part]:
-    """The gradient of input i: the local derivative if there is one, the product, its sum."""
+def input_gradient_parts(op_gradient: OpGradient, i: int, letter: str) -> list[Part]:
+    """The gradient of input i: the local derivative if there is one, the product, its sum.
+
+    An op states "∂x = …"; here it is ∂L/∂x, where the letter L is what formulas call the root.
+    """
     op, x, grad = op_gradient.op, op_gradient.op.inputs[i], op_gradient.input_grads[i]
     if grad is None or not isinstance(x, Value):
         raise ValueError(f"input {i} of {op.name} has no gradient")
     symbol = op.input_names[i]
-    name = f"∂{symbol}"
+    name = f"∂{letter}/∂{symbol}"
     upstream = Operand("g", gradient_name(op.value), op_gradient.g, op.value.key)
     result = Operand(name, gradient_name(x), grad, x.key)
     part = Part(f"{name}, passed to {x.name}", operands=[upstream], result=result)
     parts = [part]
     if op.equations:
-        part.equation, scope = op.equations[1 + i], op_gradient.scope
-        if formulas.entrywise(part.equation.tree):
-            parts.insert(0, _local_part(op_gradient, symbol, part.equation, grad))
+        own, scope = op.equations[1 + i], op_gradient.scope
+        text = f"{name} {own.text.partition(' ')[2]}"
+        part.equation = own._replace(text=text, symbol=name)
+        local = f"∂{op.equations[0].symbol}/∂{symbol}"
+        if formulas.entrywise(own.tree) and local != name:
+            parts.insert(0, _local_part(op_gradient, symbol, own, grad))
+            part.caption = f"By the chain rule, {name} = g · {local}."
         if not formulas.softmax_in(op.equations[0].tree):  # else the forward step shows it
             parts = [*_softmax_parts(op, part.equation, scope), *parts]
         part.operands += _operands(op, part.equation, scope)
@@ -277,18 +290,21 @@ def input_gradient_parts(op_gradient: OpGradient, i: int) -> list[Part]:
     else:
         derivatives = op.function.derivatives
         part.caption = derivatives[min(i, len(derivatives) - 1)]
+        part.caption = part.caption.replace(f"∂{symbol} =", f"{name} =")
         if op.function.movement:
             part.worked = _movement_gradient_worker(op_gradient, i, name, grad)
     if grad.shape != x.data.shape:
         part.result = result._replace(key=None)
-        parts.append(_unbroadcast_part(op_gradient, i, x, grad))
+        parts.append(_unbroadcast_part(op_gradient, i, x, grad, name))
     return parts
 
 
-def _unbroadcast_part(op_gradient: OpGradient, i: int, x: Value, grad: np.ndarray) -> Part:
+def _unbroadcast_part(
+    op_gradient: OpGradient, i: int, x: Value, grad: np.ndarray, name: str
+) -> Part:
     """The sum that undoes the broadcasting of an input."""
     symbol, summed = op_gradient.op.input_names[i], op_gradient.summed(i)
-    name, axes = f"∂{symbol}", _broadcast_axes(x.data, grad.shape)
+    axes = _broadcast_axes(x.data, grad.shape)
 
     def worked(at: Index, terms: int = TERMS) -> Tokens:
         line = formulas.unbroadcast_terms(name, grad, x.data.shape, at, terms)

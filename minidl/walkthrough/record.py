@@ -38,6 +38,7 @@ class Value:
     base_name  the same for all versions of a tensor
     producer   the op call that it is the result of
     users      the op calls that took it, and as which input
+    label_of   the losses that took it as their target, if that is no input with a gradient
     final      for a leaf that was changed later: its data at the end of the trace
     """
 
@@ -48,8 +49,10 @@ class Value:
         self.name = self.base_name = ""
         self.producer: OpCall | None = None
         self.users: list[tuple[OpCall, int]] = []
+        self.label_of: list[OpCall] = []
         self.final: np.ndarray | None = None
-        self.gradient_of: Value | None = None  # whose .grad this is
+        self.gradient_of: Value | None = None  # whose .grad this is, or
+        self.factor = 1.0  # a multiple of it
         self.unrecorded = False  # whether it is the result of an op that was not recorded
 
 
@@ -59,8 +62,9 @@ Input = Value | float  # numbers are recorded as they are
 class OpCall:
     """One call of an op: its inputs, options and value.
 
+    labels        the target of a loss, such as classes, if it is not among the inputs
     path          of the module it ran in
-    by_hand       whether it is part of an update that the user computes
+    by_hand       whether it is part of an update that the user computes: w − 0.1 g
     op_gradients  one for each backward pass through it
     """
 
@@ -74,12 +78,26 @@ class OpCall:
     ) -> None:
         self.number, self.function, self.inputs = number, function, inputs
         self.options, self.value = copy.deepcopy(dict(options)), value
+        self.labels: Value | None = None
         self.path, self.by_hand = "", False
         self.op_gradients: list[OpGradient] = []
 
     @property
     def name(self) -> str:
         return self.function.__name__
+
+    @property
+    def in_update(self) -> bool:
+        """Whether only an update by hand uses its result, so that it is no node of the graph."""
+        return self.by_hand and all(user.by_hand for user, _ in self.value.users)
+
+    @property
+    def updated(self) -> Value | None:
+        """The parameter that an update by hand replaces with the result."""
+        if not self.in_update or self.value.users:
+            return None
+        same = (x for x in self.inputs if isinstance(x, Value) and x.kind == "parameter")
+        return next((x for x in same if x.data.shape == self.value.data.shape), None)
 
     @property
     def input_names(self) -> list[str]:
@@ -217,6 +235,16 @@ class Backward:
         self.root, self.seed, self.op_gradients = root, np.array(seed), grads
         self.leaves: list[Leaf] = []
 
+    @functools.cached_property
+    def letter(self) -> str:
+        """What formulas call the root: L, or J if that is already the result of an op in it.
+
+        An op whose result is called L may be the root itself, unless backward was given a gradient.
+        """
+        given = self.seed.size != 1 or self.seed.item() != 1
+        ops = (g.op for g in self.op_gradients if given or g.op.value is not self.root)
+        return "J" if any(op.function.formula.startswith("L =") for op in ops) else "L"
+
     def contributions(self, value: Value) -> list[tuple[OpCall, np.ndarray]]:
         """The gradient of a value from each of its uses, in the order of computation."""
         return [
@@ -273,6 +301,11 @@ class Update:
     def finish(self, data: np.ndarray, state: Mapping[str, Any]) -> None:
         """Record the parameter and its state after the step."""
         self.after, self.state_after = np.array(data), _copied(state)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the parameter is another one after the step."""
+        return not np.array_equal(self.before, self.after, equal_nan=True)
 
     @functools.cached_property
     def lines(self) -> list[UpdateLine]:
@@ -374,6 +407,8 @@ class Record:
         self.events: list[Event] = []
         self.values: list[Value] = []
         self.without_gradient: list[Value] = []  # parameters that an optimizer skipped
+        self.changed_unseen: list[Value] = []  # parameters that neither an update nor an op changed
+        self.networks: list[str] = []  # the modules that ran, as "MLP 2 → 2 → 1, tanh"
         self.open = True  # until the end of the `with` block
         self.error = ""  # the class of the error that ended it, if any
 
@@ -384,9 +419,14 @@ class Record:
             for i, x in enumerate(op.inputs):
                 if isinstance(x, Value):
                     x.users.append((op, i))
+            if op.labels:
+                op.labels.label_of.append(op)
         for backward in self.backwards:
             for op_gradient in backward.op_gradients:
                 op_gradient.op.op_gradients.append(op_gradient)
+        for op in reversed(self.ops):  # an op may serve only an update by hand
+            if op.value.users and not op.op_gradients and not op.path:
+                op.by_hand |= all(user.by_hand for user, _ in op.value.users)
 
     def ensure_closed(self) -> None:
         """RuntimeError while the trace is open."""
@@ -409,8 +449,13 @@ class Record:
 
     @property
     def updates(self) -> list[Update]:
-        """The updates of parameters in order."""
+        """The updates of parameters by optimizers, in order."""
         return [event for event in self.events if isinstance(event, Update)]
+
+    @property
+    def updates_by_hand(self) -> list[tuple[Value, OpCall]]:
+        """The parameters that were updated without an optimizer, and the ops that did it."""
+        return [(op.updated, op) for op in self.ops if op.updated]
 
     def run_again(
         self,
@@ -492,7 +537,7 @@ class Record:
     def loss(self) -> tuple[np.ndarray | None, np.ndarray | None]:
         """The value that the last backward started from, and the same with the final parameters.
 
-        The first is None without a recorded backward pass, the second if no parameter changed.
+        The first is None without a recorded backward pass, the second if nothing was updated since.
         """
         self.ensure_closed()
         root = self.backwards[-1].root if self.backwards else None
@@ -500,4 +545,6 @@ class Record:
             return None, None
         used = {x for g in self.backwards[-1].op_gradients for x in g.op.inputs}
         final = {x: x.final for x in used if isinstance(x, Value) and x.final is not None}
-        return root.data, self.run_again(root, final) if final else None
+        later = self.events[self.events.index(self.backwards[-1]) :]
+        updated = bool(final) or any(isinstance(event, Update) for event in later)
+        return root.data, self.run_again(root, final) if updated else None

@@ -24,7 +24,7 @@ from minidl._kernels.atomic import Session
 from minidl._observer import Observer, active
 from minidl.ops import Op
 from minidl.tensor import Tensor
-from minidl.walkthrough.naming import ModuleCall, give_names
+from minidl.walkthrough.naming import ModuleCall, give_names, network_text
 from minidl.walkthrough.record import (
     Backward,
     Input,
@@ -57,8 +57,8 @@ class trace(Session):  # noqa: N801 (a verb, like no_grad)
     w[1] = 2
     <BLANKLINE>
     backward through power, where a is w
-      ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0    ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
-      ∂a = g b aᵇ⁻¹ if b ≠ 0 else 0     ∂a[1] = 1 · 2 · 2^(2 − 1) = 4
+      ∂y/∂a = b aᵇ⁻¹ if b ≠ 0 else 0      ∂y/∂a[1] = 2 · 2^(2 − 1) = 4
+      ∂L/∂a = g b aᵇ⁻¹ if b ≠ 0 else 0    ∂L/∂a[1] = 1 · 2 · 2^(2 − 1) = 4
     <BLANKLINE>
     check: backward 4, central difference 4, relative difference < 1e−5
     """
@@ -123,9 +123,16 @@ class _Recorder(Observer):
         walk.error = type(error).__name__ if error else ""
         walk.connect()
         give_names(self._seen, walk.ops, [self._module_calls[op] for op in walk.ops], variables)
+        outermost = {id(calls[0][1]): calls[0][1] for calls in self._module_calls.values() if calls}
+        walk.networks = [network_text(module) for module in outermost.values()]
         for x, value in self._seen:
             if isinstance(x, Tensor) and x.is_leaf and not np.array_equal(x.data, value.data):
                 value.final = x.data.copy()
+        recorded = {u.value for u in walk.updates} | {value for value, _ in walk.updates_by_hand}
+        for x in {id(x): x for x, _ in self._seen if _is_parameter(x)}.values():
+            *earlier, last = [value for y, value in self._seen if y is x]
+            changed = [*earlier, *[last] * (last.final is not None)]
+            walk.changed_unseen += [value for value in changed if value not in recorded]
         walk.open = False
         vars(self).clear()  # contexts that were copied in the block keep the recorder
 
@@ -161,6 +168,10 @@ class _Recorder(Observer):
         number, node = len(self.walk.events), result._node
         op = OpCall(number, function, values, chosen, value)
         op.by_hand = node is None and self._is_update_by_hand(function, inputs, result)
+        if op.by_hand:
+            self._find_gradients(inputs, values)
+        if isinstance(target := chosen.get("target"), np.ndarray):
+            op.labels = self._value_of(target, target)
         self._module_calls[op] = tuple(self._open_calls)
         self.walk.events.append(op)
         if node is None:
@@ -176,6 +187,15 @@ class _Recorder(Observer):
         if not self._leaves or function.__name__ not in _ARITHMETIC or self._open_calls:
             return False
         return any(_is_parameter(x) and x.shape == result.shape for x in inputs)
+
+    def _find_gradients(self, inputs: Sequence[Any], values: Sequence[Input]) -> None:
+        """Find the inputs that are multiples of a parameter's gradient, such as 0.1 * w.grad."""
+        for value in values:
+            if isinstance(value, Value) and value.kind == "input" and not value.gradient_of:
+                for tensor, leaf in self._leaves:
+                    factor = _factor(value.data, tensor.grad)
+                    if factor and any(x is tensor for x in inputs):
+                        value.gradient_of, value.factor = leaf, factor
 
     # A wrapped VJP lives as long as the graph, which may outlive the block: a weak reference
     # doesn't keep the walkthrough alive.
@@ -297,6 +317,16 @@ def _if_active(this: weakref.ref[_Recorder]) -> _Recorder | None:
     """The recorder, unless its block has ended or this is another context or thread."""
     recorder = this()
     return recorder if recorder and active.get() is recorder else None
+
+
+@np.errstate(all="ignore")
+def _factor(array: np.ndarray, g: np.ndarray | None) -> float:
+    """The c for which array = c g, or 0 if there is none."""
+    if g is None or g.shape != array.shape or not g.any():
+        return 0.0
+    at = np.unravel_index(np.argmax(np.abs(g)), g.shape)
+    c = float(array[at] / g[at])
+    return c if np.isfinite(c) and np.allclose(array, c * g, rtol=1e-5, atol=0) else 0.0
 
 
 def _is_parameter(x: Any) -> bool:

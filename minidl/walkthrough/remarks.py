@@ -229,6 +229,29 @@ def _loss_increased(record: Record) -> Iterator[Remark]:
         )
 
 
+def _rate_of_zero(record: Record) -> Iterator[Remark]:
+    updates = record.updates
+    if updates and not any(update.lr or update.changes for update in updates):
+        yield Remark(
+            "A learning rate of 0",
+            "the rate of this step is 0, so no parameter changes and the loss stays the same. A "
+            "warm-up gives 0 in its first step, unless it has another start.",
+            updates[0],
+        )
+
+
+def _changed_unseen(record: Record) -> Iterator[Remark]:
+    names = list(dict.fromkeys(value.base_name for value in record.changed_unseen))
+    if names:
+        yield Remark(
+            "An update that was not recorded",
+            f"{_listed(names)} changed, but not by an optimizer or an op in this block; an "
+            "assignment to .data, for example, is not recorded. To see an update by hand, write "
+            "w -= 0.1 * w.grad under dl.no_grad().",
+            None,
+        )
+
+
 def _without_gradient(record: Record) -> Iterator[Remark]:
     names = list(dict.fromkeys(value.base_name for value in record.without_gradient))
     if names:
@@ -278,5 +301,7 @@ _FINDINGS = (
     _changed,
     _violated,
     _loss_increased,
+    _rate_of_zero,
+    _changed_unseen,
     _without_gradient,
 )

@@ -86,8 +86,15 @@ class Presentation:
 
     @functools.cached_property
     def title(self) -> str:
-        root = self.record.backwards[-1].root if self.record.backwards else None
-        return f"Walkthrough of {root.name}" if root else "Walkthrough"
+        """What was recorded: the value that backward started from, the networks, loss and rules."""
+        record, title = self.record, "Walkthrough"
+        about = [*record.networks]
+        if root := record.backwards[-1].root if record.backwards else None:
+            title += f" of {root.name}"
+            if root.producer and not root.name.endswith(root.producer.name):
+                about.append(root.producer.name)
+        about += [update.rule.__name__ for update in record.updates]
+        return f"{title}: {', '.join(dict.fromkeys(about))}" if about else title
 
     @functools.cached_property
     def shown(self) -> set[Event]:
@@ -130,8 +137,12 @@ class Presentation:
             caption = f"In {op.path}, {caption}"
         notes = [r for r in self.remarks if r.about is op or r.about in op.inputs]
         phase: Phase = "update" if op.by_hand else "forward"
-        key, forward_parts = op.value.key, parts.forward_parts(op)
-        return Step(phase, op.value.name, caption, key, forward_parts, notes)
+        about, forward_parts = op.value, parts.forward_parts(op)
+        if op.updated:
+            about, part = op.updated, forward_parts[-1]
+            part.result = part.result and part.result._replace(name="after", key=about.key)
+            caption = f"{about.name} is updated by hand: {caption}"
+        return Step(phase, about.name, caption, about.key, forward_parts, notes)
 
     def _backward_steps(self, backward: Backward) -> Iterator[Step]:
         shown = [g for g in backward.op_gradients if g.op in self.shown]
@@ -144,7 +155,7 @@ class Presentation:
 
     def _backward(self, backward: Backward, op_gradient: OpGradient, complete: list[Value]) -> Step:
         """The step of one op; `complete` are the inputs whose gradient is complete after it."""
-        op, y = op_gradient.op, op_gradient.op.value
+        op, y, letter = op_gradient.op, op_gradient.op.value, backward.letter
         if y is not backward.root:
             users = dict.fromkeys(user.value.name for user, _ in y.users if user.op_gradients)
             caption = (
@@ -153,18 +164,21 @@ class Presentation:
             )
         elif backward.seed.size == 1 and backward.seed.item() == 1:
             caption = (
-                f"Backward starts here with g = 1, the derivative of {y.name} with respect to "
-                "itself."
+                f"Backward starts here: {letter} is {y.name}, and g = 1, the derivative of "
+                f"{y.name} with respect to itself."
             )
         else:
-            caption = "Backward starts here, with the gradient that was passed to it."
+            caption = (
+                "Backward starts here, with the gradient g that was passed to it: "
+                f"{letter} is the sum of g · {y.name}."
+            )
         step_parts = [parts.upstream_part(op_gradient, backward)]
         skipped = []
         for i, x in enumerate(op.inputs):
             if isinstance(x, Value) and op_gradient.input_grads[i] is None:
-                skipped.append(f"∂{op.input_names[i]}")
+                skipped.append(f"∂{letter}/∂{op.input_names[i]}")
             elif isinstance(x, Value):
-                step_parts += parts.input_gradient_parts(op_gradient, i)
+                step_parts += parts.input_gradient_parts(op_gradient, i, letter)
                 step_parts += _leaf_parts(backward, x) if x in complete else []
         if skipped:
             verb = "is" if len(skipped) == 1 else "are"
@@ -179,14 +193,15 @@ class Presentation:
         return Step("update", value.name, update_caption(update), value.key, update_parts, notes)
 
     def _summary(self) -> Step:
-        ops = len(self.record.ops)
+        ops = sum(not op.in_update for op in self.record.ops)
         before, after = self.record.loss()
         caption = f"{ops:,} op{'s' * (ops != 1)} ran."
         if before is not None and before.size == 1:
             caption += f" The loss was {number(before.reshape(-1)[0]).shown}"
             if after is not None:
-                caption += f"; after the update it is {number(after.reshape(-1)[0]).shown} on the "
-                caption += "same data"
+                still = "still " if np.array_equal(before, after) else ""
+                caption += f"; after the update it is {still}{number(after.reshape(-1)[0]).shown} "
+                caption += "on the same data"
             caption += "."
         sizes = gradient_sizes(self.record)
         if len(sizes) > BARS:
@@ -247,10 +262,12 @@ def relative_text(checked: Checked) -> str:
 
 def _inputs_text(op: OpCall) -> str:
     """The inputs of an op and its options, as "x and w; axis = 1"."""
-    *first, last = [x.name if isinstance(x, Value) else number(x).shown for x in op.inputs]
+    inputs = [*op.inputs, op.labels] if op.labels else op.inputs
+    *first, last = [x.name if isinstance(x, Value) else number(x).shown for x in inputs]
     options = [
         f"{name} = {_option_text(value)}"
         for name, value in op.options.items()
+        if not (op.labels and name == "target")
         if value is not None and value is not False and repr(value) != "0.0"
     ]
     return "; ".join([f"{', '.join(first)} and {last}" if first else last, *options])
@@ -290,7 +307,11 @@ def update_caption(update: Update) -> str:
         if update.rule.symbols.get(symbol, symbol) in update.options and symbol != "η"
     ]
     flags = [name for name, value in update.options.items() if value is True]
-    return (
+    caption = (
         f"{update.rule.__name__}, update t = {update.t} of {update.value.name}: "
         f"{', '.join([rate, *options, *flags])}."
     )
+    if not update.changes:
+        reason = "η is 0" if update.lr == 0 else "" if update.gradient.any() else "g is 0"
+        caption += f" θ does not change{', because ' * bool(reason)}{reason}."
+    return caption

@@ -206,17 +206,24 @@ def explain(record: Record, value: Value, at: Index) -> Text:
             before, after = number(update.before[at]).shown, number(update.after[at]).shown
             lines += ["", *textwrap.wrap(update_caption(update), WIDTH), *worked]
             lines.append(f"before {before}, after {after}")
+    for parameter, op in record.updates_by_hand:
+        if parameter is value:
+            worked = _worked_lines(parts.forward_parts(op), value, at)
+            lines += ["", f"updated by hand: {op.name}", *worked]
     return Text("\n".join(lines))
 
 
 def _gradient_lines(record: Record, backward: Backward, value: Value, at: Index) -> list[str]:
     lines: list[str] = []
+    letter = backward.letter
     for op_gradient in backward.op_gradients:
         op = op_gradient.op
         for i, x, _ in op_gradient.inputs():
             if x is value:
                 title = f"backward through {op.value.name}, where {op.input_names[i]} is "
-                worked = _worked_lines(parts.input_gradient_parts(op_gradient, i), value, at)
+                worked = _worked_lines(
+                    parts.input_gradient_parts(op_gradient, i, letter), value, at
+                )
                 lines += ["", title + value.name, *worked]
     total = backward.gradient(value)
     if total is not None and (summed := parts.sum_part(backward, value, total)):

@@ -10,6 +10,7 @@ from minidl.walkthrough.parser import COMPARISONS, SUPERSCRIPTS, Equation, Tree
 _PRECEDENCE = {"if": 0, "or": 1, "and": 2, "not": 3, "+": 4, "−": 4, "negative": 4, "sum": 4}
 _PRECEDENCE |= {**dict.fromkeys(COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8}
 _ATOM = 9
+HAT = "\N{COMBINING CIRCUMFLEX ACCENT}"
 
 
 def unicode(node: Tree, level: int = 0) -> str:
@@ -58,11 +59,7 @@ def _text(kind: str, parts: list[Any]) -> str:
 
 def mathml(equation: Equation) -> str:
     """An equation as a MathML element."""
-    numerator, _, denominator = equation.symbol.partition("/")
-    left = _identifier(numerator)
-    if denominator:  # a derivative
-        left = f"<mfrac>{left}{_identifier(denominator)}</mfrac>"
-    body = f"{left}<mo>{equation.sign}</mo>{_mathml(equation.tree)}"
+    body = f"{_identifier(equation.symbol)}<mo>{equation.sign}</mo>{_mathml(equation.tree)}"
     return f'<math display="block"><mrow>{body}</mrow></math>'
 
 
@@ -110,12 +107,9 @@ def _mathml(node: Tree, level: int = 0) -> str:
 
 
 def _bracketed(inside: str, brackets: str = "()") -> str:
-    """Brackets and their content in a row of their own, which keeps them close together.
-
-    They grow around a fraction only: some fonts would draw them too large around a subscript.
-    """
-    mo = "<mo>" if "<mfrac" in inside else '<mo stretchy="false">'
-    return _row(f"{mo}{brackets[0]}</mo>{inside}{mo}{brackets[1]}</mo>")
+    """Brackets and their content in a row of their own, which keeps them close together."""
+    tag = "<mo>" if "mfrac" in inside else '<mo stretchy="false">'
+    return _row(f"{tag}{brackets[0]}</mo>{inside}{tag}{brackets[1]}</mo>")
 
 
 def _row(inside: str) -> str:
@@ -123,7 +117,10 @@ def _row(inside: str) -> str:
 
 
 def _identifier(name: str) -> str:
-    """A symbol with its subscript, or a word; after ∂ the symbol of a gradient."""
+    """A symbol with its subscript, a word, or a derivative."""
+    numerator, slash, denominator = name.partition("/∂")
+    if slash:
+        return f"<mfrac>{_identifier(numerator)}{_identifier('∂' + denominator)}</mfrac>"
     if name.startswith("∂"):
         return _row(f"<mo>∂</mo>{_identifier(name[1:])}")
     subscripts = "₀₁₂₃₄₅₆₇₈₉ᵢₖ∞₊"
@@ -131,5 +128,10 @@ def _identifier(name: str) -> str:
     if len(name) > 1 and name[-1] in subscripts:
         kind = "mn" if low.isdigit() else "mi"
         return f"<msub>{_identifier(name[:-1])}<{kind}>{low}</{kind}></msub>"
+    if name.endswith(HAT):
+        return f'<mover accent="true"><mi>{name[:-1]}</mi><mo stretchy="false">^</mo></mover>'
+    base, _, low = name.partition("_")
+    if base and low:  # v_max
+        return f"<msub>{_identifier(base)}{_identifier(low)}</msub>"
     name = name.replace("&", "&amp;").replace("<", "&lt;")  # a user's rule may have any name
     return f"<mi>{name}</mi>"

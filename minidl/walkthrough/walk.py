@@ -101,7 +101,9 @@ class Walkthrough(Record):
         return text.as_text(self.presentation, printable)
 
     def __repr__(self) -> str:
-        counted = (self.ops, "op"), (self.backwards, "backward pass"), (self.updates, "update")
+        ops = [op for op in self.ops if not op.in_update]
+        updates = [*self.updates, *self.updates_by_hand]
+        counted = (ops, "op"), (self.backwards, "backward pass"), (updates, "update")
         counts = (
             f"{len(events)} {word}" + ("es" if word[-1] == "s" else "s") * (len(events) != 1)
             for events, word in counted

@@ -4,6 +4,7 @@ const { omitted, loss, nodes, arrays, steps } = JSON.parse($('walk').textContent
 end = steps.length - 1;
 const PHASES = { forward: 'Forward', backward: 'Backward', update: 'Update', summary: 'Summary' };
 const MARKS = { forward: 'computed', backward: 'differentiated', update: 'updated' };
+const FEW = 4; // rows of inputs that are shown at first; twice as many columns
 const SECONDS_PER_STEP = 2.8; // while playing
 const COLD = [30, 136, 200];
 const HOT = [228, 115, 30];
@@ -93,13 +94,18 @@ function matrix(array, label, pick) { // its cells are buttons if there is a `pi
   if (array.rows.length && array.rows.length < lines(array)) {
     rows.push(make('tr', {}, array.rows[0].map(() => more('⋮')), wide && more('⋱')));
   }
-  return make('div', { class: 'bracket' }, make('div', { class: 'scroll' },
-    make('table', { 'aria-label': label }, make('tbody', {}, rows))));
+  const table = make('table', { 'aria-label': label }, make('tbody', {}, rows));
+  if (pick) rove(table, 'button', array.rows[0]?.length, (button) => pick(button.dataset.index));
+  const box = make('div', { class: 'matrix scroll' }, make('div', { class: 'bracket' }, table));
+  const widths = (array.rows[0] ?? []).map((_, c) => // in ems: of a digit 0.65, between columns 0.8
+    0.8 + 0.65 * Math.max(...array.rows.map((row) => row[c]?.[0].length ?? 0)));
+  box.style.setProperty('--ems', widths.reduce((a, b) => a + b, wide ? 3.5 : 1.5));
+  return box;
 }
 
 function heatMap(array, label, pick) {
   const [height, width] = [array.heat.length, array.heat[0].length];
-  const side = Math.max(4, Math.min(20, Math.floor(250 / Math.max(height, width))));
+  const side = Math.max(4, Math.min(20, Math.floor(200 / Math.max(height, width))));
   const canvas = make('canvas', { width, height, role: 'img',
     'aria-label': `Heat map of ${label}, from ${array.min[0]} to ${array.max[0]}` });
   canvas.style.width = `${width * side}px`;
@@ -174,26 +180,26 @@ function explainLine(array, index, node) {
   return copyable(`walk.explain(${JSON.stringify(nodes[node]?.name ?? array.name)}, (${tuple}))`);
 }
 
-function entryLines(array, label, index, node) { // "W[3, 1] = 0.25" and the call that explains it
+function entryLine(array, label, index) { // "W[3, 1] = 0.25"
   const value = entryAt(array, index);
-  const line = value ? [`${label}${bracketed(index)} = `, number(value)] : [label, bracketed(index)];
-  return [make('div', { class: 'tokens' }, line), explainLine(array, index, node)];
+  return make('div', { class: 'tokens' },
+    value ? [`${label}${bracketed(index)} = `, number(value)] : [label, bracketed(index)]);
 }
 
-// An array with its name. A picked entry is passed to `onPick`, or else shown below the array.
+// An array with its name. `onPick` is called with the index of a picked entry, which is also shown
+// below the array, with the call that explains it, if the array is large or shown by itself.
 function figure({ symbol, array: id, node, name }, kind, onPick) {
   const array = arrays[id];
   const label = symbol || array.name;
-  const opens = !onPick && (kind === 'detail' || !array.whole);
-  const own = opens ? make('div', { class: 'own', role: 'status' }) : null;
-  const show = onPick
-    ?? (own && ((index) => own.replaceChildren(...entryLines(array, label, index, node))));
-  const pick = show && ((index, typed) => {
+  const own = kind === 'detail' || !array.whole ? make('div', { class: 'own', role: 'status' }) : null;
+  const pick = (onPick || own) && ((index, typed) => {
     for (const cell of box.querySelectorAll('button.cell')) {
       cell.setAttribute('aria-pressed', String(cell.dataset.index === index));
     }
     big?.show(index, typed);
-    show(index);
+    own?.replaceChildren(...[kind !== 'result' && entryLine(array, label, index),
+      explainLine(array, index, node)].filter(Boolean));
+    onPick?.(index);
   });
   const big = array.whole ? null : large(array, label, pick, own);
   const title = name ?? nodes[node]?.name ?? array.name;
@@ -204,7 +210,9 @@ function figure({ symbol, array: id, node, name }, kind, onPick) {
       symbol && symbol !== title && make('span', { class: 'symbol' }, symbol, ' '),
       linked ? make('button', { ...named, type: 'button', click: () => openNode(node) }, title)
         : title && make('span', named, title),
-      make('div', { class: 'soft' }, `${shapeText(array.shape)} ${array.dtype}`)),
+      make('span', { class: 'soft' }, ` ${shapeText(array.shape)} ${array.dtype}`),
+      kind === 'result' && array.index.flat().length > 1
+        && make('span', { class: 'soft hint' }, 'Select a number to see how it is computed.')),
     big?.box, !big && matrix(array, label, pick), !big && own);
   return { box, pick };
 }
@@ -217,38 +225,94 @@ function usedCells({ symbol, array }, line) {
   return new Set(from.map(([, , , position]) => indexOf(arrays[array], position)));
 }
 
-function outcome(part, operands) { // the result, and the worked line of the entry chosen in it
-  const { symbol, array: id, node } = part.result;
-  const array = arrays[id];
-  const worked = make('div', { class: 'worked', role: 'status' });
-  const { box, pick } = figure(part.result, 'result', (index) => {
-    const line = part.worked[index];
-    worked.replaceChildren(
-      make('span', { class: 'label' }, `${symbol || array.name}${bracketed(index)} in numbers`),
-      ...(line ? [tokens(line)] : entryLines(array, symbol, index, node)),
-      ...(line && !array.whole ? [explainLine(array, index, node)] : []));
-    part.operands.forEach((operand, k) => {
-      const used = usedCells(operand, line ?? []);
-      for (const cell of operands[k].querySelectorAll('.cell')) {
-        cell.classList.toggle('used', used.has(cell.dataset.index));
-      }
+// The formulas of a step, each with the worked line of one entry, and the arrays of one of them.
+function partsCard({ parts, phase, node }) {
+  const passed = ({ result }) => result?.node && result.node !== node; // a gradient of an input
+  let chosen = phase === 'backward' ? parts.findIndex(passed) : -1;
+  if (chosen < 0) chosen = parts.length - 1;
+  const first = ({ result }) => (result ? arrays[result.array].index[0]?.[0] : undefined);
+  const indices = parts.map(first); // of the entry that each line shows
+  const workedLines = parts.map(() => make('div', { class: 'worked' }));
+  const panel = make('div', { class: 'panel' });
+
+  const showLine = (k) => {
+    const { result, worked } = parts[k];
+    const [index, line] = [indices[k], worked[indices[k]]];
+    const shown = line ? tokens(line)
+      : index !== undefined && entryLine(arrays[result.array], symbolOf(result), index);
+    workedLines[k].replaceChildren(...[shown].filter(Boolean));
+  };
+  const pick = (index) => { // also in the lines of all results of the same shape
+    const { shape } = arrays[parts[chosen].result.array];
+    parts.forEach(({ result }, k) => {
+      if (k !== chosen && String(result && arrays[result.array].shape) !== String(shape)) return;
+      if (k !== chosen && !parts[k].worked[index] && !entryAt(arrays[result.array], index)) return;
+      indices[k] = index;
+      showLine(k);
     });
-  });
-  if (array.index[0]?.length) pick(array.index[0][0], true);
-  const hint = Object.keys(part.worked).length > 1
-    && make('p', { class: 'soft hint' }, 'Select any number to see how it is computed.');
-  return make('div', { class: 'outcome' }, box, make('div', { class: 'explanation' }, worked, hint));
+    markUsed(parts[chosen], index, panel);
+  };
+  const choose = (k) => {
+    chosen = k;
+    rows.forEach((row, n) => {
+      row.classList.toggle('chosen', n === k && parts.length > 1);
+      row.querySelector('button.label')?.setAttribute('aria-pressed', n === k);
+      workedLines[n].role = n === k ? 'status' : null;
+    });
+    fill(panel, parts[k], indices[k], pick);
+  };
+  const rows = parts.map((part, k) => make('div', { class: 'line' },
+    label(part, parts.length > 1 && (() => choose(k))), workedLines[k]));
+  parts.forEach((_, k) => showLine(k));
+  choose(chosen);
+  const formulas = make('div', { class: 'formulas', role: 'group', 'aria-label': 'Formulas' }, rows);
+  rove(formulas, 'button.label');
+  return make('section', { class: 'card' }, formulas, panel);
 }
 
-function partCard(part) {
-  const formula = part.formula && make('div', { class: 'formula scroll' });
-  if (formula) formula.innerHTML = part.formula.mathml; // generated and escaped by the package
-  const operands = part.operands.map((operand) => figure(operand, 'operand').box);
-  return make('section', { class: 'card' },
-    part.heading && make('h3', titleIfLong(part.heading), part.heading), formula,
-    part.caption && make('p', { class: 'soft' }, part.caption),
-    operands.length > 0 && make('div', { class: 'arrays' }, operands),
-    part.result && outcome(part, operands));
+const symbolOf = ({ symbol, array }) => symbol || arrays[array].name;
+
+function label(part, choose) { // the formula of a part, or else its heading; a button if it can be chosen
+  const own = make(choose ? 'button' : 'div', choose ? { type: 'button', class: 'label', click: choose,
+    title: part.formula?.text ?? null } : { class: 'label' });
+  if (part.formula) own.innerHTML = part.formula.mathml; // generated and escaped by the package
+  else own.textContent = part.heading || part.caption;
+  own.classList.toggle('formula', Boolean(part.formula));
+  return own;
+}
+
+let unfolded = null; // whether the inputs are shown, once the reader has decided
+
+function fill(panel, part, index, pick) {
+  const { heading, formula, caption, operands, result } = part;
+  const figures = operands.map((operand) => figure(operand, 'operand').box);
+  const own = operands.map(({ array }) => arrays[array]);
+  const few = own.every((array) => array.whole && lines(array) <= FEW)
+    && own.reduce((sum, array) => sum + columns(array), 0) <= 2 * FEW;
+  const inputs = figures.length > 0 && make('details', { class: 'inputs', ...(unfolded ?? few ? { open: '' } : {}) },
+    make('summary', { click: ({ currentTarget }) => { unfolded = !currentTarget.parentElement.open; } },
+      figures.length > 1 ? 'Inputs: ' : 'Input: ',
+      operands.flatMap(({ symbol, name, array }, k) => [k > 0 && ', ', make('span', { class: 'symbol' }, symbol),
+        name !== symbol && ` ${name}`, arrays[array].shape.length > 0 && ` ${shapeText(arrays[array].shape)}`])),
+    make('div', { class: 'arrays' }, figures));
+  const outcome = result && figure(result, 'result', pick);
+  panel.replaceChildren(...[
+    heading && (formula || caption) && make('h3', titleIfLong(heading), heading),
+    caption && (formula || heading) && make('p', { class: 'soft' }, caption),
+    inputs, outcome?.box,
+  ].filter(Boolean));
+  if (index !== undefined) outcome.pick(index, true);
+}
+
+// Mark the entries of the inputs that are in a worked line.
+function markUsed(part, index, panel) {
+  const figures = panel.querySelectorAll('.inputs figure');
+  part.operands.forEach((operand, k) => {
+    const used = usedCells(operand, part.worked[index] ?? []);
+    for (const cell of figures[k].querySelectorAll('.cell')) {
+      cell.classList.toggle('used', used.has(cell.dataset.index));
+    }
+  });
 }
 
 function tableCard({ head, rows }) {
@@ -288,11 +352,11 @@ function stepContent(step) {
   const peers = steps.filter(({ phase }) => phase === step.phase);
   const count = peers.length > 1 ? ` · ${peers.indexOf(step) + 1} of ${peers.length}` : '';
   return [
-    make('div', { class: 'caption' }, make('p', { class: 'phase' }, PHASES[step.phase] + count),
-      make('h2', titleIfLong(step.title), step.title), make('p', {}, step.caption)),
+    make('div', { class: 'caption' }, make('h2', titleIfLong(step.title), step.title),
+      make('p', { class: 'phase' }, PHASES[step.phase] + count), make('p', {}, step.caption)),
     step.phase === 'summary' && loss.before && lossCard(loss),
-    ...step.notes.map(({ title, text }) => make('aside', { class: 'note' }, make('b', {}, title), text)),
-    ...step.parts.map(partCard),
+    ...step.notes.map(({ title, text }) => make('div', { class: 'note' }, make('b', {}, title), text)),
+    step.parts.length > 0 && partsCard(step),
     step.bars && barsCard(step.bars),
     step.table && tableCard(step.table),
   ].filter(Boolean);
@@ -358,9 +422,9 @@ function prepareGraph() {
   drawnNodes.forEach((g, key) => {
     const node = nodes[key];
     if (!node) return;
-    g.setAttribute('tabindex', 0);
-    g.setAttribute('role', 'button');
-    g.setAttribute('aria-label', `${node.name}, ${node.op ?? node.kind}, shape ${node.shape}`);
+    const seen = [...g.querySelectorAll('text')].map((text) => text.textContent).join(' ');
+    g.setAttribute('role', 'button'); // named by its title
+    g.querySelector('title').textContent = `${seen}, ${node.op ?? node.kind}, shape ${node.shape}`;
     g.addEventListener('click', () => openNode(key));
     g.addEventListener('keydown', (event) => {
       if (event.key !== 'Enter' && event.key !== ' ') return;
@@ -368,6 +432,7 @@ function prepareGraph() {
       openNode(key);
     });
   });
+  rove(drawing, '[role=button]');
 }
 
 function openNode(key) {

@@ -1,5 +1,6 @@
 """Walkthroughs for many test files, made once."""
 
+import numpy as np
 import pytest
 from cases import small_walkthrough
 
@@ -28,3 +29,18 @@ def walk():
 @pytest.fixture(scope="session")
 def steps(walk):
     return walk.steps
+
+
+@pytest.fixture(scope="session")
+def batch_walk():
+    """A training step on a batch of 16 with a hidden layer of 8, so with arrays of 16 × 8."""
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(16, 4)).astype(np.float32), np.arange(16) % 3
+    model = dl.nn.MLP([4, 8, 3], "tanh", rng=0)
+    rate = dl.schedulers.WarmUp(dl.schedulers.CosineDecay(0.01, steps=100), steps=10)
+    optimizer = optim.Adam(model, lr=rate)
+    with dl.trace() as walk:
+        loss = dl.losses.cross_entropy(model(x), labels)
+        loss.backward()
+        optimizer.step()
+    return walk

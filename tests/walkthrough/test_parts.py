@@ -53,7 +53,7 @@ def test_a_worked_line_that_is_a_single_number_shows_it_once():
     w = dl.Tensor([1.0, 2.0], requires_grad=True, name="w")
     with dl.trace() as walk:
         (w + 3.0).sum().backward()
-    assert "∂a[1] = 1\n" in walk.explain("w", 1)
+    assert "∂L/∂a[1] = 1\n" in walk.explain("w", 1)
 
 
 def test_an_op_that_moves_entries_shows_where_each_came_from():
@@ -62,8 +62,8 @@ def test_an_op_that_moves_entries_shows_where_each_came_from():
         x[[0, 0, 2], [1, 1, 0]].backward([10.0, 20.0, 30.0])
     forward, backward, *_ = walk.steps
     assert plain(forward.parts[0].worked((1,))) == "y[1] = x[0, 1] = 2"
-    assert plain(backward.parts[-1].worked((0, 1))) == "∂x[0, 1] = g[0] + g[1] = 30"
-    assert plain(backward.parts[-1].worked((1, 1))) == "∂x[1, 1] = 0"
+    assert plain(backward.parts[-1].worked((0, 1))) == "∂L/∂x[0, 1] = g[0] + g[1] = 30"
+    assert plain(backward.parts[-1].worked((1, 1))) == "∂L/∂x[1, 1] = 0"
 
 
 @pytest.mark.parametrize("name", ["concatenate", "stack"])
@@ -109,8 +109,10 @@ def test_broadcasting_is_shown_and_undone_by_a_sum():
     assert "b (4, 1) is broadcast along axes 0, 2 to (2, 4, 3)" in caption
     summed = {part.heading: part for part in steps[3].parts if "summed" in part.heading}
     assert {part.result.data.shape for part in summed.values()} == {(2, 1, 3), (4, 1)}
-    assert plain(summed["∂a, summed"].worked((1, 0, 2))) == "∂a[1, 0, 2] = 1 + 1 + 1 + 1 = 4"
-    assert plain(summed["∂b, summed"].worked((3, 0))) == "∂b[3, 0] = 1 + 1 + 1 + 1 + 1 + 1 = 6"
+    assert plain(summed["∂L/∂a, summed"].worked((1, 0, 2))) == "∂L/∂a[1, 0, 2] = 1 + 1 + 1 + 1 = 4"
+    assert (
+        plain(summed["∂L/∂b, summed"].worked((3, 0))) == "∂L/∂b[3, 0] = 1 + 1 + 1 + 1 + 1 + 1 = 6"
+    )
 
 
 def test_an_axis_that_already_has_its_length_is_not_broadcast():
@@ -123,11 +125,32 @@ def test_an_axis_that_already_has_its_length_is_not_broadcast():
 def test_the_local_derivative_is_shown_before_the_product(steps):
     tanh = next(step for step in of_phase(steps, "backward") if step.title == "tanh1")
     upstream, local, input_grad = tanh.parts
+    assert upstream.equation.text == "g = ∂L/∂y"
     assert local.equation.text == "∂y/∂x = 1 − y²"
-    assert input_grad.equation.text == "∂x = g (1 − y²)"
+    assert input_grad.caption == "By the chain rule, ∂L/∂x = g · ∂y/∂x."
+    assert input_grad.equation.text == "∂L/∂x = g (1 − y²)"
     np.testing.assert_allclose(
         upstream.result.data * local.result.data, input_grad.result.data, rtol=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "seed", "equations"),
+    [
+        (lambda p: dl.losses.mse(p, [0.0]), None, ["g = ∂L/∂L", "∂L/∂p = 2 g (p − t) / n"]),
+        (lambda p: dl.losses.mse(p, [0.0]) + p.sum(), None, ["g = ∂J/∂L", "∂L/∂p", "∂J/∂p"]),
+        (lambda p: dl.losses.mse(p, [0.0]), 3.0, ["g = ∂J/∂L", "∂L/∂p", "∂J/∂p"]),
+    ],
+)
+def test_a_loss_called_l_that_backward_does_not_start_from_is_told_from_the_root(
+    make, seed, equations
+):
+    with dl.trace() as walk:
+        make(dl.Tensor([2.0], requires_grad=True)).backward(seed)
+    (step,) = (s for s in of_phase(walk.steps, "backward") if s.title.startswith("mse"))
+    lines = [part.equation.text for part in step.parts if part.equation]
+    for line, start in zip(lines, equations, strict=True):
+        assert line.startswith(start)
 
 
 def test_there_is_no_local_derivative_if_an_entry_depends_on_several():

@@ -197,7 +197,7 @@ def test_backward_from_several_entries_is_checked_with_the_gradient_given():
         (w * w).backward([1.0, -2.0, 0.5])
     found = [c.difference for c in walk.check(walk.backwards[0])]
     np.testing.assert_allclose(found, 2 * w.data * [1, -2, 0.5], rtol=1e-8)
-    assert "with the gradient that was passed to it" in str(walk)
+    assert "with the gradient g that was passed to it" in str(walk)
 
 
 @pytest.mark.parametrize(("runs", "entries"), [(0, [1]), (1, [1]), (2, [1, 3]), (9, [0, 1, 2, 3])])

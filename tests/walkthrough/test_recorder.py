@@ -167,8 +167,8 @@ def test_a_frozen_parameter_has_no_gradient_and_no_update():
     assert walk.backwards[0].gradient(frozen) is None
     assert [u.value.name for u in walk.updates] == ["dense1.bias", "dense2.weight", "dense2.bias"]
     (step,) = (s for s in walk.steps if (s.phase, s.title) == ("backward", "dense1"))
-    assert "∂x and ∂W are not computed" in step.caption
-    assert [p.result.symbol for p in step.parts] == ["g", "∂b"]
+    assert "∂L/∂x and ∂L/∂W are not computed" in step.caption
+    assert [p.result.symbol for p in step.parts] == ["g", "∂L/∂b"]
 
 
 def test_ops_under_no_grad_and_on_constants_are_recorded_without_gradients():
@@ -635,8 +635,39 @@ def test_an_update_by_hand_is_an_update_and_has_a_loss_after_it():
         with dl.no_grad():
             w -= dl.Tensor(0.25) * w.grad
     assert walk.loss() == (5, 1.25)
-    assert [s.title for s in walk.steps if s.phase == "update"] == ["subtract"]
+    assert [s.title for s in walk.steps if s.phase == "update"] == ["multiply (2)", "w"]
     assert "w.grad" in [value.name for value in walk.values]
+    assert repr(walk).startswith("Walkthrough(2 ops, 1 backward pass, 1 update;")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_loop_by_hand_counts_its_updates_and_names_the_multiples_of_gradients(dtype):
+    with dl.default_dtype(dtype):
+        w, b = dl.Tensor([2.0, -1.0], requires_grad=True), dl.Tensor([0.5], requires_grad=True)
+    with dl.trace() as walk:
+        for _ in range(2):
+            (w * b).sum().backward()
+            with dl.no_grad():
+                w -= 0.01 * w.grad
+                b -= np.sign(b.grad)  # a multiple of a gradient of one entry, too
+            w.zero_grad()
+            b.zero_grad()
+    assert repr(walk).startswith("Walkthrough(4 ops, 2 backward passes, 4 updates;")
+    assert walk.steps[-1].caption.startswith("4 ops ran.")
+    first, second, *_ = (step for step in walk.steps if step.phase == "update")
+    assert first.caption.startswith("w is updated by hand: subtract of w and 0.01 * w.grad.")
+    assert (first.title, first.key) == ("w", walk.values[0].key)
+    assert second.title == "b"
+    assert "y[0] = 2 − 0.005 = 1.995" in walk.explain("w", 0)
+
+
+def test_a_change_that_nothing_recorded_is_reported():
+    w = dl.Tensor([1.0], requires_grad=True)
+    with dl.trace() as walk:
+        (w * w).sum().backward()
+        w.data = w.data - 0.1 * w.grad
+    assert [value.name for value in walk.changed_unseen] == ["w"]
+    assert walk.loss() == (1.0, pytest.approx(0.64))
 
 
 def test_a_loss_that_outlives_the_block_does_not_keep_the_record_alive():

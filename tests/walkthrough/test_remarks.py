@@ -85,12 +85,12 @@ def scaled(largest):
     return case
 
 
-def stepped(between, frozen=False, used=True):
+def stepped(between, frozen=False, used=True, lr=0.1):
     """A case: a step of two parameters, with something between backward and the step."""
 
     def case():
         v, w = leaf([3.0, 4.0], "v"), leaf([1.0], "w")
-        optimizer = optim.SGD([v, w], lr=0.1)
+        optimizer = optim.SGD([v, w], lr=lr)
         w.requires_grad = not frozen
 
         def run():
@@ -101,6 +101,19 @@ def stepped(between, frozen=False, used=True):
         return run
 
     return case
+
+
+def by_hand():
+    """A gradient step that the ops of the block take."""
+    x = leaf([1.0, -3.0])
+
+    def run():
+        nonlocal x
+        (x * x).sum().backward()
+        with dl.no_grad():
+            x -= 0.1 * x.grad
+
+    return run
 
 
 def with_old_gradients(*old):
@@ -204,6 +217,14 @@ FOUND = {  # cases where a finding is made, and cases like them where it is not
         [judged(dl.tanh), classified(dl.sigmoid)],
     ),
     "The loss increased": ([descended(1.1), descended(math.inf)], [descended(0.1), squared]),
+    "A learning rate of 0": (
+        [stepped(NOTHING, lr=0.0), stepped(NOTHING, lr=dl.schedulers.WarmUp(0.1, steps=5))],
+        [stepped(NOTHING, lr=dl.schedulers.WarmUp(0.1, steps=5, start=0.01)), squared],
+    ),
+    "An update that was not recorded": (
+        [descended(0.1)],
+        [squared, stepped(NOTHING), by_hand],
+    ),
     "A vanishing gradient": ([layers(1e-4), layers(-1e-9)], [layers(1e-2), layers(1.0), squared]),
     "An exploding gradient": ([layers(1e4), layers(-1e9)], [layers(1e2), layers(1.0), squared]),
     "The gradient was changed before the step": (

@@ -102,7 +102,7 @@ def test_backward_takes_each_node_after_all_its_users_and_names_them(make):
 
 def test_backward_starts_with_one(steps):
     first, *others = of_phase(steps, "backward")
-    assert "Backward starts here with g = 1" in first.caption
+    assert "Backward starts here: L is loss, and g = 1" in first.caption
     assert not any("starts here" in step.caption for step in others)
     assert first.parts[0].result.data == 1
 
@@ -113,13 +113,16 @@ def test_backward_starts_with_the_gradient_passed_to_it(gradient):
     with dl.trace() as walk:
         (x * x).backward(gradient)
     first = of_phase(walk.steps, "backward")[0]
-    assert first.caption == "Backward starts here, with the gradient that was passed to it."
+    assert first.caption == (
+        "Backward starts here, with the gradient g that was passed to it: L is the sum of g · "
+        "multiply."
+    )
 
 
 def test_a_caption_says_which_gradients_are_not_computed_and_why(steps):
     captions = {step.title: step.caption for step in of_phase(steps, "backward")}
-    assert "∂t is not computed" in captions["loss"]
-    assert "∂x is not computed" in captions["dense1"]
+    assert "∂L/∂t is not computed" in captions["loss"]
+    assert "∂L/∂x is not computed" in captions["dense1"]
     assert "computed" not in captions["dense2"]
 
 
@@ -172,6 +175,26 @@ def test_the_summary_shows_the_loss_before_and_after_and_the_gradients_as_bars(w
     np.testing.assert_allclose(fractions, np.divide(sizes, max(sizes)))
 
 
+@pytest.mark.parametrize(
+    ("rate", "gradient", "reason"),
+    [
+        (dl.schedulers.WarmUp(0.1, steps=4), 1.0, "θ does not change, because η is 0."),
+        (0.1, 0.0, "θ does not change, because g is 0."),
+    ],
+)
+def test_an_update_that_changes_nothing_says_why_and_has_a_loss_after_it(rate, gradient, reason):
+    w = dl.Tensor([2.0], requires_grad=True)
+    optimizer = optim.SGD([w], lr=rate)
+    with dl.trace() as walk:
+        (w * gradient + 3.0).sum().backward()
+        optimizer.step()
+    (update,) = of_phase(walk.steps, "update")
+    assert update.caption.endswith(reason)
+    before, after = walk.loss()
+    assert before == after == 2 * gradient + 3
+    assert f"after the update it is still {number(after).shown} on" in walk.steps[-1].caption
+
+
 @pytest.mark.parametrize("worst", [np.nan, np.inf])
 def test_a_gradient_that_is_not_finite_has_a_bar_too(worst):
     v, w = (dl.Tensor([1.0], requires_grad=True, name=name) for name in "vw")
@@ -187,3 +210,36 @@ def test_a_remark_on_an_input_is_shown_at_the_step_that_uses_it():
     with dl.trace() as walk:
         layer(np.array([[50.0]])).sum().backward()
     assert [note.title for note in walk.steps[0].notes] == ["Inputs that need scaling"]
+
+
+class Own(dl.nn.Module):
+    """Two layers beside each other."""
+
+    def __init__(self):
+        self.left, self.right = dl.nn.Dense(2, 3, rng=0), dl.nn.Dense(2, 1, rng=0)
+
+    def forward(self, x):
+        return dl.sum(self.left(x)) + dl.sum(self.right(x))
+
+
+MLP = dl.nn.MLP([2, 4, 3], "silu", rng=0)
+LAYERS = dl.nn.Sequential(dl.nn.Dense(2, 3, rng=0), dl.nn.Tanh(), dl.nn.Dropout(0.1, rng=0))
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "rule", "title"),
+    [
+        (MLP, lambda y: losses.cross_entropy(y, [2]), "RMSprop",
+         "loss: MLP 2 → 4 → 3, silu, cross_entropy, RMSprop"),
+        (LAYERS, lambda y: losses.mse(y, [[0.0] * 3]), None, "loss: Sequential 2 → 3, tanh, mse"),
+        (Own(), lambda y: y, None, "model.add: Own"),
+    ],
+)  # fmt: skip
+def test_the_title_names_the_network_the_loss_and_the_rule(model, loss, rule, title):
+    optimizer = getattr(optim, rule)(model, lr=0.1) if rule else None
+    with dl.trace() as walk:
+        loss = loss(model([[1.0, 2.0]]))
+        loss.backward()
+        if optimizer:
+            optimizer.step()
+    assert walk.presentation.title == f"Walkthrough of {title}"

@@ -112,24 +112,30 @@ function worked(node, values, digits, level = 0) {
       else if (kind === '^') {
         const exponent = evaluate(parts[1], (name) => values[name]);
         const base = inner(parts[0], 7);
-        line = Number.isInteger(exponent) ? [...base, superscript(String(exponent))]
-          : [...base, '^', ...inner(parts[1], ATOM)];
+        if (Number.isInteger(exponent)) line = [...base, superscript(String(exponent))];
+        else if (parts[1][0] === 'negative') line = [...base, '^', numberElement(exponent, digits)];
+        else line = [...base, '^', ...inner(parts[1], ATOM)];
       } else line = [...inner(parts[0], own), ` ${kind} `, ...inner(parts[1], own + 1)];
       return level > own ? bracketed(line) : line;
     }
   }
 }
 
-function digitsFor({ tree, values, value }) { // enough that what is shown gives the value
-  const rounded = (digits) => evaluate(tree, (name) => {
-    const x = values[name];
-    return typeof x === 'number' && Number.isFinite(x) ? Number(x.toPrecision(digits)) : x;
-  });
-  return [4, 6].find((digits) => !(Math.abs(rounded(digits) - value) > 1e-3 * Math.abs(value))) ?? 8;
+// So many digits that the numbers, as they are shown, give the value. compute(round) is the value
+// of numbers that were rounded.
+function digitsFor(value, compute) {
+  const enough = (digits) => {
+    const found = compute((x) =>
+      (typeof x === 'number' && Number.isFinite(x) ? Number(x.toPrecision(digits)) : x));
+    return !(Math.abs(found - value) > 1e-3 * Math.abs(value));
+  };
+  return [4, 6, 8].find(enough) ?? 12;
 }
 
 function workedLine(line) { // "0.9 · 1.5 + 0.1 · 2 = 1.55", or a single number
-  const terms = worked(line.tree, line.values, digitsFor(line));
+  const digits = digitsFor(line.value, (round) =>
+    evaluate(line.tree, (name) => round(line.values[name])));
+  const terms = worked(line.tree, line.values, digits);
   const value = numberElement(line.value, 4);
   const alone = terms.length === 1 && (terms[0].textContent ?? terms[0]) === value.textContent;
   return alone ? [value] : [...terms, line.differs ? ' ≠ ' : ' = ', value];
@@ -190,48 +196,50 @@ function magnification(vectors) { // 1, 2, 5, 10 … that makes short arrows vis
   return [5, 2, 1].find((m) => m * power * longest <= LONGEST) * power;
 }
 
-// Draw the arrows from the point whose numbers are shown; returns boxes along them.
+// Draw the arrows from the point whose numbers are shown; returns boxes along them. A rule with
+// momentum has an arrow for each part of its step, another one an arrow downhill.
 function drawStepArrows(g) {
   const { run, k } = shownPoint();
   const boxes = [];
-  const legend = { downhill: false, gradient: false, momentum: false, decay: false, next: false };
   let factor = 1;
-  if (run && inside(positionOf(run, k))) {
+  if (!playing && run && inside(positionOf(run, k))) {
     const from = plane.project(positionOf(run, k));
-    const onCanvas = ([x, y]) => [x * plane.sx, -y * plane.sy];
     const parts = stepParts(run, k);
-    if (parts && AXES.every((j) => Number.isFinite(parts.step[j]))) {
-      const { step, gradient, momentum, decay } = Object.fromEntries(
-        Object.entries(parts).map(([name, vector]) => [name, onCanvas(vector)]));
-      factor = magnification([step, gradient, momentum]);
-      let at = from;
-      const draw = (name, vector, ink, width, dashes) => {
-        const tip = at.map((x, j) => x + factor * vector[j]);
-        if (Math.hypot(...vector) * factor >= SHORTEST) {
-          setPen(g, ink, width, dashes);
-          drawArrow(g, ...visiblePart(at, tip), 9);
-          const along = (s) => at.map((x, j) => x + s * factor * vector[j]);
-          boxes.push(...[0.35, 0.65, 1].map((s) => squareAround(along(s), 5)));
-          legend[name] = true;
-        }
-        return tip;
+    if (!hasParts(run)) drawDownhill(g, run, k, from);
+    if (parts?.step.every(Number.isFinite)) {
+      const [step, momentum, gradient, decay] = ['step', 'momentum', 'gradient', 'decay']
+        .map((name) => [parts[name][0] * plane.sx, -parts[name][1] * plane.sy]);
+      factor = magnification([step, momentum, gradient]);
+      const draw = (start, vector, ink, width, dashes) => {
+        const along = (s) => start.map((x, j) => x + s * factor * vector[j]);
+        if (Math.hypot(...vector) * factor < SHORTEST) return along(1);
+        setPen(g, ink, width, dashes);
+        drawArrow(g, ...visiblePart(start, along(1)), 9);
+        boxes.push(...[0.35, 0.65, 1].map((s) => squareAround(along(s), 5)));
+        return along(1);
       };
-      const sum = Math.hypot(...momentum) * factor >= SHORTEST;
-      draw('next', step, run.ink, 3.4, []);
-      if (sum) {
-        at = draw('momentum', momentum, palette.momentum, 2.2, []);
-        at = draw('gradient', gradient, palette.ink, 2, [5, 3]);
-        draw('decay', decay, palette.soft, 2, [2, 3]);
+      draw(from, step, run.ink, 5, []);
+      if (hasParts(run) && k) {
+        const tip = draw(from, momentum, palette.momentum, 2.2, []);
+        draw(draw(tip, gradient, palette.ink, 2, [5, 3]), decay, palette.soft, 2, [2, 3]);
       }
     }
-    if (!legend.gradient) legend.downhill = drawDownhill(g, run, k, from);
     if (hovered) drawRing(g, from, 10);
   }
-  for (const [name, shown] of Object.entries(legend)) {
-    document.querySelector(`.legend .${name}`).hidden = !shown;
-  }
-  $('magnified').textContent = factor > 1 ? ` (arrows ${formatNumber(factor)} times as long)` : '';
+  showLegend(run, factor);
   return boxes;
+}
+
+const hasParts = (run) => Boolean(run.rule?.momentum);
+
+function showLegend(run, factor) { // the same at each step, so that nothing below it moves
+  const shown = { downhill: run && !hasParts(run), next: run, momentum: run && hasParts(run),
+    gradient: run && hasParts(run), decay: run?.rule?.values.decoupled };
+  for (const [name, on] of Object.entries(shown)) {
+    document.querySelector(`.legend .${name}`).hidden = !on;
+  }
+  $('magnified').hidden = !run;
+  $('magnified').textContent = factor > 1 ? `arrows ${formatNumber(factor)} × as long` : 'arrows to scale';
 }
 
 function drawDownhill(g, run, k, from) { // −∇f, of a fixed length
@@ -239,10 +247,9 @@ function drawDownhill(g, run, k, from) { // −∇f, of a fixed length
   const [dx, dy] = [-gradient[0] * plane.sx, gradient[1] * plane.sy];
   const size = Math.hypot(dx, dy);
   const steep = Math.hypot(...gradient) > 1e-3 * Math.hypot(...vectorAt(run.gradient, 0));
-  if (!Number.isFinite(size) || !steep) return false;
+  if (!Number.isFinite(size) || !steep) return;
   setPen(g, palette.ink, 1.6, [4, 3]);
   drawArrow(g, from, [from[0] + 48 * dx / size, from[1] + 48 * dy / size]);
-  return true;
 }
 
 // ---- The card: the equations with numbers, and the state over the steps
@@ -269,7 +276,8 @@ function equationList(run, k) {
     const formula = make('dt', {});
     formula.innerHTML = equation.mathml; // generated and escaped by the package
     const rows = (equation.by_axis ? AXES : [0]).filter((axis) => lines[axis]);
-    return make('div', { 'data-symbol': equation.symbol }, formula, rows.map((axis) =>
+    const attributes = { 'data-symbol': equation.symbol, class: equation.long ? 'long-line' : '' };
+    return make('div', attributes, formula, rows.map((axis) =>
       make('dd', {}, make('span', { class: 'axis' }, equation.by_axis ? 'xy'[axis] : ''),
         make('span', { class: 'worked' }, ...workedLine(lines[axis])))));
   }));
@@ -282,8 +290,10 @@ function sumOfParts(run, k) { // the numbers of the arrows, if there is more tha
   const names = Object.keys(PARTS).filter((name) => parts[name].some((x) => x !== 0));
   if (!names.some((name) => name !== 'gradient')) return null;
   const row = (axis) => {
+    const digits = digitsFor(parts.step[axis], (round) =>
+      names.reduce((sum, name) => sum + round(parts[name][axis]), 0));
     const terms = names.map((name, i) => [i ? ' + ' : '', make('span', { class: name },
-      ...negativeInBrackets(numberElement(parts[name][axis], 4), i > 0))]);
+      ...negativeInBrackets(numberElement(parts[name][axis], digits), i > 0))]);
     return make('dd', {}, make('span', { class: 'axis' }, 'xy'[axis]),
       make('span', { class: 'worked' }, ...terms.flat(), ' = ', numberElement(parts.step[axis], 4)));
   };
@@ -298,44 +308,53 @@ const negativeInBrackets = (element, needed) =>
 
 function chartList(run, k) { // of the gradient, the state and the effective rate over the steps
   run.charts ??= chartsOf(run);
-  return make('div', { class: 'charts' }, run.charts.map(({ symbol, name, values, picture }) => {
-    const shown = AXES.map((axis) => ['xy'[axis], numberElement(values[k][axis], 3)]);
-    const marker = picture.querySelector('.now');
-    for (const end of ['x1', 'x2']) marker.setAttribute(end, 100 * k / Math.max(1, values.length - 1));
-    return make('figure', {}, make('figcaption', {}, make('span', { class: 'symbol' }, symbol), name,
-      make('span', { class: 'values' }, shown.map(([axis, value]) =>
-        make('span', { class: axis }, `${axis} `, value)))), picture);
+  return make('div', { class: 'charts' }, run.charts.map((chart) => {
+    const { symbol, name, scalar, values, picture, logarithmic } = chart;
+    const at = 100 * k / Math.max(1, values.length - 1);
+    for (const side of ['x1', 'x2']) picture.querySelector('.now').setAttribute(side, at);
+    const caption = [name, logarithmic ? 'log scale' : ''].filter(Boolean).join(', ');
+    return make('figure', {}, make('figcaption', {}, make('span', { class: 'symbol' }, symbol),
+      caption, make('span', { class: 'values' }, (scalar ? [0] : AXES).map((axis) =>
+        make('span', {}, scalar ? '' : `${'xy'[axis]} `, numberElement(values[k][axis], 3))))), picture);
   }));
 }
 
+const symbolOf = (run, name) =>
+  Object.entries(run.rule.state).find((pair) => pair[1] === name)?.[0] ?? name;
+
 function chartsOf(run) {
-  const count = sequence(end, (k) => k);
   const series = [['g', 'gradient', (k) => vectorAt(run.gradient, k)],
-    ...run.slots.map(({ name }) => [name, '', (k) => stateAt(run, name, k)]),
-    ['', `effective rate, of ${run.rule.momentum ?? 'g'}`, (k) => effectiveRate(run, k)]];
-  return series.map(([symbol, name, at]) => ({ symbol, name, values: count.map(at) }))
+    ...run.slots.map(({ name, data }) => [symbolOf(run, name), '', (k) => stateAt(run, name, k),
+      data.length === end + 1]),
+    ['', `effective rate of ${run.rule.momentum ?? 'g'}`, (k) => effectiveRate(run, k)]];
+  return series.map(([symbol, name, at, scalar]) =>
+    ({ symbol, name, scalar, values: sequence(end, at) }))
     .filter(({ values }) => values.flat().some((x) => x !== values[0][0]))
     .map((chart) => ({ ...chart, ...chartPicture(chart.values) }));
 }
 
-// Two lines, over the steps: logarithmic if the values are positive and differ much.
+// Two lines over the steps. The height is the logarithm if that shows more: of values that are never
+// negative, or of |x| on both sides of 0.
 function chartPicture(values) {
   const finite = values.flat().filter(Number.isFinite);
-  const positive = finite.filter((x) => x > 0);
-  const [low, high] = [(all) => all.reduce((a, b) => Math.min(a, b), Infinity),
-    (all) => all.reduce((a, b) => Math.max(a, b), -Infinity)].map((of) => of(positive));
-  const logarithmic = finite.every((x) => x >= 0) && high > 20 * low;
-  const scale = logarithmic ? (x) => Math.log10(Math.max(x, low)) : (x) => x;
+  const sizes = finite.map(Math.abs).filter((x) => x > 0).sort((a, b) => a - b);
+  const [median, largest] = [sizes[sizes.length >> 1], sizes.at(-1)];
+  const logarithmic = largest > 20 * (finite.some((x) => x < 0) ? median : sizes[0]);
+  const unit = Math.max(sizes[sizes.length >> 3], 1e-6 * largest);
+  const scale = !logarithmic ? (x) => x : (x) => Math.sign(x) * Math.log1p(Math.abs(x) / unit);
   const scaled = finite.map(scale);
-  const bottom = scaled.reduce((a, b) => Math.min(a, b), logarithmic ? Infinity : 0);
-  const top = scaled.reduce((a, b) => Math.max(a, b), logarithmic ? -Infinity : 0);
-  const height = (x) => 38 - 36 * (scale(x) - bottom) / (top - bottom || 1);
+  const [low, high] = [Math.min, Math.max].map((of) => scaled.reduce((a, b) => of(a, b), 0));
+  const height = (x) => (38 - 36 * (scale(x) - low) / (high - low || 1)).toFixed(2);
   const across = 100 / Math.max(1, values.length - 1);
-  const line = (axis) => values.map((pair, k) => (Number.isFinite(pair[axis])
-    ? `${k && Number.isFinite(values[k - 1][axis]) ? 'L' : 'M'}${(k * across).toFixed(2)} ${height(pair[axis]).toFixed(2)}` : '')).join('');
-  const zero = logarithmic ? null : make('line', { class: 'zero', x1: 0, x2: 100, y1: height(0), y2: height(0) });
-  const picture = make('svg', { viewBox: '0 0 100 40', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    zero, make('line', { class: 'now', y1: 0, y2: 40 }),
-    AXES.map((axis) => make('path', { class: 'xy'[axis], d: line(axis) })));
+  const line = (axis) => values.map(({ [axis]: x }, k) => {
+    if (!Number.isFinite(x)) return '';
+    const drawn = k && Number.isFinite(values[k - 1][axis]);
+    return `${drawn ? 'L' : 'M'}${(k * across).toFixed(2)} ${height(x)}`;
+  }).join('');
+  const picture = make('svg', { viewBox: '0 0 100 40', preserveAspectRatio: 'none',
+    'aria-hidden': 'true' },
+  make('line', { class: 'zero', x1: 0, x2: 100, y1: height(0), y2: height(0) }),
+  make('line', { class: 'now', y1: 0, y2: 40 }),
+  AXES.map((axis) => make('path', { class: 'xy'[axis], d: line(axis) })));
   return { picture, logarithmic };
 }

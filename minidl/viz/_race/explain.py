@@ -32,13 +32,15 @@ KINDS = {"number", "name", "+", "−", "·", "/", "^", "negative", "abs", "indic
 KINDS |= {"and", "or", "not", *COMPARISONS}
 FUNCTIONS = dict.fromkeys(("sin", "cos", "tanh", "ln", "sgn", "√", "σ"), 1)
 FUNCTIONS |= {"max": 2, "min": 2}
+LONG = 30  # characters of an equation's right side beside which its numbers have no room
 
 
 def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:
     """The equations of a run's rule for its page; None if the page can't evaluate them.
 
     equations  of each line: the symbol that it sets, the sign, the tree, the condition under which
-               it applies or None, MathML, and whether x and y have values of their own
+               it applies or None, MathML, whether x and y have values of their own, and whether
+               the line is long
     values     the options that the equations use, by symbol
     rates      the symbols of the rate
     state      the name of the state array, by symbol
@@ -48,11 +50,12 @@ def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:
     optimizer = run.optimizer
     rule = type(optimizer)
     try:
-        lines = [parse(line) for line in (COMMON + rule.equations).splitlines() if line.strip()]
+        equations = [parse(line) for line in (COMMON + rule.equations).splitlines() if line.strip()]
     except FormulaError:  # a user's rule whose equations are text
         return None
-    if not rule.equations or not all(map(_evaluable, lines)):
+    if not rule.equations or not all(map(_evaluable, equations)):
         return None
+    lines = [branch for equation in equations for branch in _branches(equation)]
     named = {name: value for name, value in optimizer.groups[0].items() if name != "params"}
     named["decoupled"] = rule.decoupled or named.get("decoupled_weight_decay", False)
     symbols = {**{name: name for name in (*named, *run.state)}, **rule.symbols}
@@ -78,6 +81,7 @@ def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:
                 "condition": line.condition,
                 "mathml": typesetting.mathml(line),
                 "by_axis": line.symbol in vectors,
+                "long": len(typesetting.unicode(line.tree)) > LONG,
             }
             for line in equations
         ],
@@ -102,6 +106,18 @@ def _constants(symbols: Mapping[str, str], named: Mapping[str, Any]) -> dict[str
 
 def _trees(line: Equation) -> list[Tree]:
     return [line.tree, line.condition or ("number", "1")]
+
+
+def _branches(line: Equation) -> list[Equation]:
+    """A line "y ← a if c else b" as one line for each case, unless c depends on y."""
+    if line.tree[0] != "if" or line.symbol in names(line.tree[2]):
+        return [line]
+    _, value, condition, other = line.tree
+    cases = []
+    for tree, case in (value, condition), (other, ("not", condition)):
+        whole = case if line.condition is None else ("and", line.condition, case)
+        cases.append(line._replace(tree=tree, condition=whole))
+    return [cases[0], *_branches(cases[1])]
 
 
 def _may_hold(condition: Tree | None, constants: dict[str, Any]) -> bool:

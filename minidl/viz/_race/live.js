@@ -80,7 +80,7 @@ const NOISE = { low: 0, high: 81, // 0, and from 0.01 to 100
   to: (x) => (x > 0 ? 41 + 20 * Math.log10(x) : 0),
   from: (at) => (at > 0 ? digits(10 ** ((at - 41) / 20)) : 0) };
 
-function slider(symbol, label, scale, value, set) {
+function slider(word, symbol, label, scale, value, set) {
   const at = Math.round(scale.to(value));
   const input = make('input', { type: 'range', 'aria-label': label, step: 1, value: at,
     min: Math.min(scale.low, at), max: Math.max(scale.high, at) });
@@ -96,7 +96,8 @@ function slider(symbol, label, scale, value, set) {
     ask();
   });
   show(value);
-  return make('label', {}, make('span', { class: 'symbol' }, symbol), input, output);
+  return make('label', {}, make('span', {}, `${word} `, make('span', { class: 'symbol' }, symbol)),
+    input, output);
 }
 
 function optionSlider(run, { symbol, option, part, value }) {
@@ -108,13 +109,14 @@ function optionSlider(run, { symbol, option, part, value }) {
     if (part === null) own[option] = x;
     else (own[option] ??= both.map((other) => other.value))[part] = x;
   };
-  const scale = option === 'lr' ? RATE : FRACTION;
-  return slider(symbol, `${symbol} of ${run.name}`, scale, now ?? run.rateAt(0), set);
+  const [word, scale] = option === 'lr' ? ['rate', RATE] : ['', FRACTION];
+  return slider(word, symbol, `${symbol} of ${run.name}`, scale, now ?? run.rateAt(0), set);
 }
 
 function coordinate(axis) {
   const [low, high] = surface['xy'[axis]];
-  const input = make('input', { type: 'number', min: low, max: high, step: 'any', id: `start-${'xy'[axis]}`,
+  const input = make('input', { type: 'number', id: `start-${'xy'[axis]}`, step: 'any', min: low,
+    max: high, value: question.start[axis],
     change: () => {
       question.start[axis] = clamp(Number(input.value), low, high);
       ask();
@@ -122,10 +124,17 @@ function coordinate(axis) {
   return make('label', {}, make('span', { class: 'symbol' }, 'xy'[axis]), input);
 }
 
+function showStart() {
+  const noiseSlider = slider('noise', 'σ', 'σ, the deviation of the noise in each gradient', NOISE,
+    question.noise, (x) => { question.noise = x; });
+  $('start-fields').replaceChildren(coordinate(0), coordinate(1), noiseSlider);
+}
+
 function prepareControls() {
-  $('start-fields').replaceChildren(coordinate(0), coordinate(1));
+  showStart();
   $('reset').addEventListener('click', () => {
     question = JSON.parse(first);
+    showStart();
     showControls(true);
     ask();
   });
@@ -143,8 +152,7 @@ function showControls(again = false) {
   $('options').style.setProperty('--colour', run.colour);
   $('options-of').textContent = run.name;
   $('sliders').replaceChildren(
-    ...data.controls[run.i].map((control) => optionSlider(run, control)),
-    slider('σ', 'σ, the noise in each gradient', NOISE, question.noise, (x) => { question.noise = x; }));
+    ...data.controls[run.i].map((control) => optionSlider(run, control)));
 }
 
 prepareControls();

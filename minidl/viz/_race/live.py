@@ -80,6 +80,7 @@ class LiveRace:
             start=[question["start"]],
             noise=question["noise"],
             tolerance=first.radius / first.surface.width,
+            tune=False,
         )
         return {
             **page.tracks(race, 0),

@@ -467,7 +467,7 @@ function draw2D() {
   drawStationary(g, project);
   drawRing(g, project(origin), 7);
   for (const run of visibleRuns()) drawPath(g, run);
-  const arrows = playing ? [] : drawStepArrows(g);
+  const arrows = drawStepArrows(g);
   const ends = drawMarkers(g, project, (run) => drawExitArrow(g, run));
   const goals = surface.minima.map(project);
   for (const goal of goals) drawGoal(g, goal, surface.radius * sx, surface.radius * sy);

@@ -11,6 +11,7 @@ SADDLE, MAXIMUM = "stuck at a saddle", "stuck at a maximum"
 STILL, MOVING = "standing still", "still moving"
 OSCILLATING, DIVERGED = "oscillating", "diverged"
 TAIL, MIN_TAIL = 10, 10  # the last 1/TAIL of the points, at least MIN_TAIL, decides
+SWINGS = 4  # the last steps, of a run that turns back at each of them
 NEGLIGIBLE = 1e-9  # a path that is shorter than this fraction of the goal's radius
 
 
@@ -104,11 +105,15 @@ def _leaving(
     exponentially at a saddle; so does growing motion as such, when a rate is too large. Motion
     along them that is negligible and shrinks is the rounding error of motion along the others.
     Growing motion as such is looked for in the last half of the points, as an oscillation that
-    fades may grow for some steps.
+    fades may grow for some steps; but not if each step turns back, so then the last steps decide.
     """
     along = np.abs(np.einsum("...ij,j...k->...ik", descents, np.diff(last))).sum(-2)
     lengths = np.hypot(*np.diff(recent))
     grows = (_growth(lengths) > 1 + 1e-9) & (lengths.sum(-1) > NEGLIGIBLE * radius)
+    swings = np.diff(last)[..., -SWINGS:]
+    turning = ((swings[..., 1:] * swings[..., :-1]).sum(0) < 0).all(-1)
+    swings = np.hypot(*swings)
+    grows |= turning & (np.diff(swings) > 0).all(-1) & (swings.sum(-1) > NEGLIGIBLE * radius)
     leaving: np.ndarray = (_growth(along) >= 1) | (along.sum(-1) > NEGLIGIBLE * radius) | grows
     return leaving
 

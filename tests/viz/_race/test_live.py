@@ -132,7 +132,7 @@ def test_a_race_is_served_from_one_of_its_starts(monkeypatch):
 
 
 def test_the_radius_of_the_goal_is_kept():
-    assert live_race().again(first().surface, ["SGD"], steps=1, tolerance=0.02).radius == (
+    assert live_race().again(first().surface, ["SGD"], steps=1, lr=0.1, tolerance=0.02).radius == (
         first().radius
     )
     assert np.isclose(first().radius, 0.18)

@@ -4,7 +4,16 @@ import functools
 import threading
 
 import pytest
-from browsing import DESKTOP
+from browsing import (
+    DESKTOP,
+    at_sizes,
+    axe_violations,
+    low_contrast,
+    needs_axe,
+    overlapping,
+    tab_presses,
+    unreadable,
+)
 from playwright.sync_api import expect
 
 import minidl as dl
@@ -74,7 +83,7 @@ def test_a_click_starts_the_race_there_and_sliders_change_it(live_tab):
     tab.get_by_label("y", exact=True).fill("-1")
     tab.keyboard.press("Enter")
     expect_race(tab, rules, start=(start[0], -1), lr={"SGD": 0.1, "Adam": 0.05}, noise=1.0)
-    tab.get_by_role("button", name="As at first").click()
+    tab.get_by_role("button", name="Reset").click()
     expect_race(tab)
     assert tab.get_by_label("β₁ of Adam").input_value() == "20"
 
@@ -92,3 +101,19 @@ def test_the_page_says_when_its_server_has_ended_or_refuses(live_tab):
     tab.get_by_label("η of SGD").fill("-20")
     expect(tab.locator("#problem")).to_be_empty()
     expect_race(tab, lr={"SGD": 0.1, "Adam": 0.05})
+
+
+def test_the_controls_can_be_read_and_reached(live_tab):
+    tab, faults = live_tab, []
+    for size, _ in at_sizes(tab, themes=["light"]):
+        faults += [(size, *found) for found in unreadable(tab, "#options :is(h2, label, button)")]
+        faults += [(size, *found) for found in overlapping(tab, "#options :is(h2, label, button)")]
+    for _, theme in at_sizes(tab, [DESKTOP]):
+        faults += [(theme, found) for found in low_contrast(tab, "#options")]
+    assert faults == []
+    assert tab_presses(tab, "#sliders input") <= 20
+
+
+@needs_axe
+def test_axe_finds_nothing_on_the_live_page(live_tab):
+    assert axe_violations(live_tab) == []

@@ -1,11 +1,25 @@
 """The page of a race in a real browser: it plays, and its numbers are those of the runs."""
 
 import functools
+import itertools
+import json
 import re
 
 import numpy as np
 import pytest
-from browsing import DESKTOP, PHONE, press
+from browsing import (
+    DESKTOP,
+    PHONE,
+    SIZES,
+    at_sizes,
+    axe_violations,
+    low_contrast,
+    needs_axe,
+    overlapping,
+    press,
+    tab_presses,
+    unreadable,
+)
 from playwright.sync_api import expect
 
 import minidl as dl
@@ -521,6 +535,82 @@ def test_hostile_names_stay_text(open_page):
 
 
 # --- wherever it is opened ----------------------------------------------------------------------
+
+ROW_TEXTS = "#runs :is(.run label span, .run td:not(:empty), thead th:not(.name))"
+TEXTS = f"{ROW_TEXTS}, .formula, .description li, .legend li:not([hidden]), #numbers h2 span"
+
+
+def label_faults(tab):
+    """The runs inside the picture without a label, and the labels that overlap or are outside."""
+    canvas = tab.locator("#surface")
+    left, top, right, bottom = map(float, canvas.get_attribute("data-box").split(","))
+    labels = json.loads(canvas.get_attribute("data-labels"))
+    faults = [name for name, x, y, u, v in labels if x < left or y < top or u > right or v > bottom]
+    for (one, x, y, u, v), (other, p, q, r, s) in itertools.combinations(labels, 2):
+        if x < r and p < u and y < s and q < v:
+            faults.append((one, other))
+    return faults + sorted(
+        {run.name for run in race_of_many().runs} - {name for name, *_ in labels}
+    )
+
+
+def race_of_many():
+    """Thirteen rules, ten of which end close to each other."""
+    return race("two-wells", tuple(RULES), steps=200, lr=0.05)
+
+
+def test_names_numbers_and_labels_can_be_read_on_every_screen(open_page):
+    tab, faults = open_page(race_of_many(), fragment="#step=200"), []
+    for size, _ in at_sizes(tab, [*SIZES, {"width": 1260, "height": 800}], ["light"]):
+        tab.evaluate("dispatchEvent(new Event('resize'))")
+        faults += [(size, *fault) for fault in unreadable(tab, TEXTS)]
+        faults += [(size, *fault) for fault in overlapping(tab, ROW_TEXTS)]
+        faults += [(size, "label", fault) for fault in label_faults(tab)]
+    assert faults == []
+
+
+def test_every_text_has_contrast_in_both_themes(open_page):
+    tab, faults = open_page(race_of_many(), fragment="#step=200"), []
+    for _, theme in at_sizes(tab, [{"width": 1440, "height": 1700}]):
+        faults += [(theme, fault) for fault in low_contrast(tab)]
+    assert faults == []
+
+
+@needs_axe
+def test_axe_finds_nothing_on_the_page_in_any_view(open_page):
+    tab, faults = open_page(race_of_many(), fragment="#step=60"), []
+    for size, theme in at_sizes(tab, [DESKTOP, PHONE], ["light"]):
+        for view in ("2-D", "3-D"):
+            tab.get_by_role("button", name=view).click()
+            faults += [(size, theme, view, fault) for fault in axe_violations(tab)]
+    assert faults == []
+
+
+def test_few_presses_of_tab_lead_to_the_controls(open_page):
+    tab = open_page(race_of_many(), fragment="#step=60")
+    assert tab_presses(tab, "#play") <= 6
+    assert tab_presses(tab, "#surface") <= 10
+
+
+@pytest.mark.parametrize("view", ["2-D", "3-D"])
+def test_the_goal_is_seen_under_the_marker_of_the_chosen_run(open_page, view):
+    tab = open_page(race("bowl", ("SGD",), lr=0.5), fragment=f"#step=48&view={view}")
+    ink = tab.evaluate("getComputedStyle(document.body).color")
+    cross = "#{:02x}{:02x}{:02x}".format(*map(int, re.findall(r"\d+", ink)))
+    assert count_of(tab, cross) > 60  # the ring, the cross and the dot
+    assert count_of(tab, style.RULE_STYLES["SGD"].colour) > 60  # and the marker
+
+
+def test_the_start_button_is_in_one_line_and_hides_neither_start_goal_nor_first_step(open_page):
+    for ran, size in itertools.product((race("beale"), race("saddle")), (PHONE, DESKTOP)):
+        tab = open_page(ran, size=size)
+        button = tab.locator("#start").bounding_box()
+        assert button["height"] < 50
+        first = ran.runs[0].theta[:2, 0]
+        points = [*ran.surface.minima, *(first[0] + s * (first[1] - first[0]) for s in (0, 0.5, 1))]
+        for x, y in (place_of(tab, ran, point) for point in points):
+            inside = 0 < x - button["x"] < button["width"], 0 < y - button["y"] < button["height"]
+            assert not all(inside)
 
 
 @pytest.mark.parametrize("size", [{"width": 320, "height": 640}, PHONE, DESKTOP], ids=str)

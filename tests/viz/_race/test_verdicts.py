@@ -131,10 +131,52 @@ def test_a_run_that_is_stuck_is_still_there_after_ten_times_as_many_steps(surfac
         assert not (stuck & ~(apart <= 2 * short.radius)).any(), (run.name, run.verdicts)
 
 
+def near_saddles(surface):
+    """The surface's own start, and points at its saddles and maxima and beside them."""
+    points = surface.stationary_points(surface.x, surface.y)
+    tops = np.array([point[:2] for point in points if point[2] != "local minimum"][:2])
+    moves = np.array([(0, 0), (1e-9, 0), (0, 1e-6), (0.3, 0), (0, 0.1)])
+    starts = [surface.start, *(tops.reshape(-1, 1, 2) + moves).reshape(-1, 2)]
+    return [tuple(start) for start in starts if surface.contains(np.array(start))]
+
+
+@pytest.mark.parametrize(
+    ("rates", "options"),
+    [("default", {}), ("tuned", {}), ("default", {"noise": 1e-12}), ("tuned", {"noise": 1.0})],
+    ids=str,
+)
+@pytest.mark.parametrize("surface", SURFACES)
+def test_no_rule_that_is_stuck_leaves_in_ten_times_as_many_steps(surface, rates, options):
+    starts = near_saddles(SURFACES[surface])
+    tuning = {"tune": rates == "tuned"} | ({"budget": 4} if rates == "tuned" else {})
+    short = race(surface, list(RULES), steps=40, start=starts, **tuning, **options)
+    lr = {run.name: float(run.lr[0]) for run in short.runs}
+    long = race(surface, list(RULES), steps=400, start=starts, lr=lr, **options)
+    for run, later in zip(short.runs, long.runs, strict=True):
+        np.testing.assert_array_equal(run.theta, later.theta[:41])
+        apart = np.hypot(*(run.theta[-1] - later.theta).T).T
+        # where a rule that divides by a decaying average rests to the last bit, the average becomes
+        # as small as the rounding error of the gradient in some hundred steps
+        resting = np.abs(np.diff(run.theta[-10:], axis=0)).max((0, 2)) < 1e-12
+        apart[200:, resting & (run.name in ("RMSprop", "Adadelta"))] = 0
+        stuck = np.isin(run.verdicts, [SADDLE, MAXIMUM, STILL])
+        assert (apart[-1, stuck] <= 2 * short.radius).all(), (run.name, run.verdicts)
+        assert (apart[40:200, stuck] <= 2 * short.radius).all(), (run.name, run.verdicts)
+        if options.get("noise") == 1:
+            assert not stuck.any(), run.name
+
+
 @pytest.mark.parametrize("steps", range(100, 300, 10))
 def test_an_oscillation_that_fades_on_a_saddle_is_stuck_in_every_phase(steps):
     assert verdict("saddle", "Momentum", start=(-1.5, 0), lr=0.1, steps=steps) == SADDLE
     assert verdict("saddle", "RMSprop", start=(-1.5, 0), lr=0.1, steps=steps) == SADDLE
+
+
+def test_an_oscillation_that_shrank_and_grows_again_is_not_stuck():
+    path = single_run("saddle", "Nadam", start=(0.3, 0), lr=1.0, steps=400).theta[:, 0, 0]
+    lengths = np.abs(np.diff(path))
+    assert lengths[35] == min(lengths[20:50]) < lengths[39] < 0.08 < 0.5 < max(lengths[40:60])
+    assert verdict("saddle", "Nadam", start=(0.3, 0), lr=1.0, steps=40) == MOVING
 
 
 def test_every_rule_is_stuck_where_it_starts_on_a_saddle():
