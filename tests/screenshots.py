@@ -1,6 +1,11 @@
-"""Take the screenshots of pages in the documentation: python -m tests.screenshots"""
+"""Take the screenshots of pages in the documentation.
+
+python -m tests.screenshots                    # all of them
+python -m tests.screenshots race_page.png      # those named
+"""
 
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -34,21 +39,24 @@ def plan():
 
 
 def main():
-    """Write docs/walkthrough.png, docs/race_page.png at step 60, and docs/plan.png."""
+    """Write docs/walkthrough.png, docs/race_page.png, a phone's in the dark, and docs/plan.png."""
     race = viz.race("beale", steps=150)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = Path(folder) / "page.html"
-        for shown, address, size, picture in (
-            (lesson(), "#step-7", (1200, 800), "walkthrough.png"),
-            (race, "#step=60", (1280, 860), "race_page.png"),
-            (plan(), "", (1100, 1010), "plan.png"),
+        for shown, address, size, picture, theme in (
+            (lesson(), "#step-7", (1200, 800), "walkthrough.png", "light"),
+            (race, "#step=60", (1280, 860), "race_page.png", "light"),
+            (race, "#step=150", (390, 844), "race_page_phone.png", "dark"),
+            (plan(), "", (1100, 1010), "plan.png", "light"),
         ):
+            if sys.argv[1:] and picture not in sys.argv:
+                continue
             shown.save(page)
             width, height = size
-            tab = browser.new_page(viewport={"width": width, "height": height})
+            tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
             tab.goto(page.as_uri() + address)
             tab.wait_for_timeout(1000)  # the graph scrolls smoothly
             tab.screenshot(path=DOCS / picture)
