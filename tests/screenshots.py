@@ -1,8 +1,4 @@
-"""Take the screenshots of pages in the documentation.
-
-python -m tests.screenshots                    # all of them
-python -m tests.screenshots race_page.png      # those named
-"""
+"""Take the screenshots of pages in the documentation: python -m tests.screenshots [NAME …]"""
 
 import shutil
 import sys
@@ -10,11 +6,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import minidl as dl
 from minidl import viz
 from minidl.__main__ import lesson
+from minidl.viz._race.live import LiveRace
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -38,31 +36,41 @@ def plan():
     return small_step.plan
 
 
-def main():
-    """Write docs/walkthrough.png, docs/race_page.png, a phone's in the dark, and docs/plan.png."""
+def write_live(path):
+    """The live page of a race, as it is served."""
+    race = viz.race("himmelblau", ["NAG", "Adam"], start=(0.9, -0.97))
+    path.write_text(LiveRace(race, 0, viz.race).html(), "utf-8")
+
+
+def main(names):
+    """Write the pictures with these names, or all: of a walkthrough, of races and of a plan."""
     race = viz.race("beale", steps=150)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = Path(folder) / "page.html"
-        for shown, address, size, picture, theme in (
-            (lesson(), "#step-7", (1200, 800), "walkthrough.png", "light"),
-            (race, "#step=60", (1280, 860), "race_page.png", "light"),
-            (race, "#step=150", (390, 844), "race_page_phone.png", "dark"),
-            (plan(), "", (1100, 1010), "plan.png", "light"),
+        for save, address, size, picture, theme in (
+            (lesson().save, "#step-7", (1200, 800), "walkthrough.png", "light"),
+            (race.save, "#step=60", (1280, 860), "race_page.png", "light"),
+            (write_live, "#step=5", (1280, 1060), "race_live.png", "light"),
+            (race.save, "#step=150", (390, 844), "race_page_phone.png", "dark"),
+            (plan().save, "", (1100, 1010), "plan.png", "light"),
         ):
-            if sys.argv[1:] and picture not in sys.argv:
+            if names and picture not in names:
                 continue
-            shown.save(page)
+            save(page)
             width, height = size
             tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
             tab.goto(page.as_uri() + address)
             tab.wait_for_timeout(1000)  # the graph scrolls smoothly
             tab.screenshot(path=DOCS / picture)
+            with Image.open(DOCS / picture) as image:
+                small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+            small.save(DOCS / picture, optimize=True)
             print(f"{DOCS / picture}: {(DOCS / picture).stat().st_size:,} bytes")
         browser.close()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -32,7 +32,7 @@ KINDS = {"number", "name", "+", "−", "·", "/", "^", "negative", "abs", "indic
 KINDS |= {"and", "or", "not", *COMPARISONS}
 FUNCTIONS = dict.fromkeys(("sin", "cos", "tanh", "ln", "sgn", "√", "σ"), 1)
 FUNCTIONS |= {"max": 2, "min": 2}
-LONG = 30  # characters of an equation's right side beside which its numbers have no room
+LONG = 23  # characters of an equation's right side beside which its numbers have no room
 
 
 def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:

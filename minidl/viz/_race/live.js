@@ -158,4 +158,5 @@ function showControls(again = false) {
 prepareControls();
 prepareStart();
 onDraw = showControls;
-go(end);
+if (location.hash) draw();
+else go(end);

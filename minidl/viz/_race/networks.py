@@ -58,7 +58,10 @@ class NetworkRace(racing.Race):
 
     def __repr__(self) -> str:
         losses = (f"{run.name}: {number(run.loss[-1, 0], 3).shown}" for run in self.runs)
-        return f"NetworkRace({self.surface.name}, {self.steps} steps, {', '.join(losses)})"
+        return f"NetworkRace({self.surface.name}, {self._count()}, {', '.join(losses)})"
+
+    def _count(self) -> str:
+        return f"{self.steps} step{'s' * (self.steps > 1)}"
 
     @property
     def lowest(self) -> Run:
@@ -69,8 +72,7 @@ class NetworkRace(racing.Race):
         """Steps and plane as lines of text."""
         first, second = self.surface.explained
         return [
-            f"{self.steps} step{'s' * (self.steps > 1)} of {self.surface.centre.size:,} weights "
-            "from the same start",
+            f"{self._count()} of {self.surface.centre.size:,} weights from the same start",
             f"plane: through c, where {self.lowest.name} ends, along the paths' principal "
             "components d₁ and d₂",
             f"variance of the paths along d₁ and d₂: {first:.1%} + {second:.1%} = "
@@ -117,7 +119,7 @@ class NetworkRace(racing.Race):
     def headline(self) -> str:
         """The title of the plot."""
         return (
-            f"{self.surface.name}, {self.steps} steps: {self.lowest.name} ends lowest\n"
+            f"{self.surface.name}, {self._count()}: {self.lowest.name} ends lowest\n"
             f"the plane shows {self.surface.explained.sum():.0%} of the variance of the paths"
         )
 

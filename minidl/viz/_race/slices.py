@@ -124,7 +124,8 @@ class Slice(Surface):
         self.start = tuple(self.project(paths[0][0]).tolist())
         self.elementwise, self.searched = False, False
         self.minima = np.empty((0, 2))
-        self._grid = self._evaluate_grid(resolution)
+        self.resolution = resolution
+        self._grid = self._evaluate_grid(self.x, self.y)
         self.floor = 0.0 if self._grid[2].min() >= 0 else None
 
     def __repr__(self) -> str:
@@ -164,11 +165,16 @@ class Slice(Surface):
     def grid(
         self, n: int = 0, x: Interval | None = None, y: Interval | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, y and the loss on the grid that was evaluated when the slice was made."""
-        return self._grid
+        """x, y and the loss on a grid of the slice's resolution; n is ignored, as it is costly.
 
-    def _evaluate_grid(self, resolution: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        xs, ys = np.linspace(*self.x, resolution), np.linspace(*self.y, resolution)
+        The grid over the whole domain was evaluated when the slice was made.
+        """
+        x, y = x or self.x, y or self.y
+        whole = (tuple(x), tuple(y)) == (self.x, self.y)
+        return self._grid if whole else self._evaluate_grid(x, y)
+
+    def _evaluate_grid(self, x: Interval, y: Interval) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        xs, ys = np.linspace(*x, self.resolution), np.linspace(*y, self.resolution)
         return xs, ys, np.array([[self.weight_loss.at(self.weights(x, y)) for x in xs] for y in ys])
 
 

@@ -106,8 +106,8 @@ def test_the_page_says_when_its_server_has_ended_or_refuses(live_tab):
 def test_the_controls_can_be_read_and_reached(live_tab):
     tab, faults = live_tab, []
     for size, _ in at_sizes(tab, themes=["light"]):
-        faults += [(size, *found) for found in unreadable(tab, "#options :is(h2, label, button)")]
-        faults += [(size, *found) for found in overlapping(tab, "#options :is(h2, label, button)")]
+        faults += [(size, found) for found in unreadable(tab, "#options :is(h2, label, button)")]
+        faults += [(size, found) for found in overlapping(tab, "#options :is(h2, label, button)")]
     for _, theme in at_sizes(tab, [DESKTOP]):
         faults += [(theme, found) for found in low_contrast(tab, "#options")]
     assert faults == []

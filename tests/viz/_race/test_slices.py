@@ -88,6 +88,25 @@ def test_a_slice_has_the_loss_and_the_gradient_of_the_network_on_its_plane(rng):
         rise = np.subtract(*(cross_entropy(end, data.x, data.y) for end in ends))
         assert gradient[k] == pytest.approx(rise / (2 * h), abs=1e-7)
     assert surface.floor == 0
+    part = surface.grid(9, (xs[1], xs[2]), (ys[0], ys[1]))
+    assert part[0][-1] == xs[2]
+    assert part[2][-1, 0] == pytest.approx(f[1, 1], rel=1e-12)
+    assert len(part[2]) == 4
+
+
+def test_optimizers_can_race_on_a_slice_itself(rng):
+    with dl.default_dtype("float64"):
+        model, data = classifier(rng)
+    paths = [np.cumsum(rng.standard_normal((9, 27)) / 9, axis=0)]
+    weight_loss = WeightLoss(model, dl.losses.cross_entropy, data)
+    surface = Slice(weight_loss, paths, paths[0][-1], 5, "MLP")
+    race = dl.viz.race(surface, ["SGD"], steps=3, lr=0.1)
+    run = race.runs[0]
+    for k in range(3):
+        gradient = surface.at(run.theta[k, 0])[1]
+        np.testing.assert_allclose(run.theta[k + 1, 0], run.theta[k, 0] - 0.1 * gradient)
+    weights = surface.weights(*run.theta[3, 0])
+    assert run.loss[3, 0] == pytest.approx(cross_entropy(weights, data.x, data.y))
 
 
 def test_a_path_is_drawn_at_the_nearest_points_of_the_plane_inside_the_picture(rng):
