@@ -60,17 +60,19 @@ def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:
     named["decoupled"] = rule.decoupled or named.get("decoupled_weight_decay", False)
     symbols = {**{name: name for name in (*named, *run.state)}, **rule.symbols}
     options = _constants(symbols, named)
+    rates = [symbol for symbol, name in symbols.items() if name == "lr"]
+    state = {symbol: name for symbol, name in symbols.items() if name in run.state}
     equations = [line for line in lines if _may_hold(line.condition, options)]
-    vectors = {
-        "θ",
-        "g",
-        *(s for s, name in symbols.items() if np.ndim(run.state.get(name, 0)) == 3),
-    }
+    known = {"θ", "g", "t", *options, *rates, *state}
+    vectors = {"θ", "g", *(symbol for symbol, name in state.items() if run.state[name].ndim == 3)}
+    used: set[str] = set()
     for line in equations:
+        used.update(name for tree in _trees(line) for name in names(tree))
+        known.add(line.symbol)
         if not vectors.isdisjoint(names(line.tree)):
             vectors.add(line.symbol)
-    used = {name for line in equations for tree in _trees(line) for name in names(tree)}
-    used_symbols = {symbol: name for symbol, name in symbols.items() if symbol in used}
+    if not used <= known:
+        return None
     momentum = next((MOMENTUM[c.__name__] for c in rule.__mro__ if c.__name__ in MOMENTUM), None)
     return {
         "equations": [
@@ -86,8 +88,8 @@ def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:
             for line in equations
         ],
         "values": {symbol: x for symbol, x in options.items() if symbol in used},
-        "rates": [symbol for symbol, name in used_symbols.items() if name == "lr"],
-        "state": {symbol: name for symbol, name in used_symbols.items() if name in run.state},
+        "rates": [symbol for symbol in rates if symbol in used],
+        "state": {symbol: name for symbol, name in state.items() if symbol in used},
         "momentum": momentum if momentum in run.state else None,
         "t": _updates(rule, run, steps),
     }

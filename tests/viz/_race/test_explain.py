@@ -74,10 +74,14 @@ class Text(dl.optim.SGD):
     equations = "\n    θ ← a step, as I like it\n"
 
 
+class Words(dl.optim.SGD):
+    equations = "\n    θ ← a step downhill\n"
+
+
 class Sum(dl.optim.SGD):
     equations = "\n    θ ← θ − η Σ g\n"
 
 
-@pytest.mark.parametrize("rule", [Text, Sum])
+@pytest.mark.parametrize("rule", [Text, Words, Sum])
 def test_a_rule_whose_equations_the_page_cannot_evaluate_has_no_explanation(rule):
     assert rule_of(rule) is None

@@ -108,3 +108,27 @@ def test_the_explanation_can_be_read_on_every_screen(open_page):
 def test_axe_finds_nothing_in_the_explanation(open_page):
     ran = dl.viz.race("beale", ["AdamW", "SGD"], steps=12, lr=0.5)
     assert axe_violations(open_page(ran, fragment="#step=9")) == []
+
+
+class Wrong(dl.optim.SGD):
+    """Its equation is not what its kernel does."""
+
+    equations = "\n    θ ← θ − ηg / 2\n"
+
+
+class Silent(dl.optim.SGD):
+    """It has no equations that can be evaluated."""
+
+    equations = "\n    θ ← a step downhill\n"
+
+
+def test_an_equation_that_the_kernel_does_not_follow_is_told(open_page):
+    tab = open_page(dl.viz.race("bowl", [Wrong, Silent, "SGD"], steps=3, lr=0.5, start=(2, 1)))
+    places = [(name, 0) for name in ("Wrong", "Silent", "SGD")]
+    wrong, silent, right = tab.evaluate(LINES, places)
+    texts = [[text for _, rows in lines for _, text, _ in rows] for lines in (wrong, right)]
+    assert texts == [
+        ["2 − 0.5 · 2 / 2 ≠ 1", "1 − 0.5 · 2 / 2 ≠ 0"],
+        ["2 − 0.5 · 2 = 1", "1 − 0.5 · 2 = 0"],
+    ]
+    assert silent == []
