@@ -50,17 +50,18 @@ def main(names):
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = Path(folder) / "page.html"
-        for save, address, size, picture in (
-            (lesson().save, "#step-7", (1200, 800), "walkthrough.png"),
-            (race.save, "#step=60", (1280, 860), "race_page.png"),
-            (write_live, "#step=5", (1280, 1060), "race_live.png"),
-            (plan().save, "", (1100, 1010), "plan.png"),
+        for save, address, size, picture, theme in (
+            (lesson().save, "#step-7", (1200, 800), "walkthrough.png", "light"),
+            (race.save, "#step=60", (1280, 860), "race_page.png", "light"),
+            (write_live, "#step=5", (1280, 1060), "race_live.png", "light"),
+            (race.save, "#step=150", (390, 844), "race_page_phone.png", "dark"),
+            (plan().save, "", (1100, 1010), "plan.png", "light"),
         ):
             if names and picture not in names:
                 continue
             save(page)
             width, height = size
-            tab = browser.new_page(viewport={"width": width, "height": height})
+            tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
             tab.goto(page.as_uri() + address)
             tab.wait_for_timeout(1000)  # the graph scrolls smoothly
             tab.screenshot(path=DOCS / picture)

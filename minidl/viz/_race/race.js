@@ -317,7 +317,9 @@ function placeLabels(g, group, bounds, occupied) {
   const around = [0, 1].map((j) => Math.min(...at[j]) - 6)
     .concat([0, 1].map((j) => Math.max(...at[j]) + 6));
   const { run: first } = group[0];
-  for (const lines of [7, 4, 2, group.length].filter((count) => count <= Math.max(7, group.length))) {
+  for (const most of [8, 4, 2, 16]) { // lines of a column
+    const count = Math.ceil(group.length / most);
+    const lines = Math.ceil(group.length / count);
     const columns = sequence(Math.ceil(group.length / lines), (k) =>
       group.slice(k * lines, (k + 1) * lines));
     const widths = columns.map((column) =>
