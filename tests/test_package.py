@@ -74,7 +74,7 @@ NAMES = {
     "metrics": "accuracy mae rmse r2 auc confusion_matrix",
     "callbacks": """
         Callback EarlyStopping Checkpoint ClipGradNorm Average CSVLogger RateFinder""",
-    "export": "to_numpy",
+    "export": "to_c to_numpy",
 }
 
 
@@ -245,6 +245,7 @@ SIGNATURES = {
     "losses.binary_cross_entropy": (
         "logits, target, reduction='mean', *, sample_weight=None, class_weight=None"
     ),
+    "export.to_c": "model, path, *, name='net'",
     "export.to_numpy": "model, path",
     "capture": "function",
     "capture.epoch": "self, *arrays, batch_size, order=None",

@@ -1,5 +1,6 @@
 """Take a trained model out of minidl: to a file for ONNX, to C, or to a function of NumPy."""
 
+from minidl.export.c_header import to_c as to_c
 from minidl.export.numpy_file import to_numpy as to_numpy
 
-__all__ = ["to_numpy"]
+__all__ = ["to_c", "to_numpy"]
