@@ -74,7 +74,7 @@ NAMES = {
     "metrics": "accuracy mae rmse r2 auc confusion_matrix",
     "callbacks": """
         Callback EarlyStopping Checkpoint ClipGradNorm Average CSVLogger RateFinder""",
-    "export": "to_c to_numpy",
+    "export": "to_onnx to_c to_numpy",
 }
 
 
@@ -245,6 +245,7 @@ SIGNATURES = {
     "losses.binary_cross_entropy": (
         "logits, target, reduction='mean', *, sample_weight=None, class_weight=None"
     ),
+    "export.to_onnx": "model, path, example",
     "export.to_c": "model, path, *, name='net'",
     "export.to_numpy": "model, path",
     "capture": "function",
