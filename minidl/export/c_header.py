@@ -98,7 +98,7 @@ def to_c(model: Any, path: str | PathLike[str], *, name: str = "net", example: A
     ...     dl.export.to_c(model, os.path.join(folder, "net.h"))
     net.h: 260 bytes of flash for the weights, 64 bytes of stack for the values, and the code
     """
-    target = _files.ending("to_c", path, (".h", ".hpp"))
+    target = _files.ending("to_c", path, (".h",))
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"to_c: name must be an identifier of C such as 'net', got {name!r}")
     if name in TAKEN.split() or hasattr(math, name.removesuffix("f")):

@@ -48,8 +48,8 @@ def to_numpy(model: Any, path: str | PathLike[str], *, example: Any = None) -> N
              number of inputs
 
     predict takes x of shape (N, features), and returns what the model does in evaluation mode, in
-    its dtype, but for the order of sums and the rounding of GELU. TypeError and ValueError for a model that can't be exported, which name what can't
-    be; then no file is written.
+    its dtype, but for the order of sums and the rounding of GELU. TypeError and ValueError for a
+    model that can't be exported, which name what can't be; then no file is written.
 
     >>> import tempfile, runpy, os
     >>> model = dl.nn.MLP([2, 16, 1], rng=0)

@@ -210,6 +210,6 @@ def test_what_float32_can_not_hold_is_an_error_and_the_old_file_stays(tmp_path):
         to_c(narrow, path)
     with pytest.raises(TypeError, match="to_c: sum can't be exported"):
         to_c(exporting.Function(lambda x: x.sum(1, keepdims=True)), path, example=np.ones((1, 2)))
-    with pytest.raises(ValueError, match=r"to_c: the name must end in \.h, \.hpp"):
+    with pytest.raises(ValueError, match=r"to_c: the name must end in \.h"):
         to_c(nn.MLP([2, 1]), tmp_path / "net.c")
     assert path.read_bytes() == before
