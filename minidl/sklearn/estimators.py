@@ -15,7 +15,7 @@ from sklearn.utils import ClassifierTags, RegressorTags
 from minidl import _checks, losses, nn, tensor
 from minidl.nn import Module
 from minidl.ops import Array
-from minidl.sklearn.network import Network, _classifies
+from minidl.sklearn.network import Network
 from minidl.sklearn.targets import Labels, Targets
 
 ACTIVATIONS: dict[str, type[Module] | None] = {

@@ -95,8 +95,8 @@ class Stopping(Callback):
         return self.converged
 
 
-def _classifies(self: Network) -> bool:
-    return self._classifies()
+def has_labels(estimator: Network) -> bool:
+    return estimator._classifies()
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -114,7 +114,7 @@ class Network(BaseEstimator):
     validation_fraction: float = 0.1
     warm_start: bool = False
     callbacks: Any = ()
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Literal["auto", "float32", "float64"] = "auto"
     random_state: Any = None
     verbose: bool | int = False
 
@@ -178,7 +178,9 @@ class Network(BaseEstimator):
         owner = type(self).__name__
         self._check(owner, once)
         continues = hasattr(self, "model_") and (once or self.warm_start)
-        dtype = self.dtype_ if continues else self.dtype
+        wanted: Any = np.float64, np.float32  # X keeps either of them
+        if continues or self.dtype != "auto":
+            wanted = self.dtype_ if continues else self.dtype
         if continues and self._layout() != self._made_as:
             raise ValueError(
                 f"{owner}: the network was made for {self._made_as}, but the arguments now say "
@@ -188,11 +190,11 @@ class Network(BaseEstimator):
             *(self, X, y),
             accept_sparse="csr",
             multi_output=True,
-            dtype=dtype,
+            dtype=wanted,
             y_numeric=not self._classifies(),
             reset=not continues,
         )
-        y = plain_y(y)
+        y, dtype = plain_y(y), X.dtype.name
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         weight = self._weights(owner, X, y, sample_weight, once)
@@ -251,7 +253,7 @@ class Network(BaseEstimator):
             _checks.flag(owner, name, getattr(self, name))
         fraction = self.validation_fraction
         _checks.number(owner, "validation_fraction", fraction, above=True, high=1, below=True)
-        _checks.choice(owner, "dtype", self.dtype, ("float32", "float64"))
+        _checks.choice(owner, "dtype", self.dtype, ("auto", "float32", "float64"))
         if once and self.early_stopping:
             raise ValueError(
                 f"{owner}: partial_fit takes one epoch, which early_stopping=True can't end early; "
@@ -357,19 +359,19 @@ class Network(BaseEstimator):
         outputs = self._outputs(X)
         return self._targets.decode(outputs)
 
-    @available_if(_classifies)
+    @available_if(has_labels)
     def decision_function(self, X: Any) -> Array:
         """The logits (n, classes) or (n, labels), for two classes (n,) those of the second."""
         outputs = self._outputs(X)
         return self._targets.scores(outputs)
 
-    @available_if(_classifies)
+    @available_if(has_labels)
     def predict_proba(self, X: Any) -> Array:
         """The probabilities (n, classes) in the order of `classes_`, or (n, labels); float64."""
         outputs = self._outputs(X)
         return self._targets.probabilities(outputs)
 
-    @available_if(_classifies)
+    @available_if(has_labels)
     def predict_log_proba(self, X: Any) -> Array:
         """The logarithms of `predict_proba`."""
         with np.errstate(divide="ignore"):
