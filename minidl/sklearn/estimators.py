@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import ClassifierTags, RegressorTags
 
-from minidl import _checks, losses, nn, tensor
+from minidl import _checks, losses, nn
 from minidl.nn import Module
 from minidl.ops import Array
 from minidl.sklearn.network import Network
@@ -161,8 +161,100 @@ class MLPRegressor(RegressorMixin, _MLP):
         return tags
 
 
+LOSSES: dict[str, Callable[..., Any]] = {
+    name: getattr(losses, name)
+    for name in ("mse", "mae", "huber", "cross_entropy", "binary_cross_entropy")
+}
+
+
 @dataclass(eq=False, repr=False)
 class Estimator(Network):
-    """Train a network of one's own."""
-    module: Any = None
-    loss: Any = "mse"
+    """Train a network of one's own.
+
+    TODO
+    """
+
+    module: Module | Callable[..., Module]
+    loss: str | Callable[..., Any]
+    _: KW_ONLY
+    task: Literal["auto", "classification", "regression"] = "auto"
+    class_weight: Any = None
+
+    def _is(self, function: Callable[..., Any], kind: type) -> bool:
+        """Whether the loss is this function of minidl.losses, by name or itself or as an object."""
+        return self.loss in (function.__name__, function) or isinstance(self.loss, kind)
+
+    def _logistic(self) -> bool:
+        return self._is(losses.binary_cross_entropy, losses.BinaryCrossEntropy)
+
+    def _softmax(self) -> bool:
+        return self._is(losses.cross_entropy, losses.CrossEntropy)
+
+    def _classifies(self) -> bool:
+        by_loss = self.task == "auto" and (self._logistic() or self._softmax())
+        return by_loss or self.task == "classification"
+
+    def _layout(self) -> Any:
+        return self.module
+
+    def _check(self, owner: str, once: bool) -> None:
+        super()._check(owner, once)
+        _checks.choice(owner, "task", self.task, ("auto", "classification", "regression"))
+        if isinstance(self.loss, str):
+            _checks.choice(owner, "loss", self.loss, LOSSES, hint=True)
+        if self.class_weight is not None and not self._classifies():
+            raise ValueError(
+                f"{owner}: class_weight is for labels, but with loss={self.loss!r} and "
+                f"task={self.task!r} y holds numbers; give sample_weight to fit instead"
+            )
+
+    def _made(self, inputs: int, outputs: int, random: np.random.RandomState) -> Module:
+        if isinstance(self.module, Module):
+            return copy.deepcopy(self.module)
+        rng = np.random.default_rng(random.randint(2**31 - 1))
+        made = self.module(inputs, outputs, rng) if callable(self.module) else None
+        if not isinstance(made, Module):
+            raise TypeError(
+                "Estimator: module must be a Module, or a function (features, outputs, rng) that "
+                f"returns one, got {self.module!r}" + (f", which returned {made!r}" if made else "")
+            )
+        return made
+
+    def _loss(self, model: Module, targets: Targets) -> Callable[..., Any]:
+        if isinstance(targets, Labels) and self._logistic() and not targets.logistic:
+            raise ValueError(
+                f"Estimator: binary_cross_entropy is for two classes, or several labels a sample, "
+                f'but y has {len(targets.classes)} classes; use loss="cross_entropy"'
+            )
+        if isinstance(targets, Labels) and self._softmax() and targets.several:
+            raise ValueError(
+                "Estimator: cross_entropy is for one label a sample, but y has several; use "
+                'loss="binary_cross_entropy"'
+            )
+        return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+
+    def partial_fit(
+        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
+    ) -> Estimator:
+        """Train for one epoch on X and y, on top of what was learned; returns the estimator.
+
+        classes  all labels that there will ever be; needed in the first call for labels
+        """
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The accuracy of predicted labels, or R² of predicted numbers."""
+        mixin = ClassifierMixin if self._classifies() else RegressorMixin
+        return float(mixin.score(self, X, y, sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        if self._classifies():
+            tags.estimator_type = "classifier"
+            tags.classifier_tags = ClassifierTags(multi_label=not self._softmax())
+        else:
+            tags.estimator_type = "regressor"
+            tags.regressor_tags = RegressorTags()
+            tags.target_tags.multi_output = True
+        return tags
