@@ -223,8 +223,9 @@ class Estimator(Network):
     def _loss(self, model: Module, targets: Targets) -> Callable[..., Any]:
         if isinstance(targets, Labels) and self._logistic() and not targets.logistic:
             raise ValueError(
-                f"Estimator: binary_cross_entropy is for two classes, or several labels a sample, "
-                f'but y has {len(targets.classes)} classes; use loss="cross_entropy"'
+                "Only binary classification is supported. Estimator with binary_cross_entropy takes "
+                f"two classes, or several labels a sample, but y has {len(targets.classes)} "
+                'classes; use loss="cross_entropy"'
             )
         if isinstance(targets, Labels) and self._softmax() and targets.several:
             raise ValueError(
@@ -252,7 +253,9 @@ class Estimator(Network):
         tags.target_tags.required = True
         if self._classifies():
             tags.estimator_type = "classifier"
-            tags.classifier_tags = ClassifierTags(multi_label=not self._softmax())
+            tags.classifier_tags = ClassifierTags(
+                multi_class=not self._logistic(), multi_label=not self._softmax()
+            )
         else:
             tags.estimator_type = "regressor"
             tags.regressor_tags = RegressorTags()

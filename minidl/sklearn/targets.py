@@ -92,8 +92,10 @@ class Labels:
         return float(accuracy_score(truth, found, sample_weight=weight))
 
     def scores(self, outputs: Array) -> Array:
-        """The outputs; those of two classes with one output as a vector."""
-        return outputs[:, 0] if outputs.shape[1] == 1 and not self.several else outputs
+        """The outputs; of two classes a vector, above 0 for the second."""
+        if self.several or len(self.classes) > 2:
+            return outputs
+        return outputs[:, 0] if self.logistic else outputs[:, 1] - outputs[:, 0]
 
     def probabilities(self, outputs: Array) -> Array:
         """Float64 (n, classes): σ(x) of logistic outputs, else softmax(x)."""
