@@ -9,14 +9,19 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import (
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
 from sklearn.utils import ClassifierTags, RegressorTags
 
 from minidl import _checks, losses, nn
 from minidl.nn import Module
 from minidl.ops import Array
-from minidl.sklearn.network import Network
-from minidl.sklearn.targets import Labels, Targets
+from minidl.sklearn.network import Network, outputs_of
+from minidl.sklearn.targets import Labels, Targets, plain
 
 ACTIVATIONS: dict[str, type[Module] | None] = {
     "identity": None,
@@ -26,7 +31,7 @@ ACTIVATIONS: dict[str, type[Module] | None] = {
 
 
 @dataclass(eq=False, repr=False)
-class _MLP(Network):
+class _MLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network):
     """A multilayer perceptron, with the initial weights and the penalty of scikit-learn's."""
 
     hidden_layer_sizes: Any = (100,)
@@ -86,6 +91,19 @@ class _MLP(Network):
             return value
 
         return penalized
+
+    def transform(self, X: Any) -> Any:
+        """The activations (n, units) of the last hidden layer, or X itself if there is none.
+
+        They can serve as features of another estimator; `set_output` makes them a DataFrame.
+        """
+        x = self._checked(X)
+        hidden = list(self.model_)[:-1]
+        return outputs_of(nn.Sequential(*hidden), x) if hidden else plain(x)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.coefs_[-1])
 
     # --- the network, as scikit-learn's MLP has it
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from minidl.data import DataLoader
 from minidl.history import History
 from minidl.nn import Module
 from minidl.ops import Array
-from minidl.sklearn.targets import Labels, Targets, Values, plain_y
+from minidl.sklearn.targets import Labels, Targets, Values, plain
 
 ROWS = 1024  # of a sparse matrix that are made dense at a time for predictions
 
@@ -194,7 +194,7 @@ class Network(BaseEstimator):
             y_numeric=not self._classifies(),
             reset=not continues,
         )
-        y, dtype = plain_y(y), X.dtype.name
+        y, dtype = plain(y), X.dtype.name
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         weight = self._weights(owner, X, y, sample_weight, once)
@@ -249,6 +249,11 @@ class Network(BaseEstimator):
         _checks.number(owner, "tol", self.tol)
         if self.n_iter_no_change != math.inf:
             _checks.count(owner, "n_iter_no_change", self.n_iter_no_change)
+        if not isinstance(self.callbacks, Iterable):
+            raise TypeError(
+                f"{owner}: callbacks must be a list of dl.callbacks or functions (epoch, history), "
+                f"got {self.callbacks!r}; put it in a list, callbacks=[...]"
+            )
         for name in ("shuffle", "early_stopping", "warm_start"):
             _checks.flag(owner, name, getattr(self, name))
         fraction = self.validation_fraction
@@ -377,12 +382,15 @@ class Network(BaseEstimator):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
+    def _checked(self, X: Any) -> Any:
+        """X as the network takes it; NotFittedError if there is none."""
+        check_is_fitted(self, "model_")
+        return validate_data(self, X, accept_sparse="csr", dtype=self.dtype_, reset=False)
+
     def _outputs(self, X: Any) -> Array:
         """The outputs of the network for X."""
-        check_is_fitted(self, "model_")
-        X = validate_data(self, X, accept_sparse="csr", dtype=self.dtype_, reset=False)
-        with tensor.default_dtype(self.dtype_):
-            return _predict(self.model_, X)
+        x = self._checked(X)
+        return outputs_of(self.model_, x)
 
 
 def _batches(arrays: list[Any], size: int, order: Order | None) -> DataLoader | SparseBatches:
@@ -394,15 +402,16 @@ def _batches(arrays: list[Any], size: int, order: Order | None) -> DataLoader | 
     return DataLoader(x, y, size, shuffle=order is not None, rng=order, **options)
 
 
-def _predict(model: Module, x: Any) -> Array:
-    """The outputs for dense or sparse x."""
-    if not issparse(x):
-        return evaluation.predict(model, x)
-    parts = (x[begin : begin + ROWS].toarray() for begin in range(0, x.shape[0], ROWS))
-    return np.concatenate([evaluation.predict(model, part) for part in parts])
+def outputs_of(model: Module, x: Any) -> Array:
+    """The outputs for dense or sparse x, whose dtype is the default one meanwhile."""
+    with tensor.default_dtype(x.dtype.name):
+        if not issparse(x):
+            return evaluation.predict(model, x)
+        parts = (x[begin : begin + ROWS].toarray() for begin in range(0, x.shape[0], ROWS))
+        return np.concatenate([evaluation.predict(model, part) for part in parts])
 
 
 def _score(targets: Targets, held_out: DataLoader | SparseBatches, model: Module) -> float:
     """The score of a network on the data that are held out."""
     x, y, *weight = held_out.arrays() if isinstance(held_out, DataLoader) else held_out.arrays
-    return targets.score(y, _predict(model, x), *weight)
+    return targets.score(y, outputs_of(model, x), *weight)

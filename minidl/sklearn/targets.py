@@ -112,6 +112,6 @@ class Labels:
 Targets = Values | Labels
 
 
-def plain_y(y: Any) -> Any:
-    """y itself, but a sparse matrix as an array."""
-    return y.toarray() if issparse(y) else y
+def plain(x: Any) -> Any:
+    """x itself, but a sparse matrix as an array."""
+    return x.toarray() if issparse(x) else x
