@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -26,7 +27,7 @@ from minidl.sklearn.targets import Labels, Targets, plain
 ACTIVATIONS: dict[str, type[Module] | None] = {
     "identity": None,
     "logistic": nn.Sigmoid,
-    **nn.ACTIVATIONS,
+    **dict(nn.ACTIVATIONS.items()),
 }
 
 
@@ -59,7 +60,7 @@ class _MLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network):
         sizes, activation = [inputs, *self._layout()[0], outputs], ACTIVATIONS[self.activation]
         factor = 2 if activation is nn.Sigmoid else 6
         layers: list[Module] = []
-        for i, shape in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, shape in enumerate(itertools.pairwise(sizes)):
             if i and activation is not None:
                 layers.append(activation())
             if i and self.dropout:
@@ -84,8 +85,9 @@ class _MLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network):
             value = loss(outputs, y, sample_weight=sample_weight) * scale
             if alpha == 0 or not model.training:
                 return value
-            total = float(len(y)) if sample_weight is None else np.sum(sample_weight)
-            factor = np.asarray(alpha / 2 / total).astype(value.dtype)
+            factor: Any = alpha / 2 / len(y)
+            if sample_weight is not None:
+                factor = (alpha / 2 / np.sum(sample_weight)).astype(value.dtype)
             for w, zeros in penalties:
                 value = value + losses.mse(w, zeros, "sum") * factor
             return value
@@ -98,7 +100,8 @@ class _MLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network):
         They can serve as features of another estimator; `set_output` makes them a DataFrame.
         """
         x = self._checked(X)
-        hidden = list(self.model_)[:-1]
+        layers: Any = self.model_
+        hidden = list(layers)[:-1]
         return outputs_of(nn.Sequential(*hidden), x) if hidden else plain(x)
 
     @property
@@ -129,7 +132,42 @@ def _dense(model: Module) -> list[nn.Dense]:
 
 @dataclass(eq=False, repr=False)
 class MLPClassifier(ClassifierMixin, _MLP):
-    """Classify by a multilayer perceptron."""
+    """Classify by a multilayer perceptron, with the arguments of scikit-learn's and more.
+
+    hidden_layer_sizes   the number of units of each hidden layer, or one number
+    activation           "relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid" or "logistic",
+                         "tanh", "softplus", or "identity"
+    optimizer            the name of a rule in dl.optim, or a function (parameters, rate) that
+                         returns one, such as functools.partial(dl.optim.SGD, momentum=0.9)
+    learning_rate_init   the rate: a number or a schedule, which counts steps
+    alpha                α ≥ 0 of the penalty α/2 Σ W² / n in the loss of a batch of n samples, over
+                         all weights but not the biases; n is Σ w with sample weights
+    dropout              the probability in [0, 1) with which each hidden unit is left out
+    batch_size           "auto": 200, or all samples if they are fewer
+    max_iter             the number of epochs after which a ConvergenceWarning is given
+    shuffle              draw a new order of the samples for each epoch
+    tol                  the training ends when for more than n_iter_no_change epochs in a row the
+    n_iter_no_change     loss has not been below the best one by more than tol; math.inf for never
+    early_stopping       hold out the share validation_fraction of the samples, let their accuracy
+    validation_fraction  decide when to end, and keep the weights of the best epoch
+    class_weight         None, {label: weight} or "balanced", multiplied with sample_weight
+    warm_start           whether fit goes on with the network of the last fit
+    callbacks            those of dl.fit, which are not copied; clone copies them
+    dtype                of the network: "float32", "float64", or "auto" for that of X
+    random_state         None, a seed or a RandomState, for initial weights, order, split and masks
+    verbose              show progress as dl.fit does
+
+    With the same random_state the initial weights and the order of the batches are those of
+    scikit-learn's MLPClassifier, and SGD arrives at its weights. Beside its attributes there are
+    `model_`, `optimizer_` and `history_`, those of dl.fit. The network gives logits; two classes
+    have one output, as each label of several has.
+
+    >>> from minidl.sklearn import MLPClassifier
+    >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["no", "yes", "yes", "no"]
+    >>> xor = MLPClassifier(8, "tanh", learning_rate_init=0.1, random_state=0).fit(X, y)
+    >>> xor.predict(X)
+    array(['no', 'yes', 'yes', 'no'], dtype='<U3')
+    """
 
     _: KW_ONLY
     class_weight: Any = None
@@ -159,7 +197,17 @@ class MLPClassifier(ClassifierMixin, _MLP):
 
 @dataclass(eq=False, repr=False)
 class MLPRegressor(RegressorMixin, _MLP):
-    """Predict numbers by a multilayer perceptron."""
+    """Predict numbers by a multilayer perceptron, with the arguments of `MLPClassifier`.
+
+    The loss of a sample is ½ Σ (p − y)², summed over the outputs. Early stopping looks at R². Scale
+    y as well if it is far from 0 to 1: the default rate of 0.001 is small.
+
+    >>> from minidl.sklearn import MLPRegressor
+    >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+    >>> square = MLPRegressor(16, learning_rate_init=0.02, random_state=0).fit(X, X[:, 0] ** 2)
+    >>> square.predict([[0.5]]).round(1)
+    array([0.2])
+    """
 
     def _classifies(self) -> bool:
         return False
@@ -187,9 +235,27 @@ LOSSES: dict[str, Callable[..., Any]] = {
 
 @dataclass(eq=False, repr=False)
 class Estimator(Network):
-    """Train a network of one's own.
+    """Train a network of one's own; other arguments are those of `MLPClassifier`.
 
-    TODO
+    module  a function (features, outputs, rng) that returns a Module, with a numpy.random.Generator
+            made from random_state; or a Module, of which each fit trains a copy
+    loss    "mse", "mae", "huber", "cross_entropy" or "binary_cross_entropy", or a function
+            (prediction, y) → scalar as dl.fit takes it, with sample_weight=... if there are weights
+    task    "classification", "regression", or "auto", which is classification for the two
+            cross-entropies of minidl and regression for any other loss
+
+    For labels the network must return logits: one a sample for binary_cross_entropy with two
+    classes, one for each of several labels, else one for each class. A loss of one's own gets the
+    labels as 0, 1, …, and numbers as (n, outputs). A penalty on the weights is the optimizer's:
+    functools.partial(dl.optim.AdamW, weight_decay=0.01).
+
+    >>> from minidl.sklearn import Estimator
+    >>> def network(features, outputs, rng):
+    ...     return dl.nn.Sequential(dl.nn.Dense(features, outputs, bias=False, rng=rng))
+    >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
+    >>> line = Estimator(network, "mae", optimizer="SGD", learning_rate_init=0.1, random_state=0)
+    >>> line.fit(X, 2 * X[:, 0]).predict([[3.0]]).round(1)
+    array([6.])
     """
 
     module: Module | Callable[..., Module]
@@ -241,8 +307,8 @@ class Estimator(Network):
     def _loss(self, model: Module, targets: Targets) -> Callable[..., Any]:
         if isinstance(targets, Labels) and self._logistic() and not targets.logistic:
             raise ValueError(
-                "Only binary classification is supported. Estimator with binary_cross_entropy takes "
-                f"two classes, or several labels a sample, but y has {len(targets.classes)} "
+                "Only binary classification is supported. Estimator with binary_cross_entropy "
+                f"takes two classes, or several labels a sample, but y has {len(targets.classes)} "
                 'classes; use loss="cross_entropy"'
             )
         if isinstance(targets, Labels) and self._softmax() and targets.several:

@@ -37,13 +37,13 @@ class Order(np.random.Generator):
 
     def __init__(self, random: np.random.RandomState) -> None:
         super().__init__(random._bit_generator)
-        self.random = random
+        self.source = random
         self.last: Array | None = None
 
     def permutation(self, n: Any, axis: int = 0) -> Any:
         """The order of the next epoch, which permutes that of the last one."""
         drawn = np.arange(n)
-        self.random.shuffle(drawn)
+        self.source.shuffle(drawn)
         self.last = drawn if self.last is None else self.last[drawn]
         return self.last
 
@@ -99,8 +99,30 @@ def has_labels(estimator: Network) -> bool:
     return estimator._classifies()
 
 
+class Fitted(BaseEstimator):
+    """What fit leaves beside the attributes that scikit-learn's MLP has.
+
+    model_      the network, in evaluation mode
+    optimizer_  the update rule
+    history_    the record of `fit`
+    dtype_      the dtype of the parameters, "float32" or "float64"
+    """
+
+    model_: Module
+    optimizer_: optim.Optimizer
+    history_: History
+    dtype_: str
+    classes_: Array
+    n_iter_: int
+    n_outputs_: int
+    t_: int
+    validation_scores_: list[float] | None
+    _targets: Any
+    _made_as: Any
+
+
 @dataclass(eq=False, repr=False, kw_only=True)
-class Network(BaseEstimator):
+class Network(Fitted):
     """What the estimators share; the arguments are described at `MLPClassifier`."""
 
     optimizer: Any = "Adam"
@@ -161,11 +183,13 @@ class Network(BaseEstimator):
         first = not hasattr(self, "model_")
         if first and self._classifies() and classes is None:
             raise ValueError(
-                f"{type(self).__name__}: the first call of partial_fit needs classes=..., all labels "
-                "that y will ever hold"
+                f"{type(self).__name__}: the first call of partial_fit needs classes=..., all "
+                "labels that y will ever hold"
             )
-        if not first and classes is not None and not np.array_equal(
-            unique_labels(classes), self.classes_
+        if (
+            not first
+            and classes is not None
+            and not np.array_equal(unique_labels(classes), self.classes_)
         ):
             raise ValueError(
                 f"{type(self).__name__}: classes={classes} are not those of the first call of "
@@ -186,7 +210,7 @@ class Network(BaseEstimator):
                 f"{owner}: the network was made for {self._made_as}, but the arguments now say "
                 f"{self._layout()}; set warm_start=False and call fit to make a new one"
             )
-        X, y = validate_data(
+        X, y = validate_data(  # noqa: N806
             *(self, X, y),
             accept_sparse="csr",
             multi_output=True,
