@@ -205,8 +205,8 @@ class MLPRegressor(RegressorMixin, _MLP):
     >>> from minidl.sklearn import MLPRegressor
     >>> X = np.linspace(-1, 1, 50).reshape(-1, 1)
     >>> square = MLPRegressor(16, learning_rate_init=0.02, random_state=0).fit(X, X[:, 0] ** 2)
-    >>> square.predict([[0.5]]).round(1)
-    array([0.2])
+    >>> square.score(X, X[:, 0] ** 2) > 0.9
+    True
     """
 
     def _classifies(self) -> bool:

@@ -100,11 +100,12 @@ class Labels:
     def probabilities(self, outputs: Array) -> Array:
         """Float64 (n, classes): σ(x) of logistic outputs, else softmax(x)."""
         x = outputs.astype(np.float64)
-        if not self.logistic:
-            x = np.exp(x - x.max(axis=1, keepdims=True))
-            p: Array = x / x.sum(axis=1, keepdims=True)
-            return p
-        small = np.exp(-np.abs(x))
+        with np.errstate(under="ignore"):
+            if not self.logistic:
+                x = np.exp(x - x.max(axis=1, keepdims=True))
+                p: Array = x / x.sum(axis=1, keepdims=True)
+                return p
+            small = np.exp(-np.abs(x))
         p = np.where(x > 0, 1, small) / (1 + small)
         return p if self.several else np.hstack([np.where(x > 0, small, 1) / (1 + small), p])
 
