@@ -10,6 +10,7 @@ import contextlib
 import errno
 import importlib
 import os
+import reprlib
 import stat
 from collections.abc import Collection, Iterator
 from os import PathLike
@@ -25,6 +26,16 @@ except ModuleNotFoundError:  # on Windows
 PAGES, STILLS, FILMS = (".html", ".htm"), (".png", ".svg", ".pdf"), (".gif", ".mp4")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STEM = 200  # bytes of a name that its temporary file has; most file systems allow 255
+
+
+def path_of(owner: str, given: Any) -> Path:
+    """The path; TypeError for what is none, such as a model in its place."""
+    if isinstance(given, str | PathLike):
+        return Path(given)
+    raise TypeError(
+        f"{owner}: path, the first argument, must be the name of a file such as 'run.ckpt', got "
+        f"{reprlib.repr(given)}"
+    )
 
 
 def ending(owner: str, path: str | PathLike[str], kinds: Collection[str]) -> Path:

@@ -380,8 +380,8 @@ class Loop:
 
     def rest(self, epoch: Epoch) -> Iterator[tuple[Any, ...]]:
         """The batches that are left in an epoch."""
-        if isinstance(self.batches, DataLoader):  # which continues by itself
-            return iter(self.batches)
+        if isinstance(self.batches, DataLoader):
+            return self.batches.rest(epoch.batches)
         return itertools.islice(iter(self.batches), epoch.batches, None)
 
     # --- steps with hooks, or of several batches
@@ -398,6 +398,7 @@ class Loop:
         history, training, scaled = self.history, self.training, self.accumulate > 1
         training.step = len(history.step_loss) + 1
         total, weight, sums, first = 0.0, 0.0, False, True
+        seen: list[tuple[Any, ...]] = []
         for i, batch in enumerate(group):
             form, arrays = flat(*batch)
             gradients = self.function(_gradients, form, first, scaled, bool(self.metrics))
@@ -411,8 +412,7 @@ class Loop:
             share = samples(batch[0]) if own is None else float(own)
             total += result.item() if sums else result.item() * share
             weight += share
-            if self.metrics:
-                evaluation.keep(epoch.kept, prediction, *batch[1:])
+            seen.append((prediction, *batch[1:]))
         value = result.item()
         if len(group) > 1:
             value = total if sums else total / weight
@@ -429,6 +429,8 @@ class Loop:
             if _steps_of(self.optimizer) == t:
                 del history.step_loss[steps:], history.lr[steps:]
             raise
+        for predicted in seen if self.metrics else ():
+            evaluation.keep(epoch.kept, *predicted)
         return value, weight
 
     def divide(self, weight: float) -> None:

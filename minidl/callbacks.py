@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -246,7 +245,7 @@ class Checkpoint(_Monitor):
         mode: Mode = "min",
     ) -> None:
         super().__init__(monitor, mode)
-        self.path = Path(path)
+        self.path = _files.path_of("Checkpoint", path)
         if self.path.suffix.lower() == ".safetensors":
             raise ValueError(
                 "Checkpoint: a .safetensors file can't hold a training; give path another ending, "
@@ -326,6 +325,8 @@ class Average(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = state.get("average")
+        if self._loaded is None:  # of one that had not begun
+            self.average = None
 
 
 class CSVLogger(Callback):
@@ -336,7 +337,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = _files.path_of("CSVLogger", path)
 
     def on_begin(self, training: Training) -> None:
         history = training.history

@@ -68,6 +68,15 @@ class Saved:
         rule = self._text.get("optimizer")
         return None if rule is None else rule["t"]
 
+    def unlike(self, model: Module) -> str | None:
+        """The name of a parameter that differs from the saved one, if the saved model has it."""
+        entries = self._text["model"] or {}
+        for name, parameter in model.named_parameters():
+            saved = self.arrays.get(entries.get(name, ""))
+            if saved is not None and not np.array_equal(parameter.data, saved, equal_nan=True):
+                return name
+        return None
+
     def __repr__(self) -> str:
         text, names = self._text, self._text["model"] or {}
         lines = [f"checkpoint of minidl {text['minidl']}: epoch {self.epoch}, step {self.step}"]
@@ -129,7 +138,7 @@ def save(
       weight: (2, 1) float32
       bias: (1,) float32
     """
-    path = Path(path)
+    path = _files.path_of("save", path)
     _check_kinds("save", model, optimizer, data, average, callbacks)
     if not isinstance(history, History | None):
         raise TypeError(f"save: history must be a History, got {type(history).__name__}")
@@ -184,7 +193,7 @@ def load(
     CheckpointError (a ValueError) for a file that is damaged, is no checkpoint, lacks a part that
     is asked for, or holds that of another model, rule or loader; OSError if it can't be read.
     """
-    path = Path(path)
+    path = _files.path_of("load", path)
     _check_kinds("load", model, optimizer, data, average, callbacks)
     turns = [(x._turns, x._turns.begin()) for x in (optimizer, average) if x is not None]
     if path.suffix.lower() == ".safetensors":
@@ -404,6 +413,9 @@ def _callback_states(
         raise ValueError(
             f"the callbacks are {', '.join(own)}, but the file holds {', '.join(given) or 'none'}"
         )
+    for name, callback in zip(own, callbacks, strict=True):
+        if not hasattr(callback, "load_state_dict"):  # found before any is loaded
+            raise TypeError(f"the callback {name} has a state_dict, but no load_state_dict")
     states = [unpack(c["state"], arrays) for c in saved]
     return [(c, c.state_dict(), state) for c, state in zip(callbacks, states, strict=True)]
 
@@ -509,6 +521,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The arrays and the text of a checkpoint."""
     import json
     import zipfile
+    import zlib
 
     raw = path.read_bytes()
     end, file = len(raw) - DIGEST, io.BytesIO(raw)
@@ -517,8 +530,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         archive = zipfile.ZipFile(file)
         whole = _digest(file, archive).encode() == raw[end:] and archive.testzip() is None
-    except (EOFError, NotImplementedError, ValueError, zipfile.BadZipFile):
-        whole = False
+    except (EOFError, OverflowError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error):
+        whole = False  # RuntimeError: an entry in another way than save writes it
     if not whole:
         raise CheckpointError(
             f"load: {str(path)!r} is damaged: its contents are not those that were saved; use "

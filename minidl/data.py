@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
@@ -132,6 +133,27 @@ class DataLoader:
         for number in range(place.taken, len(self)):
             place.taken = number + 1
             yield self._batch(number, order)
+
+    def rest(self, taken: int) -> Iterator[tuple[Any, ...]]:
+        """The batches that are left of an epoch, of which so many were taken.
+
+        The `__iter__` of a subclass that begins anew is skipped so far; if the loader shuffles, its
+        order may be another one now, which is a ValueError.
+        """
+        batches = iter(self)
+        if taken and type(self).__iter__ is not DataLoader.__iter__:
+            first = list(itertools.islice(batches, 1))
+            if not self._place.continues:  # it has called that of DataLoader
+                return itertools.chain(first, batches)
+            if self.shuffle:
+                raise ValueError(
+                    f"fit: the __iter__ of {type(self).__name__} doesn't continue an epoch, since "
+                    "it doesn't take its batches from super().__iter__(); let it do so, or resume "
+                    "after a whole epoch"
+                )
+            self._place.continues = False
+            return itertools.islice(batches, taken - 1, None)
+        return batches
 
     def in_order(self) -> Iterator[tuple[Any, ...]]:
         """The batches in the order of the data; draws no random numbers, and begins no epoch."""
@@ -265,7 +287,7 @@ class Batches:
                 )
             given_x, given_y, *weight = batch
             x, y = _pair(where, given_x, given_y)
-            weights = [_weights(where, w, len(y)) for w in weight]
+            weights = [_weights(where, w, len(y)) for w in weight if w is not None]
             yield _tensors(given_x, x), _tensors(given_y, y), *weights
         if not number:
             raise ValueError(

@@ -19,6 +19,7 @@ Model = Callable[..., Tensor]
 Loss = Callable[..., Tensor]
 Metric = Callable[..., Any]
 Data = DataLoader | tuple[Any, Any] | Iterable[Any]
+UNEXPECTED_WEIGHT = "unexpected keyword argument 'sample_weight'"
 
 
 def evaluate(
@@ -147,7 +148,7 @@ def loss_of(owner: str, loss: Loss, prediction: Any, y: Any, *weight: Any) -> Te
     try:
         result = loss(prediction, y, sample_weight=weight[0]) if weight else loss(prediction, y)
     except TypeError as error:
-        if "unexpected keyword argument 'sample_weight'" not in str(error):
+        if UNEXPECTED_WEIGHT not in str(error):
             raise
         raise TypeError(
             f"{owner}: the data have sample weights, but the loss takes none: give one of "
@@ -181,8 +182,18 @@ def measured(metrics: Mapping[str, Metric], kept: tuple[list[np.ndarray], ...]) 
         return {}
     prediction, target, *weight = (np.concatenate(arrays) for arrays in kept if arrays)
     options = {"sample_weight": weight[0]} if weight else {}
-    values = {name: metric(prediction, target, **options) for name, metric in metrics.items()}
-    return {name: _value(name, value) for name, value in values.items()}
+    values = {}
+    for name, metric in metrics.items():
+        try:
+            values[name] = _value(name, metric(prediction, target, **options))
+        except TypeError as error:
+            if UNEXPECTED_WEIGHT not in str(error):
+                raise
+            raise TypeError(
+                f"the data have sample weights, but the metric {name!r} takes none: give one of "
+                "minidl.metrics, or a function (prediction, target, sample_weight)"
+            ) from error
+    return values
 
 
 def _value(name: str, value: Any) -> Any:

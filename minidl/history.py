@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +73,17 @@ class History:
     metrics: dict[str, list[Any]] = field(default_factory=dict)
     _epoch: Epoch | None = field(default=None, repr=False, compare=False)
     _ended: bool = field(default=False, repr=False, compare=False)  # by a callback
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, History) and self._compared() == other._compared()
+
+    def _compared(self) -> dict[str, Any]:
+        """What two equal histories have in common, with lists for metrics that are arrays."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
+        for name, values in self.metrics.items():
+            lists = [x.tolist() if isinstance(x, np.ndarray) else x for x in values]
+            own["metrics"] = {**own["metrics"], name: lists}
+        return own
 
     def values(self, name: str) -> list[Any]:
         """The values of "loss", "validation" or a metric, one for each finished epoch.

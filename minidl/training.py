@@ -76,7 +76,8 @@ def fit(
     metrics     {name: function (prediction, y)}, such as {"accuracy": dl.metrics.accuracy}. Each is
                 computed after each epoch, from all predictions of its steps, and on the validation
                 data: `History.metrics` has them as "accuracy" and "validation_accuracy"
-    accumulate  the number of batches of a step: their gradients are those of one large batch
+    accumulate  the number of batches of a step: their gradients are those of one large batch, but
+                for class_weight="balanced", which counts the labels of each batch
     resume      what dl.load returned for a checkpoint, whose model, optimizer and loader are then
                 this fit's. Epochs and steps count from the very beginning, and the training goes on
                 where it was saved, to the same bits as one that never stopped
@@ -143,7 +144,7 @@ def fit(
     if isinstance(batches, Batches) and isinstance(batches.source, Iterator):
         limits[0] = 1
     batches, held_out = _validation(batches, validation, passes)
-    record = _record(resume, history, optimizer, batches)
+    record = _record(resume, history, model, optimizer, batches)
     begun = (0, 0) if history is None else (len(history.loss), len(history.step_loss))
     ends = begun[0] + limits[0], begun[1] + limits[1]
     training = Training(model, optimizer, record, batches, hooked, len(record.loss) + 1)
@@ -209,12 +210,20 @@ def _validation(
             f"fit: validation={validation} needs data as (x, y) or a DataLoader, whose samples can "
             "be split; give validation data for an iterable of batches"
         )
+    if type(batches).__iter__ is not DataLoader.__iter__:
+        raise TypeError(
+            f"fit: validation={validation} can't split a {type(batches).__name__}, whose own "
+            "__iter__ makes the batches; split the arrays first by dl.data.split, and give "
+            "validation data"
+        )
     share = _checks.number("fit", "validation", validation, above=True, high=1, below=True)
     kept, held_out = split_rows("fit: validation", len(batches.y), share, 0)
     return batches.part(kept), batches.held_out(held_out)
 
 
-def _record(resume: Any, history: Any, optimizer: Any, batches: DataLoader | Batches) -> History:
+def _record(
+    resume: Any, history: Any, model: Any, optimizer: Any, batches: DataLoader | Batches
+) -> History:
     """The History that the training goes on with."""
     if resume is None:
         if not isinstance(history, History | None):
@@ -242,6 +251,11 @@ def _record(resume: Any, history: Any, optimizer: Any, batches: DataLoader | Bat
         raise ValueError(
             f"fit: the saved optimizer had taken {resume.optimizer_steps} steps, but this one "
             f"{steps}; load it together: dl.load(path, model, optimizer=optimizer, data=loader)"
+        )
+    if name := next((n for m in modules_of(model)[:1] if (n := resume.unlike(m))), None):
+        raise ValueError(
+            f"fit: {name} of the model isn't the one in the checkpoint; load it together: "
+            "dl.load(path, model, optimizer=optimizer, data=loader)"
         )
     if isinstance(batches, DataLoader):
         batches.check_resumable("fit", resume.history.batches)

@@ -1279,7 +1279,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     CHECKPOINT: {
         "_read": [
-            ("damage not noticed", "!= raw[end:]", "== b''"),
+            ("damage of the text not noticed", ".encode() == raw[end:]", ".encode() != b''"),
+            ("damage of arrays not noticed", "archive.testzip() is None", "archive.testzip"),
         ],
         "_model_changes": [
             ("other shapes not named", "if kinds[0] != kinds[1]:", "if False:"),

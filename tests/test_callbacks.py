@@ -324,6 +324,15 @@ def test_a_rate_finder_leaves_other_callbacks_as_they_were():
     assert repr([stop.state_dict(), averaging.state_dict()]) == before
 
 
+def test_an_average_after_a_rate_finder_begins_anew():
+    whole, own, alike, averaging = training(), training(), Average(0.9), Average(0.9)
+    history, other = fit(whole, epochs=1), fit(own, epochs=1)
+    fit(own, [RateFinder(), averaging], epochs=20, history=other)
+    fit(whole, [alike], epochs=1, history=history)
+    fit(own, [averaging], epochs=1, history=other)
+    assert repr(averaging.state_dict()) == repr(alike.state_dict())
+
+
 def test_a_checkpoint_beside_a_rate_finder_is_refused(tmp_path):
     own = training()
     with pytest.raises(ValueError, match="RateFinder: leave Checkpoint out"):
@@ -385,6 +394,8 @@ def test_a_rate_finder_is_plotted():
         (lambda: EarlyStopping(restore_best=1), TypeError, "EarlyStopping: restore_best"),
         (lambda: Checkpoint("a", every=0), ValueError, "Checkpoint: every"),
         (lambda: Checkpoint("a", best="loss"), TypeError, "Checkpoint: best"),
+        (lambda: Checkpoint(None), TypeError, "Checkpoint: path, the first argument, must be"),
+        (lambda: CSVLogger(3), TypeError, "CSVLogger: path, the first argument, must be"),
         (lambda: ClipGradNorm(-1), ValueError, "ClipGradNorm: max_norm"),
         (lambda: Average(1), ValueError, "Average: decay"),
         (lambda: RateFinder(0), ValueError, "RateFinder: low"),

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import gc
+import io
 import json
 import os
 import pathlib
@@ -382,6 +383,33 @@ def test_what_a_file_is_instead_is_said(raw, what, path):
         dl.load(path)
 
 
+@pytest.mark.parametrize(("at", "value"), [(6, 1), (8, 8)], ids=["encrypted", "compressed"])
+def test_a_forged_entry_with_a_right_digest_is_damage(path, at, value):
+    raw = bytearray(small(path))
+    raw[at] = raw[raw.index(b"PK\x01\x02") + at + 2] = value
+    raw[30 + len(checkpoint.TEXT)] = 7  # no block of compressed bytes begins so
+    file = io.BytesIO(raw)
+    raw[-checkpoint.DIGEST :] = checkpoint._digest(file, zipfile.ZipFile(file)).encode()
+    path.write_bytes(raw)
+    with pytest.raises(dl.CheckpointError, match="is damaged: its contents are not those"):
+        dl.load(path)
+
+
+def test_a_forged_entry_beyond_all_bytes_is_damage(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = checkpoint.MARK + bytes(checkpoint.DIGEST)
+        archive.writestr("a.npy", b"")
+    raw = bytearray(path.read_bytes())
+    begin, end = raw.index(b"PK\x01\x02"), raw.index(b"PK\x05\x06")
+    raw[begin + 42 : begin + 46] = b"\xff" * 4  # the offset is in the extra field
+    extra = b"\x01\x00\x08\x00" + (2**64 - 1).to_bytes(8, "little")
+    raw[begin + 30] = len(extra)
+    raw[end + 12] += len(extra)
+    path.write_bytes(raw[:end] + extra + raw[end:])
+    with pytest.raises(dl.CheckpointError, match="is damaged: its contents are not those"):
+        dl.load(path)
+
+
 def test_a_newer_format_says_what_to_install(path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT", 2)
     small(path)
@@ -498,6 +526,26 @@ def test_what_can_not_be_saved_is_named_and_the_old_file_stays(given, error, mes
         dl.save(path, **given)
     assert path.read_bytes() == raw
     assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("call", [dl.save, dl.load], ids=["save", "load"])
+def test_a_model_in_the_place_of_the_path_is_named(call, path):
+    message = rf"{call.__name__}: path, the first argument, must be .*'run\.ckpt', got <?Dense"
+    with pytest.raises(TypeError, match=message):
+        call(nn.Dense(2, 1), path)
+
+
+def test_a_callback_that_can_not_be_loaded_is_named_and_no_other_one_is_loaded(path):
+    class Deaf:
+        def state_dict(self):
+            return {"a": 1}
+
+    stop, other = dl.callbacks.EarlyStopping("loss"), dl.callbacks.EarlyStopping("loss")
+    stop.best = 0.5
+    dl.save(path, callbacks=[stop, Deaf()])
+    with pytest.raises(dl.CheckpointError, match="callback Deaf has a state_dict, but no load_"):
+        dl.load(path, callbacks=[other, Deaf()])
+    assert other.best is None
 
 
 # --- files --------------------------------------------------------------------------------------

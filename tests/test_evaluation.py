@@ -161,6 +161,14 @@ def test_the_batches_of_a_loader_of_ones_own_are_taken():
     assert np.array_equal(np.concatenate(seen), X + 1)
 
 
+def test_a_metric_that_takes_no_weights_is_named():
+    data = dl.data.DataLoader(X, Y, sample_weight=np.ones(len(X)))
+    with pytest.raises(TypeError, match="have sample weights, but the metric 'own' takes none"):
+        dl.evaluate(lambda x: dl.Tensor(x), data, metrics={"own": lambda p, t: 1.0})
+    with pytest.raises(TypeError, match="must return a number or an array"):
+        dl.evaluate(lambda x: dl.Tensor(x), (X, Y), metrics={"own": lambda p, t: "one"})
+
+
 def test_metrics_alone_need_no_loss_and_may_be_arrays():
     metrics = {"sum": lambda p, t: dl.Tensor(p.sum()), "rows": lambda p, t: p[:, 0]}
     found = dl.evaluate(lambda x: dl.Tensor(x), [(X, Y), (X[:1], Y[:1])], metrics=metrics)

@@ -73,6 +73,16 @@ def test_the_arrays_of_an_epoch_are_joined():
     assert (targets.tolist(), weights) == ([1, 2], None)
 
 
+def test_histories_are_equal_whose_metrics_are_equal_arrays():
+    own, same, other = (
+        dl.History(metrics={"auc": [0.5], "confusion": [np.array([[3, entry], [0, 2]])]})
+        for entry in (1, 1, 9)
+    )
+    assert own == same
+    assert own != other
+    assert own != "a history"
+
+
 def test_histories_are_equal_whether_captured_or_not():
     assert dl.History([1.0], captured=True) == dl.History([1.0])
     assert dl.History([1.0]) != dl.History([2.0])

@@ -351,6 +351,45 @@ def test_a_share_of_batches_is_refused():
         fit((*own[:2], [(X, Y)]), validation=0.2)
 
 
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_metrics_leave_out_a_step_that_was_not_taken(tmp_path, accumulate):
+    class Fails(Callback):
+        def on_backward(self, training):
+            if training.step == 3:
+                raise OSError("the disk is full")
+
+    own, history = training(), dl.History()
+    options = {"metrics": {"rows": lambda p, t: len(p)}, "accumulate": accumulate}
+    with pytest.raises(OSError, match="the disk is full"):
+        fit(own, history=history, callbacks=[Fails()], **options)
+    dl.save(tmp_path / "a", own[0], optimizer=own[1], data=own[2], history=history)
+    saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+    assert fit(own, resume=saved, epochs=1, **options).metrics["rows"] == [23]
+
+
+def test_a_batch_whose_weight_is_none_has_no_weights():
+    whole, own = training(), training()
+    options = {"metrics": {"mae": dl.metrics.mae}}
+    history = fit((*whole[:2], [(X, Y)]), **options)
+    assert fit((*own[:2], [(X, Y, None)]), **options) == history
+    assert look(own[:2]) == look(whole[:2])
+
+
+class Shifted(DataLoader):
+    """A loader that changes its batches."""
+
+    def __iter__(self):
+        return ((x + 1, y) for x, y in super().__iter__())
+
+
+def test_no_share_is_split_off_a_loader_that_makes_its_own_batches():
+    own = training()
+    before = look(own[:2])
+    with pytest.raises(TypeError, match=r"can't split a Shifted, whose own __iter__"):
+        fit((*own[:2], Shifted(X, Y, 5, rng=0)), validation=0.2)
+    assert look(own[:2]) == before
+
+
 # --- several inputs -----------------------------------------------------------------------------
 
 
@@ -401,6 +440,11 @@ def test_what_can_not_be_resumed_is_named(tmp_path):
         fit((*own[:2], training()[2]), resume=saved)
     with pytest.raises(TypeError, match="one-shot iterator"):
         fit((*own[:2], iter([(X, Y)])), resume=saved, epochs=1)
+    new = training()[0]
+    optimizer = dl.optim.Adam(new, lr=0.05)
+    saved = dl.load(path, optimizer=optimizer, data=own[2])
+    with pytest.raises(ValueError, match=r"dense1\.weight of the model isn't the one in the check"):
+        fit((new, optimizer, own[2]), resume=saved)
     dl.save(path, own[0], optimizer=own[1])
     with pytest.raises(ValueError, match="no history, so nobody knows where the training was"):
         fit(own, resume=dl.load(path))
@@ -425,6 +469,40 @@ def test_batches_in_order_are_resumed_without_a_state(tmp_path, capture, k, form
     saved = dl.load(tmp_path / "a", again[0], optimizer=again[1])
     assert fit(again, epochs=2, capture=capture, resume=saved) == history
     assert look(again[:2]) == look(whole[:2])
+
+
+class Anew(DataLoader):
+    """A loader whose epochs begin anew."""
+
+    def __iter__(self):
+        return ((self.x[i : i + 5] + 1, self.y[i : i + 5]) for i in range(0, len(X), 5))
+
+
+@pytest.mark.parametrize("k", [1, 4, 5, 6])
+@pytest.mark.parametrize("options", [{}, {"metrics": {"mae": dl.metrics.mae}}], ids=["", "split"])
+@pytest.mark.parametrize("kind", [Shifted, Anew])
+def test_loaders_with_batches_of_their_own_are_resumed(tmp_path, kind, options, k):
+    whole, part, again = ((*training()[:2], kind(X, Y, 5, shuffle=False)) for _ in range(3))
+    history = fit(whole, epochs=2, **options)
+    half = fit(part, epochs=None, steps=k, **options)
+    dl.save(tmp_path / "a", part[0], optimizer=part[1], data=part[2], history=half)
+    saved = dl.load(tmp_path / "a", again[0], optimizer=again[1], data=again[2])
+    assert fit(again, epochs=2, resume=saved, **options) == history
+    assert look(again[:2]) == look(whole[:2])
+
+
+def test_a_shuffling_loader_that_begins_anew_is_resumed_after_whole_epochs_alone(tmp_path):
+    for steps in (5, 7):
+        own = *training()[:2], Anew(X, Y, 5, rng=0)
+        history = fit(own, epochs=None, steps=steps)
+        dl.save(tmp_path / "a", own[0], optimizer=own[1], data=own[2], history=history)
+        saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+        if steps == 5:
+            assert len(fit(own, epochs=2, resume=saved).lr) == 10
+    before = look(own[:2])
+    with pytest.raises(ValueError, match="the __iter__ of Anew doesn't continue an epoch"):
+        fit(own, epochs=2, resume=saved)
+    assert look(own[:2]) == before
 
 
 def test_a_training_saved_by_a_function_after_an_epoch_shows_its_loss_to_plateaus(tmp_path):

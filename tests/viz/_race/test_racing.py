@@ -142,7 +142,7 @@ def test_without_noise_the_seed_does_not_matter_and_with_noise_it_does():
 @pytest.mark.parametrize("surface", ["rastrigin", "beale"])
 def test_a_race_from_many_starts_equals_one_race_per_start(surface, rng):
     domain = SURFACES[surface]
-    starts = rng.uniform(*np.transpose([domain.x, domain.y]), (5, 2))
+    starts = rng.uniform(*np.transpose([domain.x, domain.y]), (3, 2))
     together = race(surface, list(RULES), start=starts, steps=STEPS)
     assert np.array_equal(together.starts, starts)
     for i, start in enumerate(starts.tolist()):

@@ -238,7 +238,7 @@ def test_no_texts_of_a_still_overlap_or_leave_it(name):
 
 @pytest.mark.parametrize("name", STILLS)
 def test_texts_are_legible_on_a_slide(name):
-    assert min(text.get_fontsize() for text in drawn_texts(STILLS[name]())) >= 13
+    assert min(text.get_fontsize() for text in drawn_texts(default(name))) >= 13
 
 
 @pytest.mark.parametrize("name", STILLS)

@@ -41,27 +41,35 @@ def test_the_threshold_is_marked_where_the_loss_begins_to_grow():
     assert "2/λ = 0.25" in said
 
 
-@pytest.mark.parametrize(
-    ("factor", "steps", "verdict", "reason"),
-    [
-        (0.01, 10, "too small", "only 10% of the way"),
-        (0.08, 10, "too small", "only 57% of the way"),
-        (0.2, 10, "right", "89% of the way"),
-        (0.6, 10, "right", "it arrives"),
-        (0.6, 1, "right", "60% of the way"),
-        (0.3, 1, "too small", "only 30% of the way"),
-        (1, 10, "right", "it arrives"),
-        (1.99, 10, "large", "it overshoots"),
-        (2, 1, "too large", "it oscillates"),
-        (2.01, 1, "too large", "it diverges"),
-        (3, 10, "too large", "it diverges"),
-    ],
-)
+VERDICTS = {  # by steps and η λ
+    10: {
+        0.01: ("too small", "only 10% of the way"),
+        0.08: ("too small", "only 57% of the way"),
+        0.2: ("right", "89% of the way"),
+        0.6: ("right", "it arrives"),
+        1: ("right", "it arrives"),
+        1.99: ("large", "it overshoots"),
+        3: ("too large", "it diverges"),
+    },
+    1: {
+        0.6: ("right", "60% of the way"),
+        0.3: ("too small", "only 30% of the way"),
+        2: ("too large", "it oscillates"),
+        2.01: ("too large", "it diverges"),
+    },
+}
+
+
+@pytest.mark.parametrize("steps", VERDICTS)
 @pytest.mark.parametrize("curvature", [4.0, 0.3])  # 1 − ηλ exactly, and with rounding
-def test_a_rate_is_scored_by_its_run(factor, steps, verdict, reason, curvature):
-    rate = factor / curvature
-    axes = learning_rates([rate], curvature=curvature, steps=steps).axes[0]
-    assert axes.get_title() == f"{verdict}: η = {rate:g}\n{reason}"
+def test_a_rate_is_scored_by_its_run(steps, curvature):
+    factors = list(VERDICTS[steps])
+    for some in factors[:4], factors[4:]:  # a figure has one to four
+        rates = [factor / curvature for factor in some]
+        panels = learning_rates(rates, curvature=curvature, steps=steps).axes if rates else []
+        for factor, rate, axes in zip(some, rates, panels, strict=False):
+            verdict, reason = VERDICTS[steps][factor]
+            assert axes.get_title() == f"{verdict}: η = {rate:g}\n{reason}"
 
 
 @pytest.mark.parametrize(("steps", "text"), [(1, "1 step"), (2, "2 steps")])
