@@ -77,7 +77,7 @@ def test_numbers_come_back_in_the_shape_of_y_and_score_r2(shape):
     assert encoded.shape == (4, own.outputs)
     assert (own.decode(encoded) == y).all()
     assert own.decode(encoded).shape == shape
-    outputs = encoded + [[0.1], [-0.2], [0.0], [0.3]]
+    outputs = encoded + np.array([[0.1], [-0.2], [0.0], [0.3]])
     assert own.score(encoded, outputs) == r2_score(encoded, outputs)
 
 
