@@ -81,6 +81,7 @@ from minidl.walkthrough.recorder import trace as trace
 
 if _typing.TYPE_CHECKING:
     from minidl import export as export
+    from minidl import sklearn as sklearn
     from minidl import viz as viz
 else:
     __all__ = sorted(name for name in globals() if not name.startswith("_"))  # for help(dl)
@@ -106,12 +107,13 @@ else:
             f"minidl.{_name}", lambda m=_module: _public(m), lambda: _known("minidl.")
         )
 
-    _LATER = ("export", "viz")  # imported on first use, so that importing minidl stays quick
+    # imported on first use, so that importing minidl stays quick
+    _ON_USE = ("export", "sklearn", "viz")
 
     def __getattr__(name):
-        if name in _LATER:
+        if name in _ON_USE:
             return _importlib.import_module(f"minidl.{name}")
         return _checks.missing("minidl", _known)(name)
 
     def __dir__():
-        return sorted({*globals(), *_LATER})
+        return sorted({*globals(), *_ON_USE})
