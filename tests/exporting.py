@@ -79,6 +79,14 @@ BINARY = {
 ROWS = {
     "softmax": (lambda x: dl.softmax(x, 1), lambda x: special.softmax(x, 1), GRID),
     "log_softmax": (dl.log_softmax, lambda x: special.log_softmax(x, 1), GRID),
+    "sum": (lambda x: x.sum(-1, keepdims=True), lambda x: x @ np.ones((4, 1)), SMALL),
+    "mean": (lambda x: dl.mean(x, 1, keepdims=True), lambda x: x @ np.full((4, 1), 0.25), SMALL),
+    "var": (
+        lambda x: dl.var(x, (-1,), keepdims=True, ddof=1),
+        lambda x: [[np.cov(row)] for row in x],
+        SMALL,
+    ),
+    "std": (lambda x: dl.std(x, 1, True), lambda x: [[np.cov(r, ddof=0) ** 0.5] for r in x], SMALL),
     "columns": (lambda x: x[:, 1:-1], lambda x: x[:, 1:3], GRID),
     "concatenate": (
         lambda x: dl.concatenate([x[:, 2:], x, -x], axis=1),
@@ -92,7 +100,7 @@ FUNCTIONS = {**UNARY, **BINARY, **ROWS}
 def function(name):
     """The case of one function."""
     own, right, x = FUNCTIONS[name]
-    return Case(Function(own), x, right(x.astype(np.float64)))
+    return Case(Function(own), x, np.array(right(x.astype(np.float64))))
 
 
 ACTIVATIONS = {

@@ -105,7 +105,7 @@ def to_c(model: Any, path: str | PathLike[str], *, name: str = "net", example: A
         raise ValueError(f"to_c: name {name!r} is taken in C or C++; choose another one")
     header = _Header(graph_of("to_c", model, example), name, target.name)
     with _files.replacing("to_c", target) as temporary:
-        temporary.write_text(header.text, encoding="ascii", newline="\n")
+        temporary.write_bytes(header.text.encode("ascii", "backslashreplace"))
     print(f"{target.name}: {header.size}, and the code")
 
 
@@ -124,7 +124,7 @@ class _Header:
         )
         inputs, outputs = graph.widths[0], graph.widths[-1]
         lines = [
-            f"/* {name}: a {graph.title} with {inputs} inputs and {outputs} outputs, exported by",
+            f"/* {name}: {graph.title} with {inputs} inputs and {outputs} outputs, exported by",
             f"   minidl {__version__}. For one sample:",
             "",
             f'       #include "{file}"',
@@ -169,6 +169,10 @@ class _Header:
                 f"for (int i = 0; i < {self.widths[x]}; i++) {y}[i + {begin}] = {source}[i];"
                 for x, source, begin in parts
             ]
+        if step.op == "sum":
+            count, total = self.widths[step.values[0]], f"sum{number}"
+            add = f"for (int i = 0; i < {count}; i++) {total} += {sources[0]}[i];"
+            return [*head, f"float {total} = 0.0f;", add, f"{y}[0] = {total};"]
         if step.op in TOTALS:
             return [
                 *head,

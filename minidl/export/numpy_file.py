@@ -32,6 +32,7 @@ EXPRESSIONS = {
     "gelu": "(0.5 * {0} * erfc({0} * np.float64(-(0.5**0.5)))).astype({dtype})",
     "silu": f"{{0}} * ({_SIGMOID})",
     "softplus": "np.maximum({0}, 0) + np.log1p(np.exp(-np.abs({0})))",
+    "sum": f"{{0}}{_SUM}.astype({{dtype}})",
     "softmax": f"(e := np.exp({_E})) / e{_SUM}.astype({{dtype}})",
     "log_softmax": f"(z := {_E}) - np.log(np.exp(z){_SUM}.astype({{dtype}}))",
     "standardize": "(({0} - {1}) / {2}).astype({dtype})",

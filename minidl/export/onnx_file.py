@@ -28,6 +28,7 @@ OPERATORS = {
     "minimum": "Min",
     "softmax": "Softmax",
     "log_softmax": "LogSoftmax",
+    "sum": "ReduceSum",
     "dense": "Gemm",
     "concatenate": "Concat",
     "columns": "Slice",
@@ -89,7 +90,7 @@ class _Builder:
             helper.make_graph(self.nodes, graph.title, [x], [y], self.constants),
             producer_name="minidl",
             producer_version=__version__,
-            doc_string=f"a {graph.title}, exported by minidl {__version__}",
+            doc_string=f"{graph.title}, exported by minidl {__version__}",
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
         )
@@ -128,6 +129,8 @@ class _Builder:
             if step.op == "clip":
                 bounds = (step.options["low"], step.options["high"])
                 inputs += ["" if b is None else self._constant(dtype.type(b)) for b in bounds]
+            if step.op == "sum":
+                inputs.append(self._constant(np.array([1])))
             if step.op == "columns":
                 ends = (step.options["start"], step.options["stop"], 1)
                 inputs += [self._constant(np.array([number])) for number in ends]

@@ -65,7 +65,9 @@ def test_what_depends_on_no_input_is_a_constant_and_what_the_output_does_not_nee
 
 
 def test_every_exported_op_is_an_op_of_minidl():
-    assert {*graph.UNARY, *graph.BINARY, *graph.ROWS, *graph.OTHERS} <= vars(ops).keys()
+    assert {*graph.UNARY, *graph.BINARY, *graph.ROWS, *graph.MOMENTS, *graph.OTHERS} <= vars(
+        ops
+    ).keys()
     assert len(graph.EXPORTED) == len({f.__name__ for f in graph.EXPORTED})
 
 
@@ -117,7 +119,11 @@ RNG = np.random.default_rng(0)
             TypeError,
             "export: softsign in function1 can't be exported, only models of abs, add",
         ),
-        (lambda x: x.sum(axis=0), TypeError, "sum in function1 can't be exported"),
+        (lambda x: x.max(1, keepdims=True), TypeError, "max in function1 can't be exported"),
+        (lambda x: x.sum(axis=0), ValueError, "sum .* works along the axis of the samples"),
+        (lambda x: x - x.mean(), ValueError, "mean .* works along the axis of the samples"),
+        (lambda x: x.mean(1), ValueError, r"mean .* gives shape \(2,\), where each sample must"),
+        (lambda x: x[:, 2:2], ValueError, r"getitem .* gives shape \(2, 0\), where each sample"),
         (lambda x: dl.where(X > 0, x, 0.0), TypeError, "where in function1 can't be"),
         (lambda x: x.reshape(1, -1), TypeError, "reshape in function1 can't be"),
         (lambda x: dl.softmax(x, 0), ValueError, "softmax .* works along the axis of the samples"),

@@ -69,7 +69,7 @@ def test_the_file_passes_the_checker_and_says_where_it_comes_from(tmp_path):
     model = onnx.load(tmp_path / "net.onnx")
     onnx.checker.check_model(model, full_check=True)
     assert (model.producer_name, model.producer_version) == ("minidl", dl.__version__)
-    assert model.doc_string == f"a MLP, exported by minidl {dl.__version__}"
+    assert model.doc_string == f"MLP, exported by minidl {dl.__version__}"
     assert [(s.domain, s.version) for s in model.opset_import] == [("", 20)]
     assert [node.op_type for node in model.graph.node] == ["Gemm", "Relu", "Gemm"]
 
@@ -81,8 +81,8 @@ def test_without_onnx_the_error_names_the_extra(monkeypatch, tmp_path):
 
 
 def test_what_can_not_be_exported_leaves_no_file(tmp_path):
-    model = exporting.Function(lambda x: x.sum(1, keepdims=True))
-    with pytest.raises(TypeError, match="to_onnx: sum can't be exported"):
+    model = exporting.Function(lambda x: x.max(1, keepdims=True))
+    with pytest.raises(TypeError, match="to_onnx: max can't be exported"):
         to_onnx(model, tmp_path / "net.onnx", np.zeros((1, 3)))
     with pytest.raises(ValueError, match=r"to_onnx: the name must end in \.onnx"):
         to_onnx(nn.MLP([3, 1]), tmp_path / "net.pb", np.zeros((1, 3)))
