@@ -163,7 +163,7 @@ class _Run(Observer):
     """The steps of a model for one input, and which value is its output."""
 
     def __init__(self, owner: str, model: Any, x: Array) -> None:
-        self.owner, self.rows, self.dtype = owner, len(x), x.dtype
+        self.owner, self.dtype = owner, x.dtype
         self.steps: list[Step] = []
         self.widths = [x.shape[1]]
         self._paths = {id(m): re.sub(r"[^\w.]", "_", p) for p, m in _modules(model)}
@@ -235,7 +235,7 @@ class _Run(Observer):
         chosen = dict(list(bound.arguments.items())[len(first) :])
         step = self._normalized(name, values, chosen)
         shape = result.shape
-        if len(shape) != 2 or shape[0] != self.rows or not shape[1]:
+        if len(shape) != 2 or not shape[1]:
             self._refuse(name, f"gives shape {shape}, where each sample must have its row")
         if name in MOMENTS:
             number = self._add_moment(name, values[0], chosen)

@@ -7,10 +7,13 @@ import subprocess
 import exporting
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minidl as dl
 from minidl import nn
-from minidl.export import to_c
+from minidl.export import c_header, to_c
+from minidl.export.graph import Graph, Step
 
 NAMES = {f"f_{name}": name for name in exporting.FUNCTIONS}
 STRICT = "-Wall", "-Wextra", "-Werror", "-pedantic"
@@ -178,6 +181,48 @@ def test_values_that_are_not_needed_any_more_leave_their_place_to_others(tmp_pat
     layers = [nn.Dense(50, 50, rng=i) for i in range(6)]
     text = one(exporting.Case(nn.Sequential(*layers), np.ones((1, 50)), np.ones((1, 50))), tmp_path)
     assert re.findall(r"float t\d+\[\d+\]", text) == ["float t0[50]", "float t1[50]"]
+
+
+@st.composite
+def graphs(draw):
+    """Steps of random functions of random earlier values, all of which the output needs."""
+    widths, steps = [draw(st.integers(1, 4))], []
+    for _ in range(draw(st.integers(1, 12))):
+        value = st.integers(0, len(steps))
+        op = draw(st.sampled_from(["tanh", "multiply", "softmax", "dense", "concatenate"]))
+        count = {"multiply": 2, "concatenate": 2}.get(op, 1)
+        inputs = tuple(draw(value) for _ in range(count))
+        own = [widths[x] for x in inputs]
+        width = {"dense": draw(st.integers(1, 4)), "concatenate": sum(own)}.get(op, max(own))
+        steps.append(Step(op, inputs, {}, width, ""))
+        widths.append(width)
+    unused = set(range(len(widths))) - {x for step in steps for x in step.values}
+    inputs = tuple(sorted(unused))
+    steps.append(Step("concatenate", inputs, {}, sum(widths[x] for x in inputs), ""))
+    widths.append(steps[-1].width)
+    if draw(st.booleans()):
+        steps.append(
+            Step(draw(st.sampled_from(["tanh", "dense"])), (len(steps),), {}, widths[-1], "")
+        )
+        widths.append(widths[-1])
+    return Graph("", np.dtype(np.float32), tuple(widths), tuple(steps))
+
+
+@given(graphs())
+def test_a_value_stays_in_its_place_until_it_was_used_for_the_last_time(graph):
+    places, sizes = c_header._places(graph)
+    room = {"x": graph.widths[0], "y": graph.widths[-1]}
+    room |= {f"t{i}": size for i, size in enumerate(sizes)}
+    held = {"x": 0}  # place → the value that it holds
+    for number, step in enumerate(graph.steps, 1):
+        assert [held[places[x]] for x in step.values] == list(step.values)
+        sources = [x for x in step.values if places[x] == places[number]]
+        assert places[number] != "x"
+        assert all(graph.widths[x] == step.width for x in sources)  # replaced entry by entry
+        assert not sources or step.op in c_header.IN_PLACE
+        assert step.width <= room[places[number]]
+        held[places[number]] = number
+    assert places[-1] == "y"
 
 
 def test_headers_of_two_models_go_into_one_program(tmp_path):

@@ -57,8 +57,10 @@ def test_what_depends_on_no_input_is_a_constant_and_what_the_output_does_not_nee
         ("silu", (3,), 7, ""),
         ("multiply", (4,), 7, ""),
         ("add", (2, 5), 7, ""),
-        ("concatenate", (6, 0), 11, ""),
-        ("dense", (7,), 2, "last"),
+        ("sigmoid", (6,), 7, ""),
+        ("multiply", (6, 7), 7, ""),
+        ("concatenate", (8, 0), 11, ""),
+        ("dense", (9,), 2, "last"),
     ]
     gain = graph_of("export", model, np.ones((1, 4))).steps[4].constants[0]
     np.testing.assert_allclose(gain, [np.exp(0.5)], rtol=1e-6)
@@ -136,6 +138,7 @@ RNG = np.random.default_rng(0)
         (lambda x: x[:, ::2], ValueError, "getitem .* takes anything but neighbouring columns"),
         (lambda x: dl.concatenate([x, X], 1), ValueError, "concatenate .* has a constant part"),
         (lambda x: x @ x[:, :2].T, TypeError, "transpose in function1 can't be"),
+        (lambda x: x[:, :2] @ x, ValueError, "matmul .* needs an input times constant weights"),
         (lambda x: x @ X[0], ValueError, r"matmul in .*gives shape \(2,\), where each sample"),
         (lambda x: x + X, ValueError, r"a constant of shape \(2, 3\) with a row per sample"),
         (lambda x: x * np.ones(3), ValueError, r"gives float64, .* as in c.astype\(np.float32\)"),
@@ -192,6 +195,10 @@ def test_a_model_of_mixed_or_half_precision_is_an_error():
         graph_of("export", model)
     with pytest.raises(ValueError, match="its parameters are float16"):
         graph_of("export", model.dense1)
+    with dl.default_dtype("float64"):
+        mixed = nn.Sequential(model.dense2, nn.Dense(1, 1))
+    with pytest.raises(ValueError, match="its parameters are float32 and float64"):
+        graph_of("export", mixed)
 
 
 def test_weights_that_diverged_are_an_error():

@@ -47,6 +47,15 @@ def test_onnxruntime_agrees_on_a_model_with_a_forward_of_its_own(tmp_path):
     np.testing.assert_allclose(outputs(case, tmp_path), case.right, rtol=0, atol=1e-6)
 
 
+def test_columns_with_a_large_mean_keep_their_digits(tmp_path):
+    x = (2.0**24 + np.arange(8.0)[:, None] * 2).astype(np.float32)
+    scale = dl.data.Standardize().fit(x)
+    scale.mean += 0.3  # which float32 can't hold there
+    right = (x - scale.mean) / scale.deviation
+    y = outputs(exporting.Case(scale, x, right), tmp_path)
+    np.testing.assert_array_equal(y, right.astype(np.float32), strict=True)
+
+
 def test_a_float64_model_stays_one(tmp_path):
     case = exporting.network("tanh", "float64")
     y = outputs(case, tmp_path)
