@@ -53,6 +53,11 @@ def to_onnx(model: Any, path: str | PathLike[str], example: Any) -> None:
 
     ModuleNotFoundError without that; TypeError and ValueError for a model that can't be exported,
     which name what can't be; then no file is written.
+
+    >>> import tempfile, os
+    >>> model = dl.nn.MLP([2, 16, 1], rng=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dl.export.to_onnx(model, os.path.join(folder, "model.onnx"), np.zeros((1, 2)))
     """
     target = _files.ending("to_onnx", path, (".onnx",))
     content = _Builder(graph_of("to_onnx", model, example)).content()
@@ -65,13 +70,12 @@ class _Builder:
 
     def __init__(self, graph: Graph) -> None:
         try:
-            import onnx
             from onnx import checker, helper, numpy_helper
         except ModuleNotFoundError:
             raise ModuleNotFoundError(
                 "to_onnx needs the library onnx: pip install 'minidl[onnx]'"
             ) from None
-        self.graph, self.onnx = graph, onnx
+        self.graph = graph
         self.checker, self.helper, self.as_proto = checker, helper, numpy_helper.from_array
         self.nodes: list[Any] = []
         self.constants: list[Any] = []

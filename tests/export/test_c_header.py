@@ -229,9 +229,21 @@ def test_headers_of_two_models_go_into_one_program(tmp_path):
     for name in ("first", "second"):
         to_c(nn.MLP([2, 3, 1]), tmp_path / f"{name}.h", name=name)
     text = (tmp_path / "first.h").read_text()
-    assert "#ifndef FIRST_H" in text
+    assert re.search(r"^#ifndef FIRST_[0-9A-F]{8}_H$", text, re.M)
     names = re.findall(r"(?:static const float|static inline void) (\w+)", text)
     assert all(name.startswith("first") for name in names)
+
+
+@needs_cc
+def test_two_models_of_the_same_name_are_an_error_of_the_compiler_and_one_twice_is_none(tmp_path):
+    for seed, file in ((0, "a.h"), (1, "b.h"), (0, "c.h")):
+        to_c(nn.MLP([2, 3, 1], rng=seed), tmp_path / file)
+    for files, code in ((("a.h", "a.h", "c.h"), 0), (("a.h", "b.h"), 1)):
+        source = "".join(f'#include "{file}"\n' for file in files)
+        command = ["cc", "-std=c99", "-fsyntax-only", "-x", "c", "-"]
+        run = subprocess.run(command, input=source, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == code
+        assert ("redefinition" in run.stderr) == code
 
 
 @needs_cc
@@ -250,7 +262,7 @@ def test_names_of_any_characters_are_written_in_ascii_and_end_no_comment(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name", ["", "1net", "my-net", "nét", "int", "class", "tanhf", "exp", None]
+    "name", ["", "1net", "my-net", "nét", "int", "class", "tanhf", "exp", "y1", None]
 )
 def test_a_name_that_c_does_not_take_is_an_error(name, tmp_path):
     with pytest.raises(ValueError, match=r"to_c: name .*(identifier of C|is taken in C)"):
