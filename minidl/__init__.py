@@ -80,6 +80,7 @@ from minidl.training import fit as fit
 from minidl.walkthrough.recorder import trace as trace
 
 if _typing.TYPE_CHECKING:
+    from minidl import export as export
     from minidl import sklearn as sklearn
     from minidl import viz as viz
 else:
@@ -106,7 +107,8 @@ else:
             f"minidl.{_name}", lambda m=_module: _public(m), lambda: _known("minidl.")
         )
 
-    _ON_USE = ("sklearn", "viz")  # imported on first use, so that importing minidl stays quick
+    # imported on first use, so that importing minidl stays quick
+    _ON_USE = ("export", "sklearn", "viz")
 
     def __getattr__(name):
         if name in _ON_USE:

@@ -43,8 +43,8 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("data", "metrics", "history", "_expressions", "checkpoint", "callbacks"),
         *("_progress", "evaluation", "_capture", "_loop", "training", "testing"),
     ),
+    "other programs and libraries": ("export", "sklearn"),
     "explanations": ("walkthrough",),
-    "other libraries": ("sklearn",),
     "pictures": ("viz",),
     "entry points": ("__init__", "__main__"),
 }
@@ -182,6 +182,7 @@ SUBTITLES = {
     "__main__": "python -m minidl",
     "viz": "races, plots, films, figures",
     "walkthrough": "every number of a step",
+    "export": "models as ONNX, C, NumPy",
     "sklearn": "estimators for scikit-learn",
     "training": "fit",
     "_loop": "steps and epochs of fit",

@@ -718,7 +718,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "None if bound is None else operator.index(bound)",
                 "bound",
             ),
-            ("a masked array as an index", "if advice := missing(part):", "if advice := None:"),
+            ("a masked array as an index", "if reason := refusal(part):", "if reason := None:"),
         ],
         "def where": [
             (
@@ -828,11 +828,16 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "read": [
             ("a list has a dtype of its own", '(hasattr(data, "dtype")', "(True"),
             ("a table has none", ' or hasattr(data, "dtypes")', ""),
-            ("masked values read", "if advice := missing(data):", "if advice := None:"),
+            ("masked values read", "if reason := refusal(data):", "if reason := None:"),
         ],
-        "missing": [
-            ("lists not searched", "next(filter(None, map(missing, data)), None)", "None"),
+        "refusal": [
+            ("lists not searched", "next(filter(None, map(refusal, data)), None)", "None"),
             ("nullable data not searched", "if nullable and np.any(data.isna()):", "if False:"),
+            ("polars not searched", 'hasattr(data, "null_count")', "False"),
+            ("a graph of PyTorch not noticed", 'hasattr(data, "grad_fn")', "False"),
+        ],
+        "array_of": [
+            ("objects of nullable columns", 'hasattr(data, "dtypes")', "False"),
         ],
         "beside": [
             (
@@ -1418,7 +1423,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "_array": [
-            ("masked and missing values accepted", "_operands.missing(values)", "None"),
+            ("masked and missing values accepted", "_operands.refusal(values)", "None"),
         ],
     },
     SUMMARY: {
