@@ -327,7 +327,8 @@ def test_a_fitted_estimator_is_shown_in_a_notebook_with_its_arguments():
 
 
 @pytest.mark.parametrize("name", ["four classes", "a number"])
-def test_emlearn_converts_what_was_trained(name):
+def test_emlearn_converts_what_was_trained(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where it leaves files
     with np.errstate():  # which emlearn changes
         emlearn = pytest.importorskip("emlearn")
     x, y, _, ours = case(name)
