@@ -29,6 +29,7 @@ from minidl.nn import Module
 from minidl.ops import Array
 from minidl.sklearn.targets import Labels, Targets, Values, plain
 
+RECORDED = 64  # steps that repay the recording of a step, for batches of two sizes
 ROWS = 1024  # of a sparse matrix that are made dense at a time for predictions
 
 
@@ -244,13 +245,15 @@ class Network(Fitted):
             score = None if held_out is None else partial(_score, targets, held_out)
             stopping = Stopping(self.tol, self.n_iter_no_change, score)
             done = len(history.loss)
+            batches, epochs = self._batches(arrays, random), 1 if once else self.max_iter
             training.fit(
-                *(model, self._loss(model, targets), rule, self._batches(arrays, random)),
-                epochs=1 if once else self.max_iter,
+                *(model, self._loss(model, targets), rule, batches),
+                epochs=epochs,
                 validation=held_out,
                 callbacks=[stopping, *self.callbacks],
                 history=history,
                 progress=bool(self.verbose),
+                capture="auto" if epochs * len(batches) >= RECORDED else False,
             )
         model.eval()
         self._warn(owner, history, once)
@@ -374,7 +377,7 @@ class Network(Fitted):
     @property
     def best_loss_(self) -> float | None:
         """The smallest mean loss of an epoch; None after early stopping."""
-        return min(self.loss_curve_) if self.validation_scores_ is None else None
+        return min(self.loss_curve_, default=math.inf) if self.validation_scores_ is None else None
 
     @property
     def best_validation_score_(self) -> float | None:
