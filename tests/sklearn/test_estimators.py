@@ -256,6 +256,14 @@ def test_a_training_that_has_not_converged_warns():
     assert caught[0].filename == __file__
 
 
+def test_verbose_shows_the_epochs(capsys):
+    x, y, _, ours = case("a number")
+    ours(5, max_iter=2).fit(x, y)
+    assert capsys.readouterr() == ("", "")
+    ours(5, max_iter=2, verbose=True).fit(x, y)
+    assert "epoch 2" in "".join(capsys.readouterr())
+
+
 @pytest.mark.filterwarnings("default::UserWarning")
 def test_a_training_that_is_interrupted_is_kept_with_a_warning():
     x, y, _, ours = case("a number")
