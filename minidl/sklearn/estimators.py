@@ -82,7 +82,11 @@ class _MLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network):
             scale = targets.outputs if targets.logistic else 1
 
         def penalized(outputs: Any, y: Array, *, sample_weight: Array | None = None) -> Any:
-            value = loss(outputs, y, sample_weight=sample_weight) * scale
+            value = loss(outputs, y, sample_weight=sample_weight)
+            if (
+                scale != 1 or sample_weight is not None
+            ):  # an epoch weights its batches by their size
+                value = value * scale
             if alpha == 0 or not model.training:
                 return value
             factor: Any = alpha / 2 / len(y)

@@ -29,6 +29,7 @@ from minidl.nn import Module
 from minidl.ops import Array
 from minidl.sklearn.targets import Labels, Targets, Values, plain
 
+RECORDED = 64  # steps that repay the recording of a step, for batches of two sizes
 ROWS = 1024  # of a sparse matrix that are made dense at a time for predictions
 
 
@@ -202,55 +203,32 @@ class Network(Fitted):
         owner = type(self).__name__
         self._check(owner, once)
         continues = hasattr(self, "model_") and (once or self.warm_start)
-        wanted: Any = np.float64, np.float32  # X keeps either of them
-        if continues or self.dtype != "auto":
-            wanted = self.dtype_ if continues else self.dtype
         if continues and self._layout() != self._made_as:
             raise ValueError(
                 f"{owner}: the network was made for {self._made_as}, but the arguments now say "
                 f"{self._layout()}; set warm_start=False and call fit to make a new one"
             )
-        X, y = validate_data(  # noqa: N806
-            *(self, X, y),
-            accept_sparse="csr",
-            multi_output=True,
-            dtype=wanted,
-            y_numeric=not self._classifies(),
-            reset=not continues,
-        )
-        y, dtype = plain(y), X.dtype.name
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        weight = self._weights(owner, X, y, sample_weight, once)
-        if continues:
-            targets = self._targets
-        elif self._classifies():
-            targets = Labels(owner, y, classes, self._logistic())
-        else:
-            targets = Values(y)
-        arrays = [X, targets.encode(owner, y, dtype)]
-        if weight is not None:
-            kept = weight > 0
-            arrays = [a[kept] for a in (*arrays, weight)]
-        random = check_random_state(self.random_state)
+        targets, arrays = self._read(owner, (X, y, sample_weight), classes, once, continues)
+        random, dtype = check_random_state(self.random_state), arrays[0].dtype.name
         with tensor.default_dtype(dtype):
             if continues:
                 model, history = self.model_, self.history_
             else:
-                model = self._made(X.shape[1], targets.outputs, random)
-                history = History()
+                model, history = self._made(arrays[0].shape[1], targets.outputs, random), History()
             rule = self.optimizer_ if continues and once else self._rule(owner, model)
             arrays, held_out = self._split(owner, arrays, targets, random)
             score = None if held_out is None else partial(_score, targets, held_out)
             stopping = Stopping(self.tol, self.n_iter_no_change, score)
-            done = len(history.loss)
+            epochs, done = 1 if once else self.max_iter, len(history.loss)
+            batches = self._batches(arrays, random)
             training.fit(
-                *(model, self._loss(model, targets), rule, self._batches(arrays, random)),
-                epochs=1 if once else self.max_iter,
+                *(model, self._loss(model, targets), rule, batches),
+                epochs=epochs,
                 validation=held_out,
                 callbacks=[stopping, *self.callbacks],
                 history=history,
                 progress=bool(self.verbose),
+                capture="auto" if epochs * len(batches) >= RECORDED else False,
             )
         model.eval()
         self._warn(owner, history, once)
@@ -264,6 +242,35 @@ class Network(Fitted):
         if isinstance(targets, Labels):
             self.classes_ = targets.classes
         return self
+
+    def _read(
+        self, owner: str, data: tuple[Any, Any, Any], classes: Any, once: bool, continues: bool
+    ) -> tuple[Targets, list[Any]]:
+        """The kind of targets, and the arrays x, y and perhaps weight to train on."""
+        dtype: Any = self.dtype_ if continues else self.dtype
+        X, y = validate_data(  # noqa: N806
+            *(self, *data[:2]),
+            accept_sparse="csr",
+            multi_output=True,
+            dtype=(np.float64, np.float32) if dtype == "auto" else dtype,  # X keeps either of both
+            y_numeric=not self._classifies(),
+            reset=not continues,
+        )
+        y = plain(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        weight = self._weights(owner, X, y, data[2], once)
+        targets: Targets
+        if continues:
+            targets = self._targets
+        elif self._classifies():
+            targets = Labels(owner, y, classes, self._logistic())
+        else:
+            targets = Values(y)
+        arrays = [X, targets.encode(owner, y, X.dtype.name)]
+        if weight is None:
+            return targets, arrays
+        return targets, [a[weight > 0] for a in (*arrays, weight)]
 
     def _check(self, owner: str, once: bool) -> None:
         """TypeError or ValueError for an argument that can't be."""
@@ -374,7 +381,7 @@ class Network(Fitted):
     @property
     def best_loss_(self) -> float | None:
         """The smallest mean loss of an epoch; None after early stopping."""
-        return min(self.loss_curve_) if self.validation_scores_ is None else None
+        return min(self.loss_curve_, default=math.inf) if self.validation_scores_ is None else None
 
     @property
     def best_validation_score_(self) -> float | None:

@@ -1,6 +1,7 @@
 """The estimators, against scikit-learn's checks and its own multilayer perceptron."""
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -35,9 +36,10 @@ def network(features, outputs, rng):
     [
         MLPClassifier(),
         MLPRegressor(),
-        Estimator(network, "cross_entropy", learning_rate_init=0.01),
-        Estimator(network, "binary_cross_entropy", learning_rate_init=0.01),
-        Estimator(network, "mse", learning_rate_init=0.01),
+        *(
+            Estimator(network, loss, learning_rate_init=0.02, max_iter=30)
+            for loss in ("cross_entropy", "binary_cross_entropy", "mse")
+        ),
     ]
 )
 def test_each_check_of_scikit_learn_passes(estimator, check):
@@ -71,8 +73,9 @@ def largest_difference(a, b):
     return max(np.abs(p - q).max() for p, q in pairs)
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("activation", ["relu", "logistic", "tanh", "identity"])
+@pytest.mark.parametrize(
+    ("activation", "momentum"), [("relu", 0), ("relu", 0.9), ("logistic", 0.9), ("tanh", 0)]
+)
 @pytest.mark.parametrize("name", DATA)
 def test_sgd_agrees_with_scikit_learn_to_12_digits_over_50_epochs(name, activation, momentum):
     x, y, theirs, ours = case(name)
@@ -207,6 +210,15 @@ def test_balanced_class_weights_are_sample_weights_of_n_over_classes_times_count
     assert largest_difference(c, d) == 0
 
 
+def test_class_weights_of_several_labels_multiply_as_in_scikit_learn():
+    x, y, _, ours = case("three labels")
+    weights = [{0: 1, 1: 2}, {0: 1, 1: 1}, {0: 3, 1: 1}]
+    a = ours(5, class_weight=weights, max_iter=3, random_state=0).fit(x, y)
+    by_sample = np.where(y[:, 0], 2.0, 1.0) * np.where(y[:, 2], 1.0, 3.0)
+    b = ours(5, max_iter=3, random_state=0).fit(x, y, sample_weight=by_sample)
+    assert largest_difference(a, b) < 1e-12
+
+
 def test_samples_of_weight_0_change_nothing():
     x, y, _, ours = case("four classes")
     weight = (np.arange(N) % 3 > 0).astype(float)
@@ -242,6 +254,28 @@ def test_a_training_that_has_not_converged_warns():
     with pytest.warns(ConvergenceWarning, match="after max_iter=3 epochs") as caught:
         ours(5, max_iter=3).fit(x, y)
     assert caught[0].filename == __file__
+
+
+def test_verbose_shows_the_epochs(capsys):
+    x, y, _, ours = case("a number")
+    ours(5, max_iter=2).fit(x, y)
+    assert capsys.readouterr() == ("", "")
+    ours(5, max_iter=2, verbose=True).fit(x, y)
+    assert "epoch 2" in "".join(capsys.readouterr())
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+def test_a_training_that_is_interrupted_is_kept_with_a_warning():
+    x, y, _, ours = case("a number")
+
+    def interrupt(epoch, history):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="the training was interrupted by Ctrl-C"):
+        fitted = ours(5, callbacks=[interrupt]).fit(x, y)
+    assert fitted.n_iter_ == 2
+    assert np.isfinite(fitted.predict(x)).all()
 
 
 def test_warm_start_goes_on_where_the_last_fit_ended():
@@ -327,7 +361,8 @@ def test_a_fitted_estimator_is_shown_in_a_notebook_with_its_arguments():
 
 
 @pytest.mark.parametrize("name", ["four classes", "a number"])
-def test_emlearn_converts_what_was_trained(name):
+def test_emlearn_converts_what_was_trained(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where it leaves files
     with np.errstate():  # which emlearn changes
         emlearn = pytest.importorskip("emlearn")
     x, y, _, ours = case(name)
@@ -335,6 +370,17 @@ def test_emlearn_converts_what_was_trained(name):
     kind = "classifier" if is_classifier(fitted) else "regressor"
     predicted = emlearn.convert(fitted, return_type=kind).predict(x)
     assert np.allclose(np.ravel(predicted), fitted.predict(x), atol=1e-4)
+
+
+def test_fits_in_threads_have_their_own_dtype():
+    x, y, _, ours = case("a number")
+    estimators = [ours(8, dtype=d, max_iter=60, random_state=0) for d in ("float32", "float64")] * 2
+    alone = [clone(estimator).fit(x, y) for estimator in estimators]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda estimator: estimator.fit(x, y), estimators))
+    for a, b in zip(alone, together, strict=True):
+        assert largest_difference(a, b) == 0
+        assert a.coefs_[0].dtype == b.coefs_[0].dtype
 
 
 # --- a network of one's own ---------------------------------------------------------------------
@@ -350,11 +396,12 @@ def test_the_loss_says_whether_an_estimator_classifies():
     assert is_classifier(Estimator(network, lambda p, y: dl.sum(p), task="classification"))
 
 
-def test_an_estimator_trains_as_fit_does():
+@pytest.mark.parametrize("dtype", ["float32", "float64"])  # of x; the module stays as it is
+def test_an_estimator_trains_a_copy_of_a_module_as_fit_does(dtype):
     x, y, _, _ = case("two numbers")
     model = dl.nn.MLP([8, 5, 2], rng=0)
     options = {"optimizer": "SGD", "max_iter": 4, "shuffle": False, "batch_size": 40}
-    fitted = Estimator(model, dl.losses.huber, **options).fit(x.astype("float32"), y)
+    fitted = Estimator(model, dl.losses.huber, **options).fit(x.astype(dtype), y)
     data = dl.data.DataLoader(x, y.astype("float32"), 40, shuffle=False)
     before = model.state_dict()
     history = dl.fit(
