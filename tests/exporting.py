@@ -3,7 +3,9 @@
 Each has a right value in float64 that doesn't come from minidl.
 """
 
+import functools
 import subprocess
+import tempfile
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +81,14 @@ BINARY = {
 ROWS = {
     "softmax": (lambda x: dl.softmax(x, 1), lambda x: special.softmax(x, 1), GRID),
     "log_softmax": (dl.log_softmax, lambda x: special.log_softmax(x, 1), GRID),
+    "sum": (lambda x: x.sum(-1, keepdims=True), lambda x: x @ np.ones((4, 1)), SMALL),
+    "mean": (lambda x: dl.mean(x, 1, keepdims=True), lambda x: x @ np.full((4, 1), 0.25), SMALL),
+    "var": (
+        lambda x: dl.var(x, (-1,), keepdims=True, ddof=1),
+        lambda x: [[np.cov(row)] for row in x],
+        SMALL,
+    ),
+    "std": (lambda x: dl.std(x, 1, True), lambda x: [[np.cov(r, ddof=0) ** 0.5] for r in x], SMALL),
     "columns": (lambda x: x[:, 1:-1], lambda x: x[:, 1:3], GRID),
     "concatenate": (
         lambda x: dl.concatenate([x[:, 2:], x, -x], axis=1),
@@ -92,7 +102,7 @@ FUNCTIONS = {**UNARY, **BINARY, **ROWS}
 def function(name):
     """The case of one function."""
     own, right, x = FUNCTIONS[name]
-    return Case(Function(own), x, right(x.astype(np.float64)))
+    return Case(Function(own), x, np.array(right(x.astype(np.float64))))
 
 
 ACTIVATIONS = {
@@ -135,6 +145,7 @@ class Residual(nn.Module):
         h = dl.tanh(self.first(x))
         dl.exp(h)
         h = h + dl.exp(self.gain) * dl.silu(self.second(h))
+        h = h * dl.sigmoid(h)
         return self.last(dl.concatenate([h, x], axis=-1))
 
 
@@ -145,6 +156,7 @@ def residual():
     h = np.tanh(x @ w["first.weight"] + w["first.bias"])
     a = h @ w["second.weight"] + w["second.bias"]
     h = h + np.exp(0.5) * a * special.expit(a)
+    h = h * special.expit(h)
     return Case(model, x, np.hstack([h, x]) @ w["last.weight"] + w["last.bias"])
 
 
@@ -157,7 +169,17 @@ MAIN = """
     }}"""
 
 
-def run_in_c(cases, folder, compiler="cc", *flags):
+@functools.cache
+def sanitizers():
+    """The flags with which a program ends at a wrong access to memory, if the compiler has any."""
+    flags = "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["cc", *flags, "-x", "c", "-", "-o", f"{folder}/main"]
+        run = subprocess.run(command, input=b"int main(void) { return 0; }", capture_output=True)
+    return [] if run.returncode else flags
+
+
+def run_in_c(cases, folder):
     """What the headers of cases give for their inputs, in one program; name → outputs in C."""
     includes, body = [], []
     for name, case in cases.items():
@@ -167,8 +189,7 @@ def run_in_c(cases, folder, compiler="cc", *flags):
         body.append(MAIN.format(name=name, **sizes))
     source = f"#include <stdio.h>\n{''.join(includes)}\nint main(void) {{{''.join(body)}\n}}\n"
     (folder / "main.c").write_text(source)
-    flags = flags or ("-O1", "-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
-    command = [compiler, *flags, "main.c", "-lm", "-o", "main"]
+    command = ["cc", "-std=c99", *sanitizers(), "main.c", "-lm", "-o", "main"]
     subprocess.run(command, cwd=folder, check=True)
     given = b"".join(case.x.astype(np.float32).tobytes() for case in cases.values())
     out = subprocess.run([folder / "main"], input=given, capture_output=True, check=True).stdout

@@ -222,7 +222,7 @@ def test_the_best_pipeline_gives_the_same_probabilities_in_c(tmp_path):
     (difference,) = re.findall(r"difference of a probability: (\S+)", result.stdout)
     assert float(difference) < 2e-6
     assert "net.h: 2,412 bytes of flash" in result.stdout
-    assert (tmp_path / "net.h").read_text().startswith("/* net: a Sequential with 30 inputs")
+    assert (tmp_path / "net.h").read_text().startswith("/* net: Sequential with 30 inputs")
 
 
 # --- own_layers.py ------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
+import zlib
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -76,6 +76,12 @@ TAKEN = """
     unsigned void volatile while main asm bool catch class delete explicit export false friend
     mutable namespace new operator private protected public template this throw true try typeid
     typename using virtual"""
+MATH = """
+    acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs
+    fdim floor fma fmax fmin fmod frexp gamma hypot ilogb j0 j1 jn ldexp lgamma llrint llround log
+    log10 log1p log2 logb lrint lround modf nan nearbyint nextafter nexttoward pow remainder remquo
+    rint round scalbln scalbn sin sinh sqrt tan tanh tgamma trunc y0 y1 yn"""
+RESERVED = {*TAKEN.split(), *(f"{name}{kind}" for name in MATH.split() for kind in ("", "f", "l"))}
 
 
 def to_c(model: Any, path: str | PathLike[str], *, name: str = "net", example: Any = None) -> None:
@@ -101,11 +107,11 @@ def to_c(model: Any, path: str | PathLike[str], *, name: str = "net", example: A
     target = _files.ending("to_c", path, (".h",))
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"to_c: name must be an identifier of C such as 'net', got {name!r}")
-    if name in TAKEN.split() or hasattr(math, name.removesuffix("f")):
+    if name in RESERVED:
         raise ValueError(f"to_c: name {name!r} is taken in C or C++; choose another one")
     header = _Header(graph_of("to_c", model, example), name, target.name)
     with _files.replacing("to_c", target) as temporary:
-        temporary.write_text(header.text, encoding="ascii", newline="\n")
+        temporary.write_bytes(header.text.encode("ascii", "backslashreplace"))
     print(f"{target.name}: {header.size}, and the code")
 
 
@@ -123,8 +129,8 @@ class _Header:
             "for the values"
         )
         inputs, outputs = graph.widths[0], graph.widths[-1]
-        lines = [
-            f"/* {name}: a {graph.title} with {inputs} inputs and {outputs} outputs, exported by",
+        comment = [
+            f"/* {name}: {graph.title} with {inputs} inputs and {outputs} outputs, exported by",
             f"   minidl {__version__}. For one sample:",
             "",
             f'       #include "{file}"',
@@ -133,9 +139,8 @@ class _Header:
             "",
             "   x and y must not overlap. It computes in float, allocates nothing and needs math.h",
             f"   (link with -lm). {self.size}. */",
-            f"#ifndef {name.upper()}_H",
-            f"#define {name.upper()}_H",
-            "",
+        ]
+        code = [
             "#include <math.h>",
             "",
             *self.arrays,
@@ -144,9 +149,10 @@ class _Header:
             *(f"    float t{i}[{size}];" for i, size in enumerate(buffers)),
             *(f"    {line}" for line in body),
             "}",
-            "",
-            "#endif",
         ]
+        # another model under the same name has another guard, and is an error of the compiler
+        guard = f"{name.upper()}_{zlib.crc32(str(code).encode()):08X}_H"
+        lines = [*comment, f"#ifndef {guard}", f"#define {guard}", "", *code, "", "#endif"]
         self.text = "\n".join(lines) + "\n"
 
     def _step(self, number: int, step: Step) -> list[str]:
@@ -169,6 +175,10 @@ class _Header:
                 f"for (int i = 0; i < {self.widths[x]}; i++) {y}[i + {begin}] = {source}[i];"
                 for x, source, begin in parts
             ]
+        if step.op == "sum":
+            count, total = self.widths[step.values[0]], f"sum{number}"
+            add = f"for (int i = 0; i < {count}; i++) {total} += {sources[0]}[i];"
+            return [*head, f"float {total} = 0.0f;", add, f"{y}[0] = {total};"]
         if step.op in TOTALS:
             return [
                 *head,

@@ -11,6 +11,7 @@ import contextlib
 import contextvars
 import inspect
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,9 +30,10 @@ UNARY = (
     *("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "clip"),
 )
 BINARY = ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
-ROWS = ("softmax", "log_softmax")  # of a row with itself
+ROWS = ("softmax", "log_softmax", "sum")  # of a row with itself
+MOMENTS = ("mean", "var", "std")  # made of steps with other functions
 OTHERS = ("dense", "matmul", "concatenate", "getitem")
-EXPORTED = {getattr(ops, name) for name in (*UNARY, *BINARY, *ROWS, *OTHERS)}
+EXPORTED = {getattr(ops, name) for name in (*UNARY, *BINARY, *ROWS, *MOMENTS, *OTHERS)}
 
 
 @dataclass(frozen=True)
@@ -161,10 +163,10 @@ class _Run(Observer):
     """The steps of a model for one input, and which value is its output."""
 
     def __init__(self, owner: str, model: Any, x: Array) -> None:
-        self.owner, self.rows, self.dtype = owner, len(x), x.dtype
+        self.owner, self.dtype = owner, x.dtype
         self.steps: list[Step] = []
         self.widths = [x.shape[1]]
-        self._paths = {id(m): p for p, m in _modules(model)}
+        self._paths = {id(m): re.sub(r"[^\w.]", "_", p) for p, m in _modules(model)}
         self._places = [""]
         tensor = Tensor(x, requires_grad=True)  # so that no NumPy function takes it unnoticed
         self._numbers = {id(tensor): 0}
@@ -191,13 +193,13 @@ class _Run(Observer):
         begin = len(self.steps)
         self._places.append(self._paths.get(id(module), type(module).__name__))
         yield
-        place = self._places.pop()
         if type(module) is Standardize and len(self.steps) == begin + 2:
             (source,) = self.steps[begin].values
             inputs = (source, module.mean.copy(), module.deviation.copy())
             del self.steps[begin:], self.widths[begin + 1 :]
-            self._add("standardize", inputs, {}, len(module.mean), place)
-            self._numbers[id(self._alive[-1])] = len(self.steps)
+            number = self._add("standardize", inputs, {}, len(module.mean))
+            self._numbers[id(self._alive[-1])] = number
+        self._places.pop()
 
     def op(
         self,
@@ -209,7 +211,7 @@ class _Run(Observer):
         result: Any,
     ) -> None:
         """Make a step of an op, unless its inputs are constants, so that its result is one."""
-        values = [
+        values: list[Any] = [
             self._numbers[id(x)] if id(x) in self._numbers else np.array(array)
             for x, array in zip(inputs, arrays, strict=True)
         ]
@@ -233,17 +235,34 @@ class _Run(Observer):
         chosen = dict(list(bound.arguments.items())[len(first) :])
         step = self._normalized(name, values, chosen)
         shape = result.shape
-        if len(shape) != 2 or shape[0] != self.rows:
+        if len(shape) != 2 or not shape[1]:
             self._refuse(name, f"gives shape {shape}, where each sample must have its row")
-        self._add(*step, shape[1], self._places[-1])
-        self._numbers[id(result)] = len(self.steps)
+        if name in MOMENTS:
+            number = self._add_moment(name, values[0], chosen)
+        else:
+            number = self._add(*step, shape[1])
+        self._numbers[id(result)] = number
         self._alive.append(result)
 
-    def _add(
-        self, op: str, inputs: Sequence[Any], options: dict[str, Any], width: int, place: str
-    ) -> None:
-        self.steps.append(Step(op, tuple(inputs), options, width, place))
+    def _add(self, op: str, inputs: Sequence[Any], options: dict[str, Any], width: int) -> int:
+        """Add a step; returns the number of its value."""
+        self.steps.append(Step(op, tuple(inputs), options, width, self._places[-1]))
         self.widths.append(width)
+        return len(self.steps)
+
+    def _add_moment(self, name: str, x: int, options: dict[str, Any]) -> int:
+        """Add the steps of a mean, variance or standard deviation; returns the value's number."""
+        n = self.widths[x]
+
+        def mean(x: int, count: float) -> int:
+            return self._add("divide", [self._add("sum", [x], {}, 1), np.array([count])], {}, 1)
+
+        if name == "mean":
+            return mean(x, n)
+        centered = self._add("subtract", [x, mean(x, n)], {}, n)
+        squares = self._add("multiply", [centered, centered], {}, n)
+        var = mean(squares, n - options["ddof"])
+        return var if name == "var" else self._add("sqrt", [var], {}, 1)
 
     def _normalized(
         self, name: str, values: list[Any], options: dict[str, Any]
@@ -253,8 +272,8 @@ class _Run(Observer):
             if not isinstance(values[0], int) or any(isinstance(x, int) for x in values[1:]):
                 self._refuse(name, "needs an input times constant weights")
             return "dense", values, {}
-        if name in (*ROWS, "concatenate"):
-            if options["axis"] not in (-1, 1):
+        if name in (*ROWS, *MOMENTS, "concatenate"):
+            if options["axis"] not in (-1, 1, (-1,), (1,)):
                 self._refuse(name, "works along the axis of the samples")
             if name == "concatenate" and not all(isinstance(x, int) for x in values):
                 self._refuse(name, "has a constant part")

@@ -10,7 +10,14 @@ from minidl import _files
 from minidl.config import __version__
 from minidl.export.graph import Graph, Step, graph_of
 
-WIDTH = 99  # columns of a line of weights
+INDENT = " " * 4
+LINES = textwrap.TextWrapper(  # of weights
+    99,
+    initial_indent=INDENT,
+    subsequent_indent=INDENT,
+    break_long_words=False,
+    break_on_hyphens=False,
+)
 
 _SIGMOID = "np.exp(np.minimum({0}, 0)) / (1 + np.exp(-np.abs({0})))"
 _E = "{0} - {0}.max(axis=1, keepdims=True)"
@@ -32,6 +39,7 @@ EXPRESSIONS = {
     "gelu": "(0.5 * {0} * erfc({0} * np.float64(-(0.5**0.5)))).astype({dtype})",
     "silu": f"{{0}} * ({_SIGMOID})",
     "softplus": "np.maximum({0}, 0) + np.log1p(np.exp(-np.abs({0})))",
+    "sum": f"{{0}}{_SUM}.astype({{dtype}})",
     "softmax": f"(e := np.exp({_E})) / e{_SUM}.astype({{dtype}})",
     "log_softmax": f"(z := {_E}) - np.log(np.exp(z){_SUM}.astype({{dtype}}))",
     "standardize": "(({0} - {1}) / {2}).astype({dtype})",
@@ -106,9 +114,8 @@ def _expression(graph: Graph, step: Step, constants: list[str]) -> str:
         if not isinstance(x, int):
             dtype = "float64" if step.op == "standardize" else graph.dtype
             name = f"C{len(constants) + 1}"
-            values = textwrap.fill(str(x.tolist()), WIDTH - 4, break_long_words=False)
-            values = textwrap.indent(values, "    ")
-            constants.append(f"{name} = np.array(\n{values},\n    np.{dtype},\n)")
+            values = LINES.fill(f"{x.tolist()},")
+            constants.append(f"{name} = np.array(\n{values}\n{INDENT}np.{dtype},\n)")
             names.append(name)
         else:
             names.append(f"v{x}")

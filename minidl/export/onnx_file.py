@@ -28,6 +28,7 @@ OPERATORS = {
     "minimum": "Min",
     "softmax": "Softmax",
     "log_softmax": "LogSoftmax",
+    "sum": "ReduceSum",
     "dense": "Gemm",
     "concatenate": "Concat",
     "columns": "Slice",
@@ -52,6 +53,11 @@ def to_onnx(model: Any, path: str | PathLike[str], example: Any) -> None:
 
     ModuleNotFoundError without that; TypeError and ValueError for a model that can't be exported,
     which name what can't be; then no file is written.
+
+    >>> import tempfile, os
+    >>> model = dl.nn.MLP([2, 16, 1], rng=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dl.export.to_onnx(model, os.path.join(folder, "model.onnx"), np.zeros((1, 2)))
     """
     target = _files.ending("to_onnx", path, (".onnx",))
     content = _Builder(graph_of("to_onnx", model, example)).content()
@@ -64,13 +70,12 @@ class _Builder:
 
     def __init__(self, graph: Graph) -> None:
         try:
-            import onnx
             from onnx import checker, helper, numpy_helper
         except ModuleNotFoundError:
             raise ModuleNotFoundError(
                 "to_onnx needs the library onnx: pip install 'minidl[onnx]'"
             ) from None
-        self.graph, self.onnx = graph, onnx
+        self.graph = graph
         self.checker, self.helper, self.as_proto = checker, helper, numpy_helper.from_array
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
@@ -89,7 +94,7 @@ class _Builder:
             helper.make_graph(self.nodes, graph.title, [x], [y], self.constants),
             producer_name="minidl",
             producer_version=__version__,
-            doc_string=f"a {graph.title}, exported by minidl {__version__}",
+            doc_string=f"{graph.title}, exported by minidl {__version__}",
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=IR_VERSION,
         )
@@ -128,6 +133,8 @@ class _Builder:
             if step.op == "clip":
                 bounds = (step.options["low"], step.options["high"])
                 inputs += ["" if b is None else self._constant(dtype.type(b)) for b in bounds]
+            if step.op == "sum":
+                inputs.append(self._constant(np.array([1])))
             if step.op == "columns":
                 ends = (step.options["start"], step.options["stop"], 1)
                 inputs += [self._constant(np.array([number])) for number in ends]

@@ -7,10 +7,13 @@ import subprocess
 import exporting
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import minidl as dl
 from minidl import nn
-from minidl.export import to_c
+from minidl.export import c_header, to_c
+from minidl.export.graph import Graph, Step
 
 NAMES = {f"f_{name}": name for name in exporting.FUNCTIONS}
 STRICT = "-Wall", "-Wextra", "-Werror", "-pedantic"
@@ -157,7 +160,7 @@ def test_the_header_tells_the_bytes_of_flash_and_stack_and_its_use(tmp_path, cap
     assert f"{size}. */" in text
     assert "float t0[16];\n    float t1[8];\n" in text  # 24 floats
     assert text.startswith(
-        f"/* net: a MLP with 30 inputs and 2 outputs, exported by\n   minidl {dl.__version__}."
+        f"/* net: MLP with 30 inputs and 2 outputs, exported by\n   minidl {dl.__version__}. "
     )
     for line in ('#include "net.h"', "float x[30], y[2];", "net(x, y);"):
         assert line in text.partition("*/")[0]
@@ -180,17 +183,86 @@ def test_values_that_are_not_needed_any_more_leave_their_place_to_others(tmp_pat
     assert re.findall(r"float t\d+\[\d+\]", text) == ["float t0[50]", "float t1[50]"]
 
 
+@st.composite
+def graphs(draw):
+    """Steps of random functions of random earlier values, all of which the output needs."""
+    widths, steps = [draw(st.integers(1, 4))], []
+    for _ in range(draw(st.integers(1, 12))):
+        value = st.integers(0, len(steps))
+        op = draw(st.sampled_from(["tanh", "multiply", "softmax", "dense", "concatenate"]))
+        count = {"multiply": 2, "concatenate": 2}.get(op, 1)
+        inputs = tuple(draw(value) for _ in range(count))
+        own = [widths[x] for x in inputs]
+        width = {"dense": draw(st.integers(1, 4)), "concatenate": sum(own)}.get(op, max(own))
+        steps.append(Step(op, inputs, {}, width, ""))
+        widths.append(width)
+    unused = set(range(len(widths))) - {x for step in steps for x in step.values}
+    inputs = tuple(sorted(unused))
+    steps.append(Step("concatenate", inputs, {}, sum(widths[x] for x in inputs), ""))
+    widths.append(steps[-1].width)
+    if draw(st.booleans()):
+        steps.append(
+            Step(draw(st.sampled_from(["tanh", "dense"])), (len(steps),), {}, widths[-1], "")
+        )
+        widths.append(widths[-1])
+    return Graph("", np.dtype(np.float32), tuple(widths), tuple(steps))
+
+
+@given(graphs())
+def test_a_value_stays_in_its_place_until_it_was_used_for_the_last_time(graph):
+    places, sizes = c_header._places(graph)
+    room = {"x": graph.widths[0], "y": graph.widths[-1]}
+    room |= {f"t{i}": size for i, size in enumerate(sizes)}
+    held = {"x": 0}  # place → the value that it holds
+    for number, step in enumerate(graph.steps, 1):
+        assert [held[places[x]] for x in step.values] == list(step.values)
+        sources = [x for x in step.values if places[x] == places[number]]
+        assert places[number] != "x"
+        assert all(graph.widths[x] == step.width for x in sources)  # replaced entry by entry
+        assert not sources or step.op in c_header.IN_PLACE
+        assert step.width <= room[places[number]]
+        held[places[number]] = number
+    assert places[-1] == "y"
+
+
 def test_headers_of_two_models_go_into_one_program(tmp_path):
     for name in ("first", "second"):
         to_c(nn.MLP([2, 3, 1]), tmp_path / f"{name}.h", name=name)
     text = (tmp_path / "first.h").read_text()
-    assert "#ifndef FIRST_H" in text
+    assert re.search(r"^#ifndef FIRST_[0-9A-F]{8}_H$", text, re.M)
     names = re.findall(r"(?:static const float|static inline void) (\w+)", text)
     assert all(name.startswith("first") for name in names)
 
 
+@needs_cc
+def test_two_models_of_the_same_name_are_an_error_of_the_compiler_and_one_twice_is_none(tmp_path):
+    for seed, file in ((0, "a.h"), (1, "b.h"), (0, "c.h")):
+        to_c(nn.MLP([2, 3, 1], rng=seed), tmp_path / file)
+    for files, code in ((("a.h", "a.h", "c.h"), 0), (("a.h", "b.h"), 1)):
+        source = "".join(f'#include "{file}"\n' for file in files)
+        command = ["cc", "-std=c99", "-fsyntax-only", "-x", "c", "-"]
+        run = subprocess.run(command, input=source, cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == code
+        assert ("redefinition" in run.stderr) == code
+
+
+@needs_cc
+def test_names_of_any_characters_are_written_in_ascii_and_end_no_comment(tmp_path):
+    class Größe(nn.Module):
+        def __init__(self):
+            self.layers = {"*/ int": nn.Dense(2, 1, rng=0), "\n β": nn.Tanh()}
+
+        def forward(self, x):
+            return self.layers["\n β"](self.layers["*/ int"](x))
+
+    text = one(exporting.Case(Größe(), np.ones((1, 2)), np.ones((1, 1))), tmp_path)
+    assert text.isascii()
+    assert "/* layers.___int */" in text
+    compiles(tmp_path, "cc", "-std=c99")
+
+
 @pytest.mark.parametrize(
-    "name", ["", "1net", "my-net", "nét", "int", "class", "tanhf", "exp", None]
+    "name", ["", "1net", "my-net", "nét", "int", "class", "tanhf", "exp", "y1", None]
 )
 def test_a_name_that_c_does_not_take_is_an_error(name, tmp_path):
     with pytest.raises(ValueError, match=r"to_c: name .*(identifier of C|is taken in C)"):
@@ -208,8 +280,8 @@ def test_what_float32_can_not_hold_is_an_error_and_the_old_file_stays(tmp_path):
     narrow = nn.Sequential(dl.data.Standardize().fit([[0.0], [1e-60]]), nn.Dense(1, 1))
     with pytest.raises(ValueError, match="a deviation in standardize1 is too small for float32"):
         to_c(narrow, path)
-    with pytest.raises(TypeError, match="to_c: sum can't be exported"):
-        to_c(exporting.Function(lambda x: x.sum(1, keepdims=True)), path, example=np.ones((1, 2)))
+    with pytest.raises(TypeError, match="to_c: max can't be exported"):
+        to_c(exporting.Function(lambda x: x.max(1, keepdims=True)), path, example=np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"to_c: the name must end in \.h"):
         to_c(nn.MLP([2, 1]), tmp_path / "net.c")
     assert path.read_bytes() == before

@@ -57,15 +57,19 @@ def test_what_depends_on_no_input_is_a_constant_and_what_the_output_does_not_nee
         ("silu", (3,), 7, ""),
         ("multiply", (4,), 7, ""),
         ("add", (2, 5), 7, ""),
-        ("concatenate", (6, 0), 11, ""),
-        ("dense", (7,), 2, "last"),
+        ("sigmoid", (6,), 7, ""),
+        ("multiply", (6, 7), 7, ""),
+        ("concatenate", (8, 0), 11, ""),
+        ("dense", (9,), 2, "last"),
     ]
     gain = graph_of("export", model, np.ones((1, 4))).steps[4].constants[0]
     np.testing.assert_allclose(gain, [np.exp(0.5)], rtol=1e-6)
 
 
 def test_every_exported_op_is_an_op_of_minidl():
-    assert {*graph.UNARY, *graph.BINARY, *graph.ROWS, *graph.OTHERS} <= vars(ops).keys()
+    assert {*graph.UNARY, *graph.BINARY, *graph.ROWS, *graph.MOMENTS, *graph.OTHERS} <= vars(
+        ops
+    ).keys()
     assert len(graph.EXPORTED) == len({f.__name__ for f in graph.EXPORTED})
 
 
@@ -117,7 +121,11 @@ RNG = np.random.default_rng(0)
             TypeError,
             "export: softsign in function1 can't be exported, only models of abs, add",
         ),
-        (lambda x: x.sum(axis=0), TypeError, "sum in function1 can't be exported"),
+        (lambda x: x.max(1, keepdims=True), TypeError, "max in function1 can't be exported"),
+        (lambda x: x.sum(axis=0), ValueError, "sum .* works along the axis of the samples"),
+        (lambda x: x - x.mean(), ValueError, "mean .* works along the axis of the samples"),
+        (lambda x: x.mean(1), ValueError, r"mean .* gives shape \(2,\), where each sample must"),
+        (lambda x: x[:, 2:2], ValueError, r"getitem .* gives shape \(2, 0\), where each sample"),
         (lambda x: dl.where(X > 0, x, 0.0), TypeError, "where in function1 can't be"),
         (lambda x: x.reshape(1, -1), TypeError, "reshape in function1 can't be"),
         (lambda x: dl.softmax(x, 0), ValueError, "softmax .* works along the axis of the samples"),
@@ -130,6 +138,7 @@ RNG = np.random.default_rng(0)
         (lambda x: x[:, ::2], ValueError, "getitem .* takes anything but neighbouring columns"),
         (lambda x: dl.concatenate([x, X], 1), ValueError, "concatenate .* has a constant part"),
         (lambda x: x @ x[:, :2].T, TypeError, "transpose in function1 can't be"),
+        (lambda x: x[:, :2] @ x, ValueError, "matmul .* needs an input times constant weights"),
         (lambda x: x @ X[0], ValueError, r"matmul in .*gives shape \(2,\), where each sample"),
         (lambda x: x + X, ValueError, r"a constant of shape \(2, 3\) with a row per sample"),
         (lambda x: x * np.ones(3), ValueError, r"gives float64, .* as in c.astype\(np.float32\)"),
@@ -186,6 +195,10 @@ def test_a_model_of_mixed_or_half_precision_is_an_error():
         graph_of("export", model)
     with pytest.raises(ValueError, match="its parameters are float16"):
         graph_of("export", model.dense1)
+    with dl.default_dtype("float64"):
+        mixed = nn.Sequential(model.dense2, nn.Dense(1, 1))
+    with pytest.raises(ValueError, match="its parameters are float32 and float64"):
+        graph_of("export", mixed)
 
 
 def test_weights_that_diverged_are_an_error():
