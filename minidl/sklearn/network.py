@@ -317,6 +317,8 @@ class Network(Fitted):
     def _rule(self, owner: str, model: Module) -> optim.Optimizer:
         """The update rule, made for the network."""
         lr = copy.deepcopy(self.learning_rate_init)  # a ReduceOnPlateau changes
+        if not callable(lr):
+            lr = _checks.number(owner, "learning_rate_init", lr)
         rule = self.optimizer
         if isinstance(rule, str):
             rule = optim.RULES[_checks.choice(owner, "optimizer", rule, optim.RULES, hint=True)]

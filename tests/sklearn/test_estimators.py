@@ -473,6 +473,7 @@ def test_a_loss_of_ones_own_gets_class_numbers():
         ({"shuffle": 1}, "shuffle must be True or False, got 1"),
         ({"dtype": "float16"}, "dtype must be one of 'auto', 'float32', 'float64'"),
         ({"validation_fraction": 1.0}, "validation_fraction must be a finite number > 0 and < 1"),
+        ({"learning_rate_init": -1}, "learning_rate_init must be a finite number ≥ 0, got -1"),
         ({"callbacks": print}, r"callbacks must be a list of dl.callbacks or functions"),
     ],
 )
