@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from sklearn.base import (
@@ -83,10 +83,8 @@ class _MLP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Network):
 
         def penalized(outputs: Any, y: Array, *, sample_weight: Array | None = None) -> Any:
             value = loss(outputs, y, sample_weight=sample_weight)
-            if (
-                scale != 1 or sample_weight is not None
-            ):  # an epoch weights its batches by their size
-                value = value * scale
+            if scale != 1 or sample_weight is not None:
+                value = value * scale  # also by 1: the batches of an epoch then count by their size
             if alpha == 0 or not model.training:
                 return value
             factor: Any = alpha / 2 / len(y)
@@ -179,9 +177,7 @@ class MLPClassifier(ClassifierMixin, _MLP):
     def _classifies(self) -> bool:
         return True
 
-    def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
-    ) -> MLPClassifier:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on X and y, on top of what was learned; returns the estimator.
 
         classes  all labels that there will ever be; needed in the first call
@@ -216,7 +212,7 @@ class MLPRegressor(RegressorMixin, _MLP):
     def _classifies(self) -> bool:
         return False
 
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on X and y, on top of what was learned; returns the estimator."""
         return self._partial_fit(X, y, sample_weight, None)
 
@@ -322,9 +318,7 @@ class Estimator(Network):
             )
         return LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
 
-    def partial_fit(
-        self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
-    ) -> Estimator:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one epoch on X and y, on top of what was learned; returns the estimator.
 
         classes  all labels that there will ever be; needed in the first call for labels

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from scipy.sparse import issparse
@@ -170,7 +170,7 @@ class Network(Fitted):
 
     # --- training
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train the network on X (n, features), dense or sparse, and y; returns the estimator.
 
         sample_weight  None, or a weight ≥ 0 for each sample; samples of weight 0 are left out
@@ -180,7 +180,7 @@ class Network(Fitted):
         """
         return self._fit(X, y, sample_weight, None, once=False)
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Any:
+    def _partial_fit(self, X: Any, y: Any, sample_weight: Any, classes: Any) -> Self:
         first = not hasattr(self, "model_")
         if first and self._classifies() and classes is None:
             raise ValueError(
@@ -198,7 +198,7 @@ class Network(Fitted):
             )
         return self._fit(X, y, sample_weight, classes, once=True)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any, once: bool) -> Any:
+    def _fit(self, X: Any, y: Any, sample_weight: Any, classes: Any, once: bool) -> Self:
         """Train for one epoch on top of what was learned (`once`), or for max_iter epochs."""
         owner = type(self).__name__
         self._check(owner, once)
@@ -317,6 +317,8 @@ class Network(Fitted):
     def _rule(self, owner: str, model: Module) -> optim.Optimizer:
         """The update rule, made for the network."""
         lr = copy.deepcopy(self.learning_rate_init)  # a ReduceOnPlateau changes
+        if not callable(lr):
+            lr = _checks.number(owner, "learning_rate_init", lr)
         rule = self.optimizer
         if isinstance(rule, str):
             rule = optim.RULES[_checks.choice(owner, "optimizer", rule, optim.RULES, hint=True)]

@@ -3,6 +3,7 @@
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -138,6 +139,20 @@ def test_by_default_training_follows_scikit_learns(name):
     assert np.allclose(a.predict(x), b.predict(x), atol=1e-3)  # ε has another place in its Adam
     if name != "two numbers":  # whose mean over the outputs scikit-learn reports
         assert np.allclose(a.loss_curve_, b.loss_curve_, rtol=1e-4)
+
+
+def test_arguments_have_scikit_learns_names_and_defaults():
+    for theirs, ours in ((TheirClassifier, MLPClassifier), (TheirRegressor, MLPRegressor)):
+        known, own = (signature(kind).parameters for kind in (theirs, ours))
+        assert known.keys() - own.keys() - {"loss"} == {
+            *("solver", "momentum", "nesterovs_momentum", "beta_1", "beta_2", "epsilon"),
+            *("learning_rate", "power_t", "max_fun"),
+        }
+        assert {name: p.default for name, p in known.items() if name in own} == {
+            name: p.default for name, p in own.items() if name in known
+        }
+        positional = [name for name, p in own.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        assert positional == ["hidden_layer_sizes", "activation"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -458,6 +473,7 @@ def test_a_loss_of_ones_own_gets_class_numbers():
         ({"shuffle": 1}, "shuffle must be True or False, got 1"),
         ({"dtype": "float16"}, "dtype must be one of 'auto', 'float32', 'float64'"),
         ({"validation_fraction": 1.0}, "validation_fraction must be a finite number > 0 and < 1"),
+        ({"learning_rate_init": -1}, "learning_rate_init must be a finite number ≥ 0, got -1"),
         ({"callbacks": print}, r"callbacks must be a list of dl.callbacks or functions"),
     ],
 )
