@@ -236,7 +236,7 @@ def _rate_of_zero(record: Record) -> Iterator[Remark]:
             "A learning rate of 0",
             "the rate of this step is 0, so no parameter changes and the loss stays the same. A "
             "warm-up gives 0 in its first step, unless it has another start.",
-            updates[0],
+            None,
         )
 
 

@@ -298,7 +298,7 @@ def update_caption(update: Update) -> str:
     schedule = update.options["lr"]
     rate = f"η = {number(update.lr).shown}"
     if isinstance(schedule, Schedule):
-        rate = f"η = {schedule!r} at t = {update.step}: {number(update.lr).shown}"
+        rate += f" by {type(schedule).__name__} at t = {update.step}"
     symbols = dict.fromkeys(s for line in update.lines for s in names(line.equation.tree))
     values = update.lines[0].scope.values if update.lines else {}
     options = [

@@ -272,9 +272,11 @@ function partsCard({ parts, phase, node }) {
 
 const symbolOf = ({ symbol, array }) => symbol || arrays[array].name;
 
-function label(part, choose) { // the formula of a part, or else its heading; a button if it can be chosen
-  const own = make(choose ? 'button' : 'div', choose ? { type: 'button', class: 'label', click: choose,
-    title: part.formula?.text ?? null } : { class: 'label' });
+// The formula of a part, or else its heading or caption; a button if it can be chosen.
+function label(part, choose) {
+  const own = choose
+    ? make('button', { class: 'label', type: 'button', click: choose, title: part.formula?.text ?? null })
+    : make('div', { class: 'label' });
   if (part.formula) own.innerHTML = part.formula.mathml; // generated and escaped by the package
   else own.textContent = part.heading || part.caption;
   own.classList.toggle('formula', Boolean(part.formula));
@@ -289,12 +291,14 @@ function fill(panel, part, index, pick) {
   const own = operands.map(({ array }) => arrays[array]);
   const few = own.every((array) => array.whole && lines(array) <= FEW)
     && own.reduce((sum, array) => sum + columns(array), 0) <= 2 * FEW;
-  const inputs = figures.length > 0 && make('details', { class: 'inputs', ...(unfolded ?? few ? { open: '' } : {}) },
-    make('summary', { click: ({ currentTarget }) => { unfolded = !currentTarget.parentElement.open; } },
-      figures.length > 1 ? 'Inputs: ' : 'Input: ',
-      operands.flatMap(({ symbol, name, array }, k) => [k > 0 && ', ', make('span', { class: 'symbol' }, symbol),
-        name !== symbol && ` ${name}`, arrays[array].shape.length > 0 && ` ${shapeText(arrays[array].shape)}`])),
-    make('div', { class: 'arrays' }, figures));
+  const listed = operands.flatMap(({ symbol, name }, k) => [k > 0 && ', ',
+    make('span', { class: 'symbol' }, symbol), name !== symbol && ` ${name}`,
+    own[k].shape.length > 0 && ` ${shapeText(own[k].shape)}`]);
+  const toggle = ({ currentTarget }) => { unfolded = !currentTarget.parentElement.open; };
+  const inputs = figures.length > 0
+    && make('details', { class: 'inputs', open: unfolded ?? few ? '' : null },
+      make('summary', { click: toggle }, figures.length > 1 ? 'Inputs: ' : 'Input: ', listed),
+      make('div', { class: 'arrays' }, figures));
   const outcome = result && figure(result, 'result', pick);
   panel.replaceChildren(...[
     heading && (formula || caption) && make('h3', titleIfLong(heading), heading),
@@ -353,7 +357,8 @@ function stepContent(step) {
   const count = peers.length > 1 ? ` · ${peers.indexOf(step) + 1} of ${peers.length}` : '';
   return [
     make('div', { class: 'caption' }, make('h2', titleIfLong(step.title), step.title),
-      make('p', { class: 'phase' }, PHASES[step.phase] + count), make('p', {}, step.caption)),
+      PHASES[step.phase] !== step.title && make('p', { class: 'phase' }, PHASES[step.phase] + count),
+      make('p', {}, step.caption)),
     step.phase === 'summary' && loss.before && lossCard(loss),
     ...step.notes.map(({ title, text }) => make('div', { class: 'note' }, make('b', {}, title), text)),
     step.parts.length > 0 && partsCard(step),

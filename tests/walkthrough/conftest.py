@@ -33,10 +33,10 @@ def steps(walk):
 
 @pytest.fixture(scope="session")
 def batch_walk():
-    """A training step on a batch of 16 with a hidden layer of 8, so with arrays of 16 × 8."""
+    """A training step on a batch of 16 with a hidden layer of 8: its arrays have up to 16 × 8."""
     rng = np.random.default_rng(0)
-    x, labels = rng.normal(size=(16, 4)).astype(np.float32), np.arange(16) % 3
-    model = dl.nn.MLP([4, 8, 3], "tanh", rng=0)
+    x, labels = rng.normal(size=(16, 16)).astype(np.float32), np.arange(16) % 3
+    model = dl.nn.MLP([16, 8, 3], "tanh", rng=0)
     rate = dl.schedulers.WarmUp(dl.schedulers.CosineDecay(0.01, steps=100), steps=10)
     optimizer = optim.Adam(model, lr=rate)
     with dl.trace() as walk:

@@ -32,7 +32,7 @@ def test_the_text_of_an_update_names_the_rate_and_every_number_before_and_after(
         shown += [a[2, 1] for a in update.state_after.values() if np.shape(a) == (3, 2)]
         for x in shown:
             assert number(x).shown in text
-        rate = f"{schedule!r} at t = {t - 1}: {number(schedule(t - 1)).shown}"
+        rate = f"{number(schedule(t - 1)).shown} by {type(schedule).__name__} at t = {t - 1}"
         assert f"{rule}, update t = {t} of w: η = {rate}" in text
 
 
