@@ -90,7 +90,7 @@ def largest_difference(a, b):
 
 
 @pytest.mark.parametrize(
-    ("activation", "momentum"), [("relu", 0), ("relu", 0.9), ("logistic", 0.9), ("tanh", 0)]
+    ("activation", "momentum"), [("relu", 0), ("logistic", 0.9), ("tanh", 0)]
 )
 @pytest.mark.parametrize("name", DATA)
 def test_sgd_agrees_with_scikit_learn_to_12_digits_over_50_epochs(name, activation, momentum):
@@ -495,6 +495,8 @@ def test_a_loss_of_ones_own_gets_class_numbers():
         ({"validation_fraction": 1.0}, "validation_fraction must be a finite number > 0 and < 1"),
         ({"learning_rate_init": -1}, "learning_rate_init must be a finite number ≥ 0, got -1"),
         ({"callbacks": print}, r"callbacks must be a list of dl.callbacks or functions"),
+        ({"callbacks": [3]}, r"callbacks must be a list of dl.callbacks .*, got \[3\]$"),
+        ({"verbose": "no"}, "verbose must be a whole number ≥ 0, got 'no'"),
     ],
 )
 def test_an_argument_that_cannot_be_is_refused_and_nothing_is_fitted(options, message):
