@@ -307,6 +307,10 @@ class Network(Fitted):
                     "partial_fit doesn't have; give a dict {label: weight}"
                 )
             by_class = compute_sample_weight(class_weight, y)
+            if not (np.isfinite(by_class) & (by_class >= 0)).all():
+                raise ValueError(
+                    f"{owner}: class_weight must hold finite numbers ≥ 0, got {class_weight}"
+                )
             weight = by_class if weight is None else weight * by_class
         if weight is not None and not weight.any():
             raise ValueError(f"{owner}: sample_weight and class_weight give every sample weight 0")

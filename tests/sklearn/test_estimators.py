@@ -497,6 +497,8 @@ def test_a_loss_of_ones_own_gets_class_numbers():
         ({"callbacks": print}, r"callbacks must be a list of dl.callbacks or functions"),
         ({"callbacks": [3]}, r"callbacks must be a list of dl.callbacks .*, got \[3\]$"),
         ({"verbose": "no"}, "verbose must be a whole number ≥ 0, got 'no'"),
+        ({"class_weight": {0: -1.0, 1: 1.0}}, r"class_weight must hold finite numbers ≥ 0, got"),
+        ({"class_weight": {0: np.nan, 1: 1.0}}, r"class_weight must hold finite numbers ≥ 0, got"),
     ],
 )
 def test_an_argument_that_cannot_be_is_refused_and_nothing_is_fitted(options, message):
