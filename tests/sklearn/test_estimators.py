@@ -89,9 +89,7 @@ def largest_difference(a, b):
     return max(np.abs(p - q).max() for p, q in pairs)
 
 
-@pytest.mark.parametrize(
-    ("activation", "momentum"), [("relu", 0), ("logistic", 0.9), ("tanh", 0)]
-)
+@pytest.mark.parametrize(("activation", "momentum"), [("relu", 0), ("logistic", 0.9), ("tanh", 0)])
 @pytest.mark.parametrize("name", DATA)
 def test_sgd_agrees_with_scikit_learn_to_12_digits_over_50_epochs(name, activation, momentum):
     x, y, theirs, ours = case(name)
