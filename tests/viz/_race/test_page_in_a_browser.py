@@ -593,6 +593,12 @@ def test_few_presses_of_tab_lead_to_the_controls(open_page):
     assert tab_presses(tab, "#surface") <= 10
 
 
+def test_tab_to_the_controls_does_not_scroll_the_map_out_of_view(open_page):
+    tab = open_page(race_of_many(), fragment="#step=60", size=PHONE)
+    tab_presses(tab, "#scrub")
+    assert tab.evaluate("scrollY") == 0
+
+
 @pytest.mark.parametrize("view", ["2-D", "3-D"])
 def test_the_goal_is_seen_under_the_marker_of_the_chosen_run(open_page, view):
     tab = open_page(race("bowl", ("SGD",), lr=0.5), fragment=f"#step=48&view={view}")
