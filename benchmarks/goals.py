@@ -69,6 +69,7 @@ GOALS = [
     Goal("overhead", "peak memory, 784-2048-2048-10, batch 256", "PyTorch", 2),
     Goal("overhead", "an op in a chain of 1,000", "minidl", 1.5e-6),
     Goal("overhead", "an op in a chain of 1,000,000", "minidl", 1.5e-6),
+    Goal("sklearn", None, "scikit-learn", 3),
     Goal("digits", None, "PyTorch", 3),
     Goal("digits", None, "scikit-learn", 3),
 ]

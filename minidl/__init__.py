@@ -5,6 +5,7 @@
 This file lists what `dl.` offers. The redundant `as` marks a name as exported, for type checkers.
 """
 
+import importlib as _importlib
 import typing as _typing
 
 from minidl import _checks
@@ -79,6 +80,8 @@ from minidl.training import fit as fit
 from minidl.walkthrough.recorder import trace as trace
 
 if _typing.TYPE_CHECKING:
+    from minidl import export as export
+    from minidl import sklearn as sklearn
     from minidl import viz as viz
 else:
     __all__ = sorted(name for name in globals() if not name.startswith("_"))  # for help(dl)
@@ -104,12 +107,13 @@ else:
             f"minidl.{_name}", lambda m=_module: _public(m), lambda: _known("minidl.")
         )
 
-    def __getattr__(name):  # imports viz on first use, so that importing minidl stays quick
-        if name == "viz":
-            import minidl.viz
+    # imported on first use, so that importing minidl stays quick
+    _ON_USE = ("export", "sklearn", "viz")
 
-            return minidl.viz
+    def __getattr__(name):
+        if name in _ON_USE:
+            return _importlib.import_module(f"minidl.{name}")
         return _checks.missing("minidl", _known)(name)
 
     def __dir__():
-        return sorted({*globals(), "viz"})
+        return sorted({*globals(), *_ON_USE})

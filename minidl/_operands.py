@@ -1,6 +1,7 @@
 """Read data as arrays of real numbers, by one rule for their dtypes; for tensors and modules.
 
-What has a floating dtype of its own keeps it: arrays and scalars of NumPy, pandas data.
+What has a floating dtype of its own keeps it: arrays and scalars of NumPy, data of pandas, polars
+and PyTorch.
 Python numbers, lists, integers and booleans have none, and take that of what they stand beside.
 """
 
@@ -20,10 +21,10 @@ PYTHON_NUMBERS = {float, int, bool}
 
 def read(data: Any) -> tuple[NDArray[Any], bool]:
     """An array of real numbers, and whether the data have a floating dtype of their own."""
-    if advice := missing(data):
-        raise TypeError(advice)
+    if reason := refusal(data):
+        raise TypeError(reason)
     try:
-        array = data if isinstance(data, np.ndarray) else np.asarray(data)
+        array = array_of(data)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{data!r} can't be converted to an array: {error}") from None
     own = array.dtype.kind == "f" and (hasattr(data, "dtype") or hasattr(data, "dtypes"))
@@ -36,15 +37,40 @@ def read(data: Any) -> tuple[NDArray[Any], bool]:
     return array, own
 
 
-def missing(data: Any) -> str | None:
-    """What to do about data whose missing entries NumPy would read as numbers, else None."""
+def array_of(data: Any) -> NDArray[Any]:
+    """The data as an array; a table of pandas in the dtype that its columns promote to.
+
+    NumPy would make objects of nullable columns.
+    """
+    if isinstance(data, np.ndarray):
+        return data
+    if hasattr(data, "isna") and hasattr(data, "dtypes"):
+        dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in np.ravel(data.dtypes)]
+        if dtypes and all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in dtypes):
+            return np.asarray(data.to_numpy(np.result_type(*dtypes)))
+    return np.asarray(data)
+
+
+def refusal(data: Any) -> str | None:
+    """What to do about data that can't be read as they are, else None.
+
+    NumPy would read missing entries as numbers, and has no gradients.
+    """
     if isinstance(data, list | tuple):
         if set(map(type, data)) <= PYTHON_NUMBERS:
             return None
-        return next(filter(None, map(missing, data)), None)
+        return next(filter(None, map(refusal, data)), None)
     masked = sys.modules.get("numpy.ma")  # not imported here, since that takes 10 ms
     if masked and isinstance(data, masked.MaskedArray):
         return "a masked array: fill or drop its masked entries first, as in x.filled(0.0)"
+    if hasattr(data, "null_count"):  # of polars
+        if hasattr(data, "collect"):
+            return "a query that was not run: run it first, by x.collect()"
+        if any(column.null_count() for column in (data if hasattr(data, "columns") else [data])):
+            return "missing values: fill or drop them first, by x.fill_null(0.0) or x.drop_nulls()"
+        return None
+    if getattr(data, "requires_grad", False) and hasattr(data, "grad_fn"):  # of PyTorch
+        return "a tensor of PyTorch that requires a gradient: give its values, by x.detach()"
     dtypes: Any = getattr(data, "dtypes", getattr(data, "dtype", None))  # a DataFrame has several
     nullable = hasattr(data, "isna") and not all(
         isinstance(dtype, np.dtype) for dtype in np.ravel(dtypes)

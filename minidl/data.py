@@ -439,11 +439,10 @@ def _weights(owner: str, weights: Any, n: int) -> np.ndarray | None:
 
 def _array(owner: str, name: str, values: Any) -> np.ndarray:
     """The values as an array; a tensor's array and an array itself aren't copied."""
-    values = values.numpy() if hasattr(values, "requires_grad") else values
-    if advice := _operands.missing(values):
-        raise TypeError(f"{owner}: {name} holds {advice}")
+    if reason := _operands.refusal(values):
+        raise TypeError(f"{owner}: {name} holds {reason}")
     try:
-        array = np.asarray(values)
+        array = _operands.array_of(values.numpy() if hasattr(values, "requires_grad") else values)
     except ValueError as error:
         raise ValueError(f"{owner}: {name} can't be converted to an array: {error}") from None
     if array.dtype.kind not in "fiub":

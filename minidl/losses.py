@@ -11,7 +11,7 @@ from minidl import _checks, ops, tensor
 from minidl._format import printable
 from minidl._kernels.loss import check_labels
 from minidl._kernels.plan import plain, whole
-from minidl._operands import beside, missing
+from minidl._operands import beside, refusal
 from minidl.ops import Array, Reduction
 from minidl.tensor import Tensor
 
@@ -394,8 +394,8 @@ def _constant(target: Any) -> Array:
                 "target.detach()"
             )
         return target.data
-    if advice := missing(target):
-        raise TypeError(f"cross_entropy: {advice}")
+    if reason := refusal(target):
+        raise TypeError(f"cross_entropy: {reason}")
     return tensor.as_ndarray(target)
 
 

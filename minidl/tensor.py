@@ -27,7 +27,7 @@ from minidl._format import printable
 from minidl._kernels import atomic
 from minidl._kernels.plan import copied
 from minidl._observer import active
-from minidl._operands import NATIVE, beside, missing, read
+from minidl._operands import NATIVE, beside, read, refusal
 from minidl._settings import default_dtype as default_dtype
 from minidl._settings import dtype_of, recording
 from minidl._settings import get_default_dtype as get_default_dtype
@@ -280,8 +280,8 @@ def _index_part(part: Any) -> Any:
             return operator.index(part)
         except TypeError:  # an array, but not of an integer
             pass
-    if advice := missing(part):
-        raise TypeError(advice)
+    if reason := refusal(part):
+        raise TypeError(reason)
     array = as_ndarray(_plain(part)).copy()
     if array.size == 0 and not isinstance(part, np.ndarray | Tensor):
         return array.astype(np.intp)  # an empty list or Series, which NumPy reads as floating
@@ -345,7 +345,7 @@ def _compare(comparison: Any, a: Any, b: Any) -> Any:
     try:
         return comparison(*beside([_plain(a), _plain(b)], True))
     except TypeError:
-        if missing(a) or missing(b):
+        if refusal(a) or refusal(b):
             raise
         return comparison(_plain(a), _plain(b))
 
@@ -786,6 +786,13 @@ class Tensor:
                 "no gradient. Use minidl's function of that name, or pass t.numpy()."
             )
         return np.array(self._data, dtype, copy=copy)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The memory of a constant, for `from_dlpack` of NumPy, PyTorch, JAX and others."""
+        return self.__array__().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._data.__dlpack_device__()
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._node is not None:

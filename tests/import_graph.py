@@ -43,6 +43,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("data", "metrics", "history", "_expressions", "checkpoint", "callbacks"),
         *("_progress", "evaluation", "_capture", "_loop", "training", "testing"),
     ),
+    "other programs and libraries": ("export", "sklearn"),
     "explanations": ("walkthrough",),
     "pictures": ("viz",),
     "entry points": ("__init__", "__main__"),
@@ -63,6 +64,7 @@ UPWARD = {
 
 # Modules that exist for optional dependencies, which they import at once.
 OPTIONAL = {
+    "minidl.sklearn": {"sklearn", "scipy"},
     "minidl.viz.plots": {"matplotlib"},
     "minidl.viz.film": {"matplotlib", "PIL"},
     "minidl.viz.figures": {"matplotlib", "contourpy"},
@@ -180,6 +182,8 @@ SUBTITLES = {
     "__main__": "python -m minidl",
     "viz": "races, plots, films, figures",
     "walkthrough": "every number of a step",
+    "export": "models as ONNX, C, NumPy",
+    "sklearn": "estimators for scikit-learn",
     "training": "fit",
     "_loop": "steps and epochs of fit",
     "evaluation": "evaluate, predict",

@@ -33,6 +33,8 @@ ATOMIC, BLAS, LAYER, LOSS, SYSTEM = (
     f"minidl/_kernels/{name}.pyx" for name in ("atomic", "blas", "layer", "loss", "system")
 )
 FIND_BLAS, INTERRUPTS = "minidl/_blas.py", "minidl/_interrupts.py"
+EXPORT_GRAPH, C_HEADER = "minidl/export/graph.py", "minidl/export/c_header.py"
+NUMPY_FILE, ONNX_FILE = "minidl/export/numpy_file.py", "minidl/export/onnx_file.py"
 FORMAT, CHECKS = "minidl/_format.py", "minidl/_checks.py"
 RECORDING, STEP = "minidl/_capture/recording.py", "minidl/_capture/step.py"
 GUARDS = "minidl/_capture/guards.py"
@@ -99,6 +101,10 @@ TESTS = {
     TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
     AVERAGING: ["tests/optim/test_averaging.py"],
+    EXPORT_GRAPH: ["tests/export/test_graph.py", "tests/export/test_numpy_file.py"],
+    C_HEADER: ["tests/export/test_c_header.py"],
+    NUMPY_FILE: ["tests/export/test_numpy_file.py"],
+    ONNX_FILE: ["tests/export/test_onnx_file.py"],
     FORMAT: ["tests/test_format.py"],
     SUMMARY: ["tests/test_summary.py"],
     CHECKS: ["tests/test_checks.py"],
@@ -718,7 +724,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "None if bound is None else operator.index(bound)",
                 "bound",
             ),
-            ("a masked array as an index", "if advice := missing(part):", "if advice := None:"),
+            ("a masked array as an index", "if reason := refusal(part):", "if reason := None:"),
         ],
         "def where": [
             (
@@ -828,11 +834,16 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "read": [
             ("a list has a dtype of its own", '(hasattr(data, "dtype")', "(True"),
             ("a table has none", ' or hasattr(data, "dtypes")', ""),
-            ("masked values read", "if advice := missing(data):", "if advice := None:"),
+            ("masked values read", "if reason := refusal(data):", "if reason := None:"),
         ],
-        "missing": [
-            ("lists not searched", "next(filter(None, map(missing, data)), None)", "None"),
+        "refusal": [
+            ("lists not searched", "next(filter(None, map(refusal, data)), None)", "None"),
             ("nullable data not searched", "if nullable and np.any(data.isna()):", "if False:"),
+            ("polars not searched", 'hasattr(data, "null_count")', "False"),
+            ("a graph of PyTorch not noticed", 'hasattr(data, "grad_fn")', "False"),
+        ],
+        "array_of": [
+            ("objects of nullable columns", 'hasattr(data, "dtypes")', "False"),
         ],
         "beside": [
             (
@@ -1418,7 +1429,73 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
         ],
         "_array": [
-            ("masked and missing values accepted", "_operands.missing(values)", "None"),
+            ("masked and missing values accepted", "_operands.refusal(values)", "None"),
+        ],
+    },
+    EXPORT_GRAPH: {
+        "graph_of": [
+            ("a second run with the same inputs", "* dtype.type(0.5) + dtype.type(0.25)", ""),
+        ],
+        "_dtype": [("mixed dtypes accepted", "len(dtypes) > 1 or", "")],
+        "_features": [("only the first layer asked", "return _features(module)", "break")],
+        "_Run": [
+            ("a model in training mode", "training=False", "training=True"),
+            ("a mean rounded to float32", "module.mean.copy()", "np.float32(module.mean)"),
+            ("own ops accepted", "if function not in EXPORTED:", "if False:"),
+            ("another dtype accepted", "if result.dtype != self.dtype:", "if False:"),
+            ("values without columns", "or not shape[1]", ""),
+            ("the variance of a population", 'n - options["ddof"]', "n"),
+            ("weights from the input", "any(isinstance(x, int) for x in values[1:])", "False"),
+            ("any axis of a softmax", 'options["axis"] not in (-1, 1, (-1,), (1,))', "False"),
+            ("any step of columns", "part.step not in (None, 1)", "False"),
+            ("constants that are views", "np.array(array)", "np.asarray(array)"),
+        ],
+        "_compare": [
+            ("other constants accepted", "not np.array_equal(c, d, equal_nan=True)", "False"),
+            (
+                "other ops accepted",
+                "(a.op, a.values, a.options) !=",
+                "(b.op, b.values, b.options) !=",
+            ),
+        ],
+        "_reached": [("unused steps kept", "used = {output}", "used = {*range(len(steps) + 1)}")],
+        "_check_constants": [("NaN accepted", "np.isfinite(constant).all()", "True")],
+    },
+    C_HEADER: {
+        "_Header": [
+            ("no bias", 'self._array(step, b[0]) if b else "0"', '"0"'),
+            ("weights row by row", "self._array(step, w.T)", "self._array(step, w)"),
+            ("the lost part of a mean added", "mean - high", "high - mean"),
+            (
+                "a value of width 1 read as a row",
+                "'i' if self.widths[x] == step.width else 0",
+                "'i'",
+            ),
+            ("bytes as numbers", "4 * len(numbers)", "len(numbers)"),
+            ("a deviation of 0", "not _single(step, deviation).all()", "False"),
+        ],
+        "_single": [("infinite weights", "if not np.isfinite(rounded).all():", "if False:")],
+        "_clip": [("bounds exchanged", "a > {bounds['high']}", "a < {bounds['high']}")],
+        "_places": [
+            ("a buffer reused too early", "last[x] == number]", "last[x] >= number]"),
+            ("an input overwritten", "if x and last[x] == number", "if last[x] == number"),
+            ("a value overwritten that is needed", "last[x] == number and widths", "widths"),
+            ("no buffer reused", "free += [", "sizes[:0] + ["),
+        ],
+    },
+    NUMPY_FILE: {
+        "_expression": [
+            ("columns rounded first", 'names[0] = "x"', "pass"),
+            ("float32 means", '"float64" if step.op == "standardize" else', ""),
+            ("no bias", "*names[2:]", ""),
+        ],
+    },
+    ONNX_FILE: {
+        "_Builder": [
+            ("a fixed batch", '["N", width]', "[1, width]"),
+            ("float32 means", "np.dtype(np.float64) if", "own if"),
+            ("no slope", "step.options.items() if key in names", "()"),
+            ("bounds left out", '["" if b is None else', '["" if True else'),
         ],
     },
     SUMMARY: {

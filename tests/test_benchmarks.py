@@ -259,6 +259,19 @@ def test_a_file_is_as_large_as_what_is_written_plainly(monkeypatch, tmp_path):
     assert sizes[0] > 4 * weights((350, 250, 350))
 
 
+def test_estimators_of_both_libraries_take_equal_steps(monkeypatch):
+    estimators = pytest.importorskip("sklearn.base") and importlib.import_module(
+        "benchmarks.sklearn"
+    )
+    monkeypatch.setattr(estimators, "problems", lambda: {"houses": (*estimators.houses(60), False)})
+    monkeypatch.setattr(estimators, "QUICK", {"max_iter": 3})
+    rows = estimators.compare(1, quick=True)
+    notes = {row.contestant: row.note for row in rows}
+    assert list(notes) == ["minidl", "minidl, float64", "scikit-learn"]
+    assert len(set(notes.values())) == 1
+    assert notes["minidl"].startswith("3 epochs, R² ")
+
+
 # --- processes and turns -------------------------------------------------------------------------
 
 

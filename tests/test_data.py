@@ -5,6 +5,8 @@ import math
 import pickle
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -264,6 +266,17 @@ def test_pandas_data_with_numpys_dtypes_keep_them(dtype):
     loader = DataLoader(frame, frame["a"], 2, shuffle=False)
     assert (loader.x.dtype, loader.x.shape, loader.y.dtype) == (dtype, (3, 2), dtype)
     assert labels(loader) == [[1, 0], [1]]
+
+
+def test_tables_of_nullable_columns_and_of_polars_become_batches():
+    nullable = pd.DataFrame({"a": pd.array([1.5, 2.5], "Float64"), "b": pd.array([1, 2], "Int64")})
+    polars = pl.DataFrame({"a": [1.5, 2.5], "b": [1, 2]})
+    for table, labels in ((nullable, nullable["b"]), (polars, polars["b"])):
+        loader = DataLoader(table, labels)
+        np.testing.assert_array_equal(loader.x, [[1.5, 1], [2.5, 2]], strict=True)
+        np.testing.assert_array_equal(loader.y, [1, 2], strict=True)
+    with pytest.raises(TypeError, match=r"DataLoader: y holds missing values: .* x.drop_nulls\(\)"):
+        DataLoader(polars, pl.Series([1, None]))
 
 
 def test_nan_in_floating_pandas_data_stays_nan():

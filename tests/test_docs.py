@@ -3,6 +3,8 @@
 import inspect
 import linecache
 import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -63,3 +65,20 @@ def test_what_the_table_of_other_libraries_calls_minidl_is_in_minidl(row):
         if name != "model.summary":
             assert callable(found), name
             assert {*re.findall(r"(\w+)=", options)} <= {*inspect.signature(found).parameters}
+
+
+# --- deploy.md ----------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler cc")
+def test_the_program_in_c_prints_the_probability_that_the_model_predicts(tmp_path):
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+    (source,) = re.findall(r"^```c\n(.*?)^```$", page, re.M | re.S)
+    (command,) = re.findall(r"^(cc .*)$", page, re.M)
+    (tmp_path / "main.c").write_text(source)
+    scale = dl.data.Standardize().fit([[0.0, 5.0, 900.0], [2.0, 25.0, 1000.0]])
+    model = dl.nn.Sequential(scale, dl.nn.MLP([3, 8, 2], "tanh", rng=0), dl.nn.Softmax())
+    dl.export.to_c(model, tmp_path / "net.h")
+    run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == f"{dl.predict(model, [[1.5, 20.0, 900.0]])[0, 1]:.3f}\n"

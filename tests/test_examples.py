@@ -8,6 +8,7 @@ import math
 import os
 import re
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,7 @@ def test_an_example_has_help_and_refuses_unknown_options(name, tmp_path):
         "own_layers.py": "--page",
         "walkthrough.py": "--page",
         "optimizer_race.py": "--out",
+        "pipeline.py": "--folder",
         "tabular.py": "--folder",
     }.get(name, "--figure")
     assert "there is no folder" in refused(name, option, "no/such/folder/x")
@@ -202,6 +204,25 @@ def test_the_table_is_scikit_learns():
     assert lines[0].split(",") == [*(n.replace(" ", "_") for n in data.feature_names), "benign"]
     table = np.loadtxt(lines[1:], delimiter=",")
     np.testing.assert_array_equal(table, np.column_stack([data.data, data.target]))
+
+
+# --- pipeline.py --------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no C compiler cc")
+def test_the_best_pipeline_gives_the_same_probabilities_in_c(tmp_path):
+    result = run("pipeline.py", "--folds", "2", "--folder", str(tmp_path), cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = re.findall(r"^(\w+) +(0\.\d+) +accuracy (0\.\d+)( +best)?$", result.stdout, re.M)
+    assert len({row[:2] for row in rows}) == 9
+    (best,) = (row for row in rows if row[3])
+    assert best[2] == max(row[2] for row in rows)
+    ((in_python, in_c),) = re.findall(r"new rows: (\S+) in Python, (\S+) in C", result.stdout)
+    assert in_python == in_c >= "0.94"
+    (difference,) = re.findall(r"difference of a probability: (\S+)", result.stdout)
+    assert float(difference) < 2e-6
+    assert "net.h: 2,412 bytes of flash" in result.stdout
+    assert (tmp_path / "net.h").read_text().startswith("/* net: Sequential with 30 inputs")
 
 
 # --- own_layers.py ------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import gc
+import json
 import math
 import operator
 import pickle
@@ -10,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+from cases import GOLDEN
 from interrupting import each_interruption
 
 import minidl as dl
@@ -194,6 +196,36 @@ def test_load_state_dict_converts_to_the_dtype_of_the_parameter():
     assert (layer.weight.dtype, layer.bias.dtype) == (np.float32, np.float32)
     assert layer.weight.data.tolist() == [[np.float32(1 / 3), 2]]
     assert layer.bias.data.tolist() == [1, 2]
+
+
+DENSE = json.loads((GOLDEN / "dense.json").read_text())["cases"]
+
+
+@pytest.mark.parametrize("case", DENSE, ids=lambda case: case["library"])
+def test_a_dense_layer_takes_the_weights_of_pytorch_and_keras_and_computes_the_same(case):
+    with dl.default_dtype("float64"):
+        layer = nn.Dense(3, 2, bias=len(case["weights"]) == 2, rng=0)
+    if case["library"] == "torch":
+        weights = {name: np.array(p) for name, p in case["weights"].items()}
+        layer.load_state_dict({name: p.T for name, p in weights.items()})
+    else:
+        layer.load_state_dict(dict(zip(("weight", "bias"), case["weights"], strict=False)))
+        for own, array in zip(layer.state_dict().values(), case["weights"], strict=True):
+            assert np.array_equal(own, array)  # what Keras's set_weights takes
+    np.testing.assert_allclose(layer(case["x"]).data, case["y"], rtol=1e-14)
+
+
+def test_weights_go_to_pytorch_and_back():
+    torch = pytest.importorskip("torch")
+    layer, linear, back = nn.Dense(3, 2, rng=0), torch.nn.Linear(3, 2), nn.Dense(3, 2, rng=1)
+    x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    weight, bias = map(torch.tensor, layer.state_dict().values())
+    linear.load_state_dict({"weight": weight.T, "bias": bias})
+    np.testing.assert_allclose(linear(torch.tensor(x)).detach(), layer(x).data, rtol=1e-5)
+    back.load_state_dict({"weight": linear.weight.detach().T, "bias": linear.bias.detach()})
+    assert all(map(np.array_equal, back.state_dict().values(), layer.state_dict().values()))
+    with pytest.raises(TypeError, match=r"PyTorch that requires a gradient: .* x\.detach\(\)"):
+        back.load_state_dict({"weight": linear.weight.T, "bias": linear.bias})
 
 
 def test_loading_between_forward_and_backward_is_noticed():

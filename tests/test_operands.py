@@ -6,6 +6,7 @@ import operator
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 import minidl as dl
@@ -39,6 +40,7 @@ OWN = {  # with one: they promote as in NumPy
     "a number of NumPy": np.float64(0.1),
     "a Series": pd.Series(TENTHS),
     "a Series of float32": pd.Series(TENTHS, dtype="float32"),
+    "a nullable Series of float64": pd.Series(TENTHS, dtype="Float64"),
     "a constant tensor": dl.Tensor(np.array(TENTHS)),
     "swapped bytes": np.array(TENTHS, ">f8"),
 }
@@ -72,6 +74,8 @@ def test_a_table_of_pandas_promotes_as_its_columns_do():
         ([0.1, 0.2], "float32", "float32"),
         ([1, 2], "int64", "float32"),
         ([1, 2], "Int64", "float32"),
+        ([0.1, 0.2], "Float32", "float32"),
+        ([0.1, 0.2], "Float64", "float64"),
         ([True, False], "bool", "float32"),
     ):
         table = pd.DataFrame({"a": values, "b": values}, dtype=dtype)
@@ -187,6 +191,10 @@ MISSING = {
     "nullable floats": pd.Series([1.0, None], dtype="Float64"),
     "nullable booleans": pd.Series([True, None], dtype="boolean"),
     "a table": pd.DataFrame({"a": pd.array([1.0, None], dtype="Float64")}),
+    "polars' integers": pl.Series([1, None]),
+    "polars' floats": pl.Series([1.0, None]),
+    "polars' booleans": pl.Series([True, None]),
+    "a table of polars": pl.DataFrame({"a": [1.0, 2.0], "b": [1, None]}),
 }
 TAKES = {
     "Tensor": dl.Tensor,
@@ -220,6 +228,62 @@ def test_masked_and_missing_entries_are_a_type_error_that_says_what_to_do(take, 
         take(data)
 
 
+def test_a_table_of_nullable_columns_has_the_dtype_that_they_promote_to():
+    columns = {"a": pd.array([0.1, 2.0], "Float32"), "b": pd.array([1, 1700000001], "Int64")}
+    columns["c"] = [True, False]
+    right = np.array([[np.float32(0.1), 1, 1], [2, 1700000001, 0]], np.float64)
+    np.testing.assert_array_equal(dl.Tensor(pd.DataFrame(columns)).data, right, strict=True)
+    with pytest.raises(TypeError, match="expected real numbers, got DataFrame"):
+        dl.Tensor(pd.DataFrame({**columns, "d": ["x", "y"]}))
+
+
+def test_tables_of_polars_are_read_in_the_dtype_of_their_columns():
+    for values, kind, dtype in (
+        ([0.1, 0.2], pl.Float32, "float32"),
+        ([0.1, 0.2], pl.Float64, "float64"),
+        ([1, 2], pl.Int64, "float32"),
+        ([True, False], pl.Boolean, "float32"),
+    ):
+        table = pl.DataFrame({"a": values, "b": values}, schema={"a": kind, "b": kind})
+        right = np.array([values, values]).T.astype(dtype)
+        np.testing.assert_array_equal(dl.Tensor(table).data, right, strict=True)
+    t = dl.Tensor(np.float32([2.0, 4.0]), requires_grad=True)
+    for series, dtype in ((pl.Series([3, 5]), "float32"), (pl.Series(TENTHS), "float64")):
+        want = np.array([2.0, 4.0]) * series.to_numpy()
+        np.testing.assert_array_equal((t * series).data, want.astype(dtype), strict=True)
+    with pytest.raises(TypeError, match=r"query that was not run: run it first, by x.collect\(\)"):
+        dl.Tensor(table.lazy())
+    with pytest.raises(TypeError, match="expected real numbers, got Series"):
+        dl.Tensor(pl.Series(["a"]))
+
+
+class OfPyTorch:
+    """What minidl sees of a tensor of PyTorch that requires a gradient."""
+
+    requires_grad, grad_fn = True, None
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad.")
+
+
+@pytest.mark.parametrize("take", TAKES.values(), ids=TAKES)
+def test_a_tensor_of_pytorch_that_requires_a_gradient_is_a_type_error(take):
+    with pytest.raises(TypeError, match=r"PyTorch that requires a gradient: .* by x.detach\(\)"):
+        take(OfPyTorch())
+    with pytest.raises(TypeError, match="PyTorch that requires a gradient"):
+        take([OfPyTorch(), OfPyTorch()])
+
+
+def test_tensors_of_pytorch_are_read_if_they_require_no_gradient():
+    torch = pytest.importorskip("torch")
+    w = torch.tensor([1.5, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match="PyTorch that requires a gradient"):
+        dl.Tensor(w)
+    np.testing.assert_array_equal(dl.Tensor(w.detach()).data, np.float32([1.5, 2]), strict=True)
+    wide = w.detach().double()
+    np.testing.assert_array_equal((dl.Tensor([2.0, 2.0]) * wide).data, [3.0, 4.0], strict=True)
+
+
 @pytest.mark.parametrize("requires_grad", [True, False])
 @pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "pow", "matmul"])
 def test_a_masked_array_on_the_left_leaves_the_operator_to_the_tensor(name, requires_grad):
@@ -245,5 +309,5 @@ def test_a_list_of_plain_numbers_is_not_searched_entry_by_entry():
         def __iter__(self):
             return super().__iter__()
 
-    assert _operands.missing(Numbers([1.0, 2])) is None
-    assert _operands.missing([[1.0], (2, True)]) is None
+    assert _operands.refusal(Numbers([1.0, 2])) is None
+    assert _operands.refusal([[1.0], (2, True)]) is None

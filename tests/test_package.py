@@ -58,7 +58,7 @@ NAMES = {
         optim schedulers data training testing fit History DivergenceError GradientError
         show_config set_num_threads get_num_threads sin cos trace viz std var clip sign log1p
         flatten argmax capture CaptureError save load CheckpointError
-        predict evaluate callbacks metrics""",
+        predict evaluate callbacks metrics export sklearn""",
     "nn": """
         Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
         MLP""",
@@ -74,6 +74,8 @@ NAMES = {
     "metrics": "accuracy mae rmse r2 auc confusion_matrix",
     "callbacks": """
         Callback EarlyStopping Checkpoint ClipGradNorm Average CSVLogger RateFinder""",
+    "export": "to_onnx to_c to_numpy",
+    "sklearn": "Estimator MLPClassifier MLPRegressor",
 }
 
 
@@ -86,14 +88,20 @@ def test_every_promised_name_is_there_and_documented(module):
 
 def test_the_package_exports_the_promised_names_and_no_others():
     modules = {name for name, thing in vars(dl).items() if inspect.ismodule(thing)}
-    assert set(NAMES[""].split()) - {"viz"} <= set(dl.__all__) <= {*NAMES[""].split(), *modules}
+    assert (
+        set(NAMES[""].split()) - {"export", "sklearn", "viz"}
+        <= set(dl.__all__)
+        <= {*NAMES[""].split(), *modules}
+    )
     assert dl.__all__ == sorted(dl.__all__)
 
 
-def test_viz_is_listed_and_imported_on_first_use():
+@pytest.mark.parametrize("name", ["viz", "export", "sklearn"])
+def test_a_module_that_is_seldom_needed_is_listed_and_imported_on_first_use(name):
     code = (
-        "import sys, minidl as dl; assert 'viz' in dir(dl) and 'minidl.viz' not in sys.modules; "
-        "assert dl.viz is sys.modules['minidl.viz']"
+        f"import sys, minidl as dl; assert '{name}' in dir(dl); "
+        f"assert 'minidl.{name}' not in sys.modules; "
+        f"assert dl.{name} is sys.modules['minidl.{name}']"
     )
     run = python(code, PACKAGE.parent)
     assert (run.returncode, run.stderr) == (0, "")
@@ -238,6 +246,9 @@ SIGNATURES = {
     "losses.binary_cross_entropy": (
         "logits, target, reduction='mean', *, sample_weight=None, class_weight=None"
     ),
+    "export.to_onnx": "model, path, example",
+    "export.to_c": "model, path, *, name='net'",
+    "export.to_numpy": "model, path",
     "capture": "function",
     "capture.epoch": "self, *arrays, batch_size, order=None",
 }

@@ -1500,3 +1500,31 @@ def test_an_option_of_another_library_is_answered_with_the_option_of_the_op(call
     message = rf"^\w+ of shape \(2, 3\): .* keyword argument .*\. Did you mean '{meant}'\?$"
     with pytest.raises(TypeError, match=message):
         call(dl.Tensor(np.ones((2, 3))))
+
+
+# --- DLPack -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, bool])
+def test_a_constant_shares_its_memory_by_dlpack(dtype):
+    data = np.arange(6).reshape(2, 3).astype(dtype)
+    t = dl.Tensor(data, dtype=dtype)
+    array = np.from_dlpack(t)
+    np.testing.assert_array_equal(array, data, strict=True)
+    assert np.shares_memory(array, t.data)
+    assert t.__dlpack_device__() == (1, 0)  # the processor's memory, by DLPack's numbers
+    assert not np.shares_memory(np.from_dlpack(t, copy=True), t.data)
+
+
+def test_a_tensor_with_a_gradient_is_not_handed_over_by_dlpack():
+    t = dl.Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(TypeError, match=r"which has no gradient\. .* t\.numpy\(\)"):
+        np.from_dlpack(t)
+    assert np.from_dlpack(t.detach()).tolist() == [1.0, 2.0]
+
+
+def test_pytorch_reads_a_tensor_by_dlpack():
+    torch = pytest.importorskip("torch")
+    t = dl.Tensor(np.arange(3.0))
+    assert torch.from_dlpack(t).tolist() == [0.0, 1.0, 2.0]
+    assert dl.Tensor(torch.from_dlpack(t)).dtype == np.float64

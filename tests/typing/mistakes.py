@@ -45,5 +45,6 @@ step(x)  # error: an argument is missing
 step(x, x).shap  # error: a typo in an attribute of the result  # noqa: B018
 step.epoch(x, x, batch_size=2, ordr=None)  # error: a typo in an argument
 dl.fit(model, dl.losses.mse, adam, (x, x), epochs=1, capture="yes")  # error: neither flag nor auto
+dl.export.to_c(model, "net.h", names="net")  # error: a typo in an argument
 
 w -= 0.1 * w.grad  # error: the gradient may be None

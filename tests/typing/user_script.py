@@ -96,6 +96,9 @@ step.plan.save("plan.html")
 name: str = step.__name__
 captured: bool = history.captured
 
+# the model for other programs
+dl.export.to_numpy(mlp, "net.py", example=x)
+
 # a walkthrough, a race, a picture of the gallery
 with dl.trace() as walk:
     dl.losses.mse(mlp(x), y).backward()
