@@ -132,7 +132,7 @@ def fit(
             + description(optimizer, [f"optim.{rule}" for rule in optim.RULES])
         )
     _checks.flag("fit", "progress", progress)
-    hooked = _callbacks(callbacks)
+    hooked = checked_callbacks("fit", callbacks)
     _check_parameters(model, optimizer)
     if not hooked:
         check_monitored(plateaus_of(optimizer))
@@ -177,7 +177,7 @@ def fit(
     return record
 
 
-def _callbacks(callbacks: Any) -> tuple[Any, ...]:
+def checked_callbacks(owner: str, callbacks: Any) -> tuple[Any, ...]:
     """The callbacks as a tuple; TypeError for anything but functions and objects with hooks."""
     found = tuple(callbacks) if isinstance(callbacks, Iterable) else ()
     classes = [c for c in found if isinstance(c, type)]
@@ -192,7 +192,7 @@ def _callbacks(callbacks: Any) -> tuple[Any, ...]:
     elif classes:
         advice = f"; {description(classes[0], ())}"
     raise TypeError(
-        "fit: callbacks must be a list of dl.callbacks or functions (epoch, history), got "
+        f"{owner}: callbacks must be a list of dl.callbacks or functions (epoch, history), got "
         f"{callbacks!r}{advice}"
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -280,13 +280,11 @@ class Network(Fitted):
         _checks.number(owner, "tol", self.tol)
         if self.n_iter_no_change != math.inf:
             _checks.count(owner, "n_iter_no_change", self.n_iter_no_change)
-        if not isinstance(self.callbacks, Iterable):
-            raise TypeError(
-                f"{owner}: callbacks must be a list of dl.callbacks or functions (epoch, history), "
-                f"got {self.callbacks!r}; put it in a list, callbacks=[...]"
-            )
+        training.checked_callbacks(owner, self.callbacks)
         for name in ("shuffle", "early_stopping", "warm_start"):
             _checks.flag(owner, name, getattr(self, name))
+        if not isinstance(self.verbose, bool):
+            _checks.count(owner, "verbose", self.verbose, low=0)
         fraction = self.validation_fraction
         _checks.number(owner, "validation_fraction", fraction, above=True, high=1, below=True)
         _checks.choice(owner, "dtype", self.dtype, ("auto", "float32", "float64"))
@@ -309,6 +307,10 @@ class Network(Fitted):
                     "partial_fit doesn't have; give a dict {label: weight}"
                 )
             by_class = compute_sample_weight(class_weight, y)
+            if not (np.isfinite(by_class) & (by_class >= 0)).all():
+                raise ValueError(
+                    f"{owner}: class_weight must hold finite numbers ≥ 0, got {class_weight}"
+                )
             weight = by_class if weight is None else weight * by_class
         if weight is not None and not weight.any():
             raise ValueError(f"{owner}: sample_weight and class_weight give every sample weight 0")
