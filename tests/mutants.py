@@ -676,8 +676,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("no lower bound", "np.maximum(error, -delta)", "error"),
         ],
         "binary_cross_entropy": [
-            ("∞ where the target agrees", "infinite & (t == (x > 0))", "infinite & False"),
-            ("NaN between the targets", "np.where(infinite, np.inf, losses)", "losses"),
+            ("NaN for ∞ where the target agrees", "np.fmax((1 - t)", "np.maximum((1 - t)"),
+            ("NaN for −∞ where the target agrees", "np.fmax(t *", "np.maximum(t *"),
         ],
         "gelu": [
             ("0 · ∞", "np.maximum(x, -40) * cdf", "x * cdf"),

@@ -262,7 +262,11 @@ def test_names_of_any_characters_are_written_in_ascii_and_end_no_comment(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name", ["", "1net", "my-net", "nét", "int", "class", "tanhf", "exp", "y1", None]
+    "name",
+    [
+        *("", "1net", "my-net", "nét", None),
+        *("int", "class", "or", "constexpr", "nullptr", "tanhf", "exp", "y1", "isnan", "NAN"),
+    ],
 )
 def test_a_name_that_c_does_not_take_is_an_error(name, tmp_path):
     with pytest.raises(ValueError, match=r"to_c: name .*(identifier of C|is taken in C)"):

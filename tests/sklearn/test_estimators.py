@@ -538,6 +538,9 @@ def test_data_that_do_not_fit_are_refused():
     [
         (3, "mse", "a number", "module must be a Module, or a function"),
         (lambda i, o, rng: 3, "mse", "a number", "returns one, got .* which returned 3"),
+        (dl.nn.MLP([8, 5]), "cross_entropy", "four classes", r"return shape \(n, 4\) .* \(n, 5\)"),
+        (dl.nn.MLP([8, 1]), "cross_entropy", "two classes", r"return shape \(n, 2\) .* \(n, 1\)"),
+        (dl.nn.MLP([8, 2]), "mse", "a number", r"return shape \(n, 1\) .* returns \(n, 2\)"),
         (network, "msee", "a number", "loss must be one of 'mse'.* Did you mean 'mse'"),
         (network, "binary_cross_entropy", "four classes", 'use loss="cross_entropy"'),
         (network, "cross_entropy", "three labels", 'use loss="binary_cross_entropy"'),
