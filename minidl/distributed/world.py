@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import sys
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from minidl import _checks
-from minidl.distributed.sums import share
+from minidl.distributed.launch import RANKS
 
 GRACE = 2.0  # s; the rank that is late shall tell before those that wait for it
 SPINS = 200  # tests of a message before a rank yields its core to others
@@ -165,6 +166,8 @@ class World:
         thread.start()
         try:
             yield
+        except SystemExit as error:  # of one rank, perhaps, for which the others would wait
+            self._abort(f"ended by sys.exit({error.code})", traceback.format_exc())
         finally:
             done.set()
 
@@ -176,10 +179,7 @@ class World:
 
     def raise_together(self, error: BaseException | None) -> None:
         """Raise the own error, or RankError if another rank has one; all ranks call it."""
-        text = None
-        if error is not None:
-            text = "".join(traceback.format_exception(error))
-        self.raise_first(error, self.objects(text))
+        self.raise_first(error, self.objects(error and _text(error)))
 
     def raise_first(self, error: BaseException | None, texts: list[str | None]) -> None:
         """The same with the errors' texts."""
@@ -237,7 +237,7 @@ def _mpi() -> Any:
     return MPI
 
 
-_world: list[Any] = []  # the communicator, once it is made
+_communicators: list[Any] = []  # the one of all processes, once it is made
 
 
 def start(*, shards: int = 8, shard_state: bool = False, timeout: float = 60.0) -> World:
@@ -247,7 +247,7 @@ def start(*, shards: int = 8, shard_state: bool = False, timeout: float = 60.0) 
                  of a training depend on the shards, but not on the ranks that compute them
     shard_state  let each rank keep and update a part of the optimizer's state, and fetch the
                  weights of the others: less memory, and the same numbers
-    timeout      s > 0; a rank that is late for so long in fit or map ends the job
+    timeout      s > 0; a rank that is late for so long in fit ends the job
 
     From now on an error that nobody catches ends the job, with the traceback and the rank.
     ModuleNotFoundError without mpi4py, ValueError for fewer shards than ranks.
@@ -258,17 +258,29 @@ def start(*, shards: int = 8, shard_state: bool = False, timeout: float = 60.0) 
     count = _checks.count("start", "shards", shards)
     _checks.flag("start", "shard_state", shard_state)
     seconds = _checks.number("start", "timeout", timeout, above=True)
-    if not _world:
-        _world.append(_mpi().COMM_WORLD.Dup())
-    world = World(_world[0], shards=count, shard_state=shard_state, timeout=seconds)
+    world = World(_joined(), shards=count, shard_state=shard_state, timeout=seconds)
     if count < world.size:
         raise ValueError(
             f"start: shards={count} can't be divided among {world.size} ranks; give at least "
             f"shards={world.size}, on any number of ranks that shall give the same numbers"
         )
-    if world.size > 1:
-        sys.excepthook = world.ends_with_an_error
     return world
+
+
+def _joined() -> Any:
+    """The communicator of all processes; from now on an error that nobody catches ends them all."""
+    if not _communicators:
+        comm = _mpi().COMM_WORLD.Dup()
+        if comm.size == 1 < int(os.environ.get(RANKS, 1)):
+            raise RuntimeError(
+                f"start: {os.environ[RANKS]} processes were asked for, but mpi4py sees one alone. "
+                "The mpiexec that started them is of another MPI than the library that mpi4py "
+                f"loads, {_mpi().Get_library_version().splitlines()[0]}; install one MPI only"
+            )
+        if comm.size > 1:
+            sys.excepthook = World(comm).ends_with_an_error
+        _communicators.append(comm)
+    return _communicators[0]
 
 
 def map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
@@ -284,7 +296,7 @@ def map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
     """
     if not callable(function):
         raise TypeError(f"map: function must be callable, got {function!r}")
-    world, error, own = start(shards=2**30), None, []
+    world, error, own = World(_joined(), timeout=math.inf), None, []
     given = list(items)
     world.agree("map", [("the number of items", len(given))])
     world.at("map")
@@ -300,6 +312,3 @@ def map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
 
 def _text(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
-
-
-__all__ = ["RankError", "World", "map", "share", "start"]
