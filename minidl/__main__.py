@@ -56,12 +56,11 @@ examples:
   python -m minidl figures --out figures
   python -m minidl figures --out figures family_tree race
 """,
-    "launch": f"""\
+    "launch": """\
 examples:
   python -m minidl launch -n 4 script.py
-  python -m minidl launch -n 2 script.py --epochs 3
-
-{launch.CLUSTER}""",
+  python -m minidl launch -n 2 script.py its arguments
+""",
 }
 
 
@@ -377,7 +376,8 @@ def add_launch(commands: Commands) -> None:
         commands,
         "launch",
         "a script on several processes, for dl.distributed",
-        "Run a script on several processes of this machine by mpiexec, for dl.distributed.start().",
+        "Run a script on several processes of this machine by mpiexec, for dl.distributed.start().\n"
+        + launch.CLUSTER,
     )
     cores = os.cpu_count() or 1
     parser.add_argument(

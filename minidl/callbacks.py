@@ -265,9 +265,8 @@ class Checkpoint(_Monitor):
 
     def on_epoch(self, training: Training) -> None:
         before = self.best
-        if training.rank or training.epoch % self.every:
-            return
-        if self.only_best and not self.improved(training):
+        due = not training.rank and training.epoch % self.every == 0
+        if not due or (self.only_best and not self.improved(training)):
             return
         own: dict[str, Any] = {"optimizer": training.optimizer, "history": training.history}
         data = training.data if isinstance(training.data, DataLoader) else None

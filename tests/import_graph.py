@@ -41,7 +41,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "networks and optimizers": ("nn", "losses", "schedulers", "optim"),
     "training": (
         *("data", "metrics", "history", "_expressions", "checkpoint", "callbacks"),
-        *("_progress", "evaluation", "_capture", "_loop", "training", "testing"),
+        *("_progress", "evaluation", "_capture", "_loop", "distributed", "training", "testing"),
     ),
     "explanations": ("walkthrough",),
     "pictures": ("viz",),
@@ -181,6 +181,7 @@ SUBTITLES = {
     "viz": "races, plots, films, figures",
     "walkthrough": "every number of a step",
     "training": "fit",
+    "distributed": "several processes",
     "_loop": "steps and epochs of fit",
     "evaluation": "evaluate, predict",
     "_progress": "bar and log lines",

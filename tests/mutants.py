@@ -1198,7 +1198,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     TRAINING: {
         "fit": [
-            ("Ctrl-C at the very end forgotten", "|= loop.ctrl_c.presses > 0", "|= False"),
+            ("Ctrl-C at the very end forgotten", "|= loop.pressed", "|= False"),
             (
                 "mode max not refused before the training",
                 "check_monitored(plateaus_of(optimizer))",

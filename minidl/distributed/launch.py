@@ -13,11 +13,11 @@ from minidl import _checks
 RANKS = "MINIDL_RANKS"  # the number of processes that were asked for, which start() compares
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 CLUSTER = """\
-on a cluster, start one process a core or a socket with its own launcher instead:
+On a cluster, start one process a core or a socket with its own launcher instead:
   srun -n 64 python script.py                        in a job of SLURM (sbatch, salloc)
   mpiexec -n 64 -hosts node1,node2 python script.py  by ssh without a password (MPICH)
   mpiexec -n 64 -host node1:32,node2:32 python script.py              (Open MPI)
-each machine needs the same Python environment, script and data at the same paths
+Each machine needs the same Python environment, script and data at the same paths.
 """
 
 
@@ -37,7 +37,7 @@ def command(
     if found is None:
         raise FileNotFoundError(
             "launch: there is no mpiexec beside this Python, nor on PATH: pip install "
-            "'minidl[distributed]' brings one. " + CLUSTER.capitalize().rstrip()
+            "'minidl[distributed]' brings one. " + CLUSTER.rstrip()
         )
     threads = str(max(1, (os.cpu_count() or 1) // ranks))
     own = {**dict.fromkeys(THREADS, threads), **environment, RANKS: str(ranks)}

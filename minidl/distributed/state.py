@@ -156,6 +156,8 @@ class StateInParts:
                 p._data[...] = array[place].reshape(p.shape)
                 p.version += 1
         sums.free.append(arrays)
+        if not whole:
+            optimizer.zero_grad()
         atomic.assign([(vars(optimizer), "t", optimizer.t + 1)])
         optimizer.incomplete = INCOMPLETE
 

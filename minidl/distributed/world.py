@@ -70,6 +70,8 @@ class World:
 
     def gather(self, array: np.ndarray) -> np.ndarray:
         """The arrays of all ranks, of one shape and dtype, along a new first axis."""
+        if self.size == 1:
+            return array[np.newaxis].copy()
         out = np.empty((self.size, *array.shape), array.dtype)
         self._wait(self._comm.Iallgather(np.ascontiguousarray(array), out))
         return out
