@@ -376,7 +376,7 @@ def add_launch(commands: Commands) -> None:
         commands,
         "launch",
         "a script on several processes, for dl.distributed",
-        "Run a script on several processes of this machine by mpiexec, for dl.distributed.start().\n"
+        "Run a script on several processes of this machine, for dl.distributed.start().\n"
         + launch.CLUSTER,
     )
     cores = os.cpu_count() or 1

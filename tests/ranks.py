@@ -7,6 +7,7 @@ Each check is a function that returns what every rank must have alike; a report 
 
 import json
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -201,6 +202,28 @@ def run_until_killed(folder):
 @check
 def squares(world, folder):
     return dl.distributed.map(lambda i: i * i, range(7))
+
+
+@check
+def larger_than_memory(world, folder):
+    """Two steps on a sparse file of 20 GB, with 300 MB for what this process allocates itself."""
+    rows, columns = 5_000_000, 1000
+    if world.rank == 0:
+        shape = {"dtype": np.float32, "shape": (rows, columns)}
+        last = np.lib.format.open_memmap(folder / "large.npy", "w+", **shape)[-1]
+        last[:] = 1
+    world.objects(None)  # the file is there
+    text = Path("/proc/self/status").read_text() if Path("/proc/self/status").exists() else ""
+    used = next((int(line.split()[1]) for line in text.splitlines() if "VmData" in line), 0)
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (used * 1024 + 300_000_000, limits[1]))
+    x, y = np.load(folder / "large.npy", mmap_mode="r"), np.ones((rows, 1), np.float32)
+    model = nn.Dense(columns, 1, rng=world.rank)
+    data = dl.data.DataLoader(x, y, 64, rng=world.rank)
+    arguments = model, dl.losses.mse, dl.optim.SGD(model), data
+    history = dl.fit(*arguments, steps=2, progress=False, distributed=world)
+    resource.setrlimit(resource.RLIMIT_DATA, limits)
+    return history.step_loss
 
 
 @check

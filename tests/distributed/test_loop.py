@@ -111,6 +111,12 @@ def test_a_killed_training_is_resumed_on_other_numbers_of_ranks_to_the_same_bits
     assert len(whole["step_loss"]) == ranks.STEPS
 
 
+def test_a_set_larger_than_memory_is_read_by_the_rows_of_a_batch(reports):
+    first, second = alike(reports, "larger_than_memory")
+    assert first == 1.0  # the rows are 0, and the targets 1
+    assert second == pytest.approx((1 - 0.01 * 2) ** 2)  # after a step of the bias by 2 · 0.01
+
+
 def test_one_rank_ends_the_training_of_all(reports):
     assert alike(reports, "verdict") == 2
 
