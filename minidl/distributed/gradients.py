@@ -65,12 +65,17 @@ class Gradients:
         self.flats = flats_of(params, world.size)
         self.free: list[Arrays] = []
         self.totals: Arrays = []
+        self.received: dict[tuple[np.dtype[Any], int], np.ndarray] = {}
 
     def begin(self) -> None:
         """Use the memory of the last sums, which the parameters have had as gradients, again."""
         if self.totals:
             self.free.append(self.totals)
         self.totals = []
+
+    def release(self) -> None:
+        """Give the memory back."""
+        self.free, self.totals, self.received = [], [], {}
 
     def read(self) -> Arrays:
         """The gradients that the parameters have now, 0 for those without one."""
@@ -117,7 +122,7 @@ class Gradients:
         for k in range(max(map(len, parts))):
             counts = sizes if k < len(sent) else [0] * len(sizes)
             received = [sizes[rank] if k < len(part) else 0 for part in parts]
-            out = np.empty(sum(received), flat.dtype)
+            out = self._received(flat, k, sum(received))
             vector = sent[k] if k < len(sent) else np.empty(0, flat.dtype)
             self.world.exchange(vector, counts, out, received)
             ends = [0, *np.cumsum(received).tolist()]
@@ -125,6 +130,13 @@ class Gradients:
                 if k < len(part):
                     known[part[k]] = [out[begin:end]]
         return pairwise((0, count), known.get, lambda arrays: None)[0]
+
+    def _received(self, flat: Flat, k: int, size: int) -> np.ndarray:
+        """Memory for what others send, kept for the next step."""
+        array = self.received.get((flat.dtype, k))
+        if array is None or array.size != size:
+            array = self.received[flat.dtype, k] = np.empty(size, flat.dtype)
+        return array
 
     def assign(self, found: np.ndarray) -> None:
         """Give the parameters their sums as gradients, None to those that no rank has found."""

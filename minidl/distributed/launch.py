@@ -12,6 +12,10 @@ from minidl import _checks
 
 RANKS = "MINIDL_RANKS"  # the number of processes that were asked for, which start() compares
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+MORE_THAN_CORES = {  # which Open MPI, in versions 5 and 4, refuses otherwise
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+}
 CLUSTER = """\
 On a cluster, start one process a core or a socket with its own launcher instead:
   srun -n 64 python script.py                        in a job of SLURM (sbatch, salloc)
@@ -39,8 +43,10 @@ def command(
             "launch: there is no mpiexec beside this Python, nor on PATH: pip install "
             "'minidl[distributed]' brings one. " + CLUSTER.rstrip()
         )
-    threads = str(max(1, (os.cpu_count() or 1) // ranks))
-    own = {**dict.fromkeys(THREADS, threads), **environment, RANKS: str(ranks)}
+    cores = os.cpu_count() or 1
+    own = dict.fromkeys(THREADS, str(max(1, cores // ranks)))
+    own |= MORE_THAN_CORES if ranks > cores else {}
+    own |= {**environment, RANKS: str(ranks)}
     return [found, "-n", str(ranks), sys.executable, script, *arguments], own
 
 

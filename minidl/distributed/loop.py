@@ -101,6 +101,7 @@ class DistributedLoop(Loop):
                 if self.ctrl_c.presses <= 1:
                     self.complete_state()
                 raise
+            self.sums.release()
             self.complete_state()
 
     def join(self) -> None:

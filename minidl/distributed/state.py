@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minidl._checks import describe
 from minidl._kernels import atomic
 from minidl.distributed.gradients import Gradients
 from minidl.distributed.world import World
@@ -55,13 +56,24 @@ def sorted_slots(optimizer: Optimizer) -> list[tuple[dict[str, list[Any]], str, 
 class Piece(NamedTuple):
     """A part of a parameter, which the segment of a rank has."""
 
-    tensor: Tensor  # a vector, a copy
+    tensor: Tensor  # a vector, whose data are a view of the parameter's
     parameter: Tensor
     number: int  # of the parameter, of all
     place: int  # of the parameter, in its group
     flat: int  # the number of the flat vector
     entries: slice  # of the parameter
     segment: slice  # of the flat vector
+
+    def view(self) -> np.ndarray:
+        """The entries of the parameter as they are now; ValueError if they can't be updated."""
+        data = self.parameter._data
+        if not data.flags.carray:
+            raise ValueError(
+                f"fit: the data of {describe(self.parameter)} is read-only or not contiguous, so "
+                "it can't be updated in place. Assign a copy: p.data = p.data.copy()."
+            )
+        entries: np.ndarray = data.reshape(-1)[self.entries]
+        return entries
 
 
 class StateInParts:
@@ -99,7 +111,7 @@ class StateInParts:
                 begin, end = max(whole.start, low), min(whole.stop, high)
                 if other is p and begin < end:
                     entries = slice(begin - whole.start, end - whole.start)
-                    tensor = Tensor(p._data.reshape(-1)[entries], p.requires_grad)
+                    tensor = Tensor(np.empty(end - begin, p.dtype), p.requires_grad)
                     ends = slice(begin, end)
                     yield Piece(tensor, p, self.numbers[p], place, number, entries, ends)
 
@@ -129,8 +141,7 @@ class StateInParts:
 
         whole  whether the parameters have their gradients, which a callback may have changed
         """
-        optimizer = self.optimizer
-        any_own = False
+        optimizer, any_own = self.optimizer, False
         for i, own, group, _ in self.pairs:
             vars(group).update(_options(optimizer.groups[i]))
             for piece in own:
@@ -139,14 +150,20 @@ class StateInParts:
                     g = piece.parameter.grad
                     g = None if g is None else g.reshape(-1)[piece.entries]
                 any_own |= g is not None and piece.tensor.requires_grad
-                piece.tensor.grad = g
-                piece.tensor._data[...] = piece.parameter._data.reshape(-1)[piece.entries]
+                piece.tensor.grad, piece.tensor._data = g, piece.view()
         if not found.any():
+            optimizer.incomplete = ""
             optimizer.zero_grad()
-            type(optimizer).step(optimizer)  # raises the error for no gradient at all
+            optimizer.step()  # raises the error for no gradient at all
         if any_own and self.own is not None:
             self.own.step()
-        arrays = sums.free.pop() if sums.free else sums.empty()
+        self._fetch(sums, whole)
+        atomic.assign([(vars(optimizer), "t", optimizer.t + 1)])
+        optimizer.incomplete = INCOMPLETE
+
+    def _fetch(self, sums: Gradients, whole: bool) -> None:
+        """Fetch the weights of the other ranks, in the memory of the gradients if nobody has it."""
+        arrays = (sums.free.pop() if sums.free else sums.empty()) if whole else sums.totals
         for _, own, _, _ in self.pairs:
             for piece in own:
                 arrays[piece.flat][piece.segment] = piece.tensor._data
@@ -155,11 +172,10 @@ class StateInParts:
             for p, place in flat.places():
                 p._data[...] = array[place].reshape(p.shape)
                 p.version += 1
-        sums.free.append(arrays)
-        if not whole:
-            optimizer.zero_grad()
-        atomic.assign([(vars(optimizer), "t", optimizer.t + 1)])
-        optimizer.incomplete = INCOMPLETE
+        if whole:
+            sums.free.append(arrays)
+        else:
+            self.optimizer.zero_grad()
 
     def collect(self) -> None:
         """Complete the optimizer's state on rank 0."""
@@ -195,7 +211,7 @@ class StateInParts:
                 places = dict(flat.places())
                 for columns, own_name, i, p in slots_of(optimizer):
                     if own_name == name and p in places:
-                        columns[name][i] = vector[places[p]].reshape(p.shape).copy()
+                        columns[name][i] = vector[places[p]].reshape(p.shape)
 
 
 def _options(group: Any) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def test_the_cores_are_divided_among_the_processes(
     _, environment = launch.command(script, [], ranks, {"OMP_NUM_THREADS": "7"})
     assert environment["OPENBLAS_NUM_THREADS"] == environment["MKL_NUM_THREADS"] == threads
     assert environment["OMP_NUM_THREADS"] == "7"
+    assert any("oversubscribe" in value for value in environment.values()) == (ranks > cores)
 
 
 def test_without_an_mpiexec_the_error_says_what_to_install_and_what_to_do_on_a_cluster(
