@@ -17,7 +17,14 @@ from pathlib import Path
 from benchmarks import figure, report
 from benchmarks.measure import Row
 
-TURN_DIVISORS = {"training": 2, "threads": 2, "roofline": 2, "overhead": 2, "digits": 3}  # if slow
+TURN_DIVISORS = {
+    "training": 2,
+    "threads": 2,
+    "roofline": 2,
+    "overhead": 2,
+    "digits": 3,
+    "distributed": 3,
+}  # if slow
 ROOT = Path(__file__).parents[1]
 
 

@@ -4,6 +4,7 @@ Processes of one BLAS thread each, against one process of as many threads, in tu
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -15,12 +16,30 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import cores, row
+from benchmarks.measure import cores, row, skipped_rows
 
 SIZES = (784, 2048, 2048, 10)
 BATCHES = (256, 1024)
 MODELS = 8  # of a sweep
 WARM_UP = 3  # steps, of which two are recorded
+
+
+def predicted(ranks, compute, fixed, size, latency, bandwidth):
+    """Seconds of a step, if all ranks do the same and no message is hidden behind computing.
+
+    compute    s for the whole batch in one process, divided by the ranks
+    fixed      s that each rank needs, for gradients and weights as a whole
+    size       bytes of the gradients
+    latency    s of a message
+    bandwidth  bytes a second that a rank sends, while it receives as many
+
+    Each rank sends a segment to every other one, and then its sum to all (a ring, or pairs): in
+    each of the two phases ranks − 1 messages, of size · (ranks − 1) / ranks bytes together. Before
+    that, the ranks meet in ⌈log₂ ranks⌉ rounds.
+    """
+    rounds = 2 * (ranks - 1) + (ranks - 1).bit_length()
+    moved = 2 * size * (ranks - 1) / ranks
+    return compute / ranks + fixed + rounds * latency + moved / bandwidth
 
 
 class Timed:
@@ -120,6 +139,8 @@ def run(ranks, threads, *arguments):
 
 def measure(repeats, quick=False):
     """Rows of steps, of memory and of a sweep, in turns."""
+    if importlib.util.find_spec("mpi4py") is None:
+        return skipped_rows("distributed", 1, {"several processes": "mpi4py not installed"})
     steps, rows = (5 if quick else 15), []
     ranks = min(2, cores())
     contestants = {  # ranks, threads, shards
@@ -143,7 +164,7 @@ def measure(repeats, quick=False):
             rows.append(row("distributed", task, who, threads, seconds[who], note=note))
     for state in (False, True):
         who = "state in parts" if state else "whole state"
-        found = [run(ranks, 1, ranks, 32, ranks, 2, *["--state"] * state, "--memory")["peak"]]
+        found = run(ranks, 1, ranks, 32, ranks, 2, *["--state"] * state)["peak"][1:]
         rows.append(row("distributed", f"peak memory of {ranks} processes", who, 1, found, "B"))
     for count in (1, ranks):
         found = [run(count, 1, "--sweep")["seconds"][0] for _ in range(repeats)]
@@ -157,7 +178,6 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out")
     parser.add_argument("--state", action="store_true")
-    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("numbers", nargs="*", type=int)
     own = parser.parse_args()

@@ -502,10 +502,14 @@ class Loop:
         with ExitStack() as stack:
             for hook in self.hooks["validating"]:
                 stack.enter_context(hook.call(self.training))
-            found = evaluation.evaluated(self.model, self.loss, self.validation, self.metrics)
+            found = self.evaluated(self.validation)
         value = found.pop("loss")
         lists: list[Any] = [history.metrics[f"validation_{name}"] for name in found]
         append([*lists, history.validation, epoch.done], *found.values(), value, "validation")
+
+    def evaluated(self, batches: DataLoader | Batches) -> dict[str, Any]:
+        """The loss and the metrics of validation data."""
+        return evaluation.evaluated(self.model, self.loss, batches, self.metrics)
 
     def observe(self) -> None:
         """Show the loss to each ReduceOnPlateau that has observed nothing in this epoch."""

@@ -37,9 +37,9 @@ def network(rank=0, dtype="float64", p=0.0, outputs=2):
         return nn.Sequential(*layers, nn.Dense(7, outputs, rng=rank))
 
 
-def loader(rank=0, y=Y, dtype="float64", **options):
+def loader(rank=0, y=Y, dtype="float64", size=32, **options):
     return dl.data.DataLoader(
-        X.astype(dtype), y.astype(dtype) if y.dtype == float else y, 32, rng=rank, **options
+        X.astype(dtype), y.astype(dtype) if y.dtype == float else y, size, rng=rank, **options
     )
 
 
@@ -91,7 +91,7 @@ def everything(world, folder, **more):
         model,
         dl.losses.cross_entropy,
         optimizer,
-        loader(rank, LABELS, sample_weight=WEIGHTS),
+        loader(rank, LABELS, size=13, sample_weight=WEIGHTS),
         epochs=9,
         accumulate=2,
         validation=0.3,

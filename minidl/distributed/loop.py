@@ -11,12 +11,13 @@ import numpy as np
 
 from minidl._loop import Loop, _divergence, _gradients, flat, parameters_of
 from minidl.checkpoint import generators_of
-from minidl.data import DataLoader, call, part, samples
+from minidl.data import Batches, DataLoader, call, part, samples
 from minidl.distributed.draws import Draws
 from minidl.distributed.gradients import Gradients
 from minidl.distributed.state import StateInParts, fetch_state
 from minidl.distributed.sums import Arrays, Node, nodes, pairwise, share
 from minidl.distributed.world import RankError, World
+from minidl.evaluation import Measured, by_batch, combined
 from minidl.history import DivergenceError, Epoch
 from minidl.losses import NoWeightError
 from minidl.nn import Module
@@ -237,9 +238,10 @@ class DistributedLoop(Loop):
         """The gradients of a shard; puts its loss, weight and kind into the column."""
         batch, count = shard.batch.shard(shard.begin, shard.end), shard.end - shard.begin
         form, arrays = flat(*batch)
-        with no_grad():
-            self.draws.measure(lambda: call(self.model, batch[0]), count)
-        self.draws.move(shard.before)
+        if self.draws.generators:
+            with no_grad():
+                self.draws.measure(lambda: call(self.model, batch[0]), count)
+            self.draws.move(shard.before)
         scaled, steps = self.accumulate * self.world.shards > 1, len(self.history.lr)
         run = self.function(_gradients, form, True, scaled, bool(self.metrics))
         try:
@@ -252,7 +254,8 @@ class DistributedLoop(Loop):
             del self.history.step_loss[steps:], self.history.lr[steps:]
             return self.sums.zeros()
         finally:
-            self.draws.check(shard.before + count)
+            if self.draws.generators:
+                self.draws.check(shard.before + count)
         size = samples(batch[0]) if weight is None else float(weight)
         column[:] = result.item(), size, weight is None
         if self.metrics:
@@ -324,6 +327,19 @@ class DistributedLoop(Loop):
                     "changed them by what only one rank has: its rows, its random numbers, its time"
                 )
         super().finish(report)
+
+    def evaluated(self, batches: DataLoader | Batches) -> dict[str, Any]:
+        """The loss and the metrics of validation data, whose batches are divided among ranks."""
+        world, own, error = self.world, list[Measured](), None
+        arguments = self.model, self.loss, batches, self.metrics
+        try:
+            own = by_batch(*arguments, world.rank, world.size)
+        except Exception as raised:
+            error = raised
+        world.raise_together(error)
+        every = world.objects(own)
+        places = ((i // world.size, i % world.size) for i in range(sum(map(len, every))))
+        return combined([every[rank][i] for i, rank in places], True, self.metrics)
 
     def ask(self, hooks: list[Any]) -> list[tuple[Any, Any]]:
         if hooks and hooks is self.last:
