@@ -5,6 +5,7 @@ Processes of one BLAS thread each, against one process of as many threads, in tu
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import statistics
@@ -22,6 +23,12 @@ SIZES = (784, 2048, 2048, 10)
 BATCHES = (256, 1024)
 MODELS = 8  # of a sweep
 WARM_UP = 3  # steps, of which two are recorded
+FITTED = {"row": 0.34e-3, "fixed": 19e-3}  # s, to 8, 128 and 256 rows in one process, 256 in two
+NETWORKS = {  # latency in s, bytes a second; the first is measured, the others are assumed
+    "memory of one machine": (3e-6, 8.2e9 / 2),
+    "10 Gbit/s": (20e-6, 1.25e9),
+    "100 Gbit/s": (2e-6, 12.5e9),
+}
 
 
 def predicted(ranks, compute, fixed, size, latency, bandwidth):
@@ -40,6 +47,22 @@ def predicted(ranks, compute, fixed, size, latency, bandwidth):
     rounds = 2 * (ranks - 1) + (ranks - 1).bit_length()
     moved = 2 * size * (ranks - 1) / ranks
     return compute / ranks + fixed + rounds * latency + moved / bandwidth
+
+
+def scaling(rows, fixed_batch):
+    """A table of steps for 1, 2, 64 and 1,024 ranks, with so many rows a rank, or all together."""
+    size = 4 * sum(n * m + m for n, m in itertools.pairwise(SIZES))
+    lines = ["| ranks | network | ms a step | efficiency |", "|---:|---|---:|---:|"]
+    alone = FITTED["row"] * rows + FITTED["fixed"]
+    for ranks in (1, 2, 64, 1024):
+        own = list(NETWORKS.items())
+        for network, (latency, bandwidth) in own[:1] if ranks < 64 else own[1:]:
+            compute = FITTED["row"] * rows * (1 if fixed_batch else ranks)
+            seconds = predicted(ranks, compute, FITTED["fixed"], size, latency, bandwidth)
+            efficiency = alone / seconds / (ranks if fixed_batch else 1)
+            name = "none" if ranks == 1 else network
+            lines.append(f"| {ranks:,} | {name} | {1000 * seconds:.0f} | {efficiency:.0%} |")
+    return "\n".join(lines)
 
 
 class Timed:
