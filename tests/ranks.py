@@ -227,6 +227,20 @@ def larger_than_memory(world, folder):
 
 
 @check
+def files(world, folder):
+    """The files that a training leaves whose every rank has a path of its own."""
+    own = folder / f"files{world.size}"
+    own.mkdir(exist_ok=True)
+    model = network()
+    paths = own / f"{world.rank}.ckpt", own / f"{world.rank}.csv"
+    callbacks = [dl.callbacks.Checkpoint(paths[0]), dl.callbacks.CSVLogger(paths[1])]
+    options = {"epochs": 2, "progress": False, "callbacks": callbacks, "distributed": world}
+    dl.fit(model, dl.losses.mse, dl.optim.SGD(model), loader(), **options)
+    world.objects(None)  # all are done
+    return sorted(path.name for path in own.iterdir())
+
+
+@check
 def verdict(world, folder):
     """The epochs of a training that a callback on the last rank ends after the second one."""
     model, last = network(), world.rank == world.size - 1

@@ -104,6 +104,7 @@ class DistributedLoop(Loop):
                 raise
             self.sums.release()
             self.complete_state()
+            self.world._parts = None
 
     def join(self) -> None:
         """Check that all ranks are about to do the same, and take over what rank 0 has."""

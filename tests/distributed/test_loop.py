@@ -117,6 +117,10 @@ def test_a_set_larger_than_memory_is_read_by_the_rows_of_a_batch(reports):
     assert second == pytest.approx((1 - 0.01 * 2) ** 2)  # after a step of the bias by 2 · 0.01
 
 
+def test_rank_0_alone_writes_files(reports):
+    assert alike(reports, "files") == ["0.ckpt", "0.csv"]
+
+
 def test_one_rank_ends_the_training_of_all(reports):
     assert alike(reports, "verdict") == 2
 
@@ -201,6 +205,33 @@ def test_one_shard_is_a_plain_fit():
     assert history == plain
     assert repr(optimizer.state_dict()) == repr(other.state_dict())
     assert first.dropout1.rng.random() == second.dropout1.rng.random()
+
+
+@pytest.mark.parametrize("kind", [tuple, dict])
+def test_several_inputs_are_divided_alike(kind):
+    class Two(nn.Module):
+        def __init__(self):
+            with dl.default_dtype("float64"):
+                self.dense = nn.Dense(3, 2, rng=0)
+
+        def forward(self, a, b):
+            return self.dense(a) * b
+
+    x = (ranks.X, ranks.Y) if kind is tuple else {"a": ranks.X, "b": ranks.Y}
+    first, second = Two(), Two()
+    history, _ = fit(alone(), first, dl.data.DataLoader(x, ranks.Y, 16, rng=0))
+    plain, _ = fit(None, second, dl.data.DataLoader(x, ranks.Y, 16, rng=0))
+    np.testing.assert_allclose(history.step_loss, plain.step_loss, rtol=1e-12)
+    np.testing.assert_allclose(flat(first), flat(second), rtol=1e-12)
+
+
+def test_batches_in_a_list_are_divided_by_rows():
+    batches = [(dl.Tensor(ranks.X[:9]), ranks.Y[:9]), (ranks.X[9:], ranks.Y[9:])]
+    first, second = ranks.network(), ranks.network()
+    history, _ = fit(alone(shards=4), first, batches, validation=batches)
+    plain, _ = fit(None, second, batches, validation=batches)
+    np.testing.assert_allclose(history.step_loss, plain.step_loss, rtol=1e-12)
+    np.testing.assert_allclose(history.validation, plain.validation, rtol=1e-12)
 
 
 def test_shards_without_weight_count_for_nothing():
