@@ -280,7 +280,7 @@ class DistributedLoop(Loop):
         return self.sharded is None or bool(self.hooks["on_backward"] or self.hooks["on_step"])
 
     def update(self) -> None:
-        if self.sharded is None:
+        if self.sharded is None or not self.found.any():  # which is an error
             super().update()
         else:
             self.sharded.update(self.sums, self.found, self.whole_gradients)

@@ -26,9 +26,9 @@ INCOMPLETE = (
 
 
 def slots_of(optimizer: Optimizer) -> Iterator[tuple[dict[str, list[Any]], str, int, Tensor]]:
-    """(columns, name, i, parameter) of each array of the state."""
+    """(columns, name, i, parameter) of each array of the state, in the same order on all ranks."""
     for group, columns in zip(optimizer.groups, optimizer._columns, strict=True):
-        for name in columns.keys() - {"t"}:
+        for name in sorted(columns.keys() - {"t"}):
             yield from ((columns, name, i, p) for i, p in enumerate(group.params))
 
 
@@ -42,15 +42,9 @@ def fetch_state(world: World, optimizer: Optimizer) -> None:
     for columns, own in zip(optimizer._columns, counts, strict=True):
         changes.append((columns, "t", own))
     if t and world.size > 1:
-        for columns, name, i, _ in sorted_slots(optimizer):
+        for columns, name, i, _ in slots_of(optimizer):
             world.broadcast(columns[name][i])
     atomic.assign(changes)
-
-
-def sorted_slots(optimizer: Optimizer) -> list[tuple[dict[str, list[Any]], str, int, Tensor]]:
-    """The slots in an order that is the same on all ranks."""
-    places = [id(columns) for columns in optimizer._columns]
-    return sorted(slots_of(optimizer), key=lambda s: (places.index(id(s[0])), s[1], s[2]))
 
 
 class Piece(NamedTuple):
@@ -111,7 +105,7 @@ class StateInParts:
                 begin, end = max(whole.start, low), min(whole.stop, high)
                 if other is p and begin < end:
                     entries = slice(begin - whole.start, end - whole.start)
-                    tensor = Tensor(np.empty(end - begin, p.dtype), p.requires_grad)
+                    tensor = Tensor(np.empty(end - begin, p.dtype), requires_grad=True)
                     ends = slice(begin, end)
                     yield Piece(tensor, p, self.numbers[p], place, number, entries, ends)
 
@@ -149,12 +143,9 @@ class StateInParts:
                 if whole:
                     g = piece.parameter.grad
                     g = None if g is None else g.reshape(-1)[piece.entries]
-                any_own |= g is not None and piece.tensor.requires_grad
+                g = g if piece.parameter.requires_grad else None
+                any_own |= g is not None
                 piece.tensor.grad, piece.tensor._data = g, piece.view()
-        if not found.any():
-            optimizer.incomplete = ""
-            optimizer.zero_grad()
-            optimizer.step()  # raises the error for no gradient at all
         if any_own and self.own is not None:
             self.own.step()
         self._fetch(sums, whole)

@@ -78,6 +78,18 @@ def test_a_checkpoint_of_a_state_in_parts_is_complete(tmp_path):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.parametrize("shard_state", [False, True])
+def test_a_loss_that_depends_on_no_parameter_of_the_optimizer_is_the_error_of_a_plain_fit(
+    shard_state,
+):
+    model = ranks.network()
+    model.unused = dl.Tensor(np.ones(3), requires_grad=True)
+    world = World(Alone(), shard_state=shard_state)
+    arguments = model, dl.losses.mse, dl.optim.Adam([model.unused]), ranks.loader()
+    with pytest.raises(RuntimeError, match="nothing to learn from this loss"):
+        dl.fit(*arguments, epochs=1, progress=False, distributed=world)
+
+
 def test_a_rule_in_python_is_refused_since_it_may_mix_elements():
     class Normalized(dl.optim.Optimizer):
         def update(self, group, lr, t, theta, g):
