@@ -281,6 +281,11 @@ def errors(world, folder):
     own = {
         "label": fit(data=loader(0, labels, **in_order), **cross_entropy),
         "nan": fit(data=loader(0, nan, **in_order)),
+        "validation": fit(
+            data=loader(0, LABELS),
+            validation=dl.data.DataLoader(X, labels, 13),  # the last one of eight batches
+            **cross_entropy,
+        ),
         "rule": fit(own=dl.optim.Adam if last else dl.optim.SGD),
         "epochs": fit(epochs=3 if last else 2),
         "model": fit(outputs=1 if last else 2, loss=lambda p, y: dl.mean(p)),

@@ -12,12 +12,15 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 
 from minidl import _checks
 from minidl.distributed.launch import RANKS
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 GRACE = 2.0  # s; the rank that is late shall tell before those that wait for it
 SPINS = 200  # tests of a message before a rank yields its core to others
@@ -285,7 +288,7 @@ def _joined() -> Any:
     return _communicators[0]
 
 
-def map(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+def map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """[function(item) for item in items], divided among the ranks; each rank gets all results.
 
     Rank r takes the items r, r + size, r + 2 size, …: many small models train at once, each in one

@@ -157,6 +157,15 @@ def test_an_error_of_one_rank_is_raised_there_and_named_by_the_others(reports):
             assert "Traceback" in text
 
 
+def test_an_error_in_the_validation_of_one_rank_is_raised_there_and_named_by_the_others(reports):
+    for size, report in reports.items():
+        found = [own["validation"] for own in report["errors"]]
+        failing = 7 % size
+        for rank, (kind, text) in enumerate(found):
+            assert kind == ("IndexError" if rank == failing else "RankError")
+            assert rank == failing or f"rank {failing} of {size} failed at the end of epoch" in text
+
+
 def test_a_loss_of_one_shard_that_is_not_finite_is_the_error_of_a_plain_fit_on_all_ranks(reports):
     found = [own["nan"] for size in reports for own in reports[size]["errors"]]
     assert {kind for kind, _ in found} == {"DivergenceError"}

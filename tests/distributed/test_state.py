@@ -53,6 +53,13 @@ def test_a_state_in_parts_is_complete_again_after_fit():
     assert repr(first.state_dict()) == repr(second.state_dict())
 
 
+def test_a_state_in_parts_takes_the_gradients_that_a_callback_has_changed():
+    clip = {"callbacks": [dl.callbacks.ClipGradNorm(1e-3)]}
+    (first, _), (second, _) = (trained(parts, **clip) for parts in (False, True))
+    assert repr(first.state_dict()) == repr(second.state_dict())
+    assert repr(first.state_dict()) != repr(trained(False)[0].state_dict())
+
+
 def test_a_state_in_parts_can_neither_be_saved_nor_used():
     messages = []
 
