@@ -12,6 +12,7 @@ from minidl import _checks
 from minidl import callbacks as callbacks
 from minidl import config as config
 from minidl import data as data
+from minidl import distributed as distributed
 from minidl import losses as losses
 from minidl import metrics as metrics
 from minidl import nn as nn

@@ -18,6 +18,8 @@ from minidl._progress import progress as showing
 from minidl.callbacks import Callback, Training
 from minidl.checkpoint import Saved
 from minidl.data import Batches, DataLoader, OneShotError, as_batches, split_rows
+from minidl.distributed import World
+from minidl.distributed.loop import DistributedLoop
 from minidl.evaluation import (
     Data,
     Loss,
@@ -53,6 +55,7 @@ def fit(
     history: History | None = None,
     progress: bool = True,
     capture: bool | Literal["auto"] = "auto",
+    distributed: World | None = None,
 ) -> History:
     """Train a model: for each batch forward, loss, backward, step.
 
@@ -88,6 +91,8 @@ def fit(
                 True, with a CaptureError where it can't; False; or "auto", where it can, which
                 `History.captured` says. A replay runs no Python: what a model prints, it prints in
                 the first two steps
+    distributed what dl.distributed.start returned, in a job of several processes: each takes its
+                part of each batch, and all get the same numbers as one process does
 
     The modules of the model are in training mode during the steps, in evaluation mode during
     validation and callbacks, and afterwards each in its mode before the call, however the training
@@ -138,6 +143,11 @@ def fit(
         check_monitored(plateaus_of(optimizer))
     if capture != "auto" and not isinstance(capture, bool):
         raise TypeError(f'fit: capture must be True, False or "auto", got {capture!r}')
+    if not isinstance(distributed, World | None):
+        raise TypeError(
+            "fit: distributed must be what dl.distributed.start() returned, or None, got "
+            + description(distributed, ())
+        )
     measures = checked_metrics("fit", metrics)
     passes = 1 if epochs is None else epochs
     batches = as_batches("fit: data", data, passes)
@@ -150,7 +160,9 @@ def fit(
     training = Training(model, optimizer, record, batches, hooked, len(record.loss) + 1)
     training.step = len(record.step_loss)
     count = _checks.count("fit", "accumulate", accumulate)
-    loop = Loop(loss, training, held_out, measures, count, capture, ends)
+    arguments = loss, training, held_out, measures, count, capture, ends
+    loop = Loop(*arguments) if distributed is None else DistributedLoop(distributed, *arguments)
+    shown = progress and training.rank == 0
     keep_modes, _ = mode(loop.modules, training=True)
     keep_handler, handle = loop.ctrl_c.handling()
     try:
@@ -159,7 +171,7 @@ def fit(
             np.errstate(),
             keep_handler,
             handle,
-            showing(progress, _step_count(batches, count, ends, begun), limits[0]) as report,
+            showing(shown, _step_count(batches, count, ends, begun), limits[0]) as report,
             np.errstate(over="ignore", invalid="ignore"),  # a loss that isn't finite is an error
             atomic.Assigned([(loop.ctrl_c, "raises", True)]),
         ):
@@ -173,7 +185,7 @@ def fit(
             raise
     finally:
         loop.end()
-    record.interrupted |= loop.ctrl_c.presses > 0
+    record.interrupted |= loop.pressed
     return record
 
 
