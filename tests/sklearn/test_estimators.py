@@ -37,8 +37,8 @@ def network(features, outputs, rng):
 
 @parametrize_with_checks(
     [  # fewer epochs than by default, as in scikit-learn's checks of its own MLP
-        MLPClassifier(max_iter=100),
-        MLPRegressor(max_iter=100),
+        MLPClassifier(learning_rate_init=0.02, max_iter=30),
+        MLPRegressor(learning_rate_init=0.02, max_iter=30),
         Estimator(network, "cross_entropy", learning_rate_init=0.02, max_iter=30),
     ]
 )
