@@ -567,7 +567,7 @@ READS = re.compile(
     |stationary|stationary_points|check_points|check_start|gradient|project|weights|serve
     |description|ending|headline|results|view|__iter__|__setattr__)
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
-    | DataLoader\.(begin|rest|taken|check_resumable|part|held_out|arrays)
+    | DataLoader\.(begin|rest|rows|taken|check_resumable|part|held_out|arrays)
     | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
     | get_\w+ | show_config | race | network_race
     """,
