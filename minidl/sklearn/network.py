@@ -212,10 +212,11 @@ class Network(Fitted):
         random, dtype = check_random_state(self.random_state), arrays[0].dtype.name
         with tensor.default_dtype(dtype):
             if continues:
-                model, history = self.model_, self.history_
+                model, rule, history = self._copies()
             else:
                 model, history = self._made(arrays[0].shape[1], targets.outputs, random), History()
-            rule = self.optimizer_ if continues and once else self._rule(owner, model)
+            if not (continues and once):
+                rule = self._rule(owner, model)
             arrays, held_out = self._split(owner, arrays, targets, random)
             score = None if held_out is None else partial(_score, targets, held_out)
             stopping = Stopping(self.tol, self.n_iter_no_change, score)
@@ -242,6 +243,13 @@ class Network(Fitted):
         if isinstance(targets, Labels):
             self.classes_ = targets.classes
         return self
+
+    def _copies(self) -> tuple[Module, optim.Optimizer, History]:
+        """What a training goes on with; if it fails, the estimator is as before."""
+        history = copy.copy(self.history_)
+        lists = {name: list(x) for name, x in vars(history).items() if isinstance(x, list)}
+        vars(history).update(lists)
+        return *copy.deepcopy((self.model_, self.optimizer_)), history
 
     def _read(
         self, owner: str, data: tuple[Any, Any, Any], classes: Any, once: bool, continues: bool

@@ -383,6 +383,23 @@ def test_a_pickled_estimator_predicts_and_trains_on_as_before():
     assert copied.loss_curve_ == fitted.loss_curve_
 
 
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_training_that_fails_leaves_what_was_learned_before(method):
+    x, y, _, ours = case("two classes")
+    estimator = ours(5, max_iter=3, warm_start=True, random_state=0).fit(x, y)
+    before = [w.copy() for w in (*estimator.coefs_, *estimator.intercepts_)], estimator.loss_curve_
+    state = repr(estimator.optimizer_.state_dict())
+
+    def fail(epoch, history):
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        getattr(estimator.set_params(callbacks=[fail]), method)(x, y)
+    after = [*estimator.coefs_, *estimator.intercepts_], estimator.loss_curve_
+    np.testing.assert_equal(after, before)
+    assert repr(estimator.optimizer_.state_dict()) == state
+
+
 def test_a_fitted_estimator_is_shown_in_a_notebook_with_its_arguments():
     x, y, _, ours = case("a number")
     estimator = ours(5, "gelu", max_iter=2)
