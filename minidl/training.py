@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, Never
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
@@ -18,8 +19,6 @@ from minidl._progress import progress as showing
 from minidl.callbacks import Callback, Training
 from minidl.checkpoint import Saved
 from minidl.data import Batches, DataLoader, OneShotError, as_batches, split_rows
-from minidl.distributed import World
-from minidl.distributed.loop import DistributedLoop
 from minidl.evaluation import (
     Data,
     Loss,
@@ -37,6 +36,9 @@ from minidl.history import CallbackError as CallbackError
 from minidl.history import DivergenceError as DivergenceError
 from minidl.history import History as History
 from minidl.optim import Optimizer
+
+if TYPE_CHECKING:
+    from minidl.distributed import World
 
 
 def fit(
@@ -143,11 +145,7 @@ def fit(
         check_monitored(plateaus_of(optimizer))
     if capture != "auto" and not isinstance(capture, bool):
         raise TypeError(f'fit: capture must be True, False or "auto", got {capture!r}')
-    if not isinstance(distributed, World | None):
-        raise TypeError(
-            "fit: distributed must be what dl.distributed.start() returned, or None, got "
-            + description(distributed, ())
-        )
+    kind_of_loop = _kind_of_loop(distributed)
     measures = checked_metrics("fit", metrics)
     passes = 1 if epochs is None else epochs
     batches = as_batches("fit: data", data, passes)
@@ -160,8 +158,7 @@ def fit(
     training = Training(model, optimizer, record, batches, hooked, len(record.loss) + 1)
     training.step = len(record.step_loss)
     count = _checks.count("fit", "accumulate", accumulate)
-    arguments = loss, training, held_out, measures, count, capture, ends
-    loop = Loop(*arguments) if distributed is None else DistributedLoop(distributed, *arguments)
+    loop = kind_of_loop(loss, training, held_out, measures, count, capture, ends)
     shown = progress and training.rank == 0
     keep_modes, _ = mode(loop.modules, training=True)
     keep_handler, handle = loop.ctrl_c.handling()
@@ -207,6 +204,21 @@ def checked_callbacks(owner: str, callbacks: Any) -> tuple[Any, ...]:
         f"{owner}: callbacks must be a list of dl.callbacks or functions (epoch, history), got "
         f"{callbacks!r}{advice}"
     )
+
+
+def _kind_of_loop(distributed: Any) -> Callable[..., Loop]:
+    """What makes the loop, for one process or for several; TypeError for what is no World."""
+    if distributed is None:
+        return Loop
+    from minidl.distributed import World
+    from minidl.distributed.loop import DistributedLoop
+
+    if not isinstance(distributed, World):
+        raise TypeError(
+            "fit: distributed must be what dl.distributed.start() returned, or None, got "
+            + description(distributed, ())
+        )
+    return functools.partial(DistributedLoop, distributed)
 
 
 def _validation(

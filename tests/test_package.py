@@ -90,14 +90,14 @@ def test_every_promised_name_is_there_and_documented(module):
 def test_the_package_exports_the_promised_names_and_no_others():
     modules = {name for name, thing in vars(dl).items() if inspect.ismodule(thing)}
     assert (
-        set(NAMES[""].split()) - {"export", "sklearn", "viz"}
+        set(NAMES[""].split()) - {"distributed", "export", "sklearn", "viz"}
         <= set(dl.__all__)
         <= {*NAMES[""].split(), *modules}
     )
     assert dl.__all__ == sorted(dl.__all__)
 
 
-@pytest.mark.parametrize("name", ["viz", "export", "sklearn"])
+@pytest.mark.parametrize("name", ["viz", "distributed", "export", "sklearn"])
 def test_a_module_that_is_seldom_needed_is_listed_and_imported_on_first_use(name):
     code = (
         f"import sys, minidl as dl; assert '{name}' in dir(dl); "
