@@ -22,6 +22,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from minidl import _checks, evaluation, optim, tensor, training
+from minidl._format import printable
 from minidl.callbacks import Callback, Training
 from minidl.data import DataLoader
 from minidl.history import History
@@ -316,9 +317,8 @@ class Network(Fitted):
                 )
             by_class = compute_sample_weight(class_weight, y)
             if not (np.isfinite(by_class) & (by_class >= 0)).all():
-                raise ValueError(
-                    f"{owner}: class_weight must hold finite numbers ≥ 0, got {class_weight}"
-                )
+                message = f"{owner}: class_weight must hold finite numbers ≥ 0, got {class_weight}"
+                raise ValueError(printable(message))
             weight = by_class if weight is None else weight * by_class
         if weight is not None and not weight.any():
             raise ValueError(f"{owner}: sample_weight and class_weight give every sample weight 0")
