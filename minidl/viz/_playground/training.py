@@ -16,7 +16,7 @@ import minidl._capture as capturing
 from minidl import losses, nn
 from minidl.data import DataLoader, split
 from minidl.optim import RULES, Optimizer
-from minidl.tensor import Tensor, no_grad
+from minidl.tensor import Tensor
 from minidl.viz._playground.data import DATA
 from minidl.viz._playground.settings import OWN, OWNER, Run, Settings
 
@@ -145,18 +145,23 @@ class Training:
     def _take(self, steps: int) -> None:
         size = self.loader.batch_size or len(self.y)
         while steps > 0:
-            if not self._begun or self.loader.taken == len(self.loader):
-                self._epochs += self._begun
-                self._order, self._begun = self.loader.begin(), True
-            begin = self.loader.taken
-            count = min(steps, len(self.loader) - begin)
-            rows = slice(begin * size, (begin + count) * size)
-            order = np.arange(len(self.y)) if self._order is None else self._order
-            for _, result in self._step.steps((self.x, self.y), size, order[rows], self.losses):
+            rows = self.next_rows(steps)
+            count = -(-len(rows) // size)
+            for _, result in self._step.steps((self.x, self.y), size, rows, self.losses):
                 if result is not None:
                     self.losses.append(result.item())
-            self.loader.taken = begin + count
+            self.loader.taken += count
             steps -= count
+
+    def next_rows(self, steps: int) -> Array:
+        """The samples of the next steps, as far as this epoch goes; begins an epoch if need be."""
+        if not self._begun or self.loader.taken == len(self.loader):
+            self._epochs += self._begun
+            self._order, self._begun = self.loader.begin(), True
+        size = self.loader.batch_size or len(self.y)
+        begin = self.loader.taken * size
+        order = np.arange(len(self.y)) if self._order is None else self._order
+        return order[begin : begin + steps * size]
 
     # --- changes --------------------------------------------------------------------------------
 
@@ -195,8 +200,7 @@ class Training:
         parameter = dict(self.model.named_parameters())[name]
         if len(index) != parameter.ndim:
             raise IndexError(f"{OWNER}: {name} has {parameter.ndim} axes, got {index}")
-        with no_grad():
-            parameter[index] = value
+        parameter.data[index] = value
         self.log.append((self.step, (name, index, value)))
         self._new_branch()
 
@@ -204,13 +208,13 @@ class Training:
 
     def _new_branch(self) -> None:
         """Remember this state, of which the earlier one of the same step is a part."""
-        self.remembered[self.step] = self._state()
+        self.remembered[self.step] = self.state()
 
     def remember(self) -> None:
         """Remember the state, unless the last remembered one is close."""
         if self.remembered and self.step - max(self.remembered) < self._spacing:
             return
-        self.remembered[self.step] = self._state()
+        self.remembered[self.step] = self.state()
         if len(self.remembered) > MOST_REMEMBERED:
             changed = {step for step, _ in self.log}
             for step in list(self.remembered)[1:-1:2]:
@@ -218,7 +222,7 @@ class Training:
                     del self.remembered[step]
             self._spacing = max(2 * self._spacing, self.step // MOST_REMEMBERED)
 
-    def _state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         drops = [m.rng.bit_generator.state for m in self.model if isinstance(m, nn.Dropout)]
         return {
             "weights": {name: value.copy() for name, value in self.model.state_dict().items()},
@@ -236,7 +240,11 @@ class Training:
 
         KeyError if the step is not remembered.
         """
-        state = self.remembered[step]
+        self.restore(self.remembered[step], step)
+        self.remembered = {k: own for k, own in self.remembered.items() if k <= step}
+
+    def restore(self, state: dict[str, Any], step: int) -> None:
+        """Put a state back."""
         settings = next(s for _, s in reversed(state["log"]) if isinstance(s, Settings))
         if settings is not self.settings:
             self.settings = settings
@@ -256,7 +264,6 @@ class Training:
         for module, generator_state in zip(drops, state["drops"], strict=True):
             module.rng.bit_generator.state = generator_state
         self.update, self.log, self.step = state["update"], list(state["log"]), step
-        self.remembered = {k: own for k, own in self.remembered.items() if k <= step}
         self.losses.clear()
 
 
