@@ -6,12 +6,14 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from minidl import _checks, _expressions, nn
 from minidl._page import render
 from minidl._page.server import PageServer
 from minidl.optim import RULES
 from minidl.viz._playground import script, views
-from minidl.viz._playground.data import BOX, DATA
+from minidl.viz._playground.data import BOX, DATA, DataSet
 from minidl.viz._playground.settings import (
     INITS,
     LOSSES,
@@ -105,7 +107,15 @@ class Playground:
             "side": views.SIDE,
             "every": views.EVERY,
             "data": {
-                name: {"title": own.title, "classes": own.classes, "inputs": own.inputs}
+                name: {
+                    "title": own.title,
+                    "classes": own.classes,
+                    "inputs": own.inputs,
+                    "sample": [
+                        [*map(float, point), float(label)]
+                        for point, label in zip(*_sample(own), strict=True)
+                    ],
+                }
                 for name, own in DATA.items()
             },
             "activations": list(nn.ACTIVATIONS),
@@ -226,6 +236,12 @@ class Playground:
         if type(run) is not int or not 0 <= run < len(session.trainings):
             raise ValueError(f"{OWNER}: run must be below {len(session.trainings)}, got {run!r}")
         return session.trainings[run], session.views[run]
+
+
+def _sample(own: DataSet) -> tuple[Any, Any]:
+    """Some points of a data set, for its button."""
+    x, y = own.draw(90, 0.05, np.random.default_rng(0))
+    return x.round(2), y.reshape(-1).round(2)
 
 
 def _rate(rule: Any) -> float:
