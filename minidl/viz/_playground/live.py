@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -170,12 +171,13 @@ class Playground:
             for has in seen
         ):
             raise ValueError(f"{OWNER}: seen must be a list of pairs of whole numbers")
+        began = time.perf_counter()
         for training, own in zip(session.trainings, session.views, strict=True):
             if steps:
                 training.advance(steps)
                 own.look()
                 training.remember()
-        return session.frame(seen)
+        return {"seconds": time.perf_counter() - began, **session.frame(seen)}
 
     def change(self, question: Any) -> dict[str, Any]:
         """Go on with the same weights: {"session", "settings"}."""

@@ -168,37 +168,42 @@ function pairs(x, y) {
   return [...values].map((value, i) => ({ at: [...points.subarray(i * inputs, (i + 1) * inputs)], value }));
 }
 
-async function advance(steps) {
+// Ask for steps; the state is set as soon as the answer is there. Draws nothing.
+async function request(steps) {
   const seen = state.runs.map(({ version, table }) => [version, table.length]);
   const answer = await ask('frame', { steps, seen });
-  if (!answer) return;
+  if (!answer) return false;
   state.runs = answer.runs.map((run, i) => unpackRun(run, state.runs[i]));
-  draw();
+  if (answer.seconds > 0) fast = clamp(Math.round(fast * (answer.seconds < 0.012 ? 1.3 : 0.8)), 10, limits.steps);
+  return true;
+}
+
+async function advance(steps) {
+  if (await request(steps)) draw();
 }
 
 // ---- Playing
 
 let fast = 50; // steps of a frame as fast as possible
 
-async function run() {
+async function run() { // the server takes the next steps while the page draws the last ones
   running = true;
   showPlaying();
-  let last = performance.now();
-  let owed = 0;
+  let [last, owed] = [performance.now(), 1];
   while (running && session) {
     const speed = Number($('speed').value);
     const now = performance.now();
     owed = Math.min(owed + (speed * (now - last)) / 1000, limits.steps);
     last = now;
     const steps = speed ? Math.floor(owed) : fast;
-    if (steps > 0) {
-      owed -= speed ? steps : 0;
-      await advance(steps);
-      if (!speed) fast = clamp(Math.round(fast * (performance.now() - now < 40 ? 1.2 : 0.8)), 10, limits.steps);
-    }
+    if (steps > 0) owed -= speed ? steps : 0;
+    const answered = steps > 0 ? request(steps) : null;
+    draw();
+    await answered;
     if (state.runs.some(({ table }) => !Number.isFinite(table.at(-1)[1]))) pause();
     await new Promise(requestAnimationFrame);
   }
+  draw();
 }
 
 function pause() {
@@ -445,7 +450,6 @@ const COLOURS = ['--class-0', '--class-1', '--class-2', '--class-3'];
 let palette = null;
 
 function readColours() {
-  const style = getComputedStyle(document.documentElement);
   const probe = make('canvas', { width: 1, height: 1 }).getContext('2d', { willReadFrequently: true });
   const element = make('span', { hidden: '' });
   document.body.append(element);
@@ -458,7 +462,7 @@ function readColours() {
   palette = Object.fromEntries([...COLOURS, '--card', '--ink', '--soft', '--line', '--negative', '--positive',
     '--run-0', '--run-1'].map((name) => [name, rgb(name)]));
   element.remove();
-  return style;
+  makeTables();
 }
 
 const css = (rgb, alpha = 1) => `rgba(${rgb.join(',')},${alpha})`;
@@ -470,16 +474,29 @@ function signed(t) {
   return mix(palette['--card'], palette[t < 0 ? '--negative' : '--positive'], strength);
 }
 
-function image(width, height, colourAt) {
-  const canvas = make('canvas', { width, height });
-  const context = canvas.getContext('2d');
-  const pixels = context.createImageData(width, height);
-  for (let i = 0; i < width * height; i++) {
-    const [r, g, b] = colourAt(i);
-    pixels.data.set([r, g, b, 255], 4 * i);
-  }
+// Colors by number, for the pixels of maps: of signed values −127 … 127, and of each class 0 … 255
+let tables = null;
+
+const pixel = ([r, g, b]) => (255 << 24 | Math.round(b) << 16 | Math.round(g) << 8 | Math.round(r)) >>> 0;
+
+function makeTables() {
+  const steps = Array.from({ length: 256 }, (_, i) => i);
+  const fade = (name, from, to) => Uint32Array.from(steps, (i) =>
+    pixel(mix(palette['--card'], palette[name], from + ((to - from) * i) / 255)));
+  tables = { signed: Uint32Array.from(steps, (i) => pixel(signed((i - 127) / 127))),
+    sure: COLOURS.map((name) => fade(name, 0.06, 0.56)), share: COLOURS.map((name) => fade(name, 0, 0.85)) };
+}
+
+const tone = (t) => tables.signed[Math.round(127 * clamp(t || 0, -1, 1)) + 127];
+
+// A canvas of so many points, whose colors are a function of their number
+function paint(canvas, colourAt) {
+  const { width, height } = canvas;
+  const context = canvas.context ??= canvas.getContext('2d');
+  const pixels = canvas.pixels ??= context.createImageData(width, height);
+  const words = new Uint32Array(pixels.data.buffer);
+  for (let i = 0; i < words.length; i++) words[i] = colourAt(i);
   context.putImageData(pixels, 0, 0);
-  return canvas;
 }
 
 // ---- The network
@@ -519,6 +536,12 @@ function buildNetwork() {
     });
   });
   drawInputs();
+  $('edges').replaceChildren(...places.slice(1).flatMap((layer, l) => places[l].flatMap((from) =>
+    layer.map((to) => {
+      const [x1, x2] = [from.x + from.size / 2, to.x - to.size / 2];
+      const middle = (x1 + x2) / 2;
+      return make('path', { d: `M${x1} ${from.y}C${middle} ${from.y} ${middle} ${to.y} ${x2} ${to.y}` });
+    }))));
   $('fewer').setAttribute('aria-disabled', settings.layers.length === 0);
   $('more').setAttribute('aria-disabled', settings.layers.length === limits.layers);
 }
@@ -539,13 +562,8 @@ function layerButtons(l, x) {
 function drawInputs() {
   places[0].forEach(({ canvas }, u) => paint(canvas, (i) => {
     const [column, row] = [i % UNIT_SIDE, Math.floor(i / UNIT_SIDE)];
-    return signed((u === 0 ? column / (UNIT_SIDE - 1) : 1 - row / (UNIT_SIDE - 1)) * 2 - 1);
+    return tone((u === 0 ? column / (UNIT_SIDE - 1) : 1 - row / (UNIT_SIDE - 1)) * 2 - 1);
   }));
-}
-
-function paint(canvas, colourAt) {
-  const own = image(canvas.width, canvas.height, colourAt);
-  canvas.getContext('2d').drawImage(own, 0, 0);
 }
 
 const weightsOf = (run, layer) => run.parameters[2 * (layer - 1)];
@@ -555,20 +573,20 @@ function drawNetwork() {
   const run = state.runs[shown];
   const kind = $('lines').value;
   const curve = state.sizes[0] === 1;
-  const paths = [];
+  let path = $('edges').firstElementChild;
   for (let l = 1; l < places.length; l++) {
     const weights = weightsOf(run, l);
     const values = weights[kind];
     const largest = values ? values.reduce((top, x) => Math.max(top, Math.abs(x) || 0), 0) : 0;
     const next = places[l].length;
-    places[l - 1].forEach((from, i) => places[l].forEach((to, j) => {
+    places[l - 1].forEach((_, i) => places[l].forEach((__, j) => {
       const w = values?.[i * next + j] ?? 0;
       const share = largest ? Math.abs(w) / largest : 0;
-      const [x1, x2] = [from.x + from.size / 2, to.x - to.size / 2];
-      const middle = (x1 + x2) / 2;
-      paths.push(make('path', { d: `M${x1} ${from.y}C${middle} ${from.y} ${middle} ${to.y} ${x2} ${to.y}`,
-        stroke: `var(${w < 0 ? '--negative' : '--positive'})`, 'stroke-width': (0.4 + 4.2 * share).toFixed(2),
-        'stroke-opacity': (0.25 + 0.65 * share).toFixed(2) }));
+      const own = path.style;
+      path = path.nextElementSibling;
+      own.stroke = `var(${w < 0 ? '--negative' : '--positive'})`;
+      own.strokeWidth = 0.4 + 4.2 * share;
+      own.strokeOpacity = 0.25 + 0.65 * share;
     }));
     const biases = biasesOf(run, l).value;
     const top = biases.reduce((high, x) => Math.max(high, Math.abs(x) || 0), 1e-9);
@@ -584,10 +602,9 @@ function drawNetwork() {
       const map = run.maps[l - 1];
       const count = curve ? map.length / places[l].length : UNIT_SIDE ** 2;
       const at = curve ? (i) => Math.round((i % UNIT_SIDE) * (count - 1) / (UNIT_SIDE - 1)) : (i) => i;
-      return paint(canvas, (i) => signed(map[u * count + at(i)] / 127));
+      return paint(canvas, (i) => tables.signed[map[u * count + at(i)] + 127]);
     });
   }
-  $('edges').replaceChildren(...paths);
 }
 
 function drawOutputUnit(canvas, run, u) {
@@ -599,11 +616,10 @@ function drawOutputUnit(canvas, run, u) {
     const at = state.sizes[0] === 1
       ? (i) => Math.round((i % UNIT_SIDE) * (run.output.length - 1) / (UNIT_SIDE - 1))
       : (i) => row(i) * SIDE + column(i);
-    return paint(canvas, (i) => signed(run.output[at(i)] / top));
+    return paint(canvas, (i) => tone(run.output[at(i)] / top));
   }
   const k = last === 1 ? 1 : u;
-  const colour = palette[COLOURS[k]];
-  return paint(canvas, (i) => mix(palette['--card'], colour, 0.85 * run.output[k * SIDE * SIDE + row(i) * SIDE + column(i)] / 255));
+  return paint(canvas, (i) => tables.share[k][run.output[k * SIDE * SIDE + row(i) * SIDE + column(i)]]);
 }
 
 // Hovering a line: the weight whose curve is nearest to the pointer
@@ -763,7 +779,7 @@ function drawMap(canvas) {
   const size = canvas.clientWidth || 300;
   const ratio = devicePixelRatio || 1;
   if (canvas.width !== Math.round(size * ratio)) canvas.width = canvas.height = Math.round(size * ratio);
-  const c = canvas.getContext('2d');
+  const c = canvas.context ??= canvas.getContext('2d');
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, size, size);
   const at = (x) => (size * (x + BOX)) / (2 * BOX);
@@ -779,12 +795,14 @@ function drawMap(canvas) {
     const colourAt = count ? (i) => {
       let best = 0;
       for (let k = 1; k < count; k++) if (run.output[k * n + i] > run.output[best * n + i]) best = k;
-      const sure = (run.output[best * n + i] / 255 - 1 / count) / (1 - 1 / count);
-      return mix(palette['--card'], palette[COLOURS[best]], 0.06 + 0.5 * sure);
-    } : (i) => signed(run.output[i] * 0.7);
+      const sure = (run.output[best * n + i] - 255 / count) / (1 - 1 / count);
+      return tables.sure[best][Math.max(0, Math.round(sure))];
+    } : (i) => tone(run.output[i] * 0.7);
     c.imageSmoothingEnabled = true;
     const half = size / (SIDE - 1) / 2; // the first and the last points lie on the sides
-    c.drawImage(image(SIDE, SIDE, colourAt), -half, -half, size + 2 * half, size + 2 * half);
+    const small = canvas.small ??= make('canvas', { width: SIDE, height: SIDE });
+    paint(small, colourAt);
+    c.drawImage(small, -half, -half, size + 2 * half, size + 2 * half);
   }
   for (const [kind, points] of Object.entries(state.points)) {
     for (const { at: point, value } of drawnPoints(kind, points)) {
@@ -922,7 +940,7 @@ function drawChart(figure, chart) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
   }
-  const c = canvas.getContext('2d');
+  const c = canvas.context ??= canvas.getContext('2d');
   c.setTransform(ratio, 0, 0, ratio, 0, 0);
   c.clearRect(0, 0, width, height);
   c.font = `11px ${getComputedStyle(canvas).fontFamily}`;
@@ -943,7 +961,7 @@ function drawChart(figure, chart) {
   let high = chart.high ?? Math.max(...values);
   if (!values.length) [low, high] = [log ? 0.1 : 0, 1];
   if (high <= low) [low, high] = log ? [low / 2, high * 2] : [low, low + (high || 1)];
-  const [left, right, top, bottom] = [4, width - 4, 6, height - 6];
+  const [left, right, top, bottom] = [36, width - 4, 6, height - 6];
   const to = log ? Math.log : (y) => y;
   const atX = (step) => left + ((right - left) * step) / last;
   const atY = (y) => bottom - ((bottom - top) * (to(y) - to(low))) / (to(high) - to(low));
@@ -969,10 +987,11 @@ function drawChart(figure, chart) {
     }
   }
   c.fillStyle = css(palette['--soft']);
+  c.textAlign = 'right';
   c.textBaseline = 'top';
-  c.fillText(show(high, 2), left + 1, top + 2);
+  c.fillText(show(high, 2), left - 4, top - 3);
   c.textBaseline = 'bottom';
-  c.fillText(show(low, 2), left + 1, bottom - 2);
+  c.fillText(show(low, 2), left - 4, bottom + 4);
   const named = chart.series.map((own) => {
     const value = own.run.table.at(-1)[own.column];
     return [own, chart.high === 1 ? percent(value) : show(value)];
@@ -1181,6 +1200,7 @@ function redraw() {
   draw();
 }
 
+$('theme').hidden = false;
 prepareData();
 prepareKeys();
 prepareNetwork();
