@@ -272,6 +272,7 @@ const show = (x, digits = 3) => (x === null || x === undefined || Number.isNaN(x
   : !Number.isFinite(x) ? (x > 0 ? '∞' : '−∞')
   : x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(digits - 1).replace('-', '−')
   : Number(x.toPrecision(digits)).toString().replace('-', '−'));
+const brief = (x) => (x !== 0 && Math.abs(x) < 1e-3 ? show(x, 1) : show(x, 2));
 const percent = (x) => (Number.isNaN(x) ? '–' : `${(100 * x).toFixed(1)} %`);
 
 function summary() {
@@ -761,7 +762,7 @@ function drawUnit() {
 function buildOutput() {
   $('maps').classList.toggle('two', state.runs.length > 1);
   $('maps').replaceChildren(...state.runs.map((_, i) => make('figure', {},
-    state.runs.length > 1 && make('figcaption', {}, make('i', { class: `swatch run-${i}` }),
+    state.runs.length > 1 && make('figcaption', { title: settings.runs[i].lr }, make('i', { class: `swatch run-${i}` }),
       ` ${NAMES[i]}: ${settings.runs[i].rule}, ${settings.runs[i].lr}`),
     make('canvas', { class: 'map', role: 'img', 'data-run': i }))));
   document.querySelectorAll('.map').forEach(prepareMap);
@@ -786,6 +787,7 @@ function drawMap(canvas) {
   const down = (y) => size - at(y);
   if (state.sizes[0] === 1) {
     c.strokeStyle = css(palette['--line']);
+    c.lineWidth = 1;
     for (const v of [-1, 0, 1]) {
       c.beginPath(); c.moveTo(0, down(v)); c.lineTo(size, down(v)); c.moveTo(at(v), 0); c.lineTo(at(v), size); c.stroke();
     }
@@ -961,7 +963,7 @@ function drawChart(figure, chart) {
   let high = chart.high ?? Math.max(...values);
   if (!values.length) [low, high] = [log ? 0.1 : 0, 1];
   if (high <= low) [low, high] = log ? [low / 2, high * 2] : [low, low + (high || 1)];
-  const [left, right, top, bottom] = [36, width - 4, 6, height - 6];
+  const [left, right, top, bottom] = [42, width - 4, 6, height - 6];
   const to = log ? Math.log : (y) => y;
   const atX = (step) => left + ((right - left) * step) / last;
   const atY = (y) => bottom - ((bottom - top) * (to(y) - to(low))) / (to(high) - to(low));
@@ -989,9 +991,9 @@ function drawChart(figure, chart) {
   c.fillStyle = css(palette['--soft']);
   c.textAlign = 'right';
   c.textBaseline = 'top';
-  c.fillText(show(high, 2), left - 4, top - 3);
+  c.fillText(brief(high), left - 4, top - 3);
   c.textBaseline = 'bottom';
-  c.fillText(show(low, 2), left - 4, bottom + 4);
+  c.fillText(brief(low), left - 4, bottom + 4);
   const named = chart.series.map((own) => {
     const value = own.run.table.at(-1)[own.column];
     return [own, chart.high === 1 ? percent(value) : show(value)];

@@ -305,8 +305,11 @@ def remarks(training: Training, rows: list[list[float]], layers: list[Array]) ->
         if kind == "relu":
             dead = int((layer <= 0).all(axis=0).sum())
             if dead:
-                units = f"{dead} of {layer.shape[1]} units"
-                text = f"In layer {i}, {units} give 0 for every sample, so they learn no more."
+                verbs = ("gives", "it learns") if dead == 1 else ("give", "they learn")
+                text = (
+                    f"In layer {i}, {dead} of {layer.shape[1]} units {verbs[0]} 0 for every sample, "
+                    f"so {verbs[1]} no more."
+                )
                 found.append(["dead", text])
         elif kind in ("tanh", "sigmoid"):
             idle = _idle(training, layer)
