@@ -772,7 +772,7 @@ function buildOutput() {
     ? [make('li', {}, make('i', { class: 'stroke' }), 'the network')]
     : [make('li', {}, make('i', { class: 'ramp' }), '−1 to 1')];
   $('legend').replaceChildren(...names, ...values, make('li', {}, make('i', { class: 'dot' }), 'training'),
-    state.points.test.length && make('li', {}, make('i', { class: 'dot hollow' }), 'test'));
+    ...(state.points.test.length ? [make('li', {}, make('i', { class: 'dot hollow' }), 'test')] : []));
 }
 
 function drawMap(canvas) {
