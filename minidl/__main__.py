@@ -336,9 +336,7 @@ def add_playground(commands: Commands) -> None:
         from minidl._page import server
         from minidl.viz._playground import live
 
-        live.serve(
-            server.check_port("playground", "--port", options.port), not options.no_browser
-        )
+        live.serve(server.check_port("playground", "--port", options.port), not options.no_browser)
 
     parser.set_defaults(run=run)
 

@@ -24,8 +24,8 @@ from minidl.viz._playground.settings import (
     MAX_UNITS,
     OWNER,
     Settings,
+    from_json,
     rule_options,
-    settings,
 )
 from minidl.viz._playground.training import Training
 
@@ -48,7 +48,9 @@ class Session:
     def frame(self, seen: list[list[int]]) -> dict[str, Any]:
         """What the page shows of each training."""
         pad = [[-1, 0]] * len(self.views)
-        return {"runs": [own.frame(has) for own, has in zip(self.views, [*seen, *pad], strict=False)]}
+        return {
+            "runs": [own.frame(has) for own, has in zip(self.views, [*seen, *pad], strict=False)]
+        }
 
     def whole(self) -> dict[str, Any]:
         """The same after a change: with settings, data and the whole history."""
@@ -122,19 +124,27 @@ class Playground:
             "activations": list(nn.ACTIVATIONS),
             "inits": list(INITS),
             "losses": {"classes": LOSSES[True], "values": LOSSES[False]},
-            "rules": {name: {"lr": _rate(rule), "options": rule_options(name)}
-                      for name, rule in RULES.items()},
+            "rules": {
+                name: {"lr": _rate(rule), "options": rule_options(name)}
+                for name, rule in RULES.items()
+            },
             "schedules": [name for name in _expressions.NAMES if name != "ReduceOnPlateau"],
-            "limits": {"layers": MAX_LAYERS, "units": MAX_UNITS, "samples": MAX_SAMPLES,
-                       "classes": MAX_CLASSES, "steps": MAX_STEPS},
+            "limits": {
+                "layers": MAX_LAYERS,
+                "units": MAX_UNITS,
+                "samples": MAX_SAMPLES,
+                "classes": MAX_CLASSES,
+                "steps": MAX_STEPS,
+            },
             "defaults": Settings().as_json(),
         }
         text = (
             "The playground trains a small network while you watch. This page needs JavaScript "
             "and its server: python -m minidl playground"
         )
-        return render("minidl.viz._playground", "playground.html.j2", catalog,
-                      title="Playground", text=text)
+        return render(
+            "minidl.viz._playground", "playground.html.j2", catalog, title="Playground", text=text
+        )
 
     def _session(self, question: Any, *names: str) -> Session:
         """The session that a question names; ValueError unless it has these names."""
@@ -150,7 +160,7 @@ class Playground:
         """A new training: {"session": an old one or null, "settings": …}."""
         if not isinstance(question, dict) or set(question) != {"session", "settings"}:
             raise ValueError(f"{OWNER}: a question must have session and settings")
-        session = Session(settings(question["settings"]))
+        session = Session(from_json(question["settings"]))
         old = question["session"]
         key = old if isinstance(old, str) and old in self.sessions else secrets.token_urlsafe(8)
         self.sessions.pop(key, None)
@@ -182,7 +192,7 @@ class Playground:
     def change(self, question: Any) -> dict[str, Any]:
         """Go on with the same weights: {"session", "settings"}."""
         session = self._session(question, "settings")
-        chosen = settings(question["settings"])
+        chosen = from_json(question["settings"])
         if len(chosen.runs) != len(session.trainings):
             raise ValueError(f"{OWNER}: another number of runs starts again")
         if chosen.sizes != session.settings.sizes:
@@ -215,7 +225,9 @@ class Playground:
         if (
             not isinstance(index, list)
             or len(index) != len(shapes[name])
-            or not all(type(i) is int and 0 <= i < n for i, n in zip(index, shapes[name], strict=True))
+            or not all(
+                type(i) is int and 0 <= i < n for i, n in zip(index, shapes[name], strict=True)
+            )
         ):
             raise ValueError(f"{OWNER}: {name} has the shape {shapes[name]}, got {index!r}")
         value = _checks.number(OWNER, "value", question["value"], low=-1e6, high=1e6)
@@ -226,7 +238,7 @@ class Playground:
     def script(self, question: Any) -> dict[str, str]:
         """A Python file that reproduces a training: {"session", "run"}."""
         training, _ = self._one(self._session(question, "run"), question["run"])
-        return {"text": script.script(training)}
+        return {"text": script.as_text(training)}
 
     def walk(self, question: Any) -> dict[str, str]:
         """The walkthrough of the next step, which is not taken: {"session", "run"}."""

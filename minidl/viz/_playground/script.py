@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from typing import Any
 
 from minidl import nn
 from minidl._expressions import NAMES
@@ -14,7 +13,7 @@ from minidl.viz._playground.data import DATA
 from minidl.viz._playground.settings import OWN, Run, Settings
 from minidl.viz._playground.training import Training, keeps_state
 
-LOOP = '''def endless(loader):
+LOOP = """def endless(loader):
     while True:
         yield from loader
 
@@ -35,10 +34,10 @@ def train(steps):
     for _ in range(steps):
         step(*next(batches))
 
-'''
+"""
 
 
-def script(training: Training) -> str:
+def as_text(training: Training) -> str:
     """A Python file that gives the same weights as the training, bit for bit."""
     return _Script(training).text()
 
@@ -80,8 +79,12 @@ class _Script:
         used = [change for _, change in self.training.log if isinstance(change, Settings)]
         names = dict.fromkeys(own.data for own in used if own.data != OWN)
         sources = [inspect.getsource(DATA[name].draw) for name in names]
-        shown = [re.sub(r"\) -> .*:\n", "):\n", re.sub(r": (int|float|np[\w.]*)(?=[,)])", "", own, 3))
-                 for own in sources]
+        shown = [
+            re.sub(
+                r"\) -> .*:\n", "):\n", re.sub(r": (int|float|np[\w.]*)(?=[,)])", "", own, count=3)
+            )
+            for own in sources
+        ]
         return "\n\n".join(["", *shown, LOOP])
 
     def _data(self, own: Settings) -> list[str]:
@@ -91,14 +94,18 @@ class _Script:
             lines += ["x, y = np.ascontiguousarray(points[:, :2]), points[:, 2].astype(np.intp)"]
         else:
             draw = DATA[own.data].draw.__name__
-            lines = [f"x, y = {draw}({own.samples}, {own.noise!r}, np.random.default_rng({own.seed}))"]
+            lines = [
+                f"x, y = {draw}({own.samples}, {own.noise!r}, np.random.default_rng({own.seed}))"
+            ]
         if own.classes and own.loss != "cross_entropy":
             width = own.sizes[-1]
             column = "y[:, None]" if width == 1 else f"np.eye({width})[y]"
             lines += [f"y = {column}.astype(np.float32)"]
         count = len(own.points) if own.data == OWN else own.samples
         if round(count * own.test) >= 1:
-            lines += [f"(x, y), (x_test, y_test) = dl.data.split(x, y, {own.test!r}, rng={own.seed})"]
+            lines += [
+                f"(x, y), (x_test, y_test) = dl.data.split(x, y, {own.test!r}, rng={own.seed})"
+            ]
         return lines
 
     def _model(self, own: Settings) -> list[str]:

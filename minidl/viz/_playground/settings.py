@@ -94,7 +94,7 @@ class Settings:
         return {**vars(self), "runs": [run.as_json() for run in self.runs]}
 
 
-def settings(given: Any) -> Settings:
+def from_json(given: Any) -> Settings:
     """Settings from JSON; what is left out has its default.
 
     ValueError or TypeError that names what is wrong.

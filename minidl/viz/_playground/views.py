@@ -61,13 +61,16 @@ def probabilities(output: Array, classes: int, loss: str) -> Array:
     if loss == "mse":
         p = np.clip(output, 0, 1)
         total = p.sum(axis=1, keepdims=True)
-        return np.divide(p, total, out=np.full_like(p, 1 / classes), where=total > 0)
+        equal: Array = np.full_like(p, 1 / classes)
+        np.divide(p, total, out=equal, where=total > 0)
+        return equal
     if loss == "binary_cross_entropy":
         with np.errstate(over="ignore"):
             p = 1 / (1 + np.exp(-output))
         return np.hstack([1 - p, p]) if p.shape[1] == 1 else p
-    p = np.exp(output - output.max(axis=1, keepdims=True))
-    return p / p.sum(axis=1, keepdims=True)
+    odds: Array = np.exp(output - output.max(axis=1, keepdims=True))
+    odds /= odds.sum(axis=1, keepdims=True)
+    return odds
 
 
 def scores(training: Training) -> list[float]:
@@ -231,8 +234,8 @@ def _effective(training: Training, i: int, p: Tensor) -> str | None:
 
 
 @functools.cache
-def _equations(rule: type[Optimizer]) -> list[Equation]:
-    return [parse(line) for line in rule.equations.splitlines() if line.strip()]
+def _equations(text: str) -> list[Equation]:
+    return [parse(line) for line in text.splitlines() if line.strip()]
 
 
 def effective_rates(optimizer: Optimizer, p: Tensor) -> Array | None:
@@ -251,8 +254,10 @@ def effective_rates(optimizer: Optimizer, p: Tensor) -> Array | None:
     rate_symbol = next(symbol for symbol, name in rule.symbols.items() if name == "lr")
     values[rate_symbol] = optimizer.rate(group, -1)
     momentum = next((MOMENTUM[c.__name__] for c in rule.__mro__ if c.__name__ in MOMENTUM), None)
-    values |= dict.fromkeys(("g", momentum) if momentum in state else ("g",), 1.0)
-    for line in _equations(rule):
+    values["g"] = 1.0
+    if momentum in state:
+        values[str(momentum)] = 1.0
+    for line in _equations(rule.equations):
         scope = Scope(values)
         if line.condition is not None and not scope.value(line.condition):
             continue
@@ -307,8 +312,8 @@ def remarks(training: Training, rows: list[list[float]], layers: list[Array]) ->
             if dead:
                 verbs = ("gives", "it learns") if dead == 1 else ("give", "they learn")
                 text = (
-                    f"In layer {i}, {dead} of {layer.shape[1]} units {verbs[0]} 0 for every sample, "
-                    f"so {verbs[1]} no more."
+                    f"In layer {i}, {dead} of {layer.shape[1]} units {verbs[0]} 0 for every "
+                    f"sample, so {verbs[1]} no more."
                 )
                 found.append(["dead", text])
         elif kind in ("tanh", "sigmoid"):

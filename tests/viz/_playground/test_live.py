@@ -8,7 +8,7 @@ import pytest
 import minidl as dl
 from minidl.viz._playground import live
 from minidl.viz._playground.live import MAX_SESSIONS, MAX_STEPS, Playground
-from minidl.viz._playground.settings import settings
+from minidl.viz._playground.settings import from_json as settings
 from minidl.viz._playground.training import Training
 
 

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from minidl.viz._playground.script import script, walkthrough
-from minidl.viz._playground.settings import settings
+from minidl.viz._playground.script import as_text, walkthrough
+from minidl.viz._playground.settings import from_json as settings
 from minidl.viz._playground.training import Training
 
 POINTS = [[round(0.1 * i - 0.5, 2), round(0.3 - 0.07 * i, 2), i % 3] for i in range(12)]
@@ -34,7 +34,7 @@ CASES = [
 def run(training, capsys):
     """The weights after the script."""
     names = {}
-    exec(compile(script(training), "script", "exec"), names)
+    exec(compile(as_text(training), "script", "exec"), names)
     assert f"after {training.step} steps" in capsys.readouterr().out
     return [p.data for p in names["model"].parameters()]
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 import minidl as dl
-from minidl.viz._playground.settings import Run, Settings, rule_options, settings
+from minidl.viz._playground.settings import Run, Settings, rule_options
+from minidl.viz._playground.settings import from_json as settings
 
 POINTS = [[0, 0, 0], [1, 0, 1], [0, 1, 2], [1, 1, 0]]
 

@@ -1,10 +1,10 @@
-"""A training of the playground: the bits of a plain loop, and a way back to each remembered step."""
+"""A training of the playground: the bits of a plain loop, and a way back to remembered steps."""
 
 import numpy as np
 import pytest
 
 import minidl as dl
-from minidl.viz._playground.settings import settings
+from minidl.viz._playground.settings import from_json as settings
 from minidl.viz._playground.training import MOST_REMEMBERED, Training, build_data, keeps_state
 
 CASES = {
@@ -81,9 +81,7 @@ def test_update_is_what_the_last_step_added():
     training.advance(5)
     before = weights(training)
     training.advance(1)
-    for p, old, update in zip(
-        training.model.parameters(), before, training.update, strict=True
-    ):
+    for p, old, update in zip(training.model.parameters(), before, training.update, strict=True):
         np.testing.assert_array_equal(update, p.data - old)
 
 
@@ -154,7 +152,11 @@ def test_an_edited_weight_is_the_one_that_is_trained():
         ({"options": {"eps": 0.1}}, {}, False),
         ({}, {"options": {"amsgrad": True}}, False),
         ({}, {"rule": "AdamW"}, False),
-        ({"rule": "SGD", "options": {"momentum": 0.5}}, {"rule": "SGD", "options": {"momentum": 0.9}}, True),
+        (
+            {"rule": "SGD", "options": {"momentum": 0.5}},
+            {"rule": "SGD", "options": {"momentum": 0.9}},
+            True,
+        ),
         ({"rule": "SGD"}, {"rule": "SGD", "options": {"momentum": 0.9}}, False),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 import minidl as dl
 from minidl.viz._playground import views
-from minidl.viz._playground.settings import settings
+from minidl.viz._playground.settings import from_json as settings
 from minidl.viz._playground.training import Training
 from minidl.viz._playground.views import Views
 
@@ -136,8 +136,8 @@ def test_remarks_say_what_goes_wrong():
     assert "saturated" in kinds(training, own)
     training, own = trained(1, layers=[4] * 6, activation="sigmoid")
     assert "vanishing" in kinds(training, own)
-    training, own = trained(0, samples=40, noise=0.5, test=0.5, layers=[16, 16], seed=1)
-    for _ in range(40):
+    training, own = trained(0, samples=60, noise=0.4, test=0.5, layers=[16, 16])
+    for _ in range(20):
         training.advance(100)
         own.look()
     assert "overfitting" in kinds(training, own)
