@@ -306,7 +306,7 @@ function asText() {
 // ---- Fields
 
 function select(name, options, value, set) {
-  const input = make('select', { change: () => set(input.value) },
+  const input = make('select', { 'aria-label': name, change: () => set(input.value) },
     options.map((option) => make('option', { value: option }, label(String(option)))));
   input.value = value;
   return make('label', { class: 'field' }, make('span', {}, name), input);
@@ -325,7 +325,7 @@ function slider(name, value, { low, high, step, shown: text = (x) => String(x) }
 }
 
 function entry(name, value, set, attributes = {}) {
-  const input = make('input', { type: 'text', value, autocomplete: 'off', spellcheck: 'false', ...attributes,
+  const input = make('input', { type: 'text', 'aria-label': name, value, autocomplete: 'off', spellcheck: 'false', ...attributes,
     change: () => set(input.value, input) });
   return make('label', { class: 'field' }, make('span', {}, name), input);
 }
