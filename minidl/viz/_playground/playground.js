@@ -806,6 +806,7 @@ function drawMap(canvas) {
     paint(small, colourAt);
     c.drawImage(small, -half, -half, size + 2 * half, size + 2 * half);
   }
+  const pale = !state.classes && state.sizes[0] === 2; // values near 0 have the card's color
   for (const [kind, points] of Object.entries(state.points)) {
     for (const { at: point, value } of drawnPoints(kind, points)) {
       const y = state.sizes[0] === 1 ? value : point[1];
@@ -815,7 +816,7 @@ function drawMap(canvas) {
       c.fillStyle = kind === 'train' ? css(colour) : css(palette['--card'], 0.75);
       c.fill();
       c.lineWidth = kind === 'train' ? 1 : 1.8;
-      c.strokeStyle = kind === 'train' ? css(palette['--card']) : css(colour);
+      c.strokeStyle = kind === 'train' ? css(palette[pale ? '--soft' : '--card']) : css(pale ? mix(colour, palette['--soft'], 0.5) : colour);
       c.stroke();
     }
   }
@@ -885,12 +886,11 @@ function valueAt(run, x, y) {
 
 function drawScores() {
   const two = state.runs.length > 1;
-  const head = ['', ...(two ? NAMES.flatMap((name) => [`${name} training`, `${name} test`]) : ['training', 'test'])];
-  const cells = (a, b, text) => state.runs.flatMap(({ table }) => [text(table.at(-1)[a]), text(table.at(-1)[b])]);
-  const rows = [['loss', ...cells(1, 3, (x) => show(x, 4))]];
-  if (state.classes) rows.push(['accuracy', ...cells(2, 4, percent)]);
+  const row = (name, a, b, text) => state.runs.map(({ table }, i) =>
+    [two ? `${NAMES[i]} ${name}` : name, text(table.at(-1)[a]), text(table.at(-1)[b])]);
+  const rows = [...row('loss', 1, 3, (x) => show(x, 4)), ...(state.classes ? row('accuracy', 2, 4, percent) : [])];
   $('scores').replaceChildren(
-    make('thead', {}, make('tr', {}, head.map((text, i) => (i ? make('th', { scope: 'col' }, text) : make('td'))))),
+    make('thead', {}, make('tr', {}, make('td'), ['training', 'test'].map((text) => make('th', { scope: 'col' }, text)))),
     make('tbody', {}, rows.map(([name, ...own]) => make('tr', {}, make('th', { scope: 'row' }, name),
       own.map((text) => make('td', {}, text))))));
   const remarks = state.runs.flatMap((run, i) => run.remarks.map(([kind, text]) => [kind, two ? `${NAMES[i]}: ${text}` : text]));
