@@ -51,17 +51,17 @@ def play(browser):
     with PageServer("playground", playground.html, playground.answers) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         for address, size, picture, theme in (
-            ("#data=spirals&a.lr=0.02", (1440, 1090), "playground.png", "light"),
+            ("#data=spirals&a.lr=0.03&a.batch_size=32", (1440, 1090), "playground.png", "light"),
             ("#data=three_classes&b.rule=SGD&b.lr=0.1", (390, 844), "playground_phone.png", "dark"),
         ):
             width, height = size
             tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
             tab.goto(server.url + address)
             tab.wait_for_selector(".node")
-            for _ in range(60):  # epochs
+            for _ in range(150):  # epochs
                 tab.keyboard.press("End")
             tab.wait_for_function(
-                "() => document.querySelector('#count').textContent.includes('epoch 60')"
+                "() => document.querySelector('#count').textContent.includes('epoch 150')"
             )
             yield tab, picture
         server.shutdown()

@@ -28,7 +28,7 @@ def spirals(n: int, noise: float, rng: np.random.Generator) -> tuple[Array, Arra
     """Two spirals, one inside the other."""
     label = np.arange(n) % 2
     radius = 1.2 * np.sqrt(rng.uniform(0.01, 1, n))
-    angle = 3.5 * radius + np.pi * label
+    angle = 5 * radius + np.pi * label
     points = radius[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1)
     return (points + rng.normal(0, noise / 2, (n, 2))).astype(np.float32), label
 
