@@ -390,15 +390,16 @@ function runFields(run, i) {
   const batches = [1, 2, 4, 8, 16, 32, 64, 128, 'all'];
   if (run.batch_size && !batches.includes(run.batch_size)) batches.unshift(run.batch_size);
   const plain = RATE_TEXT.test(run.lr);
+  const position = Math.round(20 * Math.log10(Math.max(1e-5, Number(run.lr)))); // of the rate's slider
+  const rateAt = (at) => (at === position ? Number(run.lr) : Number((10 ** (at / 20)).toPrecision(2)));
   const fields = [
     select('rule', Object.keys(catalog.rules), run.rule, (x) => set((r) => {
       if (RATE_TEXT.test(r.lr) && Number(r.lr) === startRate(r.rule)) r.lr = String(startRate(x));
       r.rule = x;
       r.options = {};
     })),
-    plain && slider('rate η', Math.round(20 * Math.log10(Math.max(1e-5, Number(run.lr)))),
-      { low: -100, high: 20, step: 1, shown: (at) => show(Number((10 ** (at / 20)).toPrecision(2))) },
-      (at) => set((r) => { r.lr = String(Number((10 ** (at / 20)).toPrecision(2))); })),
+    plain && slider('rate η', position, { low: -100, high: 20, step: 1, shown: (at) => show(rateAt(at)) },
+      (at) => set((r) => { r.lr = String(rateAt(at)); })),
     select('schedule', ['constant', ...Object.keys(SCHEDULES), ...(plain || scheduleOf(run) in SCHEDULES ? [] : [scheduleOf(run)])],
       plain ? 'constant' : scheduleOf(run), (x) => set((r) => {
         const peak = plain ? Number(r.lr) : 0.03;
@@ -806,13 +807,14 @@ function drawMap(canvas) {
     paint(small, colourAt);
     c.drawImage(small, -half, -half, size + 2 * half, size + 2 * half);
   }
+  const radius = clamp(size / 90, 2.2, 3.6);
   const pale = !state.classes && state.sizes[0] === 2; // values near 0 have the card's color
   for (const [kind, points] of Object.entries(state.points)) {
     for (const { at: point, value } of drawnPoints(kind, points)) {
       const y = state.sizes[0] === 1 ? value : point[1];
       const colour = state.classes ? palette[COLOURS[value]] : state.sizes[0] === 1 ? palette['--positive'] : signed(value);
       c.beginPath();
-      c.arc(at(point[0]), down(y), kind === 'train' ? 3.6 : 3.2, 0, 7);
+      c.arc(at(point[0]), down(y), radius * (kind === 'train' ? 1 : 0.9), 0, 7);
       c.fillStyle = kind === 'train' ? css(colour) : css(palette['--card'], 0.75);
       c.fill();
       c.lineWidth = kind === 'train' ? 1 : 1.8;
