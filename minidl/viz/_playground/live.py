@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 import time
 from collections.abc import Callable
@@ -125,7 +126,10 @@ class Playground:
             "inits": list(INITS),
             "losses": {"classes": LOSSES[True], "values": LOSSES[False]},
             "rules": {
-                name: {"lr": _rate(rule), "options": rule_options(name)}
+                name: {
+                    "options": rule_options(name),
+                    "equations": inspect.cleandoc(rule.equations),
+                }
                 for name, rule in RULES.items()
             },
             "schedules": [name for name in _expressions.NAMES if name != "ReduceOnPlateau"],
@@ -256,10 +260,6 @@ def _sample(own: DataSet) -> tuple[Any, Any]:
     """Some points of a data set, for its button."""
     x, y = own.draw(90, 0.05, np.random.default_rng(0))
     return x.round(2), y.reshape(-1).round(2)
-
-
-def _rate(rule: Any) -> float:
-    return float(rule.options["lr"].default)
 
 
 def serve(port: int = 0, browser: bool = True) -> None:

@@ -362,7 +362,9 @@ function showSetup() {
     select('loss', losses, settings.loss, (x) => change((s) => { s.loss = x; })),
     slider('dropout', settings.dropout, { low: 0, high: 0.8, step: 0.05, shown: percentage },
       (x) => change((s) => { s.dropout = x; })));
+  const open = [...$('runs').children].map((own) => own.querySelector('details').open);
   $('runs').replaceChildren(...settings.runs.map(runFields));
+  [...$('runs').children].forEach((own, i) => { own.querySelector('details').open = open[i] ?? false; });
   $('compare').setAttribute('aria-pressed', settings.runs.length === 2);
   $('which').hidden = settings.runs.length < 2;
   $('which').replaceChildren(...settings.runs.map((_, i) => make('button', { type: 'button',
@@ -420,7 +422,8 @@ function runFields(run, i) {
   return make('div', { class: 'run fields', 'data-run': i },
     settings.runs.length > 1 && make('h3', {}, make('i', { class: `swatch run-${i}` }), NAMES[i]),
     fields.filter(Boolean),
-    make('details', { class: 'options' }, make('summary', {}, `options of ${run.rule}`),
+    make('details', { class: 'options' }, make('summary', {}, `equations and options of ${run.rule}`),
+      make('pre', { class: 'scroll', tabindex: 0, 'aria-label': `equations of ${run.rule}` }, rule.equations),
       make('div', { class: 'fields' }, options)));
 }
 
