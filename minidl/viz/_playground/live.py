@@ -46,11 +46,13 @@ class Session:
         self.trainings = [Training(chosen, which) for which in range(len(chosen.runs))]
         self.views = [views.Views(training) for training in self.trainings]
 
-    def frame(self, seen: list[list[int]]) -> dict[str, Any]:
+    def frame(self, seen: list[list[int]], detail: bool = True) -> dict[str, Any]:
         """What the page shows of each training."""
         pad = [[-1, 0]] * len(self.views)
         return {
-            "runs": [own.frame(has) for own, has in zip(self.views, [*seen, *pad], strict=False)]
+            "runs": [
+                own.frame(has, detail) for own, has in zip(self.views, [*seen, *pad], strict=False)
+            ]
         }
 
     def whole(self) -> dict[str, Any]:
@@ -174,8 +176,11 @@ class Playground:
         return {"session": key, **session.whole()}
 
     def frame(self, question: Any) -> dict[str, Any]:
-        """Take steps: {"session", "steps", "seen": [[version, rows] of each training]}."""
-        session = self._session(question, "steps", "seen")
+        """Take steps: {"session", "steps", "seen", "detail"}; `Views.frame` says what they are.
+
+        seen is a list with a pair for each training.
+        """
+        session = self._session(question, "steps", "seen", "detail")
         steps = _checks.count(OWNER, "steps", question["steps"], 0)
         if steps > MAX_STEPS:
             raise ValueError(f"{OWNER}: steps must be at most {MAX_STEPS}, got {steps}")
@@ -185,13 +190,14 @@ class Playground:
             for has in seen
         ):
             raise ValueError(f"{OWNER}: seen must be a list of pairs of whole numbers")
+        detail = _checks.flag(OWNER, "detail", question["detail"])
         began = time.perf_counter()
         for training, own in zip(session.trainings, session.views, strict=True):
             if steps:
                 training.advance(steps)
                 own.look()
                 training.remember()
-        return {"seconds": time.perf_counter() - began, **session.frame(seen)}
+        return {"seconds": time.perf_counter() - began, **session.frame(seen, detail)}
 
     def change(self, question: Any) -> dict[str, Any]:
         """Go on with the same weights: {"session", "settings"}."""

@@ -171,10 +171,11 @@ function pairs(x, y) {
 // Ask for steps; the state is set as soon as the answer is there. Draws nothing.
 async function request(steps) {
   const seen = state.runs.map(({ version, table }) => [version, table.length]);
-  const answer = await ask('frame', { steps, seen });
+  const detail = !running || selected !== null || $('lines').value === 'effective';
+  const answer = await ask('frame', { steps, seen, detail });
   if (!answer) return false;
   state.runs = answer.runs.map((run, i) => unpackRun(run, state.runs[i]));
-  if (answer.seconds > 0) fast = clamp(Math.round(fast * (answer.seconds < 0.012 ? 1.3 : 0.8)), 10, limits.steps);
+  if (answer.seconds > 0) fast = clamp(Math.round(fast * (answer.seconds < 0.01 ? 1.3 : 0.8)), 10, limits.steps);
   return true;
 }
 
@@ -203,7 +204,7 @@ async function run() { // the server takes the next steps while the page draws t
     if (state.runs.some(({ table }) => !Number.isFinite(table.at(-1)[1]))) pause();
     await new Promise(requestAnimationFrame);
   }
-  draw();
+  await advance(0); // what was left out while playing
 }
 
 function pause() {
@@ -933,8 +934,11 @@ function buildCharts() {
     make('canvas', { role: 'img' }), make('p', { class: 'keys' }))));
 }
 
+let frames = 0;
+
 function drawCharts() {
-  if ($('charts').hidden) return;
+  frames += 1;
+  if ($('charts').hidden || (running && frames % 3)) return; // drawing takes longer than training
   const figures = [...$('charts').children];
   chartList().forEach((chart, i) => drawChart(figures[i], chart));
 }

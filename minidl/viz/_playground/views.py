@@ -132,10 +132,11 @@ class Views:
         self.version += 1
         self.look()
 
-    def frame(self, seen: list[int]) -> dict[str, Any]:
+    def frame(self, seen: list[int], detail: bool = True) -> dict[str, Any]:
         """All that the page draws; of the history only rows that it has not seen.
 
-        seen  the version and the number of rows that it has
+        seen    the version and the number of rows that it has
+        detail  whether with effective rates, which take half of the time
         """
         training, settings = self.training, self.training.settings
         model = training.model
@@ -166,7 +167,7 @@ class Views:
                         "value": packed(p.data),
                         "grad": None if p.grad is None else packed(p.grad),
                         "update": packed(training.update[i]) if training.update else None,
-                        "effective": _effective(training, i, p),
+                        "effective": _effective(training, i, p) if detail else None,
                     }
                     for i, (name, p) in enumerate(model.named_parameters())
                 ],

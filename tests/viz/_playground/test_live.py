@@ -30,7 +30,7 @@ def test_each_tab_has_its_own_training():
     playground, first = started()
     second = playground.start({"session": None, "settings": {"seed": 3}})["session"]
     for key, steps in ((first, 30), (second, 5)):
-        playground.frame({"session": key, "steps": steps, "seen": []})
+        playground.frame({"session": key, "steps": steps, "seen": [], "detail": True})
     for key, steps, seed in ((first, 30, 0), (second, 5, 3)):
         expected = Training(settings({"seed": seed}))
         expected.advance(steps)
@@ -44,7 +44,7 @@ def test_the_tab_that_was_not_used_for_longest_is_forgotten():
     playground, first = started(layers=[1])
     for _ in range(MAX_SESSIONS - 1):
         second = playground.start({"session": None, "settings": {"layers": [1]}})["session"]
-    playground.frame({"session": first, "steps": 1, "seen": []})
+    playground.frame({"session": first, "steps": 1, "seen": [], "detail": True})
     playground.start({"session": second, "settings": {}})  # takes its own place
     playground.start({"session": "of an earlier server", "settings": {}})
     assert len(playground.sessions) == MAX_SESSIONS
@@ -53,7 +53,7 @@ def test_the_tab_that_was_not_used_for_longest_is_forgotten():
 
 def test_two_runs_have_the_same_network_and_batches():
     playground, key = started(runs=[{"rule": "SGD"}, {"rule": "SGD"}])
-    a, b = playground.frame({"session": key, "steps": 12, "seen": []})["runs"]
+    a, b = playground.frame({"session": key, "steps": 12, "seen": [], "detail": True})["runs"]
     assert a == b
 
 
@@ -61,14 +61,14 @@ def test_answers_are_json_even_when_numbers_are_not_finite():
     run = {"rule": "SGD", "lr": 1e9}
     playground, key = started(data="plane", loss="mse", activation="relu", runs=[run])
     for _ in range(5):
-        answer = playground.frame({"session": key, "steps": 50, "seen": []})
+        answer = playground.frame({"session": key, "steps": 50, "seen": [], "detail": True})
     json.dumps(answer, allow_nan=False)
     assert answer["runs"][0]["remarks"][0][0] == "exploding"
 
 
 def test_changing_rewinding_and_editing_answer_with_the_whole_state():
     playground, key = started()
-    playground.frame({"session": key, "steps": 10, "seen": []})
+    playground.frame({"session": key, "steps": 10, "seen": [], "detail": True})
     own = {"noise": 0.3, "runs": [{"lr": "LinearDecay(0.1, 100)"}]}
     answer = playground.change({"session": key, "settings": own})
     assert settings(answer["settings"]) == settings(own)
@@ -84,19 +84,20 @@ def test_changing_rewinding_and_editing_answer_with_the_whole_state():
     assert playground.walk({"session": key, "run": 0})["html"].startswith("<!doctype html>")
 
 
-FRAME = {"steps": 1, "seen": []}
+FRAME = {"steps": 1, "seen": [], "detail": True}
 EDIT = {"run": 0, "name": "dense1.bias", "index": [0], "value": 1.0}
 
 
 @pytest.mark.parametrize(
     ("name", "question", "message"),
     [
-        ("frame", {"steps": 1}, "must have session, steps, seen"),
+        ("frame", {"steps": 1}, "must have session, steps, seen, detail"),
         ("frame", {**FRAME, "steps": MAX_STEPS + 1}, "at most"),
         ("frame", {**FRAME, "steps": -1}, "steps must be"),
         ("frame", {**FRAME, "steps": True}, "steps must be"),
         ("frame", {**FRAME, "seen": [3]}, "seen must be"),
         ("frame", {**FRAME, "seen": [[0, -1]]}, "seen must be"),
+        ("frame", {**FRAME, "detail": 1}, "detail must be True or False"),
         ("change", {"settings": {"layers": [3]}}, "don't fit"),
         ("change", {"settings": {"runs": [{}, {}]}}, "starts again"),
         ("change", {"settings": 1}, "must be an object"),
