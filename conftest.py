@@ -24,8 +24,20 @@ def pytest_report_header(config):
 
 
 def pytest_collection_finish():
+    freeze()
+
+
+def freeze():
+    """Keep the collector from scanning thousands of collected tests and their reports each time."""
     gc.collect()
-    gc.freeze()  # keeps the collector from scanning thousands of collected tests
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen_reports():
+    """Freeze the reports of a finished module, too."""
+    yield
+    freeze()
 
 
 @pytest.fixture

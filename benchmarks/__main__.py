@@ -24,6 +24,7 @@ TURN_DIVISORS = {
     "overhead": 2,
     "digits": 3,
     "sklearn": 2,
+    "distributed": 3,
 }  # if slow
 ROOT = Path(__file__).parents[1]
 

@@ -40,6 +40,10 @@ PARTS = {  # the introductions of the sections, in this order
     "scikit-learn's of that name, with the defaults of both, on float64 data. minidl trains "
     'in float32, which dtype="float32" asks for, and in float64, the default there. The notes have '
     "the scores of held-out samples. Houses is a made-up table like that of California's houses.",
+    "distributed": "A step of 784-2048-2048-10 in float32 with Adam, by processes that each take a "
+    "part of the batch, and one BLAS thread; against one process, also of as many threads. The "
+    "peak of memory of a process that isn't the first, whose optimizer's state is whole or in "
+    "parts. A sweep trains small models, divided among the processes (docs/scaling.md).",
     "digits": "Time to 95 % accuracy on 1,000 unseen digits, including imports.",
 }
 SCALES = {"s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")), "B/s": ((1e9, "GB/s"),), "B": ((1e6, "MB"),)}

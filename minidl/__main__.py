@@ -16,6 +16,7 @@ import numpy as np
 from minidl import _checks, _expressions, _files, losses, nn
 from minidl._format import aligned, printable
 from minidl.config import __version__
+from minidl.distributed import launch
 from minidl.optim import RULES
 from minidl.tensor import default_dtype
 from minidl.walkthrough import Walkthrough, trace
@@ -60,6 +61,11 @@ examples:
 examples:
   python -m minidl figures --out figures
   python -m minidl figures --out figures family_tree race
+""",
+    "launch": """\
+examples:
+  python -m minidl launch -n 4 script.py
+  python -m minidl launch -n 2 script.py its arguments
 """,
 }
 
@@ -142,7 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"minidl {__version__}")
     parser.set_defaults(run=lambda options: parser.print_help(), parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for add in (add_walkthrough, add_race, add_playground, add_schedule, add_figures):
+    pages = add_walkthrough, add_race, add_playground
+    for add in (*pages, add_schedule, add_figures, add_launch):
         add(commands)
     try:
         options, unknown = parser.parse_known_args(arguments)
@@ -402,6 +409,28 @@ def add_figures(commands: Commands) -> None:
                 ) from None
         for path in figures.write(options.out, map(str.lower, options.names)):
             print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)", flush=True)
+
+    parser.set_defaults(run=run)
+
+
+def add_launch(commands: Commands) -> None:
+    """Add the command `launch`."""
+    parser = _command(
+        commands,
+        "launch",
+        "a script on several processes, for dl.distributed",
+        "Run a script on several processes of this machine, for dl.distributed.start().\n"
+        + launch.CLUSTER,
+    )
+    cores = os.cpu_count() or 1
+    parser.add_argument(
+        "-n", type=int, default=cores, metavar="N", help="processes (default: one a core)"
+    )
+    parser.add_argument("script", help="the Python script, which each process runs")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="of the script")
+
+    def run(options: argparse.Namespace) -> None:
+        launch.run(options.script, options.arguments, options.n)
 
     parser.set_defaults(run=run)
 

@@ -248,6 +248,11 @@ class Loop:
         """The number of steps that are left."""
         return self.ends[1] - len(self.history.step_loss)
 
+    @property
+    def pressed(self) -> bool:
+        """Whether Ctrl-C shall end the training."""
+        return self.ctrl_c.presses > 0
+
     def run(self, report: Any) -> None:
         """Take the epochs, and show them by `report`; a KeyboardInterrupt if Ctrl-C was pressed."""
         history, training = self.history, self.training
@@ -275,7 +280,7 @@ class Loop:
             report.steps(len(history.loss) + 1, count, history.step_loss[-1], history.lr[-1])
             if not self.whole:
                 self.after_step()
-            if self.ctrl_c.presses:
+            if self.pressed:
                 raise KeyboardInterrupt
             if history._ended:
                 return True
@@ -395,8 +400,32 @@ class Loop:
 
     def one_step(self, epoch: Epoch, group: list[tuple[Any, ...]]) -> tuple[float, float]:
         """Take one step; returns its loss and the weight of its batches."""
-        history, training, scaled = self.history, self.training, self.accumulate > 1
+        history, training = self.history, self.training
         training.step = len(history.step_loss) + 1
+        value, weight, seen = self.gradients(group)
+        training.loss = value
+        for hook in self.hooks["on_backward"]:
+            hook.call(training)
+        steps, t = len(history.lr), _steps_of(self.optimizer)
+        try:
+            append([history.step_loss, history.lr], value, _rate(self.optimizer))
+            self.update()
+        except BaseException:
+            if _steps_of(self.optimizer) == t:
+                del history.step_loss[steps:], history.lr[steps:]
+            raise
+        for predicted in seen if self.metrics else ():
+            evaluation.keep(epoch.kept, *predicted)
+        return value, weight
+
+    def update(self) -> None:
+        """Update the parameters by their gradients."""
+        _update(self.optimizer)
+
+    def gradients(self, group: list[Any]) -> tuple[float, float, list[tuple[Any, ...]]]:
+        """Compute the gradients of a step; returns its loss, the weight of its batches, and
+        (prediction, y) or (prediction, y, weight) of each batch for metrics."""
+        scaled = self.accumulate > 1
         total, weight, sums, first = 0.0, 0.0, False, True
         seen: list[tuple[Any, ...]] = []
         for i, batch in enumerate(group):
@@ -418,20 +447,7 @@ class Loop:
             value = total if sums else total / weight
         if scaled and not sums:
             self.divide(weight)
-        training.loss = value
-        for hook in self.hooks["on_backward"]:
-            hook.call(training)
-        steps, t = len(history.lr), _steps_of(self.optimizer)
-        try:
-            append([history.step_loss, history.lr], value, _rate(self.optimizer))
-            _update(self.optimizer)
-        except BaseException:
-            if _steps_of(self.optimizer) == t:
-                del history.step_loss[steps:], history.lr[steps:]
-            raise
-        for predicted in seen if self.metrics else ():
-            evaluation.keep(epoch.kept, *predicted)
-        return value, weight
+        return value, weight, seen
 
     def divide(self, weight: float) -> None:
         """Divide all gradients by the sum of the weights."""
@@ -444,7 +460,7 @@ class Loop:
     def after_step(self) -> None:
         """Call on_step of the callbacks, any of which may end the training."""
         where = f"step {self.training.step}"
-        self.end_if(_verdicts(self.hooks["on_step"], self.training), where)
+        self.end_if(self.ask(self.hooks["on_step"]), where)
 
     # --- the end of an epoch
 
@@ -466,17 +482,17 @@ class Loop:
                 self.validate(epoch)
             if "callbacks" not in epoch.done:
                 epoch.done.append("callbacks")
-                verdicts = _verdicts(self.hooks["on_epoch"], training)
+                verdicts = self.ask(self.hooks["on_epoch"])
         if self.training.callbacks:
             self.modules = modules_of(self.model)  # callbacks may add some
         self.observe()
         self.end_if(verdicts, where)
         history._epoch = None
         with mode(self.modules, training=False)[1]:
-            verdicts = _verdicts(self.last, training)
+            verdicts = self.ask(self.last)
         self.end_if(verdicts, where)
         report.epoch(training.epoch, history)
-        if self.ctrl_c.presses:
+        if self.pressed:
             raise KeyboardInterrupt
 
     def validate(self, epoch: Epoch) -> None:
@@ -486,10 +502,14 @@ class Loop:
         with ExitStack() as stack:
             for hook in self.hooks["validating"]:
                 stack.enter_context(hook.call(self.training))
-            found = evaluation.evaluated(self.model, self.loss, self.validation, self.metrics)
+            found = self.evaluated(self.validation)
         value = found.pop("loss")
         lists: list[Any] = [history.metrics[f"validation_{name}"] for name in found]
         append([*lists, history.validation, epoch.done], *found.values(), value, "validation")
+
+    def evaluated(self, batches: DataLoader | Batches) -> dict[str, Any]:
+        """The loss and the metrics of validation data."""
+        return evaluation.evaluated(self.model, self.loss, batches, self.metrics)
 
     def observe(self) -> None:
         """Show the loss to each ReduceOnPlateau that has observed nothing in this epoch."""
@@ -499,6 +519,10 @@ class Loop:
         validated = self.validation is not None and self.history.validation
         for plateau in unobserved:
             plateau.observe((self.history.validation if validated else self.history.loss)[-1])
+
+    def ask(self, hooks: list[Hook]) -> list[tuple[Any, Any]]:
+        """Call hooks; returns what may end the training."""
+        return _verdicts(hooks, self.training)
 
     def end_if(self, verdicts: list[tuple[Any, Any]], where: str) -> None:
         """End the training if one callback wants that."""

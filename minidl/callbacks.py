@@ -37,6 +37,7 @@ class Training:
     epoch                      the running epoch, from 1
     step                       the running step, from 1; in on_step and on_epoch the steps taken
     loss                       of the running or last step, before its update; NaN before the first
+    rank                       of this process with fit(distributed=); else 0, which alone writes
     may_diverge                set it to True if a loss that isn't finite shall end the training
                                without an error
     """
@@ -50,6 +51,7 @@ class Training:
     step: int = 0
     loss: float = math.nan
     may_diverge: bool = False
+    rank: int = 0
 
 
 class Callback:
@@ -256,13 +258,15 @@ class Checkpoint(_Monitor):
 
     def on_begin(self, training: Training) -> None:
         super().on_begin(training)
-        _files.check("Checkpoint", self.path)
+        if not training.rank:
+            _files.check("Checkpoint", self.path)
         if not isinstance(getattr(training.model, "__self__", training.model), Module):
             raise TypeError("Checkpoint: the model must be a Module, whose weights it can save")
 
     def on_epoch(self, training: Training) -> None:
         before = self.best
-        if training.epoch % self.every or (self.only_best and not self.improved(training)):
+        due = not training.rank and training.epoch % self.every == 0
+        if not due or (self.only_best and not self.improved(training)):
             return
         own: dict[str, Any] = {"optimizer": training.optimizer, "history": training.history}
         data = training.data if isinstance(training.data, DataLoader) else None
@@ -344,6 +348,8 @@ class CSVLogger(Callback):
         names = ["epoch", "step", "loss", "lr", "validation", *history.metrics]
         rows = [self.row(history, epoch) for epoch in range(1, len(history.loss) + 1)]
         self.written = len(rows)
+        if training.rank:
+            return
         with (
             _files.replacing("CSVLogger", self.path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
@@ -351,7 +357,9 @@ class CSVLogger(Callback):
             csv.writer(file).writerows([names, *rows])
 
     def on_epoch(self, training: Training) -> None:
-        if training.epoch <= self.written:  # of an epoch that was saved before its callbacks ran
+        if (
+            training.rank or training.epoch <= self.written
+        ):  # of an epoch that was saved before its callbacks ran
             return
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(self.row(training.history, training.epoch))

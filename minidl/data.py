@@ -164,10 +164,14 @@ class DataLoader:
         return (self._batch(number, None) for number in range(len(self)))
 
     def _batch(self, number: int, order: np.ndarray | None) -> tuple[Any, ...]:
-        size = self.batch_size or len(self.y)
-        rows: Any = slice(number * size, (number + 1) * size)
-        rows = rows if order is None else order[rows]
+        rows = self.rows(number, order)
         return tuple(part(array, rows) for array in self.arrays())
+
+    def rows(self, number: int, order: np.ndarray | None) -> Any:
+        """The rows of a batch: a slice, or their numbers in the order."""
+        size = self.batch_size or len(self.y)
+        rows = slice(number * size, min((number + 1) * size, len(self.y)))
+        return rows if order is None else order[rows]
 
     def part(self, rows: np.ndarray) -> DataLoader:
         """A loader of these samples, which shares the generator and the place with this one."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextvars
+import itertools
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,25 +60,47 @@ def evaluate(
     return evaluated(model, loss, as_batches("evaluate: data", data), measures)
 
 
+class Measured(NamedTuple):
+    """What one batch gives: its loss and the weight of that, and what metrics need."""
+
+    loss: float
+    weight: float
+    kept: tuple[np.ndarray, ...] = ()  # prediction, target and perhaps weights
+    empty: losses.NoWeightError | None = None
+
+
 def evaluated(
     model: Model,
     loss: Loss | None,
     batches: DataLoader | Batches,
     metrics: Mapping[str, Metric],
 ) -> dict[str, Any]:
-    """What evaluate returns; in a context of its own, no interrupt leaves no_grad on."""
+    """What evaluate returns."""
+    return combined(by_batch(model, loss, batches, metrics), loss is not None, metrics)
+
+
+def by_batch(
+    model: Model,
+    loss: Loss | None,
+    batches: DataLoader | Batches,
+    metrics: Mapping[str, Metric],
+    first: int = 0,
+    step: int = 1,
+) -> list[Measured]:
+    """What every step-th batch gives; in a context of its own, no interrupt leaves no_grad on."""
     keep_modes, evaluating = mode(modules_of(model), training=False)
+    own = itertools.islice(batches.in_order(), first, None, step)
     with keep_modes, evaluating:
-        return contextvars.copy_context().run(_evaluated, model, loss, batches, metrics)
+        return contextvars.copy_context().run(_by_batch, model, loss, own, bool(metrics))
 
 
-def _evaluated(
-    model: Model, loss: Loss | None, batches: DataLoader | Batches, metrics: Mapping[str, Metric]
-) -> dict[str, Any]:
-    total, weights, empty = 0.0, 0.0, ValueError()
-    kept: tuple[list[np.ndarray], ...] = ([], [], [])
+def _by_batch(
+    model: Model, loss: Loss | None, batches: Iterable[tuple[Any, ...]], keeps: bool
+) -> list[Measured]:
+    found = []
     with no_grad():
-        for x, y, *weight in batches.in_order():
+        for x, y, *weight in batches:
+            value, size, empty = 0.0, 0.0, None
             prediction = call(model, x)
             if loss is not None:
                 try:
@@ -85,15 +108,26 @@ def _evaluated(
                 except losses.NoWeightError as error:
                     empty = error
                 else:
-                    size = weight_of(result, samples(x))
-                    size = samples(x) if size is None else float(size)
-                    total, weights = total + result.item() * size, weights + size
-            if metrics:
-                keep(kept, prediction, y, *weight)
-    if loss is not None and weights == 0:
-        raise empty  # of all batches
-    found = {} if loss is None else {"loss": total / weights}
-    return found | measured(metrics, kept)
+                    own = weight_of(result, samples(x))
+                    value, size = result.item(), samples(x) if own is None else float(own)
+            kept = tuple(map(_array, (prediction, y, *weight))) if keeps else ()
+            found.append(Measured(value, size, kept, empty))
+    return found
+
+
+def combined(
+    found: list[Measured], with_loss: bool, metrics: Mapping[str, Metric]
+) -> dict[str, Any]:
+    """The mean loss and the metrics of all batches, which come in order."""
+    total, weights = 0.0, 0.0
+    for batch in found:
+        total, weights = total + batch.loss * batch.weight, weights + batch.weight
+    if with_loss and weights == 0:
+        raise next((batch.empty for batch in reversed(found) if batch.empty), ValueError())
+    kept: tuple[list[np.ndarray], ...] = ([], [], [])
+    for batch in found:
+        keep(kept, *batch.kept)
+    return ({"loss": total / weights} if with_loss else {}) | measured(metrics, kept)
 
 
 def predict(model: Model, x: Any, *, batch_size: int = 1024) -> np.ndarray:
@@ -173,7 +207,12 @@ def weight_of(result: Tensor, count: int) -> Any:
 def keep(kept: tuple[list[np.ndarray], ...], *batch: Any) -> None:
     """Keep the prediction, the target and perhaps the weights of a batch for metrics."""
     for arrays, x in zip(kept, batch, strict=False):
-        arrays.append(x.data if isinstance(x, Tensor) else np.asarray(x))
+        arrays.append(_array(x))
+
+
+def _array(x: Any) -> np.ndarray:
+    array: np.ndarray = x.data if isinstance(x, Tensor) else np.asarray(x)
+    return array
 
 
 def measured(metrics: Mapping[str, Metric], kept: tuple[list[np.ndarray], ...]) -> dict[str, Any]:

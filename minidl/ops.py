@@ -983,9 +983,8 @@ def binary_cross_entropy(
 
     An infinite logit costs 0 where the target agrees with it, else ∞.
     """
-    losses = np.maximum(x, 0) - x * t + np.log1p(np.exp(-np.abs(x)))
-    infinite = np.isinf(x)
-    losses = np.where(infinite & (t == (x > 0)), 0, np.where(infinite, np.inf, losses))
+    wrong = np.fmax((1 - t) * np.maximum(x, 0), 0) + np.fmax(t * np.maximum(-x, 0), 0)  # 0 ∞ is 0
+    losses = wrong + np.log1p(np.exp(-np.abs(x)))
     scale = _in(losses.dtype, _scale(losses.size, reduction, n))
 
     def vjp_x(g: Array) -> Any:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, Never
+from typing import TYPE_CHECKING, Any, Literal, Never
 
 import numpy as np
 
@@ -36,6 +37,9 @@ from minidl.history import DivergenceError as DivergenceError
 from minidl.history import History as History
 from minidl.optim import Optimizer
 
+if TYPE_CHECKING:
+    from minidl.distributed import World
+
 
 def fit(
     model: Model,
@@ -53,6 +57,7 @@ def fit(
     history: History | None = None,
     progress: bool = True,
     capture: bool | Literal["auto"] = "auto",
+    distributed: World | None = None,
 ) -> History:
     """Train a model: for each batch forward, loss, backward, step.
 
@@ -88,6 +93,8 @@ def fit(
                 True, with a CaptureError where it can't; False; or "auto", where it can, which
                 `History.captured` says. A replay runs no Python: what a model prints, it prints in
                 the first two steps
+    distributed what dl.distributed.start returned, in a job of several processes: each takes its
+                part of each batch, and all get the same numbers as one process does
 
     The modules of the model are in training mode during the steps, in evaluation mode during
     validation and callbacks, and afterwards each in its mode before the call, however the training
@@ -132,12 +139,13 @@ def fit(
             + description(optimizer, [f"optim.{rule}" for rule in optim.RULES])
         )
     _checks.flag("fit", "progress", progress)
-    hooked = _callbacks(callbacks)
+    hooked = checked_callbacks("fit", callbacks)
     _check_parameters(model, optimizer)
     if not hooked:
         check_monitored(plateaus_of(optimizer))
     if capture != "auto" and not isinstance(capture, bool):
         raise TypeError(f'fit: capture must be True, False or "auto", got {capture!r}')
+    kind_of_loop = _kind_of_loop(distributed)
     measures = checked_metrics("fit", metrics)
     passes = 1 if epochs is None else epochs
     batches = as_batches("fit: data", data, passes)
@@ -150,7 +158,8 @@ def fit(
     training = Training(model, optimizer, record, batches, hooked, len(record.loss) + 1)
     training.step = len(record.step_loss)
     count = _checks.count("fit", "accumulate", accumulate)
-    loop = Loop(loss, training, held_out, measures, count, capture, ends)
+    loop = kind_of_loop(loss, training, held_out, measures, count, capture, ends)
+    shown = progress and training.rank == 0
     keep_modes, _ = mode(loop.modules, training=True)
     keep_handler, handle = loop.ctrl_c.handling()
     try:
@@ -159,7 +168,7 @@ def fit(
             np.errstate(),
             keep_handler,
             handle,
-            showing(progress, _step_count(batches, count, ends, begun), limits[0]) as report,
+            showing(shown, _step_count(batches, count, ends, begun), limits[0]) as report,
             np.errstate(over="ignore", invalid="ignore"),  # a loss that isn't finite is an error
             atomic.Assigned([(loop.ctrl_c, "raises", True)]),
         ):
@@ -173,11 +182,11 @@ def fit(
             raise
     finally:
         loop.end()
-    record.interrupted |= loop.ctrl_c.presses > 0
+    record.interrupted |= loop.pressed
     return record
 
 
-def _callbacks(callbacks: Any) -> tuple[Any, ...]:
+def checked_callbacks(owner: str, callbacks: Any) -> tuple[Any, ...]:
     """The callbacks as a tuple; TypeError for anything but functions and objects with hooks."""
     found = tuple(callbacks) if isinstance(callbacks, Iterable) else ()
     classes = [c for c in found if isinstance(c, type)]
@@ -192,9 +201,24 @@ def _callbacks(callbacks: Any) -> tuple[Any, ...]:
     elif classes:
         advice = f"; {description(classes[0], ())}"
     raise TypeError(
-        "fit: callbacks must be a list of dl.callbacks or functions (epoch, history), got "
+        f"{owner}: callbacks must be a list of dl.callbacks or functions (epoch, history), got "
         f"{callbacks!r}{advice}"
     )
+
+
+def _kind_of_loop(distributed: Any) -> Callable[..., Loop]:
+    """What makes the loop, for one process or for several; TypeError for what is no World."""
+    if distributed is None:
+        return Loop
+    from minidl.distributed import World
+    from minidl.distributed.loop import DistributedLoop
+
+    if not isinstance(distributed, World):
+        raise TypeError(
+            "fit: distributed must be what dl.distributed.start() returned, or None, got "
+            + description(distributed, ())
+        )
+    return functools.partial(DistributedLoop, distributed)
 
 
 def _validation(

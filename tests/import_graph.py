@@ -41,7 +41,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "networks and optimizers": ("nn", "losses", "schedulers", "optim"),
     "training": (
         *("data", "metrics", "history", "_expressions", "checkpoint", "callbacks"),
-        *("_progress", "evaluation", "_capture", "_loop", "training", "testing"),
+        *("_progress", "evaluation", "_capture", "_loop", "distributed", "training", "testing"),
     ),
     "other programs and libraries": ("export", "sklearn"),
     "explanations": ("walkthrough",),
@@ -185,6 +185,7 @@ SUBTITLES = {
     "export": "models as ONNX, C, NumPy",
     "sklearn": "estimators for scikit-learn",
     "training": "fit",
+    "distributed": "several processes",
     "_loop": "steps and epochs of fit",
     "evaluation": "evaluate, predict",
     "_progress": "bar and log lines",

@@ -91,6 +91,10 @@ TESTS = {
     TRAINING: ["tests/test_training.py", "tests/test_loop.py"],
     EVALUATION: ["tests/test_evaluation.py", "tests/test_training.py"],
     LOOP: ["tests/test_loop.py", "tests/test_training.py", "tests/test_checkpoint.py"],
+    "minidl/distributed/sums.py": ["tests/distributed/test_sums.py"],
+    "minidl/distributed/draws.py": ["tests/distributed/test_draws.py"],
+    "minidl/distributed/state.py": ["tests/distributed/test_state.py"],
+    "minidl/distributed/loop.py": ["tests/distributed/test_loop.py"],
     CHECKPOINT: ["tests/test_checkpoint.py"],
     CALLBACKS: ["tests/test_callbacks.py"],
     PROGRESS: ["tests/test_progress.py"],
@@ -676,8 +680,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("no lower bound", "np.maximum(error, -delta)", "error"),
         ],
         "binary_cross_entropy": [
-            ("∞ where the target agrees", "infinite & (t == (x > 0))", "infinite & False"),
-            ("NaN between the targets", "np.where(infinite, np.inf, losses)", "losses"),
+            ("NaN for ∞ where the target agrees", "np.fmax((1 - t)", "np.maximum((1 - t)"),
+            ("NaN for −∞ where the target agrees", "np.fmax(t *", "np.maximum(t *"),
         ],
         "gelu": [
             ("0 · ∞", "np.maximum(x, -40) * cdf", "x * cdf"),
@@ -1209,7 +1213,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     TRAINING: {
         "fit": [
-            ("Ctrl-C at the very end forgotten", "|= loop.ctrl_c.presses > 0", "|= False"),
+            ("Ctrl-C at the very end forgotten", "|= loop.pressed", "|= False"),
             (
                 "mode max not refused before the training",
                 "check_monitored(plateaus_of(optimizer))",
@@ -1233,12 +1237,43 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the samples held out are trained on", "batches.part(kept)", "batches"),
         ],
     },
+    "minidl/distributed/sums.py": {
+        "halves": [("a tree of another shape", "(end - begin - 1).bit", "(end - begin).bit")],
+        "nodes": [("all shards one by one", "begin and end <= shards.stop", "begin == end - 1")],
+        "pairwise": [("nothing released", "    release(right)\n", "")],
+    },
+    "minidl/distributed/draws.py": {
+        "distance": [("the increment not doubled", "(a + 1) * c & MASK", "c")],
+        "Draws": [
+            ("generators stay where they were", "bits.advance(count * rows)", "pass"),
+            ("draws out of proportion not noticed", '!= state["state"]', "is None"),
+        ],
+    },
+    "minidl/distributed/state.py": {
+        "StateInParts": [
+            ("rules that mix elements taken", "if optimizer.in_python:", "if False:"),
+            (
+                "a clipped gradient ignored",
+                "if whole:\n                    g = piece",
+                "if False:\n                    g = piece",
+            ),
+            ("the step not counted", "optimizer.t + 1)", "optimizer.t)"),
+        ],
+    },
+    "minidl/distributed/loop.py": {
+        "DistributedLoop": [
+            ("a last batch divided by its shards", "divisor = None if sums", "divisor = 2 if sums"),
+            ("a loss that isn't finite taken", "if not math.isfinite(value):", "if False:"),
+            ("each rank with its own masks", "self.draws.move(shard.before)", "pass"),
+        ],
+        "_mean": [("shards weigh the same", "else loss * own", "else loss")],
+    },
     EVALUATION: {
-        "evaluated": [
+        "by_batch": [
             ("dropout in the validation", "training=False", "training=True"),
         ],
-        "_evaluated": [
-            ("a batch weighs the same whatever its size", "weights + size", "weights + 1"),
+        "combined": [
+            ("a batch weighs the same whatever its size", "weights + batch.weight", "weights + 1"),
         ],
         "_predicted": [
             ("a graph for predictions", "with no_grad():", "if True:"),

@@ -564,11 +564,12 @@ READS = re.compile(
     r"""
     (\w+\.)?(forward|formula|phases|plot|update|prepare|constants|check_options|rate|checked
     |modules|parameters|named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid
-    |stationary|check_points|check_start|__iter__|__setattr__)
+    |stationary|stationary_points|check_points|check_start|gradient|project|weights|serve
+    |description|ending|headline|results|view|__iter__|__setattr__)
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
-    | DataLoader\.(begin|taken|check_resumable|part|held_out|arrays)
+    | DataLoader\.(begin|rest|rows|taken|check_resumable|part|held_out|arrays)
     | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
-    | get_\w+ | show_config | race
+    | get_\w+ | show_config | race | network_race
     """,
     re.VERBOSE,
 )

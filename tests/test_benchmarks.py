@@ -17,6 +17,7 @@ import benchmarks.__main__ as command
 from benchmarks import (
     blas,
     capture,
+    distributed,
     figure,
     goals,
     growth,
@@ -452,3 +453,24 @@ def test_unknown_part_raises_an_error_that_lists_the_parts(capsys):
     with pytest.raises(SystemExit):
         command.main(["stairs"])
     assert "unknown part: stairs; choose from steps, " in capsys.readouterr().err
+
+
+# --- distributed --------------------------------------------------------------------------------
+
+
+def test_a_predicted_step_is_that_of_the_formula_worked_out_by_hand():
+    # 8 ranks: 7 messages in each of two phases, 3 rounds to meet; 2 · 80 · 7/8 bytes at 10 a second
+    assert distributed.predicted(8, 16.0, 3.0, 80, 0.5, 10) == 2 + 3 + 17 * 0.5 + 14
+    assert distributed.predicted(1, 16.0, 3.0, 80, 0.5, 10) == 16 + 3
+
+
+@pytest.mark.parametrize("arguments", [(256, False), (65536, True)])
+def test_the_page_on_scaling_has_the_tables_of_the_model(arguments):
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert distributed.scaling(*arguments) in text
+
+
+def test_without_mpi4py_several_processes_are_skipped(monkeypatch):
+    monkeypatch.setattr(distributed.importlib.util, "find_spec", lambda name: None)
+    (skipped,) = distributed.measure(1, quick=True)
+    assert (skipped.value, skipped.note) == (None, "mpi4py not installed")

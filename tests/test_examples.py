@@ -139,8 +139,9 @@ def test_an_example_has_help_and_refuses_unknown_options(name, tmp_path):
         "optimizer_race.py": "--out",
         "pipeline.py": "--folder",
         "tabular.py": "--folder",
+        "distributed.py": None,
     }.get(name, "--figure")
-    assert "there is no folder" in refused(name, option, "no/such/folder/x")
+    assert option is None or "there is no folder" in refused(name, option, "no/such/folder/x")
 
 
 # --- captured.py --------------------------------------------------------------------------------
@@ -769,3 +770,23 @@ def test_a_lesson_is_made_of_cells_that_begin_with_words(name):
     assert kinds[::2] == [" [markdown]"] * len(kinds[::2])
     assert set(kinds[1::2]) <= {"", " [markdown]"}
     assert len(kinds) >= 8
+
+
+def test_one_process_and_two_end_in_the_same_bits(tmp_path):
+    pytest.importorskip("mpi4py", reason="pip install 'minidl[distributed]'")
+    one = run("distributed.py", "--epochs", "1", cwd=tmp_path)
+    command = [sys.executable, "-m", "minidl", "launch", "-n", "2", EXAMPLES / "distributed.py"]
+    two = subprocess.run(
+        [*command, "--epochs", "1", "--shard-state"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    (first, *same), (other, *again) = one.stdout.splitlines(), two.stdout.splitlines()
+    assert same == again
+    assert len(same) == 2
+    assert (first[0], other[0]) == ("1", "2")
+    assert first[1:] == other[1:]

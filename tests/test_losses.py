@@ -311,6 +311,13 @@ def test_binary_cross_entropy_is_exact_and_silent_far_out(size, dtype):
     np.testing.assert_allclose(x.grad, [right, -right, -wrong, wrong], 1e-6, rounding)
 
 
+def test_binary_cross_entropy_keeps_its_digits_where_a_large_logit_is_nearly_right():
+    x, t = np.array([300.1, -300.1]), np.array([1 - 2.0**-40, 2.0**-40])
+    expected = [300.1 * 2.0**-40, 300.1 * 2.0**-40]
+    found = losses.binary_cross_entropy(x, t, "none").data
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_an_infinite_logit_costs_nothing_where_the_target_agrees_and_infinity_elsewhere(dtype):
     x = dl.Tensor(np.array([np.inf, -np.inf, np.inf, -np.inf, np.inf, -np.inf, 0], dtype), True)

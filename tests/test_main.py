@@ -15,6 +15,7 @@ from cases import RULES
 import minidl as dl
 from minidl import nn, viz
 from minidl.__main__ import EXAMPLES, LOSSES, lesson, main
+from minidl.distributed import launch
 from minidl.schedulers import Constant, CosineDecay, WarmUp, warmup_stable_decay
 from minidl.viz import ARTICLE
 
@@ -535,6 +536,8 @@ def test_each_example_of_the_help_works(example, quick, tmp_path, monkeypatch, c
     monkeypatch.setattr(live, "serve", print)
     monkeypatch.setitem(figures.FIGURES, "family_tree.png", figures.FIGURES["one.png"])
     monkeypatch.setitem(figures.FIGURES, "race.png", figures.FIGURES["one.png"])
+    monkeypatch.setattr(launch, "run", lambda script, own, ranks: print(script, own, ranks))
+    (tmp_path / "script.py").touch()
     python, *arguments = shlex.split(example)
     assert (python, arguments[:2]) == ("python", ["-m", "minidl"])
     assert printed(arguments[2:], capsys)

@@ -58,7 +58,7 @@ NAMES = {
         optim schedulers data training testing fit History DivergenceError GradientError
         show_config set_num_threads get_num_threads sin cos trace viz std var clip sign log1p
         flatten argmax capture CaptureError save load CheckpointError
-        predict evaluate callbacks metrics export sklearn""",
+        predict evaluate callbacks metrics export sklearn distributed""",
     "nn": """
         Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
         MLP""",
@@ -71,6 +71,7 @@ NAMES = {
         warmup_stable_decay""",
     "data": "DataLoader split Standardize balanced_weights",
     "training": "fit evaluate History",
+    "distributed": "start map World RankError",
     "metrics": "accuracy mae rmse r2 auc confusion_matrix",
     "callbacks": """
         Callback EarlyStopping Checkpoint ClipGradNorm Average CSVLogger RateFinder""",
@@ -89,14 +90,14 @@ def test_every_promised_name_is_there_and_documented(module):
 def test_the_package_exports_the_promised_names_and_no_others():
     modules = {name for name, thing in vars(dl).items() if inspect.ismodule(thing)}
     assert (
-        set(NAMES[""].split()) - {"export", "sklearn", "viz"}
+        set(NAMES[""].split()) - {"distributed", "export", "sklearn", "viz"}
         <= set(dl.__all__)
         <= {*NAMES[""].split(), *modules}
     )
     assert dl.__all__ == sorted(dl.__all__)
 
 
-@pytest.mark.parametrize("name", ["viz", "export", "sklearn"])
+@pytest.mark.parametrize("name", ["viz", "distributed", "export", "sklearn"])
 def test_a_module_that_is_seldom_needed_is_listed_and_imported_on_first_use(name):
     code = (
         f"import sys, minidl as dl; assert '{name}' in dir(dl); "
@@ -216,8 +217,11 @@ SIGNATURES = {
     ),
     "fit": (
         "model, loss, optimizer, data, *, epochs=None, steps=None, validation=None, callbacks=(), "
-        "metrics=None, accumulate=1, resume=None, history=None, progress=True, capture='auto'"
+        "metrics=None, accumulate=1, resume=None, history=None, progress=True, capture='auto', "
+        "distributed=None"
     ),
+    "distributed.start": "*, shards=8, shard_state=False, timeout=60.0",
+    "distributed.map": "function, items",
     "save": (
         "path, model=None, *, optimizer=None, data=None, history=None, average=None, callbacks=(), "
         "metadata=None"

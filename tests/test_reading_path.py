@@ -11,7 +11,7 @@ BUDGET = {
     "minidl/tensor.py": 606,
     "minidl/nn.py": 356,
     "minidl/losses.py": 307,
-    "minidl/optim/optimizer.py": 292,
+    "minidl/optim/optimizer.py": 299,
     "minidl/optim/rules.py": 340,
     "minidl/schedulers.py": 422,
 }

@@ -69,13 +69,19 @@ static inline void {name}_dense(const float *x, int n, const float *w, const flo
 }}
 """
 
-# what a function in C or C++ can't be called, beside the functions of math.h
+# what a function in C or C++ can't be called: keywords, and what math.h defines
 TAKEN = """
-    auto break case char const continue default do double else enum extern float for goto if inline
-    int long register restrict return short signed sizeof static struct switch typedef union
-    unsigned void volatile while main asm bool catch class delete explicit export false friend
-    mutable namespace new operator private protected public template this throw true try typeid
-    typename using virtual"""
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char char8_t char16_t
+    char32_t class co_await co_return co_yield compl concept const const_cast consteval constexpr
+    constinit continue decltype default delete do double dynamic_cast else enum explicit export
+    extern false float for friend goto if inline int long main mutable namespace new noexcept not
+    not_eq nullptr operator or or_eq private protected public register reinterpret_cast requires
+    restrict return short signed sizeof static static_assert static_cast std struct switch template
+    this thread_local throw true try typedef typeid typename typeof typeof_unqual union unsigned
+    using virtual void volatile wchar_t while xor xor_eq
+    double_t float_t fpclassify isfinite isgreater isgreaterequal isinf isless islessequal
+    islessgreater isnan isnormal isunordered math_errhandling signbit signgam HUGE_VAL HUGE_VALF
+    HUGE_VALL INFINITY MATH_ERREXCEPT MATH_ERRNO NAN"""
 MATH = """
     acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs
     fdim floor fma fmax fmin fmod frexp gamma hypot ilogb j0 j1 jn ldexp lgamma llrint llround log

@@ -105,6 +105,7 @@ class Optimizer(Declared):
     idle_at_rate_0: ClassVar[bool] = False  # whether a step at a rate of 0 counts as no update
     in_python: ClassVar[bool] = True  # whether the rule is an `update`; else it is a `kernel`
     whole: ClassVar[bool] = True  # whether a captured step calls `step`, not just the kernel
+    incomplete: str = ""  # why the state is not to be used: it is in parts, on several processes
     kernel: ClassVar[kernels.Rule]  # of (theta, g, *slots)
     constants: ClassVar[Callable[..., Constants]]  # (self, group, lr, t): those of the kernel
 
@@ -206,7 +207,7 @@ class Optimizer(Declared):
         for name, slot in self.slots.items():
             if slot.when is None or chosen[slot.when]:
                 start = chosen[slot.start] if slot.start else 0
-                columns[name] = [np.full(p.shape, start, p.dtype) for p in tensors]
+                columns[name] = [_filled(p, start) for p in tensors]
         for name, number in self.scalars.items():
             columns[name] = [np.array([number]) for _ in tensors]
         self.groups.append(Group(type(self), {"params": list(tensors), **chosen}))
@@ -241,6 +242,8 @@ class Optimizer(Declared):
 
         `dl.capture` replays a whole training step, this one included, without Python.
         """
+        if self.incomplete:
+            raise RuntimeError(f"{type(self).__name__}.step: {self.incomplete}")
         if (observer := active.get()) and self.whole and observer.takes_over(self.step):
             return
         turn = self._turns.begin()
@@ -341,6 +344,8 @@ class Optimizer(Declared):
         Where names are not unique, they are prefixed by the number of the group
         ("0.dense1.weight"); parameters without names are keyed by position.
         """
+        if self.incomplete:
+            raise RuntimeError(f"{type(self).__name__}.state_dict: {self.incomplete}")
         names = self._unique_names()
         turn = self._turns.begin()
         state = copy.deepcopy(
@@ -387,7 +392,7 @@ class Optimizer(Declared):
                     f"{rule}: the {entry} of the state is {given.get(entry, 'missing')}, but "
                     f"the optimizer's is {own.get(entry, 'missing')}"
                 )
-        changes: list[Change] = [(vars(self), "t", t)]
+        changes: list[Change] = [(vars(self), "t", t), (vars(self), "incomplete", "")]
         for group, columns, saved in zip(self.groups, self._columns, groups, strict=True):
             del saved["params"]
             check_resumable(rule, group.lr, saved["lr"])
@@ -406,3 +411,8 @@ class Optimizer(Declared):
             size = sum(p.size for p in group.params)
             lines.append(f"{options})  # {size:,} parameter{'s' * (size != 1)}")
         return "\n".join(f"{type(self).__name__}({line}, step {self.t}" for line in lines)
+
+
+def _filled(p: Tensor, start: float) -> np.ndarray:
+    """An array of the shape of a parameter; zeros take no memory before they are used."""
+    return np.full(p.shape, start, p.dtype) if start else np.zeros(p.shape, p.dtype)

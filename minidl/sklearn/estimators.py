@@ -18,7 +18,7 @@ from sklearn.base import (
 )
 from sklearn.utils import ClassifierTags, RegressorTags
 
-from minidl import _checks, losses, nn
+from minidl import _checks, losses, nn, tensor
 from minidl.nn import Module
 from minidl.ops import Array
 from minidl.sklearn.network import Network, outputs_of
@@ -293,14 +293,21 @@ class Estimator(Network):
             )
 
     def _made(self, inputs: int, outputs: int, random: np.random.RandomState) -> Module:
+        made: Any = None
         if isinstance(self.module, Module):
-            return copy.deepcopy(self.module)
-        rng = np.random.default_rng(random.randint(2**31 - 1))
-        made = self.module(inputs, outputs, rng) if callable(self.module) else None
+            made = copy.deepcopy(self.module)
+        elif callable(self.module):
+            made = self.module(inputs, outputs, np.random.default_rng(random.randint(2**31 - 1)))
         if not isinstance(made, Module):
             raise TypeError(
                 "Estimator: module must be a Module, or a function (features, outputs, rng) that "
                 f"returns one, got {self.module!r}" + (f", which returned {made!r}" if made else "")
+            )
+        found = outputs_of(made, np.ones((1, inputs), tensor.get_default_dtype()))
+        if found.size != outputs:
+            raise ValueError(
+                f"Estimator: the network must return shape (n, {outputs}) for these n samples and "
+                f"their y, but it returns (n, {found.size})"
             )
         return made
 

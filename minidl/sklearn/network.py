@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self
@@ -212,10 +212,11 @@ class Network(Fitted):
         random, dtype = check_random_state(self.random_state), arrays[0].dtype.name
         with tensor.default_dtype(dtype):
             if continues:
-                model, history = self.model_, self.history_
+                model, rule, history = self._copies()
             else:
                 model, history = self._made(arrays[0].shape[1], targets.outputs, random), History()
-            rule = self.optimizer_ if continues and once else self._rule(owner, model)
+            if not (continues and once):
+                rule = self._rule(owner, model)
             arrays, held_out = self._split(owner, arrays, targets, random)
             score = None if held_out is None else partial(_score, targets, held_out)
             stopping = Stopping(self.tol, self.n_iter_no_change, score)
@@ -242,6 +243,13 @@ class Network(Fitted):
         if isinstance(targets, Labels):
             self.classes_ = targets.classes
         return self
+
+    def _copies(self) -> tuple[Module, optim.Optimizer, History]:
+        """What a training goes on with; if it fails, the estimator is as before."""
+        history = copy.copy(self.history_)
+        lists = {name: list(x) for name, x in vars(history).items() if isinstance(x, list)}
+        vars(history).update(lists)
+        return *copy.deepcopy((self.model_, self.optimizer_)), history
 
     def _read(
         self, owner: str, data: tuple[Any, Any, Any], classes: Any, once: bool, continues: bool
@@ -280,13 +288,11 @@ class Network(Fitted):
         _checks.number(owner, "tol", self.tol)
         if self.n_iter_no_change != math.inf:
             _checks.count(owner, "n_iter_no_change", self.n_iter_no_change)
-        if not isinstance(self.callbacks, Iterable):
-            raise TypeError(
-                f"{owner}: callbacks must be a list of dl.callbacks or functions (epoch, history), "
-                f"got {self.callbacks!r}; put it in a list, callbacks=[...]"
-            )
+        training.checked_callbacks(owner, self.callbacks)
         for name in ("shuffle", "early_stopping", "warm_start"):
             _checks.flag(owner, name, getattr(self, name))
+        if not isinstance(self.verbose, bool):
+            _checks.count(owner, "verbose", self.verbose, low=0)
         fraction = self.validation_fraction
         _checks.number(owner, "validation_fraction", fraction, above=True, high=1, below=True)
         _checks.choice(owner, "dtype", self.dtype, ("auto", "float32", "float64"))
@@ -309,6 +315,10 @@ class Network(Fitted):
                     "partial_fit doesn't have; give a dict {label: weight}"
                 )
             by_class = compute_sample_weight(class_weight, y)
+            if not (np.isfinite(by_class) & (by_class >= 0)).all():
+                raise ValueError(
+                    f"{owner}: class_weight must hold finite numbers ≥ 0, got {class_weight}"
+                )
             weight = by_class if weight is None else weight * by_class
         if weight is not None and not weight.any():
             raise ValueError(f"{owner}: sample_weight and class_weight give every sample weight 0")

@@ -52,7 +52,7 @@ class Labels:
         if not self.several and len(self.classes) < 2:
             raise ValueError(
                 f"{owner} needs samples of at least 2 classes, but y has one class, "
-                f"{self.classes[0]!r}"
+                f"{self.classes.tolist()[0]!r}"
             )
         self.logistic = self.several or (logistic and len(self.classes) == 2)
         self.outputs = 1 if self.logistic and not self.several else len(self.classes)

@@ -186,7 +186,9 @@ class Scope:
             return self.worked(taken, at, level)
         line = self._worked(kind, parts, at)
         if kind in ("name", "number"):
-            brackets = level > 3 and plain(line).startswith("−")
+            shown = plain(line)
+            power = _PRECEDENCE["^"] < level < _ATOM and "e" in shown[1:]  # (1e−6)², not 1e−6²
+            brackets = power or (level > 3 and shown.startswith("−"))
         else:
             brackets = level > _PRECEDENCE.get(kind, _ATOM)
         return ["(", *line, ")"] if brackets else line

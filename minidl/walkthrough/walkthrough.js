@@ -326,7 +326,8 @@ function tableCard({ head, rows }) {
   const table = make('table', { class: 'rows' },
     make('thead', {}, make('tr', {}, head.map((text) => make('th', { scope: 'col' }, text)))),
     make('tbody', {}, rows.map(line)));
-  return make('section', { class: 'card' }, make('div', { class: 'scroll' }, table));
+  const scroll = { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'table' };
+  return make('section', { class: 'card' }, make('div', scroll, table));
 }
 
 function barsCard(bars) {

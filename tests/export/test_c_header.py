@@ -103,12 +103,12 @@ def test_columns_with_a_large_mean_keep_their_digits(tmp_path):
 
 
 @needs_cc
-def test_nan_stays_nan(tmp_path):
-    names = *exporting.UNARY, "maximum", "minimum"
-    x = np.full((1, 4), np.nan, np.float32)
-    cases = {f"f_{n}": exporting.Case(exporting.function(n).model, x, x) for n in names}
-    for name, y in exporting.run_in_c(cases, tmp_path).items():
-        assert np.isnan(y).all(), name
+@pytest.mark.usefixtures("in_c")
+def test_nan_stays_nan(cases, folder):
+    cases = {name: case._replace(x=np.full_like(case.x, np.nan)) for name, case in cases.items()}
+    outputs = exporting.run_again(cases, folder)
+    for name in (*exporting.UNARY, "maximum", "minimum"):
+        assert np.isnan(outputs[f"f_{name}"]).all(), name
 
 
 def test_every_weight_is_in_the_header_to_the_bit(tmp_path):
@@ -262,7 +262,11 @@ def test_names_of_any_characters_are_written_in_ascii_and_end_no_comment(tmp_pat
 
 
 @pytest.mark.parametrize(
-    "name", ["", "1net", "my-net", "nét", "int", "class", "tanhf", "exp", "y1", None]
+    "name",
+    [
+        *("", "1net", "my-net", "nét", None),
+        *("int", "class", "or", "constexpr", "nullptr", "tanhf", "exp", "y1", "isnan", "NAN"),
+    ],
 )
 def test_a_name_that_c_does_not_take_is_an_error(name, tmp_path):
     with pytest.raises(ValueError, match=r"to_c: name .*(identifier of C|is taken in C)"):

@@ -12,6 +12,7 @@ import minidl as dl
 
 pytest.importorskip("sklearn.base")  # a folder of these tests is called sklearn, too
 import pandas as pd
+from joblib import parallel_config
 from scipy.sparse import csr_array
 from sklearn import datasets
 from sklearn.base import clone, is_classifier, is_regressor
@@ -21,6 +22,7 @@ from sklearn.neural_network import MLPClassifier as TheirClassifier
 from sklearn.neural_network import MLPRegressor as TheirRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from minidl.sklearn import Estimator, MLPClassifier, MLPRegressor
@@ -34,17 +36,30 @@ def network(features, outputs, rng):
 
 
 @parametrize_with_checks(
-    [
-        MLPClassifier(),
-        MLPRegressor(),
-        *(
-            Estimator(network, loss, learning_rate_init=0.02, max_iter=30)
-            for loss in ("cross_entropy", "binary_cross_entropy", "mse")
-        ),
+    [  # fewer epochs than by default, as in scikit-learn's checks of its own MLP
+        MLPClassifier(learning_rate_init=0.02, max_iter=30),
+        MLPRegressor(learning_rate_init=0.02, max_iter=30),
+        Estimator(network, "cross_entropy", learning_rate_init=0.02, max_iter=30),
     ]
 )
 def test_each_check_of_scikit_learn_passes(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        ("binary_cross_entropy", "check_classifiers_train"),  # refuses three classes
+        ("binary_cross_entropy", "check_classifiers_one_label"),
+        ("binary_cross_entropy", "check_classifier_multioutput"),
+        ("mse", "check_regressors_train"),
+        ("mse", "check_regressor_multioutput"),
+        ("mse", "check_regressors_no_decision_function"),
+    ],
+)
+def test_checks_that_depend_on_the_loss_pass(loss, name):
+    own = Estimator(network, loss, learning_rate_init=0.02, max_iter=30)
+    getattr(estimator_checks, name)("Estimator", own)
 
 
 # --- as scikit-learn's multilayer perceptron ----------------------------------------------------
@@ -74,9 +89,7 @@ def largest_difference(a, b):
     return max(np.abs(p - q).max() for p, q in pairs)
 
 
-@pytest.mark.parametrize(
-    ("activation", "momentum"), [("relu", 0), ("relu", 0.9), ("logistic", 0.9), ("tanh", 0)]
-)
+@pytest.mark.parametrize(("activation", "momentum"), [("relu", 0), ("logistic", 0.9), ("tanh", 0)])
 @pytest.mark.parametrize("name", DATA)
 def test_sgd_agrees_with_scikit_learn_to_12_digits_over_50_epochs(name, activation, momentum):
     x, y, theirs, ours = case(name)
@@ -342,15 +355,20 @@ def test_the_last_hidden_layer_comes_out_as_a_data_frame():
     assert np.allclose(hidden, np.tanh(first @ fitted.coefs_[1] + fitted.intercepts_[1]))
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # from Python 3.12 on
 def test_grids_are_searched_in_two_processes_through_a_pipeline():
     x, y, _, ours = case("two classes")
-    pipe = make_pipeline(StandardScaler().set_output(transform="pandas"), ours(5, max_iter=5))
-    grid = {"mlpclassifier__optimizer": ["SGD", "Adam"], "mlpclassifier__dropout": [0.0, 0.1]}
-    search = GridSearchCV(pipe, grid, cv=2, n_jobs=2).fit(x, y)
-    alone = GridSearchCV(pipe, grid, cv=2, n_jobs=1).fit(x, y)
-    assert len(search.cv_results_["params"]) == 4
+    network = ours(5, max_iter=5, random_state=0)
+    pipe = make_pipeline(StandardScaler().set_output(transform="pandas"), network)
+    rates = [0.1, dl.schedulers.CosineDecay(0.1, 10)]
+    grid = {"optimizer": ["SGD", partial(dl.optim.SGD, momentum=0.9)], "learning_rate_init": rates}
+    grid = {f"mlpclassifier__{name}": values for name, values in grid.items()}
+    with parallel_config("multiprocessing"):  # its processes start faster than the default ones
+        search = GridSearchCV(pipe, grid, cv=2, n_jobs=2, error_score="raise").fit(x, y)
+    alone = GridSearchCV(pipe, grid, cv=2).fit(x, y)
+    scores, expected = (s.cv_results_["mean_test_score"] for s in (search, alone))
+    assert scores.tolist() == expected.tolist()
     assert search.best_estimator_[-1].feature_names_in_[0] == "x0"
-    assert search.cv_results_["params"] == alone.cv_results_["params"]
     assert (cross_val_score(search.best_estimator_, x, y, cv=2) > 0.3).all()
 
 
@@ -363,6 +381,23 @@ def test_a_pickled_estimator_predicts_and_trains_on_as_before():
     assert largest_difference(copied.fit(x, y), fitted.fit(x, y)) == 0
     assert largest_difference(copied.partial_fit(x, y), fitted.partial_fit(x, y)) == 0
     assert copied.loss_curve_ == fitted.loss_curve_
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_training_that_fails_leaves_what_was_learned_before(method):
+    x, y, _, ours = case("two classes")
+    estimator = ours(5, max_iter=3, warm_start=True, random_state=0).fit(x, y)
+    before = [w.copy() for w in (*estimator.coefs_, *estimator.intercepts_)], estimator.loss_curve_
+    state = repr(estimator.optimizer_.state_dict())
+
+    def fail(epoch, history):
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        getattr(estimator.set_params(callbacks=[fail]), method)(x, y)
+    after = [*estimator.coefs_, *estimator.intercepts_], estimator.loss_curve_
+    np.testing.assert_equal(after, before)
+    assert repr(estimator.optimizer_.state_dict()) == state
 
 
 def test_a_fitted_estimator_is_shown_in_a_notebook_with_its_arguments():
@@ -475,6 +510,10 @@ def test_a_loss_of_ones_own_gets_class_numbers():
         ({"validation_fraction": 1.0}, "validation_fraction must be a finite number > 0 and < 1"),
         ({"learning_rate_init": -1}, "learning_rate_init must be a finite number ≥ 0, got -1"),
         ({"callbacks": print}, r"callbacks must be a list of dl.callbacks or functions"),
+        ({"callbacks": [3]}, r"callbacks must be a list of dl.callbacks .*, got \[3\]$"),
+        ({"verbose": "no"}, "verbose must be a whole number ≥ 0, got 'no'"),
+        ({"class_weight": {0: -1.0, 1: 1.0}}, r"class_weight must hold finite numbers ≥ 0, got"),
+        ({"class_weight": {0: np.nan, 1: 1.0}}, r"class_weight must hold finite numbers ≥ 0, got"),
     ],
 )
 def test_an_argument_that_cannot_be_is_refused_and_nothing_is_fitted(options, message):
@@ -516,6 +555,9 @@ def test_data_that_do_not_fit_are_refused():
     [
         (3, "mse", "a number", "module must be a Module, or a function"),
         (lambda i, o, rng: 3, "mse", "a number", "returns one, got .* which returned 3"),
+        (dl.nn.MLP([8, 5]), "cross_entropy", "four classes", r"return shape \(n, 4\) .* \(n, 5\)"),
+        (dl.nn.MLP([8, 1]), "cross_entropy", "two classes", r"return shape \(n, 2\) .* \(n, 1\)"),
+        (dl.nn.MLP([8, 2]), "mse", "a number", r"return shape \(n, 1\) .* returns \(n, 2\)"),
         (network, "msee", "a number", "loss must be one of 'mse'.* Did you mean 'mse'"),
         (network, "binary_cross_entropy", "four classes", 'use loss="cross_entropy"'),
         (network, "cross_entropy", "three labels", 'use loss="binary_cross_entropy"'),

@@ -90,5 +90,5 @@ def test_targets_that_do_not_fit_the_network_are_refused():
         labels(SEVERAL).encode("Own", THREE, "float32")
     with pytest.raises(ValueError, match="Own: y has 3 outputs, but the network was made for 1"):
         Values(THREE).encode("Own", SEVERAL, "float32")
-    with pytest.raises(ValueError, match="Own needs samples of at least 2 classes"):
-        labels(np.zeros(3))
+    with pytest.raises(ValueError, match=r"Own needs samples of at least 2 classes.* class, 0$"):
+        labels(np.zeros(3, int))

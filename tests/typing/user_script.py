@@ -99,6 +99,14 @@ captured: bool = history.captured
 # the model for other programs
 dl.export.to_numpy(mlp, "net.py", example=x)
 
+
+def on_several_processes() -> list[int]:  # not called: it needs MPI
+    comm: dl.distributed.World = dl.distributed.start(shards=4, shard_state=True, timeout=30.0)
+    sgd = dl.optim.SGD(net)
+    dl.fit(net, dl.losses.mse, sgd, (x, y), epochs=comm.size, progress=False, distributed=comm)
+    return dl.distributed.map(len, ["a", "bc"])
+
+
 # a walkthrough, a race, a picture of the gallery
 with dl.trace() as walk:
     dl.losses.mse(mlp(x), y).backward()

@@ -92,8 +92,9 @@ function worked(node, values, digits, level = 0) {
     case 'number': return [parts[0]];
     case 'name': {
       const x = values[parts[0]];
-      const brackets = level > 3 && (x < 0 || Object.is(x, -0));
       const shown = numberElement(x, digits);
+      const power = level > PRECEDENCE['^'] && level < ATOM && shown.textContent.includes('e');
+      const brackets = power || (level > 3 && (x < 0 || Object.is(x, -0)));
       return brackets ? bracketed([shown]) : [shown];
     }
     case 'if': return inner(parts[evaluate(parts[1], (name) => values[name]) ? 0 : 2], level);
@@ -159,7 +160,7 @@ function stepParts(run, k) {
       : lastValue(linesOf(run.rule, { ...known, [momentum]: 0 }), 'θ') - known.θ;
     parts.step.push(step);
     parts.gradient.push(alone - decay);
-    parts.momentum.push(step - alone);
+    parts.momentum.push(momentum === null ? 0 : step - alone);
     parts.decay.push(decay);
   }
   return parts;

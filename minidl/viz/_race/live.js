@@ -109,7 +109,7 @@ function optionSlider(run, { symbol, option, part, value }) {
     if (part === null) own[option] = x;
     else (own[option] ??= both.map((other) => other.value))[part] = x;
   };
-  const [word, scale] = option === 'lr' ? ['rate', RATE] : ['', FRACTION];
+  const [word, scale] = option === 'lr' ? ['rate', RATE] : [option, FRACTION];
   return slider(word, symbol, `${symbol} of ${run.name}`, scale, now ?? run.rateAt(0), set);
 }
 
@@ -117,8 +117,9 @@ function coordinate(axis) {
   const [low, high] = surface['xy'[axis]];
   const input = make('input', { type: 'number', id: `start-${'xy'[axis]}`, step: 'any', min: low,
     max: high, value: question.start[axis],
-    change: () => {
-      question.start[axis] = clamp(Number(input.value), low, high);
+    change: () => { // an empty field is no start
+      if (input.value) question.start[axis] = clamp(Number(input.value), low, high);
+      input.value = question.start[axis];
       ask();
     } });
   return make('label', {}, make('span', { class: 'symbol' }, 'xy'[axis]), input);

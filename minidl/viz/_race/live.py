@@ -70,7 +70,7 @@ class LiveRace:
         for name, changed in options.items():
             _checks.choice("race", "a name in options", name, self.controls)
             for option in changed:
-                allowed = {control.option for control in self.controls[name]}
+                allowed = [control.option for control in self.controls[name]]
                 _checks.choice("race", f"an option of {name}", option, allowed)
         first = self.race
         race = self.again(

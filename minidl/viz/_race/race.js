@@ -717,7 +717,7 @@ const powerOfTen = (power) =>
   `10${[...String(power)].map((digit) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[digit] ?? '⁻').join('')}`;
 
 function chartArea() {
-  return [44, 10, $('chart').clientWidth - 16, CHART_HEIGHT - 36];
+  return [44, 10, $('chart').clientWidth - 26, CHART_HEIGHT - 36]; // half of "100000" fits
 }
 
 function drawChart() {

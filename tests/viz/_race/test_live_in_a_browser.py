@@ -72,7 +72,7 @@ def test_a_click_starts_the_race_there_and_sliders_change_it(live_tab):
     expect_race(tab, start=start, lr={"SGD": 0.1, "Adam": 0.05})
     tab.get_by_label("Adam", exact=True).focus()
     tab.get_by_label("β₁ of Adam").fill("6")
-    expect(tab.locator("#sliders label", has_text="β₁").locator("output")).to_have_text("0.5")
+    expect(tab.locator("#sliders label", has_text="betas β₁").locator("output")).to_have_text("0.5")
     half = functools.partial(dl.optim.Adam, betas=(0.5, 0.999))
     rules = {"SGD": "SGD", "Adam": half}
     expect_race(tab, rules, start=start, lr={"SGD": 0.1, "Adam": 0.05})
@@ -86,6 +86,16 @@ def test_a_click_starts_the_race_there_and_sliders_change_it(live_tab):
     tab.get_by_role("button", name="Reset").click()
     expect_race(tab)
     assert tab.get_by_label("β₁ of Adam").input_value() == "20"
+
+
+def test_the_fields_of_the_start_show_the_start_that_is_raced_from(live_tab):
+    tab = live_tab
+    field = tab.get_by_label("x", exact=True)
+    for typed, start in ("-99", -2), ("", -2), ("0.5", 0.5):
+        field.fill(typed)
+        tab.keyboard.press("Enter")
+        assert float(field.input_value()) == start
+        expect(tab.locator(".description")).to_contain_text(f"from ({start}, 1)".replace("-", "−"))
 
 
 def test_the_page_says_when_its_server_has_ended_or_refuses(live_tab):

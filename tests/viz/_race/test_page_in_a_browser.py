@@ -543,6 +543,7 @@ def test_hostile_names_stay_text(open_page):
 
 ROW_TEXTS = "#runs :is(.run label span, .run td:not(:empty), thead th:not(.name))"
 TEXTS = f"{ROW_TEXTS}, .formula, .description li, .legend li:not([hidden]), #numbers h2 span"
+TEXTS += ", .serve"
 
 
 def label_faults(tab):
@@ -577,6 +578,7 @@ def test_names_numbers_and_labels_can_be_read_on_every_screen(open_page):
 def test_every_text_has_contrast_in_both_themes(open_page):
     tab, faults = open_page(race_of_many(), fragment="#step=200"), []
     tall = [{"width": 1440, "height": 1700}, {"width": 390, "height": 2600}]
+    box_of(tab, "SGD").uncheck()
     for _, theme in at_sizes(tab, tall):
         faults += [(theme, fault) for fault in low_contrast(tab)]
     assert faults == []
@@ -596,6 +598,12 @@ def test_few_presses_of_tab_lead_to_the_controls(open_page):
     tab = open_page(race_of_many(), fragment="#step=60")
     assert tab_presses(tab, "#play") <= 6
     assert tab_presses(tab, "#surface") <= 10
+
+
+def test_tab_to_the_controls_does_not_scroll_the_map_out_of_view(open_page):
+    tab = open_page(race_of_many(), fragment="#step=60", size=PHONE)
+    tab_presses(tab, "#scrub")
+    assert tab.evaluate("scrollY") == 0
 
 
 @pytest.mark.parametrize("view", ["2-D", "3-D"])
