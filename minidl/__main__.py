@@ -46,6 +46,11 @@ examples:
   python -m minidl race --surface saddle --serve
   python -m minidl race --optimizers Adam --lr "WarmUp(CosineDecay(0.5, 300), 30)" --gif race.gif
 """,
+    "playground": """\
+examples:
+  python -m minidl playground
+  python -m minidl playground --port 8000 --no-browser
+""",
     "schedule": """\
 examples:
   python -m minidl schedule "WarmUp(CosineDecay(0.1, 900), 100)" --png lr.png
@@ -143,7 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"minidl {__version__}")
     parser.set_defaults(run=lambda options: parser.print_help(), parser=parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for add in (add_walkthrough, add_race, add_schedule, add_figures, add_launch):
+    pages = add_walkthrough, add_race, add_playground
+    for add in (*pages, add_schedule, add_figures, add_launch):
         add(commands)
     try:
         options, unknown = parser.parse_known_args(arguments)
@@ -320,6 +326,26 @@ def add_race(commands: Commands) -> None:
             raced.serve(port=options.port or 0, browser=not options.no_browser)
 
     race.set_defaults(run=run)
+
+
+def add_playground(commands: Commands) -> None:
+    """Add the command `playground`."""
+    parser = _command(
+        commands,
+        "playground",
+        "a page on which a small network learns while you watch and change it",
+        "Serve the playground to the browser on this machine; Ctrl-C ends it.",
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="default: a free one")
+    parser.add_argument("--no-browser", action="store_true", help="only print the page's address")
+
+    def run(options: argparse.Namespace) -> None:
+        from minidl._page import server
+        from minidl.viz._playground import live
+
+        live.serve(server.check_port("playground", "--port", options.port), not options.no_browser)
+
+    parser.set_defaults(run=run)
 
 
 def add_schedule(commands: Commands) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from playwright.sync_api import sync_playwright
 import minidl as dl
 from minidl import viz
 from minidl.__main__ import lesson
+from minidl._page.server import PageServer
+from minidl.viz._playground.live import Playground
 from minidl.viz._race.live import LiveRace
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -42,6 +45,37 @@ def write_live(path):
     path.write_text(LiveRace(race, 0, viz.race).html(), "utf-8")
 
 
+def play(browser):
+    """Pictures of the playground after some epochs, which only its server can show."""
+    playground = Playground()
+    with PageServer("playground", playground.html, playground.answers) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        for address, size, picture, theme in (
+            ("#data=spirals&a.lr=0.03&a.batch_size=32", (1440, 1090), "playground.png", "light"),
+            ("#data=three_classes&b.rule=SGD&b.lr=0.1", (390, 844), "playground_phone.png", "dark"),
+        ):
+            width, height = size
+            tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
+            tab.goto(server.url + address)
+            tab.wait_for_selector(".node")
+            for _ in range(150):  # epochs
+                tab.keyboard.press("End")
+            tab.wait_for_function(
+                "() => document.querySelector('#count').textContent.includes('epoch 150')"
+            )
+            yield tab, picture
+        server.shutdown()
+
+
+def keep(tab, picture):
+    """Write the picture of a page with few colors."""
+    tab.screenshot(path=DOCS / picture)
+    with Image.open(DOCS / picture) as image:
+        small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    small.save(DOCS / picture, optimize=True)
+    print(f"{DOCS / picture}: {(DOCS / picture).stat().st_size:,} bytes")
+
+
 def main(names):
     """Write the pictures with these names, or all: of a walkthrough, of races and of a plan."""
     race = viz.race("beale", steps=150)
@@ -64,11 +98,10 @@ def main(names):
             tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
             tab.goto(page.as_uri() + address)
             tab.wait_for_timeout(1000)  # the graph scrolls smoothly
-            tab.screenshot(path=DOCS / picture)
-            with Image.open(DOCS / picture) as image:
-                small = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-            small.save(DOCS / picture, optimize=True)
-            print(f"{DOCS / picture}: {(DOCS / picture).stat().st_size:,} bytes")
+            keep(tab, picture)
+        if not names or any(name.startswith("playground") for name in names):
+            for tab, picture in play(browser):
+                keep(tab, picture)
         browser.close()
 
 

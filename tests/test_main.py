@@ -23,6 +23,7 @@ mpl.use("Agg")
 from matplotlib import pyplot
 
 from minidl.viz import figures, plots
+from minidl.viz._playground import live
 from minidl.viz._race import racing
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -366,6 +367,16 @@ def test_wrong_options_of_a_race_are_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_playground_is_served_on_its_port(monkeypatch):
+    served = []
+    monkeypatch.setattr(live, "serve", lambda *options: served.append(options))
+    assert main(["playground"]) == main(["playground", "--port", "8000", "--no-browser"]) == 0
+    assert served == [(0, True), (8000, False)]
+    with pytest.raises(SystemExit):
+        main(["playground", "--port", "70000"])
+    assert len(served) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "served"),
     [
@@ -522,6 +533,7 @@ def test_each_example_of_the_help_works(example, quick, tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(racing.Race, "animate", lambda race, path: Path(path).write_text("film"))
     monkeypatch.setattr(racing.Race, "serve", lambda race, **options: None)
+    monkeypatch.setattr(live, "serve", print)
     monkeypatch.setitem(figures.FIGURES, "family_tree.png", figures.FIGURES["one.png"])
     monkeypatch.setitem(figures.FIGURES, "race.png", figures.FIGURES["one.png"])
     monkeypatch.setattr(launch, "run", lambda script, own, ranks: print(script, own, ranks))

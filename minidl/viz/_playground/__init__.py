@@ -1,0 +1,1 @@
+"""The playground: a network that trains while its page shows it."""

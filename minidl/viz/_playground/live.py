@@ -1,0 +1,275 @@
+"""The live page of the playground: each tab asks for steps, and is shown what they did."""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minidl import _checks, _expressions, nn
+from minidl._page import render
+from minidl._page.server import PageServer
+from minidl.optim import RULES
+from minidl.viz._playground import script, views
+from minidl.viz._playground.data import BOX, DATA, DataSet
+from minidl.viz._playground.settings import (
+    INITS,
+    LOSSES,
+    MAX_CLASSES,
+    MAX_LAYERS,
+    MAX_SAMPLES,
+    MAX_UNITS,
+    OWNER,
+    Settings,
+    from_json,
+    rule_options,
+)
+from minidl.viz._playground.training import Training
+
+MAX_SESSIONS = 16  # tabs; the one that was not used for longest is forgotten
+MAX_STEPS = 5000  # of one question
+LOST = (
+    f"{OWNER}: this training is no longer kept, since {MAX_SESSIONS} others were opened or the "
+    "server was started again"
+)
+
+
+class Session:
+    """The trainings of one tab: one, or two with the same network and data."""
+
+    def __init__(self, chosen: Settings) -> None:
+        self.settings = chosen
+        self.trainings = [Training(chosen, which) for which in range(len(chosen.runs))]
+        self.views = [views.Views(training) for training in self.trainings]
+
+    def frame(self, seen: list[list[int]], detail: bool = True) -> dict[str, Any]:
+        """What the page shows of each training."""
+        pad = [[-1, 0]] * len(self.views)
+        return {
+            "runs": [
+                own.frame(has, detail) for own, has in zip(self.views, [*seen, *pad], strict=False)
+            ]
+        }
+
+    def whole(self) -> dict[str, Any]:
+        """The same after a change: with settings, data and the whole history."""
+        first = self.trainings[0]
+        return {
+            "settings": self.settings.as_json(),
+            "data": {
+                "x": views.packed(first.x),
+                "y": views.packed(_plain(first.y)),
+                "xTest": views.packed(first.x_test),
+                "yTest": views.packed(_plain(first.y_test)),
+            },
+            "sizes": self.settings.sizes,
+            "classes": self.settings.classes,
+            "schedules": [_schedule_curve(own) for own in self.trainings],
+            **self.frame([]),
+        }
+
+
+def _plain(y: Any) -> Any:
+    """Labels or values, one for each sample."""
+    return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+
+
+def _schedule_curve(training: Training) -> dict[str, Any] | None:
+    """Rates over the steps of a schedule; None for a constant rate."""
+    schedule = training.optimizer.groups[0]["lr"]
+    if isinstance(schedule, float):
+        return None
+    last = max(start for start, _ in schedule.phases())
+    steps = max(200, int(1.15 * last), training.step)
+    every = max(1, steps // 240)
+    return {
+        "every": every,
+        "rates": [float(schedule(t)) for t in range(0, steps + 1, every)],
+        "from": training.step - training.optimizer.t,
+        "text": repr(schedule),
+    }
+
+
+class Playground:
+    """The sessions of all tabs, and the answers to their questions."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, Session] = {}
+
+    @property
+    def answers(self) -> dict[str, Callable[[Any], Any]]:
+        """The functions by the name that the page asks."""
+        names = ("start", "frame", "change", "rewind", "edit", "script", "walk")
+        return {name: getattr(self, name) for name in names}
+
+    def html(self) -> str:
+        """The page."""
+        catalog = {
+            "box": BOX,
+            "side": views.SIDE,
+            "every": views.EVERY,
+            "data": {
+                name: {
+                    "title": own.title,
+                    "classes": own.classes,
+                    "inputs": own.inputs,
+                    "sample": [
+                        [*map(float, point), float(label)]
+                        for point, label in zip(*_sample(own), strict=True)
+                    ],
+                }
+                for name, own in DATA.items()
+            },
+            "activations": list(nn.ACTIVATIONS),
+            "inits": list(INITS),
+            "losses": {"classes": LOSSES[True], "values": LOSSES[False]},
+            "rules": {
+                name: {
+                    "options": rule_options(name),
+                    "equations": inspect.cleandoc(rule.equations),
+                }
+                for name, rule in RULES.items()
+            },
+            "schedules": [name for name in _expressions.NAMES if name != "ReduceOnPlateau"],
+            "limits": {
+                "layers": MAX_LAYERS,
+                "units": MAX_UNITS,
+                "samples": MAX_SAMPLES,
+                "classes": MAX_CLASSES,
+                "steps": MAX_STEPS,
+            },
+            "defaults": Settings().as_json(),
+        }
+        text = (
+            "The playground trains a small network while you watch. This page needs JavaScript "
+            "and its server: python -m minidl playground"
+        )
+        return render(
+            "minidl.viz._playground", "playground.html.j2", catalog, title="Playground", text=text
+        )
+
+    def _session(self, question: Any, *names: str) -> Session:
+        """The session that a question names; ValueError unless it has these names."""
+        if not isinstance(question, dict) or set(question) != {"session", *names}:
+            raise ValueError(f"{OWNER}: a question must have {', '.join(('session', *names))}")
+        key = question["session"]
+        if not isinstance(key, str) or key not in self.sessions:
+            raise ValueError(LOST)
+        self.sessions[key] = session = self.sessions.pop(key)  # the newest is the last
+        return session
+
+    def start(self, question: Any) -> dict[str, Any]:
+        """A new training: {"session": an old one or null, "settings": …}."""
+        if not isinstance(question, dict) or set(question) != {"session", "settings"}:
+            raise ValueError(f"{OWNER}: a question must have session and settings")
+        session = Session(from_json(question["settings"]))
+        old = question["session"]
+        key = old if isinstance(old, str) and old in self.sessions else secrets.token_urlsafe(8)
+        self.sessions.pop(key, None)
+        self.sessions[key] = session
+        while len(self.sessions) > MAX_SESSIONS:
+            del self.sessions[next(iter(self.sessions))]
+        return {"session": key, **session.whole()}
+
+    def frame(self, question: Any) -> dict[str, Any]:
+        """Take steps: {"session", "steps", "seen", "detail"}; `Views.frame` says what they are.
+
+        seen is a list with a pair for each training.
+        """
+        session = self._session(question, "steps", "seen", "detail")
+        steps = _checks.count(OWNER, "steps", question["steps"], 0)
+        if steps > MAX_STEPS:
+            raise ValueError(f"{OWNER}: steps must be at most {MAX_STEPS}, got {steps}")
+        seen = question["seen"]
+        if not isinstance(seen, list) or not all(
+            isinstance(has, list) and len(has) == 2 and all(type(n) is int and n >= 0 for n in has)
+            for has in seen
+        ):
+            raise ValueError(f"{OWNER}: seen must be a list of pairs of whole numbers")
+        detail = _checks.flag(OWNER, "detail", question["detail"])
+        began = time.perf_counter()
+        for training, own in zip(session.trainings, session.views, strict=True):
+            if steps:
+                training.advance(steps)
+                own.look()
+                training.remember()
+        return {"seconds": time.perf_counter() - began, **session.frame(seen, detail)}
+
+    def change(self, question: Any) -> dict[str, Any]:
+        """Go on with the same weights: {"session", "settings"}."""
+        session = self._session(question, "settings")
+        chosen = from_json(question["settings"])
+        if len(chosen.runs) != len(session.trainings):
+            raise ValueError(f"{OWNER}: another number of runs starts again")
+        if chosen.sizes != session.settings.sizes:
+            raise ValueError(f"{OWNER}: the weights don't fit the network {chosen.sizes}")
+        for training, own in zip(session.trainings, session.views, strict=True):
+            training.change(chosen)
+            own.look()
+        session.settings = chosen
+        return session.whole()
+
+    def rewind(self, question: Any) -> dict[str, Any]:
+        """Return to a remembered step: {"session", "step"}."""
+        session = self._session(question, "step")
+        step = question["step"]
+        if not all(step in training.remembered for training in session.trainings):
+            raise ValueError(f"{OWNER}: step {step!r} is not remembered")
+        for training, own in zip(session.trainings, session.views, strict=True):
+            training.rewind(step)
+            own.rewound()
+        session.settings = session.trainings[0].settings
+        return session.whole()
+
+    def edit(self, question: Any) -> dict[str, Any]:
+        """Set a weight: {"session", "run", "name", "index": [i, j] or [j], "value"}."""
+        session = self._session(question, "run", "name", "index", "value")
+        training, own = self._one(session, question["run"])
+        name, index = question["name"], question["index"]
+        shapes = {name: p.shape for name, p in training.model.named_parameters()}
+        _checks.choice(OWNER, "name", name, shapes)
+        if (
+            not isinstance(index, list)
+            or len(index) != len(shapes[name])
+            or not all(
+                type(i) is int and 0 <= i < n for i, n in zip(index, shapes[name], strict=True)
+            )
+        ):
+            raise ValueError(f"{OWNER}: {name} has the shape {shapes[name]}, got {index!r}")
+        value = _checks.number(OWNER, "value", question["value"], low=-1e6, high=1e6)
+        training.edit(name, tuple(index), value)
+        own.look()
+        return session.whole()
+
+    def script(self, question: Any) -> dict[str, str]:
+        """A Python file that reproduces a training: {"session", "run"}."""
+        training, _ = self._one(self._session(question, "run"), question["run"])
+        return {"text": script.as_text(training)}
+
+    def walk(self, question: Any) -> dict[str, str]:
+        """The walkthrough of the next step, which is not taken: {"session", "run"}."""
+        training, _ = self._one(self._session(question, "run"), question["run"])
+        return {"html": script.walkthrough(training)}
+
+    @staticmethod
+    def _one(session: Session, run: Any) -> tuple[Training, views.Views]:
+        if type(run) is not int or not 0 <= run < len(session.trainings):
+            raise ValueError(f"{OWNER}: run must be below {len(session.trainings)}, got {run!r}")
+        return session.trainings[run], session.views[run]
+
+
+def _sample(own: DataSet) -> tuple[Any, Any]:
+    """Some points of a data set, for its button."""
+    x, y = own.draw(90, 0.05, np.random.default_rng(0))
+    return x.round(2), y.reshape(-1).round(2)
+
+
+def serve(port: int = 0, browser: bool = True) -> None:
+    """Serve the playground until Ctrl-C."""
+    playground = Playground()
+    with PageServer(OWNER, playground.html, playground.answers, port) as server:
+        server.run(browser=browser)

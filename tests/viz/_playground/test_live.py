@@ -1,0 +1,144 @@
+"""The playground's questions and answers: what each tab asks, and nothing else."""
+
+import json
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl.viz._playground import live
+from minidl.viz._playground.live import MAX_SESSIONS, MAX_STEPS, Playground
+from minidl.viz._playground.settings import from_json as settings
+from minidl.viz._playground.training import Training
+
+
+def started(**given):
+    playground = Playground()
+    answer = playground.start({"session": None, "settings": given})
+    return playground, answer["session"]
+
+
+def test_the_page_has_its_choices_and_is_small():
+    html = Playground().html()
+    assert len(html.encode()) < 400_000
+    for name in (*dl.optim.RULES, *dl.nn.ACTIVATIONS, "three_classes", "CosineRestarts"):
+        assert f'"{name}"' in html
+    assert "http://" not in html.replace("http://www.w3.org/", "")
+
+
+def test_each_tab_has_its_own_training():
+    playground, first = started()
+    second = playground.start({"session": None, "settings": {"seed": 3}})["session"]
+    for key, steps in ((first, 30), (second, 5)):
+        playground.frame({"session": key, "steps": steps, "seen": [], "detail": True})
+    for key, steps, seed in ((first, 30, 0), (second, 5, 3)):
+        expected = Training(settings({"seed": seed}))
+        expected.advance(steps)
+        (ours,) = playground.sessions[key].trainings
+        np.testing.assert_array_equal(
+            ours.model.dense1.weight.data, expected.model.dense1.weight.data
+        )
+
+
+def test_the_tab_that_was_not_used_for_longest_is_forgotten():
+    playground, first = started(layers=[1])
+    for _ in range(MAX_SESSIONS - 1):
+        second = playground.start({"session": None, "settings": {"layers": [1]}})["session"]
+    playground.frame({"session": first, "steps": 1, "seen": [], "detail": True})
+    playground.start({"session": second, "settings": {}})  # takes its own place
+    playground.start({"session": "of an earlier server", "settings": {}})
+    assert len(playground.sessions) == MAX_SESSIONS
+    assert first in playground.sessions
+
+
+def test_two_runs_have_the_same_network_and_batches():
+    playground, key = started(runs=[{"rule": "SGD"}, {"rule": "SGD"}])
+    a, b = playground.frame({"session": key, "steps": 12, "seen": [], "detail": True})["runs"]
+    assert a == b
+
+
+def test_answers_are_json_even_when_numbers_are_not_finite():
+    run = {"rule": "SGD", "lr": 1e9}
+    playground, key = started(data="plane", loss="mse", activation="relu", runs=[run])
+    for _ in range(5):
+        answer = playground.frame({"session": key, "steps": 50, "seen": [], "detail": True})
+    json.dumps(answer, allow_nan=False)
+    assert answer["runs"][0]["remarks"][0][0] == "exploding"
+
+
+def test_changing_rewinding_and_editing_answer_with_the_whole_state():
+    playground, key = started()
+    playground.frame({"session": key, "steps": 10, "seen": [], "detail": True})
+    own = {"noise": 0.3, "runs": [{"lr": "LinearDecay(0.1, 100)"}]}
+    answer = playground.change({"session": key, "settings": own})
+    assert settings(answer["settings"]) == settings(own)
+    assert answer["schedules"][0]["rates"][50] == pytest.approx(0.05)
+    assert answer["runs"][0]["step"] == 10
+    edit = {"run": 0, "name": "dense3.bias", "index": [1], "value": 0.5}
+    playground.edit({"session": key, **edit})
+    assert playground.sessions[key].trainings[0].model.dense3.bias.data[1] == 0.5
+    answer = playground.rewind({"session": key, "step": 0})
+    assert answer["settings"]["noise"] == 0.12
+    assert answer["schedules"] == [None]
+    assert "dl.optim.Adam(model, lr=0.01)" in playground.script({"session": key, "run": 0})["text"]
+    assert playground.walk({"session": key, "run": 0})["html"].startswith("<!doctype html>")
+
+
+FRAME = {"steps": 1, "seen": [], "detail": True}
+EDIT = {"run": 0, "name": "dense1.bias", "index": [0], "value": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "question", "message"),
+    [
+        ("frame", {"steps": 1}, "must have session, steps, seen, detail"),
+        ("frame", {**FRAME, "steps": MAX_STEPS + 1}, "at most"),
+        ("frame", {**FRAME, "steps": -1}, "steps must be"),
+        ("frame", {**FRAME, "steps": True}, "steps must be"),
+        ("frame", {**FRAME, "seen": [3]}, "seen must be"),
+        ("frame", {**FRAME, "seen": [[0, -1]]}, "seen must be"),
+        ("frame", {**FRAME, "detail": 1}, "detail must be True or False"),
+        ("change", {"settings": {"layers": [3]}}, "don't fit"),
+        ("change", {"settings": {"runs": [{}, {}]}}, "starts again"),
+        ("change", {"settings": 1}, "must be an object"),
+        ("rewind", {"step": 3}, "is not remembered"),
+        ("edit", {**EDIT, "run": 1}, "run must be below 1"),
+        ("edit", {**EDIT, "name": "dense9.bias"}, "name must be one of"),
+        ("edit", {**EDIT, "index": [8]}, "has the shape"),
+        ("edit", {**EDIT, "index": [0, 0]}, "has the shape"),
+        ("edit", {**EDIT, "index": [True]}, "has the shape"),
+        ("edit", {**EDIT, "value": 1e30}, "value must be"),
+        ("script", {"run": -1}, "run must be below"),
+        ("walk", {}, "must have session, run"),
+    ],
+)
+def test_a_wrong_question_is_an_error_and_changes_nothing(name, question, message):
+    playground, key = started(layers=[8])
+    before = playground.sessions[key].trainings[0].model.state_dict()
+    with pytest.raises((ValueError, TypeError), match=message):
+        playground.answers[name]({"session": key, **question})
+    after = playground.sessions[key].trainings[0].model.state_dict()
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+@pytest.mark.parametrize("key", [None, "another", 3])
+def test_a_training_that_is_not_kept_is_told(key):
+    playground, _ = started()
+    with pytest.raises(ValueError, match="no longer kept"):
+        playground.frame({"session": key, **FRAME})
+    with pytest.raises(ValueError, match="must have session and settings"):
+        playground.start({"settings": {}})
+
+
+def test_serve_serves_the_page_with_its_answers(monkeypatch):
+    served = []
+    monkeypatch.setattr(
+        live.PageServer,
+        "run",
+        lambda server, browser: served.append((server.page(), set(server.answers), browser)),
+    )
+    live.serve(browser=False)
+    ((html, names, browser),) = served
+    assert "<title>Playground</title>" in html
+    assert names == {"start", "frame", "change", "rewind", "edit", "script", "walk"}
+    assert browser is False

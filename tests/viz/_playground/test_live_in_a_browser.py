@@ -1,0 +1,261 @@
+"""The playground in a real browser: each control changes what it says, as a training in Python."""
+
+import threading
+
+import numpy as np
+import pytest
+from browsing import (
+    DESKTOP,
+    at_sizes,
+    axe_violations,
+    low_contrast,
+    needs_axe,
+    overlapping,
+    tab_presses,
+    unreadable,
+)
+from playwright.sync_api import expect
+
+from minidl._page.server import PageServer
+from minidl.viz._playground.live import Playground
+from minidl.viz._playground.settings import from_json as settings
+from minidl.viz._playground.training import Training
+from minidl.viz._playground.views import scores
+
+
+@pytest.fixture
+def live(tab_and_events):
+    """A tab, a function that opens the playground in it, and the playground."""
+    tab, events = tab_and_events
+    playground = Playground()
+    with PageServer("playground", playground.html, playground.answers) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        tab.set_viewport_size(DESKTOP)
+        tab.emulate_media(color_scheme="light", reduced_motion="no-preference")
+        events.clear()
+
+        def open_playground(fragment=""):
+            tab.goto("about:blank")
+            tab.goto(server.url + fragment)
+            tab.wait_for_selector(".node")
+            return tab
+
+        yield open_playground, playground, server
+        tab.goto("about:blank")
+        server.shutdown()
+        thread.join()
+    expected = server.url, "about:", "blob:", "Failed to load resource"
+    assert [event for event in events if not event.startswith(expected)] == []
+
+
+def shown(tab, row="loss"):
+    return tab.locator("#scores tr", has_text=row).locator("td").all_inner_texts()
+
+
+def expect_training(tab, steps, which=0, **given):
+    """The page has the step, the losses and the weights of this training."""
+    training = Training(settings(given), which)
+    if steps:
+        training.advance(steps)
+    expect(tab.locator("#count")).to_contain_text(f"step {steps:,},")
+    train, _, test, _ = scores(training)
+    for text, value in zip(shown(tab), (train, test), strict=True):
+        assert float(text.replace("−", "-")) == pytest.approx(value, rel=1e-3)
+    weights = tab.evaluate("document.querySelector('#text pre').textContent").split("(2 × ")[1]
+    first = [float(word.replace("−", "-")) for word in weights.split("\n")[1].split()]
+    np.testing.assert_allclose(first, training.model[0].weight.data[0], rtol=6e-3)
+
+
+def test_steps_epochs_and_rewinding_give_the_numbers_of_python(live):
+    open_playground, _, _ = live
+    tab = open_playground()
+    expect_training(tab, 0)
+    tab.get_by_role("button", name="One step").click()
+    expect_training(tab, 1)
+    tab.keyboard.press("End")  # the rest of the epoch of 9 steps
+    expect_training(tab, 9)
+    tab.keyboard.press("ArrowRight")
+    expect_training(tab, 10)
+    tab.keyboard.press("ArrowLeft")
+    expect_training(tab, 9)
+    tab.keyboard.press("Home")
+    expect_training(tab, 0)
+
+
+def test_playing_takes_steps_until_it_is_paused(live):
+    open_playground, playground, _ = live
+    tab = open_playground()
+    tab.select_option("#speed", "0")
+    tab.keyboard.press("Space")
+    expect(tab.get_by_role("button", name="Pause")).to_be_visible()
+    tab.wait_for_function(
+        "() => parseInt(document.querySelector('#count').textContent.slice(5)) > 60"
+    )
+    tab.keyboard.press("Space")
+    expect(tab.locator("#live")).to_contain_text("step")
+    tab.wait_for_function(
+        "() => document.querySelector('#text pre').textContent.includes("
+        "document.querySelector('#count').textContent.split(',')[0].replace('step ', 'step '))"
+    )
+    (session,) = playground.sessions.values()
+    expect_training(tab, session.trainings[0].step)
+
+
+def test_each_control_changes_what_it_says(live):
+    open_playground, _, _ = live
+    tab = open_playground()
+    own = {"layers": [8, 8]}
+    tab.select_option("#keep", "again")
+    for name, value, key in (
+        ("activation", "relu", "activation"),
+        ("initializer", "he_normal", "init"),
+        ("loss", "mse", "loss"),
+    ):
+        tab.get_by_label(name, exact=True).select_option(value)
+        own[key] = value
+        expect(tab.get_by_label(name, exact=True)).to_have_value(value)
+    tab.get_by_role("button", name="Remove a unit of layer 1").click()
+    expect(tab.locator(".node")).to_have_count(2 + 7 + 8 + 2)
+    tab.get_by_role("button", name="Remove the last hidden layer").click()
+    expect(tab.locator(".node")).to_have_count(2 + 7 + 2)
+    tab.get_by_role("button", name="Add a hidden layer").click()
+    expect(tab.locator(".node")).to_have_count(2 + 7 + 7 + 2)
+    tab.get_by_role("button", name="circles").click()
+    expect(tab.get_by_role("button", name="circles")).to_have_attribute("aria-pressed", "true")
+    tab.get_by_label("rule").select_option("Momentum")
+    tab.get_by_label("batch size").select_option("32")
+    tab.locator(".options summary").click()
+    tab.get_by_label("beta", exact=True).fill("0.5")
+    tab.keyboard.press("Enter")
+    run = {"rule": "Momentum", "lr": "0.3", "batch_size": 32, "options": {"beta": 0.5}}
+    tab.wait_for_function("() => location.hash.includes('a.beta=0.5')")
+    tab.get_by_role("button", name="One step").click()
+    given = {**own, "layers": [7, 7], "data": "circles", "runs": [run]}
+    expect_training(tab, 1, **given)
+
+    tab = open_playground(tab.evaluate("location.hash"))  # the link
+    tab.get_by_role("button", name="One step").click()
+    expect_training(tab, 1, **given)
+
+
+def test_the_weights_stay_if_one_chooses_so_and_can_be_edited(live):
+    open_playground, playground, _ = live
+    tab = open_playground("#layers=3")
+    tab.keyboard.press("End")
+    expect(tab.locator("#count")).to_contain_text("step 9,")
+    tab.get_by_label("schedule").select_option("CosineDecay")
+    expect(tab.get_by_label("its formula")).to_have_value("CosineDecay(0.01, 2000)")
+    expect(tab.locator("#count")).to_contain_text("step 9,")
+    tab.get_by_label("layer 1, unit 2").click()
+    tab.get_by_label("weight from y").fill("0.625")
+    tab.keyboard.press("Enter")
+    (session,) = playground.sessions.values()
+    tab.wait_for_function("() => document.querySelector('#text pre').textContent.includes('0.625')")
+    assert session.trainings[0].model.dense1.weight.data[1, 1] == 0.625
+    tab.get_by_role("button", name="As a script").click()
+    script = tab.locator("#dialog pre")
+    expect(script).to_contain_text("optimizer.lr = CosineDecay(lr=0.01, steps=2000, end=0.0)")
+    expect(script).to_contain_text("model.dense1.weight.data[1, 1] = 0.625")
+    tab.get_by_role("button", name="Close").last.click()
+
+
+def test_own_points_and_a_file_are_data_and_names_stay_text(live, tmp_path):
+    open_playground, playground, _ = live
+    tab = open_playground("#test=0")
+    tab.get_by_role("button", name="draw or file").click()
+    box = tab.locator(".map").bounding_box()
+    for pen, x, y in ((0, 0.2, 0.2), (0, 0.3, 0.2), (1, 0.8, 0.8), (1, 0.7, 0.8)):
+        tab.get_by_role("button", name=f"class {pen}", exact=True).click()
+        tab.locator(".map").click(position={"x": x * box["width"], "y": y * box["height"]})
+    tab.wait_for_function("() => location.hash.includes('data=own')")
+    (session,) = playground.sessions.values()
+    np.testing.assert_allclose(
+        session.settings.points,
+        [[-0.9, 0.9, 0], [-0.6, 0.9, 0], [0.9, -0.9, 1], [0.6, -0.9, 1]],
+        atol=0.02,
+    )
+    hostile = "<img src=x onerror=alert(1)>"
+    rows = "".join(f"{i};{i * i};{'=1+1' if i % 2 else hostile}\n" for i in range(8))
+    file = tmp_path / "own.csv"
+    file.write_text(f"a;{hostile};kind\n{rows}")
+    tab.set_input_files("#file", file)
+    expect(tab.locator("#columns option", has_text=hostile).first).to_be_attached()
+    tab.get_by_role("button", name="Use these columns").click()
+    tab.wait_for_function("() => document.querySelector('#columns').hidden")
+    expect(tab.locator("#count")).to_contain_text("step 0,")
+    tab.wait_for_function("() => location.hash.includes('-1,-1,0')")
+    assert len(session.settings.points) == 4  # of the training before
+    (session,) = playground.sessions.values()
+    x = np.array(session.settings.points)
+    np.testing.assert_allclose(x[:, 0], np.arange(8) / 3.5 - 1, atol=1e-3)
+    np.testing.assert_allclose(x[:, 1], np.arange(8) ** 2 / 24.5 - 1, atol=1e-3)
+    file.write_text("one,two\n1,2\n")
+    tab.set_input_files("#file", file)
+    expect(tab.get_by_role("alert")).to_contain_text("three columns or more")
+
+
+def test_two_trainings_are_shown_side_by_side(live):
+    open_playground, _, _ = live
+    tab = open_playground("#a.lr=0.02&b.rule=SGD&b.lr=0.5&b.batch_size=16")
+    expect(tab.locator(".map")).to_have_count(2)
+    tab.get_by_role("button", name="One step").click()
+    expect(tab.locator("#count")).to_contain_text("step 1,")
+    runs = [{"lr": "0.02"}, {"rule": "SGD", "lr": "0.5"}]
+    expected = []
+    for which in range(2):
+        training = Training(settings({"runs": runs}), which)
+        training.advance(1)
+        expected += scores(training)[::2]
+    values = [float(text) for text in shown(tab)]
+    np.testing.assert_allclose(values, expected, rtol=1e-3)
+    tab.get_by_role("button", name="Compare two").click()
+    expect(tab.locator(".map")).to_have_count(1)
+
+
+def test_a_server_that_ends_is_told_and_one_that_forgot_starts_again(live):
+    open_playground, playground, server = live
+    tab = open_playground()
+    playground.sessions.clear()
+    tab.get_by_role("button", name="One step").click()
+    expect(tab.get_by_role("alert")).to_contain_text("no longer kept")
+    tab.get_by_role("button", name="Try again").click()
+    expect(tab.get_by_role("alert")).to_be_hidden()
+    tab.get_by_role("button", name="One step").click()
+    expect_training(tab, 1)
+    answers, server.answers = server.answers, {}
+    tab.route("**/frame", lambda route: route.abort())
+    tab.get_by_role("button", name="One step").click()
+    expect(tab.get_by_role("alert")).to_contain_text("does not answer")
+    tab.unroute("**/frame")
+    server.answers = answers
+
+
+def test_parts_are_hidden_by_the_address(live):
+    open_playground, _, _ = live
+    tab = open_playground("#hide=data,charts")
+    expect(tab.locator("#setup")).to_be_hidden()
+    expect(tab.locator("#charts")).to_be_hidden()
+    expect(tab.locator("#training")).to_be_visible()
+
+
+TEXTS = "main :is(h2, h3, label, th, td, figcaption, button, .remark, .keys, li)"
+
+
+@needs_axe
+def test_the_page_is_readable_in_each_size_and_theme(live):
+    open_playground, _, _ = live
+    tab = open_playground("#activation=relu&data=three_classes")
+    tab.get_by_label("layer 1, unit 2").click()
+    tab.keyboard.press("End")
+    expect(tab.locator("#count")).to_contain_text("step 9,")
+    for size, theme in at_sizes(tab):
+        where = f"{size}, {theme}"
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), where
+        assert unreadable(tab, TEXTS) == [], where
+        assert overlapping(tab, "main :is(h2, label, th, figcaption, .layer)") == [], where
+        assert axe_violations(tab, contrast=False) == [], where
+        if size.startswith("1440"):
+            assert low_contrast(tab, "body") == [], where
+    tab.set_viewport_size(DESKTOP)
+    assert tab_presses(tab, "#play") <= 12

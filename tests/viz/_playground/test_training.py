@@ -1,0 +1,165 @@
+"""A training of the playground: the bits of a plain loop, and a way back to remembered steps."""
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl.viz._playground.settings import from_json as settings
+from minidl.viz._playground.training import MOST_REMEMBERED, Training, build_data, keeps_state
+
+CASES = {
+    "plain": {},
+    "dropout": {"dropout": 0.3, "init": "he_normal", "activation": "relu"},
+    "full batch": {"runs": [{"rule": "SGD", "lr": "CosineDecay(0.2, 80)", "batch_size": None}]},
+    "one output": {"data": "xor", "loss": "binary_cross_entropy", "runs": [{"batch_size": 1}]},
+    "curve": {"data": "curve", "loss": "huber", "layers": [5], "runs": [{"batch_size": 1000}]},
+    "columns": {"data": "three_classes", "loss": "mse", "test": 0.0},
+}
+
+
+def weights(training):
+    return [p.data.copy() for p in training.model.parameters()]
+
+
+def equal(a, b):
+    return all((x == y).all() for x, y in zip(a, b, strict=True))
+
+
+def test_a_training_is_that_of_fit_to_the_bit():
+    training = Training(settings({}))
+    training.advance(1)
+    training.advance(60)
+    x, y, _, _ = build_data(settings({}))
+    model = dl.nn.MLP([2, 8, 8, 2], "tanh", rng=0)
+    loader = dl.data.DataLoader(x, y, 16, rng=0)
+    dl.fit(
+        *(model, dl.losses.cross_entropy, dl.optim.Adam(model, lr=0.01), loader),
+        steps=61,
+        progress=False,
+    )
+    assert equal(weights(training), [p.data for p in model.parameters()])
+    assert training.epochs == pytest.approx(61 / 9)
+    assert training.epoch_length == 2
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_how_many_steps_are_taken_at_a_time_changes_no_bit(case):
+    one, many = (Training(settings(CASES[case])) for _ in range(2))
+    for _ in range(43):
+        one.advance(1)
+    many.advance(40)
+    many.advance(3)
+    assert equal(weights(one), weights(many))
+    assert one.losses == many.losses
+    assert one.epochs == many.epochs
+    assert equal(one.update, many.update)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_after_rewinding_the_same_steps_give_the_same_bits(case):
+    training = Training(settings(CASES[case]))
+    training.advance(17)
+    training.remember()
+    before, update = weights(training), training.update
+    grads = [p.grad.copy() for p in training.model.parameters()]
+    training.advance(30)
+    after = weights(training)
+    training.rewind(17)
+    assert training.step == 17
+    assert equal(weights(training), before)
+    assert equal(training.update, update)
+    assert equal([p.grad for p in training.model.parameters()], grads)
+    training.advance(30)
+    assert equal(weights(training), after)
+    training.rewind(0)
+    training.advance(47)
+    assert equal(weights(training), after)
+
+
+def test_update_is_what_the_last_step_added():
+    training = Training(settings({}))
+    training.advance(5)
+    before = weights(training)
+    training.advance(1)
+    for p, old, update in zip(training.model.parameters(), before, training.update, strict=True):
+        np.testing.assert_array_equal(update, p.data - old)
+
+
+def test_the_number_of_remembered_states_is_bounded_and_the_first_is_kept():
+    training = Training(settings({"layers": [1]}))
+    for _ in range(3 * MOST_REMEMBERED):
+        training.advance(1)
+        training.remember()
+    assert len(training.remembered) <= MOST_REMEMBERED + 1
+    assert 0 in training.remembered
+    training.rewind(0)
+    assert list(training.remembered) == [0]
+
+
+def test_a_change_keeps_weights_and_what_it_does_not_concern():
+    training = Training(settings({}))
+    training.advance(20)
+    kept = weights(training)
+    training.change(settings({"runs": [{"lr": "0.5", "options": {"eps": 1e-4}}]}))
+    assert training.optimizer.lr == 0.5
+    assert training.optimizer.eps == 1e-4
+    assert training.optimizer.t == 20
+    assert training.loader.taken == 2  # 20 steps of 9 an epoch
+    training.change(settings({"runs": [{"rule": "SGD", "batch_size": 4}]}))
+    assert training.optimizer.t == 0
+    assert training.loader.batch_size == 4
+    training.change(settings({"activation": "elu", "data": "circles"}))
+    assert isinstance(training.model[1], dl.nn.ELU)
+    assert equal(weights(training), kept)
+    with pytest.raises(ValueError, match=r"don't fit \[2, 3, 2\]"):
+        training.change(settings({"layers": [3]}))
+
+
+def test_rewinding_returns_to_the_settings_of_that_step():
+    training = Training(settings({}))
+    training.advance(5)
+    training.remember()
+    after = Training(settings({}))
+    after.advance(9)
+    training.change(settings({"activation": "relu", "runs": [{"rule": "SGD"}]}))
+    training.advance(3)
+    training.rewind(5)
+    assert training.settings.activation == "relu"  # the change was after step 5, and still is
+    training.rewind(0)
+    assert training.settings == settings({})
+    training.advance(9)
+    assert equal(weights(training), weights(after))
+
+
+def test_an_edited_weight_is_the_one_that_is_trained():
+    training = Training(settings({}))
+    training.advance(3)
+    training.edit("dense1.weight", (1, 2), 0.75)
+    training.edit("dense2.bias", (4,), -2.0)
+    assert training.model.dense1.weight.data[1, 2] == 0.75
+    training.advance(1)
+    added = training.update[3][4]
+    assert training.model.dense2.bias.data[4] == np.float32(-2.0) + added
+    with pytest.raises(IndexError, match="has 2 axes"):
+        training.edit("dense1.weight", (1,), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ({}, {"lr": "0.1"}, True),
+        ({}, {"options": {"betas": [0.5, 0.9]}}, True),
+        ({"options": {"eps": 0.1}}, {}, False),
+        ({}, {"options": {"amsgrad": True}}, False),
+        ({}, {"rule": "AdamW"}, False),
+        (
+            {"rule": "SGD", "options": {"momentum": 0.5}},
+            {"rule": "SGD", "options": {"momentum": 0.9}},
+            True,
+        ),
+        ({"rule": "SGD"}, {"rule": "SGD", "options": {"momentum": 0.9}}, False),
+    ],
+)
+def test_the_state_of_a_rule_is_kept_if_it_has_the_same_arrays(old, new, kept):
+    old, new = (settings({"runs": [run]}).runs[0] for run in (old, new))
+    assert keeps_state(old, new) == kept
