@@ -141,6 +141,27 @@ def parts_of_the_state(world, folder):
 
 
 @check
+def frozen_at_first(world, folder):
+    """Six steps, in the first three of which most ranks have no gradient in their part."""
+    found = []
+    for shard_state in (False, True):
+        model = network()
+        first = model.dense1
+        first.weight.requires_grad = first.bias.requires_grad = False
+
+        class Thaw(Callback):
+            def on_step(self, training, first=first):
+                first.weight.requires_grad = first.bias.requires_grad = training.step >= 3
+
+        rate = dl.schedulers.CosineDecay(0.1, 8)
+        arguments = model, dl.losses.mse, dl.optim.Adam(model, rate), loader()
+        options = {"callbacks": [Thaw()], "progress": False}
+        own = dl.distributed.start(shard_state=shard_state)
+        found.append(result(dl.fit(*arguments, steps=6, distributed=own, **options), model))
+    return found
+
+
+@check
 def after_kill(world, folder):
     """The training of `run_until_killed`, resumed from its last checkpoint."""
     model, optimizer, data = killed_training(world)
