@@ -7,6 +7,7 @@ import contextvars
 import math
 import os
 import pickle
+import re
 import sys
 import threading
 import time
@@ -24,6 +25,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 GRACE = 2.0  # s; the rank that is late shall tell before those that wait for it
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in a repr, another one in each process
 SPINS = 200  # tests of a message before a rank yields its core to others
 
 
@@ -209,7 +211,7 @@ class World:
                 f"{owner}: a function of dl.distributed.map runs on one rank alone, so it can't "
                 f"call what all ranks must call together; {_ALONE[owner]}"
             )
-        texts = [(name, repr(value)) for name, value in entries]
+        texts = [(name, ADDRESS.sub("", repr(value))) for name, value in entries]
         every = self.objects(texts)
         for i, (name, value) in enumerate(every[0]):
             for rank, other in enumerate(every):
