@@ -282,10 +282,12 @@ class DistributedLoop(Loop):
         return self.sharded is None or bool(self.hooks["on_backward"] or self.hooks["on_step"])
 
     def update(self) -> None:
-        if self.sharded is None or not self.found.any():  # which is an error
+        whole = self.whole_gradients
+        found = self.sums.found() if whole else self.found
+        if self.sharded is None or not found.any():  # which is an error
             super().update()
         else:
-            self.sharded.update(self.sums, self.found, self.whole_gradients)
+            self.sharded.update(self.sums, found, whole)
 
     # --- where the ranks meet -----------------------------------------------------------------
 

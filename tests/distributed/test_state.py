@@ -60,6 +60,16 @@ def test_a_state_in_parts_is_complete_again_after_fit():
     assert repr(first.state_dict()) == repr(second.state_dict())
 
 
+@pytest.mark.parametrize("shard_state", [False, True])
+def test_a_step_whose_gradients_a_callback_has_removed_is_an_error(shard_state):
+    class Remove(dl.callbacks.Callback):
+        def on_backward(self, training):
+            training.optimizer.zero_grad()
+
+    with pytest.raises(RuntimeError, match="nothing to learn from this loss"):
+        trained(shard_state, callbacks=[Remove()])
+
+
 def test_a_state_in_parts_takes_the_gradients_that_a_callback_has_changed():
     clip = {"callbacks": [dl.callbacks.ClipGradNorm(1e-3)]}
     (first, _), (second, _) = (trained(parts, **clip) for parts in (False, True))
