@@ -98,9 +98,14 @@ class DistributedLoop(Loop):
             self.join()
             try:
                 super().run(report)
-            except (KeyboardInterrupt, DivergenceError):  # of all ranks
+            except KeyboardInterrupt as error:
+                if self.world.size > 1 and not self.pressed:  # the other ranks don't know of it
+                    self.world.ends_with_an_error(type(error), error, error.__traceback__)
                 if self.ctrl_c.presses <= 1:
                     self.complete_state()
+                raise
+            except DivergenceError:  # of all ranks
+                self.complete_state()
                 raise
             self.sums.release()
             self.complete_state()

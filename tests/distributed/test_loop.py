@@ -224,6 +224,30 @@ def test_one_shard_is_a_plain_fit():
     assert first.dropout1.rng.random() == second.dropout1.rng.random()
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_keyboard_interrupt_that_one_rank_alone_has_ends_the_job(size, monkeypatch, capfd):
+    class Ended(BaseException):
+        pass
+
+    def end(*code):
+        raise Ended(*code)
+
+    def interrupt(epoch, history):
+        world.size = size  # the messages before are those of a world of one
+        raise KeyboardInterrupt
+
+    world = alone()
+    world._comm.Abort = end
+    arguments = world, ranks.network(), ranks.loader()
+    if size == 1:
+        history, _ = fit(*arguments, callbacks=[interrupt])
+        assert history.interrupted
+        return
+    with pytest.raises(Ended):
+        fit(*arguments, callbacks=[interrupt])
+    assert "[rank 0] rank 0 of 2: ended by KeyboardInterrupt" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("kind", [tuple, dict])
 def test_several_inputs_are_divided_alike(kind):
     class Two(nn.Module):
