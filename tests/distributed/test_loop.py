@@ -224,6 +224,19 @@ def test_one_shard_is_a_plain_fit():
     assert first.dropout1.rng.random() == second.dropout1.rng.random()
 
 
+def test_a_generator_of_two_layers_draws_shard_by_shard():
+    def shared():
+        model = ranks.network(p=0.4)
+        return nn.Sequential(model, nn.Dropout(0.2, rng=model.dropout1.rng))
+
+    first, second = shared(), shared()
+    options = {"epochs": 1, "optimizer": None}
+    fit(alone(shards=2), first, [(ranks.X[:20], ranks.Y[:20])], **options)
+    halves = [(ranks.X[:10], ranks.Y[:10]), (ranks.X[10:20], ranks.Y[10:20])]
+    fit(None, second, halves, accumulate=2, **options)
+    assert np.array_equal(flat(first), flat(second))
+
+
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_keyboard_interrupt_that_one_rank_alone_has_ends_the_job(size, monkeypatch, capfd):
     class Ended(BaseException):
