@@ -141,6 +141,27 @@ def parts_of_the_state(world, folder):
 
 
 @check
+def frozen_at_first(world, folder):
+    """Six steps, in the first three of which most ranks have no gradient in their part."""
+    found = []
+    for shard_state in (False, True):
+        model = network()
+        first = model.dense1
+        first.weight.requires_grad = first.bias.requires_grad = False
+
+        class Thaw(Callback):
+            def on_step(self, training, first=first):
+                first.weight.requires_grad = first.bias.requires_grad = training.step >= 3
+
+        rate = dl.schedulers.CosineDecay(0.1, 8)
+        arguments = model, dl.losses.mse, dl.optim.Adam(model, rate), loader()
+        options = {"callbacks": [Thaw()], "progress": False}
+        own = dl.distributed.start(shard_state=shard_state)
+        found.append(result(dl.fit(*arguments, steps=6, distributed=own, **options), model))
+    return found
+
+
+@check
 def after_kill(world, folder):
     """The training of `run_until_killed`, resumed from its last checkpoint."""
     model, optimizer, data = killed_training(world)
@@ -264,8 +285,8 @@ def errors(world, folder):
     """What each rank raises where one rank fails, or does something else than the others."""
     last = world.rank == world.size - 1
 
-    def fit(y=Y, loss=dl.losses.mse, data=None, seed=0, own=None, outputs=2, **options):
-        model = network(seed, outputs=outputs)
+    def fit(y=Y, loss=dl.losses.mse, data=None, seed=0, own=None, outputs=2, p=0.0, **options):
+        model = network(seed, p=p, outputs=outputs)
         own = dl.optim.SGD if own is None else own
         data = loader(seed, y) if data is None else data
         options = {"epochs": 2, "progress": False, "distributed": world, **options}
@@ -273,6 +294,13 @@ def errors(world, folder):
 
     def shift(epoch, history):
         shift.model.dense1.bias.data = shift.model.dense1.bias.data + last
+
+    def by_layer(model):
+        return dl.optim.SGD([{"params": model.dense1}, {"params": model.dense2}])
+
+    class Twice:  # its repr has an address, which differs between ranks
+        def __call__(self, prediction, y):
+            return 2 * dl.losses.mse(prediction, y)
 
     labels = LABELS.copy()
     labels[-1] = 9
@@ -289,6 +317,11 @@ def errors(world, folder):
             **cross_entropy,
         ),
         "rule": fit(own=dl.optim.Adam if last else dl.optim.SGD),
+        "groups": fit(own=(lambda m: dl.optim.SGD([{"params": m}])) if last else by_layer),
+        "layers": fit(p=0.5 if last else 0.2),
+        "loss": fit(loss=dl.losses.Huber(delta=2.0 if last else 1.0)),
+        "objects": fit(loss=Twice(), epochs=1),
+        "validated": fit(validation=(X[last:], Y[last:])),
         "epochs": fit(epochs=3 if last else 2),
         "model": fit(outputs=1 if last else 2, loss=lambda p, y: dl.mean(p)),
         "batches": fit(data=[(X, Y)] * (2 + last), epochs=1),

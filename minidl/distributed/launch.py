@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +32,8 @@ def command(
     The cores are divided among the processes, unless the numbers of threads are set already.
     FileNotFoundError without the script or an mpiexec.
     """
+    import shutil  # takes a while, and minidl imports this module
+
     _checks.count("launch", "-n", ranks)
     if not Path(script).is_file():
         raise FileNotFoundError(f"launch: there is no script {script!r}")

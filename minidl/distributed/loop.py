@@ -98,9 +98,14 @@ class DistributedLoop(Loop):
             self.join()
             try:
                 super().run(report)
-            except (KeyboardInterrupt, DivergenceError):  # of all ranks
+            except KeyboardInterrupt as error:
+                if self.world.size > 1 and not self.pressed:  # the other ranks don't know of it
+                    self.world.ends_with_an_error(type(error), error, error.__traceback__)
                 if self.ctrl_c.presses <= 1:
                     self.complete_state()
+                raise
+            except DivergenceError:  # of all ranks
+                self.complete_state()
                 raise
             self.sums.release()
             self.complete_state()
@@ -149,24 +154,26 @@ class DistributedLoop(Loop):
         yield from ((f"the weights {name!r}", (x.shape, str(x.dtype))) for name, x in state.items())
         frozen = [name for name, p in module.named_parameters() if not p.requires_grad]
         yield "the frozen parameters", frozen
-        yield "the kinds of layers", [type(m).__name__ for m in module.modules()]
+        yield "the layers", [_layer(m) for m in module.modules()]
         yield "the update rule", type(self.optimizer).__name__
+        yield "the number of parameter groups", len(self.optimizer.groups)
         for i, group in enumerate(self.optimizer.groups):
             options = {k: v for k, v in group.items() if k != "params"}
             yield f"the options of group {i}", options
             yield f"the parameters of group {i}", [p.shape for p in group.params]
         yield "the optimizer's steps so far", self.optimizer.t
-        yield "the loss", getattr(self.loss, "__name__", None) or type(self.loss).__name__
-        if isinstance(self.batches, DataLoader):
-            arrays = flat(*self.batches.arrays())[1]
-            yield "the shapes and dtypes of the data", [(a.shape, str(a.dtype)) for a in arrays]
-            names = ("batch_size", "shuffle", "drop_last")
-            yield from ((f"the DataLoader's {n}", getattr(self.batches, n)) for n in names)
-        yield "the kind of the data", type(self.batches).__name__
+        yield "the loss", getattr(self.loss, "__name__", self.loss)
+        for what, batches in (("data", self.batches), ("validation data", self.validation)):
+            yield f"the kind of the {what}", type(batches).__name__
+            if isinstance(batches, DataLoader):
+                arrays = flat(*batches.arrays())[1]
+                shapes = [(a.shape, str(a.dtype)) for a in arrays]
+                yield f"the shapes and dtypes of the {what}", shapes
+                for name in ("batch_size", "shuffle", "drop_last"):
+                    yield f"the {name} of the {what}", getattr(batches, name)
         yield "epochs and steps", self.ends
         yield "accumulate", self.accumulate
         yield "the metrics", list(self.metrics)
-        yield "whether it validates", self.validation is not None
         yield "the callbacks", [type(c).__name__ for c in self.training.callbacks]
         yield "the epochs and steps before", (len(history.loss), len(history.step_loss))
 
@@ -280,10 +287,12 @@ class DistributedLoop(Loop):
         return self.sharded is None or bool(self.hooks["on_backward"] or self.hooks["on_step"])
 
     def update(self) -> None:
-        if self.sharded is None or not self.found.any():  # which is an error
+        whole = self.whole_gradients
+        found = self.sums.found() if whole else self.found
+        if self.sharded is None or not found.any():  # which is an error
             super().update()
         else:
-            self.sharded.update(self.sums, self.found, self.whole_gradients)
+            self.sharded.update(self.sums, found, whole)
 
     # --- where the ranks meet -----------------------------------------------------------------
 
@@ -367,6 +376,12 @@ def _mean(values: np.ndarray) -> tuple[float, float, bool]:
     if len(losses) == 1:
         return losses[0], weight, bool(sums[0])
     return (total, weight, True) if any(sums) else (total / weight, weight, False)
+
+
+def _layer(module: Module) -> str:
+    """The class of a module, with the options if it is one of nn: those of others may change."""
+    own = type(module).__module__ == Module.__module__
+    return f"{type(module).__name__}({module._details() if own else ''})"
 
 
 def _array(x: Any) -> np.ndarray:

@@ -112,8 +112,6 @@ class StateInParts:
     def _take_over(self) -> None:
         """Take the own part of the state, and forget the others."""
         optimizer = self.optimizer
-        if self.own is not None:
-            self.own.t = optimizer.t
         for i, own, _, columns in self.pairs:
             whole = optimizer._columns[i]
             columns["t"] = [whole["t"][piece.place] for piece in own]
@@ -147,6 +145,7 @@ class StateInParts:
                 any_own |= g is not None
                 piece.tensor.grad, piece.tensor._data = g, piece.view()
         if any_own and self.own is not None:
+            self.own.t = optimizer.t  # also counts the steps without a gradient here
             self.own.step()
         self._fetch(sums, whole)
         atomic.assign([(vars(optimizer), "t", optimizer.t + 1)])

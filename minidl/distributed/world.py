@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import math
 import os
 import pickle
+import re
 import sys
 import threading
 import time
@@ -23,6 +25,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 GRACE = 2.0  # s; the rank that is late shall tell before those that wait for it
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")  # in a repr, another one in each process
 SPINS = 200  # tests of a message before a rank yields its core to others
 
 
@@ -199,8 +202,16 @@ class World:
                 )
 
     def agree(self, owner: str, entries: Iterable[tuple[str, Any]]) -> None:
-        """RankError that names the first entry, (name, value), that differs between ranks."""
-        texts = [(name, repr(value)) for name, value in entries]
+        """RankError that names the first entry, (name, value), that differs between ranks.
+
+        RuntimeError in a function of map, which runs on one rank.
+        """
+        if _in_map.get():
+            raise RuntimeError(
+                f"{owner}: a function of dl.distributed.map runs on one rank alone, so it can't "
+                f"call what all ranks must call together; {_ALONE[owner]}"
+            )
+        texts = [(name, ADDRESS.sub("", repr(value))) for name, value in entries]
         every = self.objects(texts)
         for i, (name, value) in enumerate(every[0]):
             for rank, other in enumerate(every):
@@ -242,6 +253,8 @@ def _mpi() -> Any:
     return MPI
 
 
+_in_map = contextvars.ContextVar("in_map", default=False)
+_ALONE = {"fit": "train without distributed=", "map": "give one map all items"}
 _communicators: list[Any] = []  # the one of all processes, once it is made
 
 
@@ -294,7 +307,8 @@ def map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resul
     Rank r takes the items r, r + size, r + 2 size, …: many small models train at once, each in one
     process. Without mpiexec one process takes them all. Items and results are the same on every
     rank; results are pickled. After an error of the function on any rank, the others raise
-    RankError once they have done their items.
+    RankError once they have done their items. RuntimeError for a map or a fit(distributed=) within
+    the function.
 
     >>> dl.distributed.map(abs, [-1, 2])  # doctest: +SKIP
     [1, 2]
@@ -304,12 +318,15 @@ def map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resul
     world, error, own = World(_joined(), timeout=math.inf), None, []
     given = list(items)
     world.agree("map", [("the number of items", len(given))])
-    world.at("map")
+    token = _in_map.set(True)
     try:
-        own = [function(item) for item in given[world.rank :: world.size]]
-        pickle.dumps(own)
+        with world.watched("map"):
+            own = [function(item) for item in given[world.rank :: world.size]]
+            pickle.dumps(own)
     except Exception as raised:
         error = raised
+    finally:
+        _in_map.reset(token)
     every = world.objects(([], _text(error)) if error else (own, None))
     world.raise_first(error, [text for _, text in every])
     return [every[i % world.size][0][i // world.size] for i in range(len(given))]

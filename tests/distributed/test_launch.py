@@ -1,6 +1,7 @@
 """The command that starts processes, without starting them."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -87,3 +88,11 @@ def test_the_process_becomes_mpiexec_and_the_scripts_options_are_its_own(
     assert path == mpiexec[0]
     assert parts[3:] == [sys.executable, script, "-n", "5", "--help"]
     assert environment["MINIDL_RANKS"] == "2"
+
+
+def test_importing_minidl_imports_neither_mpi4py_nor_shutil():
+    code = (
+        "import sys, numpy; before = set(sys.modules); import minidl; "
+        "print({'mpi4py', 'shutil'} & (set(sys.modules) - before))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"

@@ -129,6 +129,10 @@ def test_one_rank_ends_the_training_of_all(reports):
     ("name", "message"),
     [
         ("rule", "disagree on the update rule: 'SGD' on rank 0, but 'Adam' on rank {last}"),
+        ("groups", "disagree on the number of parameter groups: 2 on rank 0, but 1 on rank {last}"),
+        ("layers", "disagree on the layers: ['Sequential()', 'Dense(3 → 7)', 'Tanh()', 'Dropout("),
+        ("loss", "disagree on the loss: Huber(reduction='mean', delta=1.0) on rank 0, but Huber("),
+        ("validated", "dtypes of the validation data: [((100, 3), 'float64'), ((100, 2), 'float64"),
         ("epochs", "disagree on epochs and steps: (2, inf) on rank 0, but (3, inf) on rank {last}"),
         ("model", "the weights 'dense2.weight': ((7, 2), 'float64') on rank 0, but ((7, 1), "),
         ("batches", "rank 0 finishes epoch 1 after step 2, but rank {last} takes step 3"),
@@ -145,6 +149,10 @@ def test_ranks_that_do_not_do_the_same_are_named(reports, name, message):
             assert kind == "RankError"
             assert message.format(last=size - 1) in text
     assert reports[1]["errors"][0][name] is None
+
+
+def test_addresses_in_a_repr_are_no_disagreement(reports):
+    assert all(own["objects"] is None for size in reports for own in reports[size]["errors"])
 
 
 def test_an_error_of_one_rank_is_raised_there_and_named_by_the_others(reports):
@@ -214,6 +222,43 @@ def test_one_shard_is_a_plain_fit():
     assert history == plain
     assert repr(optimizer.state_dict()) == repr(other.state_dict())
     assert first.dropout1.rng.random() == second.dropout1.rng.random()
+
+
+def test_a_generator_of_two_layers_draws_shard_by_shard():
+    def shared():
+        model = ranks.network(p=0.4)
+        return nn.Sequential(model, nn.Dropout(0.2, rng=model.dropout1.rng))
+
+    first, second = shared(), shared()
+    options = {"epochs": 1, "optimizer": None}
+    fit(alone(shards=2), first, [(ranks.X[:20], ranks.Y[:20])], **options)
+    halves = [(ranks.X[:10], ranks.Y[:10]), (ranks.X[10:20], ranks.Y[10:20])]
+    fit(None, second, halves, accumulate=2, **options)
+    assert np.array_equal(flat(first), flat(second))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_keyboard_interrupt_that_one_rank_alone_has_ends_the_job(size, monkeypatch, capfd):
+    class Ended(BaseException):
+        pass
+
+    def end(*code):
+        raise Ended(*code)
+
+    def interrupt(epoch, history):
+        world.size = size  # the messages before are those of a world of one
+        raise KeyboardInterrupt
+
+    world = alone()
+    world._comm.Abort = end
+    arguments = world, ranks.network(), ranks.loader()
+    if size == 1:
+        history, _ = fit(*arguments, callbacks=[interrupt])
+        assert history.interrupted
+        return
+    with pytest.raises(Ended):
+        fit(*arguments, callbacks=[interrupt])
+    assert "[rank 0] rank 0 of 2: ended by KeyboardInterrupt" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [tuple, dict])

@@ -18,6 +18,13 @@ def test_a_state_in_parts_gives_the_bits_of_a_whole_one(reports):
         assert own["rules"] == reports[1]["rules"] * len(own["rules"])
 
 
+def test_a_rank_without_gradients_in_its_part_counts_the_steps_for_its_schedule(reports):
+    for own in reports.values():
+        whole, parts = own["frozen_at_first"][0]
+        assert whole == parts
+        assert own["frozen_at_first"] == reports[1]["frozen_at_first"] * len(own["rules"])
+
+
 def test_steps_on_several_ranks_are_those_of_one_optimizer(reports):
     for rule, found in reports[3]["rules"][0].items():
         model = ranks.network()
@@ -51,6 +58,16 @@ def test_a_state_in_parts_is_complete_again_after_fit():
         dl.losses.mse(model(ranks.X), ranks.Y).backward()
         optimizer.step()
     assert repr(first.state_dict()) == repr(second.state_dict())
+
+
+@pytest.mark.parametrize("shard_state", [False, True])
+def test_a_step_whose_gradients_a_callback_has_removed_is_an_error(shard_state):
+    class Remove(dl.callbacks.Callback):
+        def on_backward(self, training):
+            training.optimizer.zero_grad()
+
+    with pytest.raises(RuntimeError, match="nothing to learn from this loss"):
+        trained(shard_state, callbacks=[Remove()])
 
 
 def test_a_state_in_parts_takes_the_gradients_that_a_callback_has_changed():

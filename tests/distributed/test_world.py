@@ -153,6 +153,33 @@ def test_an_mpiexec_of_another_mpi_is_noticed(monkeypatch):
         dl.distributed.start()
 
 
+def test_a_mapped_function_that_exits_ends_the_job(monkeypatch, capfd):
+    comm, codes = Library(2), []
+    comm.Abort = codes.append
+    monkeypatch.setattr(world, "_communicators", [comm])
+    monkeypatch.setattr(World, "objects", lambda self, value: [value, value])
+    monkeypatch.setattr(world.os, "_exit", end)
+    with pytest.raises(EndedError):
+        dl.distributed.map(sys.exit, [4])
+    assert codes == [1]
+    assert "[rank 0] rank 0 of 2: ended by sys.exit(4)" in capfd.readouterr().err
+
+
+def test_a_mapped_function_cannot_call_what_all_ranks_call_together(monkeypatch):
+    monkeypatch.setattr(world, "_communicators", [Alone()])
+    model = dl.nn.Dense(1, 1)
+    data, own = (np.ones((2, 1)), np.ones((2, 1))), World(Alone())
+
+    def train(item):
+        dl.fit(model, dl.losses.mse, dl.optim.SGD(model), data, epochs=1, distributed=own)
+
+    with pytest.raises(RuntimeError, match=r"fit: a function .*map.* train without distributed="):
+        dl.distributed.map(train, [1])
+    with pytest.raises(RuntimeError, match=r"map: a function .*map.* give one map all items"):
+        dl.distributed.map(lambda item: dl.distributed.map(abs, [item]), [1])
+    assert dl.distributed.map(abs, [-1]) == [1]
+
+
 def test_map_takes_a_function():
     with pytest.raises(TypeError, match="map: function must be callable, got 3"):
         dl.distributed.map(3, [1])
