@@ -357,9 +357,8 @@ class CSVLogger(Callback):
             csv.writer(file).writerows([names, *rows])
 
     def on_epoch(self, training: Training) -> None:
-        if (
-            training.rank or training.epoch <= self.written
-        ):  # of an epoch that was saved before its callbacks ran
+        written = training.epoch <= self.written  # of an epoch saved before its callbacks ran
+        if training.rank or written:
             return
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(self.row(training.history, training.epoch))

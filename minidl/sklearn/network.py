@@ -98,6 +98,7 @@ class Stopping(Callback):
 
 
 def has_labels(estimator: Network) -> bool:
+    """Whether the estimator classifies, so that it has predict_proba and decision_function."""
     return estimator._classifies()
 
 
