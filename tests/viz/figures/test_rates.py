@@ -66,8 +66,8 @@ def test_a_rate_is_scored_by_its_run(steps, curvature):
     factors = list(VERDICTS[steps])
     for some in factors[:4], factors[4:]:  # a figure has one to four
         rates = [factor / curvature for factor in some]
-        panels = learning_rates(rates, curvature=curvature, steps=steps).axes if rates else []
-        for factor, rate, axes in zip(some, rates, panels, strict=False):
+        panels = learning_rates(rates, curvature=curvature, steps=steps).axes if rates else [None]
+        for factor, rate, axes in zip(some, rates, panels[:-1], strict=True):
             verdict, reason = VERDICTS[steps][factor]
             assert axes.get_title() == f"{verdict}: η = {rate:g}\n{reason}"
 
