@@ -4,10 +4,12 @@ All tests use one tab, since opening a tab is slow. The checks measure the page 
 check returns a list of what is wrong, so a test asserts that it is empty.
 """
 
+import contextlib
 import io
 import itertools
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,24 @@ def tab_and_events(browser):
     tab.on("dialog", lambda dialog: events.append(dialog.message))
     tab.on("request", lambda request: events.append(request.url))
     return tab, events
+
+
+@contextlib.contextmanager
+def served(tab_and_events, server):
+    """The tab, while a server answers it; a message or an error of its pages is a failure."""
+    tab, events = tab_and_events
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        tab.set_viewport_size(DESKTOP)
+        tab.emulate_media(color_scheme="light", reduced_motion="no-preference")
+        events.clear()
+        yield tab
+        tab.goto("about:blank")
+        server.shutdown()
+        thread.join()
+    expected = server.url, "about:", "blob:", "Failed to load resource"  # of refused questions
+    assert [event for event in events if not event.startswith(expected)] == []
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The playground in a real browser: each control changes what it says, as a training in Python."""
 
-import threading
-
 import numpy as np
 import pytest
 from browsing import (
@@ -11,6 +9,7 @@ from browsing import (
     low_contrast,
     needs_axe,
     overlapping,
+    served,
     tab_presses,
     unreadable,
 )
@@ -26,14 +25,9 @@ from minidl.viz._playground.views import scores
 @pytest.fixture
 def live(tab_and_events):
     """A tab, a function that opens the playground in it, and the playground."""
-    tab, events = tab_and_events
     playground = Playground()
-    with PageServer("playground", playground.html, playground.answers) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        tab.set_viewport_size(DESKTOP)
-        tab.emulate_media(color_scheme="light", reduced_motion="no-preference")
-        events.clear()
+    server = PageServer("playground", playground.html, playground.answers)
+    with served(tab_and_events, server) as tab:
 
         def open_playground(fragment=""):
             tab.goto("about:blank")
@@ -42,11 +36,6 @@ def live(tab_and_events):
             return tab
 
         yield open_playground, playground, server
-        tab.goto("about:blank")
-        server.shutdown()
-        thread.join()
-    expected = server.url, "about:", "blob:", "Failed to load resource"
-    assert [event for event in events if not event.startswith(expected)] == []
 
 
 def shown(tab, row="loss"):

@@ -1,7 +1,6 @@
 """The live page of a race in a real browser: clicks and sliders give the races of Python."""
 
 import functools
-import threading
 
 import pytest
 from browsing import (
@@ -11,6 +10,7 @@ from browsing import (
     low_contrast,
     needs_axe,
     overlapping,
+    served,
     tab_presses,
     unreadable,
 )
@@ -24,21 +24,12 @@ from minidl.viz._race.live import LiveRace
 @pytest.fixture
 def live_tab(tab_and_events):
     """A tab with the live page of a race, and its server; a message or an error is a failure."""
-    tab, events = tab_and_events
     race = dl.viz.race("two-wells", ["SGD", "Adam"], steps=60, lr=0.05)
     live = LiveRace(race, 0, dl.viz.race)
-    with PageServer("race", live.html, {"race": live.answer}) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        tab.set_viewport_size(DESKTOP)
-        events.clear()
+    server = PageServer("race", live.html, {"race": live.answer})
+    with served(tab_and_events, server) as tab:
         tab.goto(server.url)
         yield tab
-        tab.goto("about:blank")
-        server.shutdown()
-        thread.join()
-    expected = server.url, "about:", "Failed to load resource"  # what the second test causes
-    assert [event for event in events if not event.startswith(expected)] == []
 
 
 TABLE = "document.querySelector('#text pre').textContent"
