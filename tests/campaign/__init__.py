@@ -1,0 +1,1 @@
+"""Whether minidl holds under faults: the parts of `python -m tests.campaign`."""

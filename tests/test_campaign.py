@@ -1,0 +1,70 @@
+"""The campaign's harness: what becomes of a breach, a crash, a hang and a shortage of time."""
+
+import sys
+
+import pytest
+
+from tests.campaign import harness
+
+PART = '''
+"""A part for the tests of the harness."""
+
+import os, signal, sys, time
+from tests.campaign.harness import Breach
+
+SEEDS, SECONDS = 4, {seconds}
+
+def trial(seed, say):
+    say("seed " + str(seed))
+    if seed == 2:
+        {fault}
+    return {{"calls": 10}}
+'''
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """A function that runs a part whose third seed has a fault, and returns the counts."""
+
+    def run(fault, seconds=60, until=float("inf")):
+        (tmp_path / "planted").mkdir()
+        (tmp_path / "planted" / "part.py").write_text(PART.format(fault=fault, seconds=seconds))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.syspath_prepend(tmp_path)
+        for name in ("planted", "planted.part"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.chdir(tmp_path)
+        return harness.run("planted.part", range(4), until)
+
+    return run
+
+
+def test_the_counts_of_all_seeds_are_added(run):
+    assert run("pass") == {"seeds": 4, "calls": 40}
+
+
+def test_when_time_is_up_no_new_seed_is_begun(run):
+    assert run("pass", until=0)["seeds"] <= harness.PROCESSES
+
+
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        ("raise Breach('3 is not 4', 'print(3)')", "3 is not 4"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "ended with SIGSEGV"),
+        ("sys.exit(3)", "ended with status 3"),
+        ("1 / 0", "ZeroDivisionError"),
+        ("time.sleep(100)", "no end after 5 s"),
+    ],
+)
+def test_a_breach_crash_error_or_hang_is_reported_with_what_was_tried_last(
+    run, fault, text, tmp_path
+):
+    with pytest.raises(SystemExit) as caught:
+        run(fault, seconds=5)
+    report = str(caught.value)
+    assert text in report
+    assert "seed 2" in report
+    assert "python -m tests.campaign planted.part --seed 2" in report
+    assert (tmp_path / "breach-planted.part-2.txt").read_text() in report
+    assert ("print(3)" in report) == ("Breach(" in fault)
