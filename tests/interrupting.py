@@ -1,11 +1,15 @@
 """KeyboardInterrupt at each bytecode that minidl runs, for tests of what must be all or nothing."""
 
 import dis
+import inspect
 import itertools
+import os
 import pathlib
 import platform
 import shutil
 import sys
+import traceback
+import warnings
 
 import pytest
 
@@ -18,7 +22,40 @@ except ImportError:  # as in some distributions
 
 FOLDER = str(pathlib.Path(minidl.__file__).parent)
 TESTS = str(pathlib.Path(__file__).parent)
+_in_child = []  # True in the child that calls a test marked "forked"
 CAN_PRELOAD = platform.libc_ver()[0] == "glibc" and bool(shutil.which("cc"))  # an allocator
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "forked: call the test in a child, which has one thread")
+
+
+def pytest_pyfunc_call(pyfuncitem):
+    """Call a test in which allocations fail in a child: in no other thread may one fail."""
+    if not (pyfuncitem.get_closest_marker("forked") and hasattr(os, "fork")):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    read, write = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: there are threads
+        child = os.fork()
+    if not child:
+        _in_child.append(True)
+        status = 1
+        try:
+            pyfuncitem.obj(**arguments)
+            status = 0
+        except BaseException:
+            os.write(write, traceback.format_exc().encode())
+        finally:
+            os._exit(status)
+    os.close(write)
+    with open(read, encoding="utf-8") as pipe:
+        text = pipe.read()
+    if status := os.waitpid(child, 0)[1]:
+        pytest.fail(text or f"the child ended with status {status}", pytrace=False)
+    return True
 
 
 def pytest_report_header():
@@ -119,9 +156,15 @@ def each_failed_allocation(prepare, call, every=1):
             return
 
 
+def fail_allocations(first, end=0):
+    """Let Python's allocations fail from the nth one on, in this and every other thread."""
+    assert _in_child or not hasattr(os, "fork"), "mark the test with pytest.mark.forked"
+    _testcapi.set_nomemory(first, end)
+
+
 def _without_memory(call, x, allocation):
     """Whether the call failed, as this allocation did, the only one."""
-    _testcapi.set_nomemory(allocation, allocation + 1)
+    fail_allocations(allocation, allocation + 1)
     try:
         call(x)
     except (MemoryError, SystemError):  # which NumPy raises for some
@@ -135,10 +178,7 @@ FAILURES = pytest.mark.parametrize(
     "failures",
     [
         each_interruption,
-        pytest.param(  # generators that can't be closed without memory
-            each_failed_allocation,
-            marks=pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-        ),
+        pytest.param(each_failed_allocation, marks=pytest.mark.forked),
     ],
 )
 

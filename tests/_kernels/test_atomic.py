@@ -60,6 +60,7 @@ def test_a_change_that_is_none_raises_before_anything_is_assigned(change):
     assert row == [1]
 
 
+@pytest.mark.forked
 def test_if_memory_is_lacking_after_some_changes_none_is_made():
     def prepare():
         return [0] * 300, {}
@@ -74,6 +75,7 @@ def test_if_memory_is_lacking_after_some_changes_none_is_made():
 
 
 @NO_MEMORY
+@pytest.mark.forked
 def test_the_end_of_a_block_needs_no_memory():
     point, row, module = Point(1, 2), [0] * 300, Module()
     changes = [(point, "x", 3), (vars(module), "training", False)]
@@ -82,7 +84,7 @@ def test_the_end_of_a_block_needs_no_memory():
     block.__enter__()
     assert (point.x, sum(row), module.training) == (3, 300, False)
     gc.collect()  # empties Python's lists of free objects
-    interrupting._testcapi.set_nomemory(0)
+    interrupting.fail_allocations(0)
     try:
         leave(None, None, None)
     finally:
@@ -90,6 +92,7 @@ def test_the_end_of_a_block_needs_no_memory():
     assert (point.x, sum(row), vars(module)) == (1, 0, {})
 
 
+@pytest.mark.forked
 def test_a_context_variable_is_restored_though_an_allocation_fails():
     variable = contextvars.ContextVar("variable", default=1)
 

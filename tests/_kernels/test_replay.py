@@ -118,6 +118,7 @@ def test_a_replay_is_made_whole_or_not_at_all(failures, rate):
         assert state(step) == states[found + 1]
 
 
+@pytest.mark.forked
 def test_an_epoch_without_memory_ends_after_whole_steps_with_their_losses():
     reference = recorded()
     states = [state(reference)]

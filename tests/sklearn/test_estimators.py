@@ -30,16 +30,18 @@ from minidl.sklearn import Estimator, MLPClassifier, MLPRegressor
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-def network(features, outputs, rng):
-    """A network of one's own."""
-    return dl.nn.MLP([features, 50, outputs], "tanh", rng=rng)
+class Network(dl.nn.MLP):
+    """A network of one's own; a class has the same repr in each process."""
+
+    def __init__(self, features, outputs, rng):
+        super().__init__([features, 50, outputs], "tanh", rng=rng)
 
 
 @parametrize_with_checks(
     [  # fewer epochs than by default, as in scikit-learn's checks of its own MLP
         MLPClassifier(learning_rate_init=0.02, max_iter=30),
         MLPRegressor(learning_rate_init=0.02, max_iter=30),
-        Estimator(network, "cross_entropy", learning_rate_init=0.02, max_iter=30),
+        Estimator(Network, "cross_entropy", learning_rate_init=0.02, max_iter=30),
     ]
 )
 def test_each_check_of_scikit_learn_passes(estimator, check):
@@ -58,7 +60,7 @@ def test_each_check_of_scikit_learn_passes(estimator, check):
     ],
 )
 def test_checks_that_depend_on_the_loss_pass(loss, name):
-    own = Estimator(network, loss, learning_rate_init=0.02, max_iter=30)
+    own = Estimator(Network, loss, learning_rate_init=0.02, max_iter=30)
     getattr(estimator_checks, name)("Estimator", own)
 
 
@@ -438,12 +440,12 @@ def test_fits_in_threads_have_their_own_dtype():
 
 def test_the_loss_says_whether_an_estimator_classifies():
     for loss in ("cross_entropy", dl.losses.binary_cross_entropy, dl.losses.CrossEntropy()):
-        assert is_classifier(Estimator(network, loss))
+        assert is_classifier(Estimator(Network, loss))
     for loss in ("mse", dl.losses.huber, dl.losses.MAE(), lambda p, y: dl.sum(p - y)):
-        estimator = Estimator(network, loss)
+        estimator = Estimator(Network, loss)
         assert is_regressor(estimator)
         assert not hasattr(estimator, "predict_proba")
-    assert is_classifier(Estimator(network, lambda p, y: dl.sum(p), task="classification"))
+    assert is_classifier(Estimator(Network, lambda p, y: dl.sum(p), task="classification"))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])  # of x; the module stays as it is
@@ -466,7 +468,7 @@ def test_an_estimator_trains_a_copy_of_a_module_as_fit_does(dtype):
 def test_an_estimator_predicts_names_of_classes_with_probabilities(loss):
     x, y, _, _ = case("two classes")
     names = np.array(["no", "yes"])[y]
-    fitted = Estimator(network, loss, learning_rate_init=0.01, random_state=0).fit(x, names)
+    fitted = Estimator(Network, loss, learning_rate_init=0.01, random_state=0).fit(x, names)
     assert fitted.score(x, names) > 0.9
     p, d = fitted.predict_proba(x), fitted.decision_function(x)
     assert np.allclose(p.sum(axis=1), 1)
@@ -484,8 +486,8 @@ def test_a_loss_of_ones_own_gets_class_numbers():
         return dl.losses.cross_entropy(outputs, y)
 
     options = {"task": "classification", "random_state": 0, "max_iter": 3}
-    a = Estimator(network, loss, **options).fit(x, np.array(list("abcd"))[y])
-    b = Estimator(network, "cross_entropy", random_state=0, max_iter=3).fit(x, y)
+    a = Estimator(Network, loss, **options).fit(x, np.array(list("abcd"))[y])
+    b = Estimator(Network, "cross_entropy", random_state=0, max_iter=3).fit(x, y)
     assert seen == {0, 1, 2, 3}
     assert a.loss_curve_ == b.loss_curve_
 
@@ -558,9 +560,9 @@ def test_data_that_do_not_fit_are_refused():
         (dl.nn.MLP([8, 5]), "cross_entropy", "four classes", r"return shape \(n, 4\) .* \(n, 5\)"),
         (dl.nn.MLP([8, 1]), "cross_entropy", "two classes", r"return shape \(n, 2\) .* \(n, 1\)"),
         (dl.nn.MLP([8, 2]), "mse", "a number", r"return shape \(n, 1\) .* returns \(n, 2\)"),
-        (network, "msee", "a number", "loss must be one of 'mse'.* Did you mean 'mse'"),
-        (network, "binary_cross_entropy", "four classes", 'use loss="cross_entropy"'),
-        (network, "cross_entropy", "three labels", 'use loss="binary_cross_entropy"'),
+        (Network, "msee", "a number", "loss must be one of 'mse'.* Did you mean 'mse'"),
+        (Network, "binary_cross_entropy", "four classes", 'use loss="cross_entropy"'),
+        (Network, "cross_entropy", "three labels", 'use loss="binary_cross_entropy"'),
     ],
 )
 def test_a_network_or_loss_that_does_not_fit_is_refused(module, loss, name, message):
@@ -572,7 +574,7 @@ def test_a_network_or_loss_that_does_not_fit_is_refused(module, loss, name, mess
 def test_class_weights_of_numbers_are_refused():
     x, y, _, _ = case("a number")
     with pytest.raises(ValueError, match="class_weight is for labels, but with loss='mse'"):
-        Estimator(network, "mse", class_weight="balanced").fit(x, y)
+        Estimator(Network, "mse", class_weight="balanced").fit(x, y)
 
 
 def test_a_training_that_diverges_is_an_error_with_its_record():

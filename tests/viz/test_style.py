@@ -139,6 +139,7 @@ def test_markers_and_dashes_are_matplotlibs():
 
 
 @pytest.mark.skipif(not interrupting._testcapi, reason="Python without its own tests")
+@pytest.mark.forked
 def test_matplotlibs_settings_are_restored_without_memory():
     before = dict(mpl.rcParams)
     block = context()
@@ -147,7 +148,7 @@ def test_matplotlibs_settings_are_restored_without_memory():
     block.__enter__()
     mpl.rcParams["font.size"] = 3
     assert mpl.rcParams["lines.linewidth"] == STYLE["lines.linewidth"]
-    interrupting._testcapi.set_nomemory(0)
+    interrupting.fail_allocations(0)
     try:
         leave(None, None, None)
     finally:
