@@ -15,6 +15,7 @@ DIRECTIVES = {
     "wraparound": False,
     "cdivision": True,
     "initializedcheck": False,
+    "nonecheck": True,
 }
 # No -ffast-math: results must not depend on the instruction set or the number of threads.
 FLAGS = {
