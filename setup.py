@@ -11,7 +11,6 @@ from setuptools.command.build_ext import build_ext
 
 DIRECTIVES = {
     "language_level": 3,
-    "boundscheck": False,
     "wraparound": False,
     "cdivision": True,
     "initializedcheck": False,

@@ -81,7 +81,7 @@ def test_only_an_array_has_a_root(function, x):
 def test_a_recorded_array_has_a_plan_from_the_beginning():
     with pytest.raises(TypeError, match="0 given"):
         plan.Recorded.__new__(plan.Recorded)
-    with pytest.raises(TypeError, match="NoneType|None"):
+    with pytest.raises(TypeError, match="None"):
         plan.Recorded(np.ones(2), None)
 
 
@@ -108,7 +108,7 @@ def test_a_plan_adds_calls_of_functions_and_ufuncs_alone():
     for position in range(1, 5):
         arguments = [len, (x,), {}, (x,), (x,), "len"]
         arguments[position] = None
-        with pytest.raises(TypeError, match="NoneType|None"):
+        with pytest.raises(TypeError, match="None"):
             it.add_python(*arguments)
     assert it.count == 0
 
@@ -117,3 +117,9 @@ def test_none_in_the_place_of_an_object_of_the_kernels_is_an_error():
     update = optim.momentum.prepare(([np.ones(3)], [np.ones(3)], [np.ones(3)]), 0.1, 0.9, 0, 0)
     with pytest.raises(AttributeError, match="'NoneType' object has no attribute"):
         optim.add_update(None, "name", update)
+
+
+@pytest.mark.parametrize("number", [-1, 0, 1, 2**31])
+def test_a_plan_has_no_error_of_a_call_that_it_does_not_have(number):
+    with pytest.raises(IndexError):
+        plan.Plan().raise_error(number)

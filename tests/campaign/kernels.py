@@ -295,7 +295,8 @@ class Call:
         return error is not None
 
     def __repr__(self):
-        return f"{self.name}({', '.join(map(shown, self.args))})"
+        name = self.function.__name__ if self.name == "unprepared" else self.name
+        return f"{name}({', '.join(map(shown, self.args))})"
 
 
 # --- arguments -----------------------------------------------------------------------------------
