@@ -425,7 +425,8 @@ cdef class Runner:
             raise RuntimeError(BUSY)
         if order is not None and is_indices(order):
             order = copy_of(order)  # nobody else may change it after the check
-        self.check_sources(sources, batch, steps, order)
+        if order is not None or steps != 1 or batch != 1 or not self.fits(sources):
+            self.check_sources(sources, batch, steps, order)
         if order is not None:
             rows = <const Py_ssize_t *> data(order)
             for i in range(steps * batch):
