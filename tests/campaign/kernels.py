@@ -516,7 +516,7 @@ def add_ufunc(*args):
 def ufunc(call):
     function = call.draw.choice((np.add, np.multiply, np.tanh, np.less, np.matmul, np.divmod))
     shape = call.draw.choice(((call.size(),), (2, call.size()), (2, 1, 3)))
-    inputs = tuple(call.arrays_like(shape, min(function.nin, 2)))
+    inputs = tuple(call.arrays_like(shape, 1 + (function.nargs > 2)))
     return function, inputs, call.array(*shape), ()
 
 
