@@ -117,7 +117,7 @@ def built(tool, folder):
             library.parent.mkdir(exist_ok=True)
             library.with_suffix(".c").write_text(LIBRARY)
             source = library.with_suffix(".c")
-            command(folder, {}, compiler, "-shared", "-fPIC", "-fopenmp", source, "-o", library)
+            execute(folder, {}, compiler, "-shared", "-fPIC", "-fopenmp", source, "-o", library)
             for fault in FAULTS[tool]:
                 found, output, _ = run(tool, tree, "planted", fault, library)
                 if not found:
@@ -145,10 +145,10 @@ def build(tree, compiler):
         copy(path, tree / name)
     variables = {"CC": str(compiler), "LDSHARED": f"{compiler} -shared"}
     jobs = f"-j{os.cpu_count()}"
-    command(tree, variables, sys.executable, "setup.py", "build_ext", "--inplace", jobs)
+    execute(tree, variables, sys.executable, "setup.py", "build_ext", "--inplace", jobs)
 
 
-def command(tree, variables, *words):
+def execute(tree, variables, *words):
     """Run a command that may not fail."""
     words = list(map(str, words))
     done = subprocess.run(
