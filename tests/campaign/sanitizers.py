@@ -42,12 +42,12 @@ FLAGS = {  # of each tool, after those of setup.py
 START = {  # before the command of Python
     "address": "",
     "thread": "setarch -R",  # it needs the usual addresses
-    "memory": "valgrind -q --track-origins=yes --xml=yes --xml-fd=2",
+    "memory": "valgrind -q --track-origins=yes --leak-check=no --xml=yes --xml-fd=2",
 }
 REPORTS = {  # what separates reports, and what each has
     "address": (r"(?m)(?=^=+\d+=+ERROR|^\S+ runtime error)", ("AddressSanitizer|runtime error",)),
     "thread": (r"={18}", ("WARNING: ThreadSanitizer", MODULE)),
-    "memory": (r"<error>|</error>", ("<kind>", MODULE)),
+    "memory": (r"<error>|</error>", ("<kind>(?!Leak)", MODULE)),
 }
 FAULTS = {
     "address": ("outside", "overflow"),
