@@ -11,10 +11,10 @@ from setuptools.command.build_ext import build_ext
 
 DIRECTIVES = {
     "language_level": 3,
-    "boundscheck": False,
     "wraparound": False,
     "cdivision": True,
     "initializedcheck": False,
+    "nonecheck": True,
 }
 # No -ffast-math: results must not depend on the instruction set or the number of threads.
 FLAGS = {

@@ -46,6 +46,11 @@ cdef inline bint is_carray(object a) noexcept:
     return PyArray_ISCARRAY_RO(<Array *> a)
 
 
+cdef inline bint same_type(object a, object b) noexcept:
+    """Whether two arrays of numbers have the same type."""
+    return PyArray_TYPE(<Array *> a) == PyArray_TYPE(<Array *> b)
+
+
 cdef inline bint same_kind(object a, object b) noexcept:
     """Whether two arrays of numbers have the same type and shape."""
     return (PyArray_TYPE(<Array *> a) == PyArray_TYPE(<Array *> b)

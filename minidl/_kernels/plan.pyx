@@ -23,6 +23,7 @@ import_numpy()
 
 cdef enum:
     TIMED = 9  # how many runs measure each call
+    DEPTH = 100  # of lists in arguments
 
 cdef extern from *:
     """
@@ -45,7 +46,7 @@ cdef extern from "Python.h":
 cdef class Recorded:
     """An array whose uses are added to a plan."""
 
-    def __init__(self, array, Plan plan):
+    def __cinit__(self, array, Plan plan not None):
         self.array, self.plan = array, plan
 
     @property
@@ -71,24 +72,37 @@ cdef class Recorded:
 
 cpdef object plain(object x):
     """Arguments with plain arrays for recorded ones, also inside tuples, lists and dicts."""
+    return plain_parts(x, DEPTH)
+
+
+cdef object plain_parts(object x, int depth):
     cdef list parts
     if isinstance(x, Recorded):
         return (<Recorded> x).array
-    if type(x) is tuple or type(x) is list:
-        parts = []
-        for part in x:
-            parts.append(plain(part))
-        return tuple(parts) if type(x) is tuple else parts
+    if type(x) is not tuple and type(x) is not list and type(x) is not dict:
+        return x
+    if depth == 0:
+        raise RecursionError(f"an argument holds itself, or is nested more than {DEPTH} deep")
     if type(x) is dict:
         found = {}
         for key, part in (<dict> x).items():
-            found[key] = plain(part)
+            found[key] = plain_parts(part, depth - 1)
         return found
-    return x
+    parts = []
+    for part in x:
+        parts.append(plain_parts(part, depth - 1))
+    return tuple(parts) if type(x) is tuple else parts
+
+
+cdef int check_array(x) except -1:
+    if not PyArray_Check(x):
+        raise TypeError(f"expected an array, got {x!r:.100}")
+    return 0
 
 
 cpdef object root(array):
     """The array that owns the memory of an array."""
+    check_array(array)
     base = array.base
     while base is not None and PyArray_Check(base):
         array, base = base, base.base
@@ -97,6 +111,7 @@ cpdef object root(array):
 
 def offset(array):
     """Where an array begins in its root, in bytes."""
+    check_array(array)
     return data(array) - data(root(array))
 
 
@@ -294,8 +309,8 @@ cdef class Plan:
         self.count += 1
         return 0
 
-    def add_python(self, function, tuple args, dict options, tuple inputs, tuple outputs, name,
-                   details=()):
+    def add_python(self, function, tuple args not None, dict options not None,
+                   tuple inputs not None, tuple outputs not None, name, details=()):
         """Add a call of a Python function, such as one of NumPy's with out=."""
         cdef Call call
         memset(&call, 0, sizeof(Call))
@@ -305,7 +320,7 @@ cdef class Plan:
         call.a[2], call.a[3] = <void *> options, <void *> self
         self.add(&call, name, inputs, outputs, None, details)
 
-    def add_ufunc(self, function, tuple inputs, out, numbers):
+    def add_ufunc(self, function, tuple inputs not None, out, numbers):
         """Add NumPy's inner loop, for arrays of up to two axes; returns whether it has one.
 
         numbers  the inputs that were numbers of Python, for a comparison without rounding
@@ -314,6 +329,10 @@ cdef class Plan:
         cdef Call call
         cdef Py_ssize_t k, loop = 0, count = len(inputs) + 1
         arrays = (*inputs, out)
+        if not isinstance(function, np.ufunc):
+            raise TypeError(f"add_ufunc needs a ufunc of NumPy, got {function!r:.100}")
+        for x in arrays:
+            check_array(x)
         if f.nargs != count or count > 3 or function.signature or not all(
             x.flags.aligned and x.dtype.isnative for x in arrays
         ):

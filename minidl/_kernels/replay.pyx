@@ -20,8 +20,8 @@ import numpy as np
 
 from minidl._kernels cimport atomic
 from minidl._kernels.arrays cimport (
-    copy_of, data, empty_like, import_numpy, is_array, is_carray, itemsize, readable, same_kind,
-    single, size_of
+    copy_of, data, empty_like, import_numpy, is_array, is_carray, is_indices, itemsize, readable,
+    same_kind, same_type, single, size_of
 )
 from minidl._kernels.optim cimport Turns, Update
 from minidl._kernels.plan cimport Plan, root
@@ -423,8 +423,11 @@ cdef class Runner:
         cdef const Py_ssize_t *rows = NULL
         if self.busy:
             raise RuntimeError(BUSY)
-        if order is not None:
+        if order is not None and is_indices(order):
             order = copy_of(order)  # nobody else may change it after the check
+        if order is not None or steps != 1 or batch != 1 or not self.fits(sources):
+            self.check_sources(sources, batch, steps, order)
+        if order is not None:
             rows = <const Py_ssize_t *> data(order)
             for i in range(steps * batch):
                 if not 0 <= rows[i] < len(sources[0]):
@@ -478,6 +481,31 @@ cdef class Runner:
         self.finish()
         return s
 
+    cdef int check_sources(self, tuple sources, Py_ssize_t batch, Py_ssize_t steps,
+                           order) except -1:
+        """ValueError unless the sources have the inputs' dtypes, and the rows of all steps."""
+        cdef Py_ssize_t i, size, count = len(sources)
+        cdef bint fit = batch > 0 and steps >= 0 and count == len(self.inputs)
+        if fit and order is not None:
+            fit = count > 0 and is_indices(order) and steps <= size_of(order) // batch
+        for i in range(count if fit else 0):
+            if fit and is_layout(sources[i], self.inputs[i]):
+                size = size_of(self.inputs[i])  # of one step
+                if order is None:
+                    fit = size == 0 or steps <= size_of(sources[i]) // size
+                else:
+                    size //= batch
+                    fit = size == 0 or len(sources[0]) <= size_of(sources[i]) // size
+            else:
+                fit = False
+        if not fit:
+            raise ValueError(
+                f"run: {steps} steps of {batch} rows need contiguous arrays with as many rows and "
+                f"the dtypes of the recorded ones, {self.inputs!r:.200}; got {sources!r:.200}"
+                + ("" if order is None else f" in the order {order!r:.100}")
+            )
+        return 0
+
     cdef object rate(self, optimizer, Py_ssize_t ahead):
         """The rate of a step that is so many steps of the plan ahead of what has been counted."""
         groups = getattr(optimizer, "groups", None)
@@ -516,7 +544,7 @@ cdef int append(list values, object number) except -1:
     cdef Py_ssize_t attempts = ATTEMPTS
     cdef double value
     cdef PyObject *made
-    if readable(number):
+    if readable(number) and size_of(number) == 1:
         value = (<float *> data(number))[0] if single(number) else (<double *> data(number))[0]
         made = PyFloat_FromDouble(value)
         while made == NULL and attempts:
@@ -550,8 +578,18 @@ cdef int redirect(list uses, char *begin) except -1:
     return 0
 
 
+cdef bint is_layout(x, recorded) except -1:
+    """Whether x is a contiguous array of the dtype of a recorded one."""
+    if not is_array(x):
+        return False
+    if is_carray(x) and is_carray(recorded):
+        return same_type(x, recorded)
+    flags = x.flags  # of an array in another byte order
+    return flags.c_contiguous and flags.aligned and x.dtype == recorded.dtype
+
+
 cdef Py_ssize_t row_bytes(object array, Py_ssize_t rows) noexcept:
-    return size_of(array) * itemsize(array) // rows
+    return size_of(array) // rows * itemsize(array)
 
 
 cdef void gather(const char *source, const Py_ssize_t *rows, char *target, Py_ssize_t count,
@@ -595,10 +633,10 @@ cdef class Replay:
 
 def constant(kind, array):
     """A constant tensor of a copy of an array that an op has computed."""
-    if is_carray(array):
+    if readable(array):
         copied = empty_like(array)
         memcpy(data(copied), data(array), size_of(array) * itemsize(array))
-    else:  # of another byte order, for instance
+    else:  # of integers, or of another byte order
         copied = array.copy()
     tensor = kind.__new__(kind)
     tensor._data, tensor._node, tensor.name, tensor.version = copied, None, None, 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidl._capture import Recording
-from minidl._kernels import layer, plan
+from minidl._kernels import layer, optim, plan
 
 F = np.float32
 
@@ -66,3 +66,60 @@ def test_the_root_of_an_array_owns_its_memory():
     assert plan.root(view) is x
     assert plan.root(x) is x
     assert plan.offset(view) == view.__array_interface__["data"][0] - x.ctypes.data
+
+
+# --- malformed calls ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [plan.root, plan.offset])
+@pytest.mark.parametrize("x", [None, 3, [1.0], np.float32(1), object()])
+def test_only_an_array_has_a_root(function, x):
+    with pytest.raises(TypeError, match="expected an array, got"):
+        function(x)
+
+
+def test_a_recorded_array_has_a_plan_from_the_beginning():
+    with pytest.raises(TypeError, match="0 given"):
+        plan.Recorded.__new__(plan.Recorded)
+    with pytest.raises(TypeError, match="None"):
+        plan.Recorded(np.ones(2), None)
+
+
+@pytest.mark.parametrize("kind", ["list", "dict", "deep"])
+def test_an_argument_that_holds_itself_is_an_error(kind):
+    x = {"list": [], "dict": {}, "deep": []}[kind]
+    if kind == "list":
+        x.append(x)
+    elif kind == "dict":
+        x[1] = x
+    else:
+        for _ in range(10**5):
+            x = [x]
+    with pytest.raises(RecursionError, match="holds itself, or is nested more than 100 deep"):
+        plan.plain(x)
+
+
+def test_a_plan_adds_calls_of_functions_and_ufuncs_alone():
+    it, x = plan.Plan(), np.ones(3)
+    with pytest.raises(TypeError, match="needs a ufunc of NumPy, got <built-in function len>"):
+        it.add_ufunc(len, (x,), x, ())
+    with pytest.raises(TypeError, match=r"expected an array, got \[1.0\]"):
+        it.add_ufunc(np.tanh, ([1.0],), x, ())
+    for position in range(1, 5):
+        arguments = [len, (x,), {}, (x,), (x,), "len"]
+        arguments[position] = None
+        with pytest.raises(TypeError, match="None"):
+            it.add_python(*arguments)
+    assert it.count == 0
+
+
+def test_none_in_the_place_of_an_object_of_the_kernels_is_an_error():
+    update = optim.momentum.prepare(([np.ones(3)], [np.ones(3)], [np.ones(3)]), 0.1, 0.9, 0, 0)
+    with pytest.raises(AttributeError, match="'NoneType' object has no attribute"):
+        optim.add_update(None, "name", update)
+
+
+@pytest.mark.parametrize("number", [-1, 0, 1, 2**31])
+def test_a_plan_has_no_error_of_a_call_that_it_does_not_have(number):
+    with pytest.raises(IndexError):
+        plan.Plan().raise_error(number)

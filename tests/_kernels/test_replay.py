@@ -70,6 +70,14 @@ def test_a_constant_is_a_computed_tensor_with_an_array_of_its_own(array):
         assert tensor.grad is None
 
 
+@pytest.mark.parametrize("array", [np.array(["text"]), np.array([None]), np.arange(3)])
+def test_a_constant_of_another_kind_of_array_is_a_copy(array):
+    copied = replay.constant(dl.Tensor, array)._data
+    assert copied is not array
+    assert copied.dtype == array.dtype
+    assert copied.tolist() == array.tolist()
+
+
 # --- failures -----------------------------------------------------------------------------------
 
 
@@ -131,3 +139,60 @@ def test_an_epoch_without_memory_ends_after_whole_steps_with_their_losses():
 
     for step in each_failed_allocation(recorded, take):
         assert state(step) == states[len(step.losses)]
+
+
+# --- malformed calls ------------------------------------------------------------------------------
+
+IN_ORDER = np.arange(260)
+
+
+@pytest.mark.parametrize(
+    ("sources", "arguments"),
+    [
+        ((X,), (1, 1)),
+        ((X, Y, Y), (1, 1)),
+        ((X, Y), (0, 1)),
+        ((X, Y), (-1, 1)),
+        ((X, Y), (1, -1)),
+        ((X, Y), (1, 261)),
+        ((X, Y[:5]), (1, 6)),
+        ((X, Y), (1, 2**62)),
+        ((X, Y), (2**62, 2**62)),
+        ((X, Y.astype(float)), (1, 1)),
+        ((X, Y.astype(">f4")), (1, 1)),
+        ((X, Y.tolist()), (1, 1)),
+        ((X, None), (1, 1)),
+        ((X[:, ::-1], Y), (1, 1)),
+        ((X, Y), (1, 261, IN_ORDER)),
+        ((X, Y), (1, 2**62, IN_ORDER)),
+        ((X, Y), (1, 1, IN_ORDER.astype(np.int32))),
+        ((X, Y), (1, 1, IN_ORDER[::2])),
+        ((X, Y), (1, 1, [0])),
+        ((X, Y[:5]), (1, 6, IN_ORDER)),
+        ((), (1, 1, IN_ORDER)),
+    ],
+)
+def test_a_run_on_arrays_without_the_rows_of_its_steps_is_an_error(sources, arguments):
+    step = recorded()
+    before = state(step)
+    with pytest.raises(ValueError, match=r"run: .* steps of .* rows need contiguous arrays"):
+        step.runner.run(sources, *arguments)
+    assert state(step) == before
+    step(X[:1], Y[:1])
+
+
+def test_rows_without_entries_and_bytes_in_another_order_are_replayed():
+    model = nn.MLP([3, 2], rng=0)
+
+    @dl.capture
+    def step(empty, x):
+        return losses.mse(model(x.astype(F)), np.zeros((2, 2), F)) + np.sum(empty)
+
+    empty, swapped = np.ones((6, 0), F), X[:6].astype(">f4")
+    expected = [step(empty[i : i + 2], swapped[i : i + 2]).item() for i in (0, 2, 4)]
+    assert step.epoch(empty, swapped, batch_size=2).tolist() == expected
+    order = np.array([4, 5, 0, 1])
+    assert step.epoch(empty, swapped, batch_size=2, order=order).tolist() == [
+        expected[2],
+        expected[0],
+    ]

@@ -1,0 +1,47 @@
+"""The campaign's parts `bits` and `subnormals`: what they find if a benchmark's figures are bad."""
+
+import pytest
+
+from tests.campaign import bits, subnormals
+from tests.campaign.harness import Breach
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """Pretend that kernels are built; their hashes by the number of threads can be set."""
+    built, hashes = [], {}
+    benchmark = bits.bits
+    monkeypatch.setattr(benchmark, "buildable", lambda: ["as it is", "x86-64-v3"])
+    monkeypatch.setattr(benchmark, "copied", lambda tree: None)
+    monkeypatch.setattr(benchmark, "built", lambda build, tree: built.append(build))
+    monkeypatch.setattr(
+        benchmark, "in_child", lambda tree, threads: {"Adam": "a", **hashes.get(threads, {})}
+    )
+    return built, hashes
+
+
+def test_each_instruction_set_is_compared_on_each_number_of_threads(builds):
+    names = list(bits.bits.BUILDS)
+    found = [bits.trial(seed, str) for seed in range(bits.SEEDS)]
+    assert dict(zip(names, found, strict=True)) == {
+        "as it is": {"hashes compared": 4},
+        "x86-64": {"left out": 1},
+        "x86-64-v3": {"hashes compared": 4},
+        "x86-64-v4": {"left out": 1},
+    }
+    assert builds[0] == ["x86-64-v3"]
+
+
+def test_other_bits_are_a_breach(builds):
+    builds[1][8] = {"Adam": "b"}
+    with pytest.raises(Breach, match="as it is on 8 threads has other bits: Adam"):
+        bits.trial(0, str)
+
+
+def test_a_slow_rule_is_a_breach_and_a_single_slow_measurement_is_not(monkeypatch):
+    measured = iter([(1.0, 3.0), (1.0, 1.1)])
+    monkeypatch.setattr(subnormals, "in_child", lambda *words: next(measured))
+    assert subnormals.trial(0, str) == {"ratios": 1}
+    monkeypatch.setattr(subnormals, "in_child", lambda *words: (1.0, 3.0))
+    with pytest.raises(Breach, match=r"in float32: .* takes 3\.00, .* allowed: 1\.5"):
+        subnormals.trial(0, str)
