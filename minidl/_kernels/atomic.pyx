@@ -113,8 +113,9 @@ cdef class Entry:
 cdef class Block:
     """Base class of context managers whose `__exit__` needs no memory to restore what it found.
 
-    One object may be entered again inside its own block. `__enter__` begins with a new Entry
-    in `entered`, around the one before; `leave(kind, error)` takes it back with `left()`, and restores.
+    One object may be entered again inside its own block. `__enter__` begins with a new Entry in
+    `entered`, around the one before; `leave(kind, error)` takes it back with `left()`, and
+    restores.
     """
 
     cdef int enter_block(self, Entry entry) except -1:
