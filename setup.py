@@ -1,7 +1,10 @@
 """Build the extension modules; all other packaging metadata is in pyproject.toml."""
 
+import re
 import sys
+import sysconfig
 import tempfile
+import tomllib
 from pathlib import Path
 
 import numpy
@@ -21,10 +24,15 @@ FLAGS = {
     "unix": ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"],
     "msvc": ["/O2", "/fp:precise"],
 }
-# One build works with every CPython ≥ 3.11 and every NumPy ≥ 2.1.
-MACROS = [("Py_LIMITED_API", "0x030B0000")]
 NUMPY = "NPY_2_1_API_VERSION"
-MACROS += [("NPY_TARGET_VERSION", NUMPY), ("NPY_NO_DEPRECATED_API", NUMPY)]
+MACROS = [("NPY_TARGET_VERSION", NUMPY), ("NPY_NO_DEPRECATED_API", NUMPY)]
+# One build works with every CPython ≥ 3.11 and every NumPy ≥ 2.1. Only free-threaded builds of
+# CPython, which have no limited API, need one each.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+if FREE_THREADED:
+    DIRECTIVES["freethreading_compatible"] = True
+else:
+    MACROS += [("Py_LIMITED_API", "0x030B0000")]
 # OpenMP flags of each kind of compiler, (compile, link); the first pair that works is used.
 OPENMP = {
     "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
@@ -81,7 +89,20 @@ class BuildKernels(build_ext):
         return True
 
 
+def description():
+    """The text of README.md, with links and pictures that work elsewhere, too, such as on PyPI."""
+    root = Path(__file__).resolve().parent
+    urls = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    version = re.search(r'__version__ = "(.*)"', (root / "minidl/config.py").read_text("utf-8"))[1]
+    text = (root / "README.md").read_text(encoding="utf-8")
+    for mark, view in ((r"(!\[[^]]*\]\()", "raw"), (r"((?<!!)\[[^]]*\]\()", "blob")):
+        text = re.sub(mark + "(?!https?:|#)", rf"\1{urls['Homepage']}/{view}/v{version}/", text)
+    return text
+
+
 setup(
+    long_description=description(),
+    long_description_content_type="text/markdown",
     ext_modules=cythonize(
         [
             Extension(
@@ -89,7 +110,7 @@ setup(
                 [f"minidl/_kernels/{name}.pyx"],
                 define_macros=MACROS,
                 include_dirs=[numpy.get_include()],
-                py_limited_api=True,
+                py_limited_api=not FREE_THREADED,
             )
             for name in (
                 *("atomic", "blas", "layer", "loss", "optim"),
@@ -99,5 +120,5 @@ setup(
         compiler_directives=DIRECTIVES,
     ),
     cmdclass={"build_ext": BuildKernels},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp311"}},
 )

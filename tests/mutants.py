@@ -173,8 +173,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("two turns at once commit", "self.busy or turn != self.turn", "self.busy"),
             (
                 "a turn begins inside a call",
-                "        self.busy = True\n        try:\n            return",
-                "        try:\n            return",
+                "        self.enter(turn, False)\n        try:\n            return",
+                "        self.check(turn)\n        try:\n            return",
             ),
         ],
         "Exchange": [
@@ -556,7 +556,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("sizes cut to 32 bits", "m > INT_MAX or k > INT_MAX or n > INT_MAX", "False"),
         ],
         "refusal": [
-            ("an error is raised again", "failure, None", "failure, failure"),
+            ("an error is raised again", "failures.pop(", "failures.get("),
         ],
         "in_c_order": [
             ("strided arrays refused", "else x.copy()", "else x"),

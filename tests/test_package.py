@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 
 import pytest
@@ -45,6 +46,15 @@ def test_importing_minidl_prints_nothing_and_leaves_random_numbers_and_warnings_
         "before = state(); import minidl; assert state() == before"
     )
     run = python(code, PACKAGE.parent)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this CPython is not free-threaded"
+)
+def test_importing_minidl_does_not_bring_the_gil_back():
+    code = "import sys; before = sys._is_gil_enabled(); import minidl; "
+    run = python(code + "assert sys._is_gil_enabled() == before", PACKAGE.parent)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 

@@ -8,6 +8,7 @@ cdef class Entry:
 
 cdef class Block:
     cdef Entry entered
+    cdef int enter_block(self, Entry entry) except -1
     cdef Entry left(self)
     cdef int leave(self, kind, error) except -1
 

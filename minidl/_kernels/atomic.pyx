@@ -9,6 +9,21 @@ so neither a rollback nor the end of a `with` block needs memory.
 """
 
 from cpython.object cimport PyObject
+from cython cimport critical_section
+
+cdef extern from *:
+    """
+    /* Without the GIL, threads that count at the same time must not lose a change. */
+    #if defined(Py_GIL_DISABLED) && defined(_MSC_VER)
+    #include <intrin.h>
+    #define MINIDL_COUNT(n) _InterlockedIncrement64((volatile long long *) (n))
+    #elif defined(Py_GIL_DISABLED)
+    #define MINIDL_COUNT(n) __atomic_fetch_add((n), 1, __ATOMIC_SEQ_CST)
+    #else
+    #define MINIDL_COUNT(n) (++*(n))
+    #endif
+    """
+    void count "MINIDL_COUNT"(unsigned long long *) noexcept
 
 cdef extern from "Python.h":
     ctypedef struct PyMethodDef:
@@ -72,8 +87,7 @@ cdef int revert(list undo, Py_ssize_t done) except -1:
 
 
 cdef int put(tuple change) except -1:
-    global changes
-    changes += 1
+    count(&changes)
     target, key, value = change[0], change[1], change[2]
     if isinstance(target, dict):
         if value is not MISSING:
@@ -90,25 +104,34 @@ cdef int put(tuple change) except -1:
 
 
 cdef class Entry:
-    """What the end of one `with` block needs, and the Entry of the block around it."""
+    """What the end of one `with` block needs; and `outer`, the Entry of the block around it."""
 
-    def __cinit__(self, kept, before, Entry outer):
-        self.kept, self.before, self.outer = kept, before, outer
+    def __cinit__(self, kept, before):
+        self.kept, self.before = kept, before
 
 
 cdef class Block:
     """Base class of context managers whose `__exit__` needs no memory to restore what it found.
 
-    One object may be entered again inside its own block. `__enter__` sets `entered`, a new Entry
-    around the one before; `leave(kind, error)` takes it back with `left()`, and restores.
+    One object may be entered again inside its own block. `__enter__` begins with a new Entry in
+    `entered`, around the one before; `leave(kind, error)` takes it back with `left()`, and
+    restores.
     """
+
+    cdef int enter_block(self, Entry entry) except -1:
+        """Begin a block, inside the one that this object has begun before, if any."""
+        with critical_section(self):
+            entry.outer, self.entered = self.entered, entry
+        return 0
 
     cdef Entry left(self):
         """The Entry of the block that ends."""
-        cdef Entry entry = self.entered
-        if entry is None:
-            raise RuntimeError("the end of a `with` block that did not begin")
-        self.entered = entry.outer
+        cdef Entry entry
+        with critical_section(self):
+            entry = self.entered
+            if entry is None:
+                raise RuntimeError("the end of a `with` block that did not begin")
+            self.entered = entry.outer
         return entry
 
     cdef int leave(self, kind, error) except -1:
@@ -136,9 +159,9 @@ cdef class Assigned(Block):
         self.changes = list(changes)
 
     def __enter__(self):
-        cdef Entry entry = Entry(found(self.changes), None, self.entered)
+        cdef Entry entry = Entry(found(self.changes), None)
         make(self.changes, entry.kept)
-        self.entered = entry
+        self.enter_block(entry)
         return self
 
     cdef int leave(self, kind, error) except -1:
@@ -155,14 +178,13 @@ cdef class Variable(Block):
         self.get, self.set, self.reset = variable.get, variable.set, variable.reset
 
     cdef int enter(self, value) except -1:
-        cdef Entry entry = Entry(value, self.get(), self.entered)
+        cdef Entry entry = Entry(value, self.get())
         try:
             entry.token = self.set(value)
         except MemoryError:  # Python may have set it all the same
             self.set(entry.before)
             raise
-        self.entered = entry
-        return 0
+        return self.enter_block(entry)
 
     cdef int restore(self, Entry entry) except -1:
         """Restore the value before the block.

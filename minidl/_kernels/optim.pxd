@@ -39,4 +39,5 @@ cdef class Turns:
     cdef str message
     cdef bint busy
     cdef unsigned long long turn
-    cdef int take(self) except -1
+    cdef int take(self, bint busy=*) except -1
+    cdef int enter(self, unsigned long long turn, bint ends) except -1

@@ -13,7 +13,7 @@ mode that replaces them. A state that decays under a gradient of 0 thus ends at 
 would stay subnormal for good, and steps would take up to twenty times as long.
 """
 
-from cython cimport floating
+from cython cimport critical_section, floating
 from cpython.object cimport PyObject
 from cython.parallel cimport prange
 from libc.float cimport DBL_MAX, DBL_MIN, FLT_MAX, FLT_MIN
@@ -47,7 +47,7 @@ cdef class Rule:
     cdef readonly tuple arrays, constants  # their names; an array with a ? is optional
 
     def __call__(self, tuple lists, *constants):
-        """Update parameters: `prepare`, then run."""
+        # Update parameters: `prepare`, then run. (A docstring is a warning of the compiler.)
         commit([self.prepare(lists, *constants)], ())
 
     def prepare(self, tuple lists, *constants):
@@ -933,16 +933,27 @@ cdef class Turns:
         if self.busy or turn != self.turn:
             raise RuntimeError(self.message)
 
-    cdef int take(self) except -1:
-        """End the turns that have begun; raise inside a call."""
-        self.begin()
-        self.turn += 1
+    cdef int take(self, bint busy=False) except -1:
+        """End the turns that have begun, and begin a call if `busy`; raise inside a call."""
+        with critical_section(self):
+            if self.busy:
+                raise RuntimeError(self.message)
+            self.turn += 1
+            self.busy = busy
+        return 0
+
+    cdef int enter(self, unsigned long long turn, bint ends) except -1:
+        """Begin a call in a turn, which may end it."""
+        with critical_section(self):
+            if self.busy or turn != self.turn:
+                raise RuntimeError(self.message)
+            self.turn += ends
+            self.busy = True
         return 0
 
     def call(self, unsigned long long turn, function, *arguments):
         """Call a function of the user in a turn, inside which no other can begin."""
-        self.check(turn)
-        self.busy = True
+        self.enter(turn, False)
         try:
             return function(*arguments)
         finally:
@@ -950,9 +961,7 @@ cdef class Turns:
 
     def commit(self, unsigned long long turn, list updates, changes):
         """`commit`, which ends the turn."""
-        self.check(turn)
-        self.take()
-        self.busy = True
+        self.enter(turn, True)
         try:
             commit(updates, changes)
         finally:

@@ -8,6 +8,7 @@ from cpython.dict cimport PyDict_GetItem
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_REFCNT
+from cython cimport critical_section
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
@@ -29,6 +30,7 @@ from minidl._kernels.plan cimport Plan, root
 import_numpy()
 
 cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
     PyObject *PyLong_FromSsize_t(Py_ssize_t)
     PyObject *PyFloat_FromDouble(double)
     int PyList_Append(object, object)
@@ -44,14 +46,12 @@ cdef object DATA = operator.attrgetter("_data")
 
 cpdef bint same(object container, object key, object value) except -1:
     """Whether what a recording has read is still the same: an attribute, an entry or a length."""
-    cdef PyObject *found
     if key is LENGTH:
         return len(container) == <Py_ssize_t> value
     if isinstance(container, dict):
-        found = PyDict_GetItem(container, key)
-        if found == <PyObject *> value:
+        if PyDict_GetItem(container, key) == <PyObject *> value:
             return True
-        now = MISSING if found == NULL else <object> found
+        now = (<dict> container).get(key, MISSING)
     elif isinstance(container, (list, SEQUENCE)):
         now = container[key] if key < len(container) else MISSING
     elif isinstance(container, type):
@@ -231,6 +231,10 @@ cdef class Runner:
 
     cpdef bint ready(self) except -1:
         """Whether all that the recording has read is as it was; an error while the plan runs."""
+        with critical_section(self):
+            return self.is_ready()
+
+    cdef bint is_ready(self) except -1:
         cdef tuple entry, getters = self.read_settings, settings = self.settings
         cdef UpdateCall one
         cdef Py_ssize_t i
@@ -317,22 +321,29 @@ cdef class Runner:
         """Take the optimizers' turns, and what the step needs from before."""
         cdef Turns turns
         cdef Gradient gradient
-        for turns in self.turns:
-            turns.begin()
-        for leaf, buffer in self.before:
-            if buffer is not None:
-                memcpy(data(buffer), data(leaf.grad), size_of(buffer) * itemsize(buffer))
-        for gradient in self.grads:
-            array = gradient.array
-            gradient.held = gradient.uses is not None and gradient.leaf.grad is array
-            if gradient.uses is not None and (Py_REFCNT(array) & 0xffffffff) > 2 + gradient.held:
-                array = empty_like(array)  # somebody else keeps this gradient
-                redirect(gradient.uses, data(array))
-                gradient.array, gradient.held = array, False
-        for turns in self.turns:
-            turns.take()
-            turns.busy = True
-        self.busy = True
+        cdef Py_ssize_t taken = 0
+        with critical_section(self):
+            if self.busy:
+                raise RuntimeError(BUSY)
+            self.busy = True
+        try:
+            for turns in self.turns:
+                turns.take(True)
+                taken += 1
+            for leaf, buffer in self.before:
+                if buffer is not None:
+                    memcpy(data(buffer), data(leaf.grad), size_of(buffer) * itemsize(buffer))
+            for gradient in self.grads:
+                array = gradient.array
+                gradient.held = gradient.uses is not None and gradient.leaf.grad is array
+                if gradient.uses is not None and (
+                        (Py_REFCNT(array) & 0xffffffff) > 2 + gradient.held):
+                    array = empty_like(array)  # somebody else keeps this gradient
+                    redirect(gradient.uses, data(array))
+                    gradient.array, gradient.held = array, False
+        except BaseException:
+            self.end_turns(taken)
+            raise
         return 0
 
     cdef int set_constants(self, Py_ssize_t ahead) except -1:
@@ -514,11 +525,13 @@ cdef class Runner:
             return rate
         return optimizer.rate(groups[0], ahead * self.steps_of(optimizer))
 
-    cdef int end_turns(self) except -1:
-        """Let others change the optimizers again."""
+    cdef int end_turns(self, Py_ssize_t taken=PY_SSIZE_T_MAX) except -1:
+        """Let others change the optimizers again, the first ones that were taken."""
         cdef Turns turns
         for turns in self.turns:
-            turns.busy = False
+            if taken > 0:
+                turns.busy = False
+            taken -= 1
         self.busy = False
         return 0
 

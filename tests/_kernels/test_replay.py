@@ -196,3 +196,25 @@ def test_rows_without_entries_and_bytes_in_another_order_are_replayed():
         expected[2],
         expected[0],
     ]
+
+
+def test_a_replay_that_one_optimizer_refuses_leaves_the_others_free():
+    models = nn.Dense(2, 1, rng=0), nn.Dense(2, 1, rng=1)
+    one, two = (optim.SGD(model, lr=0.1) for model in models)
+    x = np.ones((3, 2), F)
+
+    @dl.capture
+    def step(x):
+        for model, rule in zip(models, (one, two), strict=True):
+            rule.zero_grad()
+            model(x).sum().backward()
+            rule.step()
+
+    for _ in range(3):
+        step(x)
+    with pytest.raises(RuntimeError, match="another call"):
+        two._turns.call(two._turns.begin(), step, x)
+    assert (one.t, two.t) == (3, 3)
+    one.step()
+    step(x)
+    assert (one.t, two.t) == (5, 4)
