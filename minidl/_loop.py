@@ -184,6 +184,10 @@ def _update(optimizer: Any) -> None:
         ) from error
 
 
+def _parts(arrays: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
+    return tuple(array[rows] for array in arrays)
+
+
 def append(lists: list[list[Any]], *values: Any) -> None:
     """Append a value to each list, so that no interrupt leaves lists of different lengths."""
     any(map(list.append, lists, values))  # one call without bytecodes; append returns None
@@ -197,6 +201,7 @@ class Loop:
 
     capture  whether to capture; "auto" where it can be done
     ends     the numbers of epochs and of steps, counted as the history counts them
+    record   what looks at some of the steps, such as a dl.viz.Recorder, or None
     """
 
     def __init__(
@@ -208,8 +213,9 @@ class Loop:
         accumulate: int,
         capture: Any,
         ends: tuple[float, float],
+        record: Any = None,
     ) -> None:
-        self.loss, self.training = loss, training
+        self.loss, self.training, self.record = loss, training, record
         self.validation, self.metrics = validation, metrics
         self.model, self.optimizer = training.model, training.optimizer
         self.history, self.batches = training.history, training.data
@@ -318,7 +324,30 @@ class Loop:
             step = self.function(_step, form)
             captured = isinstance(step, _capture.capture)
             steps = self.replayed if captured else self.eager
-            yield from steps(epoch, step, arrays, size, order)
+            for own, rows, recorded in self.pieces(arrays, size, order):
+                if recorded:
+                    self.record.before(self.training)
+                for taken in steps(epoch, step, own, size, rows):
+                    if recorded:
+                        self.record.after(self.training, len(self.history.step_loss))
+                    yield taken
+
+    def pieces(
+        self, arrays: tuple[Any, ...], size: int, order: Any
+    ) -> Iterator[tuple[tuple[Any, ...], Any, bool]]:
+        """Parts of the batches, each one step that is recorded, or steps that are not."""
+        rows = len(arrays[0]) if order is None else len(order)
+        if self.record is None or not rows:
+            yield arrays, order, False
+            return
+        begin = 0
+        while begin < rows:
+            left = self.record.due(len(self.history.step_loss))
+            end = min(begin + (max(left, 1) * size), rows)
+            part = slice(begin, end)
+            own = arrays if order is not None or end - begin == rows else _parts(arrays, part)
+            yield own, None if order is None else order[part], left == 0
+            begin = end
 
     def eager(
         self, epoch: Epoch, step: Any, arrays: tuple[Any, ...], size: int, order: Any
@@ -407,6 +436,9 @@ class Loop:
         for hook in self.hooks["on_backward"]:
             hook.call(training)
         steps, t = len(history.lr), _steps_of(self.optimizer)
+        recorded = self.record is not None and self.record.due(steps) == 0
+        if recorded:
+            self.record.before(training)
         try:
             append([history.step_loss, history.lr], value, _rate(self.optimizer))
             self.update()
@@ -414,6 +446,8 @@ class Loop:
             if _steps_of(self.optimizer) == t:
                 del history.step_loss[steps:], history.lr[steps:]
             raise
+        if recorded:
+            self.record.after(training, training.step)
         for predicted in seen if self.metrics else ():
             evaluation.keep(epoch.kept, *predicted)
         return value, weight
@@ -540,6 +574,8 @@ class Loop:
         self.history.captured |= any(runner is not None for runner in runners)
         for hook in self.hooks["on_end"]:
             hook.call(self.training)
+        if self.record is not None:
+            self.record.end(self.training)
 
 
 class Hook(NamedTuple):

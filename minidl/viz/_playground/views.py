@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -242,18 +243,30 @@ def _equations(text: str) -> list[Equation]:
 def effective_rates(optimizer: Optimizer, p: Tensor) -> Array | None:
     """What the last step multiplied the gradient of each weight by, or its running average.
 
-    The rule's own equations are evaluated with the state after the step and 1 for the gradient and
-    its average. None for a rule that does not write its step as θ ← θ − ….
+    None for a rule that does not write its step as θ ← θ − ….
     """
-    rule, group = type(optimizer), optimizer.groups[0]
-    state = optimizer.state[p]
-    values: dict[str, Any] = {**{name: x for name, x in group.items() if name != "params"}, **state}
+    group = optimizer.groups[0]
+    return rates_of(type(optimizer), group, optimizer.rate(group, -1), optimizer.state[p], p.shape)
+
+
+def rates_of(
+    rule: type[Optimizer],
+    options: Mapping[str, Any],
+    rate: float,
+    state: Mapping[str, Any],
+    shape: tuple[int, ...],
+) -> Array | None:
+    """The same of a rule with its options, the rate of the step, and the state after it.
+
+    The rule's own equations are evaluated with 1 for the gradient and its average.
+    """
+    values = {**{name: x for name, x in options.items() if name != "params"}, **state}
     for symbol, name in rule.symbols.items():
         if name in values:
             own = values[name]
             values[symbol] = own["₁₂".index(symbol[-1])] if isinstance(own, tuple) else own
     rate_symbol = next(symbol for symbol, name in rule.symbols.items() if name == "lr")
-    values[rate_symbol] = optimizer.rate(group, -1)
+    values[rate_symbol] = rate
     momentum = next((MOMENTUM[c.__name__] for c in rule.__mro__ if c.__name__ in MOMENTUM), None)
     values["g"] = 1.0
     if momentum in state:
@@ -266,7 +279,7 @@ def effective_rates(optimizer: Optimizer, p: Tensor) -> Array | None:
             kind, *parts = line.tree
             if kind != "−" or parts[0] != ("name", "θ"):
                 return None
-            return np.broadcast_to(np.asarray(scope.value(parts[1])), p.shape)
+            return np.broadcast_to(np.asarray(scope.value(parts[1])), shape)
         if line.sign == "=" or line.symbol == rate_symbol:
             values[line.symbol] = scope.value(line.tree)
     return None
