@@ -70,7 +70,9 @@ def as_text(recorder: Recorder) -> str:
         known = 0 <= i < len(history.step_loss)
         loss = number(history.step_loss[i])[0] if known else "–"
         rate = number(history.lr[i])[0] if known else "–"
-        norms = [math.hypot(*(look.parts[k].norms[0] for k in own)) for own in layers.values()]
+        norms = [
+            math.hypot(*(look.parts[k].known_norms[0] for k in own)) for own in layers.values()
+        ]
         shown = ["–" if math.isnan(x) else number(x)[0] for x in norms]
         lines.append(f"{look.step:8}  {loss:>10}  {rate:>10}  {', '.join(shown)}")
     return "\n".join(lines)

@@ -25,7 +25,8 @@ from minidl.optim import Optimizer
 from minidl.tensor import Tensor
 
 Array = np.ndarray
-MOST = 100  # looks
+Norms = tuple[float, float, float]
+MOST = 64  # looks
 MEMORY = 2**26  # bytes of all looks, about
 WHOLE = 1024  # entries of a parameter, of which a look copies gradient and state; else so many
 PIECE = 2**14  # entries of the first layer's weights that are shown
@@ -33,16 +34,22 @@ SAMPLES = 256  # of the data, at which activations are computed
 
 
 class Part(NamedTuple):
-    """One parameter in a step: some of its entries, and the norms of all.
+    """One parameter in a step: all of its entries, or some and the norms of all.
 
     grad, update, state  of every k-th entry, or of all; None where there are none
-    norms                of the gradient, the update, and the weights after it
+    theta, norms         the weights after the update; or norms of gradient, update and weights
     """
 
     grad: Array | None
     update: Array | None
     state: dict[str, Any] | None
-    norms: tuple[float, float, float]
+    theta: Array | None
+    norms: Norms | None
+
+    @property
+    def known_norms(self) -> Norms:
+        """The norms, of gradient, update and weights."""
+        return self.norms or (_norm(self.grad), _norm(self.update), _norm(self.theta))
 
 
 class Look(NamedTuple):
@@ -73,9 +80,9 @@ class Recorder:
     norm of the gradient, the ratio of update and weights and the effective rates, the activations,
     the first layer's weights, and for one or two inputs what the model gives over them.
 
-    At most 100 looks are kept. If there would be more, the distance between two looks is a multiple
+    At most 64 looks are kept. If there would be more, the distance between two looks is a multiple
     of `every`; where nobody knows the number of steps, looks are left out as they become too many.
-    Their arrays have about 64 MB at most, so there are fewer looks at a model of more than 160,000
+    Their arrays have about 64 MB at most, so there are fewer looks at a model of more than 250,000
     weights; and of more than a million, the weights are not kept, from which activations are
     computed. The training has the same bits as without a recorder.
 
@@ -226,31 +233,36 @@ class Recorder:
             for group in (optimizer.groups if optimizer else ())
             for rate in (optimizer.rate(group, -1) if optimizer and optimizer.t else math.nan,)
         ]
+        copies: dict[int, Array] = {}
         if self.module is not None and self._whole:
-            weights = (
-                self.module.state_dict()
-                if self._buffered
-                else {name: p.data.copy() for name, p in self._tensors.items()}
-            )
+            if self._buffered:
+                weights = self.module.state_dict()
+            else:
+                weights = {name: p.data.copy() for name, p in self._tensors.items()}
+                kept = zip(self._tensors.values(), weights.values(), strict=True)
+                copies = {id(p): theta for p, theta in kept}
         first = None
         if self.first is not None:
             w = self.parameters[self.first].data
             first = w[:PIECE, : max(1, PIECE // max(1, len(w)))].copy()
         with np.errstate(all="ignore"):
+            states = None if before is None or optimizer is None else optimizer.state
             count = len(self.parameters)
-            parts = [self._part(i, None if before is None else before[i]) for i in range(count)]
+            parts = [self._part(i, copies, states, before and before[i]) for i in range(count)]
         return Look(step, parts, groups, first, weights)
 
-    def _part(self, i: int, before: Array | None) -> Part:
+    def _part(self, i: int, copies: dict[int, Array], states: Any, before: Array | None) -> Part:
         p, k = self.parameters[i], self.every_entry[i]
-        grad = p.grad
-        update = None if before is None else np.subtract(p.data, before, out=before)
-        norms = _norm(grad), _norm(update), _norm(p.data)
-        state = None
-        if before is not None and grad is not None and self.optimizer is not None:
-            own = self.optimizer.state[p]
+        grad, data, state, norms = p.grad, p.data, None, None
+        update = None if before is None else np.subtract(data, before, out=before)
+        if states is not None and grad is not None:
+            own = states[p]
             state = {name: _some(x, k) if type(x) is np.ndarray else x for name, x in own.items()}
-        return Part(_some(grad, k), _some(update, k), state, norms)
+        if k == 1:
+            theta = copies[id(p)] if id(p) in copies else data.copy()
+            return Part(_some(grad, 1), update, state, theta, None)
+        norms = _norm(grad), _norm(update), _norm(data)
+        return Part(_some(grad, k), _some(update, k), state, None, norms)
 
 
 def _copy(model: Module) -> Module:

@@ -110,7 +110,9 @@ def _norms(look: Look, layers: Mapping[str, list[int]]) -> list[float]:
     """For each layer the norm of its gradient, and |update| : |weights before it|."""
     row: list[float] = []
     for own in list(layers.values())[:MOST_LAYERS]:
-        grad, update, weights = (_together([look.parts[i].norms[k] for i in own]) for k in range(3))
+        grad, update, weights = (
+            _together([look.parts[i].known_norms[k] for i in own]) for k in range(3)
+        )
         row += [grad, update / weights if weights else math.nan]
     return row
 
