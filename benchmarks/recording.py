@@ -2,8 +2,8 @@
 
 Networks of several sizes are trained by dl.fit with Adam, without a recorder and with a
 dl.viz.Recorder(), in turns on one thread. A table shows the median processor times, their ratio,
-the number of looks and the memory of their arrays; the last line names the largest ratio. The exit status is 1
-if a training takes more than 1.1 times as long, or if the looks have more than 80 MB.
+the number of looks and the memory of their arrays; the last line names the largest ratio. The
+exit status is 1 if a training takes more than 1.1 times as long, or the looks more than 80 MB.
 """
 
 import argparse

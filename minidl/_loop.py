@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple, Never
+from typing import Any, NamedTuple, Never, Protocol
 
 import numpy as np
 
@@ -196,6 +196,25 @@ def append(lists: list[list[Any]], *values: Any) -> None:
 # --- the loop -----------------------------------------------------------------------------------
 
 
+class Record(Protocol):
+    """What fit asks of what looks at some of the steps, such as a dl.viz.Recorder."""
+
+    def begin(self, training: Training, loss: Any, steps: int | None) -> None:
+        """A training of so many steps begins, or of an unknown number."""
+
+    def due(self, taken: int) -> int:
+        """The number of steps to take before the next one that is recorded; 0 if it is that."""
+
+    def before(self, training: Training) -> None:
+        """A step that is recorded is about to be taken."""
+
+    def after(self, training: Training, step: int) -> None:
+        """It was taken, as the step of that number."""
+
+    def end(self, training: Training) -> None:
+        """The training ended, however it did."""
+
+
 class Loop:
     """One call of fit, whose arguments are checked: takes steps until an epoch or step is reached.
 
@@ -213,7 +232,7 @@ class Loop:
         accumulate: int,
         capture: Any,
         ends: tuple[float, float],
-        record: Any = None,
+        record: Record | None = None,
     ) -> None:
         self.loss, self.training, self.record = loss, training, record
         self.validation, self.metrics = validation, metrics
@@ -324,21 +343,21 @@ class Loop:
             step = self.function(_step, form)
             captured = isinstance(step, _capture.capture)
             steps = self.replayed if captured else self.eager
-            for own, rows, recorded in self.pieces(arrays, size, order):
-                if recorded:
-                    self.record.before(self.training)
+            for own, rows, record in self.pieces(arrays, size, order):
+                if record:
+                    record.before(self.training)
                 for taken in steps(epoch, step, own, size, rows):
-                    if recorded:
-                        self.record.after(self.training, len(self.history.step_loss))
+                    if record:
+                        record.after(self.training, len(self.history.step_loss))
                     yield taken
 
     def pieces(
         self, arrays: tuple[Any, ...], size: int, order: Any
-    ) -> Iterator[tuple[tuple[Any, ...], Any, bool]]:
-        """Parts of the batches, each one step that is recorded, or steps that are not."""
+    ) -> Iterator[tuple[tuple[Any, ...], Any, Record | None]]:
+        """Parts of the batches: one step and what records it, or steps and None."""
         rows = len(arrays[0]) if order is None else len(order)
         if self.record is None or not rows:
-            yield arrays, order, False
+            yield arrays, order, None
             return
         begin = 0
         while begin < rows:
@@ -346,7 +365,7 @@ class Loop:
             end = min(begin + (max(left, 1) * size), rows)
             part = slice(begin, end)
             own = arrays if order is not None or end - begin == rows else _parts(arrays, part)
-            yield own, None if order is None else order[part], left == 0
+            yield own, None if order is None else order[part], None if left else self.record
             begin = end
 
     def eager(
@@ -436,9 +455,9 @@ class Loop:
         for hook in self.hooks["on_backward"]:
             hook.call(training)
         steps, t = len(history.lr), _steps_of(self.optimizer)
-        recorded = self.record is not None and self.record.due(steps) == 0
-        if recorded:
-            self.record.before(training)
+        record = self.record if self.record and self.record.due(steps) == 0 else None
+        if record:
+            record.before(training)
         try:
             append([history.step_loss, history.lr], value, _rate(self.optimizer))
             self.update()
@@ -446,8 +465,8 @@ class Loop:
             if _steps_of(self.optimizer) == t:
                 del history.step_loss[steps:], history.lr[steps:]
             raise
-        if recorded:
-            self.record.after(training, training.step)
+        if record:
+            record.after(training, training.step)
         for predicted in seen if self.metrics else ():
             evaluation.keep(epoch.kept, *predicted)
         return value, weight

@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl import _checks, optim
 from minidl._kernels import atomic
-from minidl._loop import HOOKS, Loop, check_monitored, listed, parameters_of, plateaus_of
+from minidl._loop import HOOKS, Loop, Record, check_monitored, listed, parameters_of, plateaus_of
 from minidl._progress import progress as showing
 from minidl.callbacks import Callback, Training
 from minidl.checkpoint import Saved
@@ -39,7 +39,6 @@ from minidl.optim import Optimizer
 
 if TYPE_CHECKING:
     from minidl.distributed import World
-    from minidl.viz import Recorder
 
 
 def fit(
@@ -58,7 +57,7 @@ def fit(
     history: History | None = None,
     progress: bool = True,
     capture: bool | Literal["auto"] = "auto",
-    record: Recorder | None = None,
+    record: Record | None = None,
     distributed: World | None = None,
 ) -> History:
     """Train a model: for each batch forward, loss, backward, step.

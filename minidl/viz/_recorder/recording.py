@@ -248,7 +248,9 @@ class Recorder:
         with np.errstate(all="ignore"):
             states = None if before is None or optimizer is None else optimizer.state
             count = len(self.parameters)
-            parts = [self._part(i, copies, states, before and before[i]) for i in range(count)]
+            parts = [
+                self._part(i, copies, states, before[i] if before else None) for i in range(count)
+            ]
         return Look(step, parts, groups, first, weights)
 
     def _part(self, i: int, copies: dict[int, Array], states: Any, before: Array | None) -> Part:
