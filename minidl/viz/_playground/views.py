@@ -120,6 +120,10 @@ class Views:
         row = [training.step, *scores(training), training.optimizer.lr]
         for norm, ratio in zip(*layer_norms(training), strict=True):
             row += [norm, ratio]
+        if self.rows and len(self.rows[0]) != len(row):  # another number of layers
+            lacking = [math.nan] * len(row)
+            self.rows = [[*own, *lacking][: len(row)] for own in self.rows]
+            self.version += 1
         self.rows.append(row)
         training.losses.clear()
         if len(self.rows) > 1500:
@@ -149,6 +153,7 @@ class Views:
             acts = forward(model, training.x)[:-1]
             return {
                 "step": training.step,
+                "seconds": training.seconds,
                 "epoch": training.epochs,
                 "epochLength": training.epoch_length,
                 "version": self.version,
