@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _blas, _checks, _expressions, config, nn
+from minidl import _blas, _checks, _expressions, config, losses, nn
 from minidl._page import render
 from minidl._page.server import PageServer
 from minidl.optim import RULES
@@ -136,6 +136,8 @@ class Playground:
                 for name, rule in RULES.items()
             },
             "schedules": list(_expressions.NAMES),
+            "formulas": {name: _formula(own) for name, own in nn.ACTIVATIONS.items()}
+            | {name: _formula(getattr(losses, name)) for own in LOSSES.values() for name in own},
             "limits": {
                 "layers": MAX_LAYERS,
                 "units": MAX_UNITS,
@@ -281,6 +283,11 @@ class Playground:
         if type(run) is not int or not 0 <= run < len(session.trainings):
             raise ValueError(f"{OWNER}: run must be below {len(session.trainings)}, got {run!r}")
         return session.trainings[run], session.views[run]
+
+
+def _formula(described: Any) -> str:
+    """The first sentence of a docstring, which has the formula."""
+    return inspect.cleandoc(described.__doc__).splitlines()[0]
 
 
 def _sample(own: DataSet) -> tuple[Any, Any]:

@@ -27,6 +27,7 @@ SIDE, EVERY = 61, 3  # points along a side of the output's map; a unit's map has
 CURVE = 151  # points of a curve over one input
 RECTIFIERS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
 SATURATED = {nn.Sigmoid: (0.5, 0.5), nn.Tanh: (0.0, 1.0)}  # the middle and half the range
+MOST_ROWS = 600  # of a history; of more, every second one is forgotten
 LEVEL = 0.97  # of half the range, from which on a unit counts as saturated
 
 
@@ -126,7 +127,7 @@ class Views:
             self.version += 1
         self.rows.append(row)
         training.losses.clear()
-        if len(self.rows) > 1500:
+        if len(self.rows) > MOST_ROWS:
             del self.rows[1:-1:2]
             self.version += 1
 
