@@ -33,7 +33,7 @@ def address(environment=None):
 def step_of(tab):
     """The step that the page shows."""
     text = tab.locator("#count").inner_text()
-    return int(text.split(",  ")[0].split(", epoch")[0].removeprefix("step ").replace(",", ""))
+    return int(text.partition(", epoch")[0].removeprefix("step ").replace(",", ""))
 
 
 def played(tab, seconds):

@@ -375,7 +375,7 @@ def test_parts_are_hidden_by_the_address(live):
         expect(tab.get_by_label(name, exact=True).first).to_be_hidden()
     expect(tab.get_by_role("button", name="As a script")).to_be_hidden()
     expect(tab.get_by_role("button", name="Add a unit")).to_have_count(0)
-    expect(tab.get_by_label("samples")).to_be_visible()
+    expect(tab.get_by_role("slider", name="samples")).to_be_visible()
     tab.get_by_label("rule").first.select_option("Momentum")  # the fields are made anew
     tab.wait_for_function("() => location.hash.includes('Momentum')")
     expect(tab.get_by_label("rate η").first).to_be_hidden()
