@@ -305,7 +305,7 @@ function prepareKeys() {
 
 const show = (x, digits = 3) => (x === null || x === undefined || Number.isNaN(x) ? '–'
   : !Number.isFinite(x) ? (x > 0 ? '∞' : '−∞')
-  : x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(digits - 1).replace('-', '−')
+  : x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(digits - 1).replaceAll('-', '−')
   : Number(x.toPrecision(digits)).toString().replace('-', '−'));
 const brief = (x) => (x !== 0 && Math.abs(x) < 1e-3 ? show(x, 1) : show(x, 2));
 const percent = (x) => (Number.isNaN(x) ? '–' : `${(100 * x).toFixed(1)} %`);
@@ -991,7 +991,7 @@ function drawScores() {
   const row = (name, a, b, text) => state.runs.map(({ table }, i) =>
     [of(i, name), text(table.at(-1)[a]), text(table.at(-1)[b])]);
   const rows = [...row('loss', 1, 3, (x) => show(x, 4)), ...(state.classes ? row('accuracy', 2, 4, percent) : []),
-    ...state.runs.map(({ seconds, step }, i) => [of(i, 'compute time'),
+    ...state.runs.map(({ seconds, step }, i) => [of(i, 'time'),
       step ? `${show(seconds)} s, ${show((1e6 * seconds) / step)} µs a step` : '–'])];
   const key = rows.map(([name]) => name).join();
   const scores = $('scores');
@@ -1023,14 +1023,15 @@ function chartList() {
     ...(state.points.test.length ? per(b, [4, 3]).map((own) => ({ ...own, name: `${own.name} test`.trim() })) : [])];
   const byLayer = (offset) => Array.from({ length: layers }, (_, l) => ({ run: state.runs[shown], column: 6 + 2 * l + offset,
     dashes: [], colour: layerColour(l), name: String(l + 1) }));
-  const of = state.runs.length > 1 ? ` of ${NAMES[shown]}` : '';
+  const note = state.runs.length > 1 ? `${NAMES[shown]}, by layer` : 'by layer';
+  const relu = settings.activation === 'relu';
   return [
     { title: 'loss', scale: 'log', series: both(1, 3) },
     state.classes && { title: 'accuracy', series: both(2, 4), low: 0, high: 1 },
     { title: 'rate η', series: per(5), schedule: true },
-    { title: `gradient norm${of}`, note: 'by layer', scale: 'log', series: byLayer(0) },
-    { title: `update : weights${of}`, note: 'by layer', scale: 'log', series: byLayer(1) },
-    { title: settings.activation === 'relu' ? `dead for all samples${of}` : `saturated${of}`, bars: true },
+    { title: 'gradient norm', note, scale: 'log', series: byLayer(0) },
+    { title: 'update : weights', note, scale: 'log', series: byLayer(1) },
+    state.runs[shown].idle.some((own) => own.length) && { title: relu ? 'dead units' : 'saturated', note, bars: true },
   ].filter(Boolean);
 }
 
@@ -1116,16 +1117,15 @@ function drawShares(c, width, height, keys, canvas) {
   const relu = settings.activation === 'relu';
   const { idle } = state.runs[shown];
   const shares = idle.map((own) => (relu ? own.filter((x) => x === 1).length : own.reduce((a, b) => a + b, 0)) / Math.max(1, own.length));
-  const known = idle.some((own) => own.length);
   const step = width / Math.max(1, shares.length);
   shares.forEach((share, l) => {
-    const tall = known ? (height - 12) * share : 0;
+    const tall = (height - 12) * share;
     c.fillStyle = css(palette['--line']);
     c.fillRect(l * step + 4, 6, step - 8, height - 12);
     c.fillStyle = css(palette['--negative']);
     c.fillRect(l * step + 4, height - 6 - tall, step - 8, tall);
   });
-  const texts = known ? shares.map((share, l) => `${l + 1}: ${percent(share)}`) : [`not defined for ${label(settings.activation)}`];
+  const texts = shares.map((share, l) => `${l + 1}: ${percent(share)}`);
   keys.replaceChildren(...texts.map((text) => make('span', {}, text)));
   canvas.setAttribute('aria-label', `${relu ? 'Dead units' : 'Saturated outputs'} by layer: ${texts.join(', ')}`);
 }
