@@ -88,7 +88,7 @@ const ask = (name, question) => (line = line.then(() => send(name, question)));
 
 async function send(name, question) {
   try {
-    const body = JSON.stringify({ session, ...question });
+    const body = JSON.stringify({ session, ...(typeof question === 'function' ? question() : question) });
     const response = await fetch(name, { method: 'POST', body });
     const answer = await response.json();
     problem(answer.error ?? '');
@@ -119,13 +119,17 @@ async function start() {
   if (answer) takeWhole(answer);
 }
 
+let pending = 0; // changes that the server has not answered: the settings are ahead of the state
+
 // A change of the settings: with the weights kept if they fit, unless the reader chose otherwise.
 async function change(edit, again = $('keep').value === 'again') {
   edit(settings);
   repair();
   if (settings.data === 'own' && settings.points.length < 4) return showSetup();
   const kept = !again && session && settings.runs.length === state?.runs.length;
+  pending += 1;
   const answer = await ask(kept ? 'change' : 'start', { settings });
+  pending -= 1;
   if (answer) takeWhole(answer);
   else if (accepted) settings = JSON.parse(accepted);
   if (!answer) showSetup();
@@ -160,8 +164,8 @@ function unpackRun(run, before) {
 
 function takeWhole(answer) {
   session = answer.session ?? session;
-  ({ settings } = answer);
-  accepted = JSON.stringify(settings);
+  accepted = JSON.stringify(answer.settings);
+  if (!pending) settings = JSON.parse(accepted);
   note = '';
   state = { ...answer, runs: null };
   state.runs = answer.runs.map((run) => unpackRun(run, null));
@@ -184,9 +188,9 @@ function pairs(x, y) {
 
 // Ask for steps; the state is set as soon as the answer is there. Draws nothing.
 async function request(steps) {
-  const seen = state.runs.map(({ version, table }) => [version, table.length]);
   const detail = !running || selected !== null || $('lines').value === 'effective';
-  const answer = await ask('frame', { steps, seen, detail });
+  const answer = await ask('frame', () => ({ steps, detail,
+    seen: state.runs.map(({ version, table }) => [version, table.length]) }));
   if (!answer) return false;
   state.runs = answer.runs.map((run, i) => unpackRun(run, state.runs[i]));
   if (answer.seconds > 0) fast = clamp(Math.round(fast * (answer.seconds < 0.01 ? 1.3 : 0.8)), 10, limits.steps);
@@ -327,7 +331,7 @@ function announceNow() {
 
 function asText() {
   const run = state.runs[shown];
-  const lines = [...summary(), '', `Network ${state.sizes.join('–')}, ${label(settings.activation)}:`];
+  const lines = [...summary(), '', `Network ${state.sizes.join('–')}, ${label(state.settings.activation)}:`];
   for (const own of run.parameters) {
     const width = own.shape.at(-1);
     lines.push(`${own.name} (${own.shape.join(' × ')})`);
@@ -408,7 +412,7 @@ function showSetup() {
   $('compare').setAttribute('aria-pressed', settings.runs.length === 2);
   $('which').hidden = settings.runs.length < 2;
   $('which').replaceChildren(...settings.runs.map((_, i) => make('button', { type: 'button',
-    'aria-pressed': i === shown, click: () => { shown = i; showSetup(); draw(); } }, NAMES[i])));
+    'aria-pressed': i === shown, click: () => { shown = Math.min(i, state.runs.length - 1); showSetup(); draw(); } }, NAMES[i])));
   hideParts();
   if (focus) [...document.querySelectorAll('main :is(input, select, button)')]
     .find((element) => focusKey(element) === focus)?.focus();
@@ -603,10 +607,10 @@ function buildNetwork() {
 }
 
 function layerButtons(l, x) {
-  const count = settings.layers[l - 1];
+  const count = state.sizes[l];
   const set = (by) => {
-    const wanted = clamp(count + by, 1, limits.units);
-    if (wanted !== count) change((s) => { s.layers[l - 1] = wanted; });
+    const wanted = clamp(settings.layers[l - 1] + by, 1, limits.units);
+    if (wanted !== settings.layers[l - 1]) change((s) => { s.layers[l - 1] = wanted; });
   };
   const button = (sign, by, text, off) => make('button', { type: 'button', class: 'pm', 'data-part': 'layers',
     'aria-label': text, 'aria-disabled': off, click: () => set(by) }, sign);
@@ -753,7 +757,7 @@ function prepareNetwork() {
       const [l, u] = node.dataset.at.split(',').map(Number);
       if (!l) return hideTip();
       const idle = run.idle[l - 1]?.[u];
-      const word = settings.activation === 'relu' ? '0 for' : 'saturated for';
+      const word = state.settings.activation === 'relu' ? '0 for' : 'saturated for';
       return tip(event, `layer ${l}, unit ${u + 1}: bias ${exact(biasesOf(run, l).value[u])}`
         + (idle !== undefined && l < places.length - 1 ? `; ${word} ${percent(idle)} of the samples` : ''));
     }
@@ -840,7 +844,7 @@ function drawUnit() {
   }
   const idle = run.idle[layer - 1]?.[unit];
   card.querySelector('.idle-text').textContent = idle === undefined || layer === places.length - 1 ? ''
-    : `${settings.activation === 'relu' ? 'It gives 0 for' : 'It is saturated for'} ${percent(idle)} of the training samples.`;
+    : `${state.settings.activation === 'relu' ? 'It gives 0 for' : 'It is saturated for'} ${percent(idle)} of the training samples.`;
   card.querySelectorAll('tbody tr').forEach((row, r) => {
     const [, own, at] = rows[r];
     const [, first, ...others] = row.children;
@@ -856,8 +860,8 @@ function drawUnit() {
 function buildOutput() {
   $('maps').classList.toggle('two', state.runs.length > 1);
   $('maps').replaceChildren(...state.runs.map((_, i) => make('figure', {},
-    state.runs.length > 1 && make('figcaption', { title: settings.runs[i].lr }, make('i', { class: `swatch run-${i}` }),
-      ` ${NAMES[i]}: ${settings.runs[i].rule}, ${settings.runs[i].lr}`),
+    state.runs.length > 1 && make('figcaption', { title: state.settings.runs[i].lr }, make('i', { class: `swatch run-${i}` }),
+      ` ${NAMES[i]}: ${state.settings.runs[i].rule}, ${state.settings.runs[i].lr}`),
     make('canvas', { class: 'map', role: 'img', 'data-run': i }))));
   document.querySelectorAll('.map').forEach(prepareMap);
   const dot = (k, hollow) => make('i', { class: `dot${hollow ? ' hollow' : ''}`, style: `--own:var(${COLOURS[k]})` });
@@ -1024,7 +1028,7 @@ function chartList() {
   const byLayer = (offset) => Array.from({ length: layers }, (_, l) => ({ run: state.runs[shown], column: 6 + 2 * l + offset,
     dashes: [], colour: layerColour(l), name: String(l + 1) }));
   const note = state.runs.length > 1 ? `${NAMES[shown]}, by layer` : 'by layer';
-  const relu = settings.activation === 'relu';
+  const relu = state.settings.activation === 'relu';
   return [
     { title: 'loss', scale: 'log', series: both(1, 3) },
     state.classes && { title: 'accuracy', series: both(2, 4), low: 0, high: 1 },
@@ -1114,7 +1118,7 @@ function drawChart(figure, chart) {
 
 // For each hidden layer the share of outputs that are saturated, or of units that are dead (ReLU)
 function drawShares(c, width, height, keys, canvas) {
-  const relu = settings.activation === 'relu';
+  const relu = state.settings.activation === 'relu';
   const { idle } = state.runs[shown];
   const shares = idle.map((own) => (relu ? own.filter((x) => x === 1).length : own.reduce((a, b) => a + b, 0)) / Math.max(1, own.length));
   const step = width / Math.max(1, shares.length);

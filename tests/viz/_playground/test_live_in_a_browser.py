@@ -134,6 +134,24 @@ def test_each_control_changes_what_it_says(live):
     expect_training(tab, 1, **given)
 
 
+def test_a_change_during_another_is_not_lost(live):
+    open_playground, playground, server = live
+    tab = open_playground()
+    with server.lock:  # the first answer comes when all changes have been made
+        tab.get_by_label("activation", exact=True).select_option("elu")
+        tab.get_by_label("loss", exact=True).select_option("mse")
+    with server.lock:
+        tab.get_by_label("rule").select_option("Momentum")
+        tab.get_by_role("button", name="Add a unit to layer 2").click()
+        tab.get_by_role("button", name="xor").click()
+    tab.wait_for_function("() => location.hash.includes('layers=8,9')")
+    expect(tab.locator(".node")).to_have_count(2 + 8 + 9 + 2)
+    (session,) = playground.sessions.values()
+    own = session.settings
+    assert (own.activation, own.loss, own.data, own.layers) == ("elu", "mse", "xor", (8, 9))
+    assert own.runs[0].rule == "Momentum"
+
+
 def test_the_weights_stay_if_one_chooses_so_and_can_be_edited(live):
     open_playground, playground, _ = live
     tab = open_playground("#layers=3")
