@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _checks, _expressions, nn
+from minidl import _blas, _checks, _expressions, config, losses, nn
 from minidl._page import render
 from minidl._page.server import PageServer
 from minidl.optim import RULES
+from minidl.schedulers import plateaus
 from minidl.viz._playground import script, views
 from minidl.viz._playground.data import BOX, DATA, DataSet
 from minidl.viz._playground.settings import (
@@ -81,7 +82,7 @@ def _plain(y: Any) -> Any:
 def _schedule_curve(training: Training) -> dict[str, Any] | None:
     """Rates over the steps of a schedule; None for a constant rate."""
     schedule = training.optimizer.groups[0]["lr"]
-    if isinstance(schedule, float):
+    if isinstance(schedule, float) or plateaus(schedule):  # its future depends on the losses
         return None
     last = max(start for start, _ in schedule.phases())
     steps = max(200, int(1.15 * last), training.step)
@@ -103,7 +104,7 @@ class Playground:
     @property
     def answers(self) -> dict[str, Callable[[Any], Any]]:
         """The functions by the name that the page asks."""
-        names = ("start", "frame", "change", "rewind", "edit", "script", "walk")
+        names = ("start", "frame", "change", "rewind", "edit", "log", "script", "walk")
         return {name: getattr(self, name) for name in names}
 
     def html(self) -> str:
@@ -134,7 +135,9 @@ class Playground:
                 }
                 for name, rule in RULES.items()
             },
-            "schedules": [name for name in _expressions.NAMES if name != "ReduceOnPlateau"],
+            "schedules": list(_expressions.NAMES),
+            "formulas": {name: _formula(own) for name, own in nn.ACTIVATIONS.items()}
+            | {name: _formula(getattr(losses, name)) for own in LOSSES.values() for name in own},
             "limits": {
                 "layers": MAX_LAYERS,
                 "units": MAX_UNITS,
@@ -200,13 +203,11 @@ class Playground:
         return {"seconds": time.perf_counter() - began, **session.frame(seen, detail)}
 
     def change(self, question: Any) -> dict[str, Any]:
-        """Go on with the same weights: {"session", "settings"}."""
+        """Go on with the weights that both networks have: {"session", "settings"}."""
         session = self._session(question, "settings")
         chosen = from_json(question["settings"])
         if len(chosen.runs) != len(session.trainings):
             raise ValueError(f"{OWNER}: another number of runs starts again")
-        if chosen.sizes != session.settings.sizes:
-            raise ValueError(f"{OWNER}: the weights don't fit the network {chosen.sizes}")
         for training, own in zip(session.trainings, session.views, strict=True):
             training.change(chosen)
             own.look()
@@ -245,6 +246,28 @@ class Playground:
         own.look()
         return session.whole()
 
+    def log(self, question: Any) -> dict[str, Any]:
+        """What was changed after which step, so that the page can do it again: {"session"}.
+
+        {"step", "log"}, with pairs of a step and settings or an edit, as `edit` takes it.
+        """
+        session = self._session(question)
+        found: list[tuple[int, int, dict[str, Any]]] = []  # with the number of changed settings
+        for run, training in enumerate(session.trainings):
+            changes = 0
+            for step, change in training.log:
+                if isinstance(change, Settings):
+                    changes += 1
+                    if run == 0:
+                        found.append((step, changes, {"settings": change.as_json()}))
+                else:
+                    name, index, value = change
+                    edit = {"run": run, "name": name, "index": index, "value": value}
+                    found.append((step, changes, {"edit": edit}))
+        found.sort(key=lambda one: one[:2])
+        log = [[step, change] for step, _, change in found]
+        return {"step": session.trainings[0].step, "log": log}
+
     def script(self, question: Any) -> dict[str, str]:
         """A Python file that reproduces a training: {"session", "run"}."""
         training, _ = self._one(self._session(question, "run"), question["run"])
@@ -262,6 +285,11 @@ class Playground:
         return session.trainings[run], session.views[run]
 
 
+def _formula(described: Any) -> str:
+    """The first sentence of a docstring, which has the formula."""
+    return inspect.cleandoc(described.__doc__).splitlines()[0]
+
+
 def _sample(own: DataSet) -> tuple[Any, Any]:
     """Some points of a data set, for its button."""
     x, y = own.draw(90, 0.05, np.random.default_rng(0))
@@ -269,7 +297,9 @@ def _sample(own: DataSet) -> tuple[Any, Any]:
 
 
 def serve(port: int = 0, browser: bool = True) -> None:
-    """Serve the playground until Ctrl-C."""
+    """Serve the playground until Ctrl-C, on one thread: its arrays are too small for several."""
+    config.set_num_threads(1)
+    _blas.use_one_thread()
     playground = Playground()
     with PageServer(OWNER, playground.html, playground.answers, port) as server:
         server.run(browser=browser)

@@ -8,10 +8,10 @@ import re
 
 from minidl import nn
 from minidl._expressions import NAMES
-from minidl.schedulers import Schedule
+from minidl.schedulers import Schedule, plateaus
 from minidl.viz._playground.data import DATA
 from minidl.viz._playground.settings import OWN, Run, Settings
-from minidl.viz._playground.training import Training, keeps_state
+from minidl.viz._playground.training import Training, keep_weights, keeps_state
 
 LOOP = """def endless(loader):
     while True:
@@ -29,10 +29,26 @@ def captured(model, optimizer, loss_of):
 
     return step
 
-
+"""
+TRAIN = """
 def train(steps):
     for _ in range(steps):
         step(*next(batches))
+
+"""
+TRAIN_AND_OBSERVE = """
+epoch = [0.0, 0]  # the sum of the losses of its samples, and their number, so far
+
+
+def train(steps):
+    for _ in range(steps):
+        batch = next(batches)
+        epoch[0] += step(*batch).item() * len(batch[1])
+        epoch[1] += len(batch[1])
+        if epoch[1] == len(y):
+            for plateau in plateaus(optimizer.groups[0]["lr"]):
+                plateau.observe(epoch[0] / epoch[1])
+            epoch[:] = 0.0, 0
 
 """
 
@@ -46,6 +62,9 @@ class _Script:
     def __init__(self, training: Training) -> None:
         self.training, self.which = training, training.which
         self.schedules: set[str] = set()
+        self.kept = False  # whether a network took the weights of another
+        used = [change for _, change in training.log if isinstance(change, Settings)]
+        self.observes = any(plateaus(own.runs[self.which].rate) for own in used)
 
     def text(self) -> str:
         (_, first), *later = self.training.log
@@ -71,7 +90,8 @@ class _Script:
         head = ['"""The training of a minidl playground, to the same bits."""', ""]
         head += ["import numpy as np", "", "import minidl as dl"]
         if self.schedules:
-            head += [f"from minidl.schedulers import {', '.join(sorted(self.schedules))}"]
+            names = sorted(self.schedules | ({"plateaus"} if self.observes else set()))
+            head += [f"from minidl.schedulers import {', '.join(names)}"]
         return "\n".join([*head, "", self._functions(), "", *lines, ""])
 
     def _functions(self) -> str:
@@ -79,19 +99,27 @@ class _Script:
         used = [change for _, change in self.training.log if isinstance(change, Settings)]
         names = dict.fromkeys(own.data for own in used if own.data != OWN)
         sources = [inspect.getsource(DATA[name].draw) for name in names]
+        if self.kept:
+            sources.append(inspect.getsource(keep_weights))
         shown = [
             re.sub(
-                r"\) -> .*:\n", "):\n", re.sub(r": (int|float|np[\w.]*)(?=[,)])", "", own, count=3)
+                r"\) -> .*:\n",
+                "):\n",
+                re.sub(r": (int|float|np[\w.]*|nn[\w.]*)(?=[,)])", "", own, count=3),
             )
             for own in sources
         ]
-        return "\n\n".join(["", *shown, LOOP])
+        return "\n\n".join(["", *shown, LOOP + (TRAIN_AND_OBSERVE if self.observes else TRAIN)])
 
     def _data(self, own: Settings) -> list[str]:
         if own.data == OWN:
             points = ",\n".join(f"    {list(point)}" for point in own.points)
             lines = [f"points = np.array([\n{points},\n], np.float32)"]
-            lines += ["x, y = np.ascontiguousarray(points[:, :2]), points[:, 2].astype(np.intp)"]
+            target = "points[:, 1:2]" if own.inputs == 1 else "points[:, 2:]"
+            target = f"np.ascontiguousarray({target})"
+            if own.classes:
+                target = "points[:, 2].astype(np.intp)"
+            lines += [f"x, y = np.ascontiguousarray(points[:, :{own.inputs}]), {target}"]
         else:
             draw = DATA[own.data].draw.__name__
             lines = [
@@ -138,7 +166,9 @@ class _Script:
     def _loader(self, own: Settings) -> list[str]:
         size = own.runs[self.which].batch_size
         return [
-            f"batches = endless(dl.data.DataLoader(x, y, {size}, rng={own.seed}))",
+            f"loader = dl.data.DataLoader(x, y, {size}, rng={own.seed})",
+            "batches = endless(loader)",
+            *["epoch[:] = 0.0, 0"] * self.observes,
         ]
 
     def _step(self, own: Settings) -> list[str]:
@@ -151,8 +181,9 @@ class _Script:
         was, run = old.runs[self.which], new.runs[self.which]
         lines = ["", "# the settings were changed; the weights stay"]
         if not new.same_but_runs(old):
-            lines += ["weights = model.state_dict()", *self._data(new), *self._model(new)]
-            return [*lines, "model.load_state_dict(weights)", *self._learn(new)]
+            self.kept = True
+            lines += ["old = model", *self._data(new), *self._model(new)]
+            return [*lines, "keep_weights(model, old)", *self._learn(new)]
         if keeps_state(was, run):
             if run.lr != was.lr:
                 lines += [f"optimizer.lr = {self._rate(run)}"]

@@ -12,11 +12,12 @@ import numpy as np
 
 from minidl import _checks, _expressions, nn
 from minidl.optim import RULES
-from minidl.schedulers import Constant, ReduceOnPlateau, Schedule
+from minidl.schedulers import Constant, Schedule, plateaus
 from minidl.viz._playground.data import BOX, DATA
 
 OWNER = "playground"
 OWN = "own"  # the name of data that were drawn or loaded
+KINDS = ("classes", "values", "curve")  # of own data: a class or a value over x, y; y over x
 MAX_SAMPLES, MAX_LAYERS, MAX_UNITS, MAX_CLASSES = 1000, 6, 16, 4
 LOSSES = {  # for classes, for values
     True: ("cross_entropy", "binary_cross_entropy", "mse"),
@@ -58,7 +59,8 @@ class Settings:
     samples: int = 200
     noise: float = 0.12
     test: float = 0.3
-    points: tuple[tuple[float, ...], ...] = ()  # of own data: x, y, class
+    kind: str = "classes"  # of own data
+    points: tuple[tuple[float, ...], ...] = ()  # of own data: x, y, and the class or the value
     layers: tuple[int, ...] = (8, 8)
     activation: nn.Activation = "tanh"
     init: str = "auto"
@@ -72,12 +74,16 @@ class Settings:
         """The number of classes; 0 if the network predicts a value."""
         if self.data != OWN:
             return DATA[self.data].classes
+        if self.kind != "classes":
+            return 0
         return max(2, 1 + int(max(point[2] for point in self.points)))
 
     @property
     def inputs(self) -> int:
         """The number of inputs."""
-        return 2 if self.data == OWN else DATA[self.data].inputs
+        if self.data != OWN:
+            return DATA[self.data].inputs
+        return 1 if self.kind == "curve" else 2
 
     @property
     def sizes(self) -> list[int]:
@@ -112,7 +118,8 @@ def from_json(given: Any) -> Settings:
         samples=_count("samples", own["samples"], 10, MAX_SAMPLES),
         noise=_checks.number(OWNER, "noise", own["noise"], high=1),
         test=_checks.number(OWNER, "test", own["test"], high=0.9),
-        points=_points(own["points"]),
+        kind=_checks.choice(OWNER, "kind", own["kind"], KINDS),
+        points=_points(own["points"], own["kind"] == "classes"),
         layers=_layers(own["layers"]),
         activation=_checks.choice(OWNER, "activation", own["activation"], nn.ACTIVATIONS),
         init=_checks.choice(OWNER, "init", own["init"], INITS),
@@ -139,8 +146,9 @@ def _layers(given: Any) -> tuple[int, ...]:
     return tuple(_count("a layer's size", size, 1, MAX_UNITS) for size in given)
 
 
-def _points(given: Any) -> tuple[tuple[float, ...], ...]:
-    expected = f"{OWNER}: points must be a list of at most {MAX_SAMPLES} lists [x, y, class]"
+def _points(given: Any, classes: bool) -> tuple[tuple[float, ...], ...]:
+    what = "class" if classes else "value"
+    expected = f"{OWNER}: points must be a list of at most {MAX_SAMPLES} lists [x, y, {what}]"
     if not isinstance(given, list | tuple) or len(given) > MAX_SAMPLES:
         raise ValueError(expected)
     points = []
@@ -148,7 +156,11 @@ def _points(given: Any) -> tuple[tuple[float, ...], ...]:
         if not isinstance(point, list | tuple) or len(point) != 3:
             raise ValueError(expected)
         at = [_checks.number(OWNER, "a point", x, low=-BOX, high=BOX) for x in point[:2]]
-        points.append((*at, _count("a point's class", point[2], 0, MAX_CLASSES - 1)))
+        if classes:
+            last: float = _count("a point's class", point[2], 0, MAX_CLASSES - 1)
+        else:
+            last = _checks.number(OWNER, "a point's value", point[2], low=-BOX, high=BOX)
+        points.append((*at, last))
     return tuple(points)
 
 
@@ -172,9 +184,9 @@ def _run(given: Any) -> Run:
         options=tuple(sorted(options.items())),
         batch_size=None if batch is None else _count("batch_size", batch, 1, MAX_SAMPLES),
     )
-    if isinstance(run.rate, ReduceOnPlateau):
+    if any(plateau.mode == "max" for plateau in plateaus(run.rate)):
         raise ValueError(
-            f"{OWNER}: ReduceOnPlateau follows an epoch's loss, which needs fit; choose another"
+            f'{OWNER}: a ReduceOnPlateau observes the loss, which gets smaller; mode must be "min"'
         )
     RULES[rule]([_parameter()], lr=run.rate, **options)  # the rule checks them
     return run

@@ -28,6 +28,7 @@ SIDE, EVERY = 61, 3  # points along a side of the output's map; a unit's map has
 CURVE = 151  # points of a curve over one input
 RECTIFIERS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
 SATURATED = {nn.Sigmoid: (0.5, 0.5), nn.Tanh: (0.0, 1.0)}  # the middle and half the range
+MOST_ROWS = 600  # of a history; of more, every second one is forgotten
 LEVEL = 0.97  # of half the range, from which on a unit counts as saturated
 
 
@@ -121,9 +122,13 @@ class Views:
         row = [training.step, *scores(training), training.optimizer.lr]
         for norm, ratio in zip(*layer_norms(training), strict=True):
             row += [norm, ratio]
+        if self.rows and len(self.rows[0]) != len(row):  # another number of layers
+            lacking = [math.nan] * len(row)
+            self.rows = [[*own, *lacking][: len(row)] for own in self.rows]
+            self.version += 1
         self.rows.append(row)
         training.losses.clear()
-        if len(self.rows) > 1500:
+        if len(self.rows) > MOST_ROWS:
             del self.rows[1:-1:2]
             self.version += 1
 
@@ -150,6 +155,7 @@ class Views:
             acts = forward(model, training.x)[:-1]
             return {
                 "step": training.step,
+                "seconds": training.seconds,
                 "epoch": training.epochs,
                 "epochLength": training.epoch_length,
                 "version": self.version,
