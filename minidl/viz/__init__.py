@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from minidl import _checks
+from minidl.viz._playground.given import playground
 from minidl.viz._race.networks import NetworkRace, network_race
 from minidl.viz._race.racing import ARTICLE, Race, race
 from minidl.viz._race.record import Run
@@ -28,6 +29,7 @@ __all__ = [
     "Slice",
     "Surface",
     "network_race",
+    "playground",
     "race",
 ]
 

@@ -18,6 +18,7 @@ from minidl.schedulers import plateaus
 from minidl.viz._playground import script, views
 from minidl.viz._playground.data import BOX, DATA, DataSet
 from minidl.viz._playground.settings import (
+    GIVEN,
     INITS,
     LOSSES,
     MAX_CLASSES,
@@ -25,6 +26,7 @@ from minidl.viz._playground.settings import (
     MAX_SAMPLES,
     MAX_UNITS,
     OWNER,
+    Given,
     Settings,
     from_json,
     rule_options,
@@ -59,24 +61,18 @@ class Session:
     def whole(self) -> dict[str, Any]:
         """The same after a change: with settings, data and the whole history."""
         first = self.trainings[0]
+        x, y = views.drawn(self.settings, first.x, first.y)
+        x_test, y_test = views.drawn(self.settings, first.x_test, first.y_test)
         return {
             "settings": self.settings.as_json(),
-            "data": {
-                "x": views.packed(first.x),
-                "y": views.packed(_plain(first.y)),
-                "xTest": views.packed(first.x_test),
-                "yTest": views.packed(_plain(first.y_test)),
-            },
+            "data": {"x": views.packed(x), "y": views.packed(y)}
+            | {"xTest": views.packed(x_test), "yTest": views.packed(y_test)},
+            "shown": self.settings.shown,
             "sizes": self.settings.sizes,
             "classes": self.settings.classes,
             "schedules": [_schedule_curve(own) for own in self.trainings],
             **self.frame([]),
         }
-
-
-def _plain(y: Any) -> Any:
-    """Labels or values, one for each sample."""
-    return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
 
 
 def _schedule_curve(training: Training) -> dict[str, Any] | None:
@@ -96,10 +92,15 @@ def _schedule_curve(training: Training) -> dict[str, Any] | None:
 
 
 class Playground:
-    """The sessions of all tabs, and the answers to their questions."""
+    """The sessions of all tabs, and the answers to their questions.
 
-    def __init__(self) -> None:
+    settings  what a page starts with; with data and a model of a program, if it gave some
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
         self.sessions: dict[str, Session] = {}
+        self.first = settings or Settings()
+        self.given = self.first.given
 
     @property
     def answers(self) -> dict[str, Callable[[Any], Any]]:
@@ -107,9 +108,21 @@ class Playground:
         names = ("start", "frame", "change", "rewind", "edit", "log", "script", "walk")
         return {name: getattr(self, name) for name in names}
 
-    def html(self) -> str:
-        """The page."""
+    def html(self, bridged: bool = False) -> str:
+        """The page; `bridged` if it asks what it is embedded in, in place of a server."""
+        given = self.given
+        own = {} if given is None else {GIVEN: _card(given)}
         catalog = {
+            "bridged": bridged,
+            "names": None if given is None else given.names,
+            "axes": None
+            if given is None
+            else {
+                "inputs": [
+                    [float(c), float(s)] for c, s in zip(given.center, given.scale, strict=True)
+                ],
+                "value": given.value,
+            },
             "box": BOX,
             "side": views.SIDE,
             "every": views.EVERY,
@@ -124,7 +137,8 @@ class Playground:
                     ],
                 }
                 for name, own in DATA.items()
-            },
+            }
+            | own,
             "activations": list(nn.ACTIVATIONS),
             "inits": list(INITS),
             "losses": {"classes": LOSSES[True], "values": LOSSES[False]},
@@ -145,7 +159,7 @@ class Playground:
                 "classes": MAX_CLASSES,
                 "steps": MAX_STEPS,
             },
-            "defaults": Settings().as_json(),
+            "defaults": self.first.as_json(),
         }
         text = (
             "The playground trains a small network while you watch. This page needs JavaScript "
@@ -169,7 +183,7 @@ class Playground:
         """A new training: {"session": an old one or null, "settings": …}."""
         if not isinstance(question, dict) or set(question) != {"session", "settings"}:
             raise ValueError(f"{OWNER}: a question must have session and settings")
-        session = Session(from_json(question["settings"]))
+        session = Session(from_json(question["settings"], self.given))
         old = question["session"]
         key = old if isinstance(old, str) and old in self.sessions else secrets.token_urlsafe(8)
         self.sessions.pop(key, None)
@@ -205,7 +219,7 @@ class Playground:
     def change(self, question: Any) -> dict[str, Any]:
         """Go on with the weights that both networks have: {"session", "settings"}."""
         session = self._session(question, "settings")
-        chosen = from_json(question["settings"])
+        chosen = from_json(question["settings"], self.given)
         if len(chosen.runs) != len(session.trainings):
             raise ValueError(f"{OWNER}: another number of runs starts again")
         for training, own in zip(session.trainings, session.views, strict=True):
@@ -288,6 +302,16 @@ class Playground:
 def _formula(described: Any) -> str:
     """The first sentence of a docstring, which has the formula."""
     return inspect.cleandoc(described.__doc__).splitlines()[0]
+
+
+def _card(given: Given) -> dict[str, Any]:
+    """What the page knows of given data, with some points for its button."""
+    settings = Settings(data=GIVEN, given=given)
+    rows = np.linspace(0, len(given.x) - 1, min(90, len(given.x))).astype(int)
+    x, y = views.drawn(settings, given.x[rows], given.y[rows])
+    sample = [[*map(float, at), float(value)] for at, value in zip(x, y, strict=True)]
+    own = {"title": "your data", "classes": given.classes}
+    return {**own, "inputs": settings.inputs, "sample": sample}
 
 
 def _sample(own: DataSet) -> tuple[Any, Any]:

@@ -86,11 +86,30 @@ const hiddenParts = (new URLSearchParams(location.hash.slice(1)).get('hide') ?? 
 let line = Promise.resolve();
 const ask = (name, question) => (line = line.then(() => send(name, question)));
 
+// In a notebook: the widget that the page is embedded in passes questions on to Python.
+const waiting = new Map(); // what resolves a question, by its number
+let questions = 0;
+
+function bridged(name, question) {
+  return new Promise((resolve) => {
+    waiting.set(++questions, resolve);
+    parent.postMessage({ minidl: questions, name, question }, '*');
+  });
+}
+
+if (catalog.bridged) {
+  addEventListener('message', ({ data, source }) => {
+    if (source !== parent || !waiting.has(data?.minidl)) return;
+    waiting.get(data.minidl)(data.answer);
+    waiting.delete(data.minidl);
+  });
+}
+
 async function send(name, question) {
   try {
-    const body = JSON.stringify({ session, ...(typeof question === 'function' ? question() : question) });
-    const response = await fetch(name, { method: 'POST', body });
-    const answer = await response.json();
+    const asked = { session, ...(typeof question === 'function' ? question() : question) };
+    const answer = catalog.bridged ? await bridged(name, asked)
+      : await (await fetch(name, { method: 'POST', body: JSON.stringify(asked) })).json();
     problem(answer.error ?? '');
     if (!answer.error) return answer;
     if (answer.error.includes('no longer kept')) {
@@ -182,7 +201,7 @@ function takeWhole(answer) {
 
 function pairs(x, y) {
   const [points, values] = [unpack(x, Float32Array), unpack(y, Float32Array)];
-  const inputs = state.sizes[0];
+  const inputs = state.shown;
   return [...values].map((value, i) => ({ at: [...points.subarray(i * inputs, (i + 1) * inputs)], value }));
 }
 
@@ -388,9 +407,9 @@ function showSetup() {
   $('bound-field').hidden = !['step', 'loss', 'test'].includes($('stop').value);
   const percentage = (x) => `${Math.round(100 * x)} %`;
   $('data-fields').replaceChildren(...[
-    !own && slider('samples', settings.samples, { low: 20, high: limits.samples, step: 20 },
+    !own && settings.data !== 'given' && slider('samples', settings.samples, { low: 20, high: limits.samples, step: 20 },
       (x) => change((s) => { s.samples = x; })),
-    !own && slider('noise', settings.noise, { low: 0, high: 0.6, step: 0.02 },
+    !own && settings.data !== 'given' && slider('noise', settings.noise, { low: 0, high: 0.6, step: 0.02 },
       (x) => change((s) => { s.noise = x; })),
     slider('test part', settings.test, { low: 0, high: 0.8, step: 0.1, shown: percentage },
       (x) => change((s) => { s.test = x; })),
@@ -583,7 +602,7 @@ function buildNetwork() {
       button.dataset.at = `${l},${u}`;
       if (l === 0) {
         button.disabled = true;
-        button.setAttribute('aria-label', `input ${'xy'[u]}`);
+        button.setAttribute('aria-label', `input ${inputName(u)}`);
       }
       net.append(button);
       return { x, y, size, button };
@@ -667,7 +686,7 @@ function drawNetwork() {
     c.strokeStyle = css(palette[chosen ? '--accent' : idle ? '--non-finite' : '--soft']);
     c.stroke();
     c.setLineDash([]);
-    if (l === 0) return drawLetter(c, 'xy'[u], x, y);
+    if (l === 0) return drawLetter(c, catalog.names && settings.data === 'given' ? String(u + 1) : 'xy'[u], x, y);
     const biases = biasesOf(run, l).value;
     c.beginPath();
     c.arc(x - size / 2 + 1, y + size / 2 - 1, 2.6 + 3.4 * Math.abs(biases[u] || 0) / largestOf(biases, 1e-9), 0, 7);
@@ -695,7 +714,10 @@ function drawLetter(c, letter, x, y) {
 
 // The color of each point of a unit's map: of an input, a hidden unit, an output
 
+const inputName = (u) => (settings.data === 'given' ? catalog.names[u] : 'xy'[u]);
+
 const inputAt = (u) => (i) => {
+  if (u > 1) return tone(0); // it has its mean everywhere
   const [column, row] = [i % UNIT_SIDE, Math.floor(i / UNIT_SIDE)];
   return tone((u === 0 ? column / (UNIT_SIDE - 1) : 1 - row / (UNIT_SIDE - 1)) * 2 - 1);
 };
@@ -705,7 +727,7 @@ const alongCurve = (count) => (i) => Math.round(((i % UNIT_SIDE) * (count - 1)) 
 function unitAt(run, l, u) {
   const map = run.maps[l - 1];
   const count = map.length / places[l].length;
-  const at = state.sizes[0] === 1 ? alongCurve(count) : (i) => i;
+  const at = state.shown === 1 ? alongCurve(count) : (i) => i;
   return (i) => tables.signed[map[u * count + at(i)] + 127];
 }
 
@@ -715,7 +737,7 @@ function outputAt(run, u) {
   const square = (i) => row(i) * SIDE + column(i);
   if (!state.classes) {
     const top = largestOf(run.output, 1e-9);
-    const at = state.sizes[0] === 1 ? alongCurve(run.output.length) : square;
+    const at = state.shown === 1 ? alongCurve(run.output.length) : square;
     return (i) => tone(run.output[at(i)] / top);
   }
   const k = places.at(-1).length === 1 ? 1 : u;
@@ -815,7 +837,7 @@ function drawUnit() {
   const key = `${shown} ${layer} ${unit} ${state.sizes}`;
   const count = state.sizes[layer - 1];
   const width = state.sizes[layer];
-  const from = (i) => (layer === 1 ? 'xy'[i] : `unit ${i + 1}`);
+  const from = (i) => (layer === 1 ? inputName(i) : `unit ${i + 1}`);
   const [weights, biases] = [weightsOf(run, layer), biasesOf(run, layer)];
   const rows = [...Array.from({ length: count }, (_, i) => [from(i), weights, i * width + unit, [i, unit]]),
     ['bias', biases, unit, [unit]]];
@@ -866,9 +888,9 @@ function buildOutput() {
   document.querySelectorAll('.map').forEach(prepareMap);
   const dot = (k, hollow) => make('i', { class: `dot${hollow ? ' hollow' : ''}`, style: `--own:var(${COLOURS[k]})` });
   const names = state.classes ? Array.from({ length: state.classes }, (_, k) => make('li', {}, dot(k), `class ${k}`)) : [];
-  const values = state.classes ? [] : state.sizes[0] === 1
+  const values = state.classes ? [] : state.shown === 1
     ? [make('li', {}, make('i', { class: 'stroke' }), 'the network')]
-    : [make('li', {}, make('i', { class: 'ramp' }), '−1 to 1')];
+    : [make('li', {}, make('i', { class: 'ramp' }), [-1, 1].map((t) => show(unscaled(t, axesOf().value))).join(' to '))];
   $('legend').replaceChildren(...names, ...values, make('li', {}, make('i', { class: 'dot' }), 'training'),
     ...(state.points.test.length ? [make('li', {}, make('i', { class: 'dot hollow' }), 'test')] : []));
 }
@@ -879,7 +901,7 @@ function drawMap(canvas) {
   const c = fitted(canvas, size, size);
   const at = (x) => (size * (x + BOX)) / (2 * BOX);
   const down = (y) => size - at(y);
-  if (state.sizes[0] === 1) {
+  if (state.shown === 1) {
     c.strokeStyle = css(palette['--line']);
     c.lineWidth = 1;
     for (const v of [-1, 0, 1]) {
@@ -905,7 +927,7 @@ function drawMap(canvas) {
   if (!running || dots.key !== key) drawDots(fitted(dots, size, size), size, at, down);
   dots.key = key;
   c.drawImage(dots, 0, 0, size, size);
-  if (state.sizes[0] === 1) {
+  if (state.shown === 1) {
     c.beginPath();
     run.output.forEach((y, i) => c.lineTo((size * i) / (run.output.length - 1), down(y)));
     c.lineWidth = 2.5;
@@ -919,7 +941,7 @@ function drawMap(canvas) {
 // The points. While too few own ones are drawn to train on, they are shown over the data before.
 function drawDots(c, size, at, down) {
   const few = settings.data === 'own' && settings.points.length < 4;
-  const kind = few ? settings.kind : state.classes ? 'classes' : state.sizes[0] === 1 ? 'curve' : 'values';
+  const kind = few ? settings.kind : state.classes ? 'classes' : state.shown === 1 ? 'curve' : 'values';
   const own = few ? { train: settings.points.map(([x, y, value]) => ({ at: [x, y], value })) } : state.points;
   const radius = clamp(size / 90, 2.2, 3.6);
   const pale = kind === 'values'; // values near 0 have the card's color
@@ -975,16 +997,22 @@ function addPoint(x, y) {
   settings.points = [...settings.points, [x, y, PENS[settings.kind][pen] ?? 0]];
 }
 
+// What a place on the map stands for: of data from a program in their own units
+const unscaled = (x, [center, scale] = [0, 1]) => center + scale * x;
+const axesOf = () => (settings.data === 'given' ? catalog.axes : { inputs: [], value: undefined });
+
 function valueAt(run, x, y) {
-  if (state.sizes[0] === 1) {
+  const { inputs, value } = axesOf();
+  const place = (k, v) => `${settings.data === 'given' ? catalog.names[k] : 'xy'[k]} = ${inputs[k] ? show(unscaled(v, inputs[k])) : v.toFixed(2)}`;
+  if (state.shown === 1) {
     const i = clamp(Math.round(((x + BOX) / (2 * BOX)) * (run.output.length - 1)), 0, run.output.length - 1);
-    return `x = ${x.toFixed(2)}: ${show(run.output[i])}`;
+    return `${place(0, x)}: ${show(unscaled(run.output[i], value))}`;
   }
   const column = clamp(Math.round(((x + BOX) / (2 * BOX)) * (SIDE - 1)), 0, SIDE - 1);
   const row = clamp(Math.round(((BOX - y) / (2 * BOX)) * (SIDE - 1)), 0, SIDE - 1);
-  const where = `x = ${x.toFixed(2)}, y = ${y.toFixed(2)}`;
+  const where = `${place(0, x)}, ${place(1, y)}`;
   const i = row * SIDE + column;
-  if (!state.classes) return `${where}: ${show(run.output[i])}`;
+  if (!state.classes) return `${where}: ${show(unscaled(run.output[i], value))}`;
   return [where, ...Array.from({ length: state.classes },
     (_, k) => `class ${k}: ${(run.output[k * SIDE * SIDE + i] / 2.55).toFixed(1)} %`)].join('\n');
 }

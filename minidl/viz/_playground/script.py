@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+from dataclasses import replace
+
+import numpy as np
 
 from minidl import nn
 from minidl._expressions import NAMES
 from minidl.schedulers import Schedule, plateaus
 from minidl.viz._playground.data import DATA
-from minidl.viz._playground.settings import OWN, Run, Settings
+from minidl.viz._playground.settings import GIVEN, OWN, Run, Settings
 from minidl.viz._playground.training import Training, keep_weights, keeps_state
 
 LOOP = """def endless(loader):
@@ -97,7 +100,7 @@ class _Script:
     def _functions(self) -> str:
         """The source of the data's functions and of the loop."""
         used = [change for _, change in self.training.log if isinstance(change, Settings)]
-        names = dict.fromkeys(own.data for own in used if own.data != OWN)
+        names = dict.fromkeys(own.data for own in used if own.data not in (OWN, GIVEN))
         sources = [inspect.getsource(DATA[name].draw) for name in names]
         if self.kept:
             sources.append(inspect.getsource(keep_weights))
@@ -112,7 +115,10 @@ class _Script:
         return "\n\n".join(["", *shown, LOOP + (TRAIN_AND_OBSERVE if self.observes else TRAIN)])
 
     def _data(self, own: Settings) -> list[str]:
-        if own.data == OWN:
+        if own.data == GIVEN and own.given is not None:
+            kind = "np.intp" if own.given.classes else "np.float32"
+            lines = [f"x = {_array(own.given.x)}", f"y = np.array({own.given.y.tolist()}, {kind})"]
+        elif own.data == OWN:
             points = ",\n".join(f"    {list(point)}" for point in own.points)
             lines = [f"points = np.array([\n{points},\n], np.float32)"]
             target = "points[:, 1:2]" if own.inputs == 1 else "points[:, 2:]"
@@ -137,6 +143,14 @@ class _Script:
         return lines
 
     def _model(self, own: Settings) -> list[str]:
+        if (given := own.as_given) is not None:
+            weights = ",\n".join(f"    {_array(value)}" for value in given.weights)
+            lines = [*self._model(replace(own, given=None)), f"weights = [\n{weights},\n]"]
+            return [
+                *lines,
+                "for p, value in zip(model.parameters(), weights):",
+                "    p.data = value",
+            ]
         if own.init == "auto" and not own.dropout:
             return [f"model = dl.nn.MLP({own.sizes}, {own.activation!r}, rng={own.seed})"]
         init = "glorot_uniform" if own.init == "auto" else own.init
@@ -198,6 +212,11 @@ class _Script:
         if was.batch_size != run.batch_size:
             lines += self._loader(new)
         return lines
+
+
+def _array(values: np.ndarray) -> str:
+    """A float32 array as an expression that gives the same bits."""
+    return f"np.array({np.asarray(values, float).tolist()}, np.float32)"
 
 
 def walkthrough(training: Training) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from minidl.optim import RULES, Optimizer
 from minidl.schedulers import plateaus
 from minidl.tensor import Tensor
 from minidl.viz._playground.data import DATA
-from minidl.viz._playground.settings import OWN, OWNER, Run, Settings
+from minidl.viz._playground.settings import GIVEN, OWN, OWNER, Run, Settings
 
 Array = np.ndarray
 MOST_REMEMBERED = 160  # states; of more, every second one is forgotten
@@ -28,7 +29,9 @@ MOST_REMEMBERED = 160  # states; of more, every second one is forgotten
 
 def build_data(settings: Settings) -> tuple[Array, Array, Array, Array]:
     """The training and test parts: x, y, x_test, y_test, in the form that the loss needs."""
-    if settings.data == OWN:
+    if settings.data == GIVEN and settings.given is not None:
+        x, y = settings.given.x, settings.given.y
+    elif settings.data == OWN:
         points = np.array(settings.points, np.float32)
         x = np.ascontiguousarray(points[:, : settings.inputs])
         if settings.classes:
@@ -49,7 +52,12 @@ def build_data(settings: Settings) -> tuple[Array, Array, Array, Array]:
 
 def build_model(settings: Settings) -> nn.Sequential:
     """The network with its first weights."""
-    sizes, seed = settings.sizes, settings.seed
+    sizes, seed, given = settings.sizes, settings.seed, settings.as_given
+    if given is not None:
+        model = build_model(replace(settings, given=None))
+        for p, value in zip(model.parameters(), given.weights, strict=True):
+            p.data = value.copy()
+        return model
     if settings.init == "auto" and not settings.dropout:
         return nn.MLP(sizes, settings.activation, rng=seed)
     rng, modules = np.random.default_rng(seed), list[nn.Module]()

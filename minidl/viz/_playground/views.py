@@ -18,6 +18,7 @@ from minidl.metrics import accuracy
 from minidl.optim import Optimizer
 from minidl.tensor import Tensor, no_grad
 from minidl.viz._playground.data import BOX
+from minidl.viz._playground.settings import GIVEN, Given, Settings
 from minidl.viz._playground.training import Training
 from minidl.viz._race.explain import MOMENTUM
 from minidl.walkthrough.formulas import Scope
@@ -37,12 +38,33 @@ def packed(array: Any, dtype: str = "<f4") -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode()
 
 
-def grid(inputs: int) -> Array:
-    """The points of the output's map, row by row from the upper left; or those of a curve."""
+def grid(inputs: int, given: Given | None = None) -> Array:
+    """The points of the output's map, row by row from the upper left; or those of a curve.
+
+    Of given data in their own units; inputs after the second have their mean.
+    """
     if inputs == 1:
-        return np.linspace(-BOX, BOX, CURVE, dtype=np.float32)[:, None]
-    line = np.linspace(-BOX, BOX, SIDE, dtype=np.float32)
-    return np.stack(np.meshgrid(line, -line), axis=-1).reshape(-1, 2)
+        points = np.linspace(-BOX, BOX, CURVE, dtype=np.float32)[:, None]
+    else:
+        line = np.linspace(-BOX, BOX, SIDE, dtype=np.float32)
+        points = np.stack(np.meshgrid(line, -line), axis=-1).reshape(-1, 2)
+    if given is None:
+        return points
+    x = np.repeat(given.x.mean(axis=0, keepdims=True), len(points), axis=0)
+    shown = points.shape[1]
+    x[:, :shown] = given.center[:shown] + given.scale[:shown] * points
+    return x
+
+
+def drawn(settings: Settings, x: Array, y: Array) -> tuple[Array, Array]:
+    """Points and labels or values, as the page draws them."""
+    y = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+    given = settings.given if settings.data == GIVEN else None
+    if given is not None:
+        n = settings.shown
+        x = (x[:, :n] - given.center[:n]) / given.scale[:n]
+        y = y if given.classes else (y - given.value[0]) / given.value[1]
+    return x, y
 
 
 def forward(model: nn.Sequential, x: Array) -> list[Array]:
@@ -147,10 +169,13 @@ class Views:
         training, settings = self.training, self.training.settings
         model = training.model
         start = seen[1] if seen[0] == self.version else 0
-        layers = forward(model, grid(settings.inputs))
+        given = settings.given if settings.data == GIVEN else None
+        layers = forward(model, grid(settings.inputs, given))
         with np.errstate(all="ignore"):
             *hidden, output = layers
-            maps = [_unit_maps(layer, settings.inputs) for layer in hidden]
+            maps = [_unit_maps(layer, settings.shown) for layer in hidden]
+            if given is not None and not given.classes:
+                output = (output - given.value[0]) / given.value[1]
             shown = _output_map(output, settings.classes, settings.loss)
             acts = forward(model, training.x)[:-1]
             return {
