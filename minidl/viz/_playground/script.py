@@ -136,6 +136,8 @@ class _Script:
             column = "y[:, None]" if width == 1 else f"np.eye({width})[y]"
             lines += [f"y = {column}.astype(np.float32)"]
         count = len(own.points) if own.data == OWN else own.samples
+        if own.data == GIVEN and own.given is not None:
+            count = len(own.given.x)
         if round(count * own.test) >= 1:
             lines += [
                 f"(x, y), (x_test, y_test) = dl.data.split(x, y, {own.test!r}, rng={own.seed})"
@@ -145,7 +147,10 @@ class _Script:
     def _model(self, own: Settings) -> list[str]:
         if (given := own.as_given) is not None:
             weights = ",\n".join(f"    {_array(value)}" for value in given.weights)
-            lines = [*self._model(replace(own, given=None)), f"weights = [\n{weights},\n]"]
+            lines = [
+                *self._model(replace(own, given=replace(given, weights=()))),
+                f"weights = [\n{weights},\n]",
+            ]
             return [
                 *lines,
                 "for p, value in zip(model.parameters(), weights):",

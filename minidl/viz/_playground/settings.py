@@ -126,9 +126,13 @@ class Settings:
     def as_given(self) -> Given | None:
         """What a program gave, if the network begins with its weights."""
         given = self.given
-        same = given is not None and (
-            (self.data, self.sizes, self.activation, self.dropout, self.init, self.seed)
-            == (GIVEN, list(given.sizes), given.activation, given.dropout, "auto", 0)
+        same = (
+            given is not None
+            and given.weights
+            and (
+                (self.data, self.sizes, self.activation, self.dropout, self.init, self.seed)
+                == (GIVEN, list(given.sizes), given.activation, given.dropout, "auto", 0)
+            )
         )
         return given if same else None
 

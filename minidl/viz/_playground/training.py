@@ -54,7 +54,7 @@ def build_model(settings: Settings) -> nn.Sequential:
     """The network with its first weights."""
     sizes, seed, given = settings.sizes, settings.seed, settings.as_given
     if given is not None:
-        model = build_model(replace(settings, given=None))
+        model = build_model(replace(settings, given=replace(given, weights=())))
         for p, value in zip(model.parameters(), given.weights, strict=True):
             p.data = value.copy()
         return model
