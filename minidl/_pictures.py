@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from minidl import _drawing
 from minidl._format import number
 
-POINTS = 240
+POINTS, LONGEST = 240, 58  # of a curve; characters of a title
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 460, 150, 58, 30, 128
 STYLE = """
 .minidl-rates { color-scheme: light dark; font: 12px system-ui, sans-serif; }
@@ -22,12 +22,12 @@ STYLE = """
 
 
 def span(rate: Callable[[int], float], starts: Iterable[int]) -> int:
-    """The steps that show a schedule: beyond its last phase, or until the rate has halved."""
+    """The steps that show a schedule: beyond its last phase, or until the rate is a quarter."""
     last = max(starts)
     steps = max(100, math.ceil(1.15 * last))
     if last == 0:
         first = rate(0)
-        while steps < 100_000 and rate(steps) > first / 2:
+        while steps < 100_000 and rate(steps) > first / 4:
             steps *= 2
         steps = 100 if steps >= 100_000 and rate(steps) == first else steps
     return steps
@@ -44,7 +44,7 @@ def rates(rate: Callable[[int], float], starts: Iterable[int], title: str) -> st
     x = [LEFT + (WIDTH - LEFT - 8) * t / steps for t in at]
     y = [BOTTOM - (BOTTOM - TOP) * value / high for value in values]
     points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
-    name = html.escape(title if len(title) <= 70 else title[:69] + "…")
+    name = html.escape(title if len(title) <= LONGEST else title[: LONGEST - 1] + "…")
     lines = "".join(
         f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{at}" y2="{at}"/>' for at in (TOP, BOTTOM)
     )
