@@ -14,10 +14,22 @@ import minidl as dl
 from minidl import viz
 from minidl.__main__ import lesson
 from minidl._page.server import PageServer
+from minidl.viz._playground.data import DATA
 from minidl.viz._playground.live import Playground
 from minidl.viz._race.live import LiveRace
 
 DOCS = Path(__file__).parents[1] / "docs"
+
+
+def recorded():
+    """A recorded training on spirals."""
+    x, y = DATA["spirals"].draw(400, 0.1, np.random.default_rng(0))
+    model, recorder = dl.nn.MLP([2, 16, 16, 2], "tanh", rng=0), dl.viz.Recorder()
+    optimizer = dl.optim.Adam(model, lr=dl.schedulers.CosineDecay(0.03, 3000))
+    more = {"validation": 0.25, "metrics": {"accuracy": dl.metrics.accuracy}, "progress": False}
+    data = dl.data.DataLoader(x, y, 16, rng=0)
+    dl.fit(model, dl.losses.cross_entropy, optimizer, data, epochs=100, record=recorder, **more)
+    return recorder
 
 
 def plan():
@@ -90,6 +102,7 @@ def main(names):
             (write_live, "#step=5", (1280, 1060), "race_live.png", "light"),
             (race.save, "#step=150", (390, 844), "race_page_phone.png", "dark"),
             (plan().save, "", (1100, 1010), "plan.png", "light"),
+            (recorded().save, "#step=600", (1440, 900), "recorder.png", "light"),
         ):
             if names and picture not in names:
                 continue
