@@ -119,6 +119,7 @@ async function start() {
   if (answer) takeWhole(answer);
 }
 
+let typed = []; // schedules that the server has not accepted yet
 let pending = 0; // changes that the server has not answered: the settings are ahead of the state
 
 // A change of the settings: with the weights kept if they fit, unless the reader chose otherwise.
@@ -165,7 +166,7 @@ function unpackRun(run, before) {
 function takeWhole(answer) {
   session = answer.session ?? session;
   accepted = JSON.stringify(answer.settings);
-  if (!pending) settings = JSON.parse(accepted);
+  if (!pending) [settings, typed] = [JSON.parse(accepted), []];
   note = '';
   state = { ...answer, runs: null };
   state.runs = answer.runs.map((run) => unpackRun(run, null));
@@ -455,7 +456,10 @@ function runFields(run, i) {
         const peak = plain ? Number(r.lr) : 0.03;
         r.lr = x === 'constant' ? String(peak) : SCHEDULES[x]?.(peak) ?? r.lr;
       })),
-    !plain && entry('its formula', run.lr, (x) => set((r) => { r.lr = x; }), { class: 'wide' }),
+    !plain && entry('its formula', typed[i] ?? run.lr, (x) => {
+      typed[i] = x;
+      set((r) => { r.lr = x; });
+    }, { class: 'wide' }),
     select('batch size', batches, run.batch_size ?? 'all', (x) => set((r) => {
       r.batch_size = x === 'all' ? null : Number(x);
     })),
@@ -1356,7 +1360,7 @@ async function repeat(log, step) {
   const [[, { settings: first }], ...rest] = log;
   repeating = true;
   for (const id of ['controls', 'setup', 'training', 'network']) $(id).inert = true;
-  await takeAgain(first, [...rest, [step, {}]], Math.ceil(step / 150));
+  await takeAgain(first, [...rest, [step, {}]], Math.max(10, Math.ceil(step / 150)));
   repeating = false;
   for (const id of ['controls', 'setup', 'training', 'network']) $(id).inert = false;
   $('repeat').hidden = true;
@@ -1375,7 +1379,7 @@ async function takeAgain(first, changes, atOnce) {
     while (repeating && state.runs[0].step < at) {
       $('repeat').hidden = false;
       $('repeat').firstElementChild.textContent = `Taking step ${state.runs[0].step.toLocaleString('en')} of ${end.toLocaleString('en')} again.`;
-      if (!await request(clamp(at - state.runs[0].step, 1, Math.min(limits.steps, Math.max(1, atOnce))))) return;
+      if (!await request(clamp(at - state.runs[0].step, 1, Math.min(limits.steps, atOnce)))) return;
       draw();
     }
     if (!repeating) return;
