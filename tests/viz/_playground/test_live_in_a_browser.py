@@ -377,7 +377,8 @@ def test_a_link_and_a_file_give_the_same_training_again(live, tmp_path):
 
     tab = open_playground(f"#{link}")
     expect_same()
-    tab = open_playground()
+    tab = open_playground("#step=4&then=[[2],3]")  # what makes no sense is left out
+    expect_training(tab, 4)
     tab.set_input_files("#open", file)
     expect(tab.locator(".map")).to_have_count(2)
     expect_same()
