@@ -13,6 +13,9 @@ const label = (name) => LABELS[name] ?? name.replaceAll('_', ' ');
 // What is no part of the settings of a training, by the id of its field, with the first value
 const VIEW = { speed: '200', keep: 'keep', lines: 'value', stop: 'never', bound: '0.1' };
 
+const isLog = (log) => Array.isArray(log) && log.every((own) => Array.isArray(own)
+  && Number.isInteger(own[0]) && (own[1]?.settings || own[1]?.edit));
+
 let later = null; // what the address asks for after the start: {step, log}
 let settings = readAddress();
 let session = null; // the server's name for this tab's training
@@ -31,7 +34,8 @@ function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   for (const [id, first] of Object.entries(VIEW)) setView(id, given.get(id) ?? first);
   const step = clamp(Math.trunc(Number(given.get('step'))) || 0, 0, 1e7);
-  later = step || given.has('then') ? { step, log: attempt(() => JSON.parse(given.get('then'))) ?? [] } : null;
+  const log = attempt(() => JSON.parse(given.get('then')));
+  later = step || isLog(log) ? { step, log: isLog(log) ? log : [] } : null;
   const value = (text, like) => (typeof like === 'number' ? Number(text) : text);
   for (const [key, text] of given) {
     if (key === 'layers') own.layers = text ? text.split(',').map(Number) : [];
@@ -138,6 +142,7 @@ async function start() {
   if (answer) takeWhole(answer);
 }
 
+let typed = []; // schedules that the server has not accepted yet
 let pending = 0; // changes that the server has not answered: the settings are ahead of the state
 
 // A change of the settings: with the weights kept if they fit, unless the reader chose otherwise.
@@ -184,7 +189,7 @@ function unpackRun(run, before) {
 function takeWhole(answer) {
   session = answer.session ?? session;
   accepted = JSON.stringify(answer.settings);
-  if (!pending) settings = JSON.parse(accepted);
+  if (!pending) [settings, typed] = [JSON.parse(accepted), []];
   note = '';
   state = { ...answer, runs: null };
   state.runs = answer.runs.map((run) => unpackRun(run, null));
@@ -474,7 +479,10 @@ function runFields(run, i) {
         const peak = plain ? Number(r.lr) : 0.03;
         r.lr = x === 'constant' ? String(peak) : SCHEDULES[x]?.(peak) ?? r.lr;
       })),
-    !plain && entry('its formula', run.lr, (x) => set((r) => { r.lr = x; }), { class: 'wide' }),
+    !plain && entry('its formula', typed[i] ?? run.lr, (x) => {
+      typed[i] = x;
+      set((r) => { r.lr = x; });
+    }, { class: 'wide' }),
     select('batch size', batches, run.batch_size ?? 'all', (x) => set((r) => {
       r.batch_size = x === 'all' ? null : Number(x);
     })),
@@ -675,12 +683,9 @@ function drawNetwork() {
     paint(small, l === 0 ? inputAt(u) : l === last ? outputAt(run, u) : unitAt(run, l, u));
     const idle = l > 0 && l < last && run.idle[l - 1]?.[u] === 1;
     const chosen = selected?.[0] === l && selected[1] === u;
-    c.save();
-    c.beginPath();
-    c.roundRect(x - size / 2, y - size / 2, size, size, 5);
-    c.clip();
     c.drawImage(small, x - size / 2, y - size / 2, size, size);
-    c.restore();
+    c.beginPath();
+    c.roundRect(x - size / 2, y - size / 2, size, size, 3);
     c.setLineDash(idle ? [4, 3] : []);
     c.lineWidth = chosen ? 3 : idle ? 2 : 1.5;
     c.strokeStyle = css(palette[chosen ? '--accent' : idle ? '--non-finite' : '--soft']);
@@ -1073,11 +1078,8 @@ function buildCharts() {
     make('canvas', { role: 'img' }), make('p', { class: 'keys' }))));
 }
 
-let charted = 0; // when
-
 function drawCharts() {
-  if ($('charts').hidden || (running && performance.now() - charted < 150)) return; // drawing takes longer than training
-  charted = performance.now();
+  if ($('charts').hidden) return;
   const figures = [...$('charts').children];
   chartList().forEach((chart, i) => drawChart(figures[i], chart));
 }
@@ -1164,14 +1166,19 @@ function drawShares(c, width, height, keys, canvas) {
 
 // ---- Drawing
 
+let charted = 0; // when the numbers and the course were drawn
+
 function draw() {
   if (!state) return;
   if (!palette) readColours();
   drawNetwork();
   drawUnit();
   document.querySelectorAll('.map').forEach(drawMap);
-  drawScores();
-  drawCharts();
+  if (!running || performance.now() - charted > 150) { // faster than one can read, and drawing takes longer than training
+    drawScores();
+    drawCharts();
+    charted = performance.now();
+  }
   const [run] = state.runs;
   $('count').textContent = `step ${run.step.toLocaleString('en')}, epoch ${run.epoch.toFixed(1)}`;
   const steps = remembered();
@@ -1365,13 +1372,12 @@ function linkTo({ step, log }) {
   if (!step && !rest.length) return address();
   const changes = rest.map(([at, own]) => [at, own.settings ? { settings: lean(own.settings) } : own]);
   const then = changes.length ? `&then=${encodeURIComponent(JSON.stringify(changes))}` : '';
-  return `${address(first.settings)}&step=${step}${then}`;
+  return `${address(first.settings)}&step=${step}${then}`.replace('#&', '#');
 }
 
 async function openSaved(text) {
   const saved = attempt(() => JSON.parse(text));
-  const good = saved?.playground === 1 && Array.isArray(saved.log) && saved.log[0]?.[1]?.settings
-    && Number.isInteger(saved.step) && saved.log.every((own) => Array.isArray(own) && Number.isInteger(own[0]) && own[1]);
+  const good = saved?.playground === 1 && Number.isInteger(saved.step) && isLog(saved.log) && saved.log[0]?.[1].settings;
   if (!good) return problem('The file is not a training that the playground has saved.');
   for (const id of Object.keys(VIEW)) setView(id, String(saved.view?.[id] ?? VIEW[id]));
   return repeat(saved.log, saved.step);
@@ -1384,7 +1390,7 @@ async function repeat(log, step) {
   const [[, { settings: first }], ...rest] = log;
   repeating = true;
   for (const id of ['controls', 'setup', 'training', 'network']) $(id).inert = true;
-  await takeAgain(first, [...rest, [step, {}]], Math.ceil(step / 150));
+  await takeAgain(first, [...rest, [step, {}]], Math.max(10, Math.ceil(step / 150)));
   repeating = false;
   for (const id of ['controls', 'setup', 'training', 'network']) $(id).inert = false;
   $('repeat').hidden = true;
@@ -1403,7 +1409,7 @@ async function takeAgain(first, changes, atOnce) {
     while (repeating && state.runs[0].step < at) {
       $('repeat').hidden = false;
       $('repeat').firstElementChild.textContent = `Taking step ${state.runs[0].step.toLocaleString('en')} of ${end.toLocaleString('en')} again.`;
-      if (!await request(clamp(at - state.runs[0].step, 1, Math.min(limits.steps, Math.max(1, atOnce))))) return;
+      if (!await request(clamp(at - state.runs[0].step, 1, Math.min(limits.steps, atOnce)))) return;
       draw();
     }
     if (!repeating) return;

@@ -95,7 +95,7 @@ class _Script:
         if self.schedules:
             names = sorted(self.schedules | ({"plateaus"} if self.observes else set()))
             head += [f"from minidl.schedulers import {', '.join(names)}"]
-        return "\n".join([*head, "", self._functions(), "", *lines, ""])
+        return "\n".join([*head, "", "", self._functions(), "", "", *lines, ""])
 
     def _functions(self) -> str:
         """The source of the data's functions and of the loop."""
@@ -112,7 +112,8 @@ class _Script:
             )
             for own in sources
         ]
-        return "\n\n".join(["", *shown, LOOP + (TRAIN_AND_OBSERVE if self.observes else TRAIN)])
+        loop = LOOP + (TRAIN_AND_OBSERVE if self.observes else TRAIN)
+        return "\n\n".join([*shown, loop]).strip()
 
     def _data(self, own: Settings) -> list[str]:
         if own.data == GIVEN and own.given is not None:

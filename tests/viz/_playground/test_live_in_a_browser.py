@@ -27,6 +27,8 @@ from minidl.viz._playground.settings import from_json as settings
 from minidl.viz._playground.training import Training
 from minidl.viz._playground.views import scores
 
+expect.set_options(timeout=30_000)  # other tests may use the machine at the same time
+
 
 @pytest.fixture
 def live(tab_and_events):
@@ -129,9 +131,57 @@ def test_each_control_changes_what_it_says(live):
     given = {**own, "layers": [7, 7], "data": "circles", "runs": [run]}
     expect_training(tab, 1, **given)
 
+    for name, value, key in (
+        ("samples", 120, "samples"),
+        ("noise", 0.3, "noise"),
+        ("test part", 0.5, "test"),
+        ("dropout", 0.25, "dropout"),
+    ):
+        tab.get_by_role("slider", name=name).fill(str(value))
+        given[key] = value
+    tab.get_by_label("seed").fill("3")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("slider", name="rate η").fill("-20")
+    tab.wait_for_function("() => location.hash.includes('a.lr=0.1')")
+    tab.wait_for_function("() => location.hash.includes('seed=3')")
+    tab.get_by_role("button", name="One step").click()
+    given |= {"seed": 3, "runs": [{**run, "lr": "0.1"}]}
+    expect_training(tab, 1, **given)
+
     tab = open_playground(tab.evaluate("location.hash"))  # the link
     tab.get_by_role("button", name="One step").click()
     expect_training(tab, 1, **given)
+    drawn = {}
+    for kind in ("value", "grad", "update", "effective"):
+        tab.select_option("#lines", kind)
+        drawn[kind] = tab.evaluate("document.querySelector('#edges').toDataURL()")
+    assert len(set(drawn.values())) == 4
+
+
+def test_a_schedule_that_is_refused_can_be_corrected_and_the_training_stays(live):
+    open_playground, _, _ = live
+    tab = open_playground("#a.lr=CosineDecay(0.1,%20500)")
+    tab.get_by_label("its formula").fill("CosineDecay(0.1, -5)")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("alert")).to_contain_text("steps")
+    expect(tab.get_by_label("its formula")).to_have_value("CosineDecay(0.1, -5)")
+    tab.get_by_role("button", name="One step").click()
+    run = {"lr": "CosineDecay(0.1, 500)"}
+    expect_training(tab, 1, runs=[run])
+    tab.get_by_label("its formula").fill("CosineDecay(0.1, 50)")
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("() => location.hash.includes('50%29') || location.hash.includes('50)')")
+
+
+def test_the_walkthrough_of_the_next_step_opens(live):
+    open_playground, _, _ = live
+    tab = open_playground("#layers=2")
+    tab.get_by_role("button", name="One step").click()
+    with tab.expect_popup() as opened:
+        tab.get_by_role("button", name="Walk through this step").click()
+    expect(opened.value.locator("h1")).to_contain_text("cross_entropy")
+    opened.value.close()
+    expect_training(tab, 1, layers=[2])
 
 
 def test_a_change_during_another_is_not_lost(live):
@@ -327,7 +377,8 @@ def test_a_link_and_a_file_give_the_same_training_again(live, tmp_path):
 
     tab = open_playground(f"#{link}")
     expect_same()
-    tab = open_playground()
+    tab = open_playground("#step=4&then=[[2],3]")  # what makes no sense is left out
+    expect_training(tab, 4)
     tab.set_input_files("#open", file)
     expect(tab.locator(".map")).to_have_count(2)
     expect_same()
