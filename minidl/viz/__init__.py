@@ -14,7 +14,7 @@ from minidl.viz._race.racing import ARTICLE, Race, race
 from minidl.viz._race.record import Run
 from minidl.viz._race.slices import Slice
 from minidl.viz._race.surfaces import SURFACES, Surface
-from minidl.viz._recorder.recording import Recorder
+from minidl.viz._recorder.recorder import Recorder
 
 if TYPE_CHECKING:
     from minidl.viz import figures as figures

@@ -16,12 +16,12 @@ from minidl._page import framed, render
 from minidl.viz._recorder import views
 
 if TYPE_CHECKING:
-    from minidl.viz._recorder.recording import Recorder
+    from minidl.viz._recorder.recording import Recording
 
 ROWS = 12  # of the table in the text
 
 
-def html(recorder: Recorder) -> str:
+def html(recorder: Recording) -> str:
     """The page; RuntimeError if nothing was recorded."""
     if not recorder.looks or recorder.history is None:
         raise RuntimeError(
@@ -38,12 +38,12 @@ def html(recorder: Recorder) -> str:
     )
 
 
-def frame(recorder: Recorder, height: int = 900) -> str:
+def frame(recorder: Recording, height: int = 900) -> str:
     """The page inside an iframe, for a notebook; the height is in pixels."""
     return framed(html(recorder), _title(recorder), height)
 
 
-def save(recorder: Recorder, path: str | PathLike[str]) -> Path:
+def save(recorder: Recording, path: str | PathLike[str]) -> Path:
     """Write the page; ValueError unless the name ends in .html, OSError if it can't be written."""
     path = _files.ending("Recorder", _files.path_of("Recorder", path), _files.PAGES)
     text = html(recorder)
@@ -52,7 +52,7 @@ def save(recorder: Recorder, path: str | PathLike[str]) -> Path:
     return path
 
 
-def as_text(recorder: Recorder) -> str:
+def as_text(recorder: Recording) -> str:
     """The training in some lines, and a table of looks."""
     history = recorder.history
     assert history is not None
@@ -78,13 +78,13 @@ def as_text(recorder: Recorder) -> str:
     return "\n".join(lines)
 
 
-def _model(recorder: Recorder) -> str:
+def _model(recorder: Recording) -> str:
     model = recorder.module
     count = sum(p.size for p in recorder.parameters)
     name = "a function" if model is None else type(model).__name__
     return f"{name} with {count:,} parameters"
 
 
-def _title(recorder: Recorder) -> str:
+def _title(recorder: Recording) -> str:
     assert recorder.history is not None
     return f"Training of {len(recorder.history.step_loss):,} steps"

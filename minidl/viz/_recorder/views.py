@@ -19,7 +19,7 @@ from minidl.nn import Module, Sigmoid, Tanh
 from minidl.optim import Optimizer
 from minidl.tensor import no_grad
 from minidl.viz._playground.views import LEVEL, SATURATED, packed, probabilities, rates_of
-from minidl.viz._recorder.recording import SAMPLES, Look, Recorder
+from minidl.viz._recorder.recording import SAMPLES, Look, Recording
 from minidl.walkthrough.parser import FormulaError
 
 Array = np.ndarray
@@ -33,7 +33,7 @@ ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh", "
 RANGES = {"sigmoid": SATURATED[Sigmoid], "tanh": SATURATED[Tanh]}
 
 
-def page_data(recorder: Recorder) -> dict[str, Any]:
+def page_data(recorder: Recording) -> dict[str, Any]:
     """All that the page shows."""
     looks = recorder.looks
     layers = layers_of(recorder.names)
@@ -69,7 +69,7 @@ def chosen_steps(values: Sequence[float], always: Sequence[int]) -> list[int]:
     return sorted(found)
 
 
-def _history(recorder: Recorder) -> dict[str, Any]:
+def _history(recorder: Recording) -> dict[str, Any]:
     history = recorder.history
     assert history is not None
     at = chosen_steps(history.step_loss, [look.step - 1 for look in recorder.looks])
@@ -123,7 +123,9 @@ def _together(norms: list[float]) -> float:
     return math.hypot(*known) if known else math.nan
 
 
-def _rate_quantiles(recorder: Recorder, look: Look, layers: Mapping[str, list[int]]) -> list[float]:
+def _rate_quantiles(
+    recorder: Recording, look: Look, layers: Mapping[str, list[int]]
+) -> list[float]:
     """For each layer a low, the middle and a high one of its effective rates in the step."""
     row: list[float] = []
     for own in list(layers.values())[:MOST_LAYERS]:
@@ -134,7 +136,7 @@ def _rate_quantiles(recorder: Recorder, look: Look, layers: Mapping[str, list[in
     return row
 
 
-def effective(recorder: Recorder, look: Look, i: int) -> Array | None:
+def effective(recorder: Recording, look: Look, i: int) -> Array | None:
     """The effective rates of a parameter's entries; None where there is no gradient or update."""
     part = look.parts[i]
     if part.grad is None or part.update is None or recorder.optimizer is None:
@@ -152,7 +154,7 @@ def effective(recorder: Recorder, look: Look, i: int) -> Array | None:
     return rates
 
 
-def _first(recorder: Recorder) -> dict[str, Any] | None:
+def _first(recorder: Recording) -> dict[str, Any] | None:
     """The first layer's weights: bytes −127 … 127 of each look, and what 127 stands for."""
     looks = recorder.looks
     if recorder.first is None:
@@ -224,7 +226,7 @@ def forward(model: Module, x: Any) -> Forward:
     return Forward(output.data, observer.found)
 
 
-def _given(recorder: Recorder) -> dict[str, Any]:
+def _given(recorder: Recording) -> dict[str, Any]:
     """Activations and the map; without them a reason."""
     looks, model, data = recorder.looks, recorder.shadow, recorder.data
     nothing: dict[str, Any] = {"activations": [], "map": None}
@@ -341,7 +343,7 @@ class Field:
         }
 
 
-def _field(recorder: Recorder, x: Any, y: Array) -> Field | None:
+def _field(recorder: Recording, x: Any, y: Array) -> Field | None:
     """The map of a recorded model; None unless it has one or two inputs and a known kind."""
     if not isinstance(x, np.ndarray) or x.ndim != 2 or x.shape[1] not in (1, 2) or not len(x):
         return None

@@ -5,7 +5,7 @@ import pytest
 
 import minidl as dl
 from minidl.viz._recorder import recording
-from minidl.viz._recorder.recording import Recorder
+from minidl.viz._recorder.recorder import Recorder
 
 X = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
 Y = (X[:, 0] * X[:, 1] > 0).astype(int)
