@@ -9,6 +9,7 @@ import ctypes
 import itertools
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,6 +27,13 @@ NAMES = {
     "cblas_{}gemm$NEWLAPACK": False,  # Apple's Accelerate
     "cblas_{}gemm": False,  # any, with 32 bits if `counts_in_64_bits` doesn't object
 }
+SET_THREADS = (  # the functions that set the number of threads, in OpenBLAS and MKL
+    "scipy_openblas_set_num_threads64_",
+    "openblas_set_num_threads64_",
+    "scipy_openblas_set_num_threads",
+    "openblas_set_num_threads",
+    "MKL_Set_Num_Threads",
+)
 MKL = ("lib/libmkl_rt.*", "Library/bin/mkl_rt*.dll")  # where pip and conda install it
 
 
@@ -35,13 +43,27 @@ def find_numpys() -> Functions:
     Linux and macOS look up a name in NumPy's core module and all that it is linked with. Windows
     looks in one library: that of NumPy's wheel, or conda's.
     """
-    core = str(sys.modules["numpy._core._multiarray_umath"].__file__)
-    wheel, conda = Path(np.__file__).parents[1] / "numpy.libs", Path(sys.prefix, "Library/bin")
-    windows = (str(p) for p in (*wheel.glob("*openblas*"), *conda.glob("libcblas.dll")))
-    for path in itertools.chain([core], windows):
+    for path in paths_of_numpys():
         with contextlib.suppress(OSError, ValueError):
             return find(path)
     return 0, 0, False, "numpy.dot, since NumPy's BLAS has no function cblas_sgemm to be called"
+
+
+def paths_of_numpys() -> Iterator[str]:
+    """The libraries in which NumPy's BLAS can be."""
+    yield str(sys.modules["numpy._core._multiarray_umath"].__file__)
+    wheel, conda = Path(np.__file__).parents[1] / "numpy.libs", Path(sys.prefix, "Library/bin")
+    yield from (str(p) for p in (*wheel.glob("*openblas*"), *conda.glob("libcblas.dll")))
+
+
+def use_one_thread() -> bool:
+    """Let NumPy's BLAS use one thread; False if it has no function for that."""
+    for path, name in itertools.product(paths_of_numpys(), SET_THREADS):
+        with contextlib.suppress(OSError):
+            if set_threads := getattr(ctypes.CDLL(path), name, None):
+                set_threads(1)
+                return True
+    return False
 
 
 def find(path: str) -> Functions:

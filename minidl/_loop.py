@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple, Never
+from typing import Any, NamedTuple, Never, Protocol
 
 import numpy as np
 
@@ -184,6 +184,10 @@ def _update(optimizer: Any) -> None:
         ) from error
 
 
+def _parts(arrays: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
+    return tuple(array[rows] for array in arrays)
+
+
 def append(lists: list[list[Any]], *values: Any) -> None:
     """Append a value to each list, so that no interrupt leaves lists of different lengths."""
     any(map(list.append, lists, values))  # one call without bytecodes; append returns None
@@ -192,11 +196,31 @@ def append(lists: list[list[Any]], *values: Any) -> None:
 # --- the loop -----------------------------------------------------------------------------------
 
 
+class Record(Protocol):
+    """What fit asks of what looks at some of the steps, such as a dl.viz.Recorder."""
+
+    def begin(self, training: Training, loss: Any, steps: int | None) -> None:
+        """A training of so many steps begins, or of an unknown number."""
+
+    def due(self, taken: int) -> int:
+        """The number of steps to take before the next one that is recorded; 0 if it is that."""
+
+    def before(self, training: Training) -> None:
+        """A step that is recorded is about to be taken."""
+
+    def after(self, training: Training, step: int) -> None:
+        """It was taken, as the step of that number."""
+
+    def end(self, training: Training) -> None:
+        """The training ended, however it did."""
+
+
 class Loop:
     """One call of fit, whose arguments are checked: takes steps until an epoch or step is reached.
 
     capture  whether to capture; "auto" where it can be done
     ends     the numbers of epochs and of steps, counted as the history counts them
+    record   what looks at some of the steps, such as a dl.viz.Recorder, or None
     """
 
     def __init__(
@@ -208,8 +232,9 @@ class Loop:
         accumulate: int,
         capture: Any,
         ends: tuple[float, float],
+        record: Record | None = None,
     ) -> None:
-        self.loss, self.training = loss, training
+        self.loss, self.training, self.record = loss, training, record
         self.validation, self.metrics = validation, metrics
         self.model, self.optimizer = training.model, training.optimizer
         self.history, self.batches = training.history, training.data
@@ -318,7 +343,30 @@ class Loop:
             step = self.function(_step, form)
             captured = isinstance(step, _capture.capture)
             steps = self.replayed if captured else self.eager
-            yield from steps(epoch, step, arrays, size, order)
+            for own, rows, record in self.pieces(arrays, size, order):
+                if record:
+                    record.before(self.training)
+                for taken in steps(epoch, step, own, size, rows):
+                    if record:
+                        record.after(self.training, len(self.history.step_loss))
+                    yield taken
+
+    def pieces(
+        self, arrays: tuple[Any, ...], size: int, order: Any
+    ) -> Iterator[tuple[tuple[Any, ...], Any, Record | None]]:
+        """Parts of the batches: one step and what records it, or steps and None."""
+        rows = len(arrays[0]) if order is None else len(order)
+        if self.record is None or not rows:
+            yield arrays, order, None
+            return
+        begin = 0
+        while begin < rows:
+            left = self.record.due(len(self.history.step_loss))
+            end = min(begin + (max(left, 1) * size), rows)
+            part = slice(begin, end)
+            own = arrays if order is not None or end - begin == rows else _parts(arrays, part)
+            yield own, None if order is None else order[part], None if left else self.record
+            begin = end
 
     def eager(
         self, epoch: Epoch, step: Any, arrays: tuple[Any, ...], size: int, order: Any
@@ -407,6 +455,9 @@ class Loop:
         for hook in self.hooks["on_backward"]:
             hook.call(training)
         steps, t = len(history.lr), _steps_of(self.optimizer)
+        record = self.record if self.record and self.record.due(steps) == 0 else None
+        if record:
+            record.before(training)
         try:
             append([history.step_loss, history.lr], value, _rate(self.optimizer))
             self.update()
@@ -414,6 +465,8 @@ class Loop:
             if _steps_of(self.optimizer) == t:
                 del history.step_loss[steps:], history.lr[steps:]
             raise
+        if record:
+            record.after(training, training.step)
         for predicted in seen if self.metrics else ():
             evaluation.keep(epoch.kept, *predicted)
         return value, weight
@@ -540,6 +593,8 @@ class Loop:
         self.history.captured |= any(runner is not None for runner in runners)
         for hook in self.hooks["on_end"]:
             hook.call(self.training)
+        if self.record is not None:
+            self.record.end(self.training)
 
 
 class Hook(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, Literal, Never, TypeAlias
 
 import numpy as np
 
-from minidl import _checks, _operands, _summary, tensor
+from minidl import _checks, _operands, _pictures, _summary, tensor
 from minidl._format import printable, printed
 from minidl._kernels import atomic
 from minidl._kernels.plan import copied
@@ -522,6 +522,12 @@ class Sequential(Module):
 
     def __getitem__(self, index: int) -> Module:
         return list(iter(self))[index]
+
+    def _repr_svg_(self) -> str:
+        """The modules as a chain, for a notebook."""
+        counts = [sum(p.size for p in m.parameters()) for m in self]
+        texts = [(repr(m).splitlines()[0].partition("#")[0].strip(" (")) for m in self]
+        return _pictures.chain(texts, counts, type(self).__name__)
 
     def forward(self, x: Any) -> Tensor:
         """Apply the modules in order; a Dense and the ReLU after it run as one op."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast, overload
 
 import numpy as np
 
-from minidl import _checks
+from minidl import _checks, _pictures
 from minidl._format import printable
 from minidl._kernels import atomic
 
@@ -86,6 +86,10 @@ class Schedule:
         from minidl.viz.plots import plot_schedule
 
         return plot_schedule(self, steps)
+
+    def _repr_svg_(self) -> str | None:
+        """The rate over the steps, for a notebook; None where it depends on a metric."""
+        return None if plateaus(self) else _pictures.rates(self, dict(self.phases()), repr(self))
 
 
 Rate = Schedule | float

@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl import _checks, optim
 from minidl._kernels import atomic
-from minidl._loop import HOOKS, Loop, check_monitored, listed, parameters_of, plateaus_of
+from minidl._loop import HOOKS, Loop, Record, check_monitored, listed, parameters_of, plateaus_of
 from minidl._progress import progress as showing
 from minidl.callbacks import Callback, Training
 from minidl.checkpoint import Saved
@@ -57,6 +57,7 @@ def fit(
     history: History | None = None,
     progress: bool = True,
     capture: bool | Literal["auto"] = "auto",
+    record: Record | None = None,
     distributed: World | None = None,
 ) -> History:
     """Train a model: for each batch forward, loss, backward, step.
@@ -93,6 +94,7 @@ def fit(
                 True, with a CaptureError where it can't; False; or "auto", where it can, which
                 `History.captured` says. A replay runs no Python: what a model prints, it prints in
                 the first two steps
+    record      a dl.viz.Recorder, which looks at some of the steps, for a page to scrub afterwards
     distributed what dl.distributed.start returned, in a job of several processes: each takes its
                 part of each batch, and all get the same numbers as one process does
 
@@ -145,6 +147,7 @@ def fit(
         check_monitored(plateaus_of(optimizer))
     if capture != "auto" and not isinstance(capture, bool):
         raise TypeError(f'fit: capture must be True, False or "auto", got {capture!r}')
+    _check_record(record, distributed)
     kind_of_loop = _kind_of_loop(distributed)
     measures = checked_metrics("fit", metrics)
     passes = 1 if epochs is None else epochs
@@ -152,13 +155,16 @@ def fit(
     if isinstance(batches, Batches) and isinstance(batches.source, Iterator):
         limits[0] = 1
     batches, held_out = _validation(batches, validation, passes)
-    record = _record(resume, history, model, optimizer, batches)
+    own = _history(resume, history, model, optimizer, batches)
     begun = (0, 0) if history is None else (len(history.loss), len(history.step_loss))
     ends = begun[0] + limits[0], begun[1] + limits[1]
-    training = Training(model, optimizer, record, batches, hooked, len(record.loss) + 1)
-    training.step = len(record.step_loss)
+    training = Training(model, optimizer, own, batches, hooked, len(own.loss) + 1)
+    training.step = len(own.step_loss)
     count = _checks.count("fit", "accumulate", accumulate)
-    loop = kind_of_loop(loss, training, held_out, measures, count, capture, ends)
+    loop = kind_of_loop(loss, training, held_out, measures, count, capture, ends, record)
+    most = _step_count(batches, count, ends, begun)
+    if record is not None:
+        record.begin(training, loss, most)
     shown = progress and training.rank == 0
     keep_modes, _ = mode(loop.modules, training=True)
     keep_handler, handle = loop.ctrl_c.handling()
@@ -168,7 +174,7 @@ def fit(
             np.errstate(),
             keep_handler,
             handle,
-            showing(shown, _step_count(batches, count, ends, begun), limits[0]) as report,
+            showing(shown, most, limits[0]) as report,
             np.errstate(over="ignore", invalid="ignore"),  # a loss that isn't finite is an error
             atomic.Assigned([(loop.ctrl_c, "raises", True)]),
         ):
@@ -176,14 +182,14 @@ def fit(
     except KeyboardInterrupt:
         if loop.ctrl_c.presses > 1:
             raise
-        record.interrupted = True
+        own.interrupted = True
     except DivergenceError:
         if not training.may_diverge:
             raise
     finally:
         loop.end()
-    record.interrupted |= loop.pressed
-    return record
+    own.interrupted |= loop.pressed
+    return own
 
 
 def checked_callbacks(owner: str, callbacks: Any) -> tuple[Any, ...]:
@@ -245,7 +251,24 @@ def _validation(
     return batches.part(kept), batches.held_out(held_out)
 
 
-def _record(
+def _check_record(record: Any, distributed: Any) -> None:
+    """TypeError for what is no Recorder, ValueError for one on several processes."""
+    if record is None:
+        return
+    hooks = ("begin", "due", "before", "after", "end")
+    if isinstance(record, type) or not all(hasattr(record, name) for name in hooks):
+        raise TypeError(
+            "fit: record must be a dl.viz.Recorder, such as record=dl.viz.Recorder(every=10), got "
+            + description(record, ["viz.Recorder"])
+        )
+    if distributed is not None:
+        raise ValueError(
+            "fit: a Recorder looks at the training of one process; leave record=... out, or "
+            "distributed=..."
+        )
+
+
+def _history(
     resume: Any, history: Any, model: Any, optimizer: Any, batches: DataLoader | Batches
 ) -> History:
     """The History that the training goes on with."""

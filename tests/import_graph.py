@@ -28,6 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *(
             "_drawing",
             "_graph_picture",
+            "_pictures",
             "_blas",
             "config",
             "_settings",
@@ -68,6 +69,7 @@ OPTIONAL = {
     "minidl.viz.plots": {"matplotlib"},
     "minidl.viz.film": {"matplotlib", "PIL"},
     "minidl.viz.figures": {"matplotlib", "contourpy"},
+    "minidl.viz.widget": {"anywidget", "traitlets"},
 }
 
 AT_IMPORT, ON_CALL, FOR_TYPES = "at import", "on call", "for types"

@@ -1,5 +1,7 @@
 """Take the screenshots of pages in the documentation: python -m tests.screenshots [NAME …]"""
 
+import io
+import itertools
 import shutil
 import sys
 import tempfile
@@ -14,10 +16,24 @@ import minidl as dl
 from minidl import viz
 from minidl.__main__ import lesson
 from minidl._page.server import PageServer
+from minidl.viz._playground.data import DATA
 from minidl.viz._playground.live import Playground
 from minidl.viz._race.live import LiveRace
 
+FILM_FRAMES, FILM_EPOCHS = 28, 60
+FILM_COLOURS = [213, 94, 0, 0, 114, 178, 255, 255, 255, 22, 32, 46]  # of dots and texts
 DOCS = Path(__file__).parents[1] / "docs"
+
+
+def recorded():
+    """A recorded training on spirals."""
+    x, y = DATA["spirals"].draw(400, 0.1, np.random.default_rng(0))
+    model, recorder = dl.nn.MLP([2, 16, 16, 2], "tanh", rng=0), dl.viz.Recorder()
+    optimizer = dl.optim.Adam(model, lr=dl.schedulers.CosineDecay(0.03, 3000))
+    more = {"validation": 0.25, "metrics": {"accuracy": dl.metrics.accuracy}, "progress": False}
+    data = dl.data.DataLoader(x, y, 16, rng=0)
+    dl.fit(model, dl.losses.cross_entropy, optimizer, data, epochs=100, record=recorder, **more)
+    return recorder
 
 
 def plan():
@@ -45,24 +61,69 @@ def write_live(path):
     path.write_text(LiveRace(race, 0, viz.race).html(), "utf-8")
 
 
-def play(browser):
-    """Pictures of the playground after some epochs, which only its server can show."""
+def run_epochs(tab, to):
+    """Press the key that goes to the end of an epoch until that many have been taken."""
+    while True:
+        epoch = int(tab.locator("#count").inner_text().partition("epoch ")[2].partition(".")[0])
+        if epoch >= to:
+            return
+        tab.keyboard.press("End")
+        tab.wait_for_function(
+            "n => document.querySelector('#count').textContent.includes(`epoch ${n}.0`)",
+            arg=epoch + 1,
+        )
+
+
+def film(browser, url):
+    """The film of the playground: two spirals, epoch by epoch, slower at the beginning."""
+    hidden = "data,training,charts,activation,initializer,loss,dropout,lines,layers"
+    hidden += ",script,link,picture,save,walk,speed"
+    tab = browser.new_page(viewport={"width": 1120, "height": 580})
+    chosen = "data=spirals&noise=0.06&activation=elu&a.lr=0.02&layers=7,7&seed=1"
+    tab.goto(f"{url}#{chosen}&hide={hidden}")
+    tab.wait_for_selector(".node")
+    tab.add_style_tag(content="footer, details, #theme { display: none !important; }")
+    shots = []
+    for i in range(FILM_FRAMES):
+        run_epochs(tab, round((i / (FILM_FRAMES - 1)) ** 1.7 * FILM_EPOCHS))
+        data = tab.screenshot()
+        with Image.open(io.BytesIO(data)) as image:
+            shots.append(image.convert("RGB").resize((720, 373), Image.Resampling.LANCZOS))
+    tab.close()
+    colours = [*FILM_COLOURS, *shots[-1].quantize(63 - len(FILM_COLOURS) // 3).getpalette()]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(colours[: 3 * 63])
+    frames = [np.array(s.quantize(palette=palette, dither=Image.Dither.NONE)) for s in shots]
+    changes = [np.where(a == b, np.uint8(63), b) for a, b in itertools.pairwise(frames)]
+    images = [Image.fromarray(frame) for frame in (frames[0], *changes)]
+    for image in images:
+        image.putpalette([*colours[: 3 * 63], 0, 0, 0])
+    path = DOCS / "playground.gif"
+    options = {"transparency": 63, "disposal": 1, "optimize": False, "loop": 0}
+    times = [150] * (len(images) - 1) + [3000]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=times, **options)
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def play(browser, names):
+    """The film, and pictures of the playground after some epochs, which its server must show."""
     playground = Playground()
+    spirals = "data=spirals&activation=elu&a.lr=CosineDecay(0.03, 1500)"
     with PageServer("playground", playground.html, playground.answers) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        if not names or "playground.gif" in names:
+            film(browser, server.url)
         for address, size, picture, theme in (
-            ("#data=spirals&a.lr=0.03&a.batch_size=32", (1440, 1090), "playground.png", "light"),
+            (f"#{spirals}", (1440, 1090), "playground.png", "light"),
             ("#data=three_classes&b.rule=SGD&b.lr=0.1", (390, 844), "playground_phone.png", "dark"),
         ):
+            if names and picture not in names:
+                continue
             width, height = size
             tab = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
             tab.goto(server.url + address)
             tab.wait_for_selector(".node")
-            for _ in range(150):  # epochs
-                tab.keyboard.press("End")
-            tab.wait_for_function(
-                "() => document.querySelector('#count').textContent.includes('epoch 150')"
-            )
+            run_epochs(tab, 150)
             yield tab, picture
         server.shutdown()
 
@@ -90,6 +151,7 @@ def main(names):
             (write_live, "#step=5", (1280, 1060), "race_live.png", "light"),
             (race.save, "#step=150", (390, 844), "race_page_phone.png", "dark"),
             (plan().save, "", (1100, 1010), "plan.png", "light"),
+            (recorded().save, "#step=600", (1440, 900), "recorder.png", "light"),
         ):
             if names and picture not in names:
                 continue
@@ -100,7 +162,7 @@ def main(names):
             tab.wait_for_timeout(1000)  # the graph scrolls smoothly
             keep(tab, picture)
         if not names or any(name.startswith("playground") for name in names):
-            for tab, picture in play(browser):
+            for tab, picture in play(browser, names):
                 keep(tab, picture)
         browser.close()
 

@@ -217,3 +217,14 @@ def test_a_library_without_the_functions_names_what_was_looked_for():
         ValueError, match=r"'a path' has no matrix product: none of .*, cblas_sgemm$"
     ):
         _blas.look_up(Library(), "a path")
+
+
+def test_the_blas_of_numpy_can_be_confined_to_one_thread(monkeypatch):
+    calls = []
+    library = type("OpenBLAS", (), {"openblas_set_num_threads": calls.append})
+    monkeypatch.setattr(_blas, "paths_of_numpys", lambda: iter(["missing", "openblas"]))
+    monkeypatch.setattr(_blas.ctypes, "CDLL", {"missing": object(), "openblas": library}.get)
+    assert _blas.use_one_thread()
+    assert calls == [1]
+    monkeypatch.setattr(_blas, "paths_of_numpys", lambda: iter(["missing"]))
+    assert not _blas.use_one_thread()

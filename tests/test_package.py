@@ -228,7 +228,7 @@ SIGNATURES = {
     "fit": (
         "model, loss, optimizer, data, *, epochs=None, steps=None, validation=None, callbacks=(), "
         "metrics=None, accumulate=1, resume=None, history=None, progress=True, capture='auto', "
-        "distributed=None"
+        "record=None, distributed=None"
     ),
     "distributed.start": "*, shards=8, shard_state=False, timeout=60.0",
     "distributed.map": "function, items",
@@ -260,6 +260,7 @@ SIGNATURES = {
     "losses.binary_cross_entropy": (
         "logits, target, reduction='mean', *, sample_weight=None, class_weight=None"
     ),
+    "viz.Recorder": "every=1",
     "export.to_onnx": "model, path, example",
     "export.to_c": "model, path, *, name='net'",
     "export.to_numpy": "model, path",

@@ -85,6 +85,7 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
         self.error: CaptureError | None = None  # why a step that need not be captured isn't
         self._runners: list[tuple[Any, replay.Runner]] = []  # and their keys, the newest first
         self._pending: list[tuple[Any, Any, Recording]] = []  # key, signature, the first recording
+        self._most = 1  # steps that one call may take, by the time that the last ones took
         functools.update_wrapper(self, function, updated=())
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -215,7 +216,7 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
         arrays = tuple(map(rows, sources))
         tensors = tuple(isinstance(x, Tensor) for x in sources)
         begin, total = 0, len(arrays[0]) if order is None else len(order)
-        most = 1 if seconds else total
+        most = self._most if seconds else total
         while begin < total:
             count = min(batch, total - begin)
             part = slice(begin, begin + count)
@@ -243,7 +244,8 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
                 weights += [float(result[1])] * taken  # type: ignore[operator]
             begin += count * taken
             if seconds:
-                most = 2 * several if time.perf_counter() - before < seconds else several
+                fast = time.perf_counter() - before < seconds
+                self._most = most = max(most, 2 * several) if fast else max(1, several // 2)
             yield taken, None
             if stop is not None and stop.presses:
                 return

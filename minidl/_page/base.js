@@ -21,8 +21,14 @@ function attempt(action) { // storage and history may be forbidden, as in a note
 }
 
 const clamp = (x, low, high) => Math.max(low, Math.min(high, x));
-const unpack = (text, Kind) =>
-  new Kind(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer);
+
+function unpack(text, Kind) {
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = characters.charCodeAt(i);
+  return new Kind(bytes.buffer);
+}
+
 const nonFinite = (exact) => (/nan|inf/i.test(exact) ? ' non-finite' : '');
 const number = ([shown, exact]) =>
   make('span', { class: `number${nonFinite(exact)}`, title: exact }, shown);

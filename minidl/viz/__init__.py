@@ -8,11 +8,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from minidl import _checks
+from minidl.viz._playground.given import playground
 from minidl.viz._race.networks import NetworkRace, network_race
 from minidl.viz._race.racing import ARTICLE, Race, race
 from minidl.viz._race.record import Run
 from minidl.viz._race.slices import Slice
 from minidl.viz._race.surfaces import SURFACES, Surface
+from minidl.viz._recorder.recorder import Recorder
 
 if TYPE_CHECKING:
     from minidl.viz import figures as figures
@@ -22,10 +24,12 @@ __all__ = [
     "SURFACES",
     "NetworkRace",
     "Race",
+    "Recorder",
     "Run",
     "Slice",
     "Surface",
     "network_race",
+    "playground",
     "race",
 ]
 

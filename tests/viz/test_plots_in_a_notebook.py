@@ -5,6 +5,7 @@ import re
 import pytest
 
 IMAGE, GRAPH, PAGE = "image/png", "image/svg+xml", "text/html"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 # name → (the source of a cell, the kinds of output that it must have, each exactly once)
 CELLS = {
     "a schedule": ("import minidl as dl; dl.schedulers.Constant(0.1).plot(9);", [IMAGE]),
@@ -29,6 +30,15 @@ CELLS = {
         [PAGE],
     ),
     "the graph of a tensor": ("w * w", [GRAPH]),
+    "a schedule itself": ("dl.schedulers.CosineDecay(0.1, 100)", [GRAPH]),
+    "a model": ("dl.nn.MLP([2, 3, 1])", [GRAPH]),
+    "a recorded training": (
+        "recorder = dl.viz.Recorder()\n"
+        "dl.fit(model, dl.losses.mse, optimizer, data, epochs=3, progress=False, record=recorder)\n"
+        "recorder",
+        [PAGE],
+    ),
+    "a playground": ("dl.viz.playground()", [WIDGET]),
     "the user's later plot": ("plt.plot([1, 2]); plt.title('mine');", [IMAGE]),
     "what is left": ("(plt.get_fignums(), plt.isinteractive(), plt.get_backend())", []),
 }

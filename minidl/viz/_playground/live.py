@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _checks, _expressions, nn
+from minidl import _blas, _checks, _expressions, config, losses, nn
 from minidl._page import render
 from minidl._page.server import PageServer
 from minidl.optim import RULES
+from minidl.schedulers import plateaus
 from minidl.viz._playground import script, views
 from minidl.viz._playground.data import BOX, DATA, DataSet
 from minidl.viz._playground.settings import (
+    GIVEN,
     INITS,
     LOSSES,
     MAX_CLASSES,
@@ -24,6 +26,7 @@ from minidl.viz._playground.settings import (
     MAX_SAMPLES,
     MAX_UNITS,
     OWNER,
+    Given,
     Settings,
     from_json,
     rule_options,
@@ -58,14 +61,13 @@ class Session:
     def whole(self) -> dict[str, Any]:
         """The same after a change: with settings, data and the whole history."""
         first = self.trainings[0]
+        x, y = views.drawn(self.settings, first.x, first.y)
+        x_test, y_test = views.drawn(self.settings, first.x_test, first.y_test)
         return {
             "settings": self.settings.as_json(),
-            "data": {
-                "x": views.packed(first.x),
-                "y": views.packed(_plain(first.y)),
-                "xTest": views.packed(first.x_test),
-                "yTest": views.packed(_plain(first.y_test)),
-            },
+            "data": {"x": views.packed(x), "y": views.packed(y)}
+            | {"xTest": views.packed(x_test), "yTest": views.packed(y_test)},
+            "shown": self.settings.shown,
             "sizes": self.settings.sizes,
             "classes": self.settings.classes,
             "schedules": [_schedule_curve(own) for own in self.trainings],
@@ -73,15 +75,10 @@ class Session:
         }
 
 
-def _plain(y: Any) -> Any:
-    """Labels or values, one for each sample."""
-    return y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
-
-
 def _schedule_curve(training: Training) -> dict[str, Any] | None:
     """Rates over the steps of a schedule; None for a constant rate."""
     schedule = training.optimizer.groups[0]["lr"]
-    if isinstance(schedule, float):
+    if isinstance(schedule, float) or plateaus(schedule):  # its future depends on the losses
         return None
     last = max(start for start, _ in schedule.phases())
     steps = max(200, int(1.15 * last), training.step)
@@ -95,20 +92,37 @@ def _schedule_curve(training: Training) -> dict[str, Any] | None:
 
 
 class Playground:
-    """The sessions of all tabs, and the answers to their questions."""
+    """The sessions of all tabs, and the answers to their questions.
 
-    def __init__(self) -> None:
+    settings  what a page starts with; with data and a model of a program, if it gave some
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
         self.sessions: dict[str, Session] = {}
+        self.first = settings or Settings()
+        self.given = self.first.given
 
     @property
     def answers(self) -> dict[str, Callable[[Any], Any]]:
         """The functions by the name that the page asks."""
-        names = ("start", "frame", "change", "rewind", "edit", "script", "walk")
+        names = ("start", "frame", "change", "rewind", "edit", "log", "script", "walk")
         return {name: getattr(self, name) for name in names}
 
-    def html(self) -> str:
-        """The page."""
+    def html(self, bridged: bool = False) -> str:
+        """The page; `bridged` if it asks what it is embedded in, in place of a server."""
+        given = self.given
+        own = {} if given is None else {GIVEN: _card(given)}
         catalog = {
+            "bridged": bridged,
+            "names": None if given is None else given.names,
+            "axes": None
+            if given is None
+            else {
+                "inputs": [
+                    [float(c), float(s)] for c, s in zip(given.center, given.scale, strict=True)
+                ],
+                "value": given.value,
+            },
             "box": BOX,
             "side": views.SIDE,
             "every": views.EVERY,
@@ -123,7 +137,8 @@ class Playground:
                     ],
                 }
                 for name, own in DATA.items()
-            },
+            }
+            | own,
             "activations": list(nn.ACTIVATIONS),
             "inits": list(INITS),
             "losses": {"classes": LOSSES[True], "values": LOSSES[False]},
@@ -134,7 +149,9 @@ class Playground:
                 }
                 for name, rule in RULES.items()
             },
-            "schedules": [name for name in _expressions.NAMES if name != "ReduceOnPlateau"],
+            "schedules": list(_expressions.NAMES),
+            "formulas": {name: _formula(own) for name, own in nn.ACTIVATIONS.items()}
+            | {name: _formula(getattr(losses, name)) for own in LOSSES.values() for name in own},
             "limits": {
                 "layers": MAX_LAYERS,
                 "units": MAX_UNITS,
@@ -142,7 +159,7 @@ class Playground:
                 "classes": MAX_CLASSES,
                 "steps": MAX_STEPS,
             },
-            "defaults": Settings().as_json(),
+            "defaults": self.first.as_json(),
         }
         text = (
             "The playground trains a small network while you watch. This page needs JavaScript "
@@ -166,7 +183,7 @@ class Playground:
         """A new training: {"session": an old one or null, "settings": …}."""
         if not isinstance(question, dict) or set(question) != {"session", "settings"}:
             raise ValueError(f"{OWNER}: a question must have session and settings")
-        session = Session(from_json(question["settings"]))
+        session = Session(from_json(question["settings"], self.given))
         old = question["session"]
         key = old if isinstance(old, str) and old in self.sessions else secrets.token_urlsafe(8)
         self.sessions.pop(key, None)
@@ -200,13 +217,11 @@ class Playground:
         return {"seconds": time.perf_counter() - began, **session.frame(seen, detail)}
 
     def change(self, question: Any) -> dict[str, Any]:
-        """Go on with the same weights: {"session", "settings"}."""
+        """Go on with the weights that both networks have: {"session", "settings"}."""
         session = self._session(question, "settings")
-        chosen = from_json(question["settings"])
+        chosen = from_json(question["settings"], self.given)
         if len(chosen.runs) != len(session.trainings):
             raise ValueError(f"{OWNER}: another number of runs starts again")
-        if chosen.sizes != session.settings.sizes:
-            raise ValueError(f"{OWNER}: the weights don't fit the network {chosen.sizes}")
         for training, own in zip(session.trainings, session.views, strict=True):
             training.change(chosen)
             own.look()
@@ -245,6 +260,28 @@ class Playground:
         own.look()
         return session.whole()
 
+    def log(self, question: Any) -> dict[str, Any]:
+        """What was changed after which step, so that the page can do it again: {"session"}.
+
+        {"step", "log"}, with pairs of a step and settings or an edit, as `edit` takes it.
+        """
+        session = self._session(question)
+        found: list[tuple[int, int, dict[str, Any]]] = []  # with the number of changed settings
+        for run, training in enumerate(session.trainings):
+            changes = 0
+            for step, change in training.log:
+                if isinstance(change, Settings):
+                    changes += 1
+                    if run == 0:
+                        found.append((step, changes, {"settings": change.as_json()}))
+                else:
+                    name, index, value = change
+                    edit = {"run": run, "name": name, "index": index, "value": value}
+                    found.append((step, changes, {"edit": edit}))
+        found.sort(key=lambda one: one[:2])
+        log = [[step, change] for step, _, change in found]
+        return {"step": session.trainings[0].step, "log": log}
+
     def script(self, question: Any) -> dict[str, str]:
         """A Python file that reproduces a training: {"session", "run"}."""
         training, _ = self._one(self._session(question, "run"), question["run"])
@@ -262,6 +299,21 @@ class Playground:
         return session.trainings[run], session.views[run]
 
 
+def _formula(described: Any) -> str:
+    """The first sentence of a docstring, which has the formula."""
+    return inspect.cleandoc(described.__doc__).splitlines()[0]
+
+
+def _card(given: Given) -> dict[str, Any]:
+    """What the page knows of given data, with some points for its button."""
+    settings = Settings(data=GIVEN, given=given)
+    rows = np.linspace(0, len(given.x) - 1, min(90, len(given.x))).astype(int)
+    x, y = views.drawn(settings, given.x[rows], given.y[rows])
+    sample = [[*map(float, at), float(value)] for at, value in zip(x, y, strict=True)]
+    own = {"title": "your data", "classes": given.classes}
+    return {**own, "inputs": settings.inputs, "sample": sample}
+
+
 def _sample(own: DataSet) -> tuple[Any, Any]:
     """Some points of a data set, for its button."""
     x, y = own.draw(90, 0.05, np.random.default_rng(0))
@@ -269,7 +321,9 @@ def _sample(own: DataSet) -> tuple[Any, Any]:
 
 
 def serve(port: int = 0, browser: bool = True) -> None:
-    """Serve the playground until Ctrl-C."""
+    """Serve the playground until Ctrl-C, on one thread: its arrays are too small for several."""
+    config.set_num_threads(1)
+    _blas.use_one_thread()
     playground = Playground()
     with PageServer(OWNER, playground.html, playground.answers, port) as server:
         server.run(browser=browser)

@@ -7,16 +7,24 @@ const UNIT_SIDE = Math.ceil(SIDE / EVERY);
 const NAMES = ['A', 'B'];
 const LABELS = { cross_entropy: 'cross-entropy', binary_cross_entropy: 'binary cross-entropy',
   mse: 'squared error', mae: 'absolute error', huber: 'Huber', leaky_relu: 'leaky ReLU', relu: 'ReLU',
-  elu: 'ELU', gelu: 'GELU', silu: 'SiLU', auto: 'automatic', own: 'own points' };
+  elu: 'ELU', gelu: 'GELU', silu: 'SiLU', auto: 'automatic', own: 'own points', values: 'values over x, y', curve: 'y over x' };
 const label = (name) => LABELS[name] ?? name.replaceAll('_', ' ');
 
+// What is no part of the settings of a training, by the id of its field, with the first value
+const VIEW = { speed: '200', keep: 'keep', lines: 'value', stop: 'never', bound: '0.1' };
+
+const isLog = (log) => Array.isArray(log) && log.every((own) => Array.isArray(own)
+  && Number.isInteger(own[0]) && (own[1]?.settings || own[1]?.edit));
+
+let later = null; // what the address asks for after the start: {step, log}
 let settings = readAddress();
 let session = null; // the server's name for this tab's training
 let state = null; // the last answer, with the whole history of each run
 let shown = 0; // the run whose network is shown
 let selected = null; // [layer, unit] that is inspected; layer 1 is the first with weights
-let pen = 0; // the class of points that are drawn
+let pen = 0; // the number of the class, or of the value, of points that are drawn
 let running = false;
+let note = ''; // why playing has ended
 let csv = null; // {names, rows} of a file whose columns are being chosen
 
 // ---- The address
@@ -24,6 +32,10 @@ let csv = null; // {names, rows} of a file whose columns are being chosen
 function readAddress() {
   const own = structuredClone(defaults);
   const given = new URLSearchParams(location.hash.slice(1));
+  for (const [id, first] of Object.entries(VIEW)) setView(id, given.get(id) ?? first);
+  const step = clamp(Math.trunc(Number(given.get('step'))) || 0, 0, 1e7);
+  const log = attempt(() => JSON.parse(given.get('then')));
+  later = step || isLog(log) ? { step, log: isLog(log) ? log : [] } : null;
   const value = (text, like) => (typeof like === 'number' ? Number(text) : text);
   for (const [key, text] of given) {
     if (key === 'layers') own.layers = text ? text.split(',').map(Number) : [];
@@ -40,15 +52,20 @@ function readAddress() {
   return own;
 }
 
-function address() {
+function setView(id, value) { // unless it is none of the choices
+  const own = $(id);
+  if (own.tagName === 'INPUT' || [...own.options].some((option) => option.value === value)) own.value = value;
+}
+
+function address(chosen = settings) {
   const fields = new URLSearchParams();
-  for (const [key, value] of Object.entries(settings)) {
+  for (const [key, value] of Object.entries(chosen)) {
     if (JSON.stringify(value) === JSON.stringify(defaults[key]) || key === 'runs') continue;
     if (key === 'points') {
-      if (settings.data === 'own') fields.set(key, value.map((p) => p.join(',')).join(';'));
+      if (chosen.data === 'own') fields.set(key, value.map((p) => p.join(',')).join(';'));
     } else fields.set(key, value);
   }
-  settings.runs.forEach((run, i) => {
+  chosen.runs.forEach((run, i) => {
     for (const name of ['rule', 'lr', 'batch_size']) {
       if (i || run[name] !== defaults.runs[0][name]) {
         fields.set(`${'ab'[i]}.${name}`, run[name] ?? 'all');
@@ -58,9 +75,12 @@ function address() {
       fields.set(`${'ab'[i]}.${name}`, JSON.stringify(value));
     }
   });
+  for (const [id, first] of Object.entries(VIEW)) if ($(id).value !== first) fields.set(id, $(id).value);
   if (hiddenParts.length) fields.set('hide', hiddenParts);
   return `#${fields.toString().replaceAll('%2C', ',').replaceAll('%3B', ';')}`;
 }
+
+const keepAddress = () => attempt(() => history.replaceState(null, '', address()));
 
 const hiddenParts = (new URLSearchParams(location.hash.slice(1)).get('hide') ?? '').split(',')
   .filter(Boolean);
@@ -70,11 +90,30 @@ const hiddenParts = (new URLSearchParams(location.hash.slice(1)).get('hide') ?? 
 let line = Promise.resolve();
 const ask = (name, question) => (line = line.then(() => send(name, question)));
 
+// In a notebook: the widget that the page is embedded in passes questions on to Python.
+const waiting = new Map(); // what resolves a question, by its number
+let questions = 0;
+
+function bridged(name, question) {
+  return new Promise((resolve) => {
+    waiting.set(++questions, resolve);
+    parent.postMessage({ minidl: questions, name, question }, '*');
+  });
+}
+
+if (catalog.bridged) {
+  addEventListener('message', ({ data, source }) => {
+    if (source !== parent || !waiting.has(data?.minidl)) return;
+    waiting.get(data.minidl)(data.answer);
+    waiting.delete(data.minidl);
+  });
+}
+
 async function send(name, question) {
   try {
-    const body = JSON.stringify({ session, ...question });
-    const response = await fetch(name, { method: 'POST', body });
-    const answer = await response.json();
+    const asked = { session, ...(typeof question === 'function' ? question() : question) };
+    const answer = catalog.bridged ? await bridged(name, asked)
+      : await (await fetch(name, { method: 'POST', body: JSON.stringify(asked) })).json();
     problem(answer.error ?? '');
     if (!answer.error) return answer;
     if (answer.error.includes('no longer kept')) {
@@ -93,7 +132,7 @@ function problem(text, again = false) {
   own.hidden = !text;
   own.replaceChildren(text.replace(/^playground: /, ''));
   if (again) {
-    own.append(' ', make('button', { class: 'small', type: 'button', click: () => start() },
+    own.append(' ', make('button', { class: 'small', type: 'button', click: () => (session ? advance(0) : start()) },
       'Try again'));
   }
 }
@@ -103,28 +142,27 @@ async function start() {
   if (answer) takeWhole(answer);
 }
 
+let typed = []; // schedules that the server has not accepted yet
+let pending = 0; // changes that the server has not answered: the settings are ahead of the state
+
 // A change of the settings: with the weights kept if they fit, unless the reader chose otherwise.
 async function change(edit, again = $('keep').value === 'again') {
   edit(settings);
   repair();
   if (settings.data === 'own' && settings.points.length < 4) return showSetup();
-  const fits = state && JSON.stringify(sizes()) === JSON.stringify(state.sizes)
-    && settings.runs.length === state.runs.length && session;
-  const answer = fits && !again ? await ask('change', { settings }) : await ask('start', { settings });
+  const kept = !again && session && settings.runs.length === state?.runs.length;
+  pending += 1;
+  const answer = await ask(kept ? 'change' : 'start', { settings });
+  pending -= 1;
   if (answer) takeWhole(answer);
-  else if (state) showSetup();
+  else if (accepted) settings = JSON.parse(accepted);
+  if (!answer) showSetup();
 }
 
 function classes() {
   if (settings.data !== 'own') return catalog.data[settings.data].classes;
+  if (settings.kind !== 'classes') return 0;
   return Math.max(2, ...settings.points.map((point) => point[2] + 1));
-}
-
-function sizes() {
-  const count = classes();
-  const one = count === 0 || (count === 2 && settings.loss === 'binary_cross_entropy');
-  return [settings.data === 'own' ? 2 : catalog.data[settings.data].inputs, ...settings.layers,
-    one ? 1 : count];
 }
 
 function repair() { // a loss that fits the data
@@ -133,6 +171,8 @@ function repair() { // a loss that fits the data
 }
 
 // ---- Answers
+
+let accepted = null; // the settings of the training, as JSON
 
 function unpackRun(run, before) {
   const rows = unpack(run.rows, Float64Array);
@@ -148,13 +188,15 @@ function unpackRun(run, before) {
 
 function takeWhole(answer) {
   session = answer.session ?? session;
-  ({ settings } = answer);
+  accepted = JSON.stringify(answer.settings);
+  if (!pending) [settings, typed] = [JSON.parse(accepted), []];
+  note = '';
   state = { ...answer, runs: null };
   state.runs = answer.runs.map((run) => unpackRun(run, null));
   state.points = { train: pairs(answer.data.x, answer.data.y), test: pairs(answer.data.xTest, answer.data.yTest) };
   shown = Math.min(shown, state.runs.length - 1);
   if (selected && !(selected[0] < state.sizes.length && selected[1] < state.sizes[selected[0]])) selected = null;
-  attempt(() => history.replaceState(null, '', address()));
+  keepAddress();
   showSetup();
   buildNetwork();
   buildOutput();
@@ -164,15 +206,15 @@ function takeWhole(answer) {
 
 function pairs(x, y) {
   const [points, values] = [unpack(x, Float32Array), unpack(y, Float32Array)];
-  const inputs = state.sizes[0];
+  const inputs = state.shown;
   return [...values].map((value, i) => ({ at: [...points.subarray(i * inputs, (i + 1) * inputs)], value }));
 }
 
 // Ask for steps; the state is set as soon as the answer is there. Draws nothing.
 async function request(steps) {
-  const seen = state.runs.map(({ version, table }) => [version, table.length]);
   const detail = !running || selected !== null || $('lines').value === 'effective';
-  const answer = await ask('frame', { steps, seen, detail });
+  const answer = await ask('frame', () => ({ steps, detail,
+    seen: state.runs.map(({ version, table }) => [version, table.length]) }));
   if (!answer) return false;
   state.runs = answer.runs.map((run, i) => unpackRun(run, state.runs[i]));
   if (answer.seconds > 0) fast = clamp(Math.round(fast * (answer.seconds < 0.01 ? 1.3 : 0.8)), 10, limits.steps);
@@ -187,21 +229,40 @@ async function advance(steps) {
 
 let fast = 50; // steps of a frame as fast as possible
 
+// What ends playing, when it begins to hold
+const STOPS = {
+  step: (bound) => state.runs[0].step >= bound && `step ${state.runs[0].step} is reached`,
+  loss: (bound) => state.runs.some(({ table }) => table.at(-1)[1] <= bound) && `the training loss is at most ${bound}`,
+  test: (bound) => state.runs.some(({ table }) => table.at(-1)[3] <= bound) && `the test loss is at most ${bound}`,
+  remark: () => state.runs.some(({ remarks }) => remarks.length) && 'there is a remark',
+};
+const stopReason = () => STOPS[$('stop').value]?.(Number($('bound').value)) || '';
+
 async function run() { // the server takes the next steps while the page draws the last ones
   running = true;
+  note = '';
   showPlaying();
+  let held = stopReason();
   let [last, owed] = [performance.now(), 1];
   while (running && session) {
     const speed = Number($('speed').value);
     const now = performance.now();
     owed = Math.min(owed + (speed * (now - last)) / 1000, limits.steps);
     last = now;
-    const steps = speed ? Math.floor(owed) : fast;
+    let steps = speed ? Math.floor(owed) : fast;
+    const left = Number($('bound').value) - state.runs[0].step;
+    if ($('stop').value === 'step' && left > 0) steps = Math.min(steps, Math.ceil(left));
     if (steps > 0) owed -= speed ? steps : 0;
     const answered = steps > 0 ? request(steps) : null;
     draw();
     await answered;
     if (state.runs.some(({ table }) => !Number.isFinite(table.at(-1)[1]))) pause();
+    const reason = stopReason();
+    if (running && reason && !held) {
+      note = `Stopped, since ${reason}.`;
+      pause();
+    }
+    held = reason;
     await new Promise(requestAnimationFrame);
   }
   await advance(0); // what was left out while playing
@@ -223,6 +284,7 @@ const toggle = () => (running ? pause() : run());
 
 async function take(steps) {
   pause();
+  note = '';
   await advance(steps);
   announceNow();
 }
@@ -271,7 +333,7 @@ function prepareKeys() {
 
 const show = (x, digits = 3) => (x === null || x === undefined || Number.isNaN(x) ? '–'
   : !Number.isFinite(x) ? (x > 0 ? '∞' : '−∞')
-  : x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(digits - 1).replace('-', '−')
+  : x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(digits - 1).replaceAll('-', '−')
   : Number(x.toPrecision(digits)).toString().replace('-', '−'));
 const brief = (x) => (x !== 0 && Math.abs(x) < 1e-3 ? show(x, 1) : show(x, 2));
 const percent = (x) => (Number.isNaN(x) ? '–' : `${(100 * x).toFixed(1)} %`);
@@ -288,12 +350,12 @@ function summary() {
 function announceNow() {
   if (!state) return;
   const remarks = state.runs.flatMap(({ remarks: own }) => own.map(([, text]) => text));
-  $('live').textContent = [...summary(), ...remarks].join(' ');
+  $('live').textContent = [note, ...summary(), ...remarks].join(' ').trim();
 }
 
 function asText() {
   const run = state.runs[shown];
-  const lines = [...summary(), '', `Network ${state.sizes.join('–')}, ${label(settings.activation)}:`];
+  const lines = [...summary(), '', `Network ${state.sizes.join('–')}, ${label(state.settings.activation)}:`];
   for (const own of run.parameters) {
     const width = own.shape.at(-1);
     lines.push(`${own.name} (${own.shape.join(' × ')})`);
@@ -306,11 +368,13 @@ function asText() {
 
 // ---- Fields
 
+const slug = (name) => name.replace(/ η$/, '').replaceAll(' ', '-'); // by which the address hides a field
+
 function select(name, options, value, set) {
   const input = make('select', { 'aria-label': name, change: () => set(input.value) },
     options.map((option) => make('option', { value: option }, label(String(option)))));
   input.value = value;
-  return make('label', { class: 'field' }, make('span', {}, name), input);
+  return make('label', { class: 'field', 'data-part': slug(name) }, make('span', {}, name), input);
 }
 
 function slider(name, value, { low, high, step, shown: text = (x) => String(x) }, set) {
@@ -322,19 +386,19 @@ function slider(name, value, { low, high, step, shown: text = (x) => String(x) }
       input.setAttribute('aria-valuetext', output.textContent);
     },
     change: () => set(Number(input.value)) });
-  return make('label', { class: 'field slider' }, make('span', {}, name, ' '), output, input);
+  return make('label', { class: 'field slider', 'data-part': slug(name) }, make('span', {}, name, ' '), output, input);
 }
 
 function entry(name, value, set, attributes = {}) {
   const input = make('input', { type: 'text', 'aria-label': name, value, autocomplete: 'off', spellcheck: 'false', ...attributes,
     change: () => set(input.value, input) });
-  return make('label', { class: 'field' }, make('span', {}, name), input);
+  return make('label', { class: 'field', 'data-part': slug(name) }, make('span', {}, name), input);
 }
 
 function check(name, value, set) {
   const input = make('input', { type: 'checkbox', change: () => set(input.checked) });
   input.checked = value;
-  return make('label', { class: 'check' }, input, name);
+  return make('label', { class: 'check', 'data-part': slug(name) }, input, name);
 }
 
 function showSetup() {
@@ -344,18 +408,21 @@ function showSetup() {
     button.setAttribute('aria-pressed', button.dataset.name === settings.data);
   }
   $('own').hidden = !own;
-  [...$('pens').children].forEach((button, i) => button.setAttribute('aria-pressed', i === pen));
+  showPens();
+  $('bound-field').hidden = !['step', 'loss', 'test'].includes($('stop').value);
   const percentage = (x) => `${Math.round(100 * x)} %`;
   $('data-fields').replaceChildren(...[
-    !own && slider('samples', settings.samples, { low: 20, high: limits.samples, step: 20 },
+    !own && settings.data !== 'given' && slider('samples', settings.samples, { low: 20, high: limits.samples, step: 20 },
       (x) => change((s) => { s.samples = x; })),
-    !own && slider('noise', settings.noise, { low: 0, high: 0.6, step: 0.02 },
+    !own && settings.data !== 'given' && slider('noise', settings.noise, { low: 0, high: 0.6, step: 0.02 },
       (x) => change((s) => { s.noise = x; })),
     slider('test part', settings.test, { low: 0, high: 0.8, step: 0.1, shown: percentage },
       (x) => change((s) => { s.test = x; })),
     entry('seed', settings.seed, (x) => change((s) => { s.seed = Math.trunc(Number(x)) || 0; }, true),
       { inputmode: 'numeric' }),
   ].filter(Boolean));
+  $('formulas').replaceChildren(...[settings.activation, settings.loss].flatMap((name) =>
+    [make('dt', {}, label(name)), make('dd', {}, catalog.formulas[name])]));
   const losses = catalog.losses[classes() ? 'classes' : 'values'];
   $('net-fields').replaceChildren(
     select('activation', catalog.activations, settings.activation, (x) => change((s) => { s.activation = x; })),
@@ -369,17 +436,21 @@ function showSetup() {
   $('compare').setAttribute('aria-pressed', settings.runs.length === 2);
   $('which').hidden = settings.runs.length < 2;
   $('which').replaceChildren(...settings.runs.map((_, i) => make('button', { type: 'button',
-    'aria-pressed': i === shown, click: () => { shown = i; showSetup(); draw(); } }, NAMES[i])));
-  for (const part of document.querySelectorAll('[data-part]')) {
-    if (hiddenParts.includes(part.dataset.part)) part.hidden = true;
-  }
+    'aria-pressed': i === shown, click: () => { shown = Math.min(i, state.runs.length - 1); showSetup(); draw(); } }, NAMES[i])));
+  hideParts();
   if (focus) [...document.querySelectorAll('main :is(input, select, button)')]
     .find((element) => focusKey(element) === focus)?.focus();
 }
 
+function hideParts() {
+  for (const part of document.querySelectorAll('[data-part]')) {
+    if (hiddenParts.includes(part.dataset.part)) part.hidden = true;
+  }
+}
+
 // What names a field after it has been made anew
 const focusKey = (element) => {
-  if (!element?.closest?.('.fields, #which')) return null;
+  if (!element?.closest?.('.fields, .layer, #which, #pens')) return null;
   const section = element.closest('[data-run]')?.dataset.run ?? '';
   return `${section} ${element.getAttribute('aria-label') ?? element.closest('label')?.textContent
     ?? element.textContent} ${element.tagName}`;
@@ -408,7 +479,10 @@ function runFields(run, i) {
         const peak = plain ? Number(r.lr) : 0.03;
         r.lr = x === 'constant' ? String(peak) : SCHEDULES[x]?.(peak) ?? r.lr;
       })),
-    !plain && entry('its formula', run.lr, (x) => set((r) => { r.lr = x; }), { class: 'wide' }),
+    !plain && entry('its formula', typed[i] ?? run.lr, (x) => {
+      typed[i] = x;
+      set((r) => { r.lr = x; });
+    }, { class: 'wide' }),
     select('batch size', batches, run.batch_size ?? 'all', (x) => set((r) => {
       r.batch_size = x === 'all' ? null : Number(x);
     })),
@@ -447,6 +521,7 @@ const SCHEDULES = {
   CoolDown: (x) => `CoolDown(Constant(${x}), 1500, 500)`,
   Hold: (x) => `Hold(CosineDecay(${x}, 2000), 1000)`,
   Sequence: (x) => `Sequence([(Constant(${x}), 500), CosineDecay(${x}, 1500)])`,
+  ReduceOnPlateau: (x) => `ReduceOnPlateau(${x}, 0.5, patience=5)`,
   warmup_stable_decay: (x) => `warmup_stable_decay(${x}, 200, 1300, 500)`,
 };
 
@@ -454,6 +529,7 @@ const SCHEDULES = {
 
 const COLOURS = ['--class-0', '--class-1', '--class-2', '--class-3'];
 let palette = null;
+let palettes = 0; // how many were read
 
 function readColours() {
   const probe = make('canvas', { width: 1, height: 1 }).getContext('2d', { willReadFrequently: true });
@@ -466,8 +542,9 @@ function readColours() {
     return [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)];
   };
   palette = Object.fromEntries([...COLOURS, '--card', '--ink', '--soft', '--line', '--negative', '--positive',
-    '--run-0', '--run-1'].map((name) => [name, rgb(name)]));
+    '--accent', '--non-finite', '--run-0', '--run-1'].map((name) => [name, rgb(name)]));
   element.remove();
+  palettes += 1;
   makeTables();
 }
 
@@ -505,9 +582,9 @@ function paint(canvas, colourAt) {
   context.putImageData(pixels, 0, 0);
 }
 
-// ---- The network
+// ---- The network: a canvas over the buttons of its units
 
-let places = []; // of each unit: layer by layer {x, y, size, button, canvas}
+let places = []; // of each unit: layer by layer {x, y, size, button}
 
 function buildNetwork() {
   const net = $('net');
@@ -515,8 +592,8 @@ function buildNetwork() {
   const width = net.clientWidth || 600;
   const height = Math.max(300, Math.min(460, 60 + 46 * Math.max(...counts)));
   net.style.height = `${height}px`;
+  const focus = focusKey(document.activeElement);
   net.querySelectorAll('.node, .layer').forEach((element) => element.remove());
-  $('edges').setAttribute('viewBox', `0 0 ${width} ${height}`);
   const top = 44;
   const margin = 34;
   places = counts.map((count, l) => {
@@ -527,105 +604,149 @@ function buildNetwork() {
     else net.append(make('span', { class: 'layer', style: `left:${x}px` }, l ? 'output' : 'input'));
     return Array.from({ length: count }, (_, u) => {
       const y = top + (height - top) / 2 + (u - (count - 1) / 2) * pitch;
-      const canvas = make('canvas', { width: UNIT_SIDE, height: UNIT_SIDE, 'aria-hidden': 'true' });
       const button = make('button', { type: 'button', class: 'node', title: '',
         style: `left:${x - size / 2}px;top:${y - size / 2}px;width:${size}px;height:${size}px`,
-        click: () => inspect(l, u) }, canvas, l > 0 && make('i', { class: 'bias' }));
+        click: () => inspect(l, u) });
       button.dataset.at = `${l},${u}`;
       if (l === 0) {
         button.disabled = true;
-        button.setAttribute('aria-label', `input ${'xy'[u]}`);
-        button.append(make('b', {}, 'xy'[u]));
+        button.setAttribute('aria-label', `input ${inputName(u)}`);
       }
       net.append(button);
-      return { x, y, size, button, canvas };
+      return { x, y, size, button };
     });
   });
-  drawInputs();
-  $('edges').replaceChildren(...places.slice(1).flatMap((layer, l) => places[l].flatMap((from) =>
-    layer.map((to) => {
-      const [x1, x2] = [from.x + from.size / 2, to.x - to.size / 2];
-      const middle = (x1 + x2) / 2;
-      return make('path', { d: `M${x1} ${from.y}C${middle} ${from.y} ${middle} ${to.y} ${x2} ${to.y}` });
-    }))));
+  for (let l = 1; l < places.length; l++) {
+    for (const to of places[l]) {
+      to.lines = places[l - 1].map((from) => {
+        const line = new Path2D();
+        const [x1, x2] = [from.x + from.size / 2, to.x - to.size / 2];
+        line.moveTo(x1, from.y);
+        line.bezierCurveTo((x1 + x2) / 2, from.y, (x1 + x2) / 2, to.y, x2, to.y);
+        return line;
+      });
+    }
+  }
   $('fewer').setAttribute('aria-disabled', settings.layers.length === 0);
   $('more').setAttribute('aria-disabled', settings.layers.length === limits.layers);
+  hideParts();
+  if (focus) [...net.querySelectorAll('button')].find((element) => focusKey(element) === focus)?.focus();
 }
 
 function layerButtons(l, x) {
-  const count = settings.layers[l - 1];
+  const count = state.sizes[l];
   const set = (by) => {
-    const wanted = clamp(count + by, 1, limits.units);
-    if (wanted !== count) change((s) => { s.layers[l - 1] = wanted; });
+    const wanted = clamp(settings.layers[l - 1] + by, 1, limits.units);
+    if (wanted !== settings.layers[l - 1]) change((s) => { s.layers[l - 1] = wanted; });
   };
-  const button = (sign, by, text, off) => make('button', { type: 'button', class: 'pm',
+  const button = (sign, by, text, off) => make('button', { type: 'button', class: 'pm', 'data-part': 'layers',
     'aria-label': text, 'aria-disabled': off, click: () => set(by) }, sign);
   return make('span', { class: 'layer', style: `left:${x}px` },
     button('−', -1, `Remove a unit of layer ${l}`, count === 1), String(count),
     button('+', 1, `Add a unit to layer ${l}`, count === limits.units));
 }
 
-function drawInputs() {
-  places[0].forEach(({ canvas }, u) => paint(canvas, (i) => {
-    const [column, row] = [i % UNIT_SIDE, Math.floor(i / UNIT_SIDE)];
-    return tone((u === 0 ? column / (UNIT_SIDE - 1) : 1 - row / (UNIT_SIDE - 1)) * 2 - 1);
-  }));
-}
-
 const weightsOf = (run, layer) => run.parameters[2 * (layer - 1)];
 const biasesOf = (run, layer) => run.parameters[2 * (layer - 1) + 1];
+const largestOf = (values, least = 0) => values.reduce((top, x) => Math.max(top, Math.abs(x) || 0), least);
+
+// A canvas with as many pixels as it shows, and its context in units of the page
+function fitted(canvas, width, height) {
+  const ratio = devicePixelRatio || 1;
+  const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
+  if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+  const c = canvas.context ??= canvas.getContext('2d');
+  c.setTransform(ratio, 0, 0, ratio, 0, 0);
+  c.clearRect(0, 0, width, height);
+  return c;
+}
+
+const small = make('canvas', { width: UNIT_SIDE, height: UNIT_SIDE }); // the map of a unit, one after the other
 
 function drawNetwork() {
   const run = state.runs[shown];
-  const kind = $('lines').value;
-  const curve = state.sizes[0] === 1;
-  let path = $('edges').firstElementChild;
-  for (let l = 1; l < places.length; l++) {
-    const weights = weightsOf(run, l);
-    const values = weights[kind];
-    const largest = values ? values.reduce((top, x) => Math.max(top, Math.abs(x) || 0), 0) : 0;
+  const c = fitted($('edges'), $('net').clientWidth, $('net').clientHeight);
+  const last = places.length - 1;
+  for (let l = 1; l <= last; l++) {
+    const values = weightsOf(run, l)[$('lines').value];
+    const largest = values ? largestOf(values) : 0;
     const next = places[l].length;
-    places[l - 1].forEach((_, i) => places[l].forEach((__, j) => {
+    places[l].forEach(({ lines }, j) => lines.forEach((line, i) => {
       const w = values?.[i * next + j] ?? 0;
       const share = largest ? Math.abs(w) / largest : 0;
-      const own = path.style;
-      path = path.nextElementSibling;
-      own.stroke = `var(${w < 0 ? '--negative' : '--positive'})`;
-      own.strokeWidth = 0.4 + 4.2 * share;
-      own.strokeOpacity = 0.25 + 0.65 * share;
+      c.lineWidth = 0.4 + 4.2 * share;
+      c.strokeStyle = css(palette[w < 0 ? '--negative' : '--positive'], 0.25 + 0.65 * share);
+      c.stroke(line);
     }));
-    const biases = biasesOf(run, l).value;
-    const top = biases.reduce((high, x) => Math.max(high, Math.abs(x) || 0), 1e-9);
-    places[l].forEach(({ button, canvas }, u) => {
-      const mark = button.querySelector('.bias');
-      mark.style.background = `var(${biases[u] < 0 ? '--negative' : '--positive'})`;
-      mark.style.setProperty('--size', (0.25 + 0.45 * Math.abs(biases[u]) / top).toFixed(3));
-      const idle = run.idle[l - 1]?.[u] ?? 0;
-      button.classList.toggle('idle', l < places.length - 1 && idle === 1);
-      button.setAttribute('aria-pressed', selected?.[0] === l && selected[1] === u);
-      button.setAttribute('aria-label', `${l === places.length - 1 ? 'output' : `layer ${l}, unit`} ${u + 1}, bias ${show(biases[u])}`);
-      if (l === places.length - 1) return drawOutputUnit(canvas, run, u);
-      const map = run.maps[l - 1];
-      const count = curve ? map.length / places[l].length : UNIT_SIDE ** 2;
-      const at = curve ? (i) => Math.round((i % UNIT_SIDE) * (count - 1) / (UNIT_SIDE - 1)) : (i) => i;
-      return paint(canvas, (i) => tables.signed[map[u * count + at(i)] + 127]);
-    });
   }
+  places.forEach((layer, l) => layer.forEach(({ x, y, size, button }, u) => {
+    paint(small, l === 0 ? inputAt(u) : l === last ? outputAt(run, u) : unitAt(run, l, u));
+    const idle = l > 0 && l < last && run.idle[l - 1]?.[u] === 1;
+    const chosen = selected?.[0] === l && selected[1] === u;
+    c.drawImage(small, x - size / 2, y - size / 2, size, size);
+    c.beginPath();
+    c.roundRect(x - size / 2, y - size / 2, size, size, 3);
+    c.setLineDash(idle ? [4, 3] : []);
+    c.lineWidth = chosen ? 3 : idle ? 2 : 1.5;
+    c.strokeStyle = css(palette[chosen ? '--accent' : idle ? '--non-finite' : '--soft']);
+    c.stroke();
+    c.setLineDash([]);
+    if (l === 0) return drawLetter(c, catalog.names && settings.data === 'given' ? String(u + 1) : 'xy'[u], x, y);
+    const biases = biasesOf(run, l).value;
+    c.beginPath();
+    c.arc(x - size / 2 + 1, y + size / 2 - 1, 2.6 + 3.4 * Math.abs(biases[u] || 0) / largestOf(biases, 1e-9), 0, 7);
+    c.fillStyle = css(palette[biases[u] < 0 ? '--negative' : '--positive']);
+    c.fill();
+    c.lineWidth = 1.2;
+    c.strokeStyle = css(palette['--card']);
+    c.stroke();
+    if (running) return null; // names are for when one reads them
+    button.setAttribute('aria-pressed', chosen);
+    return button.setAttribute('aria-label', `${l === last ? 'output' : `layer ${l}, unit`} ${u + 1}, bias ${show(biases[u])}`);
+  }));
 }
 
-function drawOutputUnit(canvas, run, u) {
-  const last = places.at(-1).length;
+function drawLetter(c, letter, x, y) {
+  c.font = `italic 700 17px ${getComputedStyle(document.body).getPropertyValue('--math') || 'serif'}`;
+  c.textAlign = 'center';
+  c.textBaseline = 'middle';
+  c.lineWidth = 3;
+  c.strokeStyle = css(palette['--card'], 0.85);
+  c.strokeText(letter, x, y);
+  c.fillStyle = css(palette['--ink']);
+  c.fillText(letter, x, y);
+}
+
+// The color of each point of a unit's map: of an input, a hidden unit, an output
+
+const inputName = (u) => (settings.data === 'given' ? catalog.names[u] : 'xy'[u]);
+
+const inputAt = (u) => (i) => {
+  if (u > 1) return tone(0); // it has its mean everywhere
+  const [column, row] = [i % UNIT_SIDE, Math.floor(i / UNIT_SIDE)];
+  return tone((u === 0 ? column / (UNIT_SIDE - 1) : 1 - row / (UNIT_SIDE - 1)) * 2 - 1);
+};
+
+const alongCurve = (count) => (i) => Math.round(((i % UNIT_SIDE) * (count - 1)) / (UNIT_SIDE - 1));
+
+function unitAt(run, l, u) {
+  const map = run.maps[l - 1];
+  const count = map.length / places[l].length;
+  const at = state.shown === 1 ? alongCurve(count) : (i) => i;
+  return (i) => tables.signed[map[u * count + at(i)] + 127];
+}
+
+function outputAt(run, u) {
   const column = (i) => Math.min(SIDE - 1, EVERY * (i % UNIT_SIDE));
   const row = (i) => Math.min(SIDE - 1, EVERY * Math.floor(i / UNIT_SIDE));
+  const square = (i) => row(i) * SIDE + column(i);
   if (!state.classes) {
-    const top = run.output.reduce((high, x) => Math.max(high, Math.abs(x) || 0), 1e-9);
-    const at = state.sizes[0] === 1
-      ? (i) => Math.round((i % UNIT_SIDE) * (run.output.length - 1) / (UNIT_SIDE - 1))
-      : (i) => row(i) * SIDE + column(i);
-    return paint(canvas, (i) => tone(run.output[at(i)] / top));
+    const top = largestOf(run.output, 1e-9);
+    const at = state.shown === 1 ? alongCurve(run.output.length) : square;
+    return (i) => tone(run.output[at(i)] / top);
   }
-  const k = last === 1 ? 1 : u;
-  return paint(canvas, (i) => tables.share[k][run.output[k * SIDE * SIDE + row(i) * SIDE + column(i)]]);
+  const k = places.at(-1).length === 1 ? 1 : u;
+  return (i) => tables.share[k][run.output[k * SIDE * SIDE + square(i)]];
 }
 
 // Hovering a line: the weight whose curve is nearest to the pointer
@@ -663,7 +784,7 @@ function prepareNetwork() {
       const [l, u] = node.dataset.at.split(',').map(Number);
       if (!l) return hideTip();
       const idle = run.idle[l - 1]?.[u];
-      const word = settings.activation === 'relu' ? '0 for' : 'saturated for';
+      const word = state.settings.activation === 'relu' ? '0 for' : 'saturated for';
       return tip(event, `layer ${l}, unit ${u + 1}: bias ${exact(biasesOf(run, l).value[u])}`
         + (idle !== undefined && l < places.length - 1 ? `; ${word} ${percent(idle)} of the samples` : ''));
     }
@@ -683,7 +804,6 @@ function prepareNetwork() {
     const found = nearestLine(event.clientX - bounds.left, event.clientY - bounds.top);
     if (found) inspect(found[0], found[2], found[1]);
   });
-  $('lines').addEventListener('change', draw);
   $('fewer').addEventListener('click', () => settings.layers.length
     && change((s) => { s.layers.pop(); }));
   $('more').addEventListener('click', () => settings.layers.length < limits.layers
@@ -722,7 +842,7 @@ function drawUnit() {
   const key = `${shown} ${layer} ${unit} ${state.sizes}`;
   const count = state.sizes[layer - 1];
   const width = state.sizes[layer];
-  const from = (i) => (layer === 1 ? 'xy'[i] : `unit ${i + 1}`);
+  const from = (i) => (layer === 1 ? inputName(i) : `unit ${i + 1}`);
   const [weights, biases] = [weightsOf(run, layer), biasesOf(run, layer)];
   const rows = [...Array.from({ length: count }, (_, i) => [from(i), weights, i * width + unit, [i, unit]]),
     ['bias', biases, unit, [unit]]];
@@ -751,7 +871,7 @@ function drawUnit() {
   }
   const idle = run.idle[layer - 1]?.[unit];
   card.querySelector('.idle-text').textContent = idle === undefined || layer === places.length - 1 ? ''
-    : `${settings.activation === 'relu' ? 'It gives 0 for' : 'It is saturated for'} ${percent(idle)} of the training samples.`;
+    : `${state.settings.activation === 'relu' ? 'It gives 0 for' : 'It is saturated for'} ${percent(idle)} of the training samples.`;
   card.querySelectorAll('tbody tr').forEach((row, r) => {
     const [, own, at] = rows[r];
     const [, first, ...others] = row.children;
@@ -767,15 +887,15 @@ function drawUnit() {
 function buildOutput() {
   $('maps').classList.toggle('two', state.runs.length > 1);
   $('maps').replaceChildren(...state.runs.map((_, i) => make('figure', {},
-    state.runs.length > 1 && make('figcaption', { title: settings.runs[i].lr }, make('i', { class: `swatch run-${i}` }),
-      ` ${NAMES[i]}: ${settings.runs[i].rule}, ${settings.runs[i].lr}`),
+    state.runs.length > 1 && make('figcaption', { title: state.settings.runs[i].lr }, make('i', { class: `swatch run-${i}` }),
+      ` ${NAMES[i]}: ${state.settings.runs[i].rule}, ${state.settings.runs[i].lr}`),
     make('canvas', { class: 'map', role: 'img', 'data-run': i }))));
   document.querySelectorAll('.map').forEach(prepareMap);
   const dot = (k, hollow) => make('i', { class: `dot${hollow ? ' hollow' : ''}`, style: `--own:var(${COLOURS[k]})` });
   const names = state.classes ? Array.from({ length: state.classes }, (_, k) => make('li', {}, dot(k), `class ${k}`)) : [];
-  const values = state.classes ? [] : state.sizes[0] === 1
+  const values = state.classes ? [] : state.shown === 1
     ? [make('li', {}, make('i', { class: 'stroke' }), 'the network')]
-    : [make('li', {}, make('i', { class: 'ramp' }), '−1 to 1')];
+    : [make('li', {}, make('i', { class: 'ramp' }), [-1, 1].map((t) => show(unscaled(t, axesOf().value))).join(' to '))];
   $('legend').replaceChildren(...names, ...values, make('li', {}, make('i', { class: 'dot' }), 'training'),
     ...(state.points.test.length ? [make('li', {}, make('i', { class: 'dot hollow' }), 'test')] : []));
 }
@@ -783,14 +903,10 @@ function buildOutput() {
 function drawMap(canvas) {
   const run = state.runs[Number(canvas.dataset.run)];
   const size = canvas.clientWidth || 300;
-  const ratio = devicePixelRatio || 1;
-  if (canvas.width !== Math.round(size * ratio)) canvas.width = canvas.height = Math.round(size * ratio);
-  const c = canvas.context ??= canvas.getContext('2d');
-  c.setTransform(ratio, 0, 0, ratio, 0, 0);
-  c.clearRect(0, 0, size, size);
+  const c = fitted(canvas, size, size);
   const at = (x) => (size * (x + BOX)) / (2 * BOX);
   const down = (y) => size - at(y);
-  if (state.sizes[0] === 1) {
+  if (state.shown === 1) {
     c.strokeStyle = css(palette['--line']);
     c.lineWidth = 1;
     for (const v of [-1, 0, 1]) {
@@ -807,40 +923,46 @@ function drawMap(canvas) {
     } : (i) => tone(run.output[i] * 0.7);
     c.imageSmoothingEnabled = true;
     const half = size / (SIDE - 1) / 2; // the first and the last points lie on the sides
-    const small = canvas.small ??= make('canvas', { width: SIDE, height: SIDE });
-    paint(small, colourAt);
-    c.drawImage(small, -half, -half, size + 2 * half, size + 2 * half);
+    const field = canvas.field ??= make('canvas', { width: SIDE, height: SIDE });
+    paint(field, colourAt);
+    c.drawImage(field, -half, -half, size + 2 * half, size + 2 * half);
   }
-  const radius = clamp(size / 90, 2.2, 3.6);
-  const pale = !state.classes && state.sizes[0] === 2; // values near 0 have the card's color
-  for (const [kind, points] of Object.entries(state.points)) {
-    for (const { at: point, value } of drawnPoints(kind, points)) {
-      const y = state.sizes[0] === 1 ? value : point[1];
-      const colour = state.classes ? palette[COLOURS[value]] : state.sizes[0] === 1 ? palette['--positive'] : signed(value);
-      c.beginPath();
-      c.arc(at(point[0]), down(y), radius * (kind === 'train' ? 1 : 0.9), 0, 7);
-      c.fillStyle = kind === 'train' ? css(colour) : css(palette['--card'], 0.75);
-      c.fill();
-      c.lineWidth = kind === 'train' ? 1 : 1.8;
-      c.strokeStyle = kind === 'train' ? css(palette[pale ? '--soft' : '--card']) : css(pale ? mix(colour, palette['--soft'], 0.5) : colour);
-      c.stroke();
-    }
-  }
-  if (state.sizes[0] === 1) {
+  const key = `${size} ${palettes}`;
+  const dots = canvas.dots ??= make('canvas');
+  if (!running || dots.key !== key) drawDots(fitted(dots, size, size), size, at, down);
+  dots.key = key;
+  c.drawImage(dots, 0, 0, size, size);
+  if (state.shown === 1) {
     c.beginPath();
     run.output.forEach((y, i) => c.lineTo((size * i) / (run.output.length - 1), down(y)));
     c.lineWidth = 2.5;
     c.strokeStyle = css(palette['--ink']);
     c.stroke();
   }
-  canvas.setAttribute('aria-label', `What the network ${state.classes ? 'decides' : 'gives'} over the inputs${
+  if (!running) canvas.setAttribute('aria-label', `What the network ${state.classes ? 'decides' : 'gives'} over the inputs${
     state.runs.length > 1 ? `, ${NAMES[canvas.dataset.run]}` : ''}: ${summary()[Number(canvas.dataset.run)]}`);
 }
 
-// While too few own points are drawn to train on, they are shown over the data before
-function drawnPoints(kind, points) {
-  if (settings.data !== 'own' || settings.points.length >= 4) return points;
-  return kind === 'test' ? [] : settings.points.map(([x, y, value]) => ({ at: [x, y], value }));
+// The points. While too few own ones are drawn to train on, they are shown over the data before.
+function drawDots(c, size, at, down) {
+  const few = settings.data === 'own' && settings.points.length < 4;
+  const kind = few ? settings.kind : state.classes ? 'classes' : state.shown === 1 ? 'curve' : 'values';
+  const own = few ? { train: settings.points.map(([x, y, value]) => ({ at: [x, y], value })) } : state.points;
+  const radius = clamp(size / 90, 2.2, 3.6);
+  const pale = kind === 'values'; // values near 0 have the card's color
+  for (const [part, points] of Object.entries(own)) {
+    for (const { at: [x, second], value } of points) {
+      const y = kind === 'curve' ? second ?? value : second;
+      const colour = kind === 'classes' ? palette[COLOURS[value]] : pale ? signed(value) : palette['--positive'];
+      c.beginPath();
+      c.arc(at(x), down(y), radius * (part === 'train' ? 1 : 0.9), 0, 7);
+      c.fillStyle = part === 'train' ? css(colour) : css(palette['--card'], 0.75);
+      c.fill();
+      c.lineWidth = part === 'train' ? 1 : 1.8;
+      c.strokeStyle = part === 'train' ? css(palette[pale ? '--soft' : '--card']) : css(pale ? mix(colour, palette['--soft'], 0.5) : colour);
+      c.stroke();
+    }
+  }
 }
 
 function prepareMap(canvas) {
@@ -852,9 +974,8 @@ function prepareMap(canvas) {
   const add = (event) => {
     const [x, y] = place(event).map((v) => Number(clamp(v, -BOX, BOX).toFixed(2)));
     if (last && Math.hypot(x - last[0], y - last[1]) < 0.12) return;
-    if (settings.points.length >= limits.samples) return;
     last = [x, y];
-    settings.points = [...settings.points, [x, y, pen]];
+    addPoint(x, y);
     draw();
   };
   canvas.addEventListener('pointerdown', (event) => {
@@ -876,30 +997,52 @@ function prepareMap(canvas) {
   canvas.addEventListener('pointerleave', hideTip);
 }
 
+function addPoint(x, y) {
+  if (settings.points.length >= limits.samples) return;
+  settings.points = [...settings.points, [x, y, PENS[settings.kind][pen] ?? 0]];
+}
+
+// What a place on the map stands for: of data from a program in their own units
+const unscaled = (x, [center, scale] = [0, 1]) => center + scale * x;
+const axesOf = () => (settings.data === 'given' ? catalog.axes : { inputs: [], value: undefined });
+
 function valueAt(run, x, y) {
-  if (state.sizes[0] === 1) {
+  const { inputs, value } = axesOf();
+  const place = (k, v) => `${settings.data === 'given' ? catalog.names[k] : 'xy'[k]} = ${inputs[k] ? show(unscaled(v, inputs[k])) : v.toFixed(2)}`;
+  if (state.shown === 1) {
     const i = clamp(Math.round(((x + BOX) / (2 * BOX)) * (run.output.length - 1)), 0, run.output.length - 1);
-    return `x = ${x.toFixed(2)}: ${show(run.output[i])}`;
+    return `${place(0, x)}: ${show(unscaled(run.output[i], value))}`;
   }
   const column = clamp(Math.round(((x + BOX) / (2 * BOX)) * (SIDE - 1)), 0, SIDE - 1);
   const row = clamp(Math.round(((BOX - y) / (2 * BOX)) * (SIDE - 1)), 0, SIDE - 1);
-  const where = `x = ${x.toFixed(2)}, y = ${y.toFixed(2)}`;
+  const where = `${place(0, x)}, ${place(1, y)}`;
   const i = row * SIDE + column;
-  if (!state.classes) return `${where}: ${show(run.output[i])}`;
+  if (!state.classes) return `${where}: ${show(unscaled(run.output[i], value))}`;
   return [where, ...Array.from({ length: state.classes },
     (_, k) => `class ${k}: ${(run.output[k * SIDE * SIDE + i] / 2.55).toFixed(1)} %`)].join('\n');
 }
 
 function drawScores() {
   const two = state.runs.length > 1;
+  const of = (i, name) => (two ? `${NAMES[i]} ${name}` : name);
   const row = (name, a, b, text) => state.runs.map(({ table }, i) =>
-    [two ? `${NAMES[i]} ${name}` : name, text(table.at(-1)[a]), text(table.at(-1)[b])]);
-  const rows = [...row('loss', 1, 3, (x) => show(x, 4)), ...(state.classes ? row('accuracy', 2, 4, percent) : [])];
-  $('scores').replaceChildren(
-    make('thead', {}, make('tr', {}, make('td'), ['training', 'test'].map((text) => make('th', { scope: 'col' }, text)))),
-    make('tbody', {}, rows.map(([name, ...own]) => make('tr', {}, make('th', { scope: 'row' }, name),
-      own.map((text) => make('td', {}, text))))));
+    [of(i, name), text(table.at(-1)[a]), text(table.at(-1)[b])]);
+  const rows = [...row('loss', 1, 3, (x) => show(x, 4)), ...(state.classes ? row('accuracy', 2, 4, percent) : []),
+    ...state.runs.map(({ seconds, step }, i) => [of(i, 'time'),
+      step ? `${show(seconds)} s, ${show((1e6 * seconds) / step)} µs a step` : '–'])];
+  const key = rows.map(([name]) => name).join();
+  const scores = $('scores');
+  if (scores.dataset.key !== key) {
+    scores.dataset.key = key;
+    scores.replaceChildren(
+      make('thead', {}, make('tr', {}, make('td'), ['training', 'test'].map((text) => make('th', { scope: 'col' }, text)))),
+      make('tbody', {}, rows.map(([name, ...own]) => make('tr', {}, make('th', { scope: 'row' }, name),
+        own.map(() => make('td', { colspan: own.length > 1 ? 1 : 2 }))))));
+  }
+  const cells = scores.querySelectorAll('tbody td');
+  rows.flatMap(([, ...own]) => own).forEach((text, i) => { cells[i].textContent = text; });
   const remarks = state.runs.flatMap((run, i) => run.remarks.map(([kind, text]) => [kind, two ? `${NAMES[i]}: ${text}` : text]));
+  if (note) remarks.unshift(['stopped', note]);
   const text = JSON.stringify(remarks);
   if ($('remarks').dataset.text === text) return;
   $('remarks').dataset.text = text;
@@ -917,14 +1060,15 @@ function chartList() {
     ...(state.points.test.length ? per(b, [4, 3]).map((own) => ({ ...own, name: `${own.name} test`.trim() })) : [])];
   const byLayer = (offset) => Array.from({ length: layers }, (_, l) => ({ run: state.runs[shown], column: 6 + 2 * l + offset,
     dashes: [], colour: layerColour(l), name: String(l + 1) }));
-  const of = state.runs.length > 1 ? ` of ${NAMES[shown]}` : '';
+  const note = state.runs.length > 1 ? `${NAMES[shown]}, by layer` : 'by layer';
+  const relu = state.settings.activation === 'relu';
   return [
     { title: 'loss', scale: 'log', series: both(1, 3) },
     state.classes && { title: 'accuracy', series: both(2, 4), low: 0, high: 1 },
     { title: 'rate η', series: per(5), schedule: true },
-    { title: `gradient norm${of}`, note: 'by layer', scale: 'log', series: byLayer(0) },
-    { title: `update : weights${of}`, note: 'by layer', scale: 'log', series: byLayer(1) },
-    { title: settings.activation === 'relu' ? `dead for all samples${of}` : `saturated${of}`, bars: true },
+    { title: 'gradient norm', note, scale: 'log', series: byLayer(0) },
+    { title: 'update : weights', note, scale: 'log', series: byLayer(1) },
+    state.runs[shown].idle.some((own) => own.length) && { title: relu ? 'dead units' : 'saturated', note, bars: true },
   ].filter(Boolean);
 }
 
@@ -934,11 +1078,8 @@ function buildCharts() {
     make('canvas', { role: 'img' }), make('p', { class: 'keys' }))));
 }
 
-let frames = 0;
-
 function drawCharts() {
-  frames += 1;
-  if ($('charts').hidden || (running && frames % 3)) return; // drawing takes longer than training
+  if ($('charts').hidden) return;
   const figures = [...$('charts').children];
   chartList().forEach((chart, i) => drawChart(figures[i], chart));
 }
@@ -946,14 +1087,7 @@ function drawCharts() {
 function drawChart(figure, chart) {
   const [, canvas, keys] = figure.children;
   const [width, height] = [canvas.clientWidth || 200, 84];
-  const ratio = devicePixelRatio || 1;
-  if (canvas.width !== Math.round(width * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-  }
-  const c = canvas.context ??= canvas.getContext('2d');
-  c.setTransform(ratio, 0, 0, ratio, 0, 0);
-  c.clearRect(0, 0, width, height);
+  const c = fitted(canvas, width, height);
   c.font = `11px ${getComputedStyle(canvas).fontFamily}`;
   if (chart.bars) return drawShares(c, width, height, keys, canvas);
   const curves = chart.series.map((own) => ({ ...own, points: own.run.table.map((row) => [row[0], row[own.column]]) }));
@@ -1014,24 +1148,25 @@ function drawChart(figure, chart) {
 
 // For each hidden layer the share of outputs that are saturated, or of units that are dead (ReLU)
 function drawShares(c, width, height, keys, canvas) {
-  const relu = settings.activation === 'relu';
+  const relu = state.settings.activation === 'relu';
   const { idle } = state.runs[shown];
   const shares = idle.map((own) => (relu ? own.filter((x) => x === 1).length : own.reduce((a, b) => a + b, 0)) / Math.max(1, own.length));
-  const known = idle.some((own) => own.length);
   const step = width / Math.max(1, shares.length);
   shares.forEach((share, l) => {
-    const tall = known ? (height - 12) * share : 0;
+    const tall = (height - 12) * share;
     c.fillStyle = css(palette['--line']);
     c.fillRect(l * step + 4, 6, step - 8, height - 12);
     c.fillStyle = css(palette['--negative']);
     c.fillRect(l * step + 4, height - 6 - tall, step - 8, tall);
   });
-  const texts = known ? shares.map((share, l) => `${l + 1}: ${percent(share)}`) : [`not defined for ${label(settings.activation)}`];
+  const texts = shares.map((share, l) => `${l + 1}: ${percent(share)}`);
   keys.replaceChildren(...texts.map((text) => make('span', {}, text)));
   canvas.setAttribute('aria-label', `${relu ? 'Dead units' : 'Saturated outputs'} by layer: ${texts.join(', ')}`);
 }
 
 // ---- Drawing
+
+let charted = 0; // when the numbers and the course were drawn
 
 function draw() {
   if (!state) return;
@@ -1039,8 +1174,11 @@ function draw() {
   drawNetwork();
   drawUnit();
   document.querySelectorAll('.map').forEach(drawMap);
-  drawScores();
-  drawCharts();
+  if (!running || performance.now() - charted > 150) { // faster than one can read, and drawing takes longer than training
+    drawScores();
+    drawCharts();
+    charted = performance.now();
+  }
   const [run] = state.runs;
   $('count').textContent = `step ${run.step.toLocaleString('en')}, epoch ${run.epoch.toFixed(1)}`;
   const steps = remembered();
@@ -1073,9 +1211,22 @@ function prepareData() {
   }
   $('sets').append(make('button', { type: 'button', 'data-name': 'own', title: 'Points of your own, or a CSV file',
     click: () => change((s) => { s.data = 'own'; }) }, make('span', {}, 'draw', make('br'), 'or file')));
-  $('pens').append(...COLOURS.map((name, k) => make('button', { type: 'button', class: 'pen', 'aria-label': `class ${k}`,
-    style: `--own:var(${name})`, click: () => { pen = k; showSetup(); } }, String(k))));
+  $('kind').addEventListener('change', () => setKind($('kind').value));
   $('clear').addEventListener('click', () => { settings.points = []; showSetup(); draw(); });
+  $('undo').addEventListener('click', () => { change((s) => { s.points = s.points.slice(0, -1); }); draw(); });
+  $('add').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const [x, y, ...more] = $('at').value.replaceAll('−', '-').split(/[\s,;]+/).filter(Boolean).map(Number);
+    if (more.length || ![x, y].every((v) => Math.abs(v) <= BOX)) {
+      problem(`A point needs x and y from −${BOX} to ${BOX}, such as 0.5, −0.3.`);
+      return;
+    }
+    problem('');
+    addPoint(x, y);
+    $('at').value = '';
+    change(() => {});
+    draw();
+  });
   $('file').addEventListener('change', () => { readFile($('file').files[0]); $('file').value = ''; });
   addEventListener('dragover', (event) => event.preventDefault());
   addEventListener('drop', (event) => {
@@ -1084,14 +1235,54 @@ function prepareData() {
   });
 }
 
+// Of what own points are, and with what pens they are drawn
+const PENS = { classes: [0, 1, 2, 3], values: [-1, -0.5, 0, 0.5, 1], curve: [] };
+
+function showPens() {
+  const { kind } = settings;
+  $('kind').value = kind;
+  pen = Math.min(pen, Math.max(0, PENS[kind].length - 1));
+  $('pens').hidden = kind === 'curve';
+  $('pens').replaceChildren(...PENS[kind].map((value, k) => make('button', { type: 'button', class: 'pen',
+    'aria-label': `${kind === 'classes' ? 'class' : 'value'} ${show(value)}`, 'aria-pressed': k === pen,
+    style: `--own:${kind === 'classes' ? `var(${COLOURS[k]})` : palette ? css(value ? signed(value) : palette['--soft']) : 'inherit'}`,
+    click: () => { pen = k; showSetup(); } }, show(value))));
+  $('undo').disabled = $('clear').disabled = !settings.points.length;
+}
+
+function setKind(kind) {
+  if (kind === settings.kind) return;
+  const toClass = (value) => (value > 0 ? 1 : 0);
+  const toValue = (value) => (settings.kind === 'classes' ? [-1, 1, 0, 0.5][value] : value);
+  const points = settings.points.map(([x, y, value]) => [x, y, kind === 'classes' ? toClass(value) : toValue(value)]);
+  pen = 0;
+  if (csv) {
+    Object.assign(settings, { kind, points: [] });
+    repair();
+    showSetup();
+    showColumns();
+  } else change((s) => Object.assign(s, { kind, points }));
+}
+
 async function readFile(file) {
   if (file.size > 5e6) return problem('The file is larger than 5 MB.');
-  csv = parseTable(await file.text());
-  if (csv.error) return problem(csv.error);
-  settings.data = 'own';
+  const text = await file.text();
+  if (/\.json$/i.test(file.name)) return openSaved(text);
+  const table = parseTable(text);
+  if (table.error) return problem(table.error);
+  problem('');
+  csv = table;
+  const numbers = csv.numeric.filter(Boolean).length;
+  const kind = csv.names.length > 2 && classColumn() >= 0 ? 'classes' : numbers > 2 ? 'values' : 'curve';
+  Object.assign(settings, { data: 'own', kind, points: [] });
+  repair();
   showSetup();
   return showColumns();
 }
+
+// The last column with so few different values that they can be classes, or −1
+const classColumn = () => csv.names.findLastIndex((_, k) =>
+  new Set(csv.rows.map((row) => row[k])).size <= limits.classes);
 
 // A table of text: separators and quotes as in CSV, the first row as names if it has no numbers
 function parseTable(text) {
@@ -1115,8 +1306,8 @@ function parseTable(text) {
   const names = named ? rows.shift() : Array.from({ length: width }, (_, k) => `column ${k + 1}`);
   const whole = rows.filter((row) => row.length === width);
   const numeric = names.map((_, k) => whole.length > 0 && whole.every((row) => isNumber(row[k])));
-  if (quoted || width < 3 || whole.length < 4) {
-    return { error: 'The file must be a table with three columns or more and four rows or more.' };
+  if (quoted || width < 2 || whole.length < 4) {
+    return { error: 'The file must be a table with two columns or more and four rows or more.' };
   }
   if (numeric.filter(Boolean).length < 2) return { error: 'The file must have two columns of numbers or more.' };
   return { names, rows: whole, numeric };
@@ -1124,41 +1315,164 @@ function parseTable(text) {
 
 function showColumns() {
   const numbers = csv.names.flatMap((_, k) => (csv.numeric[k] ? [k] : []));
-  const fewest = csv.names.findLastIndex((_, k) => new Set(csv.rows.map((row) => row[k])).size <= limits.classes);
+  const fewest = classColumn();
   const field = (name, options, value) => {
     const input = make('select', { name }, options.map((k) => make('option', { value: k }, csv.names[k] || `column ${k + 1}`)));
     input.value = value;
     return make('label', { class: 'field' }, make('span', {}, name), input);
   };
   const form = $('columns');
-  const inputs = numbers.filter((k) => k !== fewest);
+  const { kind } = settings;
+  const inputs = kind === 'classes' ? numbers.filter((k) => k !== fewest) : numbers;
+  const third = { classes: ['class', csv.names.map((_, k) => k), fewest < 0 ? csv.names.length - 1 : fewest],
+    values: ['value', numbers, numbers.at(-1)] }[kind];
   form.hidden = false;
   form.replaceChildren(field('x', numbers, inputs[0] ?? numbers[0]), field('y', numbers, inputs[1] ?? numbers[1]),
-    field('class', csv.names.map((_, k) => k), fewest < 0 ? csv.names.length - 1 : fewest),
-    make('button', { class: 'small' }, 'Use these columns'),
-    make('p', { class: 'soft' }, `${csv.rows.length} rows. x and y are scaled to −1 … 1.`));
+    third ? field(...third) : '',
+    make('div', { class: 'row' }, make('button', { class: 'small' }, 'Use these columns'),
+      make('button', { class: 'small', type: 'button', click: dropColumns }, 'Cancel')),
+    make('p', { class: 'soft' }, `${csv.rows.length} rows. Numbers are scaled to −1 … 1.`));
+}
+
+function dropColumns() {
+  csv = null;
+  $('columns').hidden = true;
+  if (accepted) settings = JSON.parse(accepted);
+  showSetup();
 }
 
 function useColumns(event) {
   event.preventDefault();
-  const [x, y, kind] = ['x', 'y', 'class'].map((name) => Number($('columns').elements[name].value));
-  const kinds = [...new Set(csv.rows.map((row) => row[kind]))].sort();
-  if (kinds.length < 2 || kinds.length > limits.classes) {
+  const column = (name) => Number($('columns').elements[name]?.value ?? -1);
+  const kind = column('class');
+  const kinds = kind < 0 ? [] : [...new Set(csv.rows.map((row) => row[kind]))].sort();
+  if (kind >= 0 && (kinds.length < 2 || kinds.length > limits.classes)) {
     problem(`The column for the class must have 2 to ${limits.classes} different values; ${csv.names[kind]} has ${kinds.length}.`);
     return;
   }
   const every = Math.ceil(csv.rows.length / limits.samples);
   const rows = csv.rows.filter((_, i) => i % every === 0);
-  const scaled = [x, y].map((column) => {
-    const values = rows.map((row) => Number(row[column]));
+  const scaled = ['x', 'y', 'value'].map(column).map((k) => {
+    const values = rows.map((row) => Number(row[k] ?? 0));
     const [low, high] = [Math.min(...values), Math.max(...values)];
     return values.map((v) => Number((high > low ? (2 * (v - low)) / (high - low) - 1 : 0).toFixed(3)));
   });
   $('columns').hidden = true;
-  change((s) => { s.points = rows.map((row, i) => [scaled[0][i], scaled[1][i], kinds.indexOf(row[kind])]); }, true);
+  csv = null;
+  change((s) => { s.points = rows.map((row, i) => [scaled[0][i], scaled[1][i], kind < 0 ? scaled[2][i] : kinds.indexOf(row[kind])]); }, true);
 }
 
-// ---- Out of it: link, script, walkthrough, picture
+// ---- A training again: its settings, edits and steps, from a link or a file
+
+const lean = (own) => Object.fromEntries(Object.entries(own).filter(([name, value]) =>
+  JSON.stringify(value) !== JSON.stringify(defaults[name])));
+
+function linkTo({ step, log }) {
+  const [[, first], ...rest] = log;
+  if (!step && !rest.length) return address();
+  const changes = rest.map(([at, own]) => [at, own.settings ? { settings: lean(own.settings) } : own]);
+  const then = changes.length ? `&then=${encodeURIComponent(JSON.stringify(changes))}` : '';
+  return `${address(first.settings)}&step=${step}${then}`.replace('#&', '#');
+}
+
+async function openSaved(text) {
+  const saved = attempt(() => JSON.parse(text));
+  const good = saved?.playground === 1 && Number.isInteger(saved.step) && isLog(saved.log) && saved.log[0]?.[1].settings;
+  if (!good) return problem('The file is not a training that the playground has saved.');
+  for (const id of Object.keys(VIEW)) setView(id, String(saved.view?.[id] ?? VIEW[id]));
+  return repeat(saved.log, saved.step);
+}
+
+let repeating = false;
+
+async function repeat(log, step) {
+  pause();
+  const [[, { settings: first }], ...rest] = log;
+  repeating = true;
+  for (const id of ['controls', 'setup', 'training', 'network']) $(id).inert = true;
+  await takeAgain(first, [...rest, [step, {}]], Math.max(10, Math.ceil(step / 150)));
+  repeating = false;
+  for (const id of ['controls', 'setup', 'training', 'network']) $(id).inert = false;
+  $('repeat').hidden = true;
+  announceNow();
+}
+
+async function takeAgain(first, changes, atOnce) {
+  const take = async (name, question) => {
+    const answer = await ask(name, question);
+    if (answer) takeWhole(answer);
+    return answer;
+  };
+  if (!await take('start', { settings: first })) return;
+  const [end] = changes.at(-1);
+  for (const [at, own] of changes) {
+    while (repeating && state.runs[0].step < at) {
+      $('repeat').hidden = false;
+      $('repeat').firstElementChild.textContent = `Taking step ${state.runs[0].step.toLocaleString('en')} of ${end.toLocaleString('en')} again.`;
+      if (!await request(clamp(at - state.runs[0].step, 1, Math.min(limits.steps, atOnce)))) return;
+      draw();
+    }
+    if (!repeating) return;
+    if (own.settings && !await take('change', { settings: own.settings })) return;
+    if (own.edit && !await take('edit', own.edit)) return;
+  }
+}
+
+function begin() {
+  if (later) repeat([[0, { settings }], ...later.log], later.step);
+  else start();
+}
+
+// ---- A picture of what is shown: canvases and texts at their places
+
+function picture() {
+  const parts = ['network', 'output', 'charts'].map($).filter((own) => own.offsetParent);
+  const boxes = parts.map((own) => own.getBoundingClientRect());
+  const [left, top] = ['left', 'top'].map((side) => Math.min(...boxes.map((box) => box[side])));
+  const [right, bottom] = ['right', 'bottom'].map((side) => Math.max(...boxes.map((box) => box[side])));
+  const canvas = make('canvas', { width: 2 * (right - left), height: 2 * (bottom - top) });
+  const c = canvas.getContext('2d');
+  c.scale(2, 2);
+  c.translate(-left, -top);
+  c.fillStyle = css(palette['--card']);
+  c.fillRect(left, top, right - left, bottom - top);
+  for (const part of parts) {
+    for (const own of part.querySelectorAll('canvas')) {
+      const box = own.getBoundingClientRect();
+      c.drawImage(own, box.left, box.top, box.width, box.height);
+    }
+    for (const own of part.querySelectorAll('i.dot, i.key, i.swatch')) {
+      const [box, style] = [own.getBoundingClientRect(), getComputedStyle(own)];
+      const key = own.matches('.key');
+      c.fillStyle = c.strokeStyle = key || own.matches('.hollow') ? style.borderTopColor : style.backgroundColor;
+      c.lineWidth = 2;
+      c.setLineDash(own.matches('.dashed') ? [3, 2] : []);
+      c.beginPath();
+      if (key) [c.moveTo(box.left, box.top + 1), c.lineTo(box.right, box.top + 1)];
+      else c.arc(box.left + box.width / 2, box.top + box.height / 2, box.width / 2 - 1, 0, 7);
+      if (key || own.matches('.hollow')) c.stroke(); else c.fill();
+      c.setLineDash([]);
+    }
+    const texts = document.createTreeWalker(part, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const { currentNode: text } = texts;
+      const parent = text.parentElement;
+      if (!text.data.trim() || parent.closest('button, label, select, details, [hidden]')) continue;
+      const range = document.createRange();
+      range.selectNodeContents(text);
+      const box = range.getClientRects()[0];
+      if (!box) continue;
+      const style = getComputedStyle(parent);
+      c.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+      c.fillStyle = style.color;
+      c.textBaseline = 'middle';
+      c.fillText(text.data.trim(), box.left, box.top + box.height / 2);
+    }
+  }
+  return canvas;
+}
+
+// ---- Out of it: link, script, walkthrough, picture, file
 
 function save(blob, name) {
   const link = make('a', { href: URL.createObjectURL(blob), download: name });
@@ -1168,10 +1482,12 @@ function save(blob, name) {
 
 function prepareActions() {
   $('link').addEventListener('click', async () => {
-    const url = `python -m minidl playground, then ${address()}`;
-    const text = location.href.split('#')[0] + address();
+    pause();
+    const found = await ask('log', {});
+    if (!found) return;
+    const text = location.href.split('#')[0] + linkTo(found);
     await navigator.clipboard?.writeText(text).catch(() => {});
-    $('live').textContent = `Copied: ${url}`;
+    $('live').textContent = `Copied: ${text}`;
     $('link').textContent = 'Copied';
     setTimeout(() => { $('link').textContent = 'Copy link'; }, 2000);
   });
@@ -1192,8 +1508,23 @@ function prepareActions() {
     open(url, '_blank');
     setTimeout(() => URL.revokeObjectURL(url), 60000);
   });
-  $('picture').addEventListener('click', () => document.querySelector('.map')?.toBlob(
+  $('picture').addEventListener('click', () => picture().toBlob(
     (blob) => save(blob, `playground-step-${state.runs[0].step}.png`)));
+  $('save').addEventListener('click', async () => {
+    pause();
+    const found = await ask('log', {});
+    if (!found) return;
+    const view = Object.fromEntries(Object.keys(VIEW).map((id) => [id, $(id).value]));
+    save(new Blob([JSON.stringify({ playground: 1, ...found, view })], { type: 'application/json' }), 'playground.json');
+  });
+  $('open').addEventListener('change', () => { readFile($('open').files[0]); $('open').value = ''; });
+  for (const id of Object.keys(VIEW)) {
+    $(id).addEventListener('change', () => {
+      keepAddress();
+      showSetup();
+      draw();
+    });
+  }
   $('compare').addEventListener('click', () => change((s) => {
     if (s.runs.length === 2) s.runs.pop();
     else s.runs.push({ rule: 'SGD', lr: '0.1', options: {}, batch_size: s.runs[0].batch_size });
@@ -1220,6 +1551,7 @@ prepareTheme(redraw);
 readColours();
 redraw();
 addEventListener('resize', redraw);
-addEventListener('hashchange', () => { settings = readAddress(); start(); });
+addEventListener('hashchange', () => { settings = readAddress(); begin(); });
+$('repeat').lastElementChild.addEventListener('click', () => { repeating = false; });
 showSetup();
-start();
+begin();

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+from dataclasses import replace
+
+import numpy as np
 
 from minidl import nn
 from minidl._expressions import NAMES
-from minidl.schedulers import Schedule
+from minidl.schedulers import Schedule, plateaus
 from minidl.viz._playground.data import DATA
-from minidl.viz._playground.settings import OWN, Run, Settings
-from minidl.viz._playground.training import Training, keeps_state
+from minidl.viz._playground.settings import GIVEN, OWN, Run, Settings
+from minidl.viz._playground.training import Training, keep_weights, keeps_state
 
 LOOP = """def endless(loader):
     while True:
@@ -29,10 +32,26 @@ def captured(model, optimizer, loss_of):
 
     return step
 
-
+"""
+TRAIN = """
 def train(steps):
     for _ in range(steps):
         step(*next(batches))
+
+"""
+TRAIN_AND_OBSERVE = """
+epoch = [0.0, 0]  # the sum of the losses of its samples, and their number, so far
+
+
+def train(steps):
+    for _ in range(steps):
+        batch = next(batches)
+        epoch[0] += step(*batch).item() * len(batch[1])
+        epoch[1] += len(batch[1])
+        if epoch[1] == len(y):
+            for plateau in plateaus(optimizer.groups[0]["lr"]):
+                plateau.observe(epoch[0] / epoch[1])
+            epoch[:] = 0.0, 0
 
 """
 
@@ -46,6 +65,9 @@ class _Script:
     def __init__(self, training: Training) -> None:
         self.training, self.which = training, training.which
         self.schedules: set[str] = set()
+        self.kept = False  # whether a network took the weights of another
+        used = [change for _, change in training.log if isinstance(change, Settings)]
+        self.observes = any(plateaus(own.runs[self.which].rate) for own in used)
 
     def text(self) -> str:
         (_, first), *later = self.training.log
@@ -71,27 +93,40 @@ class _Script:
         head = ['"""The training of a minidl playground, to the same bits."""', ""]
         head += ["import numpy as np", "", "import minidl as dl"]
         if self.schedules:
-            head += [f"from minidl.schedulers import {', '.join(sorted(self.schedules))}"]
-        return "\n".join([*head, "", self._functions(), "", *lines, ""])
+            names = sorted(self.schedules | ({"plateaus"} if self.observes else set()))
+            head += [f"from minidl.schedulers import {', '.join(names)}"]
+        return "\n".join([*head, "", "", self._functions(), "", "", *lines, ""])
 
     def _functions(self) -> str:
         """The source of the data's functions and of the loop."""
         used = [change for _, change in self.training.log if isinstance(change, Settings)]
-        names = dict.fromkeys(own.data for own in used if own.data != OWN)
+        names = dict.fromkeys(own.data for own in used if own.data not in (OWN, GIVEN))
         sources = [inspect.getsource(DATA[name].draw) for name in names]
+        if self.kept:
+            sources.append(inspect.getsource(keep_weights))
         shown = [
             re.sub(
-                r"\) -> .*:\n", "):\n", re.sub(r": (int|float|np[\w.]*)(?=[,)])", "", own, count=3)
+                r"\) -> .*:\n",
+                "):\n",
+                re.sub(r": (int|float|np[\w.]*|nn[\w.]*)(?=[,)])", "", own, count=3),
             )
             for own in sources
         ]
-        return "\n\n".join(["", *shown, LOOP])
+        loop = LOOP + (TRAIN_AND_OBSERVE if self.observes else TRAIN)
+        return "\n\n".join([*shown, loop]).strip()
 
     def _data(self, own: Settings) -> list[str]:
-        if own.data == OWN:
+        if own.data == GIVEN and own.given is not None:
+            kind = "np.intp" if own.given.classes else "np.float32"
+            lines = [f"x = {_array(own.given.x)}", f"y = np.array({own.given.y.tolist()}, {kind})"]
+        elif own.data == OWN:
             points = ",\n".join(f"    {list(point)}" for point in own.points)
             lines = [f"points = np.array([\n{points},\n], np.float32)"]
-            lines += ["x, y = np.ascontiguousarray(points[:, :2]), points[:, 2].astype(np.intp)"]
+            target = "points[:, 1:2]" if own.inputs == 1 else "points[:, 2:]"
+            target = f"np.ascontiguousarray({target})"
+            if own.classes:
+                target = "points[:, 2].astype(np.intp)"
+            lines += [f"x, y = np.ascontiguousarray(points[:, :{own.inputs}]), {target}"]
         else:
             draw = DATA[own.data].draw.__name__
             lines = [
@@ -102,6 +137,8 @@ class _Script:
             column = "y[:, None]" if width == 1 else f"np.eye({width})[y]"
             lines += [f"y = {column}.astype(np.float32)"]
         count = len(own.points) if own.data == OWN else own.samples
+        if own.data == GIVEN and own.given is not None:
+            count = len(own.given.x)
         if round(count * own.test) >= 1:
             lines += [
                 f"(x, y), (x_test, y_test) = dl.data.split(x, y, {own.test!r}, rng={own.seed})"
@@ -109,6 +146,17 @@ class _Script:
         return lines
 
     def _model(self, own: Settings) -> list[str]:
+        if (given := own.as_given) is not None:
+            weights = ",\n".join(f"    {_array(value)}" for value in given.weights)
+            lines = [
+                *self._model(replace(own, given=replace(given, weights=()))),
+                f"weights = [\n{weights},\n]",
+            ]
+            return [
+                *lines,
+                "for p, value in zip(model.parameters(), weights):",
+                "    p.data = value",
+            ]
         if own.init == "auto" and not own.dropout:
             return [f"model = dl.nn.MLP({own.sizes}, {own.activation!r}, rng={own.seed})"]
         init = "glorot_uniform" if own.init == "auto" else own.init
@@ -138,7 +186,9 @@ class _Script:
     def _loader(self, own: Settings) -> list[str]:
         size = own.runs[self.which].batch_size
         return [
-            f"batches = endless(dl.data.DataLoader(x, y, {size}, rng={own.seed}))",
+            f"loader = dl.data.DataLoader(x, y, {size}, rng={own.seed})",
+            "batches = endless(loader)",
+            *["epoch[:] = 0.0, 0"] * self.observes,
         ]
 
     def _step(self, own: Settings) -> list[str]:
@@ -151,8 +201,9 @@ class _Script:
         was, run = old.runs[self.which], new.runs[self.which]
         lines = ["", "# the settings were changed; the weights stay"]
         if not new.same_but_runs(old):
-            lines += ["weights = model.state_dict()", *self._data(new), *self._model(new)]
-            return [*lines, "model.load_state_dict(weights)", *self._learn(new)]
+            self.kept = True
+            lines += ["old = model", *self._data(new), *self._model(new)]
+            return [*lines, "keep_weights(model, old)", *self._learn(new)]
         if keeps_state(was, run):
             if run.lr != was.lr:
                 lines += [f"optimizer.lr = {self._rate(run)}"]
@@ -167,6 +218,11 @@ class _Script:
         if was.batch_size != run.batch_size:
             lines += self._loader(new)
         return lines
+
+
+def _array(values: np.ndarray) -> str:
+    """A float32 array as an expression that gives the same bits."""
+    return f"np.array({np.asarray(values, float).tolist()}, np.float32)"
 
 
 def walkthrough(training: Training) -> str:

@@ -7,7 +7,9 @@ settings and changes give the same bits, here and in the script that `script` wr
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ import minidl._capture as capturing
 from minidl import losses, nn
 from minidl.data import DataLoader, split
 from minidl.optim import RULES, Optimizer
+from minidl.schedulers import plateaus
 from minidl.tensor import Tensor
 from minidl.viz._playground.data import DATA
-from minidl.viz._playground.settings import OWN, OWNER, Run, Settings
+from minidl.viz._playground.settings import GIVEN, OWN, OWNER, Run, Settings
 
 Array = np.ndarray
 MOST_REMEMBERED = 160  # states; of more, every second one is forgotten
@@ -26,9 +29,15 @@ MOST_REMEMBERED = 160  # states; of more, every second one is forgotten
 
 def build_data(settings: Settings) -> tuple[Array, Array, Array, Array]:
     """The training and test parts: x, y, x_test, y_test, in the form that the loss needs."""
-    if settings.data == OWN:
+    if settings.data == GIVEN and settings.given is not None:
+        x, y = settings.given.x, settings.given.y
+    elif settings.data == OWN:
         points = np.array(settings.points, np.float32)
-        x, y = np.ascontiguousarray(points[:, :2]), points[:, 2].astype(np.intp)
+        x = np.ascontiguousarray(points[:, : settings.inputs])
+        if settings.classes:
+            y = points[:, 2].astype(np.intp)
+        else:
+            y = np.ascontiguousarray(points[:, 1:2] if settings.inputs == 1 else points[:, 2:])
     else:
         rng = np.random.default_rng(settings.seed)
         x, y = DATA[settings.data].draw(settings.samples, settings.noise, rng)
@@ -43,7 +52,12 @@ def build_data(settings: Settings) -> tuple[Array, Array, Array, Array]:
 
 def build_model(settings: Settings) -> nn.Sequential:
     """The network with its first weights."""
-    sizes, seed = settings.sizes, settings.seed
+    sizes, seed, given = settings.sizes, settings.seed, settings.as_given
+    if given is not None:
+        model = build_model(replace(settings, given=replace(given, weights=())))
+        for p, value in zip(model.parameters(), given.weights, strict=True):
+            p.data = value.copy()
+        return model
     if settings.init == "auto" and not settings.dropout:
         return nn.MLP(sizes, settings.activation, rng=seed)
     rng, modules = np.random.default_rng(seed), list[nn.Module]()
@@ -55,6 +69,16 @@ def build_model(settings: Settings) -> nn.Sequential:
             if settings.dropout:
                 modules.append(nn.Dropout(settings.dropout, rng=seed + i))
     return nn.Sequential(*modules)
+
+
+def keep_weights(model: nn.Sequential, old: nn.Sequential) -> None:
+    """Take the weights between units that both networks have; their last layers correspond."""
+    layers, others = [[m for m in own if hasattr(m, "weight")] for own in (model, old)]
+    pairs = [*zip(layers[:-1], others[:-1], strict=False), (layers[-1], others[-1])]
+    for layer, other in pairs:
+        for new, kept in zip(layer.parameters(), other.parameters(), strict=True):
+            both = tuple(map(slice, map(min, new.shape, kept.shape)))
+            new.data[both] = kept.data[both]
 
 
 def build_optimizer(run: Run, model: nn.Module) -> Optimizer:
@@ -69,11 +93,12 @@ class Training:
     which     the index of the run in them
 
     step      the number of steps taken
+    seconds   that the steps took
     log       what was changed, and after which step: settings, or (parameter, index, value)
     """
 
     def __init__(self, settings: Settings, which: int = 0) -> None:
-        self.settings, self.which, self.step = settings, which, 0
+        self.settings, self.which, self.step, self.seconds = settings, which, 0, 0.0
         self.log: list[tuple[int, Any]] = [(0, settings)]
         self.losses: list[float] = []  # of each step since the last look
         self.update: list[Array] = []  # what the last step added to each parameter
@@ -118,6 +143,7 @@ class Training:
         self.loader = DataLoader(self.x, self.y, self.run.batch_size, rng=settings.seed)
         self._order: Array | None = None
         self._epochs = 0
+        self._total = 0.0  # of the losses of the samples in this epoch
         self.loader.taken = 0
         self._begun = False
 
@@ -135,9 +161,11 @@ class Training:
 
     def advance(self, steps: int) -> None:
         """Take steps; afterwards `update` is what the last one has added."""
+        began = time.perf_counter()
         self._take(steps - 1)
         before = [p.data.copy() for p in self.model.parameters()]
         self._take(1)
+        self.seconds += time.perf_counter() - began
         after = self.model.parameters()
         self.update = [p.data - old for p, old in zip(after, before, strict=True)]
         self.step += steps
@@ -146,12 +174,25 @@ class Training:
         size = self.loader.batch_size or len(self.y)
         while steps > 0:
             rows = self.next_rows(steps)
-            count = -(-len(rows) // size)
+            count, known = -(-len(rows) // size), len(self.losses)
             for _, result in self._step.steps((self.x, self.y), size, rows, self.losses):
                 if result is not None:
                     self.losses.append(result.item())
             self.loader.taken += count
             steps -= count
+            self._observe(self.losses[known:], len(rows))
+
+    def _observe(self, losses: list[float], samples: int) -> None:
+        """Show each ReduceOnPlateau the mean loss of an epoch at its end, as fit does."""
+        if not (found := plateaus(self.optimizer.groups[0]["lr"])):
+            return
+        size = self.loader.batch_size or samples
+        for i, loss in enumerate(losses):
+            self._total += loss * min(size, samples - i * size)
+        if self.loader.taken == len(self.loader):
+            for plateau in found:
+                plateau.observe(self._total / len(self.y))
+            self._total = 0.0
 
     def next_rows(self, steps: int) -> Array:
         """The samples of the next steps, as far as this epoch goes; begins an epoch if need be."""
@@ -166,23 +207,23 @@ class Training:
     # --- changes --------------------------------------------------------------------------------
 
     def change(self, settings: Settings) -> None:
-        """Go on with other settings and the same weights, which must fit.
+        """Go on with other settings and the same weights, as far as both networks have them.
 
         The state of the rule is kept if only its options change; the order of the batches if
-        neither data nor batch size do. ValueError if the network has other sizes.
+        neither data nor batch size do.
         """
-        old, old_run = self.settings, self.run
-        if settings.sizes != old.sizes:
-            raise ValueError(f"{OWNER}: the weights of {old.sizes} don't fit {settings.sizes}")
+        old, old_run, model = self.settings, self.run, self.model
         self.settings = settings
         if not settings.same_but_runs(old):
-            weights = self.model.state_dict()
             self._build()
-            self.model.load_state_dict(weights)
+            keep_weights(self.model, model)
             self._learn()
+            if settings.sizes != old.sizes:
+                self.update = []
         else:
             if keeps_state(old_run, self.run):
-                self.optimizer.lr = self.run.rate
+                if old_run.lr != self.run.lr:
+                    self.optimizer.lr = self.run.rate
                 for name, value in self.run.options:
                     setattr(self.optimizer, name, value)
             elif (old_run.rule, old_run.lr, old_run.options) != (
@@ -230,6 +271,8 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "loader": self.loader.state_dict(),
             "place": (self._epochs, self._begun, self._order),
+            "total": self._total,
+            "seconds": self.seconds,
             "drops": drops,
             "update": self.update,
             "log": list(self.log),
@@ -256,6 +299,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self._load()
         self._epochs, begun, self._order = state["place"]
+        self._total, self.seconds = state["total"], state["seconds"]
         self.loader.load_state_dict(state["loader"])
         if begun and self.loader.taken < len(self.loader):
             self._order = self.loader.begin()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from minidl.metrics import accuracy
 from minidl.optim import Optimizer
 from minidl.tensor import Tensor, no_grad
 from minidl.viz._playground.data import BOX
+from minidl.viz._playground.settings import GIVEN, Given, Settings
 from minidl.viz._playground.training import Training
 from minidl.viz._race.explain import MOMENTUM
 from minidl.walkthrough.formulas import Scope
@@ -27,6 +29,7 @@ SIDE, EVERY = 61, 3  # points along a side of the output's map; a unit's map has
 CURVE = 151  # points of a curve over one input
 RECTIFIERS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
 SATURATED = {nn.Sigmoid: (0.5, 0.5), nn.Tanh: (0.0, 1.0)}  # the middle and half the range
+MOST_ROWS = 600  # of a history; of more, every second one is forgotten
 LEVEL = 0.97  # of half the range, from which on a unit counts as saturated
 
 
@@ -35,12 +38,33 @@ def packed(array: Any, dtype: str = "<f4") -> str:
     return base64.b64encode(np.ascontiguousarray(array, dtype).tobytes()).decode()
 
 
-def grid(inputs: int) -> Array:
-    """The points of the output's map, row by row from the upper left; or those of a curve."""
+def grid(inputs: int, given: Given | None = None) -> Array:
+    """The points of the output's map, row by row from the upper left; or those of a curve.
+
+    Of given data in their own units; inputs after the second have their mean.
+    """
     if inputs == 1:
-        return np.linspace(-BOX, BOX, CURVE, dtype=np.float32)[:, None]
-    line = np.linspace(-BOX, BOX, SIDE, dtype=np.float32)
-    return np.stack(np.meshgrid(line, -line), axis=-1).reshape(-1, 2)
+        points = np.linspace(-BOX, BOX, CURVE, dtype=np.float32)[:, None]
+    else:
+        line = np.linspace(-BOX, BOX, SIDE, dtype=np.float32)
+        points = np.stack(np.meshgrid(line, -line), axis=-1).reshape(-1, 2)
+    if given is None:
+        return points
+    x = np.repeat(given.x.mean(axis=0, keepdims=True), len(points), axis=0)
+    shown = points.shape[1]
+    x[:, :shown] = given.center[:shown] + given.scale[:shown] * points
+    return x
+
+
+def drawn(settings: Settings, x: Array, y: Array) -> tuple[Array, Array]:
+    """Points and labels or values, as the page draws them."""
+    y = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(-1)
+    given = settings.given if settings.data == GIVEN else None
+    if given is not None:
+        n = settings.shown
+        x = (x[:, :n] - given.center[:n]) / given.scale[:n]
+        y = y if given.classes else (y - given.value[0]) / given.value[1]
+    return x, y
 
 
 def forward(model: nn.Sequential, x: Array) -> list[Array]:
@@ -120,9 +144,13 @@ class Views:
         row = [training.step, *scores(training), training.optimizer.lr]
         for norm, ratio in zip(*layer_norms(training), strict=True):
             row += [norm, ratio]
+        if self.rows and len(self.rows[0]) != len(row):  # another number of layers
+            lacking = [math.nan] * len(row)
+            self.rows = [[*own, *lacking][: len(row)] for own in self.rows]
+            self.version += 1
         self.rows.append(row)
         training.losses.clear()
-        if len(self.rows) > 1500:
+        if len(self.rows) > MOST_ROWS:
             del self.rows[1:-1:2]
             self.version += 1
 
@@ -141,14 +169,18 @@ class Views:
         training, settings = self.training, self.training.settings
         model = training.model
         start = seen[1] if seen[0] == self.version else 0
-        layers = forward(model, grid(settings.inputs))
+        given = settings.given if settings.data == GIVEN else None
+        layers = forward(model, grid(settings.inputs, given))
         with np.errstate(all="ignore"):
             *hidden, output = layers
-            maps = [_unit_maps(layer, settings.inputs) for layer in hidden]
+            maps = [_unit_maps(layer, settings.shown) for layer in hidden]
+            if given is not None and not given.classes:
+                output = (output - given.value[0]) / given.value[1]
             shown = _output_map(output, settings.classes, settings.loss)
             acts = forward(model, training.x)[:-1]
             return {
                 "step": training.step,
+                "seconds": training.seconds,
                 "epoch": training.epochs,
                 "epochLength": training.epoch_length,
                 "version": self.version,
@@ -242,18 +274,30 @@ def _equations(text: str) -> list[Equation]:
 def effective_rates(optimizer: Optimizer, p: Tensor) -> Array | None:
     """What the last step multiplied the gradient of each weight by, or its running average.
 
-    The rule's own equations are evaluated with the state after the step and 1 for the gradient and
-    its average. None for a rule that does not write its step as θ ← θ − ….
+    None for a rule that does not write its step as θ ← θ − ….
     """
-    rule, group = type(optimizer), optimizer.groups[0]
-    state = optimizer.state[p]
-    values: dict[str, Any] = {**{name: x for name, x in group.items() if name != "params"}, **state}
+    group = optimizer.groups[0]
+    return rates_of(type(optimizer), group, optimizer.rate(group, -1), optimizer.state[p], p.shape)
+
+
+def rates_of(
+    rule: type[Optimizer],
+    options: Mapping[str, Any],
+    rate: float,
+    state: Mapping[str, Any],
+    shape: tuple[int, ...],
+) -> Array | None:
+    """The same of a rule with its options, the rate of the step, and the state after it.
+
+    The rule's own equations are evaluated with 1 for the gradient and its average.
+    """
+    values = {**{name: x for name, x in options.items() if name != "params"}, **state}
     for symbol, name in rule.symbols.items():
         if name in values:
             own = values[name]
             values[symbol] = own["₁₂".index(symbol[-1])] if isinstance(own, tuple) else own
     rate_symbol = next(symbol for symbol, name in rule.symbols.items() if name == "lr")
-    values[rate_symbol] = optimizer.rate(group, -1)
+    values[rate_symbol] = rate
     momentum = next((MOMENTUM[c.__name__] for c in rule.__mro__ if c.__name__ in MOMENTUM), None)
     values["g"] = 1.0
     if momentum in state:
@@ -266,7 +310,7 @@ def effective_rates(optimizer: Optimizer, p: Tensor) -> Array | None:
             kind, *parts = line.tree
             if kind != "−" or parts[0] != ("name", "θ"):
                 return None
-            return np.broadcast_to(np.asarray(scope.value(parts[1])), p.shape)
+            return np.broadcast_to(np.asarray(scope.value(parts[1])), shape)
         if line.sign == "=" or line.symbol == rate_symbol:
             values[line.symbol] = scope.value(line.tree)
     return None

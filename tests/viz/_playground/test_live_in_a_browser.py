@@ -1,5 +1,9 @@
 """The playground in a real browser: each control changes what it says, as a training in Python."""
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from browsing import (
@@ -13,6 +17,8 @@ from browsing import (
     tab_presses,
     unreadable,
 )
+from cases import ROOT
+from PIL import Image
 from playwright.sync_api import expect
 
 from minidl._page.server import PageServer
@@ -20,6 +26,8 @@ from minidl.viz._playground.live import Playground
 from minidl.viz._playground.settings import from_json as settings
 from minidl.viz._playground.training import Training
 from minidl.viz._playground.views import scores
+
+expect.set_options(timeout=30_000)  # other tests may use the machine at the same time
 
 
 @pytest.fixture
@@ -114,7 +122,7 @@ def test_each_control_changes_what_it_says(live):
     expect(tab.get_by_role("button", name="circles")).to_have_attribute("aria-pressed", "true")
     tab.get_by_label("rule").select_option("Momentum")
     tab.get_by_label("batch size").select_option("32")
-    tab.locator(".options summary").click()
+    tab.locator("#runs summary").click()
     tab.get_by_label("beta", exact=True).fill("0.5")
     tab.keyboard.press("Enter")
     run = {"rule": "Momentum", "lr": "0.3", "batch_size": 32, "options": {"beta": 0.5}}
@@ -123,9 +131,75 @@ def test_each_control_changes_what_it_says(live):
     given = {**own, "layers": [7, 7], "data": "circles", "runs": [run]}
     expect_training(tab, 1, **given)
 
+    for name, value, key in (
+        ("samples", 120, "samples"),
+        ("noise", 0.3, "noise"),
+        ("test part", 0.5, "test"),
+        ("dropout", 0.25, "dropout"),
+    ):
+        tab.get_by_role("slider", name=name).fill(str(value))
+        given[key] = value
+    tab.get_by_label("seed").fill("3")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("slider", name="rate η").fill("-20")
+    tab.wait_for_function("() => location.hash.includes('a.lr=0.1')")
+    tab.wait_for_function("() => location.hash.includes('seed=3')")
+    tab.get_by_role("button", name="One step").click()
+    given |= {"seed": 3, "runs": [{**run, "lr": "0.1"}]}
+    expect_training(tab, 1, **given)
+
     tab = open_playground(tab.evaluate("location.hash"))  # the link
     tab.get_by_role("button", name="One step").click()
     expect_training(tab, 1, **given)
+    drawn = {}
+    for kind in ("value", "grad", "update", "effective"):
+        tab.select_option("#lines", kind)
+        drawn[kind] = tab.evaluate("document.querySelector('#edges').toDataURL()")
+    assert len(set(drawn.values())) == 4
+
+
+def test_a_schedule_that_is_refused_can_be_corrected_and_the_training_stays(live):
+    open_playground, _, _ = live
+    tab = open_playground("#a.lr=CosineDecay(0.1,%20500)")
+    tab.get_by_label("its formula").fill("CosineDecay(0.1, -5)")
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("alert")).to_contain_text("steps")
+    expect(tab.get_by_label("its formula")).to_have_value("CosineDecay(0.1, -5)")
+    tab.get_by_role("button", name="One step").click()
+    run = {"lr": "CosineDecay(0.1, 500)"}
+    expect_training(tab, 1, runs=[run])
+    tab.get_by_label("its formula").fill("CosineDecay(0.1, 50)")
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("() => location.hash.includes('50%29') || location.hash.includes('50)')")
+
+
+def test_the_walkthrough_of_the_next_step_opens(live):
+    open_playground, _, _ = live
+    tab = open_playground("#layers=2")
+    tab.get_by_role("button", name="One step").click()
+    with tab.expect_popup() as opened:
+        tab.get_by_role("button", name="Walk through this step").click()
+    expect(opened.value.locator("h1")).to_contain_text("cross_entropy")
+    opened.value.close()
+    expect_training(tab, 1, layers=[2])
+
+
+def test_a_change_during_another_is_not_lost(live):
+    open_playground, playground, server = live
+    tab = open_playground()
+    with server.lock:  # the first answer comes when all changes have been made
+        tab.get_by_label("activation", exact=True).select_option("elu")
+        tab.get_by_label("loss", exact=True).select_option("mse")
+    with server.lock:
+        tab.get_by_label("rule").select_option("Momentum")
+        tab.get_by_role("button", name="Add a unit to layer 2").click()
+        tab.get_by_role("button", name="xor").click()
+    tab.wait_for_function("() => location.hash.includes('layers=8,9')")
+    expect(tab.locator(".node")).to_have_count(2 + 8 + 9 + 2)
+    (session,) = playground.sessions.values()
+    own = session.settings
+    assert (own.activation, own.loss, own.data, own.layers) == ("elu", "mse", "xor", (8, 9))
+    assert own.runs[0].rule == "Momentum"
 
 
 def test_the_weights_stay_if_one_chooses_so_and_can_be_edited(live):
@@ -181,7 +255,7 @@ def test_own_points_and_a_file_are_data_and_names_stay_text(live, tmp_path):
     np.testing.assert_allclose(x[:, 1], np.arange(8) ** 2 / 24.5 - 1, atol=1e-3)
     file.write_text("one,two\n1,2\n")
     tab.set_input_files("#file", file)
-    expect(tab.get_by_role("alert")).to_contain_text("three columns or more")
+    expect(tab.get_by_role("alert")).to_contain_text("two columns or more")
 
 
 def test_two_trainings_are_shown_side_by_side(live):
@@ -218,6 +292,145 @@ def test_a_server_that_ends_is_told_and_one_that_forgot_starts_again(live):
     expect(tab.get_by_role("alert")).to_contain_text("does not answer")
     tab.unroute("**/frame")
     server.answers = answers
+    tab.get_by_role("button", name="Try again").click()  # the training goes on
+    expect(tab.get_by_role("alert")).to_be_hidden()
+    tab.get_by_role("button", name="One step").click()
+    expect_training(tab, 2)
+
+
+def test_ctrl_c_ends_the_command_and_the_page_tells_that_its_server_is_gone(tab_and_events):
+    tab, events = tab_and_events
+    command = [sys.executable, "-u", "-m", "minidl", "playground", "--no-browser"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        url = run.stdout.readline().split()[1]
+        assert url.startswith("http://127.0.0.1:")
+        tab.goto(url)
+        tab.wait_for_selector(".node")
+        tab.keyboard.press("ArrowRight")
+        expect(tab.locator("#count")).to_contain_text("step 1,")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(20) == 0
+        assert run.stderr.read() == ""
+    tab.keyboard.press("ArrowRight")
+    expect(tab.get_by_role("alert")).to_contain_text("does not answer")
+    tab.goto("about:blank")
+    events.clear()
+
+
+def test_playing_stops_as_one_has_chosen(live):
+    open_playground, playground, _ = live
+    tab = open_playground("#speed=0&stop=step&bound=137")
+    tab.keyboard.press("Space")
+    expect(tab.locator("#remarks")).to_contain_text("Stopped, since step 137 is reached.")
+    expect_training(tab, 137)
+    tab.get_by_label("stop", exact=True).select_option("loss")
+    tab.get_by_label("bound").fill("0.11")
+    tab.keyboard.press("Enter")
+    assert tab.evaluate("location.hash") == "#speed=0&stop=loss&bound=0.11"
+    tab.evaluate("document.activeElement.blur()")
+    tab.keyboard.press("Space")
+    expect(tab.locator("#remarks")).to_contain_text("training loss is at most 0.11")
+    (session,) = playground.sessions.values()
+    assert scores(session.trainings[0])[0] <= 0.11
+    tab.get_by_label("stop", exact=True).select_option("never")
+    expect(tab.get_by_label("bound")).to_be_hidden()
+
+
+def test_a_link_and_a_file_give_the_same_training_again(live, tmp_path):
+    open_playground, playground, _ = live
+    tab = open_playground("#layers=3&b.rule=SGD&b.lr=0.5")
+    tab.keyboard.press("End")
+    expect(tab.locator("#count")).to_contain_text("step 9,")
+    tab.get_by_role("button", name="Add a unit to layer 1").click()  # with the weights kept
+    expect(tab.get_by_role("button", name="Remove a unit of layer 1")).to_be_visible()
+    expect(tab.locator(".node")).to_have_count(2 + 4 + 2)
+    expect(tab.locator("#count")).to_contain_text("step 9,")
+    tab.get_by_label("layer 1, unit 4").click()
+    tab.get_by_label("weight from y").fill("0.625")
+    tab.keyboard.press("Enter")
+    tab.wait_for_function("() => document.querySelector('#text pre').textContent.includes('0.625')")
+    tab.keyboard.press("Escape")
+    tab.evaluate("document.activeElement.blur()")
+    tab.keyboard.press("End")
+    expect(tab.locator("#count")).to_contain_text("step 18,")
+    (session,) = playground.sessions.values()
+    trained = [p.data for own in session.trainings for p in own.model.parameters()]
+    assert session.trainings[0].model.dense1.weight.shape == (2, 4)
+    with tab.expect_download() as saved:
+        tab.get_by_role("button", name="Save", exact=True).click()
+    file = tmp_path / "playground.json"
+    saved.value.save_as(file)
+    tab.get_by_role("button", name="Copy link").click()
+    expect(tab.locator("#live")).to_contain_text("Copied: http")
+    link = tab.locator("#live").inner_text().split("#")[1]
+
+    def expect_same():
+        expect(tab.locator("#count")).to_contain_text("step 18,")
+        expect(tab.locator("#repeat")).to_be_hidden()
+        *_, newest = playground.sessions.values()
+        assert newest is not session
+        again = [p.data for own in newest.trainings for p in own.model.parameters()]
+        for ours, theirs in zip(trained, again, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+    tab = open_playground(f"#{link}")
+    expect_same()
+    tab = open_playground("#step=4&then=[[2],3]")  # what makes no sense is left out
+    expect_training(tab, 4)
+    tab.set_input_files("#open", file)
+    expect(tab.locator(".map")).to_have_count(2)
+    expect_same()
+    file.write_text('{"playground": 1, "log": [[0]], "step": 3}')
+    tab.set_input_files("#open", file)
+    expect(tab.get_by_role("alert")).to_contain_text("not a training that the playground has saved")
+
+
+def test_a_file_and_points_can_be_values(live, tmp_path):
+    open_playground, playground, _ = live
+    tab = open_playground("#test=0")
+    file = tmp_path / "own.csv"
+    file.write_text("a,b,c\n" + "".join(f"{i},{i * i},{-i}\n" for i in range(9)))
+    tab.set_input_files("#file", file)
+    expect(tab.get_by_label("points with")).to_have_value("values")
+    tab.get_by_role("button", name="Use these columns").click()
+    tab.wait_for_function("() => location.hash.includes('kind=values')")
+    *_, session = playground.sessions.values()
+    assert session.settings.loss == "mse"
+    x = np.arange(9)
+    expected = np.stack([x / 4 - 1, x**2 / 32 - 1, 1 - x / 4], axis=1)
+    np.testing.assert_allclose(session.settings.points, expected, atol=1e-3)
+    tab.get_by_label("points with").select_option("curve")
+    tab.wait_for_function("() => location.hash.includes('kind=curve')")
+    tab.get_by_label("x and y of a point").fill("0,5; 1")
+    tab.get_by_role("button", name="Add point").click()
+    expect(tab.get_by_role("alert")).to_contain_text("such as 0.5, −0.3")
+    tab.get_by_label("x and y of a point").fill("0.5, −1.25")
+    tab.get_by_role("button", name="Add point").click()
+    tab.wait_for_function("() => location.hash.includes('0.5,-1.25')")
+    tab.get_by_role("button", name="One step").click()
+    expect(tab.locator("#count")).to_contain_text("step 1,")
+    *_, session = playground.sessions.values()
+    (training,) = session.trainings
+    assert training.x.shape == (10, 1)
+    np.testing.assert_array_equal(training.y[-1], [-1.25])
+    tab.get_by_role("button", name="Undo").click()
+    tab.wait_for_function("() => !location.hash.includes('0.5,-1.25')")
+
+
+def test_the_picture_has_all_that_is_shown(live, tmp_path):
+    open_playground, _, _ = live
+    tab = open_playground()
+    with tab.expect_download() as saved:
+        tab.get_by_role("button", name="Save picture").click()
+    saved.value.save_as(tmp_path / "picture.png")
+    with Image.open(tmp_path / "picture.png") as image:
+        boxes = [tab.locator(f"#{part}").bounding_box() for part in ("network", "output", "charts")]
+        width = max(b["x"] + b["width"] for b in boxes) - min(b["x"] for b in boxes)
+        assert image.width == pytest.approx(2 * width, abs=2)
+        colours = {colour for _, colour in image.convert("RGB").getcolors(10**6)}
+    assert {(0, 114, 178), (213, 94, 0)} <= colours
 
 
 def test_parts_are_hidden_by_the_address(live):
@@ -226,6 +439,16 @@ def test_parts_are_hidden_by_the_address(live):
     expect(tab.locator("#setup")).to_be_hidden()
     expect(tab.locator("#charts")).to_be_hidden()
     expect(tab.locator("#training")).to_be_visible()
+    tab = open_playground("#hide=noise,rate,script,layers,stop&b.rule=SGD")
+    for name in ("noise", "rate η", "stop"):
+        expect(tab.get_by_label(name, exact=True).first).to_be_hidden()
+    expect(tab.get_by_role("button", name="As a script")).to_be_hidden()
+    expect(tab.get_by_role("button", name="Add a unit")).to_have_count(0)
+    expect(tab.get_by_role("slider", name="samples")).to_be_visible()
+    tab.get_by_label("rule").first.select_option("Momentum")  # the fields are made anew
+    tab.wait_for_function("() => location.hash.includes('Momentum')")
+    expect(tab.get_by_label("rate η").first).to_be_hidden()
+    assert "hide=noise" in tab.evaluate("location.hash")
 
 
 TEXTS = "main :is(h2, h3, label, th, td, figcaption, button, .remark, .keys, li)"

@@ -9,7 +9,7 @@ from minidl.viz._playground.script import as_text, walkthrough
 from minidl.viz._playground.settings import from_json as settings
 from minidl.viz._playground.training import Training
 
-POINTS = [[round(0.1 * i - 0.5, 2), round(0.3 - 0.07 * i, 2), i % 3] for i in range(12)]
+POINTS = [[round(0.1 * i - 0.5, 2), round(0.3 - 0.07 * i, 2), i % 2] for i in range(12)]
 CASES = [
     {},
     {"dropout": 0.2, "activation": "leaky_relu", "seed": 5},
@@ -17,6 +17,14 @@ CASES = [
     {"data": "spirals", "loss": "binary_cross_entropy", "test": 0.0},
     {"data": "three_classes", "loss": "mse", "runs": [{"batch_size": None}]},
     {"data": "own", "points": POINTS, "layers": []},
+    {"data": "own", "points": POINTS, "kind": "values", "loss": "mse", "test": 0.0},
+    {
+        "data": "own",
+        "points": POINTS,
+        "kind": "curve",
+        "loss": "huber",
+        "runs": [{"lr": "ReduceOnPlateau(0.5, 0.5, 0)", "batch_size": 4}],
+    },
     {
         "runs": [
             {},
@@ -54,8 +62,11 @@ def test_a_script_reproduces_a_training_with_its_changes_bit_for_bit(given, caps
     change(run={"lr": "0.05"})
     change(activation="softplus")
     change(run={"rule": "RMSprop", "options": {}, "batch_size": 5})
-    training.edit("dense1.weight", (0, 1), 0.3)
+    training.edit("dense1.weight", (0, 0), 0.3)
     training.advance(4)
+    change(layers=[3, 5, 2], dropout=0.1)
+    change(run={"lr": "ReduceOnPlateau(0.3, 0.5, patience=0, threshold=0.9)"})
+    training.advance(40)
     for ours, theirs in zip(training.model.parameters(), run(training, capsys), strict=True):
         np.testing.assert_array_equal(ours.data, theirs)
     training.rewind(23)

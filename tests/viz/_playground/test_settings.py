@@ -42,6 +42,16 @@ def test_settings_survive_the_way_to_the_page_and_back():
         ({"data": "three_classes"}, [2, 8, 8, 3]),
         ({"data": "moons", "loss": "mse"}, [2, 8, 8, 2]),
         ({"data": "own", "points": POINTS}, [2, 8, 8, 3]),
+        (
+            {
+                "data": "own",
+                "points": [*POINTS[:2], [0, 0, 1.5], [1, 1, -0.5]],
+                "kind": "values",
+                "loss": "mse",
+            },
+            [2, 8, 8, 1],
+        ),
+        ({"data": "own", "points": 4 * [POINTS[1]], "kind": "curve", "loss": "mae"}, [1, 8, 8, 1]),
     ],
 )
 def test_the_network_fits_data_and_loss(given, sizes):
@@ -81,7 +91,7 @@ def test_each_rule_can_be_chosen_with_its_options(rule):
         ({"runs": [{"lr": "__import__('os')"}]}, "can't be part of a schedule|no schedule"),
         ({"runs": [{"lr": "1" * 400}]}, "at most 300"),
         ({"runs": [{"lr": -1}]}, "lr"),
-        ({"runs": [{"lr": "ReduceOnPlateau(0.1)"}]}, "choose another"),
+        ({"runs": [{"lr": "ReduceOnPlateau(0.1, mode='max')"}]}, 'mode must be "min"'),
         ({"runs": [{"options": [1]}]}, "options must be an object"),
         ({"runs": [{"options": {"momentum": 1}}]}, "an option of Adam must be"),
         ({"runs": [{"options": {"betas": [2, 3]}}]}, "betas"),
@@ -90,6 +100,10 @@ def test_each_rule_can_be_chosen_with_its_options(rule):
         ({"points": [[1, 2]]}, "must be a list of at most"),
         ({"points": [[9, 0, 0]]}, "a point must be"),
         ({"points": [[0, 0, 7]]}, "at most 3"),
+        ({"points": [[0, 0, 0.5]]}, "a point's class must be a whole number"),
+        ({"points": [[0, 0, 7]], "kind": "values"}, "a point's value must be"),
+        ({"kind": "words"}, "kind must be one of 'classes', 'values', 'curve'"),
+        ({"data": "own", "points": POINTS[:2] * 2, "kind": "curve"}, "loss must be one of 'mse'"),
     ],
 )
 def test_a_wrong_setting_is_an_error_that_names_it(given, message):

@@ -14,6 +14,7 @@ CASES = {
     "one output": {"data": "xor", "loss": "binary_cross_entropy", "runs": [{"batch_size": 1}]},
     "curve": {"data": "curve", "loss": "huber", "layers": [5], "runs": [{"batch_size": 1000}]},
     "columns": {"data": "three_classes", "loss": "mse", "test": 0.0},
+    "plateau": {"runs": [{"lr": "ReduceOnPlateau(0.3, 0.5, patience=0, threshold=0.1)"}]},
 }
 
 
@@ -111,8 +112,80 @@ def test_a_change_keeps_weights_and_what_it_does_not_concern():
     training.change(settings({"activation": "elu", "data": "circles"}))
     assert isinstance(training.model[1], dl.nn.ELU)
     assert equal(weights(training), kept)
-    with pytest.raises(ValueError, match=r"don't fit \[2, 3, 2\]"):
-        training.change(settings({"layers": [3]}))
+
+
+def test_another_network_keeps_the_weights_between_units_that_both_have():
+    training = Training(settings({"layers": [3]}))
+    training.advance(20)
+    w1, b1, w2, b2 = weights(training)
+    training.change(settings({"layers": [4], "loss": "binary_cross_entropy"}))
+    first = [p.data for p in Training(training.settings).model.parameters()]
+    v1, c1, v2, c2 = weights(training)
+    np.testing.assert_array_equal(v1, np.hstack([w1, first[0][:, 3:]]))
+    np.testing.assert_array_equal(c1, [*b1, first[1][3]])
+    np.testing.assert_array_equal(v2, np.vstack([w2[:, :1], first[2][3:]]))
+    np.testing.assert_array_equal(c2, b2[:1])
+    training.change(settings({"layers": [4, 2], "data": "curve", "loss": "mse"}))
+    x1, d1, _, _, x3, d3 = weights(training)
+    np.testing.assert_array_equal(x1, v1[:1])  # one input
+    np.testing.assert_array_equal(d1, c1)
+    np.testing.assert_array_equal(x3, v2[:2])  # the last layers correspond
+    np.testing.assert_array_equal(d3, c2)
+    training.advance(2)
+    assert [update.shape for update in training.update] == [p.shape for p in weights(training)]
+
+
+PLATEAU = {"lr": "ReduceOnPlateau(0.3, 0.5, patience=0, threshold=0.05)", "rule": "SGD"}
+
+
+def test_a_plateau_observes_the_losses_of_epochs_as_in_fit():
+    own = {"data": "xor", "noise": 0.4, "runs": [PLATEAU]}
+    training = Training(settings(own))
+    rates = []
+    for _ in range(90):
+        rates.append(training.optimizer.lr)
+        training.advance(1)
+    assert len(set(rates)) > 2
+    x, y, _, _ = build_data(settings(own))
+    model = dl.nn.MLP([2, 8, 8, 2], "tanh", rng=0)
+    rate = dl.schedulers.ReduceOnPlateau(0.3, 0.5, patience=0, threshold=0.05)
+    loader = dl.data.DataLoader(x, y, 16, rng=0)
+    history = dl.fit(
+        *(model, dl.losses.cross_entropy, dl.optim.SGD(model, lr=rate), loader),
+        steps=90,
+        progress=False,
+    )
+    assert rates == history.lr
+    assert equal(weights(training), [p.data for p in model.parameters()])
+
+
+def test_seconds_are_those_of_the_steps_that_led_here():
+    training = Training(settings({}))
+    assert training.seconds == 0
+    training.advance(10)
+    training.remember()
+    before = training.seconds
+    training.advance(50)
+    assert training.seconds > before > 0
+    training.rewind(10)
+    assert training.seconds == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "y"),
+    [
+        ("classes", [[0.5, -1], [1, 0.25]], [0, 1]),
+        ("values", [[0.5, -1], [1, 0.25]], [[0], [1]]),
+        ("curve", [[0.5], [1]], [[-1], [0.25]]),
+    ],
+)
+def test_own_points_are_classes_or_values_of_two_inputs_or_a_curve(kind, x, y):
+    points = [[0.5, -1, 0], [1, 0.25, 1]] * 2
+    loss = "cross_entropy" if kind == "classes" else "mse"
+    own = {"data": "own", "kind": kind, "points": points, "test": 0, "loss": loss}
+    built = build_data(settings(own))
+    np.testing.assert_array_equal(built[0], np.array(x * 2, np.float32))
+    np.testing.assert_array_equal(built[1], y * 2)
 
 
 def test_rewinding_returns_to_the_settings_of_that_step():

@@ -1,0 +1,67 @@
+"""The playground's page as a widget of Jupyter notebooks, by anywidget (minidl[notebook])."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anywidget
+import traitlets
+
+from minidl import nn
+from minidl._page import framed
+from minidl.viz._playground import live
+from minidl.viz._playground.settings import Settings
+from minidl.viz._playground.training import build_model
+
+SCRIPT = """
+function render({ model, el }) {
+  el.innerHTML = model.get("frame");
+  const frame = el.querySelector("iframe");
+  const asked = ({ data, source }) => {
+    if (source === frame.contentWindow && data?.minidl) model.send(data);
+  };
+  const answered = (message) => frame.contentWindow?.postMessage(message, "*");
+  addEventListener("message", asked);
+  model.on("msg:custom", answered);
+  return () => {
+    removeEventListener("message", asked);
+    model.off("msg:custom", answered);
+  };
+}
+export default { render };
+"""
+
+
+class Playground(anywidget.AnyWidget):
+    """The page, whose questions this object answers in the kernel. Made by dl.viz.playground."""
+
+    _esm = SCRIPT
+    frame = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, settings: Settings, height: int) -> None:
+        self._live = live.Playground(settings)
+        page = self._live.html(bridged=True)
+        super().__init__(frame=framed(page, "Playground", height))
+        self.on_msg(self._answer)
+
+    def _answer(self, widget: Any, message: Any, buffers: Any) -> None:
+        """Answer a question of a page: {"minidl": its number, "name", "question"}."""
+        if not isinstance(message, dict) or message.get("name") not in self._live.answers:
+            return
+        try:
+            answer = self._live.answers[message["name"]](message.get("question"))
+        except (ValueError, TypeError) as error:
+            answer = {"error": str(error)}
+        self.send({"minidl": message.get("minidl"), "answer": answer})
+
+    @property
+    def model(self) -> nn.Sequential:
+        """A copy of the network with the weights that the page shows."""
+        sessions = list(self._live.sessions.values())
+        if not sessions:  # no page was shown yet
+            return build_model(self._live.first)
+        training = sessions[-1].trainings[0]
+        made = build_model(training.settings)
+        for p, q in zip(made.parameters(), training.model.parameters(), strict=True):
+            p.data = q.data.copy()
+        return made
