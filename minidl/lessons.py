@@ -47,7 +47,7 @@ def check(question: str, answer: Any) -> Verdict:
     A number is right within the tolerance that the question states. LookupError for an unknown
     question, TypeError and ValueError for something that is no answer to it.
 
-    >>> dl.lessons.check("regression-1", "c")
+    >>> dl.lessons.check("regression-3", "c")
     Right. Each step multiplies the error by 1 − ηλ, so it shrinks as long as ηλ < 2.
     """
     known = _questions()
