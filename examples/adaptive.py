@@ -85,10 +85,13 @@ for t in (1, 10, 100, 400):
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-for name, changes in found.items():
+for name, at, height in (("SGD", 400, 0.8), ("Adagrad", 400, 1.4), ("RMSprop", 130, 1.4)):
+    changes = found[name]
     (line,) = axes.plot(np.arange(1, steps + 1), changes)
-    axes.text(steps * 1.02, changes[-1], name, color=line.get_color(), va="center")
-axes.set(xlabel="step", ylabel="length of the step", yscale="log", xlim=(0, steps * 1.15))
+    label = "SGD and Adam" if name == "SGD" else name
+    y = changes[at - 1] * height
+    axes.text(at, y, label, color=line.get_color(), ha="right", va="center")
+axes.set(xlabel="step", ylabel="length of the step", yscale="log", xlim=(0, steps))
 axes.set_title("The gradient is always 1, the rate 0.1")
 axes.spines[["top", "right"]].set_visible(False)
 try:

@@ -83,14 +83,14 @@ for size in (None, 32, 1):
 # %% [markdown]
 # ## The paths
 #
-# Three runs of a thousand updates, all from the same start and at the same rate of 0.005. The
+# Three runs of 4,000 updates, all from the same start and at the same rate of 0.005. The
 # contours are those of the loss over all points. Which of them stops at the minimum?
 
 # %%
 dl.lessons.check("batches-3", ...)
 
 # %%
-figure = batch_paths(x, y)
+figure = batch_paths(x, y, updates=4000)
 try:
     plots.save(figure, arguments.figure)
 except OSError as error:

@@ -89,8 +89,10 @@ for name, by_layer in found.items():
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 for name, by_layer in found.items():
     (line,) = axes.plot(range(1, LAYERS + 2), by_layer, "o-")
-    axes.text(1, by_layer[0] * 1.5, name, color=line.get_color())
+    below = 3 if name == "tanh" else 0.3
+    axes.text(2, by_layer[1] * below, name, color=line.get_color(), va="center")
 axes.set(xlabel="layer", ylabel="norm of the gradient", yscale="log", xticks=range(1, LAYERS + 2))
+axes.set_ylim(top=4)
 axes.set_title("Through sigmoids, nothing comes back to the first layers")
 axes.spines[["top", "right"]].set_visible(False)
 try:

@@ -115,7 +115,7 @@ axes.plot(*points(30, 0), "o", color="#666666", ms=4, label="30 points")
 axes.plot(grid, np.sin(2 * grid), color="black", lw=1, ls="--", label="without noise")
 for decay, color in ((0.0, "#D55E00"), (0.3, "#0072B2"), (3.0, "#009E73")):
     axes.plot(grid, dl.predict(models[decay], grid), color=color, label=f"weight decay {decay:g}")
-axes.set(xlabel="x", ylabel="y", title="Too wiggly, right, too flat")
+axes.set(xlabel="x", ylabel="y", title="Too wiggly, better, too flat")
 axes.legend(loc="upper right", fontsize=8)
 axes.spines[["top", "right"]].set_visible(False)
 try:
