@@ -54,6 +54,9 @@ x, y = points(200, rng=arguments.seed)
 x_new, y_new = points(1000, rng=arguments.seed + 1)
 print(f"{len(x)} points for training, {len(x_new)} new points for testing")
 
+# %%
+dl.lessons.check("decision_boundary-1", ...)  # your answer in place of the three dots
+
 # %% [markdown]
 # ## Why a straight line is not enough
 #
@@ -82,6 +85,9 @@ c = line.dense1.bias.numpy() @ [1, -1]
 print(printable(f"\none line: {a:.2f} x₁ + {b:.2f} x₂ + {c:.2f} = 0 is the boundary"))
 print(f"{right(line, x, y):.1%} of the points are on their side of it")
 
+# %%
+dl.lessons.check("decision_boundary-2", ...)
+
 # %% [markdown]
 # ## What hidden units do
 #
@@ -97,6 +103,9 @@ for hidden in ((), (1,), (2,), (4,), (8,), (16,), (16, 16)):
     size = sum(parameter.size for parameter in model.parameters())
     units = " + ".join(map(str, hidden)) or "none"
     print(f"{units:12} {size:12d} {right(model, x, y):7.1%} {right(model, x_new, y_new):25.1%}")
+
+# %%
+dl.lessons.check("decision_boundary-3", ...)
 
 # %% [markdown]
 # ## The boundary during training

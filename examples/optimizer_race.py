@@ -31,6 +31,9 @@ if not out.is_dir():
 
 NAMES = ["SGD", "Momentum", "NAG", "Adagrad", "RMSprop", "Adam", "Adadelta", "FTRL"]
 
+# %%
+dl.lessons.check("optimizer_race-1", ...)  # your answer in place of the three dots
+
 # %% [markdown]
 # ## The same rate for all is unfair
 #
@@ -67,6 +70,9 @@ try:
 except ModuleNotFoundError as error:
     sys.exit(str(error))
 
+# %%
+dl.lessons.check("optimizer_race-2", ...)
+
 # %% [markdown]
 # ## A saddle
 #
@@ -96,6 +102,9 @@ rules = {
 }
 print(dl.viz.race("two-wells", rules, steps=400, start=(1.8, 1.0), lr=0.05).table(), "\n")
 print(dl.viz.race("two-wells", rules, steps=400, start=200, lr=0.05).table(), "\n")
+
+# %%
+dl.lessons.check("optimizer_race-3", ...)
 
 # %% [markdown]
 # ## Noise and a schedule

@@ -89,6 +89,9 @@ print(f"minidl               slope {weights[0]:.8f}  intercept {weights[1]!s}")
 difference = max(abs(weights[0] - slope[0]), abs(weights[1] - intercept[0]))
 print(f"                     they differ by {difference:.1e}")
 
+# %%
+dl.lessons.check("regression-1", ...)  # your answer in place of the three dots
+
 # %% [markdown]
 # ## Adam with the defaults of Keras
 #
@@ -142,6 +145,9 @@ for name, rate in rates.items():
         f" {histories[name].loss[-1]:8.5f}  {distance:.1e}"
     )
 
+# %%
+dl.lessons.check("regression-2", ...)
+
 # %% [markdown]
 # ## Three batch sizes
 #
@@ -169,6 +175,9 @@ for name, batch_size in (("all 100 points", None), ("mini-batches of 16", 16), (
     distance = np.linalg.norm(paths[name][-1] - best)
     ends_at = "{:9.4f} {:9.4f}".format(*path[-1])
     print(f"{name:20} {optimizer.t:7d} {points_read:12,d} {ends_at} {distance:9.4f}")
+
+# %%
+dl.lessons.check("regression-3", ...)
 
 # %% [markdown]
 # ## Too small, right, too large

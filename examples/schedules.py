@@ -50,6 +50,9 @@ try:
 except ModuleNotFoundError:
     sys.exit("The digits are part of scikit-learn: python -m pip install 'minidl[examples]'")
 
+# %%
+dl.lessons.check("schedules-1", ...)  # your answer in place of the three dots
+
 # %% [markdown]
 # ## A schedule is a function
 #
@@ -61,6 +64,9 @@ decay = dl.schedulers.CosineDecay(0.03, steps=1000)
 print(decay)
 for t in (0, 250, 500, 750, 1000):
     print(f"  t = {t:4d}   rate {decay(t):.4f}")
+
+# %%
+dl.lessons.check("schedules-2", ...)
 
 # %% [markdown]
 # ## Warm-up
@@ -93,6 +99,9 @@ def save(figure, path):
 
 save(schedule.plot(1100).figure, arguments.plot)
 save(warm_up_and_cool_down(peak=0.03), arguments.shapes)
+
+# %%
+dl.lessons.check("schedules-3", ...)
 
 # %% [markdown]
 # ## The effect on the loss

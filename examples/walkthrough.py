@@ -51,6 +51,9 @@ with dl.trace() as walk:
     optimizer.step()
 print(repr(walk))
 
+# %%
+dl.lessons.check("walkthrough-1", ...)  # your answer in place of the three dots
+
 # %% [markdown]
 # ## Forward
 #
@@ -60,6 +63,9 @@ print(repr(walk))
 # %%
 print(walk.explain("dense1", (0, 1)), end="\n\n")
 print(walk.explain("tanh1", (0, 1)))
+
+# %%
+dl.lessons.check("walkthrough-2", ...)
 
 # %% [markdown]
 # ## Backward
@@ -88,6 +94,9 @@ print(walk.explain("dense1.weight", (0, 1)))
 for checked in walk.check(backward):
     entry = f"{checked.value.name}{list(checked.at)}"
     print(f"{entry:22} backward {checked.backward:+.9f}   measured {checked.difference:+.9f}")
+
+# %%
+dl.lessons.check("walkthrough-3", ...)
 
 # %% [markdown]
 # ## What can go wrong

@@ -82,6 +82,7 @@ from minidl.walkthrough.recorder import trace as trace
 if _typing.TYPE_CHECKING:
     from minidl import distributed as distributed
     from minidl import export as export
+    from minidl import lessons as lessons
     from minidl import sklearn as sklearn
     from minidl import viz as viz
 else:
@@ -109,7 +110,7 @@ else:
         )
 
     # imported on first use, so that importing minidl stays quick
-    _ON_USE = ("distributed", "export", "sklearn", "viz")
+    _ON_USE = ("distributed", "export", "lessons", "sklearn", "viz")
 
     def __getattr__(name):
         if name in _ON_USE:

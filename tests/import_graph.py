@@ -45,7 +45,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         *("_progress", "evaluation", "_capture", "_loop", "distributed", "training", "testing"),
     ),
     "other programs and libraries": ("export", "sklearn"),
-    "explanations": ("walkthrough",),
+    "explanations": ("walkthrough", "lessons"),
     "pictures": ("viz",),
     "entry points": ("__init__", "__main__"),
 }
@@ -185,6 +185,7 @@ SUBTITLES = {
     "viz": "races, plots, films, figures",
     "walkthrough": "every number of a step",
     "export": "models as ONNX, C, NumPy",
+    "lessons": "the questions of the course",
     "sklearn": "estimators for scikit-learn",
     "training": "fit",
     "distributed": "several processes",

@@ -68,7 +68,8 @@ NAMES = {
         optim schedulers data training testing fit History DivergenceError GradientError
         show_config set_num_threads get_num_threads sin cos trace viz std var clip sign log1p
         flatten argmax capture CaptureError save load CheckpointError
-        predict evaluate callbacks metrics export sklearn distributed""",
+        predict evaluate callbacks metrics export sklearn distributed
+        lessons""",
     "nn": """
         Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
         MLP""",
@@ -86,6 +87,7 @@ NAMES = {
     "callbacks": """
         Callback EarlyStopping Checkpoint ClipGradNorm Average CSVLogger RateFinder""",
     "export": "to_onnx to_c to_numpy",
+    "lessons": "check",
     "sklearn": "Estimator MLPClassifier MLPRegressor",
 }
 
@@ -100,14 +102,14 @@ def test_every_promised_name_is_there_and_documented(module):
 def test_the_package_exports_the_promised_names_and_no_others():
     modules = {name for name, thing in vars(dl).items() if inspect.ismodule(thing)}
     assert (
-        set(NAMES[""].split()) - {"distributed", "export", "sklearn", "viz"}
+        set(NAMES[""].split()) - {"distributed", "export", "lessons", "sklearn", "viz"}
         <= set(dl.__all__)
         <= {*NAMES[""].split(), *modules}
     )
     assert dl.__all__ == sorted(dl.__all__)
 
 
-@pytest.mark.parametrize("name", ["viz", "distributed", "export", "sklearn"])
+@pytest.mark.parametrize("name", ["viz", "distributed", "export", "lessons", "sklearn"])
 def test_a_module_that_is_seldom_needed_is_listed_and_imported_on_first_use(name):
     code = (
         f"import sys, minidl as dl; assert '{name}' in dir(dl); "
@@ -264,6 +266,7 @@ SIGNATURES = {
     "export.to_onnx": "model, path, example",
     "export.to_c": "model, path, *, name='net'",
     "export.to_numpy": "model, path",
+    "lessons.check": "question, answer",
     "capture": "function",
     "capture.epoch": "self, *arrays, batch_size, order=None",
 }

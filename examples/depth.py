@@ -1,0 +1,128 @@
+"""A lesson on depth: how gradients vanish on the way back through many layers, and what helps.
+
+Run it with `python examples/depth.py`, or cell by cell in an editor that supports `# %%`.
+"""
+
+# %% [markdown]
+# # Vanishing gradients
+#
+# Backpropagation multiplies the gradient by the derivative of each layer that it passes. If most
+# of these factors are below 1, little is left for the first layers, and they don't learn.
+
+# %%
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import minidl as dl
+
+parser = argparse.ArgumentParser(description="Show how gradients vanish in a deep network.")
+parser.add_argument("--figure", default="depth.png", help="the norms (default: %(default)s)")
+arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
+if not Path(arguments.figure).parent.is_dir():
+    parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
+
+try:
+    import matplotlib.pyplot as plt
+
+    from minidl.viz.figures.boundary import moons
+except ModuleNotFoundError as error:
+    sys.exit(str(error))
+
+x, y = moons(200, rng=0)
+LAYERS, UNITS, SEEDS = 10, 16, 5
+
+# %% [markdown]
+# ## The slope of an activation
+#
+# The derivative of the sigmoid is σ(1 − σ). How large can it be, and how much of a gradient is left
+# after ten of them, at best?
+
+# %%
+dl.lessons.check("depth-1", ...)  # your answer in place of the three dots
+
+# %%
+z = np.linspace(-6, 6, 1201)
+for activation in (dl.sigmoid, dl.tanh, dl.relu):
+    tensor = dl.Tensor(z, requires_grad=True)
+    activation(tensor).sum().backward()
+    steepest = tensor.grad.max()
+    print(
+        f"{activation.__name__:8} steepest {steepest:.2f}, to the power of 10: {steepest**10:.1e}"
+    )
+
+# %% [markdown]
+# ## Ten hidden layers
+#
+# Now a real network with ten hidden layers of 16 units. We take the norm of the loss's gradient in
+# each layer's weights, before the first step, and the ratio of the first layer to the last.
+
+# %%
+dl.lessons.check("depth-2", ...)
+
+
+# %%
+def network(activation, seed):
+    """An MLP with ten hidden layers, from 2 inputs to 2 classes."""
+    return dl.nn.MLP([2, *[UNITS] * LAYERS, 2], activation, rng=seed)
+
+
+def norms(model):
+    """The norm of the gradient in each layer's weights, from the first layer to the last."""
+    dl.losses.cross_entropy(model(x), y).backward()
+    weights = [p for name, p in model.named_parameters() if name.endswith("weight")]
+    return [np.linalg.norm(p.grad) for p in weights]
+
+
+found = {
+    name: np.median([norms(network(name, seed)) for seed in range(SEEDS)], axis=0)
+    for name in ("sigmoid", "tanh", "relu")
+}
+print("\nmedian of five seeds   first layer   last layer   first : last")
+for name, by_layer in found.items():
+    first, *_, last = by_layer
+    print(f"{name:20} {first:13.1e} {last:12.1e} {first / last:14.1e}")
+
+# %%
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+for name, by_layer in found.items():
+    (line,) = axes.plot(range(1, LAYERS + 2), by_layer, "o-")
+    below = 3 if name == "tanh" else 0.3
+    axes.text(2, by_layer[1] * below, name, color=line.get_color(), va="center")
+axes.set(xlabel="layer", ylabel="norm of the gradient", yscale="log", xticks=range(1, LAYERS + 2))
+axes.set_ylim(top=4)
+axes.set_title("Through sigmoids, nothing comes back to the first layers")
+axes.spines[["top", "right"]].set_visible(False)
+try:
+    figure.savefig(arguments.figure, dpi=100)
+except OSError as error:
+    sys.exit(str(error))
+
+# %% [markdown]
+# ## Can a rule make up for it?
+#
+# Adam divides each gradient by its own size, so even a tiny one gives a step of about η. Does the
+# deep network of sigmoids then learn the moons?
+
+# %%
+dl.lessons.check("depth-3", ...)
+
+
+# %%
+def right(activation, rule, rate):
+    """The median share of points that are classified correctly after 300 steps."""
+    shares = []
+    for seed in range(SEEDS):
+        model = network(activation, seed)
+        optimizer = rule(model, lr=rate)
+        dl.fit(model, dl.losses.cross_entropy, optimizer, (x, y), epochs=300, progress=False)
+        shares.append(dl.metrics.accuracy(dl.predict(model, x), y))
+    return np.median(shares)
+
+
+print("\nright after 300 steps, median of five seeds")
+for activation in ("sigmoid", "tanh", "relu"):
+    sgd, adam = right(activation, dl.optim.SGD, 0.1), right(activation, dl.optim.Adam, 0.01)
+    print(f"{activation:8}   SGD, rate 0.1: {sgd:.0%}   Adam, rate 0.01: {adam:.0%}")
