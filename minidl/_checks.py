@@ -9,8 +9,10 @@ import inspect
 import math
 import numbers
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, cast
+
+import numpy as np
 
 from minidl._format import printable
 
@@ -111,6 +113,30 @@ def flag(owner: str, name: str, value: Any) -> bool:
     """True or False; anything else is a TypeError, even if it's truthy or falsy."""
     if not isinstance(value, bool):
         raise TypeError(f"{owner}: {name} must be True or False, got {value!r}")
+    return value
+
+
+def generator(owner: str, rng: Any) -> np.random.Generator:
+    """The generator that `rng` gives: a new one of None or a seed, or itself."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(
+            printable(
+                f"{owner}: rng must be None, a whole number ≥ 0 or a numpy.random.Generator, "
+                f"got {rng!r}"
+            )
+        ) from None
+
+
+def dictionary(owner: str, name: str, value: Any) -> Mapping[str, Any]:
+    """A dict whose keys are strings."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{owner}: {name} must be a dict, got {value!r}")
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{owner}: the keys of {name} must be strings, got {key!r}")
     return value
 
 

@@ -30,17 +30,17 @@ STEM = 200  # bytes of a name that its temporary file has; most file systems all
 
 def path_of(owner: str, given: Any) -> Path:
     """The path; TypeError for what is none, such as a model in its place."""
-    if isinstance(given, str | PathLike):
+    if isinstance(given, str | PathLike) and isinstance(os.fspath(given), str):
         return Path(given)
     raise TypeError(
-        f"{owner}: path, the first argument, must be the name of a file such as 'run.ckpt', got "
+        f"{owner}: path must be the name of a file, a string or a pathlib.Path, got "
         f"{reprlib.repr(given)}"
     )
 
 
 def ending(owner: str, path: str | PathLike[str], kinds: Collection[str]) -> Path:
     """The path, after a check that its suffix is one of `kinds`, such as ".html"."""
-    path = Path(path)
+    path = path_of(owner, path)
     if path.suffix.lower() not in kinds:
         raise ValueError(
             f"{owner}: the name must end in {', '.join(kinds)}, which sets the format; got "
@@ -51,7 +51,7 @@ def ending(owner: str, path: str | PathLike[str], kinds: Collection[str]) -> Pat
 
 def folder(owner: str, path: str | PathLike[str]) -> Path:
     """The folder at that path, created if missing; OSError if it can't be created."""
-    path = Path(path)
+    path = path_of(owner, path)
     with _advising(owner, path, "a folder", "created"):
         path.mkdir(parents=True, exist_ok=True)
     return path

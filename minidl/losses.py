@@ -345,8 +345,9 @@ def _option(name: str, class_weight: Any, classes: int | None = None) -> Any:
     """A constructor's class_weight after a check: None, "balanced" or a tuple of numbers."""
     if class_weight is None or isinstance(class_weight, str):
         return class_weight and _checks.choice(name, "class_weight", class_weight, ["balanced"])
-    shape = (np.size(class_weight) if classes is None else classes,)
-    return tuple(_weights(name, "class_weight", class_weight, shape).tolist())
+    if classes is None:
+        classes = tensor.as_array(class_weight).size
+    return tuple(_weights(name, "class_weight", class_weight, (classes,)).tolist())
 
 
 def _check_index(name: str, value: Any) -> Any:

@@ -37,11 +37,18 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     True
     """
     _checks.number("gradcheck", "rtol", rtol, above=True)
+    if not callable(f):
+        raise TypeError(f"gradcheck: f must be a function of the tensors, got {f!r}")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor) or x.dtype != np.float64:
             raise TypeError(
                 f"gradcheck: argument {i} must be a float64 Tensor, since differences of float32 "
                 f"values are too inexact; got {x.dtype if isinstance(x, Tensor) else type(x)}"
+            )
+        if x.requires_grad and not x.is_leaf:
+            raise ValueError(
+                f"gradcheck: argument {i}, {describe(x)}, is the result of an op, and has no "
+                "gradient of its own; give x.detach() with requires_grad = True"
             )
     if not any(x.requires_grad for x in tensors):
         raise ValueError("gradcheck: no tensor requires a gradient, so there is nothing to check")
@@ -50,6 +57,8 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     # an interrupt where a block is left skips its own restoration, but not that of the outer one
     with atomic.Assigned(atomic.found(changes)), atomic.Assigned(changes):
         y = f(*tensors)
+        if not isinstance(y, Tensor):
+            raise TypeError(f"gradcheck: f must return a tensor, got {type(y).__name__}")
         weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
         y.backward(weights)
         grads = [x.grad for x in tensors]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 
 import numpy as np
 
+from minidl import _checks
 from minidl._checks import describe
 from minidl._format import printable, printed
 from minidl._kernels import optim as kernels
@@ -156,12 +157,14 @@ class Group(Mapping[str, Any]):
 
     def update(self, changes: dict[str, Any]) -> None:
         """Change options: all of them or, after an error, none."""
+        new = self.checked(changes)
         if observer := active.get():
             observer.sets(", ".join(changes))
-        vars(self).update(self.checked(changes))
+        vars(self).update(new)
 
     def checked(self, changes: dict[str, Any]) -> dict[str, Any]:
         """All options as the changes would leave them; TypeError or ValueError for a bad one."""
+        _checks.dictionary(self._rule.__name__, "options of a group", changes)
         old = {name: value for name, value in self.items() if name != "params"}
         new: dict[str, Any] = self._rule.check_options({**old, **changes}, self.params)
         for name in {slot.when for slot in self._rule.slots.values() if slot.when}:

@@ -74,7 +74,7 @@ def spirals(
 
 def _noise(owner: str, noise: Any, rng: Any, n: int) -> np.ndarray:
     deviation = _checks.number(owner, "noise", noise)
-    return deviation * np.random.default_rng(rng).standard_normal((n, 2))
+    return deviation * _checks.generator(owner, rng).standard_normal((n, 2))
 
 
 SHAPES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
