@@ -171,7 +171,10 @@ def save(
         {"class": type(c).__name__, "state": pack(c.state_dict(), f"callbacks/{i}", arrays)}
         for i, c in enumerate(_stateful(callbacks))
     ]
-    text["metadata"] = pack(metadata, "metadata", arrays)
+    try:
+        text["metadata"] = pack(metadata, "metadata", arrays)
+    except RecursionError:
+        raise ValueError("save: metadata is nested too deeply; write it flatter") from None
     _write(path, lambda file: _write_archive(file, arrays, text))
 
 
@@ -215,7 +218,7 @@ def load(
         if average is not None:
             changes += average._changes(unpack(_part(text, "average"), arrays))
         restores = _callback_states(list(_stateful(callbacks)), text["callbacks"], arrays)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"load: {str(path)!r}: {error}") from error
     done: list[tuple[Any, Any]] = []
     loaded = [False]  # set together with the rest, since a signal may come right after

@@ -397,7 +397,9 @@ def _constant(target: Any) -> Array:
         return target.data
     if reason := refusal(target):
         raise TypeError(f"cross_entropy: {reason}")
-    return tensor.as_ndarray(target)
+    if isinstance(target, np.ndarray):
+        return target
+    return _checks.array("cross_entropy", "target", target)
 
 
 class Loss:

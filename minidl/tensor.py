@@ -169,7 +169,7 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
             arrays = beside(arrays, count == 2, get_default_dtype)
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _named(op, arrays, error) from None
         result = Tensor.__new__(Tensor)
         result._data, result.name, result.version = as_ndarray(value), None, 0
@@ -184,8 +184,8 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
 
 def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Exception:
     """The error with the name of the function and the shapes that it was called with."""
-    kinds = np.exceptions.AxisError, ValueError, TypeError, IndexError
-    kind = next(kind for kind in kinds if isinstance(error, kind))
+    kinds = np.exceptions.AxisError, IndexError, TypeError
+    kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
     return kind(printable(f"{op.__name__} of shape {shapes}: {error}{meant(error, op)}"))
 
@@ -195,9 +195,7 @@ def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     if not (op.variadic and inputs):
         expected = "a list of" if op.variadic else len(op.derivatives)
         raise TypeError(f"{op.__name__} takes {expected} tensors, got {len(inputs)}")
-    if not isinstance(inputs[0], Iterable):
-        raise TypeError(f"{op.__name__} takes a list of tensors, got {reprlib.repr(inputs[0])}")
-    listed = tuple(inputs[0])
+    listed = _checks.items(op.__name__, "its first argument", inputs[0])
     if not listed:
         raise ValueError(f"{op.__name__} needs at least one tensor, got none")
     return listed
@@ -356,8 +354,11 @@ def _compare(comparison: Any, a: Any, b: Any) -> Any:
     except TypeError:
         if refusal(a) or refusal(b):
             raise
-    if comparison in (np.equal, np.not_equal):  # by Python's operator NumPy compares all objects
-        return (operator.eq if comparison is np.equal else operator.ne)(_plain(a), _plain(b))
+    if comparison in (np.equal, np.not_equal):
+        try:
+            return (operator.eq if comparison is np.equal else operator.ne)(_plain(a), _plain(b))
+        except (TypeError, ValueError):  # what is no number equals none
+            return np.full(np.shape(_plain(a)), comparison is np.not_equal)
     x, y = (type(x).__name__ for x in (a, b))
     raise TypeError(f"{comparison.__name__} has no order for {x} and {y}; compare numbers")
 
@@ -676,7 +677,7 @@ class Tensor:
     def __round__(self, digits: int | None = None) -> Tensor:
         """The entries rounded as by NumPy; a constant, since the derivative is 0 or undefined."""
         if digits is not None:
-            digits = _checks.count("round", "digits", digits, low=-400)
+            digits = min(_checks.count("round", "digits", digits, low=-400), 400)
         return _restore(np.round(self._data, digits or 0), False, None, None, True)
 
     def __getitem__(self, key: Any) -> Tensor:

@@ -60,7 +60,7 @@ def snapshot(x, seen=None):
     seen[id(x)] = len(seen)
     inside = functools.partial(snapshot, seen=seen)
     if isinstance(x, np.ndarray):
-        return x.dtype.str, x.shape, x.tobytes()
+        return x.dtype.str, x.shape, np.asarray(x).tobytes()
     if isinstance(x, np.random.Generator):
         return repr(x.bit_generator.state)
     if isinstance(x, Path):

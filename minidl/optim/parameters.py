@@ -128,7 +128,7 @@ class Group(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
-            raise KeyError(name)
+            raise KeyError(f"{self._rule.__name__}: a group has no {name!r}; it has {list(self)}")
         return vars(self)[name]
 
     if TYPE_CHECKING:  # at run time it would make each access to an option slower
@@ -136,7 +136,7 @@ class Group(Mapping[str, Any]):
         def __getattr__(self, name: str) -> Any: ...
 
     def __contains__(self, name: object) -> bool:
-        return name in vars(self) and name != "_rule"
+        return isinstance(name, str) and name in vars(self) and name != "_rule"
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in vars(self) if name != "_rule")
@@ -148,6 +148,8 @@ class Group(Mapping[str, Any]):
         return f"Group({dict(self)})"
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the options of a group have names, got {name!r}")
         self.update({name: value})
 
     __setattr__ = __setitem__

@@ -284,11 +284,12 @@ class Network(Fitted):
 
     def _check(self, owner: str, once: bool) -> None:
         """TypeError or ValueError for an argument that can't be."""
-        if self.batch_size != "auto":
+        if not (isinstance(self.batch_size, str) and self.batch_size == "auto"):
             _checks.count(owner, "batch_size", self.batch_size)
         _checks.count(owner, "max_iter", self.max_iter)
         _checks.number(owner, "tol", self.tol)
-        if self.n_iter_no_change != math.inf:
+        patience = self.n_iter_no_change
+        if not (isinstance(patience, float) and patience == math.inf):
             _checks.count(owner, "n_iter_no_change", self.n_iter_no_change)
         training.checked_callbacks(owner, self.callbacks)
         for name in ("shuffle", "early_stopping", "warm_start"):

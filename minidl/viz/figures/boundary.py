@@ -205,6 +205,7 @@ def train(
             "decision_boundary: optimizer must be an update rule, such as dl.optim.Adam, "
             f"got {optimizer!r}"
         )
+    hidden = _checks.items("decision_boundary", "hidden", hidden)
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     corners = np.stack(np.meshgrid(*grid), axis=-1)
     scaled, plane = ((part - mean) / deviation for part in (x, corners))
