@@ -10,6 +10,7 @@ the garbage collector.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import heapq
 import itertools
@@ -676,9 +677,9 @@ class Tensor:
 
     def __round__(self, digits: int | None = None) -> Tensor:
         """The entries rounded as by NumPy; a constant, since the derivative is 0 or undefined."""
-        if digits is not None:
-            digits = min(_checks.count("round", "digits", digits, low=-400), 400)
-        return _restore(np.round(self._data, digits or 0), False, None, None, True)
+        places = 0 if digits is None else _checks.count("round", "digits", digits, low=-400)
+        rounded = np.round(self._data, builtins.min(places, 400))
+        return _restore(rounded, False, None, None, True)
 
     def __getitem__(self, key: Any) -> Tensor:
         """Part of the tensor, by NumPy's rules for every kind of index."""

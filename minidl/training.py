@@ -188,10 +188,8 @@ def fit(
 
 def checked_callbacks(owner: str, callbacks: Any) -> tuple[Any, ...]:
     """The callbacks as a tuple; TypeError for anything but functions and objects with hooks."""
-    if isinstance(callbacks, Iterable):
-        found = _checks.items(owner, "callbacks", callbacks)
-    else:
-        found = ()
+    listed = isinstance(callbacks, Iterable)
+    found = _checks.items(owner, "callbacks", callbacks) if listed else ()
     classes = [c for c in found if isinstance(c, type)]
     usable = all(callable(c) or any(hasattr(c, hook) for hook in HOOKS) for c in found)
     if isinstance(callbacks, Iterable) and usable and not classes:

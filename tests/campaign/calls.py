@@ -79,6 +79,11 @@ class Silent:
         raise ValueError("no text")
 """
 
+
+def words(text):
+    return text.split()
+
+
 # The objects in calls, each made anew for a call that names it.
 OBJECTS = {
     "folder": "Path('.')",
@@ -144,76 +149,15 @@ Sequence([(schedulers.Constant(0.1), 4), 0.01])
 warmup_stable_decay(0.1, 3, 4, 5, end=0.0, shape='linear')
 ReduceOnPlateau(0.1, factor=0.5, patience=2, cooldown=1, threshold=1e-4, min_lr=1e-6, mode='min')
 """
-UNARY = [
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "softplus",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "sin",
-    "cos",
-    "sign",
-    "log1p",
-    "flatten",
-    "argmax",
-    "sum",
-    "mean",
-    "max",
-    "min",
-    "std",
-    "var",
-    "norm",
-    "softmax",
-    "log_softmax",
-    "logsumexp",
-    "transpose",
-]
+UNARY = words("""exp log sqrt abs tanh sigmoid relu softplus leaky_relu elu gelu silu sin cos sign
+log1p flatten argmax sum mean max min std var norm softmax log_softmax logsumexp transpose""")
 BINARY = ["maximum", "minimum", "matmul"]
-METHODS = [
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "tanh",
-    "sigmoid",
-    "relu",
-    "log1p",
-    "sign",
-    "flatten",
-    "argmax",
-    "sum",
-    "mean",
-    "max",
-    "min",
-    "std",
-    "var",
-    "norm",
-    "transpose",
-    "item",
-    "numpy",
-    "detach",
-    "zero_grad",
-]
-OPERATORS = ["+", "-", "*", "/", "**", "@", "==", "!=", "<", "<=", ">", ">=", "//", "%"]
-IN_PLACE = ["+=", "-=", "*=", "/=", "**=", "@="]
-LAYERS = [
-    "ReLU()",
-    "LeakyReLU(slope=0.01)",
-    "ELU(alpha=1.0)",
-    "GELU()",
-    "SiLU()",
-    "Sigmoid()",
-    "Tanh()",
-    "Softplus()",
-    "Softmax(axis=-1)",
-]
+METHODS = words("""exp log sqrt abs tanh sigmoid relu log1p sign flatten argmax sum mean max min std
+var norm transpose item numpy detach zero_grad""")
+OPERATORS = words("+ - * / ** @ == != < <= > >= // %")
+IN_PLACE = words("+= -= *= /= **= @=")
+LAYERS = words("""ReLU() LeakyReLU(slope=0.01) ELU(alpha=1.0) GELU() SiLU() Sigmoid() Tanh()
+Softplus() Softmax(axis=-1)""")
 
 # Of a line with semicolons, the last statement is the call.
 CALLS = """
@@ -373,7 +317,7 @@ optim.average([a, b], decay=0.99)
 average.update()
 average.state_dict()
 average.load_state_dict(average.state_dict())
-average.load_state_dict({**average.state_dict(), 'decay': np.float64(0.5)})
+average.load_state_dict({**average.state_dict(), 'dense1.bias': np.ones(4)})
 with average: pass
 
 schedulers.CosineDecay(0.1, 10)(3)
@@ -526,7 +470,8 @@ race.animate(folder / 'race.gif', start=0, frames=2, fps=10)
 dl.viz.figures.momentum_arrows(bowl, start=(-1.0, 0.5), lr=0.5, beta=0.8, steps=1)
 dl.viz.figures.learning_rates([0.1], curvature=4.0, steps=3)
 dl.viz.figures.landscape(start=-0.6, rules={'SGD': 0.5}, steps=5, between=(-0.75, 3.25))
-dl.viz.figures.batch_paths(x[:, :1], y, batch_size=(None, 1), updates=5, lr=0.005, start=(1.4, -0.2))
+dl.viz.figures.batch_paths(x[:, :1], y, batch_size=(None, 1), updates=5, lr=0.005, \
+start=(1.4, -0.2))
 dl.viz.figures.every_schedule([schedulers.Constant(0.1)], steps=10, columns=1)
 dl.viz.figures.warm_up_and_cool_down(peak=0.1, warmup=2, stable=3, cooldown=4, shapes=('linear',))
 dl.viz.figures.loss_slice(net, losses.mse, (x, y), {'SGD': 0.1}, steps=2, resolution=3)
@@ -538,158 +483,29 @@ list(dl.viz.figures.write(folder / 'pictures', ['family_tree']))
 """
 SHARES = 0.9, 0.09, 0.01  # of CALLS, SLOW and PICTURES
 
-WRONG = [
-    "0",
-    "1",
-    "-1",
-    "2",
-    "3",
-    "7",
-    "-0.5",
-    "0.5",
-    "1e308",
-    "10**30",
-    "-2**63",
-    "2**31",
-    "True",
-    "False",
-    "None",
-    "math.nan",
-    "math.inf",
-    "-math.inf",
-    "3+4j",
-    "Fraction(1,3)",
-    "Decimal('0.1')",
-    "np.float32(0.5)",
-    "np.float64(math.nan)",
-    "np.int8(-1)",
-    "np.uint8(3)",
-    "np.bool_(True)",
-    "np.complex64(1)",
-    "np.datetime64('2020')",
-    "''",
-    "'adam'",
-    "'mean'",
-    "'relu'",
-    "'none'",
-    "'loss'",
-    "'\\udc80'",
-    "'\\0'",
-    "'é∂'",
-    "b'ab'",
-    "bytearray(b'ab')",
-    "'a/b/c'",
-    "'..'",
-    "'float16'",
-    "'int'",
-    "'x'*300",
-    "[]",
-    "()",
-    "{}",
-    "set()",
-    "[None]",
-    "['a']",
-    "[1,[2,3]]",
-    "[[]]",
-    "[[1.0,2.0]]",
-    "(1,)",
-    "(1,2,3)",
-    "{'a':1}",
-    "{1:2}",
-    "{None:None}",
-    "range(3)",
-    "iter([1.0,2.0])",
-    "iter('ab')",
-    "frozenset([1])",
-    "slice(1,None)",
-    "...",
-    "NotImplemented",
-    "np.zeros(0)",
-    "np.zeros((2,0))",
-    "np.zeros((0,3))",
-    "np.ones((1,1,1,1,1))",
-    "np.ones(3)",
-    "np.ones((2,3),'f4')",
-    "np.ones((6,3),'f2')",
-    "np.ones((3,3),'>f8')",
-    "np.ones(3,np.longdouble)",
-    "np.array('a')",
-    "np.array(['a','b'])",
-    "np.array([None,1],object)",
-    "np.array([1j,2])",
-    "np.array(['2020'],'M8[Y]')",
-    "np.zeros(2,[('a','f4')])",
-    "np.full((6,3),math.nan)",
-    "np.full((2,3),math.inf)",
-    "np.array(5)",
-    "np.array(5.0)",
-    "np.array([True,False])",
-    "np.ma.array([1.0,2.0],mask=[0,1])",
-    "np.ones((6,6))[::2,::2]",
-    "np.broadcast_to(1.0,(6,3))",
-    "np.arange(6)",
-    "np.array([0,5,-3])",
-    "np.array([2**40])",
-    "np.ones((2,3)).T",
-    "np.array([Fraction(1,2)],object)",
-    "np.void(b'ab')",
-    "np.array(b'ab')",
-    "np.ones((6,1))",
-    "np.ones((2,3,4))",
-    "np.array([[1,2],[3,4]],np.uint64)",
-    "object()",
-    "len",
-    "int",
-    "float",
-    "str",
-    "type",
-    "list",
-    "np.ndarray",
-    "np.exp",
-    "dl.exp",
-    "double",
-    "loss_of",
-    "bowl",
-    "np.random.default_rng(0)",
-    "np.random.RandomState(0)",
-    "np.dtype('f4')",
-    "np.float16",
-    "'f4'",
-    "io.StringIO()",
-    "nn.ReLU()",
-    "nn.Dense",
-    "nn.Module",
-    "nn.Module()",
-    "nn.Dense(2,2,rng=0)",
-    "optim.SGD",
-    "optim.Optimizer",
-    "losses.mse",
-    "losses.MSE()",
-    "losses.MSE",
-    "schedulers.Constant(0.1)",
-    "schedulers.ReduceOnPlateau(0.1)",
-    "metrics.auc",
-    "dl.Tensor([1.0,2.0])",
-    "dl.Tensor([[1.0]],True)",
-    "dl.Tensor(2.0)",
-    "dl.Tensor([1,2],dtype='int64')",
-    "dl.Tensor(np.ones((2,3),'f2'),True)",
-    "dl.Tensor(np.zeros((0,3)))",
-    "dl.Tensor([True,False],dtype='bool')",
-    "callbacks.ClipGradNorm(1.0)",
-    "callbacks.Callback",
-    "Odd()",
-    "Silent()",
-    "Odd",
-    "Path('nowhere')",
-    "Path()",
-    "dl.no_grad()",
-    "dl.nn",
-    "dl.default_dtype('float64')",
-    "print",
-    "Exception",
-    "Exception('e')",
-]
+WRONG = words("""
+0 1 -1 2 3 7 -0.5 0.5 1e308 10**30 -2**63 2**31 True False None math.nan math.inf -math.inf 3+4j
+Fraction(1,3) Decimal('0.1') np.float32(0.5) np.float64(math.nan) np.int8(-1) np.uint8(3)
+np.bool_(True) np.complex64(1) np.datetime64('2020') '' 'adam' 'mean' 'relu' 'none' 'loss'
+'\\udc80' '\\0' 'é∂' b'ab' bytearray(b'ab') 'a/b/c' '..' 'float16' 'int' 'x'*300
+[] () {} set() [None] ['a'] [1,[2,3]] [[]] [[1.0,2.0]] (1,) (1,2,3) {'a':1} {1:2} {None:None}
+range(3) iter([1.0,2.0]) iter('ab') frozenset([1]) slice(1,None) ... NotImplemented
+np.zeros(0) np.zeros((2,0)) np.zeros((0,3)) np.ones((1,1,1,1,1)) np.ones(3) np.ones((2,3),'f4')
+np.ones((6,3),'f2') np.ones((3,3),'>f8') np.ones(3,np.longdouble) np.array('a') np.array(['a','b'])
+np.array([None,1],object) np.array([1j,2]) np.array(['2020'],'M8[Y]') np.zeros(2,[('a','f4')])
+np.full((6,3),math.nan) np.full((2,3),math.inf) np.array(5) np.array(5.0) np.array([True,False])
+np.ma.array([1.0,2.0],mask=[0,1]) np.ones((6,6))[::2,::2] np.broadcast_to(1.0,(6,3)) np.arange(6)
+np.array([0,5,-3]) np.array([2**40]) np.ones((2,3)).T np.array([Fraction(1,2)],object)
+np.void(b'ab') np.array(b'ab') np.ones((6,1)) np.ones((2,3,4)) np.array([[1,2],[3,4]],np.uint64)
+object() len int float str type list np.ndarray np.exp dl.exp double loss_of bowl
+np.random.default_rng(0) np.random.RandomState(0) np.dtype('f4') np.float16 'f4' io.StringIO()
+nn.ReLU() nn.Dense nn.Module nn.Module() nn.Dense(2,2,rng=0) optim.SGD optim.Optimizer losses.mse
+losses.MSE() losses.MSE schedulers.Constant(0.1) schedulers.ReduceOnPlateau(0.1) metrics.auc
+dl.Tensor([1.0,2.0]) dl.Tensor([[1.0]],True) dl.Tensor(2.0) dl.Tensor([1,2],dtype='int64')
+dl.Tensor(np.ones((2,3),'f2'),True) dl.Tensor(np.zeros((0,3))) dl.Tensor([True,False],dtype='bool')
+callbacks.ClipGradNorm(1.0) callbacks.Callback Odd() Silent() Odd Path('nowhere') Path()
+dl.no_grad() dl.nn dl.default_dtype('float64') print Exception Exception('e')
+""")
 WRONG += [
     "[0.1] * 3",
     "lambda: 1",
@@ -705,43 +521,14 @@ WRONG += [
     "[('a', 1)]",
 ]
 # Forms of the expression that a call has
-CHANGED = [
-    "[{0}]",
-    "({0},)",
-    "dict(a={0})",
-    "str({0})",
-    "np.asarray({0})",
-    "np.asarray({0})[:0]",
-    "np.asarray({0})[:1]",
-    "np.asarray({0}).T",
-    "np.asarray({0}).astype('f4')",
-    "np.asarray({0}).astype('f2')",
-    "-{0}",
-    "({0})*2",
-    "np.asarray({0}).astype(object)",
-    "np.asarray({0}).astype(str)",
-    "dl.Tensor({0})",
-    "dl.Tensor({0},True)",
-    "[{0},{0}]",
-    "np.stack([{0}])",
-    "np.asarray({0}).astype('i8')",
-    "({0})*math.nan",
-    "{0}[0]",
-    "list({0})",
-    "iter({0})",
-    "np.ma.masked_array({0})",
-    "np.asfortranarray({0})",
-    "type({0})",
-    "{0}.__class__",
-    "({0},{0})",
-    "{0}[1:]",
-    "np.asarray({0})[...,:1]",
-    "np.asarray({0})[None]",
-    "np.float32({0})",
-    "int({0})",
-    "float({0})",
-    "np.array({0})",
-]
+CHANGED = words("""
+[{0}] ({0},) dict(a={0}) str({0}) np.asarray({0}) np.asarray({0})[:0] np.asarray({0})[:1]
+np.asarray({0}).T np.asarray({0}).astype('f4') np.asarray({0}).astype('f2') -{0} ({0})*2
+np.asarray({0}).astype(object) np.asarray({0}).astype(str) dl.Tensor({0}) dl.Tensor({0},True)
+[{0},{0}] np.stack([{0}]) np.asarray({0}).astype('i8') ({0})*math.nan {0}[0] list({0}) iter({0})
+np.ma.masked_array({0}) np.asfortranarray({0}) type({0}) {0}.__class__ ({0},{0}) {0}[1:]
+np.asarray({0})[...,:1] np.asarray({0})[None] np.float32({0}) int({0}) float({0}) np.array({0})
+""")
 
 
 # --- a changed call -----------------------------------------------------------------------------
@@ -1007,6 +794,10 @@ def origin(error):
 ERRORS = ("own", "foreign", "python", "system", "sklearn", "memory")
 
 
+def note(program, outcome):
+    """Called with each outcome, for who wants to see them."""
+
+
 def trial(seed, say):
     rng = random.Random(seed)
     kinds = [text.strip().splitlines() for text in (CALLS, SLOW, PICTURES)]
@@ -1014,11 +805,16 @@ def trial(seed, say):
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     warnings.simplefilter("ignore")
     os.environ["MPLBACKEND"] = "Agg"
-    sys.stdin, sys.stdout, out = None, open(os.devnull, "w"), sys.stdout
+    sys.stdin = None
     counts, foreign = Counter(), []
     for name in ("matplotlib.pyplot", "minidl.sklearn", "minidl.viz.figures", "minidl.export"):
         importlib.import_module(name)  # before the calls, whose time is limited
-    with tempfile.TemporaryDirectory() as top, contextlib.chdir(top):
+    with (
+        tempfile.TemporaryDirectory() as top,
+        contextlib.chdir(top),
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+    ):
         for n in range(CALLS_PER_SEED):
             folder = Path(top, str(n))
             folder.mkdir()
@@ -1030,23 +826,10 @@ def trial(seed, say):
             counts[outcome.kind] += 1
             if outcome.kind == "foreign":
                 foreign.append((program, outcome.text))
-            if observer := LOG and open(LOG, "a"):
-                print(
-                    outcome.kind,
-                    repr(program.setup),
-                    program.call.replace("\n", " "),
-                    repr(outcome.text[:300]),
-                    sep="\t",
-                    file=observer,
-                )
-    sys.stdout = out
+            note(program, outcome)
     errors = sum(counts[kind] for kind in ERRORS)
     if len(foreign) > FOREIGN * errors:
         texts = "\n".join(f"{' ; '.join((*p.setup, p.call))}\n    {text}" for p, text in foreign)
-        raise Breach(
-            f"{len(foreign)} of {errors} errors are foreign:\n{texts}", foreign[0][0].text()
-        )
+        what = f"{len(foreign)} of {errors} errors are foreign:\n{texts}"
+        raise Breach(what, foreign[0][0].text())
     return {"calls": CALLS_PER_SEED, "errors": errors, **{k: counts[k] for k in sorted(counts)}}
-
-
-LOG = os.environ.get("CALLS_LOG")
