@@ -148,7 +148,7 @@ class History:
             if epoch := state.get("epoch"):
                 kept = tuple([] if x is None else [np.asarray(x)] for x in epoch["kept"])
                 history._epoch = Epoch(**{**epoch, "kept": kept})
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"this is not the state of a History: {error!r}") from None
         return history
 
