@@ -30,8 +30,12 @@ STEM = 200  # bytes of a name that its temporary file has; most file systems all
 
 def path_of(owner: str, given: Any) -> Path:
     """The path; TypeError for what is none, such as a model in its place."""
-    if isinstance(given, str | PathLike) and isinstance(os.fspath(given), str):
-        return Path(given)
+    if isinstance(given, str | PathLike) and isinstance(text := os.fspath(given), str):
+        if "\0" in text:
+            raise ValueError(
+                f"{owner}: path has a null character, which no file name has: {text!r}"
+            )
+        return Path(text)
     raise TypeError(
         f"{owner}: path must be the name of a file, a string or a pathlib.Path, got "
         f"{reprlib.repr(given)}"

@@ -605,7 +605,8 @@ class MLP(Sequential):
         *more: Never,
         rng: Rng = None,
     ) -> None:
-        if not isinstance(sizes, list | tuple | np.ndarray) or np.size(sizes) < 2:
+        listed = isinstance(sizes, list | tuple) or (isinstance(sizes, np.ndarray) and sizes.ndim)
+        if not listed or len(sizes) < 2:
             given = [n for n in (sizes, activation, *more) if isinstance(n, int)]
             hint = f"; write MLP({given})" if len(given) > 1 else ""
             raise ValueError(

@@ -240,8 +240,8 @@ class Network(Fitted):
         if stopping.weights is not None:
             model.load_state_dict(stopping.weights)
         for name in ("n_features_in_", "feature_names_in_"):
-            vars(self).pop(name, None)
-            vars(self).update({key: x for key, x in vars(seen).items() if key == name})
+            self.__dict__.pop(name, None)
+            self.__dict__.update({key: x for key, x in vars(seen).items() if key == name})
         self.model_, self.optimizer_, self.history_, self.dtype_ = model, rule, history, dtype
         self._targets, self._made_as, self.n_outputs_ = targets, self._layout(), targets.outputs
         self.n_iter_ = len(history.loss) - done

@@ -73,6 +73,9 @@ class Surface:
             raise TypeError(
                 f"Surface: function must be a function of two tensors (x, y), got {function!r}"
             )
+        for argument, text in (("name", name), ("formula", formula)):
+            if not isinstance(text, str):
+                raise TypeError(f"Surface: {argument} must be a string, got {text!r}")
         name = name or getattr(function, "__name__", "the function")
         self.function = function
         self.name = "your function" if name == "<lambda>" else name
