@@ -26,7 +26,8 @@ def program(call, *setup):
 
 def test_every_public_name_is_called():
     names = {name for text in NAMES.values() for name in text.split()}
-    names -= {"GradientError", "CheckpointError", "World", "RankError"}  # which are raised or made
+    names -= {"CheckpointError", "GradientError", "RankError", "World"}  # raised, or made by start
+    names -= {"Optimizer", "training"}  # the base of rules, and a module
     left = [name for name in sorted(names) if not re.search(rf"\b{name}\b", LINES)]
     assert left == []
 
