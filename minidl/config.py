@@ -94,7 +94,7 @@ def set_blas(path: str | os.PathLike[str] | None) -> None:
     if path is None:
         blas.use(*_blas.find_numpys())
         return
-    blas.use(*_blas.find(str(_files.path_of("set_blas", path))))
+    blas.use(*_blas.find(str(_files.path_of("set_blas", path, "path"))))
 
 
 def show_config() -> None:
