@@ -60,8 +60,9 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
         if not isinstance(y, Tensor):
             raise TypeError(f"gradcheck: f must return a tensor, got {type(y).__name__}")
         weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
-        y.backward(weights)
-        grads = [x.grad for x in tensors]
+        with atomic.Assigned([(leaf, "grad", None) for leaf in _leaves(y)]):  # also f's own
+            y.backward(weights)
+            grads = [x.grad for x in tensors]
 
         @no_grad()
         def value() -> float:
@@ -83,6 +84,21 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     if worst[0] > 1:
         raise GradientError(worst[1])
     return True
+
+
+def _leaves(y: Tensor) -> list[Tensor]:
+    """The leaves that backward gives a gradient."""
+    leaves: dict[Tensor, None] = {}
+    seen: set[int] = set()
+    waiting: list[Any] = [y._node or (y, 0, y.requires_grad)]
+    while waiting:
+        edge = waiting.pop()
+        if isinstance(edge, tuple):
+            leaves.update({edge[0]: None} if edge[2] else {})
+        elif edge is not None and edge.id not in seen:
+            seen.add(edge.id)
+            waiting += edge.edges
+    return list(leaves)
 
 
 def _compare(

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from test_package import NAMES
+from cases import NAMES
 
 import minidl as dl
 from tests.campaign import calls, harness

@@ -625,7 +625,7 @@ def changed(line, rng):
         whole = isinstance(old, ast.Slice | ast.Tuple)  # what brackets may hold
         text = rng.choice(WRONG) if whole or rng.random() < 0.75 else ""
         if not text and rng.random() < 0.4:
-            text = rng.choice([name for name in OBJECTS if name != "loader"])
+            text = rng.choice([name for name in OBJECTS if name not in ("loader", "model")])
         text = text or rng.choice(CHANGED).format(f"({ast.unparse(old)})")
         setup.append(f"v{i} = {text}")
         new = ast.Name(f"v{i}", ast.Load())
