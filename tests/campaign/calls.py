@@ -774,7 +774,7 @@ def origin(error):
         return "memory"
     if BINDING.match(described(error)) and isinstance(error, TypeError):
         return "python"
-    if file in ("<user>", "<call>"):
+    if file in ("<user>", "<call>") or not place(error):
         return "user"  # an operation of the call itself, such as folder / 3
     if not described(error) or type(error) is AssertionError:
         return "foreign"
