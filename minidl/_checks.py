@@ -9,8 +9,11 @@ import inspect
 import math
 import numbers
 import re
-from collections.abc import Callable, Collection, Iterable
+import reprlib
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, cast
+
+import numpy as np
 
 from minidl._format import printable
 
@@ -66,6 +69,14 @@ _FOREIGN = {
 _OWN = {foreign: own for own, names in _FOREIGN.items() for foreign in names.split()}
 
 
+def shown(value: Any) -> str:
+    """The repr of a value, abbreviated if it has none or is nested too deeply for one."""
+    try:
+        return repr(value)
+    except Exception:
+        return reprlib.repr(value)
+
+
 def number(
     owner: str,
     name: str,
@@ -85,7 +96,7 @@ def number(
     expected = printable(f"a finite number {allowed}".rstrip())
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(
-            f"{owner}: {name} must be {expected}, got {value!r} ({type(value).__name__})"
+            f"{owner}: {name} must be {expected}, got {shown(value)} ({type(value).__name__})"
         )
     try:
         x = float(value) + 0.0  # −0 becomes 0
@@ -93,7 +104,7 @@ def number(
         x = math.inf
     inside = (x > low if above else x >= low) and (x < high if below else x <= high)
     if not (inside and math.isfinite(x)):
-        raise ValueError(f"{owner}: {name} must be {expected}, got {value!r}")
+        raise ValueError(f"{owner}: {name} must be {expected}, got {shown(value)}")
     return x
 
 
@@ -101,17 +112,59 @@ def count(owner: str, name: str, value: Any, low: int = 1) -> int:
     """A whole number ≥ low as an int."""
     expected = f"{owner}: {name} must be a whole number ≥ {low}, got"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(printable(f"{expected} {value!r} ({type(value).__name__})"))
+        raise TypeError(printable(f"{expected} {shown(value)} ({type(value).__name__})"))
     if value < low:
-        raise ValueError(printable(f"{expected} {value!r}"))
+        raise ValueError(printable(f"{expected} {shown(value)}"))
     return int(value)
 
 
 def flag(owner: str, name: str, value: Any) -> bool:
     """True or False; anything else is a TypeError, even if it's truthy or falsy."""
     if not isinstance(value, bool):
-        raise TypeError(f"{owner}: {name} must be True or False, got {value!r}")
+        raise TypeError(f"{owner}: {name} must be True or False, got {shown(value)}")
     return value
+
+
+def generator(owner: str, rng: Any) -> np.random.Generator:
+    """The generator that `rng` gives: a new one of None or a seed, or itself."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(
+            printable(
+                f"{owner}: rng must be None, a whole number ≥ 0 or a numpy.random.Generator, "
+                f"got {shown(rng)}"
+            )
+        ) from None
+
+
+def dictionary(owner: str, name: str, value: Any) -> Mapping[str, Any]:
+    """A dict whose keys are strings."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{owner}: {name} must be a dict, got {shown(value)}")
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{owner}: the keys of {name} must be strings, got {key!r}")
+    return value
+
+
+def items(owner: str, name: str, value: Any) -> tuple[Any, ...]:
+    """The items of a list or another iterable."""
+    try:
+        iterator = iter(value)
+    except TypeError:
+        raise TypeError(f"{owner}: {name} must be a list, got {shown(value)}") from None
+    return tuple(iterator)
+
+
+def array(owner: str, name: str, value: Any) -> np.ndarray:
+    """What NumPy makes of an array-like."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(f"{owner}: {name} can't be converted to an array: {error}") from None
 
 
 def choice(
@@ -122,7 +175,7 @@ def choice(
         choices = ", ".join(map(repr, allowed))
         meant = nearest(value, allowed) if hint and isinstance(value, str) else ""
         end = f".{meant}" if meant else ""
-        raise ValueError(f"{owner}: {name} must be one of {choices}, got {value!r}{end}")
+        raise ValueError(f"{owner}: {name} must be one of {choices}, got {shown(value)}{end}")
     return cast(Choice, value)
 
 

@@ -28,19 +28,22 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STEM = 200  # bytes of a name that its temporary file has; most file systems allow 255
 
 
-def path_of(owner: str, given: Any) -> Path:
+def path_of(owner: str, given: Any, name: str = "path, the first argument,") -> Path:
     """The path; TypeError for what is none, such as a model in its place."""
-    if isinstance(given, str | PathLike):
-        return Path(given)
+    if isinstance(given, str | PathLike) and isinstance(text := os.fspath(given), str):
+        if "\0" in text:
+            raise ValueError(
+                f"{owner}: path has a null character, which no file name has: {text!r}"
+            )
+        return Path(text)
     raise TypeError(
-        f"{owner}: path, the first argument, must be the name of a file such as 'run.ckpt', got "
-        f"{reprlib.repr(given)}"
+        f"{owner}: {name} must be the name of a file such as 'run.ckpt', got {reprlib.repr(given)}"
     )
 
 
 def ending(owner: str, path: str | PathLike[str], kinds: Collection[str]) -> Path:
     """The path, after a check that its suffix is one of `kinds`, such as ".html"."""
-    path = Path(path)
+    path = path_of(owner, path, "path")
     if path.suffix.lower() not in kinds:
         raise ValueError(
             f"{owner}: the name must end in {', '.join(kinds)}, which sets the format; got "
@@ -51,7 +54,7 @@ def ending(owner: str, path: str | PathLike[str], kinds: Collection[str]) -> Pat
 
 def folder(owner: str, path: str | PathLike[str]) -> Path:
     """The folder at that path, created if missing; OSError if it can't be created."""
-    path = Path(path)
+    path = path_of(owner, path, "path")
     with _advising(owner, path, "a folder", "created"):
         path.mkdir(parents=True, exist_ok=True)
     return path

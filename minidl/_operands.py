@@ -59,7 +59,10 @@ def refusal(data: Any) -> str | None:
     if isinstance(data, list | tuple):
         if set(map(type, data)) <= PYTHON_NUMBERS:
             return None
-        return next(filter(None, map(refusal, data)), None)
+        try:
+            return next(filter(None, map(refusal, data)), None)
+        except RecursionError:
+            return "lists that are nested too deeply for an array"
     masked = sys.modules.get("numpy.ma")  # not imported here, since that takes 10 ms
     if masked and isinstance(data, masked.MaskedArray):
         return "a masked array: fill or drop its masked entries first, as in x.filled(0.0)"

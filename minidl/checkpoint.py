@@ -36,6 +36,7 @@ TEXT = "minidl.json"
 MARK = b"minidl sha256 "
 DIGEST = 64  # characters
 DATE = (1980, 1, 1, 0, 0, 0)  # so that the same contents are the same bytes
+UNFIT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 Change = tuple[Any, Any, Any]
 
 
@@ -171,7 +172,10 @@ def save(
         {"class": type(c).__name__, "state": pack(c.state_dict(), f"callbacks/{i}", arrays)}
         for i, c in enumerate(_stateful(callbacks))
     ]
-    text["metadata"] = pack(metadata, "metadata", arrays)
+    try:
+        text["metadata"] = pack(metadata, "metadata", arrays)
+    except RecursionError:
+        raise ValueError("save: metadata is nested too deeply; write it flatter") from None
     _write(path, lambda file: _write_archive(file, arrays, text))
 
 
@@ -215,7 +219,7 @@ def load(
         if average is not None:
             changes += average._changes(unpack(_part(text, "average"), arrays))
         restores = _callback_states(list(_stateful(callbacks)), text["callbacks"], arrays)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except UNFIT as error:
         raise CheckpointError(f"load: {str(path)!r}: {error}") from error
     done: list[tuple[Any, Any]] = []
     loaded = [False]  # set together with the rest, since a signal may come right after
@@ -225,9 +229,11 @@ def load(
             done.append((callback, before))
             callback.load_state_dict(after)
         _commit(changes, turns)
-    except BaseException:
+    except BaseException as error:
         for callback, before in reversed([] if loaded[0] else done):
             callback.load_state_dict(before)
+        if isinstance(error, ValueError | TypeError):
+            raise CheckpointError(f"load: {str(path)!r}: {error}") from error
         raise
     return saved
 
@@ -551,7 +557,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
                     arrays[name[:-4]] = np.lib.format.read_array(entry, allow_pickle=False)
     except CheckpointError:
         raise
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except UNFIT as error:
         raise CheckpointError(f"load: {str(path)!r} can't be read: {error}") from error
     return arrays, text
 

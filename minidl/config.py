@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _blas, _checks
+from minidl import _blas, _checks, _files
 from minidl._format import printable
 from minidl._kernels import blas, system
 
@@ -91,7 +91,10 @@ def set_blas(path: str | os.PathLike[str] | None) -> None:
 
     >>> dl.config.set_blas(None)
     """
-    blas.use(*(_blas.find_numpys() if path is None else _blas.find(os.fspath(path))))
+    if path is None:
+        blas.use(*_blas.find_numpys())
+        return
+    blas.use(*_blas.find(str(_files.path_of("set_blas", path, "path"))))
 
 
 def show_config() -> None:

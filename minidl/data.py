@@ -70,7 +70,7 @@ class DataLoader:
         self.batch_size = batch_size
         self.shuffle = _checks.flag("DataLoader", "shuffle", shuffle)
         self.drop_last = _checks.flag("DataLoader", "drop_last", drop_last)
-        self.rng = np.random.default_rng(rng)
+        self.rng = _checks.generator("DataLoader", rng)
         self._place, self._samples = _Place(), len(self.y)  # those of the whole, for a part of it
         if len(self) == 0:
             raise ValueError(
@@ -534,7 +534,7 @@ def split_rows(
     """The rows to keep and those that are held out, each in order; both at least one."""
     if n < 2:
         raise ValueError(f"{owner}: {n} sample can't be split into two parts")
-    generator = np.random.default_rng(rng)
+    generator = _checks.generator(owner, rng)
     count = min(max(round(n * fraction), 1), n - 1)
     if labels is None:
         held_out = generator.permutation(n)[:count]

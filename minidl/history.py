@@ -94,6 +94,8 @@ class History:
         [0.5, 0.1]
         """
         known = {"loss": self.loss, "validation": self.validation, **self.metrics}
+        if not isinstance(name, str):
+            raise TypeError(f"History.values: name must be a string, got {name!r}")
         if name not in known:
             raise ValueError(
                 f"there is no metric {name!r} in this history, which has {', '.join(known)}."
@@ -146,7 +148,7 @@ class History:
             if epoch := state.get("epoch"):
                 kept = tuple([] if x is None else [np.asarray(x)] for x in epoch["kept"])
                 history._epoch = Epoch(**{**epoch, "kept": kept})
-        except (AttributeError, KeyError, TypeError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"this is not the state of a History: {error!r}") from None
         return history
 

@@ -345,8 +345,9 @@ def _option(name: str, class_weight: Any, classes: int | None = None) -> Any:
     """A constructor's class_weight after a check: None, "balanced" or a tuple of numbers."""
     if class_weight is None or isinstance(class_weight, str):
         return class_weight and _checks.choice(name, "class_weight", class_weight, ["balanced"])
-    shape = (np.size(class_weight) if classes is None else classes,)
-    return tuple(_weights(name, "class_weight", class_weight, shape).tolist())
+    if classes is None:
+        classes = tensor.as_array(class_weight).size
+    return tuple(_weights(name, "class_weight", class_weight, (classes,)).tolist())
 
 
 def _check_index(name: str, value: Any) -> Any:
@@ -396,7 +397,9 @@ def _constant(target: Any) -> Array:
         return target.data
     if reason := refusal(target):
         raise TypeError(f"cross_entropy: {reason}")
-    return tensor.as_ndarray(target)
+    if isinstance(target, np.ndarray):
+        return target
+    return _checks.array("cross_entropy", "target", target)
 
 
 class Loss:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Never, TypeAlias
@@ -342,7 +343,7 @@ class Dense(Module):
         if not callable(init):
             init = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS, hint=True)]
         dtype = tensor.get_default_dtype()
-        values = tensor.as_array(init(shape, np.random.default_rng(rng)), dtype)
+        values = tensor.as_array(init(shape, _checks.generator("Dense", rng)), dtype)
         if values.shape != shape:
             raise ValueError(f"Dense: init gave weights of shape {values.shape}, not {shape}")
         self.weight = Tensor(values, requires_grad=True, name="weight")
@@ -476,7 +477,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         self.p = _checks.number("Dropout", "p", p, high=1, below=True)
-        self.rng = np.random.default_rng(rng)
+        self.rng = _checks.generator("Dropout", rng)
 
     def forward(self, x: Any) -> Tensor:
         """x times a new random mask of 0 and 1 / (1 − p), or x itself in evaluation mode."""
@@ -521,7 +522,14 @@ class Sequential(Module):
         return len(list(iter(self)))
 
     def __getitem__(self, index: int) -> Module:
-        return list(iter(self))[index]
+        modules = list(self)
+        try:
+            return modules[operator.index(index)]
+        except (IndexError, TypeError) as error:
+            kind = IndexError if isinstance(error, IndexError) else TypeError
+            raise kind(
+                f"Sequential has the modules 0 to {len(modules) - 1}; there is none at {index!r}"
+            ) from None
 
     def _repr_svg_(self) -> str:
         """The modules as a chain, for a notebook."""
@@ -603,7 +611,8 @@ class MLP(Sequential):
         *more: Never,
         rng: Rng = None,
     ) -> None:
-        if not isinstance(sizes, list | tuple | np.ndarray) or len(sizes) < 2:
+        listed = isinstance(sizes, list | tuple) or (isinstance(sizes, np.ndarray) and sizes.ndim)
+        if not listed or len(sizes) < 2:
             given = [n for n in (sizes, activation, *more) if isinstance(n, int)]
             hint = f"; write MLP({given})" if len(given) > 1 else ""
             raise ValueError(
@@ -612,7 +621,7 @@ class MLP(Sequential):
         if more:
             raise TypeError(f"MLP: only sizes and activation are positional, got {more} as well")
         _checks.choice("MLP", "activation", activation, ACTIVATIONS, hint=True)
-        generator = np.random.default_rng(rng)
+        generator = _checks.generator("MLP", rng)
         rectifies = activation not in ("sigmoid", "tanh", "softplus")
         layers: list[Module] = []
         for i, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes), start=2):

@@ -10,6 +10,7 @@ the garbage collector.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import heapq
 import itertools
@@ -53,7 +54,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         type(data) is np.ndarray
         and data.dtype in NATIVE
         and data.flags.c_contiguous
-        and (dtype is None or dtype == data.dtype)  # not `in`: np.dtype("float64") equals None
+        and (dtype is None or dtype is data.dtype)
     ):
         return data  # the usual case
     array, floating = read(data)
@@ -169,7 +170,7 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
             arrays = beside(arrays, count == 2, get_default_dtype)
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _named(op, arrays, error) from None
         result = Tensor.__new__(Tensor)
         result._data, result.name, result.version = as_ndarray(value), None, 0
@@ -184,8 +185,8 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
 
 def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Exception:
     """The error with the name of the function and the shapes that it was called with."""
-    kinds = np.exceptions.AxisError, ValueError, TypeError
-    kind = next(kind for kind in kinds if isinstance(error, kind))
+    kinds = np.exceptions.AxisError, IndexError, TypeError
+    kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
     return kind(printable(f"{op.__name__} of shape {shapes}: {error}{meant(error, op)}"))
 
@@ -195,7 +196,7 @@ def _listed(op: Op[...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     if not (op.variadic and inputs):
         expected = "a list of" if op.variadic else len(op.derivatives)
         raise TypeError(f"{op.__name__} takes {expected} tensors, got {len(inputs)}")
-    listed = tuple(inputs[0])
+    listed = _checks.items(op.__name__, "its first argument", inputs[0])
     if not listed:
         raise ValueError(f"{op.__name__} needs at least one tensor, got none")
     return listed
@@ -282,7 +283,10 @@ def _index_part(part: Any) -> Any:
             pass
     if reason := refusal(part):
         raise TypeError(reason)
-    array = as_ndarray(_plain(part)).copy()
+    try:
+        array = as_ndarray(_plain(part)).copy()
+    except ValueError as error:
+        raise IndexError(f"{reprlib.repr(part)} is not an index: {error}") from None
     if array.size == 0 and not isinstance(part, np.ndarray | Tensor):
         return array.astype(np.intp)  # an empty list or Series, which NumPy reads as floating
     return array
@@ -343,11 +347,21 @@ def _in_place(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any],
 def _compare(comparison: Any, a: Any, b: Any) -> Any:
     """A comparison as an array of booleans, since it has no gradient; b may be any object."""
     try:
-        return comparison(*beside([_plain(a), _plain(b)], True))
+        given = beside([_plain(a), _plain(b)], True)
+        try:
+            return comparison(*given)
+        except ValueError as error:  # shapes that don't broadcast
+            raise _named(comparison, given, error) from None
     except TypeError:
         if refusal(a) or refusal(b):
             raise
-        return comparison(_plain(a), _plain(b))
+    if comparison in (np.equal, np.not_equal):
+        try:
+            return (operator.eq if comparison is np.equal else operator.ne)(_plain(a), _plain(b))
+        except (TypeError, ValueError):  # what is no number equals none
+            return np.full(np.shape(_plain(a)), comparison is np.not_equal)
+    x, y = (type(x).__name__ for x in (a, b))
+    raise TypeError(f"{comparison.__name__} has no order for {x} and {y}; compare numbers")
 
 
 def _compared(comparison: Any) -> Callable[[Tensor, Any], Any]:
@@ -568,6 +582,7 @@ class Tensor:
         >>> x.grad
         array(6., dtype=float32)
         """
+        _checks.flag("backward", "retain_graph", retain_graph)
         seed = self._seed(grad)
         if observer := active.get():
             observer.begin_backward()
@@ -662,7 +677,9 @@ class Tensor:
 
     def __round__(self, digits: int | None = None) -> Tensor:
         """The entries rounded as by NumPy; a constant, since the derivative is 0 or undefined."""
-        return _restore(np.round(self._data, digits or 0), False, None, None, True)
+        places = 0 if digits is None else _checks.count("round", "digits", digits, low=-400)
+        rounded = np.round(self._data, builtins.min(places, 400))
+        return _restore(rounded, False, None, None, True)
 
     def __getitem__(self, key: Any) -> Tensor:
         """Part of the tensor, by NumPy's rules for every kind of index."""
@@ -729,12 +746,19 @@ class Tensor:
         return bool(np.any(self == x))
 
     def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError(f"{describe(self)} has no length, since it has no axes")
         return len(self._data)
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
 
     def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                f"the truth value of {describe(self)} is ambiguous, since it has {self.size} "
+                "entries; use np.any(t.numpy()) or np.all(t.numpy())"
+            )
         return bool(self._data)
 
     def __float__(self) -> float:
@@ -744,6 +768,11 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
+        if self.ndim or self.dtype.kind not in "iu":
+            raise TypeError(
+                f"only a tensor with one integer and no axes is an index, not {describe(self)} "
+                f"of {self.dtype}"
+            )
         return operator.index(self._data)
 
     def __format__(self, spec: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -37,11 +38,18 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     True
     """
     _checks.number("gradcheck", "rtol", rtol, above=True)
+    if not callable(f):
+        raise TypeError(f"gradcheck: f must be a function of the tensors, got {f!r}")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor) or x.dtype != np.float64:
             raise TypeError(
                 f"gradcheck: argument {i} must be a float64 Tensor, since differences of float32 "
                 f"values are too inexact; got {x.dtype if isinstance(x, Tensor) else type(x)}"
+            )
+        if x.requires_grad and not x.is_leaf:
+            raise ValueError(
+                f"gradcheck: argument {i}, {describe(x)}, is the result of an op, and has no "
+                "gradient of its own; give x.detach() with requires_grad = True"
             )
     if not any(x.requires_grad for x in tensors):
         raise ValueError("gradcheck: no tensor requires a gradient, so there is nothing to check")
@@ -50,9 +58,12 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     # an interrupt where a block is left skips its own restoration, but not that of the outer one
     with atomic.Assigned(atomic.found(changes)), atomic.Assigned(changes):
         y = f(*tensors)
+        if not isinstance(y, Tensor):
+            raise TypeError(f"gradcheck: f must return a tensor, got {type(y).__name__}")
         weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
-        y.backward(weights)
-        grads = [x.grad for x in tensors]
+        with atomic.Assigned([(leaf, "grad", None) for leaf in _leaves(y)]):  # also f's own
+            y.backward(weights)
+            grads = [x.grad for x in tensors]
 
         @no_grad()
         def value() -> float:
@@ -74,6 +85,21 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     if worst[0] > 1:
         raise GradientError(worst[1])
     return True
+
+
+def _leaves(y: Tensor) -> list[Tensor]:
+    """The leaves that backward gives a gradient."""
+    leaves: dict[Tensor, None] = {}
+    seen: set[int] = set()
+    waiting: list[Any] = [y._node or (y, 0, y.requires_grad)]
+    while waiting:
+        edge = waiting.pop()
+        if isinstance(edge, tuple):
+            leaves.update({edge[0]: None} if edge[2] else {})
+        elif edge is not None and edge.id not in seen:
+            seen.add(edge.id)
+            waiting += edge.edges
+    return list(leaves)
 
 
 def _compare(

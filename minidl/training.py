@@ -145,7 +145,7 @@ def fit(
     _check_parameters(model, optimizer)
     if not hooked:
         check_monitored(plateaus_of(optimizer))
-    if capture != "auto" and not isinstance(capture, bool):
+    if not isinstance(capture, bool | str) or (isinstance(capture, str) and capture != "auto"):
         raise TypeError(f'fit: capture must be True, False or "auto", got {capture!r}')
     _check_record(record, distributed)
     kind_of_loop = _kind_of_loop(distributed)
@@ -194,7 +194,8 @@ def fit(
 
 def checked_callbacks(owner: str, callbacks: Any) -> tuple[Any, ...]:
     """The callbacks as a tuple; TypeError for anything but functions and objects with hooks."""
-    found = tuple(callbacks) if isinstance(callbacks, Iterable) else ()
+    listed = isinstance(callbacks, Iterable)
+    found = _checks.items(owner, "callbacks", callbacks) if listed else ()
     classes = [c for c in found if isinstance(c, type)]
     usable = all(callable(c) or any(hasattr(c, hook) for hook in HOOKS) for c in found)
     if isinstance(callbacks, Iterable) and usable and not classes:

@@ -60,11 +60,12 @@ def snapshot(x, seen=None):
     seen[id(x)] = len(seen)
     inside = functools.partial(snapshot, seen=seen)
     if isinstance(x, np.ndarray):
-        return x.dtype.str, x.shape, x.tobytes()
+        return x.dtype.str, x.shape, np.asarray(x).tobytes()
     if isinstance(x, np.random.Generator):
         return repr(x.bit_generator.state)
     if isinstance(x, Path):
-        return tuple((path.name, path.read_bytes()) for path in sorted(x.iterdir()))
+        files = sorted(x.iterdir()) if x.is_dir() else ()
+        return str(x), tuple((path.name, path.read_bytes()) for path in files)
     if isinstance(x, dict):
         return tuple((inside(key), inside(value)) for key, value in x.items())
     if isinstance(x, list | tuple):
@@ -95,7 +96,7 @@ def settings():
         ("subnormals flushed", flushed),
         ("handler of SIGINT", repr(signal.getsignal(signal.SIGINT))),
         ("open figures", tuple(pyplot.get_fignums()) if pyplot else ()),
-        ("rcParams", repr(pyplot.rcParams) if pyplot else ""),
+        ("rcParams", str(dict.items(pyplot.rcParams)) if pyplot else ""),
     )
 
 

@@ -305,3 +305,11 @@ def test_data_in_another_order_give_the_same_values_each_time(rng):
     a = dl.Tensor(rng.normal(size=(7, 5))).T
     assert not a.data.flags.c_contiguous
     assert dl.gradcheck(lambda w: a @ w, leaf(rng.normal(size=(7, 3)))) is True
+
+
+def test_the_gradients_of_tensors_that_only_f_knows_stay_as_they_were():
+    w = dl.Tensor([2.0, 3.0], requires_grad=True)
+    w.grad = np.array([5.0, 7.0])
+    with dl.default_dtype("float64"):
+        assert dl.gradcheck(lambda x: (x * w).tanh(), dl.Tensor([0.1, 0.2], requires_grad=True))
+    assert w.grad.tolist() == [5.0, 7.0]

@@ -274,7 +274,8 @@ def _as_argument(x: Any) -> Any:
             f"an argument of a captured step is a {type(x).__name__} of arrays of different shapes "
             "or dtypes. Give it one array after the other, as in step(*batch)."
         )
-    return np.asarray(x) if type(x) in (list, tuple) or isinstance(x, np.generic) else x
+    listed = type(x) in (list, tuple) or isinstance(x, np.generic)
+    return _checks.array("capture", "an argument of the step", x) if listed else x
 
 
 def _number(result: Any) -> float:

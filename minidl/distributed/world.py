@@ -315,8 +315,8 @@ def map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resul
     """
     if not callable(function):
         raise TypeError(f"map: function must be callable, got {function!r}")
+    given = _checks.items("map", "items", items)
     world, error, own = World(_joined(), timeout=math.inf), None, []
-    given = list(items)
     world.agree("map", [("the number of items", len(given))])
     token = _in_map.set(True)
     try:

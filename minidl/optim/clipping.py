@@ -35,7 +35,7 @@ def clip_grad_norm(params: GroupParams, max_norm: float) -> float:
     >>> dl.optim.clip_grad_norm([w], 1.0), w.grad
     (5.0, array([0.6, 0.8], dtype=float32))
     """
-    if max_norm != math.inf:
+    if not (isinstance(max_norm, float) and max_norm == math.inf):
         max_norm = _checks.number("clip_grad_norm", "max_norm", max_norm)
     found = _gradients("clip_grad_norm", params)
     observed = active.get() is not None  # each replay needs the same kind of arrays

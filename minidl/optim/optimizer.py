@@ -192,6 +192,7 @@ class Optimizer(Declared):
     def _add(self, given: dict[str, Any], group: dict[str, Any]) -> None:
         """Add one group: check its parameters and options, allocate its state."""
         rule = type(self).__name__
+        _checks.dictionary(rule, "a group", group)
         if "params" not in group:
             raise ValueError(f'{rule}: a group needs "params", got only {", ".join(group)}')
         tensors = parameters.tensors(rule, group["params"])
@@ -227,6 +228,11 @@ class Optimizer(Declared):
 
     def rate(self, group: Group, ahead: int = 0) -> float:
         """The rate of the group's next step, or of one that is `ahead` of it."""
+        if not isinstance(group, Group):
+            raise TypeError(
+                f"{type(self).__name__}.rate takes a group, such as optimizer.groups[0], "
+                f"got {group!r}"
+            )
         lr: float | Schedule = group.lr
         if isinstance(lr, Schedule):
             t = self.t + ahead

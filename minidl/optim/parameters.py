@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_
 
 import numpy as np
 
+from minidl import _checks
 from minidl._checks import describe
 from minidl._format import printable, printed
 from minidl._kernels import optim as kernels
@@ -127,7 +128,7 @@ class Group(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
-            raise KeyError(name)
+            raise KeyError(f"{self._rule.__name__}: a group has no {name!r}; it has {list(self)}")
         return vars(self)[name]
 
     if TYPE_CHECKING:  # at run time it would make each access to an option slower
@@ -135,7 +136,7 @@ class Group(Mapping[str, Any]):
         def __getattr__(self, name: str) -> Any: ...
 
     def __contains__(self, name: object) -> bool:
-        return name in vars(self) and name != "_rule"
+        return isinstance(name, str) and name in vars(self) and name != "_rule"
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in vars(self) if name != "_rule")
@@ -147,6 +148,8 @@ class Group(Mapping[str, Any]):
         return f"Group({dict(self)})"
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the options of a group have names, got {name!r}")
         self.update({name: value})
 
     __setattr__ = __setitem__
@@ -156,12 +159,14 @@ class Group(Mapping[str, Any]):
 
     def update(self, changes: dict[str, Any]) -> None:
         """Change options: all of them or, after an error, none."""
+        new = self.checked(changes)
         if observer := active.get():
             observer.sets(", ".join(changes))
-        vars(self).update(self.checked(changes))
+        vars(self).update(new)
 
     def checked(self, changes: dict[str, Any]) -> dict[str, Any]:
         """All options as the changes would leave them; TypeError or ValueError for a bad one."""
+        _checks.dictionary(self._rule.__name__, "options of a group", changes)
         old = {name: value for name, value in self.items() if name != "params"}
         new: dict[str, Any] = self._rule.check_options({**old, **changes}, self.params)
         for name in {slot.when for slot in self._rule.slots.values() if slot.when}:

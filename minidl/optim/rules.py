@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl import _checks
 from minidl._checks import describe
 from minidl._kernels import optim as kernels
 from minidl.optim.declarations import (
@@ -505,7 +506,7 @@ class FTRL(Optimizer):
                 f"FTRL.sparse_step: weight_decay={group.weight_decay} gives every entry a "
                 "gradient; use l2 instead"
             )
-        indices = np.asarray(indices)
+        indices = _checks.array("FTRL.sparse_step", "indices", indices)
         if indices.dtype.kind not in "iu" and indices.size:
             raise TypeError(f"FTRL.sparse_step: indices must be integers, got {indices.dtype}")
         if indices.ndim != 1:

@@ -21,9 +21,14 @@ def step_count(rule: str, name: str, value: Any) -> int:
 
 def copied(rule: str, state: Any) -> tuple[int, list[dict[str, Any]], dict[str, dict[str, Any]]]:
     """t, the groups and the state of a state dict, all converted and in memory of their own."""
+    _checks.dictionary(rule, "the state", state)
     t = step_count(rule, "t", state["t"])
-    groups = copy.deepcopy([dict(group) for group in state["groups"]])
-    slots = {name: dict(values) for name, values in state["state"].items()}
+    groups = [dict(_checks.dictionary(rule, "a group", group)) for group in state["groups"]]
+    groups = copy.deepcopy(groups)
+    slots = {
+        name: dict(_checks.dictionary(rule, f"the state of {name}", values))
+        for name, values in _checks.dictionary(rule, "the state", state["state"]).items()
+    }
     for name, values in slots.items():
         for slot, value in values.items():
             if slot == "t":

@@ -266,7 +266,8 @@ class Estimator(Network):
 
     def _is(self, function: Callable[..., Any], kind: type) -> bool:
         """Whether the loss is this function of minidl.losses, by name or itself or as an object."""
-        return self.loss in (function.__name__, function) or isinstance(self.loss, kind)
+        name = isinstance(self.loss, str) and self.loss == function.__name__
+        return name or self.loss is function or isinstance(self.loss, kind)
 
     def _logistic(self) -> bool:
         return self._is(losses.binary_cross_entropy, losses.BinaryCrossEntropy)

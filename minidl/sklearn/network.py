@@ -210,7 +210,9 @@ class Network(Fitted):
                 f"{owner}: the network was made for {self._made_as}, but the arguments now say "
                 f"{self._layout()}; set warm_start=False and call fit to make a new one"
             )
-        targets, arrays = self._read(owner, (X, y, sample_weight), classes, once, continues)
+        seen = copy.copy(self)  # is told the features; after an error self is as before
+        data = X, y, sample_weight
+        targets, arrays = self._read(owner, seen, data, classes, once, continues)
         random, dtype = check_random_state(self.random_state), arrays[0].dtype.name
         with tensor.default_dtype(dtype):
             if continues:
@@ -237,6 +239,9 @@ class Network(Fitted):
         self._warn(owner, history, once)
         if stopping.weights is not None:
             model.load_state_dict(stopping.weights)
+        for name in ("n_features_in_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+            self.__dict__.update({key: x for key, x in vars(seen).items() if key == name})
         self.model_, self.optimizer_, self.history_, self.dtype_ = model, rule, history, dtype
         self._targets, self._made_as, self.n_outputs_ = targets, self._layout(), targets.outputs
         self.n_iter_ = len(history.loss) - done
@@ -254,12 +259,21 @@ class Network(Fitted):
         return *copy.deepcopy((self.model_, self.optimizer_)), history
 
     def _read(
-        self, owner: str, data: tuple[Any, Any, Any], classes: Any, once: bool, continues: bool
+        self,
+        owner: str,
+        seen: Self,
+        data: tuple[Any, Any, Any],
+        classes: Any,
+        once: bool,
+        continues: bool,
     ) -> tuple[Targets, list[Any]]:
-        """The kind of targets, and the arrays x, y and perhaps weight to train on."""
+        """The kind of targets, and the arrays x, y and perhaps weight to train on.
+
+        seen  the estimator that gets the number and the names of the features
+        """
         dtype: Any = self.dtype_ if continues else self.dtype
         X, y = validate_data(  # noqa: N806
-            *(self, *data[:2]),
+            *(seen, *data[:2]),
             accept_sparse="csr",
             multi_output=True,
             dtype=(np.float64, np.float32) if dtype == "auto" else dtype,  # X keeps either of both
@@ -284,11 +298,12 @@ class Network(Fitted):
 
     def _check(self, owner: str, once: bool) -> None:
         """TypeError or ValueError for an argument that can't be."""
-        if self.batch_size != "auto":
+        if not (isinstance(self.batch_size, str) and self.batch_size == "auto"):
             _checks.count(owner, "batch_size", self.batch_size)
         _checks.count(owner, "max_iter", self.max_iter)
         _checks.number(owner, "tol", self.tol)
-        if self.n_iter_no_change != math.inf:
+        patience = self.n_iter_no_change
+        if not (isinstance(patience, float) and patience == math.inf):
             _checks.count(owner, "n_iter_no_change", self.n_iter_no_change)
         training.checked_callbacks(owner, self.callbacks)
         for name in ("shuffle", "early_stopping", "warm_start"):

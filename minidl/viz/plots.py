@@ -291,6 +291,8 @@ def plot_race(
 
     The figure is written if a path is given, else opened in pyplot.
     """
+    if not isinstance(title, str | None):
+        raise TypeError(f"plot: title must be a string, got {title!r}")
     if path is not None:
         _files.ending("plot", path, _files.STILLS)
     axes = race_axes(race, start, title)

@@ -19,7 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.campaign import harness
 
 # Modules of this package; the first line of a docstring says what the part tries.
-PARTS = ("sanitizers", "kernels", "subnormals", "bits")
+PARTS = (
+    *("sanitizers", "kernels", "calls", "allocations", "interrupts", "writers", "kills"),
+    *("resume", "threads", "hostile", "leaks", "subnormals", "bits"),
+)
 
 
 def title(module):

@@ -58,7 +58,7 @@ def frame(race: RaceRecord, start: int = 0, height: int = 840) -> str:
 
 def save(race: RaceRecord, path: str | PathLike[str], start: int = 0) -> Path:
     """Write the page; ValueError unless the name ends in .html, OSError if it can't be written."""
-    path = Path(path)
+    path = _files.path_of("save", path, "path")
     if path.suffix.lower() not in _files.PAGES:
         raise ValueError(
             f"save: a race is saved as a page, so the name must end in .html, got {str(path)!r}. "

@@ -199,7 +199,7 @@ def race(
     surface = as_surface(surface)
     steps, noise = _checks.count("race", "steps", steps), _checks.number("race", "noise", noise)
     radius = surface.width * _checks.number("race", "tolerance", tolerance, above=True, high=1)
-    generator = _generator(rng)
+    generator = _checks.generator("race", rng)
     starts = _starts(surface, start, generator)
     factories = _factories(optimizers)
     tuned = _tuned(tune, lr, surface, factories)
@@ -227,18 +227,6 @@ def race(
 
 
 # --- arguments ----------------------------------------------------------------------------------
-
-
-def _generator(rng: Any) -> np.random.Generator:
-    try:
-        return np.random.default_rng(rng)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            printable(
-                "race: rng must be None, a whole number ≥ 0 or a numpy.random.Generator, "
-                f"got {rng!r}"
-            )
-        ) from None
 
 
 def _starts(surface: Surface, start: Any, generator: np.random.Generator) -> np.ndarray:
@@ -285,7 +273,7 @@ def _factories(optimizers: Rules) -> dict[str, Factory]:
     else:
         if isinstance(optimizers, str | type) or callable(optimizers):
             optimizers = [optimizers]
-        if not isinstance(optimizers, Iterable):
+        if not isinstance(optimizers, Iterable) or getattr(optimizers, "ndim", 1) != 1:
             raise TypeError(
                 "race: optimizers must be names, classes, functions or a dict of them, got "
                 f"{optimizers!r}"

@@ -73,6 +73,9 @@ class Surface:
             raise TypeError(
                 f"Surface: function must be a function of two tensors (x, y), got {function!r}"
             )
+        for argument, text in (("name", name), ("formula", formula)):
+            if not isinstance(text, str):
+                raise TypeError(f"Surface: {argument} must be a string, got {text!r}")
         name = name or getattr(function, "__name__", "the function")
         self.function = function
         self.name = "your function" if name == "<lambda>" else name
@@ -102,7 +105,7 @@ class Surface:
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Whether each point is in the domain: (2, …) → (…)."""
-        x, y = points
+        x, y = _coordinates("contains", points)
         inside: np.ndarray = (
             (self.x[0] <= x) & (x <= self.x[1]) & (self.y[0] <= y) & (y <= self.y[1])
         )
@@ -132,6 +135,7 @@ class Surface:
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """f and its gradient at points: (2, …) float64 → (…) and (2, …)."""
+        points = _coordinates("at", points)
         if self.elementwise:
             return self._evaluate(points)
         value, gradient = np.empty(points.shape[1:]), np.empty(points.shape)
@@ -171,7 +175,10 @@ class Surface:
         self, n: int = GRID, x: Interval | None = None, y: Interval | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x (n,), y (n,) and f (n, n), one row per y, over the domain or a part of it."""
-        xs, ys = np.linspace(*(x or self.x), n), np.linspace(*(y or self.y), n)
+        n = _checks.count("Surface.grid", "n", n)
+        x = self.x if x is None else _interval("x", x)
+        y = self.y if y is None else _interval("y", y)
+        xs, ys = np.linspace(*x, n), np.linspace(*y, n)
         return xs, ys, self.at(np.array(np.meshgrid(xs, ys)))[0]
 
     def stationary(
@@ -238,6 +245,7 @@ class Surface:
         The kind is "local minimum", "saddle" or "maximum". Newton's method starts where |∇f| on a
         grid is lower than at the neighbours. Flat parts and valleys have no such points.
         """
+        x, y = _interval("x", x), _interval("y", y)
         xs, ys = np.linspace(*x, GRID), np.linspace(*y, GRID)
         points = np.array(np.meshgrid(xs, ys))
         with np.errstate(all="ignore"):
@@ -332,9 +340,23 @@ def _lower_than_neighbours(z: np.ndarray) -> np.ndarray:
     return lower
 
 
+def _coordinates(owner: str, points: Any) -> np.ndarray:
+    """Points as an array (2, …) of their coordinates."""
+    if not (isinstance(points, np.ndarray) and points.dtype.kind in "fiu" and points.ndim):
+        raise TypeError(
+            f"Surface.{owner}: points must be an array of numbers of shape (2, ...), got {points!r}"
+        )
+    if len(points) != 2:
+        raise ValueError(
+            f"Surface.{owner}: points must have shape (2, ...), x and y, got {points.shape}"
+        )
+    return points
+
+
 def _interval(name: str, value: Any) -> Interval:
     expected = f"Surface: {name} must be two numbers (low, high), low < high, got {value!r}"
-    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+    listed = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+    if not listed or getattr(value, "ndim", 1) != 1 or len(value) != 2:
         raise TypeError(expected)
     low, high = (_checks.number("Surface", name, bound, -math.inf) for bound in value)
     if not low < high:

@@ -85,7 +85,7 @@ def write(folder: str | PathLike[str], names: str | Iterable[str] = ()) -> Itera
     ValueError for an unknown name, OSError for a folder that can't be written.
     """
     known = {Path(file).stem: file for file in FIGURES}
-    names = [names] if isinstance(names, str) else list(names)
+    names = [names] if isinstance(names, str) else [*_checks.items("figures", "names", names)]
     stems = [_stem(name) for name in names]
     for name, stem in zip(names, stems, strict=True):
         if stem not in known:

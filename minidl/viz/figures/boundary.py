@@ -74,7 +74,7 @@ def spirals(
 
 def _noise(owner: str, noise: Any, rng: Any, n: int) -> np.ndarray:
     deviation = _checks.number(owner, "noise", noise)
-    return deviation * np.random.default_rng(rng).standard_normal((n, 2))
+    return deviation * _checks.generator(owner, rng).standard_normal((n, 2))
 
 
 SHAPES: dict[str, Callable[..., tuple[np.ndarray, np.ndarray]]] = {
@@ -205,6 +205,7 @@ def train(
             "decision_boundary: optimizer must be an update rule, such as dl.optim.Adam, "
             f"got {optimizer!r}"
         )
+    hidden = _checks.items("decision_boundary", "hidden", hidden)
     mean, deviation = x.mean(axis=0), x.std(axis=0)
     corners = np.stack(np.meshgrid(*grid), axis=-1)
     scaled, plane = ((part - mean) / deviation for part in (x, corners))

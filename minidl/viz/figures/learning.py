@@ -69,6 +69,7 @@ def rate_and_loss(
         raise TypeError(
             f"{name}: optimizer must be an update rule, such as dl.optim.Adam, got {optimizer!r}"
         )
+    hidden = _checks.items(name, "hidden", hidden)
     x, y = _labelled(name, digits() if data is None else data)
     batch_size = _checks.count(name, "batch_size", batch_size)
     batches = math.ceil((len(x) - len(x) // 5) / batch_size)

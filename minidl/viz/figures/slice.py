@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from minidl import losses, nn
+from minidl import _checks, losses, nn
 from minidl.viz import plots
 from minidl.viz._race import networks
 from minidl.viz.figures.boundary import moons
@@ -44,7 +44,7 @@ def loss_slice(
     if model is None:
         x, y = moons(rng=0)
         model, data = nn.MLP([2, 16, 16, 2], "tanh", rng=0), (x.astype(np.float32), y)
-    rates = RATES if rates is None else rates
+    rates = RATES if rates is None else _checks.dictionary("loss_slice", "rates", rates)
     race = networks.network_race(
         model, loss, data, list(rates), steps=steps, lr=rates, resolution=resolution
     )
