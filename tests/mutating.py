@@ -371,7 +371,6 @@ def loader():
 case("ReduceOnPlateau.observe", plateau, lambda s: s.observe(2.0))
 case("ReduceOnPlateau.reset", plateau, lambda s: s.reset())
 case("Schedule.__call__", lambda: schedulers.OneCycle(0.1, 20), lambda s: s(np.arange(20)))
-case("DataLoader.order", loader, lambda batches: batches.order())
 case("DataLoader.__iter__", loader, lambda batches: [x.sum() for x, _ in batches])
 
 
