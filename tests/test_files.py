@@ -207,6 +207,35 @@ def test_what_a_killed_process_left_over_is_removed_by_the_next_write(tmp_path):
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
 
 
+def test_what_writes_on_after_its_process_was_killed_writes_into_no_new_file(tmp_path):
+    path = tmp_path / "race.mp4"
+    with (tmp_path / ".race.part.mp4").open("wb", buffering=0) as left:  # by an encoder, say
+        with _files.replacing("animate", path) as temporary:
+            temporary.write_text("new")
+            left.write(b"a frame")
+        left.write(b"another one")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.mp4", "new")]
+
+
+def test_a_text_is_added_to_a_file_that_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "log.csv"
+    for text in "1\r\n", "2\r\n":
+        _files.extend("CSVLogger", path, text)
+    assert path.read_bytes() == b"1\r\n2\r\n"
+    with path.open("rb") as before:
+        _files.extend("CSVLogger", path, "3\r\n")
+        assert before.read() == b"1\r\n2\r\n"
+
+
+def test_a_text_is_added_to_a_pipe_alone(tmp_path):
+    pipe = tmp_path / "log.csv"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        for text in "1\n", "2\n":
+            _files.extend("CSVLogger", pipe, text)
+        assert reader.read() == b"1\n2\n"
+
+
 def test_a_file_larger_than_the_system_allows_leaves_the_old_one_whole(tmp_path):
     path = tmp_path / "walk.html"
     path.write_text("old")
