@@ -6,7 +6,7 @@ from interrupting import CAN_PRELOAD
 
 from tests.campaign import faults
 
-SEEDS, SECONDS = 60, 120
+SEEDS, SECONDS = 60, 600
 SHARES, MOST = 10, 40  # one seed tries a tenth of all cases, at so many requests each
 
 prepare = faults.allocator

@@ -14,6 +14,7 @@ before the call or as after it, and the same call must then do what it does with
 """
 
 import argparse
+import contextlib
 import contextvars
 import ctypes
 import faulthandler
@@ -44,7 +45,7 @@ from interrupting import FOLDER, Interrupt
 import minidl as dl
 from tests.campaign.harness import Breach
 
-NEVER, SHORTAGE, HANGS = 10**12, 50, 60
+NEVER, SHORTAGE, HANGS = 10**12, 50, 200
 ALLOCATOR = r"""
 #include <errno.h>
 #include <execinfo.h>
@@ -230,7 +231,8 @@ def trial(fault, name, at):
     case, (call_with_fault, kind) = mutating.CASES[name], FAULTS[fault]
     before, after, twice, second, milestones = in_context(expected)(name)
     x = case.prepare()
-    faulty = call_with_fault(lambda: case.call(x), at)
+    with ignored_errors() as ignored:
+        faulty = call_with_fault(lambda: case.call(x), at)
     found = state(case, x)
     if found == before and faulty.error:
         result, then, end = "untouched", "", after
@@ -254,7 +256,23 @@ def trial(fault, name, at):
     if not problem:
         return Result(result)
     problem += f"; {faulty.place}" if faulty.place else ""
-    return Result("limit" if faulty.beyond else "breach", problem)
+    return Result("limit" if faulty.beyond or ignored else "breach", problem)
+
+
+@contextlib.contextmanager
+def ignored_errors():
+    """A list of what Python can only report of other libraries, such as an error in a __del__."""
+    found, before = [], sys.unraisablehook
+
+    def report(error):
+        if "minidl" not in repr(error.object):
+            found.append(error.exc_type)
+
+    sys.unraisablehook = report
+    try:
+        yield found
+    finally:
+        sys.unraisablehook = before
 
 
 def is_foreign(error):

@@ -5,7 +5,7 @@ import signal
 
 from tests.campaign import faults
 
-SEEDS, SECONDS = 60, 120
+SEEDS, SECONDS = 60, 600
 SHARES, MOST = 10, 50  # one seed tries a tenth of all cases, at so many moments each
 FAULTS = ["interrupts", "signals"] if hasattr(signal, "setitimer") else ["interrupts"]
 
