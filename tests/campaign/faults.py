@@ -256,7 +256,8 @@ def trial(fault, name, at):
     if not problem:
         return Result(result)
     problem += f"; {faulty.place}" if faulty.place else ""
-    return Result("limit" if faulty.beyond or ignored else "breach", problem)
+    swallowed = ignored and not faulty.error
+    return Result("limit" if faulty.beyond or swallowed else "breach", problem)
 
 
 @contextlib.contextmanager
