@@ -194,7 +194,10 @@ def _flush(path: Path, flags: int) -> None:
 def _advising(owner: str, path: Path, thing: str, done: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except Exception as raised:
+        error = _of_the_system(raised)
+        if error is None:
+            raise
         advice = f"give the name of {thing} in a folder that exists and that you may write to"
         if error.errno in FULL:
             advice = "free some space, or give the name of a file on another disk"
@@ -203,3 +206,13 @@ def _advising(owner: str, path: Path, thing: str, done: str) -> Iterator[None]:
         )
         advised.errno = error.errno
         raise advised from None
+
+
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """The OSError, or that of a full disk which a library has followed by an error of its own."""
+    if isinstance(error, OSError):
+        return error
+    while error := error and error.__context__:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return error
+    return None

@@ -127,6 +127,29 @@ def test_an_error_of_the_system_keeps_its_class_and_number_and_gets_advice(
     assert caught.value.__suppress_context__
 
 
+def write_hiding(path, error, other):
+    with _files.replacing("plot", path) as temporary:
+        try:
+            half_written(temporary, error)
+        finally:
+            raise other
+
+
+def test_a_full_disk_is_named_where_a_library_hides_it(tmp_path):
+    full, other = OSError(errno.ENOSPC, "No space left on device"), ValueError("unfinished")
+    with pytest.raises(OSError, match=r"can't be written \(No space.*; free some") as caught:
+        write_hiding(tmp_path / "race.pdf", full, other)
+    assert caught.value.errno == errno.ENOSPC
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_an_error_that_follows_another_one_of_the_system_is_not_changed(tmp_path):
+    other = ValueError("mine")
+    with pytest.raises(ValueError, match="mine") as caught:
+        write_hiding(tmp_path / "race.pdf", FileNotFoundError("no"), other)
+    assert caught.value is other
+
+
 @pytest.mark.parametrize(
     "raised",
     [ValueError("mine"), KeyboardInterrupt(), SystemExit(), GeneratorExit(), MemoryError()],

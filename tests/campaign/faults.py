@@ -279,7 +279,7 @@ def ignored_errors():
 def is_foreign(error):
     """Whether a library says in its own way that something failed, as Python does of a lock."""
     innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, RuntimeError) and not innermost.startswith(FOLDER)
+    return isinstance(error, Exception) and not innermost.startswith((FOLDER, "minidl"))
 
 
 def crash(path):
