@@ -338,7 +338,8 @@ class CSVLogger(Callback):
     """Write a line for each epoch to a CSV file: epoch, step, loss, lr, validation, metrics.
 
     The file is replaced when the training begins; a resumed training first writes the epochs
-    before, so each epoch is there once. Metrics that are arrays are left out.
+    before, so each epoch is there once. A line is there whole or not at all, even if the disk is
+    full or the process killed. Metrics that are arrays are left out.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:

@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import contextvars
 import ctypes
+import dis
 import faulthandler
 import functools
 import gc
@@ -29,7 +30,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -46,6 +46,7 @@ import minidl as dl
 from tests.campaign.harness import Breach
 
 NEVER, SHORTAGE, HANGS = 10**12, 50, 200
+CALLS = "CALL", "PRECALL", "CALL_FUNCTION_EX", "CALL_KW"  # of a function in C, without a frame
 ALLOCATOR = r"""
 #include <errno.h>
 #include <execinfo.h>
@@ -277,9 +278,17 @@ def ignored_errors():
 
 
 def is_foreign(error):
-    """Whether a library says in its own way that something failed, as Python does of a lock."""
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, Exception) and not innermost.startswith((FOLDER, "minidl"))
+    """Whether Python or a library says in its own way that something failed, not minidl.
+
+    Python says of a lock that it can't be allocated, for example, and os.stat that a path is none.
+    """
+    innermost = error.__traceback__
+    while innermost.tb_next:
+        innermost = innermost.tb_next
+    code = innermost.tb_frame.f_code
+    of_minidl = code.co_filename.startswith((FOLDER, "minidl"))
+    called = not code.co_filename.endswith(".pyx") and dis.opname[code.co_code[innermost.tb_lasti]]
+    return isinstance(error, Exception) and not (of_minidl and called not in CALLS)
 
 
 def crash(path):
