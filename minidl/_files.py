@@ -15,7 +15,7 @@ import stat
 from collections.abc import Collection, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 fcntl: Any
 try:
@@ -67,7 +67,7 @@ def check(owner: str, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(owner: str, path: Path) -> Iterator[Path]:
+def replacing(owner: str, path: Path, flush: bool = True) -> Iterator[Path]:
     """Yield a temporary path to write to; the file becomes what is there at the end of the block.
 
     After an error in the block the file is as it was and the temporary one is gone. It is hidden,
@@ -75,6 +75,8 @@ def replacing(owner: str, path: Path) -> Iterator[Path]:
     the process was killed there is at most one, which the next write removes. A second writer of
     the file waits for the first. The file keeps its permissions, and a link stays a link. A device
     or pipe is written directly. An OSError, also one in the block, gets advice.
+
+    flush  whether to wait until the file is on the disk, so that it is whole after a loss of power
     """
     with _advising(owner, path, "a file", "written"):
         target = _target(path)
@@ -88,13 +90,22 @@ def replacing(owner: str, path: Path) -> Iterator[Path]:
                 _create(temporary, lock)
                 _copy_permissions(target, temporary)
                 yield temporary
-                _flush(temporary, os.O_WRONLY)
+                if flush:
+                    _flush(temporary, os.O_WRONLY)
                 os.replace(temporary, target)
         except BaseException:
             _remove(temporary)
             raise
         with contextlib.suppress(OSError):  # a folder can't be flushed on every system
-            _flush(target.parent, os.O_RDONLY)
+            if flush:
+                _flush(target.parent, os.O_RDONLY)
+
+
+def extend(owner: str, path: Path, text: str) -> None:
+    """Add text to the end of a file, as `replacing` writes it; there need be no file yet."""
+    with replacing(owner, path, flush=False) as temporary:
+        before = path.read_bytes() if path.is_file() else b""
+        temporary.write_bytes(before + text.encode())
 
 
 def _target(path: Path) -> Path:
@@ -113,18 +124,41 @@ def _target(path: Path) -> Path:
 
 
 def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
-    """Create an empty file, locked against other writers until `lock` is closed."""
+    """Create an empty file, locked against other writers until `lock` is closed.
+
+    A file that a killed process has left is removed first: a program that it has started, such as
+    one that encodes a film, may still write to it.
+    """
+    if fcntl is None:
+        temporary.write_bytes(b"")  # an open file can't be renamed there
+        return
     while True:
-        file = lock.enter_context(temporary.open("ab"))
-        if fcntl is None:
-            file.close()  # an open file can't be renamed there
-            return
+        try:
+            file = lock.enter_context(temporary.open("xb"))
+        except FileExistsError:
+            _take_over(temporary)
+            continue
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(file, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):  # the writer before has renamed it
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(temporary)):
-                file.truncate(0)
-                return
+        if _is_at(temporary, file):
+            return
+
+
+def _take_over(temporary: Path) -> None:
+    """Wait for the writer of a file, and remove what it has left if it was killed."""
+    with contextlib.suppress(FileNotFoundError), temporary.open("rb+") as file:
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if _is_at(temporary, file):
+            temporary.unlink()
+
+
+def _is_at(path: Path, file: IO[bytes]) -> bool:
+    """Whether the path still names the open file."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _remove(temporary: Path) -> None:
@@ -163,7 +197,10 @@ def _flush(path: Path, flags: int) -> None:
 def _advising(owner: str, path: Path, thing: str, done: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except Exception as raised:
+        error = _of_the_system(raised)
+        if error is None:
+            raise
         advice = f"give the name of {thing} in a folder that exists and that you may write to"
         if error.errno in FULL:
             advice = "free some space, or give the name of a file on another disk"
@@ -172,3 +209,13 @@ def _advising(owner: str, path: Path, thing: str, done: str) -> Iterator[None]:
         )
         advised.errno = error.errno
         raise advised from None
+
+
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """The OSError, or that of a full disk which a library has followed by an error of its own."""
+    if isinstance(error, OSError):
+        return error
+    while error := error and error.__context__:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return error
+    return None

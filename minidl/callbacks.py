@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import io
 import math
 import numbers
 from collections.abc import Callable
@@ -343,7 +344,8 @@ class CSVLogger(Callback):
     """Write a line for each epoch to a CSV file: epoch, step, loss, lr, validation, metrics.
 
     The file is replaced when the training begins; a resumed training first writes the epochs
-    before, so each epoch is there once. Metrics that are arrays are left out.
+    before, so each epoch is there once. A line is there whole or not at all, even if the disk is
+    full or the process killed. Metrics that are arrays are left out.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -356,18 +358,23 @@ class CSVLogger(Callback):
         self.written = len(rows)
         if training.rank:
             return
-        with (
-            _files.replacing("CSVLogger", self.path) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            csv.writer(file).writerows([names, *rows])
+        with _files.replacing("CSVLogger", self.path) as temporary:
+            temporary.write_bytes(self.lines([names, *rows]).encode())
 
     def on_epoch(self, training: Training) -> None:
         written = training.epoch <= self.written  # of an epoch saved before its callbacks ran
         if training.rank or written:
             return
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(self.row(training.history, training.epoch))
+        _files.extend(
+            "CSVLogger", self.path, self.lines([self.row(training.history, training.epoch)])
+        )
+
+    @staticmethod
+    def lines(rows: list[list[Any]]) -> str:
+        """Rows as text."""
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        return text.getvalue()
 
     @staticmethod
     def row(history: History, epoch: int) -> list[Any]:

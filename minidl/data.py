@@ -109,13 +109,21 @@ class DataLoader:
             place.continues = False
             if not shuffled:
                 return None
-            generator = type(self.rng.bit_generator)()
-            generator.state = place.start
-            order: np.ndarray = np.random.Generator(generator).permutation(n)
-            return order
-        start = self.rng.bit_generator.state if shuffled else None
-        place.start, place.taken, place.continues = start, 0, False
-        return self.rng.permutation(n) if shuffled else None
+            return self._shuffled(place.start)[0]
+        begun: list[tuple[Any, Any, Any]] = [(place, "taken", 0), (place, "continues", False)]
+        if not shuffled:
+            atomic.assign([(place, "start", None), *begun])
+            return None
+        start = self.rng.bit_generator.state
+        order, after = self._shuffled(start)
+        atomic.assign([(self.rng.bit_generator, "state", after), (place, "start", start), *begun])
+        return order
+
+    def _shuffled(self, state: Any) -> tuple[np.ndarray, Any]:
+        """The order that a generator in this state draws, and its state afterwards."""
+        generator = type(self.rng.bit_generator)()
+        generator.state = state
+        return np.random.Generator(generator).permutation(len(self.y)), generator.state
 
     def check_resumable(self, owner: str, taken: int) -> None:
         """ValueError unless an epoch of which so many batches are done can be continued."""
@@ -220,9 +228,11 @@ class DataLoader:
                 f"{', '.join(map(str, state))}"
             )
         for name in ("samples", "batch_size", "shuffle", "drop_last"):
-            if not np.array_equal(own[name], state[name]):
+            saved = state[name]
+            is_scalar = isinstance(saved, int | np.generic | np.ndarray | None)
+            if not (is_scalar and np.ndim(saved) == 0 and own[name] == saved):
                 raise ValueError(
-                    f"DataLoader: {name} is {own[name]}, but {state[name]} was saved; make the "
+                    f"DataLoader: {name} is {own[name]}, but {saved} was saved; make the "
                     "loader as it was made for the training that was saved"
                 )
         generator = self.rng.bit_generator

@@ -372,8 +372,22 @@ def loader():
 case("ReduceOnPlateau.observe", plateau, lambda s: s.observe(2.0))
 case("ReduceOnPlateau.reset", plateau, lambda s: s.reset())
 case("Schedule.__call__", lambda: schedulers.OneCycle(0.1, 20), lambda s: s(np.arange(20)))
-case("DataLoader.order", loader, lambda batches: batches.order())
-case("DataLoader.__iter__", loader, lambda batches: [x.sum() for x, _ in batches])
+case("DataLoader.begin", loader, lambda batches: batches.begin())
+case(
+    "DataLoader.__iter__",
+    loader,
+    lambda batches: [x.sum() for x, _ in batches],
+    milestones=lambda _: states_in_an_epoch(),
+)
+
+
+def states_in_an_epoch():
+    """The states of a loader before each batch, and after the last one."""
+    batches = loader()
+    batches.begin()
+    for taken in range(len(batches) + 1):
+        batches.taken = taken
+        yield snapshot(batches)
 
 
 def training():
@@ -568,7 +582,7 @@ READS = re.compile(
     |stationary|stationary_points|check_points|check_start|gradient|project|weights|serve
     |description|ending|headline|results|view|__iter__|__setattr__)
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
-    | DataLoader\.(begin|rest|rows|taken|check_resumable|part|held_out|arrays)
+    | DataLoader\.(rest|rows|taken|check_resumable|part|held_out|arrays)
     | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
     | get_\w+ | show_config | race | network_race
     """,

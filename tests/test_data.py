@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 
+import interrupting
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -532,6 +533,33 @@ def test_a_state_that_does_not_fit_is_an_error_and_changes_nothing(changes, erro
     assert loader.state_dict() == before
     with pytest.raises(TypeError, match="DataLoader: a state is a dict"):
         loader.load_state_dict(None)
+
+
+@pytest.mark.parametrize("saved", [4, np.int64(4), np.array(4)])
+def test_a_saved_number_may_be_one_of_numpy(saved):
+    loader = DataLoader(np.arange(10.0), np.arange(10), 4, rng=0)
+    loader.load_state_dict({**loader.state_dict(), "batch_size": saved})
+    for other in (5, np.array([4, 4]), [4], "4", None):
+        with pytest.raises(ValueError, match=r"batch_size is 4, but .* was saved"):
+            loader.load_state_dict({**loader.state_dict(), "batch_size": other})
+
+
+def begun():
+    loader = DataLoader(np.arange(10.0), np.arange(10), 4, rng=0)
+    next(iter(loader))
+    return loader
+
+
+@interrupting.FAILURES
+def test_an_epoch_begins_whole_or_not_at_all(failures):
+    interrupting.assert_all_or_nothing(failures, begun, DataLoader.begin, DataLoader.state_dict)
+
+
+@interrupting.FAILURES
+def test_a_state_is_loaded_whole_or_not_at_all(failures):
+    state = DataLoader(np.arange(10.0), np.arange(10), 4, rng=1).state_dict()
+    call = lambda loader: loader.load_state_dict(state)  # noqa: E731
+    interrupting.assert_all_or_nothing(failures, begun, call, DataLoader.state_dict)
 
 
 # --- splits -------------------------------------------------------------------------------------

@@ -1,25 +1,78 @@
-"""A few faults in each public call that changes something: state is whole or untouched.
+"""Faults in calls that change something: the parts of the campaign catch a torn state.
 
-`python -m tests.faults` tries many more.
+`python -m tests.campaign allocations interrupts` tries them in all of minidl.
 """
 
-import subprocess
 import sys
 
 import mutating
-from cases import ROOT
+import pytest
 
-QUICK = (
-    r"^(Optimizer\.(step|load).*(Nadam|Sign|plateau)|FTRL|average w|clip_grad_norm|evaluate|gradch"
-    r"|Tensor\.(back.*fused|data|__iadd)|Module\.(train|load)|no_grad|default_dtype|trace|Walk.*md)"
-)
+from tests.campaign import allocations, harness
+
+PART = '''
+"""A call that does one thing and then the other, and one that does both at once."""
+
+import mutating
+from tests.campaign.{name} import *
+from tests.campaign.{name} import trial as tried
+
+def torn(x):
+    x[0] = list(range(100))  # a call, which allocates
+    x[1] = list(range(100))
+
+def at_once(x):
+    y = list(range(100))
+    x[:] = y, y
+
+CASES = {{name: case for name, case in mutating.CASES.items() if name in {sound}}}
+mutating.CASES.clear()
+mutating.CASES.update(CASES)
+mutating.case("sound", lambda: [0, 0], at_once)
+if {planted}:
+    mutating.case("torn", lambda: [0, 0], torn)
+
+def trial(seed, say):
+    import tests.campaign.{name} as part
+    part.SHARES, part.MOST = 1, {most}
+    return tried(seed, say)
+'''
+SOUND = "Optimizer.step Nadam", "no_grad", "Module.load_state_dict", "Tensor.backward fused"
 
 
 def test_every_public_call_that_changes_something_has_a_case():
     assert [*mutating.without_a_case()] == []
 
 
-def test_a_fault_leaves_state_whole_or_untouched():
-    command = [sys.executable, "-m", "tests.faults", "--most", "2", "--case", QUICK]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert run.returncode == 0, run.stdout + run.stderr
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """A function that runs a part on a few cases and returns the counts."""
+
+    def run(name, planted):
+        if name == "allocations" and (lacks := allocations.missing()):
+            pytest.skip(lacks)
+        (tmp_path / "few").mkdir()
+        most = 1000 if planted else 3
+        text = PART.format(name=name, planted=planted, most=most, sound=() if planted else SOUND)
+        (tmp_path / "few" / "part.py").write_text(text)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.syspath_prepend(tmp_path)
+        for module in ("few", "few.part"):
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.chdir(tmp_path)
+        return harness.run("few.part", [0], float("inf"))
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["allocations", "interrupts"])
+def test_a_call_that_can_leave_half_of_its_work_is_a_breach(name, run):
+    with pytest.raises(SystemExit, match=r"torn, \d+: (changed in part|not done)") as caught:
+        run(name, planted=True)
+    assert f'python -m tests.campaign.faults {name} "torn" ' in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["allocations", "interrupts"])
+def test_a_fault_in_a_call_of_minidl_leaves_its_state_whole_or_untouched(name, run):
+    counts = run(name, planted=False)
+    assert counts[name] >= 3 * len(SOUND)

@@ -127,6 +127,29 @@ def test_an_error_of_the_system_keeps_its_class_and_number_and_gets_advice(
     assert caught.value.__suppress_context__
 
 
+def write_hiding(path, error, other):
+    with _files.replacing("plot", path) as temporary:
+        try:
+            half_written(temporary, error)
+        finally:
+            raise other
+
+
+def test_a_full_disk_is_named_where_a_library_hides_it(tmp_path):
+    full, other = OSError(errno.ENOSPC, "No space left on device"), ValueError("unfinished")
+    with pytest.raises(OSError, match=r"can't be written \(No space.*; free some") as caught:
+        write_hiding(tmp_path / "race.pdf", full, other)
+    assert caught.value.errno == errno.ENOSPC
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_an_error_that_follows_another_one_of_the_system_is_not_changed(tmp_path):
+    other = ValueError("mine")
+    with pytest.raises(ValueError, match="mine") as caught:
+        write_hiding(tmp_path / "race.pdf", FileNotFoundError("no"), other)
+    assert caught.value is other
+
+
 @pytest.mark.parametrize(
     "raised",
     [ValueError("mine"), KeyboardInterrupt(), SystemExit(), GeneratorExit(), MemoryError()],
@@ -205,6 +228,35 @@ def test_what_a_killed_process_left_over_is_removed_by_the_next_write(tmp_path):
         assert len(list(tmp_path.iterdir())) == 2
     write(path)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
+
+
+def test_what_writes_on_after_its_process_was_killed_writes_into_no_new_file(tmp_path):
+    path = tmp_path / "race.mp4"
+    with (tmp_path / ".race.part.mp4").open("wb", buffering=0) as left:  # by an encoder, say
+        with _files.replacing("animate", path) as temporary:
+            temporary.write_text("new")
+            left.write(b"a frame")
+        left.write(b"another one")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.mp4", "new")]
+
+
+def test_a_text_is_added_to_a_file_that_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "log.csv"
+    for text in "1\r\n", "2\r\n":
+        _files.extend("CSVLogger", path, text)
+    assert path.read_bytes() == b"1\r\n2\r\n"
+    with path.open("rb") as before:
+        _files.extend("CSVLogger", path, "3\r\n")
+        assert before.read() == b"1\r\n2\r\n"
+
+
+def test_a_text_is_added_to_a_pipe_alone(tmp_path):
+    pipe = tmp_path / "log.csv"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        for text in "1\n", "2\n":
+            _files.extend("CSVLogger", pipe, text)
+        assert reader.read() == b"1\n2\n"
 
 
 def test_a_file_larger_than_the_system_allows_leaves_the_old_one_whole(tmp_path):

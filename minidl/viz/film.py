@@ -6,8 +6,12 @@ They need Matplotlib: pip install 'minidl[viz]'.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import itertools
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -129,7 +133,20 @@ def save(
     timer: Any = film.event_source
     path, writer = Path(path), writer or _writer(path, 1000 / timer.interval)
     with _files.replacing("animate", path) as temporary, style.context():
-        film.save(temporary, writer=writer, dpi=80)
+        try:
+            film.save(temporary, writer=writer, dpi=80)
+        except subprocess.CalledProcessError as error:
+            raise _ended(error) from None
+
+
+def _ended(error: subprocess.CalledProcessError) -> OSError:
+    """The OSError for which ffmpeg has ended."""
+    said = str(error.stderr or "").strip()
+    if error.returncode == -getattr(signal, "SIGXFSZ", 0):
+        said = os.strerror(errno.EFBIG)
+    number = next((n for n in _files.FULL if os.strerror(n) in said), errno.EIO)
+    lines = said.splitlines() or [f"status {error.returncode}"]
+    return OSError(number, f"ffmpeg has failed: {lines[-1]}")
 
 
 def animate(

@@ -3,6 +3,7 @@
 import gc
 import io
 import itertools
+import subprocess
 
 import numpy as np
 import pytest
@@ -297,6 +298,28 @@ def test_an_mp4_without_ffmpeg_says_what_is_missing(bowl, tmp_path, monkeypatch)
         bowl.animate(tmp_path / "race.mp4", frames=2)
     gc.collect()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "message"),
+    [
+        (1, "[mp4] a line\nav_write(): No space left on device", r"No space left.*; free some"),
+        (-25, "", r"File too large\); free some"),
+        (8, "", r"status 8\)"),
+        (8, None, r"status 8\)"),
+    ],
+)
+def test_the_end_of_ffmpeg_is_an_error_with_advice(status, said, message, bowl, tmp_path):
+    (tmp_path / "race.mp4").write_text("old")
+
+    class Writer(Recorder):
+        def finish(self):
+            raise subprocess.CalledProcessError(status, ["ffmpeg"], stderr=said)
+
+    picture = bowl.animate(frames=2)
+    with pytest.raises(OSError, match=rf"animate: .* can't be written \(.*{message}"):
+        film.save(picture, tmp_path / "race.mp4", Writer(20))
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.mp4", "old")]
 
 
 @pytest.mark.parametrize("fps", [20, 24])

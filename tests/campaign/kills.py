@@ -1,29 +1,29 @@
-"""Kill a training that saves itself after each step; it must go on to the same bits.
-
-    python -m tests.killing                         # 200 kills: two to four minutes
-    python -m tests.killing --kills 20 --seed 7
+"""SIGKILL in a training that saves itself after each step; it must go on to the same bits.
 
 A process trains a small network (Dropout, a shuffled DataLoader, Adam, a rate with warm-up) and
 saves all of it after each step. SIGKILL ends the process at a random moment, most often in a save.
 Then at most one temporary file may be left beside the checkpoint, the file must load, and its bytes
 must be those that an uninterrupted training wrote after the same step. A new process goes on from
-it; its first save must clear the left-over. Any breach ends the program with status 1. pytest does
-not run this module.
+it; its first save must clear the left-over.
 """
 
-import argparse
 import hashlib
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
 import minidl as dl
+from tests.campaign.harness import Breach
 
+SEEDS, SECONDS = 17, 900  # a seed makes some 12 kills
 NAME, EPOCHS, STEPS = "run.ckpt", 50, 500
-WINDOW = 0.4  # s after the imports, in which the moment of the kill is drawn
+MOST = 40  # kills, after which the training may end
+PART = 1 / 6  # of the time of a training: how long after the imports a kill may come
 
 
 def parts(seed):
@@ -71,9 +71,9 @@ def train(path, seed, saved):
 
 
 def check_alone(path):
-    """SystemExit unless the checkpoint is the only file in its folder."""
+    """Breach unless the checkpoint is the only file in its folder."""
     if names := sorted(p.name for p in path.parent.iterdir() if p != path):
-        raise SystemExit(f"BREACH: after a save there is still {', '.join(names)}")
+        raise Breach(f"after a save there is still {', '.join(names)}")
 
 
 def digest(path):
@@ -96,7 +96,7 @@ def uninterrupted(seed):
 
 def start(path, seed):
     """A process that trains; it has said that it is ready, that is, has imported minidl."""
-    command = [sys.executable, "-m", "tests.killing", "--train", str(path), "--seed", str(seed)]
+    command = [sys.executable, "-m", "tests.campaign.kills", str(path), str(seed)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(command, **pipes)
     assert process.stdout.readline() == "ready\n"
@@ -104,23 +104,25 @@ def start(path, seed):
 
 
 def left_beside(path):
-    """The temporary files in the folder; SystemExit if there are several."""
+    """The temporary files in the folder; Breach if there are several."""
     names = sorted(p.name for p in path.parent.iterdir() if p != path)
     if len(names) > 1:
-        raise SystemExit(f"BREACH: {len(names)} files are left: {', '.join(names)}")
+        raise Breach(f"{len(names)} files are left: {', '.join(names)}")
     return names
 
 
-def one_training(seed, rng, most, expected, counts):
-    """Kill and go on until the training ends; after `most` kills let it run. Counts the kills."""
-    digests, end, weights, state = expected
-    killed = before = 0
+def trial(seed, say):
+    """Kill and go on until the training ends; how many kills there were."""
+    begin, rng = time.perf_counter(), np.random.default_rng(seed)
+    digests, end, weights, state = uninterrupted(seed)
+    window = PART * (time.perf_counter() - begin)
+    counts, before = Counter(), 0
     with tempfile.TemporaryDirectory() as folder:
         path, left = Path(folder, NAME), []
         while True:
             process = start(path, seed)
             try:
-                wait = rng.uniform(0, WINDOW) if killed < most else None
+                wait = rng.uniform(0, window) if counts["kills"] < MOST else None
                 output, _ = process.communicate(timeout=wait)
             except subprocess.TimeoutExpired:
                 process.kill()
@@ -128,15 +130,16 @@ def one_training(seed, rng, most, expected, counts):
             if process.returncode == 0:
                 break
             if process.returncode > 0 or output:
-                raise SystemExit(f"BREACH: the training failed:\n{output}")
-            killed, had = killed + 1, left
+                raise Breach(f"the training failed:\n{output}")
+            had = left
             left = left_beside(path)
-            saved, _ = load(path, seed)  # a CheckpointError is a breach, and status 1
+            saved, _ = load(path, seed)  # a CheckpointError is a breach
             steps = 0 if saved is None else saved.step
+            say(f"{counts['kills']} kills, {steps} steps")
             if steps < before:
-                raise SystemExit(f"BREACH: {before} steps were saved, now there are {steps}")
+                raise Breach(f"{before} steps were saved, now there are {steps}")
             if saved and digest(path) not in (digests[steps], end):
-                raise SystemExit(f"BREACH: another file after {steps} steps")
+                raise Breach(f"another file after {steps} steps")
             counts["kills"] += 1
             counts["in a save"] += bool(left) and (steps > before or not had)
             counts["before the first save of the process"] += steps == before
@@ -146,30 +149,10 @@ def one_training(seed, rng, most, expected, counts):
         for own, other in ((model.state_dict(), weights), (optimizer.state_dict(), state)):
             np.testing.assert_equal(own, other)
         if digest(path) != end:
-            raise SystemExit("BREACH: the file at the end differs from the uninterrupted one")
-        counts["trainings"] += 1
-
-
-def main():
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=200, help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the training and the moments")
-    parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)  # in a process of its own
-    arguments = parser.parse_args()
-    path, seed = arguments.train, arguments.seed
-    if path:
-        print("ready", flush=True)
-        train(path, seed, lambda step: check_alone(path))
-        return
-    print(f"seed {seed}", flush=True)
-    expected, rng = uninterrupted(seed), np.random.default_rng(seed)
-    names = "trainings", "kills", "in a save", "before the first save of the process"
-    counts = dict.fromkeys(names, 0)
-    while counts["kills"] < arguments.kills:
-        left = arguments.kills - counts["kills"]
-        one_training(seed, rng, left, expected, counts)
-    print(", ".join(f"{name}: {count}" for name, count in counts.items()), "no breach", sep="; ")
+            raise Breach("the file at the end differs from the uninterrupted one")
+        return {"trainings": 1, **counts}
 
 
 if __name__ == "__main__":
-    main()
+    print("ready", flush=True)
+    train(Path(sys.argv[1]), int(sys.argv[2]), lambda step: check_alone(Path(sys.argv[1])))

@@ -1,51 +1,52 @@
-"""Fault injection: after an interrupt or a failed allocation, state is whole or untouched.
+"""A fault in a public call that changes something: state must be whole or untouched.
 
-    python -m tests.faults                       # every part and case
-    python -m tests.faults interrupts signals    # these parts
-    python -m tests.faults interrupts --case "Optimizer.step Adam" --at 37
+    python -m tests.campaign.faults allocations "Optimizer.step Adam" 37    # one fault
 
-For each case of tests/mutating.py the call is made again and again, with one fault each time:
+The faults are
 
     interrupts   KeyboardInterrupt just before the nth bytecode, of any module
     signals      SIGINT from a timer, n µs after the start
     allocations  the nth request for memory fails
     shortages    the nth request for memory fails, and so do the 49 that follow
 
-Then objects, settings and files must be as before the call or as after it, and the same call must
-then do what it does without a fault. The last two parts need Linux with glibc and a C compiler.
+The calls are the cases of tests/mutating.py. After a fault, objects, settings and files must be as
+before the call or as after it, and the same call must then do what it does without a fault.
 """
 
 import argparse
+import contextlib
 import contextvars
 import ctypes
+import dis
 import faulthandler
 import functools
 import gc
 import itertools
 import multiprocessing
 import os
-import random
 import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import warnings
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import mutating
-from interrupting import CAN_PRELOAD, FOLDER, Interrupt
+from interrupting import FOLDER, Interrupt
 
 import minidl as dl
+from tests.campaign.harness import Breach
 
-NEVER, SHORTAGE, HANGS = 10**12, 50, 100
+NEVER, SHORTAGE, HANGS = 10**12, 50, 200
+CALLS = "CALL", "PRECALL", "CALL_FUNCTION_EX", "CALL_KW"  # of a function in C, without a frame
 ALLOCATOR = r"""
 #include <errno.h>
 #include <execinfo.h>
@@ -57,6 +58,7 @@ ALLOCATOR = r"""
 void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 long allocations_failing = 0;  /* how many requests in a row fail; 0: none */
 long allocations_left = 1;     /* the number of the first that fails */
+char allocations_crash[500];   /* the file in which a crash is written down */
 
 static int fails(void) {
     if (allocations_failing == 0) return 0;
@@ -68,7 +70,7 @@ static int fails(void) {
 
 static void crashed(int number) {
     void *frames[100];
-    int file = open(CRASH, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int file = open(allocations_crash, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     allocations_failing = 0;
     backtrace_symbols_fd(frames, backtrace(frames, 100), file);
     _exit(128 + number);
@@ -147,7 +149,7 @@ def allocations(call, at, failing=1):
 
 
 shortages = functools.partial(allocations, failing=SHORTAGE)
-PARTS = {
+FAULTS = {
     "interrupts": (interrupts, KeyboardInterrupt),
     "signals": (signals, KeyboardInterrupt),
     "allocations": (allocations, (MemoryError, SystemError)),
@@ -200,13 +202,13 @@ def in_context(function):
 
 
 @in_context
-def count(part, name):
+def count(fault, name):
     """The number of points at which a call of a case can fail."""
     case = mutating.CASES[name]
     in_context(expected)(name)  # fills caches, too
     passed = [
-        PARTS[part][0](functools.partial(case.call, case.prepare()), NEVER).passed
-        for _ in range(3 if part == "signals" else 1)
+        FAULTS[fault][0](functools.partial(case.call, case.prepare()), NEVER).passed
+        for _ in range(3 if fault == "signals" else 1)
     ]
     return min(passed)
 
@@ -224,13 +226,14 @@ class Result(NamedTuple):
 
 
 @in_context
-def trial(part, name, at):
+def trial(fault, name, at):
     """Make a call with a fault in it, compare, and call again."""
     faulthandler.dump_traceback_later(HANGS, exit=True)
-    case, (fault, kind) = mutating.CASES[name], PARTS[part]
+    case, (call_with_fault, kind) = mutating.CASES[name], FAULTS[fault]
     before, after, twice, second, milestones = in_context(expected)(name)
     x = case.prepare()
-    faulty = fault(lambda: case.call(x), at)
+    with ignored_errors() as ignored:
+        faulty = call_with_fault(lambda: case.call(x), at)
     found = state(case, x)
     if found == before and faulty.error:
         result, then, end = "untouched", "", after
@@ -254,18 +257,42 @@ def trial(part, name, at):
     if not problem:
         return Result(result)
     problem += f"; {faulty.place}" if faulty.place else ""
-    return Result("limit" if faulty.beyond else "breach", problem)
+    swallowed = ignored and not faulty.error
+    return Result("limit" if faulty.beyond or swallowed else "breach", problem)
+
+
+@contextlib.contextmanager
+def ignored_errors():
+    """A list of what Python can only report of other libraries, such as an error in a __del__."""
+    found, before = [], sys.unraisablehook
+
+    def report(error):
+        if "minidl" not in repr(error.object):
+            found.append(error.exc_type)
+
+    sys.unraisablehook = report
+    try:
+        yield found
+    finally:
+        sys.unraisablehook = before
 
 
 def is_foreign(error):
-    """Whether a library says in its own way that something failed, as Python does of a lock."""
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return isinstance(error, RuntimeError) and not innermost.startswith(FOLDER)
+    """Whether Python or a library says in its own way that something failed, not minidl.
+
+    Python says of a lock that it can't be allocated, for example, and os.stat that a path is none.
+    """
+    innermost = error.__traceback__
+    while innermost.tb_next:
+        innermost = innermost.tb_next
+    code = innermost.tb_frame.f_code
+    of_minidl = code.co_filename.startswith((FOLDER, "minidl"))
+    called = not code.co_filename.endswith(".pyx") and dis.opname[code.co_code[innermost.tb_lasti]]
+    return isinstance(error, Exception) and not (of_minidl and called not in CALLS)
 
 
-def crash():
+def crash(path):
     """The crash of a process, whose C stack the allocator has written down."""
-    path = Path(tempfile.gettempdir()) / "crash"
     if not path.exists():
         return Result("breach", f"the process ended, or ran for {HANGS} s")
     frames = re.findall(r"^(\S*/(\w+)[^/\n]*\.so)[^(\n]*\((\w*)", path.read_text(), re.MULTILINE)
@@ -286,111 +313,107 @@ def difference(a, b, place=""):
     return f"{place}: {str(a)[:50]} and {str(b)[:50]}"
 
 
-# --- all of them --------------------------------------------------------------------------------
+# --- many trials --------------------------------------------------------------------------------
 
 
-def points(part, name, total, options):
+def points(fault, name, total, most, rng):
     """The points at which a case is tried, of so many."""
-    most = options.most // 10 or 1 if mutating.CASES[name].slow else options.most
-    rng = random.Random(f"{options.seed} {part} {name}")
-    if options.at:
-        return [options.at]
-    if part == "signals":
+    most = most // 10 or 1 if mutating.CASES[name].slow else most
+    if fault == "signals":
         return [rng.randrange(1, total + total // 5 + 2) for _ in range(most)]
     every = range(1, total + 1)
     return [*every] if total <= most else sorted(rng.sample(every, most))
 
 
-def worker():
+def worker(crashed):
     """One process, a copy of this one; it uses no threads, so that it may set their number."""
-    fork = multiprocessing.get_context("fork")
-    return ProcessPoolExecutor(1, fork, setattr, (dl.config, "_forked", False))
+
+    def start():
+        dl.config._forked = False
+        if "LD_PRELOAD" in os.environ:
+            file = ctypes.c_char * 500
+            file.in_dll(ctypes.CDLL(None), "allocations_crash").value = bytes(crashed)
+
+    return ProcessPoolExecutor(1, multiprocessing.get_context("fork"), start)
 
 
-def tried(part, name, options):
-    """The number of points of a case, those that were tried, and the result of each."""
-    pool, results = worker(), []
-    total = pool.submit(count, part, name).result()
-    at = points(part, name, total, options)
-    while len(results) < len(at):
-        try:
-            results.extend(pool.map(functools.partial(trial, part, name), at[len(results) :]))
-        except BrokenProcessPool:
-            results.append(crash())
-            pool = worker()
-    pool.shutdown()
-    return total, at, results
+def tried(fault, name, most, rng, say=print):
+    """The points at which a case was tried, and the result of each."""
+    with tempfile.TemporaryDirectory() as folder:
+        crashed, results = Path(folder, "crash"), []
+        pool = worker(crashed)
+        say(f"{fault} {name}: counting")
+        at = points(fault, name, pool.submit(count, fault, name).result(), most, rng)
+        while len(results) < len(at):
+            say(f"{fault} {name} {at[len(results) :]}")
+            try:
+                results.extend(pool.map(functools.partial(trial, fault, name), at[len(results) :]))
+            except BrokenProcessPool:
+                results.append(crash(crashed))
+                pool.shutdown()
+                pool = worker(crashed)
+        pool.shutdown()
+    return at, results
 
 
-def run(options):
-    """Make all trials and print the table; the number of breaches."""
-    kinds = ["untouched", "whole", "limit", "breach"]
-    row = "{:12} {:38}" + 6 * " {:>10}"
-    print(row.format("part", "case", "points", "tried", *kinds))
-    totals = {}
-    for part, name in itertools.product(options.parts, chosen(options.case)):
-        total, at, results = tried(part, name, options)
-        counts = [sum(result.kind == kind for result in results) for kind in kinds]
-        print(row.format(part, name, total, len(at), *counts), flush=True)
-        for kind, most in (("breach", 5), ("limit", 5 * options.limits)):
-            for n, text in [
-                (n, text) for n, (k, text) in zip(at, results, strict=True) if k == kind
-            ][:most]:
-                print(f'    python -m tests.faults {part} --case "{name}" --at {n}\n        {text}')
-        old = totals.get(part, [0] * 6)
-        totals[part] = [sum(pair) for pair in zip(old, [total, len(at), *counts], strict=True)]
-    for part, total in totals.items():
-        print(row.format(part, "all", *total))
-    return sum(total[-1] for total in totals.values())
+def trials(faults, names, most, rng, say):
+    """Try each fault in each case at so many points at most; how often what came of it.
+
+    Breach at the first one.
+    """
+    prepare()
+    counts = Counter()
+    for fault, name in itertools.product(faults, names):
+        for at, result in zip(*tried(fault, name, most, rng, say), strict=True):
+            if result.kind == "breach":
+                shown = f'python -m tests.campaign.faults {fault} "{name}" {at}'
+                raise Breach(f"{fault}, {name}, {at}: {result.text}", shown)
+            counts.update([fault, result.kind])
+    return counts
 
 
-def chosen(name):
-    """The cases of that name, or whose name matches."""
-    if name is None or name in mutating.CASES:
-        return [name] if name else [*mutating.CASES]
-    return [case for case in mutating.CASES if re.search(name, case)]
+def share(seed, of):
+    """The names of one of so many shares of all cases; successive seeds try all."""
+    return [*mutating.CASES][seed % of :: of]
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
-    parser.add_argument("--case", help="the name of a case, or a pattern")
-    parser.add_argument("--at", type=int, help="only the nth point")
-    parser.add_argument("--most", type=int, default=1000, help="points tried of a case")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--limits", action="store_true", help="print them, too")
-    options = parser.parse_args(arguments)
-    options.parts = options.parts or [*PARTS]
-    if unknown := {*options.parts} - {*PARTS}:
-        parser.error(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    for part in [part for part in options.parts if not available(part)]:
-        print(f"{part}: not tried; it needs Unix, or Linux with glibc and a C compiler, cc")
-        options.parts.remove(part)
-    if {"allocations", "shortages"} & {*options.parts} and "LD_PRELOAD" not in os.environ:
-        with tempfile.TemporaryDirectory() as folder:
-            sys.exit(preloaded(folder, arguments or sys.argv[1:]))
+def prepare():
+    """What all processes of trials inherit."""
     warnings.filterwarnings("ignore", ".* backward stores .grad", UserWarning)
     gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(bool(run(options)))
 
 
-def available(part):
-    """Whether a part can be tried on this machine."""
-    if PARTS[part][1] is KeyboardInterrupt:
-        return part == "interrupts" or hasattr(signal, "setitimer")
-    return "LD_PRELOAD" in os.environ or CAN_PRELOAD
-
-
-def preloaded(folder, arguments):
-    """The exit status of this script with an allocator that can fail."""
+def allocator(folder):
+    """The environment of a process in which the requests for memory can fail."""
     source, library = Path(folder) / "allocator.c", Path(folder) / "allocator.so"
     source.write_text(ALLOCATOR)
-    crash = f'-DCRASH="{folder}/crash"'
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", crash, "-o", library, source], check=True)
-    settings = {"LD_PRELOAD": str(library), "PYTHONMALLOC": "malloc", "TMPDIR": folder}
-    command = [sys.executable, "-m", "tests.faults", *arguments]
-    return subprocess.run(command, env={**os.environ, **settings}).returncode
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, source], check=True)
+    return {"LD_PRELOAD": str(library), "PYTHONMALLOC": "malloc"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("fault", choices=FAULTS)
+    parser.add_argument("case", choices=mutating.CASES, metavar="case")
+    parser.add_argument("at", type=int)
+    options = parser.parse_args()
+    if FAULTS[options.fault][1] is not KeyboardInterrupt and "LD_PRELOAD" not in os.environ:
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, **allocator(folder)}
+            command = [sys.executable, "-m", "tests.campaign.faults", *sys.argv[1:]]
+            sys.exit(subprocess.run(command, env=environment).returncode)
+    prepare()
+    with tempfile.TemporaryDirectory() as folder:
+        crashed = Path(folder, "crash")
+        pool = worker(crashed)
+        pool.submit(count, options.fault, options.case).result()
+        try:
+            result = pool.submit(trial, options.fault, options.case, options.at).result()
+        except BrokenProcessPool:
+            result = crash(crashed)
+    print(f"{result.kind}: {result.text}" if result.text else result.kind)
+    sys.exit(result.kind == "breach")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""The parts of the campaign that write files: each writer is tried, a torn file is a breach."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import minidl as dl
+from tests.campaign import harness, kills, writers
+
+PACKAGE = Path(dl.__file__).parent
+WRITES = re.compile(
+    r"""_files\.(replacing|extend)\(  # as all writers should
+    | \.write_(text|bytes)\( | \.savefig\( | open\([^)]*["'][rb]*[wax+] | np\.save | tofile\(""",
+    re.VERBOSE,
+)
+PART = """
+from tests.campaign import writers
+from tests.campaign.writers import *
+
+torn = writers.Writer(".txt", {write}, "none")
+writers.WRITERS = {{"to_numpy .py": writers.WRITERS["to_numpy .py"], "torn .txt": torn}}
+writers.SHARES, writers.MOST = 2, 3
+writers.FAULTS = {faults}
+"""
+TORN = {
+    "not replaced": "lambda path, t, saved: path.write_bytes(50_000 * b'a')",
+    "no advice": "lambda path, t, saved: path.with_name('x').write_bytes(b'a') and 1 / 0",
+}
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """A function that runs a seed of the part: 0 with a writer of minidl, 1 with a torn one."""
+
+    def run(seed, write="None", faults=writers.FAULTS):
+        if lacks := writers.missing():
+            pytest.skip(lacks)
+        (tmp_path / "few").mkdir()
+        (tmp_path / "few" / "part.py").write_text(PART.format(write=write, faults=faults))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.syspath_prepend(tmp_path)
+        for module in ("few", "few.part"):
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.chdir(tmp_path)
+        before = {name: getattr(writers, name) for name in ("WRITERS", "SHARES", "MOST", "FAULTS")}
+        try:
+            return harness.run("few.part", [seed], float("inf"))
+        finally:
+            for name, value in before.items():
+                setattr(writers, name, value)
+
+    return run
+
+
+def test_every_module_that_writes_a_file_is_tried():
+    files = [path for path in PACKAGE.rglob("*.py") if path.name != "_files.py"]
+    found = {
+        ".".join(["minidl", *path.relative_to(PACKAGE).with_suffix("").parts])
+        for path in files
+        if WRITES.search(path.read_text(encoding="utf-8"))
+    }
+    assert found == {writer.module for writer in writers.WRITERS.values()}
+
+
+def test_a_writer_that_replaces_its_file_holds(run):
+    counts = run(0)
+    assert counts["writes"] == sum(counts[fault] for fault in writers.FAULTS) >= 9
+
+
+@pytest.mark.parametrize(
+    ("write", "fault", "text"),
+    [
+        ("not replaced", "full", "the error says something else: OSError"),
+        ("not replaced", "killed", "neither the old file nor the new one"),
+        ("no advice", "full", "ZeroDivisionError"),
+    ],
+)
+def test_a_torn_file_or_an_error_without_advice_is_a_breach(write, fault, text, run):
+    with pytest.raises(SystemExit, match=text):
+        run(1, TORN[write], (fault,))
+
+
+def test_a_torn_checkpoint_of_a_killed_training_is_found(monkeypatch):
+    write = "import sys, time; open(sys.argv[1], 'w').write('half'); print('ready', flush=True)"
+
+    def start(path, seed):
+        command = [sys.executable, "-c", f"{write}; time.sleep(100)", str(path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    monkeypatch.setattr(kills, "uninterrupted", lambda seed: ({}, "", {}, {}))
+    monkeypatch.setattr(kills, "start", start)
+    with pytest.raises(dl.CheckpointError):
+        kills.trial(0, lambda text: None)
+
+
+def test_more_than_one_file_beside_a_checkpoint_is_found(tmp_path):
+    for name in "a", "b", "run.ckpt":
+        (tmp_path / name).touch()
+    with pytest.raises(harness.Breach, match="2 files are left: a, b"):
+        kills.left_beside(tmp_path / "run.ckpt")
