@@ -18,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.campaign import harness
 
-PARTS = ()  # modules of this package; the first line of a docstring says what the part tries
+PARTS = (
+    "resume",
+)  # modules of this package; the first line of a docstring says what the part tries
 
 
 def title(module):
