@@ -12,7 +12,10 @@ import importlib
 import os
 import reprlib
 import stat
+import threading
+import weakref
 from collections.abc import Collection, Iterator
+from io import FileIO
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -112,7 +115,10 @@ def _target(path: Path) -> Path:
 def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
     """Create an empty file, locked against other writers until `lock` is closed."""
     while True:
-        file = lock.enter_context(temporary.open("ab"))
+        with _opening:
+            file = temporary.open("ab", buffering=0)
+            _opened_by[file] = threading.get_ident()
+        lock.callback(_close, file)
         if fcntl is None:
             file.close()  # an open file can't be renamed there
             return
@@ -122,6 +128,29 @@ def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
             if os.path.samestat(os.fstat(file.fileno()), os.stat(temporary)):
                 file.truncate(0)
                 return
+
+
+_opening = threading.RLock()  # held while a file is opened or closed, and during a fork
+_opened_by: weakref.WeakKeyDictionary[FileIO, int] = weakref.WeakKeyDictionary()  # threads
+
+
+def _close(file: FileIO) -> None:
+    with _opening:
+        file.close()
+
+
+def _after_fork() -> None:
+    """Close the files of threads that this process lacks, which would keep their locks for ever."""
+    for file, thread in list(_opened_by.items()):
+        if thread != threading.get_ident():
+            file.close()
+    _opening.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_after_fork
+    )
 
 
 def _remove(temporary: Path) -> None:

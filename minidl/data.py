@@ -102,20 +102,25 @@ class DataLoader:
 
         Returns the order of the samples, None if they are not shuffled.
         """
+        return self._begin()[0]
+
+    def _begin(self) -> tuple[np.ndarray | None, int]:
+        """The order, and the number of batches that are done, whatever another thread takes."""
         n, place = len(self.y), self._place
         shuffled = self.shuffle and (self.batch_size or n) < n
         known = (place.start is not None) == shuffled  # not in a state before the first epoch
         if place.continues and place.taken < len(self) and known:
+            taken = place.taken
             place.continues = False
             if not shuffled:
-                return None
+                return None, taken
             generator = type(self.rng.bit_generator)()
             generator.state = place.start
             order: np.ndarray = np.random.Generator(generator).permutation(n)
-            return order
+            return order, taken
         start = self.rng.bit_generator.state if shuffled else None
         place.start, place.taken, place.continues = start, 0, False
-        return self.rng.permutation(n) if shuffled else None
+        return (self.rng.permutation(n) if shuffled else None), 0
 
     def check_resumable(self, owner: str, taken: int) -> None:
         """ValueError unless an epoch of which so many batches are done can be continued."""
@@ -129,8 +134,8 @@ class DataLoader:
             )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        order, place = self.begin(), self._place
-        for number in range(place.taken, len(self)):
+        (order, taken), place = self._begin(), self._place
+        for number in range(taken, len(self)):
             place.taken = number + 1
             yield self._batch(number, order)
 

@@ -4,6 +4,9 @@ from types import TracebackType
 from typing import Any, Self
 
 def assign(changes: Iterable[tuple[Any, Any, Any]]) -> list[tuple[Any, Any, Any]]: ...
+def exchange(
+    expected: list[tuple[Any, Any, Any]], changes: Iterable[tuple[Any, Any, Any]]
+) -> bool: ...
 def found(changes: list[tuple[Any, Any, Any]]) -> list[tuple[Any, Any, Any]]: ...
 
 class Block:

@@ -35,6 +35,19 @@ cpdef list assign(changes):
     return undo
 
 
+def exchange(list expected, changes):
+    """Make all changes if nobody has changed what they are based on; returns whether.
+
+    expected  (target, key, value), as it was when the changes were computed
+    """
+    cdef list made = list(changes), undo = found(made)
+    for target, key, value in expected:
+        if current(target, key) is not value:
+            return False
+    make(made, undo)
+    return True
+
+
 cpdef list found(list changes):
     """The present values of what changes would set, as the changes that restore them."""
     cdef list undo = []  # no comprehension, for Cython's frees twice what it fails to append

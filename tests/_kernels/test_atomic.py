@@ -61,6 +61,20 @@ def test_a_change_that_is_none_raises_before_anything_is_assigned(change):
     assert row == [1]
 
 
+def test_changes_are_made_only_if_what_they_are_based_on_is_the_same_object():
+    point, table, one = Point(1.5, 2), {"a": 1.5}, 1.5
+    found = [(point, "y", 2), (table, "a", table["a"])]
+    assert not atomic.exchange([*found, (point, "x", float("1.5"))], [(table, "b", 3)])
+    assert not atomic.exchange([(table, "b", None)], [(table, "b", 3)])
+    assert table == {"a": one}
+    assert atomic.exchange(found, [(table, "a", 3), (point, "x", 4)])
+    assert (point.x, table) == (4, {"a": 3})
+    assert not atomic.exchange(found, [(point, "x", 5)])
+    with pytest.raises(ValueError, match="negative"):
+        atomic.exchange([], [(point, "x", 6), (point, "y", -1)])
+    assert point.x == 4
+
+
 def test_if_memory_is_lacking_after_some_changes_none_is_made():
     def prepare():
         return [0] * 300, {}

@@ -18,9 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.campaign import harness
 
-PARTS = (
-    "resume",
-)  # modules of this package; the first line of a docstring says what the part tries
+# Modules of this package; the first line of a docstring says what the part tries.
+PARTS = ("resume", "threads")
 
 
 def title(module):

@@ -89,7 +89,9 @@ class Way:
 
 
 def look(own, history):
-    """Everything that is left of a training, as text."""
+    """Everything that is left of a training, as text; not whether its steps were captured, which
+    a training can't be of which few steps are left."""
+    history.captured = False
     states = [callback.state_dict() for callback in own["callbacks"]]
     parts = resuming.look(own["model"], own["optimizer"], own["data"])
     return f"{parts} {states!r} {history.state_dict()!r}"
