@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.campaign import harness
 
 # Modules of this package; the first line of a docstring says what the part tries.
-PARTS = ("resume", "threads")
+PARTS = ("resume", "threads", "leaks")
 
 
 def title(module):

@@ -46,7 +46,7 @@ def compare(where, alone, found):
         if result != alone[kind, seed]:
             raise Breach(
                 f"{where}: the work {kind} of seed {seed} finds something else than alone:\n"
-                f"{str(result)[:500]}\ninstead of\n{str(alone[kind, seed])[:500]}"
+                f"{repr(result)[:500]}\ninstead of\n{repr(alone[kind, seed])[:500]}"
             )
     return len(found)
 

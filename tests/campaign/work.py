@@ -45,7 +45,7 @@ def bits(x):
 class Training:
     """A network with Dropout, a loss, a rule with its whole state and a schedule, all drawn."""
 
-    def __init__(self, rng):
+    def __init__(self, rng, rule=None):
         def seed():
             return int(rng.integers(1000))
 
@@ -63,7 +63,7 @@ class Training:
         self.y = labels if kind == 2 else values
         with dl.default_dtype(self.dtype):
             self.model = nn.Sequential(*layers[:-2])
-        self.rule = RULES[rng.integers(len(RULES))]
+        self.rule = rule or RULES[rng.integers(len(RULES))]
         options = {"lr": RATES[rng.integers(len(RATES))](), **FULL_STATE.get(self.rule, {})}
         self.optimizer = getattr(dl.optim, self.rule)(self.model, **options)
         self.loader = dl.data.DataLoader(self.x, self.y, BATCH, rng=seed())
