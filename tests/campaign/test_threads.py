@@ -13,7 +13,9 @@ RNG = np.random.default_rng
 def test_a_result_that_differs_from_that_of_the_same_work_alone_makes_a_breach():
     alone = {("settings", 1): ([1.0], "state")}
     assert threads.compare("in tasks", alone, [(("settings", 1), ([1.0], "state"))]) == 1
-    with pytest.raises(Breach, match="^in tasks: the work settings of seed 1 finds something else"):
+    with pytest.raises(
+        Breach, match=r"^in tasks: the work settings of seed 1 finds something else"
+    ):
         threads.compare("in tasks", alone, [(("settings", 1), ([2.0], "state"))])
     with pytest.raises(Breach, match="MemoryError"):
         threads.compare("in tasks", alone, [(("settings", 1), MemoryError())])
@@ -36,6 +38,6 @@ def test_a_mode_that_is_restored_too_early_makes_a_breach(monkeypatch):
 
 
 def test_a_program_that_fails_in_a_new_process_makes_a_breach_with_that_program():
-    with pytest.raises(Breach, match="^an end: SIGABRT") as caught:
+    with pytest.raises(Breach, match=r"^an end: SIGABRT") as caught:
         threads.run_python("import os; os.abort()", "an end")
     assert caught.value.reproduction == "import os; os.abort()"
