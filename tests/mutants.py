@@ -518,7 +518,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "revert": [
             ("the first change not undone", "while done:", "while done > 1:"),
         ],
-        "put": [
+        "set_key": [
             ("a new key kept", "del (<dict> target)[key]", "pass"),
         ],
         "Block": [
@@ -750,8 +750,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a result stays one", '"_computed": False, ', ""),
             (
                 "gradients stored one by one",
-                "        atomic.assign(changes)\n\n    def _prop",
-                "        for change in changes:\n            setattr(*change)\n\n    def _prop",
+                "            if atomic.exchange([] if observer else found, changes):\n                return",
+                "            for change in changes:\n                setattr(*change)\n            return",
             ),
             (
                 "no hint at .grad",
@@ -1160,7 +1160,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("lengths not guarded", "self.append((value, LENGTH, len(value), name))", "pass"),
         ],
         "random_states": [
-            ("global random numbers not seen", "standard.getstate()", "None"),
+            ("global random numbers not seen", "standard()", "None"),
         ],
     },
     PLAN: {
@@ -1270,7 +1270,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     EVALUATION: {
         "by_batch": [
-            ("dropout in the validation", "training=False", "training=True"),
+            ("dropout in the validation", "with evaluating, evaluating:", "if True:"),
         ],
         "combined": [
             ("a batch weighs the same whatever its size", "weights + batch.weight", "weights + 1"),
