@@ -12,10 +12,13 @@ import importlib
 import os
 import reprlib
 import stat
+import threading
+import weakref
 from collections.abc import Collection, Iterator
+from io import FileIO
 from os import PathLike
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Literal
 
 fcntl: Any
 try:
@@ -134,10 +137,11 @@ def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
         return
     while True:
         try:
-            file = lock.enter_context(temporary.open("xb"))
+            file = _open(temporary, "xb")
         except FileExistsError:
             _take_over(temporary)
             continue
+        lock.callback(_close, file)
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(file, fcntl.LOCK_EX)
         if _is_at(temporary, file):
@@ -146,19 +150,51 @@ def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
 
 def _take_over(temporary: Path) -> None:
     """Wait for the writer of a file, and remove what it has left if it was killed."""
-    with contextlib.suppress(FileNotFoundError), temporary.open("rb+") as file:
+    with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as lock:
+        file = _open(temporary, "rb+")
+        lock.callback(_close, file)
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         if _is_at(temporary, file):
             temporary.unlink()
 
 
-def _is_at(path: Path, file: IO[bytes]) -> bool:
+def _is_at(path: Path, file: FileIO) -> bool:
     """Whether the path still names the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+_opening = threading.RLock()  # held while a file is opened or closed, and during a fork
+_opened_by: weakref.WeakKeyDictionary[FileIO, int] = weakref.WeakKeyDictionary()  # threads
+
+
+def _open(path: Path, mode: Literal["xb", "rb+"]) -> FileIO:
+    with _opening:
+        file = path.open(mode, buffering=0)
+        _opened_by[file] = threading.get_ident()
+    return file
+
+
+def _close(file: FileIO) -> None:
+    with _opening:
+        file.close()
+
+
+def _after_fork() -> None:
+    """Close the files of threads that this process lacks, which would keep their locks for ever."""
+    for file, thread in list(_opened_by.items()):
+        if thread != threading.get_ident():
+            file.close()
+    _opening.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_after_fork
+    )
 
 
 def _remove(temporary: Path) -> None:

@@ -63,8 +63,9 @@ def refusal(data: Any) -> str | None:
             return next(filter(None, map(refusal, data)), None)
         except RecursionError:
             return "lists that are nested too deeply for an array"
-    masked = sys.modules.get("numpy.ma")  # not imported here, since that takes 10 ms
-    if masked and isinstance(data, masked.MaskedArray):
+    # not imported here, since that takes 10 ms; another thread may be in the middle of importing it
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    if masked and isinstance(data, masked):
         return "a masked array: fill or drop its masked entries first, as in x.filled(0.0)"
     if hasattr(data, "null_count"):  # of polars
         if hasattr(data, "collect"):

@@ -9,7 +9,7 @@ import numpy as np
 
 from minidl import _blas, _checks, _files
 from minidl._format import printable
-from minidl._kernels import blas, system
+from minidl._kernels import atomic, blas, system
 
 __version__ = "0.1.0"
 _forked = False  # OpenMP's threads don't survive a fork; a child that uses them would hang
@@ -19,6 +19,7 @@ def _after_fork() -> None:
     global _forked
     _forked = True
     system.set_num_threads(1)
+    atomic.end_other_threads()
 
 
 if hasattr(os, "register_at_fork"):

@@ -102,22 +102,27 @@ class DataLoader:
 
         Returns the order of the samples, None if they are not shuffled.
         """
+        return self._begin()[0]
+
+    def _begin(self) -> tuple[np.ndarray | None, int]:
+        """The order, and the number of batches that are done, whatever another thread takes."""
         n, place = len(self.y), self._place
         shuffled = self.shuffle and (self.batch_size or n) < n
         known = (place.start is not None) == shuffled  # not in a state before the first epoch
         if place.continues and place.taken < len(self) and known:
+            taken = place.taken
             place.continues = False
             if not shuffled:
-                return None
-            return self._shuffled(place.start)[0]
+                return None, taken
+            return self._shuffled(place.start)[0], taken
         begun: list[tuple[Any, Any, Any]] = [(place, "taken", 0), (place, "continues", False)]
         if not shuffled:
             atomic.assign([(place, "start", None), *begun])
-            return None
+            return None, 0
         start = self.rng.bit_generator.state
         order, after = self._shuffled(start)
         atomic.assign([(self.rng.bit_generator, "state", after), (place, "start", start), *begun])
-        return order
+        return order, 0
 
     def _shuffled(self, state: Any) -> tuple[np.ndarray, Any]:
         """The order that a generator in this state draws, and its state afterwards."""
@@ -137,8 +142,8 @@ class DataLoader:
             )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        order, place = self.begin(), self._place
-        for number in range(place.taken, len(self)):
+        (order, taken), place = self._begin(), self._place
+        for number in range(taken, len(self)):
             place.taken = number + 1
             yield self._batch(number, order)
 

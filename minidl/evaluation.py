@@ -13,6 +13,7 @@ import numpy as np
 
 from minidl import _checks, losses, nn
 from minidl._interrupts import Contexts, assigned
+from minidl._kernels import atomic
 from minidl.data import Batches, DataLoader, as_batches, as_input, call, part, samples
 from minidl.tensor import Tensor, no_grad
 
@@ -88,9 +89,9 @@ def by_batch(
     step: int = 1,
 ) -> list[Measured]:
     """What every step-th batch gives; in a context of its own, no interrupt leaves no_grad on."""
-    keep_modes, evaluating = mode(modules_of(model), training=False)
+    evaluating = evaluation_mode(modules_of(model))
     own = itertools.islice(batches.in_order(), first, None, step)
-    with keep_modes, evaluating:
+    with evaluating, evaluating:
         return contextvars.copy_context().run(_by_batch, model, loss, own, bool(metrics))
 
 
@@ -148,8 +149,8 @@ def predict(model: Model, x: Any, *, batch_size: int = 1024) -> np.ndarray:
     size = _checks.count("predict", "batch_size", batch_size)
     x = as_input("predict", x)
     n = samples(x)
-    keep_modes, evaluating = mode(modules_of(model), training=False)
-    with keep_modes, evaluating:
+    evaluating = evaluation_mode(modules_of(model))
+    with evaluating, evaluating:
         return contextvars.copy_context().run(_predicted, model, x, n, size)
 
 
@@ -297,3 +298,11 @@ def modules_of(model: Any) -> list[nn.Module]:
 def mode(modules: list[nn.Module], training: bool) -> Contexts:
     """Contexts in which the modules are in training or evaluation mode."""
     return assigned([(vars(module), "training", training) for module in modules])
+
+
+def evaluation_mode(modules: list[nn.Module]) -> atomic.Shared:
+    """What holds the modules in evaluation mode; several threads may do so at the same time.
+
+    To be entered twice, `with it, it:`.
+    """
+    return atomic.Shared(map(vars, modules), "training", False)

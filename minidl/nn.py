@@ -217,7 +217,8 @@ def _members(
     values: Any, prefix: str = "", buffers: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, Any]]:
     """(path, parameter, module or buffer) in the values, also in nested lists, tuples and dicts."""
-    items = values.items() if isinstance(values, dict) else enumerate(values)
+    # a copy, since another thread may add an attribute meanwhile
+    items = [*(values.items() if isinstance(values, dict) else enumerate(values))]
     for key, value in items:
         is_parameter = isinstance(value, Tensor) and not value._computed
         if isinstance(value, Module) or is_parameter or key in buffers:

@@ -731,7 +731,15 @@ class ReduceOnPlateau(Schedule):
             value = float(metric)
         except OverflowError:
             raise ValueError("ReduceOnPlateau: the metric is too large for a float") from None
-        m = replace(self.memory)
+        while not self._observed(value):  # another thread has observed a metric meanwhile
+            pass
+
+    def _observed(self, value: float) -> bool:
+        """Take a value into account, unless something else has changed the memory meanwhile."""
+        memory, seen = self.memory, self.observations
+        found: list[Any] = [(self, "memory", memory), (self, "observations", seen)]
+        found += [(memory, *item) for item in vars(memory).items()]
+        m = replace(memory)
         if self.mode == "min":
             better = value < m.best * (1 - self.threshold)
         else:
@@ -743,8 +751,8 @@ class ReduceOnPlateau(Schedule):
             lower = max(m.rate * self.factor, self.min_lr)
             m.rate = lower if m.rate - lower > 1e-8 else m.rate
             m.bad_count, m.cooldown_left = 0, self.cooldown
-        count = (vars(self), "observations", self.observations + 1)
-        atomic.assign([count, *((self.memory, *item) for item in vars(m).items())])
+        count = (vars(self), "observations", seen + 1)
+        return atomic.exchange(found, [count, *((memory, *item) for item in vars(m).items())])
 
     def formula(self, t: int) -> float:
         return self.memory.rate

@@ -588,18 +588,21 @@ class Tensor:
             observer.begin_backward()
         with np.errstate(under="ignore"):  # what underflows is 0, whatever np.errstate is in force
             leaves = self._propagate(seed, retain_graph)
-        changes = []
-        for leaf, g in leaves.items():
-            before = observer.grad(leaf) if observer else leaf.grad
-            if before is not None and np.shape(before) != g.shape:
-                raise ValueError(
-                    f"the .grad that {describe(leaf)} had before has shape {np.shape(before)}; "
-                    "call zero_grad() first"
-                )
-            changes.append((leaf, "grad", g if before is None else as_ndarray(before + g)))
-        if observer:
-            observer.end_backward(self, seed, list(leaves.items()), changes)
-        atomic.assign(changes)
+        while True:  # until no other thread's backward comes in between
+            found, changes = [], []
+            for leaf, g in leaves.items():
+                before = observer.grad(leaf) if observer else leaf.grad
+                if before is not None and np.shape(before) != g.shape:
+                    raise ValueError(
+                        f"the .grad that {describe(leaf)} had before has shape {np.shape(before)}; "
+                        "call zero_grad() first"
+                    )
+                found.append((leaf, "grad", before))
+                changes.append((leaf, "grad", g if before is None else as_ndarray(before + g)))
+            if observer:
+                observer.end_backward(self, seed, list(leaves.items()), changes)
+            if atomic.exchange([] if observer else found, changes):
+                return
 
     def _propagate(self, seed: Array, retain_graph: bool) -> dict[Tensor, Array]:
         """The gradient of each leaf, in an array that nothing else holds."""

@@ -518,7 +518,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "revert": [
             ("the first change not undone", "while done:", "while done > 1:"),
         ],
-        "put": [
+        "set_key": [
             ("a new key kept", "del (<dict> target)[key]", "pass"),
         ],
         "Block": [
@@ -750,8 +750,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a result stays one", '"_computed": False, ', ""),
             (
                 "gradients stored one by one",
-                "        atomic.assign(changes)\n\n    def _prop",
-                "        for change in changes:\n            setattr(*change)\n\n    def _prop",
+                "if atomic.exchange([] if observer else found, changes):\n                return",
+                "for change in changes:\n                setattr(*change)\n            return",
             ),
             (
                 "no hint at .grad",
@@ -1160,7 +1160,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("lengths not guarded", "self.append((value, LENGTH, len(value), name))", "pass"),
         ],
         "random_states": [
-            ("global random numbers not seen", "standard.getstate()", "None"),
+            ("global random numbers not seen", "standard()", "None"),
         ],
     },
     PLAN: {
@@ -1270,7 +1270,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     EVALUATION: {
         "by_batch": [
-            ("dropout in the validation", "training=False", "training=True"),
+            ("dropout in the validation", "with evaluating, evaluating:", "if True:"),
         ],
         "combined": [
             ("a batch weighs the same whatever its size", "weights + batch.weight", "weights + 1"),
@@ -1474,7 +1474,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "_dtype": [("mixed dtypes accepted", "len(dtypes) > 1 or", "")],
         "_features": [("only the first layer asked", "return _features(module)", "break")],
         "_Run": [
-            ("a model in training mode", "training=False", "training=True"),
+            ("a model in training mode", "with evaluating, evaluating, np", "with np"),
             ("a mean rounded to float32", "module.mean.copy()", "np.float32(module.mean)"),
             ("own ops accepted", "if function not in EXPORTED:", "if False:"),
             ("another dtype accepted", "if result.dtype != self.dtype:", "if False:"),
@@ -1757,7 +1757,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "m.bad_count >= self.patience",
             ),
             ("last instead of the best", "value if better else m.best", "value"),
-            ("calls of observe not counted", "self.observations + 1", "self.observations"),
+            ("calls of observe not counted", "seen + 1", "seen"),
             ("half of the memory set", "vars(m).items())", "[*vars(m).items()][:3])"),
             (
                 "bad metrics counted in total, not in succession",

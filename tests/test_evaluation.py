@@ -1,5 +1,6 @@
 """evaluate and predict against the same by hand."""
 
+import threading
 import tracemalloc
 
 import numpy as np
@@ -12,6 +13,9 @@ X = np.random.default_rng(0).normal(size=(23, 3)).astype(np.float32)
 Y = np.random.default_rng(1).normal(size=(23, 2)).astype(np.float32)
 LABELS = np.random.default_rng(2).integers(0, 2, 23)
 WEIGHTS = np.random.default_rng(3).uniform(0.1, 2, 23)
+
+
+f = dl.losses.mse
 
 
 def network():
@@ -39,6 +43,48 @@ def test_predictions_are_those_of_the_model_in_evaluation_mode(batch_size):
     expected = model.eval()(X).data
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("function", [dl.predict, lambda model, x: dl.evaluate(model, (x, Y), f)])
+def test_the_mode_is_kept_until_the_last_of_several_threads_has_ended(function):
+    """The first of two threads ends while the second one is in the model's forward."""
+    model = network()
+    expected = function(model, X)
+    inside, first_has_ended = threading.Barrier(2), threading.Event()
+
+    class Waiting(nn.Module):
+        def __init__(self):
+            self.model = model
+
+        def forward(self, x):
+            inside.wait(10)
+            if threading.current_thread() is not threading.main_thread():
+                first_has_ended.wait(10)
+            return self.model(x)
+
+    found = []
+    waiting = Waiting()
+    thread = threading.Thread(target=lambda: found.append(function(waiting, X)))
+    thread.start()
+    found.append(function(waiting, X))
+    assert not model.training
+    first_has_ended.set()
+    thread.join()
+    np.testing.assert_equal(found, [expected, expected])
+    assert all(module.training for module in waiting.modules())
+
+
+def test_a_model_is_read_while_another_thread_adds_attributes():
+    model = network()
+
+    class Adding(nn.Module):
+        def __init__(self):
+            self.first, self.last = nn.Tanh(), nn.Tanh()
+
+    adding = Adding()
+    for i, _ in enumerate(adding.modules()):
+        setattr(adding, f"added{i}", model)
+    assert len([*adding.modules()]) > i
 
 
 @pytest.mark.parametrize(

@@ -298,6 +298,41 @@ def test_two_writers_of_one_file_take_turns(tmp_path):
     assert path.read_text() in texts
 
 
+FORKED = """
+import os, signal, sys, threading
+from pathlib import Path
+from minidl import _files
+
+path, inside, may_end = Path(sys.argv[1]), threading.Event(), threading.Event()
+
+def write(text, wait=None):
+    with _files.replacing("plot", path) as temporary:
+        inside.set()
+        wait and wait()
+        temporary.write_text(text)
+
+first = threading.Thread(target=write, args=["first", may_end.wait])
+first.start()
+inside.wait()
+second = threading.Thread(target=write, args=["second"], daemon=True)
+second.start()
+child = os.fork()
+if child == 0:
+    signal.pause()
+may_end.set()
+second.join(20)
+os.kill(child, signal.SIGKILL)
+print(second.is_alive(), path.read_text())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_writer_does_not_wait_for_a_process_that_was_forked_while_another_one_wrote(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", FORKED, str(tmp_path / "race.png")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.stdout.split() == ["False", "second"], run.stderr
+
+
 def test_a_failed_writer_does_not_remove_the_file_of_another(tmp_path, monkeypatch):
     path = tmp_path / "race.png"
     with _files.replacing("plot", path) as temporary:

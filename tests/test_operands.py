@@ -3,6 +3,8 @@
 import array
 import fractions
 import operator
+import sys
+import types
 
 import numpy as np
 import pandas as pd
@@ -217,6 +219,11 @@ TAKES = {
     "data": lambda x: setattr(dl.Tensor([1.0, 2.0]), "data", x),
     "load": lambda x: dl.nn.Dense(2, 2).load_state_dict({"weight": np.ones((2, 2)), "bias": x}),
 }
+
+
+def test_data_are_read_while_another_thread_imports_numpys_masked_arrays(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy.ma", types.ModuleType("numpy.ma"))
+    assert _operands.refusal(np.ones(2)) is None
 
 
 @pytest.mark.parametrize("take", TAKES.values(), ids=TAKES)

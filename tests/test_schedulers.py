@@ -975,6 +975,23 @@ def test_an_interrupt_at_any_bytecode_of_observe_leaves_a_whole_memory():
     assert seen[-1] == 3
 
 
+@pytest.mark.parametrize("first", [1.0, 3.0])
+def test_a_plateau_counts_a_metric_that_another_thread_shows_it_meanwhile(first, monkeypatch):
+    def in_turn(memory):
+        if not shown:
+            shown.append(plateau.observations)
+            plateau.observe(first)
+        return dataclasses.replace(memory)
+
+    shown, (plateau, other) = [], (ReduceOnPlateau(0.8, factor=0.5, patience=0) for _ in range(2))
+    for metric in (2.0, first, 2.0):
+        other.observe(metric)
+    plateau.observe(2.0)
+    monkeypatch.setattr(dl.schedulers, "replace", in_turn)
+    plateau.observe(2.0)
+    assert (plateau.memory, plateau.observations) == (other.memory, other.observations)
+
+
 def test_a_plateau_counts_what_it_has_observed_apart_from_its_memory():
     plateau = observing(ReduceOnPlateau(0.5), 1.0, math.nan, 3)
     assert plateau.observations == 3

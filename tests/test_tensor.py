@@ -861,6 +861,20 @@ def test_an_interrupted_requires_grad_gives_a_copy_that_may_be_written_or_change
         assert t.requires_grad != np.shares_memory(t.data, array)
 
 
+def test_backward_adds_to_a_gradient_that_another_thread_has_stored_meanwhile():
+    class Stored(np.ndarray):
+        """A gradient; while something is added to it, the other thread's backward ends."""
+
+        def __add__(self, other):
+            w.grad = np.array([10.0, 20.0])
+            return np.asarray(self) + other
+
+    w = leaf([1.0, 2.0])
+    w.grad = np.ones(2).view(Stored)
+    (w * 3).sum().backward()
+    same(w.grad, np.array([13.0, 23.0]))
+
+
 def test_a_constant_that_changed_before_backward_is_named():
     w, v = leaf([1.0, 2.0], name="w"), leaf([1.0, 1.0], name="v")
     w.requires_grad = False

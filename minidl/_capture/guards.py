@@ -167,10 +167,11 @@ def _names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
 def random_states(generators: list[Any], everywhere: bool = True) -> list[Any]:
     """The states of generators, and of the global ones of Python and NumPy if `everywhere`."""
     states: list[Any] = []
-    if everywhere and (standard := sys.modules.get("random")):
-        states.append(standard.getstate())
-    if everywhere and (legacy := sys.modules.get("numpy.random")):
-        _, key, place, *_ = legacy.get_state()
+    # another thread may be in the middle of importing these
+    if everywhere and (standard := getattr(sys.modules.get("random"), "getstate", None)):
+        states.append(standard())
+    if everywhere and (legacy := getattr(sys.modules.get("numpy.random"), "get_state", None)):
+        _, key, place, *_ = legacy()
         states.append((key.tobytes(), place))
     for g in generators:
         name = next(name for name in RANDOM if hasattr(g, name))

@@ -34,6 +34,7 @@ cdef extern from "Python.h":
     int METH_FASTCALL
     object PyDescr_NewMethod(type owner, PyMethodDef *method)
     object PyObject_CallFunctionObjArgs(object function, ...)
+    unsigned long PyThread_get_thread_ident()
 
 cdef object MISSING = object()
 
@@ -47,6 +48,19 @@ cpdef list assign(changes):
     cdef list made = list(changes), undo = found(made)
     make(made, undo)
     return undo
+
+
+def exchange(list expected, changes):
+    """Make all changes if nobody has changed what they are based on; returns whether.
+
+    expected  (target, key, value), as it was when the changes were computed
+    """
+    cdef list made = list(changes), undo = found(made)
+    for target, key, value in expected:
+        if current(target, key) is not value:
+            return False
+    make(made, undo)
+    return True
 
 
 cpdef list found(list changes):
@@ -86,14 +100,21 @@ cdef int revert(list undo, Py_ssize_t done) except -1:
     return 0
 
 
+cdef int set_key(target, key, value) except -1:
+    global changes
+    changes += 1
+    if value is not MISSING:
+        (<dict> target)[key] = value
+    elif key in <dict> target:
+        del (<dict> target)[key]
+    return 0
+
+
 cdef int put(tuple change) except -1:
     count(&changes)
     target, key, value = change[0], change[1], change[2]
     if isinstance(target, dict):
-        if value is not MISSING:
-            (<dict> target)[key] = value
-        elif key in <dict> target:
-            del (<dict> target)[key]
+        set_key(target, key, value)
     elif isinstance(target, list):
         (<list> target)[key] = value
     elif value is not MISSING:
@@ -167,6 +188,84 @@ cdef class Assigned(Block):
     cdef int leave(self, kind, error) except -1:
         cdef list undo = self.left().kept
         return revert(undo, len(undo))
+
+
+cdef class Found:
+    """A value that the last one of some `Shared` blocks restores."""
+
+    cdef object before
+    cdef Py_ssize_t blocks
+
+
+cdef dict shared = {}  # for (id of a dict, key) its Found
+cdef dict running = {}  # the Shared blocks that have begun, by id
+
+
+cdef class Shared(Block):
+    """Set a key of some dicts within a `with` block, as other threads may do at the same time.
+
+    The first block to begin finds what the last one to end restores. One object makes one block,
+    so `with it, it:` restores even if an interrupt comes between the two ends.
+    """
+
+    cdef list dicts, places
+    cdef object key, value, own
+    cdef Py_ssize_t done  # of the dicts
+    cdef unsigned long thread
+
+    def __init__(self, dicts, key, value):
+        self.dicts, self.places, self.own = list(dicts), [], id(self)
+        self.key, self.value = key, value
+        for each in self.dicts:
+            self.places.append((id(each), key))
+
+    def __enter__(self):
+        cdef list spare = []  # allocated now, since the garbage collector may run other threads
+        cdef Found entry
+        cdef dict each
+        while len(spare) < len(self.dicts):
+            spare.append(Found())
+        if self.own in running:
+            return self
+        self.thread = PyThread_get_thread_ident()
+        try:
+            running[self.own] = self
+            while self.done < len(self.dicts):
+                each, place, entry = self.dicts[self.done], self.places[self.done], spare[self.done]
+                if place in shared:
+                    entry = shared[place]
+                else:
+                    entry.before = each.get(self.key, MISSING)
+                    shared[place] = entry
+                entry.blocks += 1
+                self.done += 1
+                set_key(each, self.key, self.value)
+        except MemoryError:
+            self.leave(None, None)
+            raise
+        return self
+
+    cdef int leave(self, kind, error) except -1:
+        cdef Found entry
+        if self.own not in running:
+            return 0
+        while self.done:
+            self.done -= 1
+            entry = shared[self.places[self.done]]
+            entry.blocks -= 1
+            if entry.blocks == 0:
+                del shared[self.places[self.done]]
+                set_key(self.dicts[self.done], self.key, entry.before)
+        del running[self.own]
+        return 0
+
+
+def end_other_threads():
+    """In a forked process: restore what the threads have changed that it lacks."""
+    cdef Shared block
+    for block in list(running.values()):
+        if block.thread != PyThread_get_thread_ident():
+            block.leave(None, None)
 
 
 cdef class Variable(Block):

@@ -21,7 +21,7 @@ import numpy as np
 from minidl import nn, ops
 from minidl._observer import Observer, active
 from minidl.data import Standardize, as_input
-from minidl.evaluation import check_functions, mode, modules_of
+from minidl.evaluation import check_functions, evaluation_mode, modules_of
 from minidl.ops import Array
 from minidl.tensor import Tensor, get_default_dtype
 
@@ -182,8 +182,8 @@ class _Run(Observer):
         self.output = self._numbers[id(result)]
 
     def _forward(self, model: Any, x: Tensor) -> Any:
-        keep_modes, evaluating = mode(modules_of(model), training=False)
-        with keep_modes, evaluating, np.errstate(all="ignore"):
+        evaluating = evaluation_mode(modules_of(model))
+        with evaluating, evaluating, np.errstate(all="ignore"):
             active.set(self)
             return model(x)
 

@@ -4,6 +4,7 @@ import argparse
 import collections
 import functools
 import random
+import sys
 import types
 
 import numpy as np
@@ -169,3 +170,10 @@ def test_the_states_of_random_numbers_differ_after_each_draw(draw):
     assert random_states([generator]) == before
     draw(generator)
     assert random_states([generator]) != before
+
+
+@pytest.mark.parametrize("name", ["random", "numpy.random"])
+def test_a_module_that_another_thread_imports_has_no_random_state_yet(name, monkeypatch):
+    before = random_states([])
+    monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    assert len(random_states([])) == len(before) - 1

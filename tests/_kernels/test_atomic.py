@@ -2,6 +2,7 @@
 
 import contextvars
 import gc
+import threading
 
 import interrupting
 import pytest
@@ -58,6 +59,20 @@ def test_a_change_that_is_none_raises_before_anything_is_assigned(change):
     with pytest.raises((TypeError, ValueError, IndexError)):
         atomic.assign([(row, 0, 2), change])
     assert row == [1]
+
+
+def test_changes_are_made_only_if_what_they_are_based_on_is_the_same_object():
+    point, table, one = Point(1.5, 2), {"a": 1.5}, 1.5
+    found = [(point, "y", 2), (table, "a", table["a"])]
+    assert not atomic.exchange([*found, (point, "x", float("1.5"))], [(table, "b", 3)])
+    assert not atomic.exchange([(table, "b", None)], [(table, "b", 3)])
+    assert table == {"a": one}
+    assert atomic.exchange(found, [(table, "a", 3), (point, "x", 4)])
+    assert (point.x, table) == (4, {"a": 3})
+    assert not atomic.exchange(found, [(point, "x", 5)])
+    with pytest.raises(ValueError, match="negative"):
+        atomic.exchange([], [(point, "x", 6), (point, "y", -1)])
+    assert point.x == 4
 
 
 @pytest.mark.forked
@@ -121,6 +136,76 @@ def test_assigned_restores_after_an_error_and_when_entered_twice():
         seen.append(module.training)
     assert seen == [False]
     assert vars(module) == {}
+
+
+@pytest.mark.parametrize("order", ["abc", "acb", "bac", "bca", "cab", "cba"])
+@pytest.mark.parametrize("before", [{}, {"training": True}, {"training": False}])
+def test_the_last_of_some_shared_blocks_restores_what_the_first_one_found(order, before):
+    left, right = [*map(dict, [before] * 2)]
+    dicts = {"a": [left], "b": [left, right], "c": [right, left]}
+    blocks = {name: atomic.Shared(each, "training", False) for name, each in dicts.items()}
+    for block in blocks.values():
+        block.__enter__()
+    for name in order:
+        assert left == {"training": False}
+        assert (right == {"training": False}) or "b" not in blocks
+        blocks.pop(name).__exit__(None, None, None)
+    assert (left, right) == (before, before)
+
+
+def test_a_shared_block_ends_once_however_often_it_is_entered():
+    table = {}
+    block, other = (atomic.Shared([table], "a", 1) for _ in range(2))
+    for _ in range(2):
+        with block, block:
+            assert table == {"a": 1}
+        assert table == {}
+    with other:
+        with block:
+            block.__exit__(None, None, None)
+        assert table == {"a": 1}
+    assert table == {}
+
+
+def test_if_a_shared_block_fails_to_begin_nothing_is_set():
+    def prepare():
+        return [{} for _ in range(300)], []
+
+    def call(x):
+        with atomic.Shared(x[0], "a", 1):
+            x[1].append(len([each for each in x[0] if each]))
+
+    for tables, seen in interrupting.each_failed_allocation(prepare, call):
+        assert seen in ([], [300])
+        assert not any(tables)
+
+
+@NO_MEMORY
+def test_the_end_of_a_shared_block_needs_no_memory():
+    tables = [{"a": i} for i in range(300)]
+    block = atomic.Shared(tables, "a", None)
+    leave = block.__exit__
+    block.__enter__()
+    gc.collect()
+    interrupting._testcapi.set_nomemory(0)
+    try:
+        leave(None, None, None)
+    finally:
+        interrupting._testcapi.remove_mem_hooks()
+    assert [each["a"] for each in tables] == [*range(300)]
+
+
+def test_a_forked_process_ends_the_shared_blocks_of_threads_that_it_lacks():
+    table = {}
+    own, other = (atomic.Shared([table], "a", 1) for _ in range(2))
+    thread = threading.Thread(target=other.__enter__)
+    thread.start()
+    thread.join()
+    with own:
+        atomic.end_other_threads()
+        assert table == {"a": 1}
+    assert table == {}
+    other.__exit__(None, None, None)  # which does nothing
 
 
 def test_what_is_found_can_be_assigned_again():
