@@ -19,11 +19,12 @@ NAMES = [name for names in CLAIMS.values() for name in names]
 INTRODUCTION = """\
 # Claims
 
-minidl implements an article that surveys optimizers. This page takes each statement of its lists, asks
-whether it is so, and answers with an experiment on minidl's public names: a module of
-[examples/claims/](../examples/claims) that runs in seconds. Lines and bars are medians over at least five
-seeds, bands and dots show the spread. *Holds*, *only if* and *not here* are verdicts on these experiments:
-small networks and functions on which the reason can be seen, not every network.
+minidl implements an article that surveys optimizers. This page takes each statement of its lists,
+asks whether it is so, and answers with an experiment on minidl's public names: a module of
+[examples/claims/](../examples/claims) that runs in seconds. Lines and bars are medians over at
+least five seeds, bands and dots show the spread. *Holds*, *only if* and *not here* are verdicts on
+these experiments, small networks and functions on which the reason can be seen, not on every
+network.
 
 ```sh
 python -m examples.claims                 # list the claims
@@ -31,7 +32,7 @@ python -m examples.claims momentum        # run one, and draw its picture
 python -m examples.claims --out docs      # run all, and write this page
 ```
 
-The command checks what the texts say against the numbers of the run, and fails if a sentence is no
+The command compares what the texts say with the numbers of the run, and fails if a sentence is no
 longer true.
 """
 

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,7 +42,9 @@ def judge(claim: Any, folder: Path | None = None) -> Result:
     data = claim.run()
     seconds = time.perf_counter() - begin
     texts = (claim.STATEMENT, claim.QUESTION, claim.VERDICT)
-    answer, reason = (text.format(**data) for text in (claim.ANSWER, claim.REASON))
+    answer, reason = (
+        re.sub(r"(?<=\d)%", " %", text.format(**data)) for text in (claim.ANSWER, claim.REASON)
+    )
     evidence = {sentence: bool(true) for sentence, true in claim.evidence(data).items()}
     if folder is not None:
         draw(claim, data, answer, folder / f"{name}.png")
@@ -93,6 +96,12 @@ def descend(
     return np.array(path)
 
 
+def first(true: Any) -> np.ndarray:
+    """The first step at which each run is true, (steps, …) → (…); inf if it never is."""
+    true = np.asarray(true)
+    return np.where(true.any(axis=0), true.argmax(axis=0), np.inf)
+
+
 def median(values: Any) -> float:
     """The median over all seeds."""
     return float(np.median(values))
@@ -112,7 +121,7 @@ def draw(claim: Any, data: Mapping[str, Any], answer: str, path: Path) -> None:
     with style.context():
         figure = claim.picture(data)
         figure.suptitle(
-            plots.escaped(textwrap.fill(answer, 96)), x=0.01, ha="left", fontsize=15, weight="bold"
+            plots.escaped(textwrap.fill(answer, 80)), x=0.01, ha="left", fontsize=15, weight="bold"
         )
         content = io.BytesIO()
         figure.savefig(content, format="png")
@@ -120,6 +129,14 @@ def draw(claim: Any, data: Mapping[str, Any], answer: str, path: Path) -> None:
     with Image.open(content) as image:
         small = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
+
+
+def point_at(axes: Any, text: str, point: Any, offset: Any, name: str) -> None:
+    """Write a text in a color at an offset (in points) from a point, with a thin line to it."""
+    axes.annotate(
+        text, point, offset, textcoords="offset points", color=colour(name), weight="bold",
+        ha="center", va="center", arrowprops={"arrowstyle": "-", "color": colour(name), "lw": 1},
+    )  # fmt: skip
 
 
 def new_figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
@@ -137,12 +154,16 @@ def colour(name: str) -> str:
     return style.RULE_STYLES[name].colour if name in style.RULE_STYLES else style.COLOURS[name]
 
 
-def band(axes: Any, x: Any, runs: Any, label: str, name: str, dashes: Any = "solid") -> None:
-    """Draw the median of runs (seeds, len(x)) as a line, and their range as a band."""
+def band(axes: Any, x: Any, runs: Any, label: str, name: str, **options: Any) -> None:
+    """Draw the median of runs (seeds, len(x)) as a line, and their range as a band.
+
+    name     of the color
+    options  of Matplotlib, for the line
+    """
     runs = np.asarray(runs)
     ink = colour(name)
     axes.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=ink, alpha=0.15, linewidth=0)
-    axes.plot(x, np.median(runs, axis=0), color=ink, linestyle=dashes, label=label)
+    axes.plot(x, np.median(runs, axis=0), color=ink, label=label, **options)
 
 
 def label_lines(axes: Any, gap: float = 0.09) -> None:

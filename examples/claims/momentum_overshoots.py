@@ -59,16 +59,12 @@ def picture(data):
     figure, axes = lab.new_figure()
     for name, path in data["paths"].items():
         lab.band(axes, range(STEPS + 1), path, name, name)
-        lowest = np.median(path, axis=0).argmin()
-        if name != "SGD":
-            depth = np.median(path, axis=0)[lowest]
-            axes.plot(lowest, depth, "o", color=lab.colour(name), ms=9)
-            axes.annotate(
-                f"{name}: {-depth:.3f} past it", (lowest, depth),
-                (0, -24) if name == "Momentum" else (60, 24), textcoords="offset points",
-                ha="center", color=lab.colour(name), weight="bold",
-            )  # fmt: skip
-    axes.text(7, 0.12, "SGD: never past it", color=lab.colour("SGD"), weight="bold")
+    for name, offset in {"Momentum": (110, -10), "NAG": (150, 20)}.items():
+        path = np.median(data["paths"][name], axis=0)
+        low = path.argmin()
+        axes.plot(low, path[low], "o", color=lab.colour(name), ms=9)
+        lab.point_at(axes, f"{name}: {-path[low]:.3f} past it", (low, path[low]), offset, name)
+    lab.point_at(axes, "SGD: never past it", (5, 0.168), (110, 40), "SGD")
     axes.axhline(0, color=lab.colour("grey"), lw=1.2, ls=":")
     axes.text(STEPS, 0.02, "minimum", color=lab.colour("grey"), ha="right")
     axes.set(xlabel="step", ylabel="θ / start", ylim=(-0.6, 1.05), xlim=(0, STEPS))
