@@ -1,5 +1,6 @@
 """What the claims share: to run one, to judge it by its evidence, and to draw it in one style."""
 
+import functools
 import importlib
 import io
 import re
@@ -27,7 +28,7 @@ class Result(NamedTuple):
     answer: str
     reason: str
     evidence: dict[str, bool]
-    seconds: float
+    seconds: float  # of the processor
 
 
 def load(name: str) -> Any:
@@ -38,9 +39,9 @@ def load(name: str) -> Any:
 def judge(claim: Any, folder: Path | None = None) -> Result:
     """Run a claim; draw its picture in a folder, if one is given."""
     name = claim.__name__.rpartition(".")[2]
-    begin = time.perf_counter()
+    begin = time.process_time()
     data = claim.run()
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     texts = (claim.STATEMENT, claim.QUESTION, claim.VERDICT)
     answer, reason = (
         re.sub(r"(?<=\d)%", " %", text.format(**data)) for text in (claim.ANSWER, claim.REASON)
@@ -68,6 +69,39 @@ def report(result: Result) -> str:
 
 
 # --- experiments --------------------------------------------------------------------------------
+
+
+def digits(seed: int, share: float = 0.2) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Scikit-learn's digits, 1797 images of 8 × 8 pixels: (x, y) to train and to test with."""
+    return dl.data.split(*_digits(), share, stratify=True, rng=seed)
+
+
+@functools.cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise SystemExit("The digits need scikit-learn: pip install 'minidl[examples]'") from None
+    x, y = load_digits(return_X_y=True)
+    return (x / 16).astype(np.float32), y
+
+
+def fit(
+    model: Any, optimizer: Any, data: Any, *, epochs: int, batch_size: Any, seed: int = 0,
+    loss: Any = dl.losses.cross_entropy, **options: Any,
+) -> Any:  # fmt: skip
+    """The history of a training on shuffled batches; it ends early if the training diverges."""
+    loader = dl.data.DataLoader(*data, batch_size, rng=seed)
+    try:
+        return dl.fit(model, loss, optimizer, loader, epochs=epochs, progress=False, **options)
+    except dl.DivergenceError as error:
+        return error.history
+
+
+def accuracy(model: Any, data: Any) -> float:
+    """The share of samples that a model classifies correctly; 0 once it is not finite."""
+    with np.errstate(all="ignore"):
+        return float(np.mean(np.argmax(dl.predict(model, data[0]), axis=1) == data[1]))
 
 
 def descend(
