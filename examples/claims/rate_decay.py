@@ -14,7 +14,7 @@ import minidl as dl
 from examples.claims import lab
 
 STATEMENT = "With decay, large steps explore fast at first, and small ones settle later"
-QUESTION = "Does a falling rate arrive as early as a large one and as near as a small one?"
+QUESTION = "Does a falling rate arrive as early as a large one, and nearly as near as a small one?"
 VERDICT = "holds"
 ANSWER = (
     "The cosine decay is near after {early_decay:.0f} steps, the small rate after {early_small:.0f}; "
@@ -107,8 +107,8 @@ def evidence(data):
             data["early_small"] > 5 * data["early_decay"]
         ),
         "the decay ends four times nearer than the large rate": data["nearer_large"] > 4,
-        "and at most a quarter farther than the small one": (
-            data["end_decay"] < 1.25 * data["end_small"]
+        "and less than one and a half times as far as the small one": (
+            data["end_decay"] < 1.5 * data["end_small"]
         ),
     }
 

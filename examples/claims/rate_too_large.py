@@ -24,7 +24,7 @@ ANSWER = (
 REASON = (
     "On five bowls with random curvatures the borders are exact: no overshooting at 0.9/λ, "
     "overshooting and arrival at 1.9/λ, divergence at 2.1/λ. A regression network (ReLU, mean "
-    "squared error) has no such border written on it, but it has one: it learns at η = {calm} on "
+    "squared error) has such borders, too, though nobody knows them beforehand: it learns at η = {calm} on "
     "{learned} of {seeds} seeds, and diverges at {wild} on {exploded}. Clipping the norm of the "
     "gradient to 1 stops the explosion on {clipped} of {seeds}."
 )
@@ -68,9 +68,9 @@ def network(rate, seed, clip=False):
             optimizer.zero_grad()
             dl.losses.mse(model(x), y).backward()
             norm = np.sqrt(sum(np.sum(p.grad**2) for p in model.parameters()))
-            norms.append(norm)
-            if not np.isfinite(norm) or norm > 1e100:
+            if not norm < 1e100:
                 break
+            norms.append(norm)
             if clip:
                 dl.optim.clip_grad_norm(model, 1.0)
             optimizer.step()
@@ -105,7 +105,7 @@ def picture(data):
         label = {0.9: "0.9/λ: arrives", 1.9: "1.9/λ: overshoots", 2.1: "2.1/λ: diverges"}[factor]
         lab.band(left, range(STEPS + 1), paths, label, FACTORS[factor])
     left.axhline(0, color=lab.colour("grey"), lw=1, ls=":")
-    left.set(xlabel="step", ylabel="θ", xlim=(0, STEPS), ylim=(-8, 14), title="a bowl")
+    left.set(xlabel="step", ylabel="θ", xlim=(0, STEPS), ylim=(-5, 9), title="a bowl")
     left.legend(loc="upper left")
     inks = {"calm": "green", "wild": "vermilion", "clipped": "blue"}
     for name, runs in data["runs"].items():
