@@ -82,6 +82,8 @@ def picture(data):
         for name, ink in inks.items():
             lab.band(axes, epochs, data[kind][name], labels[name], ink)
         axes.set(xlabel="epoch", ylabel=text, yscale="log", xlim=(1, EPOCHS))
+        lab.log_ticks(axes.yaxis)
+        axes.set_xticks([2, 4, 6, 8, 10, 12])
         lab.label_lines(axes)
     panels[0].text(EPOCHS - 0.1, 0.6, "cool-down", ha="right", color="#18202b")
     return figure

@@ -44,7 +44,7 @@ def judge(claim: Any, folder: Path | None = None) -> Result:
     seconds = time.process_time() - begin
     texts = (claim.STATEMENT, claim.QUESTION, claim.VERDICT)
     answer, reason = (
-        re.sub(r"(?<=\d)%", " %", text.format(**data)) for text in (claim.ANSWER, claim.REASON)
+        re.sub(r"(?<=\d)%", "\u00a0%", text.format(**data)) for text in (claim.ANSWER, claim.REASON)
     )
     evidence = {sentence: bool(true) for sentence, true in claim.evidence(data).items()}
     if folder is not None:
@@ -205,6 +205,15 @@ def label_lines(axes: Any, gap: float = 0.09) -> None:
     from minidl.viz import plots
 
     plots.label_ends(axes, lambda line, _: str(line.get_label()), gap=gap)
+
+
+def log_ticks(axis: Any) -> None:
+    """Label a logarithmic axis with plain numbers: 0.1, 0.2, 0.5, 1, …"""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
 
 
 def strip(axes: Any, groups: Mapping[str, Any], names: Any = "blue", form: str = "{:.3g}") -> None:

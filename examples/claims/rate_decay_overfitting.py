@@ -24,7 +24,7 @@ REASON = (
     "{train_decay:.2f}, that of the large rate at {train_large:.2f}. What it removes is the "
     "rattling of the last large steps. The small fixed rate never rattles, and is as good without "
     "a schedule. With right labels, decay gets {clean_decay:.1%} and the peak rate "
-    "{clean_large:.1%}. Against overfitting itself, weight decay and fewer epochs help."
+    "{clean_large:.1%}."
 )
 
 # %% [markdown]

@@ -37,6 +37,7 @@ DECAYS, NOISE, SEEDS = (0, 0.01, 0.1, 1, 10, 100), 0.5, range(7)
 
 
 def sample(n, rng):
+    """Points without noise."""
     x = rng.uniform(-3, 3, (n, 1))
     return x.astype(np.float32), np.sin(2 * x).astype(np.float32)
 
@@ -93,6 +94,7 @@ def picture(data):
         lab.band(right, range(len(DECAYS)), data["losses"][..., column].T, label, ink, marker="o")
     right.set_xticks(range(len(DECAYS)), [f"{decay:g}" for decay in DECAYS])
     right.set(xlabel="weight decay λ", ylabel="loss", yscale="log")
+    lab.log_ticks(right.yaxis)
     lab.label_lines(right)
     return figure
 
