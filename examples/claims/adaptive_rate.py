@@ -45,7 +45,7 @@ def steps(rule, rate, scales, seed):
     """The number of steps to a thousandth of the loss."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(200, 6))
-    y = x @ rng.choice([-1.0, 1.0], (6, 1)) + rng.normal(scale=0.3, size=(200, 1))
+    y = x @ rng.uniform(0.5, 2, (6, 1)) + rng.normal(scale=0.3, size=(200, 1))
     x = x * scales
     weight = dl.Tensor(np.zeros((6, 1)), requires_grad=True)
     optimizer = getattr(dl.optim, rule)([weight], lr=rate)

@@ -18,14 +18,13 @@ STATEMENT = (
 QUESTION = "Is its loss smooth, and does it learn slower for the same number of samples seen?"
 VERDICT = "holds"
 ANSWER = (
-    "The loss of the whole set never rises; after ten passes it is {whole:.2f}, with batches of 32 "
-    "{batches:.2f}"
+    "The whole set's loss rises in {rises_whole:.0%} of the steps, with batches of 32 in {rises:.0%}; "
+    "after ten passes it is {whole:.2f}, with batches {batches:.2f}"
 )
 REASON = (
     "Ten passes are ten steps over the whole set, and {steps} with batches of 32. A step over the "
     "whole set is the better one: after ten steps the batches are at {same_steps:.2f}. It isn't "
-    "{more:.0f} times as good, though it sees {more:.0f} times as many samples. With batches the "
-    "loss of a step rises in {rises:.0%} of the steps. Rates are the best of five for each."
+    "{more:.0f} times as good, though it sees {more:.0f} times as many samples. Rates are the best of five for each."
 )
 
 # %% [markdown]
@@ -58,6 +57,7 @@ def run():
         "runs": best, "whole": lab.median(best[None][:, -1]), "steps": batches.shape[1],
         "batches": lab.median(batches[:, -45:].mean(axis=1)), "more": SIZE / 32,
         "same_steps": lab.median(batches[:, 8:12].mean(axis=1)),
+        "rises_whole": np.mean(np.diff(best[None], axis=1) > 0),
         "rises": np.mean(np.diff(batches, axis=1) > 0),
     }  # fmt: skip
 
@@ -79,7 +79,7 @@ def picture(data):
     left.set(xlabel="steps", ylabel="loss of the step", yscale="log", xlim=(0, 50))
     right.set(xlabel="passes over the samples", xlim=(0, PASSES))
     lab.log_ticks(left.yaxis)
-    right.legend(loc="upper right")
+    right.legend(loc="lower left")
     return figure
 
 
@@ -90,8 +90,8 @@ def picture(data):
 # %%
 def evidence(data):
     return {
-        "over the whole set the loss falls in each step": (
-            (np.diff(data["runs"][None], axis=1) < 0).all()
+        "over the whole set the loss rises in less than a tenth of the steps": (
+            data["rises_whole"] < 0.1
         ),
         "with batches it rises in more than a third of the steps": data["rises"] > 1 / 3,
         "for the same samples batches end at less than a third of the loss": (

@@ -22,8 +22,9 @@ ANSWER = (
 REASON = (
     "The error falls with the root of the batch size, as a mean of independent samples does: "
     "fourfold batches divide it by {fall:.2f}. So {pass_steps} noisy steps are worth far more than "
-    "one exact one. At the end the noise costs something: ten passes get {one_ten:.1%} right with "
-    "single samples, {batch_ten:.1%} with batches of 16. Each has the best of five rates."
+    "one exact one. Even after ten passes the noise costs nothing here, if the rate is "
+    "chosen for it: single samples get {one_ten:.1%} right at their best of five rates, batches of "
+    "16 get {batch_ten:.1%}."
 )
 
 # %% [markdown]
@@ -94,7 +95,7 @@ def picture(data):
     left.plot(
         SIZES, np.median(data["errors"][:, 0]) / np.sqrt(SIZES), "--", color=lab.colour("grey")
     )
-    left.text(30, 1.15, "1 / √batch", color=lab.colour("grey"))
+    left.text(40, 1.6, "1 / √batch", color=lab.colour("grey"))
     left.set(xscale="log", yscale="log", xlabel="batch size", ylabel="error of the gradient")
     left.set_xticks(SIZES, [str(size) for size in SIZES])
     lab.log_ticks(left.yaxis)
@@ -122,9 +123,7 @@ def evidence(data):
         "the error falls with the root of the batch size": 1.8 < data["fall"] < 2.2,
         "one pass of single samples gets more than 85 % right": data["one"] > 0.85,
         "one exact step gets less than half of that": data["whole"] < data["one"] / 2,
-        "after ten passes batches of 16 are as good or better": (
-            data["batch_ten"] >= data["one_ten"]
-        ),
+        "after ten passes batches of 16 are no better": data["batch_ten"] <= data["one_ten"],
     }
 
 
