@@ -27,11 +27,11 @@ REASON = (
 # %% [markdown]
 # ## The experiment
 #
-# 2,000 steps of gradient descent at η = 1 on the four points, from 20 random starts on each of five
+# 1,000 steps of gradient descent at η = 1 on the four points, from 12 random starts on each of five
 # seeds. A training has missed if it doesn't classify all four points.
 
 # %%
-WIDTHS, STEPS, STARTS = (2, 3, 4, 8, 16), 2000, 20
+WIDTHS, STEPS, STARTS = (2, 3, 4, 8, 16), 1000, 12
 X = np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]], np.float32)
 Y = np.array([[0], [1], [1], [0]], np.float32)
 
