@@ -16,11 +16,11 @@ STATEMENT = "Adagrad adapts the rate to each weight, so it suits sparse data wit
 QUESTION = "Does Adagrad learn the weights of rare features that SGD misses?"
 VERDICT = "holds"
 ANSWER = (
-    "Of the rarest features' weights SGD gets {sgd:.0%} of their size right, Adagrad {adagrad:.0%}; "
+    "Of the rarest features' weights SGD gets {sgd:.0%} of the size right, Adagrad {adagrad:.0%}; "
     "of the most frequent {sgd_common:.0%} and {adagrad_common:.0%}"
 )
 REASON = (
-    "Each has the rate with the lowest log-loss on unseen samples: SGD {rate_sgd:g}, Adagrad "
+    "Each has the rate with the lowest log-loss on unseen samples, {rate_sgd:g} and "
     "{rate_adagrad:g}. That loss is {loss_sgd:.3f} with SGD and {loss_adagrad:.3f} with Adagrad. "
     "For SGD, a rate that would suit the rare features is too large for the frequent ones."
 )
@@ -90,7 +90,7 @@ def picture(data):
         means = shares.reshape(len(shares), 12, 5).mean(axis=2)
         lab.band(axes, groups, means, rule, rule, marker="o")
     axes.axhline(1, color=lab.colour("grey"), lw=1, ls=":")
-    axes.text(3, 1.02, "the true weight", color=lab.colour("grey"))
+    axes.text(24, 1.14, "the true weight", color=lab.colour("grey"))
     axes.set(xlabel="feature, from the most frequent to the rarest (means of five)")
     axes.set(ylabel="weight / true weight", ylim=(0, 1.25))
     lab.label_lines(axes)

@@ -18,7 +18,7 @@ STATEMENT = (
 QUESTION = "Is its loss smooth, and does it learn slower for the same number of samples seen?"
 VERDICT = "holds"
 ANSWER = (
-    "The whole set's loss rises in {rises_whole:.0%} of the steps, with batches of 32 in {rises:.0%}; "
+    "The whole set's loss rises in {rises_whole:.0%} of the steps, that of batches in {rises:.0%}; "
     "after ten passes it is {whole:.2f}, with batches {batches:.2f}"
 )
 REASON = (

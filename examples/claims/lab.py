@@ -204,7 +204,10 @@ def label_lines(axes: Any, gap: float = 0.09) -> None:
     """Write the label of each line at its end, in place of a legend."""
     from minidl.viz import plots
 
-    plots.label_ends(axes, lambda line, _: str(line.get_label()), gap=gap)
+    def label(line: Any, _: float) -> str:
+        return "" if str(line.get_label())[0] == "_" else str(line.get_label())
+
+    plots.label_ends(axes, label, gap=gap)
 
 
 def log_ticks(axis: Any) -> None:
