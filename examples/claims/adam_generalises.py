@@ -20,9 +20,8 @@ ANSWER = (
     "{adam_large:.0%} and {sgd_large:.0%}"
 )
 REASON = (
-    "The seeds differ by {spread:.1%}, so a difference of {difference:.1%} decides nothing. Neither "
-    "rule protects from overfitting: at their largest useful rates both learn wrong labels by "
-    "heart. With all labels right Adam reads {clean_adam:.1%}, SGD {clean_sgd:.1%}."
+    "The seeds differ by {spread:.1%}, so a difference of {difference:.1%} decides nothing. With "
+    "all labels right Adam reads {clean_adam:.1%}, SGD {clean_sgd:.1%}."
 )
 
 # %% [markdown]
