@@ -89,7 +89,7 @@ def picture(data):
         xscale="log", xlabel="learning rate η", ylabel="right on unseen digits", ylim=(0, 1.05)
     )
     axes.yaxis.set_major_formatter("{x:.0%}")
-    axes.legend(loc="lower left")
+    axes.legend(loc="lower center")
     return figure
 
 

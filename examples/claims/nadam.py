@@ -15,7 +15,7 @@ from examples.claims import lab
 
 STATEMENT = "Nadam adds Nesterov's look-ahead to Adam, and converges faster"
 QUESTION = "Does Nadam arrive sooner than Adam, each at its best rate?"
-VERDICT = "holds"
+VERDICT = "only if the gradients are exact"
 ANSWER = (
     "In a ravine Nadam needs {nadam_ravine:.0f} steps and Adam {adam_ravine:.0f}; on digits "
     "{nadam_digits:.0f} and {adam_digits:.0f}"
