@@ -37,21 +37,16 @@ longer true.
 """
 
 
-def judged(name: str, folder: Path | None) -> lab.Result:
-    """Run a claim in this process."""
-    return lab.judge(lab.load(name), folder)
-
-
 def results(names: list[str], folder: Path | None, processes: int) -> Iterator[lab.Result]:
     """Run claims in several processes; those that measure times run afterwards, alone."""
     timed = [name for name in names if getattr(lab.load(name), "TIMED", False)]
     others = [name for name in names if name not in timed]
     if len(others) > 1 and processes > 1:
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-            yield from pool.map(judged, others, [folder] * len(others))
+            yield from pool.map(lab.judge_by_name, others, [folder] * len(others))
     else:
-        yield from (judged(name, folder) for name in others)
-    yield from (judged(name, folder) for name in timed)
+        yield from (lab.judge_by_name(name, folder) for name in others)
+    yield from (lab.judge_by_name(name, folder) for name in timed)
 
 
 def page(found: Iterable[lab.Result]) -> str:

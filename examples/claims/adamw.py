@@ -22,9 +22,9 @@ ANSWER = (
     "gradients are tiny, {adam_high:.2f} where they are large"
 )
 REASON = (
-    "(1 − ηλ)ᵗ with η = {rate} and λ = {decay} is {theory:.2f}: AdamW's weights follow it, whatever "
-    "the gradient. Adam divides the decay by √v: a weight with a large gradient is hardly decayed, "
-    "and one with a tiny gradient goes to 0 at full speed, η a step."
+    "(1 − ηλ)ᵗ with η = {rate} and λ = {decay} is {theory:.2f}: AdamW's weights follow it, "
+    "whatever the gradient. Adam divides the decay by √v: a weight with a large gradient is "
+    "hardly decayed, and one with a tiny gradient goes to 0 at full speed, η a step."
 )
 
 # %% [markdown]

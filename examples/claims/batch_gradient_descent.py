@@ -24,7 +24,8 @@ ANSWER = (
 REASON = (
     "Ten passes are ten steps over the whole set, and {steps} with batches of 32. A step over the "
     "whole set is the better one: after ten steps the batches are at {same_steps:.2f}. It isn't "
-    "{more:.0f} times as good, though it sees {more:.0f} times as many samples. Rates are the best of five for each."
+    "{more:.0f} times as good, though it sees {more:.0f} times as many samples. Rates are the "
+    "best of five for each."
 )
 
 # %% [markdown]

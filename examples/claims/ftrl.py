@@ -20,9 +20,9 @@ ANSWER = (
     "SGD's is {loss_sgd:.3f}, without zeros"
 )
 REASON = (
-    "Each row is predicted before it is learned (progressive validation), so the stream is its own "
-    "test. With λ₁ = 0 FTRL is better than SGD at its best rate, {loss_none:.3f}, since each weight "
-    "has a rate of its own. Zeros cost quality on a stream as short as this one: at λ₁ = "
+    "Each row is predicted before it is learned (progressive validation), so the stream is its "
+    "own test. With λ₁ = 0 FTRL is better than SGD at its best rate, {loss_none:.3f}, since each "
+    "weight has a rate of its own. Zeros cost quality on a stream as short as this one: at λ₁ = "
     "{largest:g} {zeros_most:.0%} are 0, and the log-loss is {loss_most:.3f}."
 )
 

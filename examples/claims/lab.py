@@ -52,6 +52,11 @@ def judge(claim: Any, folder: Path | None = None) -> Result:
     return Result(name, *texts, answer, reason, evidence, seconds)
 
 
+def judge_by_name(name: str, folder: Path | None = None) -> Result:
+    """The same for the module with this name; other processes can import this function."""
+    return judge(load(name), folder)
+
+
 def show(variables: dict[str, Any]) -> None:
     """Run the claim whose module has these variables, print its verdict and open its picture."""
     from types import SimpleNamespace

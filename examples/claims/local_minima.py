@@ -19,9 +19,9 @@ ANSWER = (
     "{sixteen:.0%}"
 )
 REASON = (
-    "Two units can represent the exclusive or, and most starts find it. The others end at a loss of about {stuck:.2f}, where the norm of the gradient "
-    "is {slope:.0e}. With more units than needed, there is nearly always a way down: at four units "
-    "{four:.0%} miss it."
+    "Two units can represent the exclusive or, and most starts find it. The others end at a loss "
+    "of about {stuck:.2f}, where the norm of the gradient is {slope:.0e}. With more units than "
+    "needed, there is nearly always a way down: at four units {four:.0%} miss it."
 )
 
 # %% [markdown]

@@ -17,8 +17,8 @@ STATEMENT = "With decay, large steps explore fast at first, and small ones settl
 QUESTION = "Does a falling rate arrive as early as a large one, and nearly as near as a small one?"
 VERDICT = "holds"
 ANSWER = (
-    "The cosine decay is near after {early_decay:.0f} steps, the small rate after {early_small:.0f}; "
-    "it ends {nearer_large:.0f} times nearer than the large rate"
+    "The cosine decay is near after {early_decay:.0f} steps, the small rate after "
+    "{early_small:.0f}; it ends {nearer_large:.0f} times nearer than the large rate"
 )
 REASON = (
     "Near means: at 0.3 of the first distance, where the large rate, {large}, is after "

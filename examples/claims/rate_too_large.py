@@ -24,9 +24,9 @@ ANSWER = (
 REASON = (
     "On five bowls with random curvatures the borders are exact: no overshooting at 0.9/λ, "
     "overshooting and arrival at 1.9/λ, divergence at 2.1/λ. A regression network (ReLU, mean "
-    "squared error) has such borders, too, though nobody knows them beforehand: it learns at η = {calm} on "
-    "{learned} of {seeds} seeds, and diverges at {wild} on {exploded}. Clipping the norm of the "
-    "gradient to 1 stops the explosion on {clipped} of {seeds}."
+    "squared error) has such borders, too, though nobody knows them beforehand: it learns at η = "
+    "{calm} on {learned} of {seeds} seeds, and diverges at {wild} on {exploded}. Clipping the "
+    "norm of the gradient to 1 stops the explosion on {clipped} of {seeds}."
 )
 
 # %% [markdown]

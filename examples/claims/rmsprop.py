@@ -21,9 +21,9 @@ ANSWER = (
 )
 REASON = (
     "The average of squares forgets: before the change the effective rate of RMSprop is the same "
-    "at step 300 and at step {late:,}, to a factor of {same:.2f}; Adagrad's has fallen by {fall:.1f}. "
-    "The price is a step that never shrinks: RMSprop ends at a distance of {near_rmsprop:.3f} from "
-    "the fixed target, Adagrad at {near_adagrad:.3f}."
+    "at step 300 and at step {late:,}, to a factor of {same:.2f}; Adagrad's has fallen by "
+    "{fall:.1f}. The price is a step that never shrinks: RMSprop ends at a distance of "
+    "{near_rmsprop:.3f} from the fixed target, Adagrad at {near_adagrad:.3f}."
 )
 
 # %% [markdown]

@@ -22,10 +22,10 @@ ANSWER = (
     "{best:.2f}; from the deep well {lost:.0%} are lost there"
 )
 REASON = (
-    "The bottom of the shallow well has the curvature {curvature:.2f}; above η = 2/λ = {border:.2f} "
-    "no path can stay there. Below that, it is the first steep steps that jump. It is a jump, not a "
-    "search: a rate near 2/λ of the deep well, {deep_border:.2f}, is too large for that one as "
-    "well, and above it nothing settles."
+    "The bottom of the shallow well has the curvature {curvature:.2f}; above η = 2/λ = "
+    "{border:.2f} no path can stay there. Below that, it is the first steep steps that jump. It "
+    "is a jump, not a search: a rate near 2/λ of the deep well, {deep_border:.2f}, is too large "
+    "for that one as well, and above it nothing settles."
 )
 
 # %% [markdown]

@@ -21,9 +21,11 @@ ANSWER = (
 )
 REASON = (
     "With tanh and ReLU the norm of the first layer's gradient is {tanh:.1f} and {relu:.1f} times "
-    "that of the last one. What do adaptive rules make of a vanished gradient? Adam divides by the size of the gradient, so it moves the first layer of "
-    "the sigmoid network by {moved_adam:.0%} of its norm in five epochs, SGD by less than a millionth. "
-    "It is of no use: both guess, {right_sigmoid_adam:.0%} right of ten digits. With tanh Adam gets {right_tanh_adam:.0%} right."
+    "that of the last one. What do adaptive rules make of a vanished gradient? Adam divides by "
+    "the size of the gradient, so it moves the first layer of the sigmoid network by "
+    "{moved_adam:.0%} of its norm in five epochs, SGD by less than a millionth. It is of no use: "
+    "both guess, {right_sigmoid_adam:.0%} right of ten digits. With tanh Adam gets "
+    "{right_tanh_adam:.0%} right."
 )
 
 # %% [markdown]

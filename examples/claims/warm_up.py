@@ -22,9 +22,9 @@ ANSWER = (
 REASON = (
     "In the deepest network, {saturated_cold:.0%} of the outputs of tanh end in saturation, "
     "beyond ±0.99, where hardly any gradient passes; after a warm-up over {warm} steps "
-    "{saturated_warm:.0%}. In a shallow network the warm-up changes next to nothing. A rate of 0.003 without a warm-up "
-    "does as well: {right_12_low:.0%} with twelve layers. A warm-up lets a deep network bear the "
-    "large rate; it can't make the large rate right."
+    "{saturated_warm:.0%}. In a shallow network the warm-up changes next to nothing. A rate of "
+    "0.003 without a warm-up does as well: {right_12_low:.0%} with twelve layers. A warm-up lets "
+    "a deep network bear the large rate; it can't make the large rate right."
 )
 
 # %% [markdown]
