@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -120,6 +121,10 @@ def main(arguments: list[str] | None = None) -> int:
             for name in names:
                 print(printable(f"  {name:28} {lab.load(name).QUESTION}"))
         return 0
+    if missing := [name for name in ("matplotlib", "sklearn") if not find_spec(name)]:
+        sys.exit(
+            f"The claims need {' and '.join(missing)}: python -m pip install 'minidl[examples]'"
+        )
     folder = (given.out or Path()) / ("" if given.names else "claims")
     found = []
     for result in results(given.names or NAMES, folder, given.processes):
