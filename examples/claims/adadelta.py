@@ -22,10 +22,10 @@ ANSWER = (
     "a ravine η = {ravine_best:g} takes {ravine:.0f} steps, η = 1 {ravine_one}"
 )
 REASON = (
-    "At its start Adadelta has taken no steps, so ε alone sets the size of the first one: √ε = "
-    "0.001. It has to work its way up, and a factor helps. How large a factor depends on the "
-    "problem, as with any rate. On digits, patience helps as well: after ten epochs η = 1 gets "
-    "{one_late:.1%} right."
+    "At its start Adadelta has taken no steps, so ε alone sets the size of the first one: √(ε/(1 "
+    "− ρ)) = 0.003. It has to work its way up, and a factor helps. How large a factor depends on "
+    "the problem, as with any rate. On digits, patience helps as well: after ten epochs η = 1 "
+    "gets {one_late:.1%} right."
 )
 
 # %% [markdown]

@@ -12,7 +12,7 @@ import numpy as np
 import minidl as dl
 from examples.claims import lab
 
-STATEMENT = "A fixed rate is the same from start to end, and simple"
+STATEMENT = "A fixed rate is the same from start to end"
 QUESTION = "Does gradient descent at a fixed rate arrive at the minimum?"
 VERDICT = "only if the gradients are exact"
 ANSWER = (

@@ -26,7 +26,8 @@ REASON = (
     "Momentum in {crossings:.0f}: its swings are slow, though at first hardly smaller. At the "
     "best rate of each, to a thousandth of the distance, its gain is a factor of {gain:.1f}. The "
     "ravine's curvatures are {curvature} and 1, and theory says that gradient descent needs a "
-    "number of steps proportional to their ratio, Momentum with the right β to its root."
+    "number of steps proportional to their ratio, Momentum with the right β to its root (Polyak "
+    "1964)."
 )
 
 # %% [markdown]
