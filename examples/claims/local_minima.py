@@ -61,7 +61,7 @@ def run():
     )
     missed = ends[..., 2].astype(bool)
     rates = missed.mean(axis=2)
-    medians = dict(zip(WIDTHS, rates.mean(axis=1), strict=True))
+    medians = dict(zip(WIDTHS, np.median(rates, axis=1), strict=True))
     return {
         "rates": rates, "two": medians[2], "four": medians[4], "sixteen": medians[16],
         "stuck": np.median(ends[0, ..., 0][missed[0]]),
