@@ -160,7 +160,7 @@ def draw(claim: Any, data: Mapping[str, Any], answer: str, path: Path) -> None:
     with style.context():
         figure = claim.picture(data)
         figure.suptitle(
-            plots.escaped(textwrap.fill(answer, 80)), x=0.01, ha="left", fontsize=15, weight="bold"
+            plots.escaped(textwrap.fill(answer, 76)), x=0.01, ha="left", fontsize=15, weight="bold"
         )
         content = io.BytesIO()
         figure.savefig(content, format="png")
