@@ -338,7 +338,7 @@ def test_every_import_of_tests_and_examples_is_installed_by_the_extra_of_the_tes
     ours = {path.stem for path in [*ROOT.glob("*"), *ROOT.glob("tests/**/*")]}
     modules = {"scikit-learn": "sklearn", "pillow": "PIL"}
     known = {modules.get(name, name) for name in declared} | ours | sys.stdlib_module_names
-    for path in [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("examples/*.py")]:
+    for path in [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("examples/**/*.py")]:
         for line in path.read_text(encoding="utf-8").splitlines():
             if found := re.match(r"(?:from|import) (\w+)", line):
                 assert found[1] in known, path
