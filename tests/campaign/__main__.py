@@ -9,6 +9,7 @@ Each seed is tried in a process of its own. A breach is written to a file in the
 """
 
 import argparse
+import os
 import sys
 import time
 from datetime import timedelta
@@ -29,6 +30,12 @@ def title(module):
     return (module.__doc__ or "").partition("\n")[0]
 
 
+def processor_time():
+    """The seconds that processes which have ended have computed, on all cores."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=title(sys.modules[__name__]))
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
@@ -44,7 +51,7 @@ def main(arguments=None):
     names = options.parts or PARTS
     end = time.monotonic() + (60 * options.minutes if options.minutes else float("inf"))
     for i, name in enumerate(names):
-        part, start = harness.module(name), time.monotonic()
+        part, start, before = harness.module(name), time.monotonic(), processor_time()
         print(f"{name}: {title(part)}", flush=True)
         if lacks := part.missing() if hasattr(part, "missing") else "":
             print(f"    NOT TRIED: {lacks}")
@@ -54,7 +61,8 @@ def main(arguments=None):
         counts = harness.run(name, seeds, until)
         tried = ", ".join(f"{what}: {count:,}" for what, count in counts.items())
         took = timedelta(seconds=round(time.monotonic() - start))
-        print(f"    {tried}; no breach, {took}", flush=True)
+        used = timedelta(seconds=round(processor_time() - before))
+        print(f"    {tried}; no breach, {took}, {used} of processor time", flush=True)
 
 
 if __name__ == "__main__":
