@@ -630,8 +630,10 @@ class Tensor:
                 elif source in leaves and grad.dtype == np.float16:
                     leaves[source] = ops.single(leaves[source]) + grad
                     halves.add(source)
-                elif source in leaves:
+                elif source in leaves and type(leaves[source]) is type(grad):
                     leaves[source] += grad
+                elif source in leaves:  # a recorded array and one that a replay must not change
+                    leaves[source] = leaves[source] + grad
                 else:
                     leaves[source] = grad.copy() if grad is g or grad.base is not None else grad
             if not retain_graph:
