@@ -185,6 +185,8 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
 
 def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Exception:
     """The error with the name of the function and the shapes that it was called with."""
+    if str(error).startswith(f"{op.__name__}: "):  # a loss, which names its argument
+        return error
     kinds = np.exceptions.AxisError, IndexError, TypeError
     kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
