@@ -126,6 +126,9 @@ class DataLoader:
 
     def _shuffled(self, state: Any) -> tuple[np.ndarray, Any]:
         """The order that a generator in this state draws, and its state afterwards."""
+        if type(self.rng) is not np.random.Generator:  # a subclass may draw in its own way
+            self.rng.bit_generator.state = state
+            return self.rng.permutation(len(self.y)), self.rng.bit_generator.state
         generator = type(self.rng.bit_generator)()
         generator.state = state
         return np.random.Generator(generator).permutation(len(self.y)), generator.state
