@@ -226,15 +226,7 @@ class DataLoader:
     def _changes(self, state: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
         """What load_state_dict would assign, after all checks."""
         own = self.state_dict()
-        if not isinstance(state, Mapping):
-            raise TypeError(
-                f"DataLoader: a state is a dict, as state_dict() returns it, got {state!r}"
-            )
-        if own.keys() != state.keys():
-            raise ValueError(
-                f"DataLoader: a state has the keys {', '.join(own)}, got "
-                f"{', '.join(map(str, state))}"
-            )
+        _checks.state("DataLoader", state, own)
         for name in ("samples", "batch_size", "shuffle", "drop_last"):
             saved = state[name]
             is_scalar = isinstance(saved, int | np.generic | np.ndarray | None)

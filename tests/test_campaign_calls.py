@@ -1,5 +1,6 @@
 """The campaign's part `calls`: it finds planted faults, and leaves no public name out."""
 
+import importlib
 import random
 import re
 from pathlib import Path
@@ -127,8 +128,8 @@ MENDED = [
     ("dl.config.set_blas(3)", "set_blas: path must be the name of a file"),
     ("history.values(3)", "History.values: name must be a string, got 3"),
     ("dl.History.from_state_dict([1])", "this is not the state of a History"),
-    ("stopping.load_state_dict(3)", "EarlyStopping.load_state_dict: state must be a dict, got 3"),
-    ("stopping.load_state_dict({'a': 1})", "a state has best, best_epoch"),
+    ("stopping.load_state_dict(3)", "EarlyStopping: a state is a dict"),
+    ("stopping.load_state_dict({'a': 1})", "EarlyStopping: a state has the keys best, best_epoch"),
     ("average.load_state_dict({'a': object()})", "'a' of the state is not an array of numbers"),
     ("optim.clip_grad_norm(net, x)", "clip_grad_norm: max_norm must be"),
     ("optimizer.groups[0].update(3)", "Adam: options of a group must be a dict, got 3"),
@@ -148,6 +149,7 @@ MENDED = [
 
 @pytest.mark.parametrize(("call", "text"), MENDED, ids=[call for call, _ in MENDED])
 def test_a_wrong_argument_is_named_in_minidls_own_words(call, text):
+    importlib.import_module("matplotlib.pyplot")  # sets rcParams, which are compared
     outcome = calls.attempt(program(call))
     assert (outcome.kind, text in outcome.text) == ("own", True), outcome
 
