@@ -131,10 +131,16 @@ def network(name):
     ).save
 
 
+def in_utf8(text):
+    """A function that writes a page with this text, as a notebook would show it."""
+    page = f"<!doctype html><meta charset=utf-8>{text}"
+    return lambda path: Path(path).write_text(page, "utf-8", "replace")
+
+
 def notebook(name):
     surface = dl.viz.Surface(bowl, (-1, 1), (-1, 1), name=name, formula=name)
     text = dl.viz.race(surface, {name: "SGD"}, steps=3, lr=0.1)._repr_html_()
-    return lambda path: Path(path).write_text(f"<!doctype html>{text}", "utf-8", "replace")
+    return in_utf8(text)
 
 
 def graph(name):
@@ -142,7 +148,7 @@ def graph(name):
     y = (w * 2).sum()
     y.name = name
     text = y._repr_svg_()
-    return lambda path: Path(path).write_text(f"<!doctype html>{text}", "utf-8", "replace")
+    return in_utf8(text)
 
 
 def training(name):
