@@ -65,6 +65,16 @@ def test_a_setting_that_stays_after_an_error_is_a_breach(monkeypatch):
         dl._settings._default_dtype = before
 
 
+def test_a_setting_that_a_failed_training_leaves_is_a_breach():
+    fit = "dl.fit(net, losses.mse, optimizer, (x, y), epochs=1, progress=False, callbacks=[v0])"
+    assert calls.attempt(program(fit, "v0 = lambda *_: 1 / 0")).kind == "user"
+    try:
+        with pytest.raises(harness.Breach, match="default dtype"):
+            calls.attempt(program(fit, "v0 = lambda *_: dl.set_default_dtype('float64') or 1 / 0"))
+    finally:
+        dl.set_default_dtype("float32")
+
+
 @pytest.mark.parametrize(
     ("call", "kind"),
     [
