@@ -149,6 +149,18 @@ def dictionary(owner: str, name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
+def state(owner: str, value: Any, names: Collection[str]) -> Mapping[str, Any]:
+    """A dict with these keys, as a state_dict returns it."""
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"{owner}: a state is a dict, as state_dict() returns it, got {shown(value)}"
+        )
+    if value.keys() != {*names}:
+        got = ", ".join(map(str, value)) or "none"
+        raise ValueError(f"{owner}: a state has the keys {', '.join(names)}, got {got}")
+    return value
+
+
 def items(owner: str, name: str, value: Any) -> tuple[Any, ...]:
     """The items of a list or another iterable."""
     try:

@@ -40,7 +40,8 @@ def path_of(owner: str, given: Any, name: str = "path, the first argument,") -> 
             )
         return Path(text)
     raise TypeError(
-        f"{owner}: {name} must be the name of a file such as 'run.ckpt', got {reprlib.repr(given)}"
+        f"{owner}: {name} must be the name of a file such as 'run.ckpt', got {reprlib.repr(given)} "
+        f"({type(given).__name__})"
     )
 
 

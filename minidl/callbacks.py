@@ -145,13 +145,7 @@ class _Monitor(Callback):
         return copy.deepcopy({name: vars(self)[name] for name in self.kept})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        owner = f"{type(self).__name__}.load_state_dict"
-        _checks.dictionary(owner, "state", state)
-        if state.keys() != {*self.kept}:
-            raise ValueError(
-                f"{owner}: a state has {', '.join(self.kept)}, got {', '.join(state) or 'none'}"
-            )
-        vars(self).update(state)
+        vars(self).update(_checks.state(type(self).__name__, state, self.kept))
 
 
 class EarlyStopping(_Monitor):

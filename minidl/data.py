@@ -126,6 +126,9 @@ class DataLoader:
 
     def _shuffled(self, state: Any) -> tuple[np.ndarray, Any]:
         """The order that a generator in this state draws, and its state afterwards."""
+        if type(self.rng) is not np.random.Generator:  # a subclass may draw in its own way
+            self.rng.bit_generator.state = state
+            return self.rng.permutation(len(self.y)), self.rng.bit_generator.state
         generator = type(self.rng.bit_generator)()
         generator.state = state
         return np.random.Generator(generator).permutation(len(self.y)), generator.state
@@ -223,15 +226,7 @@ class DataLoader:
     def _changes(self, state: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
         """What load_state_dict would assign, after all checks."""
         own = self.state_dict()
-        if not isinstance(state, Mapping):
-            raise TypeError(
-                f"DataLoader: a state is a dict, as state_dict() returns it, got {state!r}"
-            )
-        if own.keys() != state.keys():
-            raise ValueError(
-                f"DataLoader: a state has the keys {', '.join(own)}, got "
-                f"{', '.join(map(str, state))}"
-            )
+        _checks.state("DataLoader", state, own)
         for name in ("samples", "batch_size", "shuffle", "drop_last"):
             saved = state[name]
             is_scalar = isinstance(saved, int | np.generic | np.ndarray | None)

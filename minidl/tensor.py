@@ -10,7 +10,6 @@ the garbage collector.
 
 from __future__ import annotations
 
-import builtins
 import functools
 import heapq
 import itertools
@@ -348,22 +347,20 @@ def _in_place(function: Callable[[Any, Any], Tensor]) -> Callable[[Tensor, Any],
 
 def _compare(comparison: Any, a: Any, b: Any) -> Any:
     """A comparison as an array of booleans, since it has no gradient; b may be any object."""
+    x, y = _plain(a), _plain(b)
     try:
-        given = beside([_plain(a), _plain(b)], True)
-        try:
-            return comparison(*given)
-        except ValueError as error:  # shapes that don't broadcast
-            raise _named(comparison, given, error) from None
+        given = beside([x, y], True)
     except TypeError:
-        if refusal(a) or refusal(b):
+        if refusal(a) or refusal(b) or comparison not in (np.equal, np.not_equal):
             raise
-    if comparison in (np.equal, np.not_equal):
         try:
-            return (operator.eq if comparison is np.equal else operator.ne)(_plain(a), _plain(b))
+            return x == y if comparison is np.equal else x != y
         except (TypeError, ValueError):  # what is no number equals none
-            return np.full(np.shape(_plain(a)), comparison is np.not_equal)
-    x, y = (type(x).__name__ for x in (a, b))
-    raise TypeError(f"{comparison.__name__} has no order for {x} and {y}; compare numbers")
+            return np.full(np.shape(x), comparison is np.not_equal)
+    try:
+        return comparison(*given)
+    except ValueError as error:  # shapes that don't broadcast
+        raise _named(comparison, given, error) from None
 
 
 def _compared(comparison: Any) -> Callable[[Tensor, Any], Any]:
@@ -684,8 +681,8 @@ class Tensor:
 
     def __round__(self, digits: int | None = None) -> Tensor:
         """The entries rounded as by NumPy; a constant, since the derivative is 0 or undefined."""
-        places = 0 if digits is None else _checks.count("round", "digits", digits, low=-400)
-        rounded = np.round(self._data, builtins.min(places, 400))
+        places = _checks.count("round", "digits", 0 if digits is None else digits, low=-400)
+        rounded = np.round(self._data, places if places < 400 else 400)
         return _restore(rounded, False, None, None, True)
 
     def __getitem__(self, key: Any) -> Tensor:
@@ -776,10 +773,7 @@ class Tensor:
 
     def __index__(self) -> int:
         if self.ndim or self.dtype.kind not in "iu":
-            raise TypeError(
-                f"only a tensor with one integer and no axes is an index, not {describe(self)} "
-                f"of {self.dtype}"
-            )
+            raise TypeError(f"an index is one integer, not {describe(self)} of {self.dtype}")
         return operator.index(self._data)
 
     def __format__(self, spec: str) -> str:

@@ -95,6 +95,28 @@ def test_shuffling_is_the_default_and_the_whole_set_keeps_its_order():
         assert labels(DataLoader(y, y, batch_size, rng=0)) == [y.tolist()]
 
 
+class Rolled(np.random.Generator):
+    """Draws its orders in a way of its own."""
+
+    def permutation(self, n):
+        return np.roll(np.arange(n), self.integers(n))
+
+
+def test_a_subclass_of_generator_draws_its_own_orders_also_when_an_epoch_goes_on():
+    loader, other = (
+        DataLoader(range(6), range(6), 2, rng=Rolled(np.random.PCG64(seed))) for seed in (0, 1)
+    )
+    rolls = np.random.default_rng(0)
+    for _ in range(2):
+        epoch = np.roll(np.arange(6), rolls.integers(6)).tolist()
+        assert flat(loader) == epoch
+    epoch = np.roll(np.arange(6), rolls.integers(6)).tolist()
+    assert next(iter(loader))[1].tolist() == epoch[:2]
+    other.load_state_dict(loader.state_dict())
+    assert flat(other) == epoch[2:]
+    assert flat(other) == np.roll(np.arange(6), rolls.integers(6)).tolist()
+
+
 def test_every_order_is_equally_likely():
     loader = DataLoader(range(3), range(3), 1, rng=0)
     orders = [tuple(flat(loader)) for _ in range(3000)]

@@ -665,6 +665,14 @@ def state(kept):
     return mutating.snapshot(kept), mutating.settings(), files()
 
 
+def lasting(kept):
+    """What an error may not change even if it ends a training: settings, modes and data."""
+    modules = [x for x in kept if isinstance(x, dl.nn.Module)]
+    modes = tuple(tuple(m.training for m in module.modules()) for module in modules)
+    data = [x for x in kept if isinstance(x, np.ndarray)]
+    return mutating.settings(), modes, mutating.snapshot(data)
+
+
 def files():
     return {str(path): path.is_file() and path.read_bytes() for path in Path().rglob("*")}
 
@@ -682,7 +690,7 @@ def attempt(program):
         return Outcome("not made", repr(error))
     kept = [variables[name] for name in program.objects if name != "folder"]
     kept += [v for k, v in variables.items() if re.match(r"v\d", k) and isinstance(v, KINDS)]
-    before = state(kept)
+    before, before_steps = state(kept), lasting(kept)
     call = compile(program.call, "<call>", "exec")
     try:
         with limit():
@@ -696,9 +704,9 @@ def attempt(program):
         raise Breach(f"{program.call}: {type(error).__name__}: {error}", program.text()) from None
     else:
         return Outcome("done")
-    if begun(error):
-        return Outcome(kind, text)
     after = state(kept)
+    if begun(error):
+        before, after = before_steps, lasting(kept)
     if after != before:
         what = f"{program.call}\n{text}\nchanged before the error: {difference(before, after)}"
         raise Breach(what, program.text())
@@ -708,7 +716,7 @@ def attempt(program):
 def begun(error):
     """Whether a training had begun, whose steps stay: the part `interrupts` tries what they leave.
 
-    So is an error of a user's model, loss or callback, which no check can see before.
+    It may be an error of a user's model, loss or callback, which no check can see before.
     """
     frames = traceback.extract_tb(error.__traceback__)
     files = [frame for frame in frames if frame.filename.startswith(MINIDL)]

@@ -1,10 +1,11 @@
 """Hostile names on pages, deeply nested texts and spoiled checkpoints: nothing is executed.
 
-Pages of walkthroughs, plans and races, whose names, labels, formulas and titles are attempts at
-injection, are opened in Chromium: no script of theirs runs, no element of theirs exists, nothing is
-requested, and the name is shown as it was given. Expressions are nested up to a million deep. Of
-each kind of checkpoint every byte is changed once, over all seeds; its text is forged under a right
-digest. All of them load to an error of minidl's own, with every object as before, or whole.
+Pages of walkthroughs, plans, races and trainings, whose names, labels, formulas and titles are
+attempts at injection, and links to the playground with such settings, are opened in Chromium: no
+script of theirs runs, no element of theirs exists, and nothing is requested. Expressions are nested
+up to a million deep. Of each kind of checkpoint every byte is changed once, over all seeds; its
+text is forged under a right digest. All of them load to an error of minidl's own, with every object
+as before, or whole.
 """
 
 import contextlib
@@ -14,9 +15,11 @@ import random
 import shutil
 import sys
 import tempfile
+import threading
 import warnings
 import zipfile
 from pathlib import Path
+from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -25,6 +28,8 @@ import numpy as np
 
 import minidl as dl
 from minidl import _expressions, checkpoint
+from minidl._page.server import PageServer
+from minidl.viz._playground import given, live
 from tests.campaign import calls
 from tests.campaign.harness import Breach
 
@@ -126,10 +131,16 @@ def network(name):
     ).save
 
 
+def in_utf8(text):
+    """A function that writes a page with this text, as a notebook would show it."""
+    page = f"<!doctype html><meta charset=utf-8>{text}"
+    return lambda path: Path(path).write_text(page, "utf-8", "replace")
+
+
 def notebook(name):
     surface = dl.viz.Surface(bowl, (-1, 1), (-1, 1), name=name, formula=name)
     text = dl.viz.race(surface, {name: "SGD"}, steps=3, lr=0.1)._repr_html_()
-    return lambda path: Path(path).write_text(f"<!doctype html>{text}", "utf-8", "replace")
+    return in_utf8(text)
 
 
 def graph(name):
@@ -137,14 +148,57 @@ def graph(name):
     y = (w * 2).sum()
     y.name = name
     text = y._repr_svg_()
-    return lambda path: Path(path).write_text(f"<!doctype html>{text}", "utf-8", "replace")
+    return in_utf8(text)
 
 
-PAGES = [walkthrough, plan, race, network, notebook, graph]
+def training(name):
+    model = dl.nn.Sequential(dl.nn.Dense(2, 2, rng=0), dl.nn.Tanh())
+    setattr(model, name.replace(".", "·"), dl.nn.Dense(2, 1, rng=1))
+    recorder = dl.viz.Recorder(every=1)
+
+    def loss(prediction, target):
+        return dl.losses.mse(prediction, target)
+
+    loss.__name__ = name
+    dl.fit(
+        model,
+        loss,
+        dl.optim.SGD(model, 0.1),
+        (np.eye(2), np.ones((2, 1))),
+        epochs=2,
+        metrics={name: dl.metrics.mae},
+        record=recorder,
+        progress=False,
+    )
+    return recorder.save
+
+
+def served(playground, link=""):
+    """The address of a playground, served until this process ends."""
+    server = PageServer("playground", playground.html, playground.answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"{server.url}#{link}"
+
+
+def playground(name):
+    x, y = np.linspace(-1, 1, 20).reshape(10, 2), np.arange(10) % 2
+    model = dl.nn.MLP([2, 2, 2], "tanh", rng=0)
+    return served(live.Playground(given._settings(model, (x, y), None, 0.3, [name, name])))
+
+
+def link(name):
+    """A link to the playground, whose settings anyone may write."""
+    text = quote(name, safe="", errors="replace")
+    return served(live.Playground(), f"a.{text}=1&{text}=1&a.lr={text}&hide={text}&then={text}")
+
+
+PAGES = [walkthrough, plan, race, network, notebook, graph, training, playground, link]
+# What the browser says of settings that the playground's server refuses.
+REFUSED = "Failed to load resource: the server responded with a status of 400"
 
 
 def pages(seed, say):
-    """Open each page with one of the names."""
+    """Open each page with one of the names: what PAGES return writes it, or is its address."""
     from playwright.sync_api import Error, sync_playwright
 
     name = NAMES[seed % len(NAMES)]
@@ -161,14 +215,17 @@ def pages(seed, say):
             for text in ("plain", name):
                 path = Path(folder, f"{make.__name__}.html")
                 try:
-                    make(text)(path)
+                    made = make(text)
+                    address = made if isinstance(made, str) else path.as_uri()
+                    if address is not made:
+                        made(path)
                 except (ValueError, TypeError) as error:
                     if calls.origin(error) != "own":
                         raise
                     break  # a name that is refused
                 events.clear()
-                tab.goto(path.as_uri())
-                tab.wait_for_load_state("load")
+                tab.goto(address)
+                tab.wait_for_load_state("networkidle" if address is made else "load")
                 tab.mouse.move(200, 200)
                 tab.keyboard.press("ArrowRight")
                 try:
@@ -176,7 +233,8 @@ def pages(seed, say):
                     hit = tab.evaluate("window.hit")
                 except Error:  # another page was opened
                     hit = True
-                own = [e for e in events if not e.startswith((path.as_uri(), "about:", "data:"))]
+                known = (address.partition("#")[0], "about:", "data:", REFUSED)
+                own = [event for event in events if not event.startswith(known)]
                 if hit or own:
                     raise Breach(f"{make.__name__} of the name {name!r}: {hit!r}, {own}")
             if len(set(found)) > 1:
