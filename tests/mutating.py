@@ -372,6 +372,12 @@ def loader():
 case("ReduceOnPlateau.observe", plateau, lambda s: s.observe(2.0))
 case("ReduceOnPlateau.reset", plateau, lambda s: s.reset())
 case("Schedule.__call__", lambda: schedulers.OneCycle(0.1, 20), lambda s: s(np.arange(20)))
+case("Standardize.fit", dl.data.Standardize, lambda scale: scale.fit(numbers(FEW, 2)))
+case(
+    "Standardize.fit again",
+    lambda: dl.data.Standardize().fit(numbers(FEW, 2)),
+    lambda scale: scale.fit(numbers(9, 2)),
+)
 case("DataLoader.begin", loader, lambda batches: batches.begin())
 case(
     "DataLoader.__iter__",
@@ -510,11 +516,14 @@ case("trace step", adam, lambda o: traced(o, lambda o: o.step()), slow=True)
 
 @functools.cache
 def shown():
-    """A walkthrough and a race."""
+    """A walkthrough, a race and a recorded training."""
     w = dl.Tensor(numbers(2), requires_grad=True, name="w")
     with dl.trace() as walk:
         (w * w).sum().backward()
-    return walk, dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1)
+    x, recorder = network(), dl.viz.Recorder()
+    options = {"epochs": 1, "progress": False, "record": recorder}
+    dl.fit(x.model, dl.losses.mse, optim.SGD(x.model, lr=0.01), (x.x, x.y), **options)
+    return walk, dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1), recorder
 
 
 def folder():
@@ -536,6 +545,7 @@ for ending in ("html", "md", "txt", "svg"):
         slow=True,
     )
 case("Race.save", folder, lambda path: shown()[1].save(path / "old.html"), slow=True)
+case("Recorder.save", folder, lambda path: shown()[2].save(path / "old.html"), slow=True)
 case("Race.plot", folder, lambda path: shown()[1].plot(path / "old.png"), slow=True)
 case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", frames=2), slow=True)
 
@@ -584,7 +594,7 @@ READS = re.compile(
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
     | DataLoader\.(rest|rows|taken|check_resumable|part|held_out|arrays)
     | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
-    | get_\w+ | show_config | race | network_race
+    | get_\w+ | show_config | race | network_race | playground
     """,
     re.VERBOSE,
 )
@@ -606,7 +616,8 @@ def public_names():
         if inspect.isclass(x):
             for name, value in vars(x).items():
                 settable = inspect.isroutine(value) or getattr(value, "fset", None)
-                if CHANGES.match(name) and settable and not hasattr(dl, name):
+                of_tensors = x is dl.Tensor and hasattr(dl.ops, name)
+                if CHANGES.match(name) and settable and not of_tensors:
                     yield f"{x.__name__}.{name}"
         elif not hasattr(dl.ops, x.__name__) and any(hasattr(m, x.__name__) for m in MODULES[:3]):
             yield x.__name__

@@ -797,6 +797,14 @@ def test_a_saved_standardize_is_loaded_into_one_with_as_many_features():
         model.load_state_dict({**model.state_dict(), "other": 1.0})
 
 
+@interrupting.FAILURES
+@pytest.mark.parametrize("columns", [None, 3])
+def test_an_interrupted_fit_leaves_both_mean_and_deviation_as_before_or_fitted(columns, failures):
+    interrupting.assert_all_or_nothing(
+        *(failures, lambda: Standardize(columns), lambda scale: scale.fit(TABLE)), vars, every=3
+    )
+
+
 def test_standardize_can_be_fitted_again_but_not_to_other_columns():
     scale = Standardize(3).fit(TABLE).fit(2 * TABLE)
     assert np.allclose(scale.mean, 2 * TABLE.mean(axis=0))
