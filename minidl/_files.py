@@ -150,7 +150,14 @@ def _create(temporary: Path, opened: list[FileIO]) -> None:
 
 
 def _take_over(temporary: Path) -> None:
-    """Wait for the writer of a file, and remove what it has left if it was killed."""
+    """Wait for the writer of a file, and remove what it has left if it was killed.
+
+    Of this thread the writer was interrupted just as its block began or ended, so that only the
+    error's traceback keeps the file open.
+    """
+    for own, thread in list(_opened_by.items()):
+        if thread == threading.get_ident() and not own.closed and _is_at(temporary, own):
+            _close(own)
     try:
         file = _open(temporary, "rb+")
     except FileNotFoundError:

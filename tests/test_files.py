@@ -368,6 +368,16 @@ def test_a_failed_writer_does_not_remove_the_file_of_another(tmp_path, monkeypat
     assert path.read_text() == "of the first"
 
 
+def test_a_writer_does_not_wait_for_one_in_its_thread_that_was_interrupted_as_it_began(tmp_path):
+    path = tmp_path / "race.png"
+    interrupted = _files.replacing("plot", path)
+    interrupted.__enter__()  # then an interrupt, whose traceback the interpreter keeps
+    write(path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
+    del interrupted
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
+
+
 @pytest.mark.parametrize("mask", [0o022, 0o077])
 def test_a_new_file_has_the_usual_permissions(mask, tmp_path):
     before = os.umask(mask)
