@@ -143,7 +143,7 @@ def numbers(*shape, dtype="float64"):
     return np.random.default_rng(shape).normal(size=shape).astype(dtype)
 
 
-NUMBERS = numbers(FEW, dtype="float32")
+NUMBERS, ROWS = numbers(FEW, dtype="float32"), numbers(3, 16, dtype="float32")
 
 
 def parameter(name, dtype="float64", size=FEW):
@@ -423,8 +423,8 @@ def weights_and_history(x):
     return snapshot([ws, o.t, list(o.state.values()), modes, consistent])
 
 
-def fit(x):
-    options = {"epochs": 2, "progress": False, "callbacks": [lambda epoch, history: None]}
+def fit(x, **more):
+    options = {"epochs": 2, "progress": False, "callbacks": [lambda epoch, history: None], **more}
     history = dl.fit(x.model, x.loss, x.optimizer, x.data, validation=(x.x, x.y), **options)
     x.histories.append(history)
 
@@ -478,6 +478,37 @@ case(
     "capture.__call__", replayed, lambda x: x.step(x.x[:10], x.y[:10]), compared=weights_and_history
 )
 case("fit", training, fit, milestones=lambda x: x.states, compared=weights_and_history, slow=True)
+case(
+    "fit record",
+    training,
+    lambda x: fit(x, record=dl.viz.Recorder(every=2)),
+    milestones=lambda x: x.states,
+    compared=weights_and_history,
+    slow=True,
+)
+
+
+def stopped():
+    """A callback with the best weights of a training, and a model with others."""
+    x = training()
+    x.stop, x.other = dl.callbacks.EarlyStopping("loss"), dl.callbacks.EarlyStopping("loss")
+    fit(x, callbacks=[x.stop])
+    x.model.load_state_dict(x.state)
+    return x
+
+
+case(
+    "EarlyStopping.restore",
+    stopped,
+    lambda x: x.stop.restore(x.model),
+    compared=weights_and_history,
+)
+case(
+    "EarlyStopping.load_state_dict",
+    stopped,
+    lambda x: x.other.load_state_dict(x.stop.state_dict()),
+    compared=lambda x: snapshot(x.other),
+)
 case("evaluate", network, lambda x: dl.evaluate(x.model, (x.x, x.y), dl.losses.mse))
 case(
     "gradcheck",
@@ -532,7 +563,7 @@ def folder():
     path = Path(tempfile.gettempdir()) / f"minidl-faults-{os.getpid()}"
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
-    for ending in ("html", "md", "txt", "svg", "png", "gif", "ckpt"):
+    for ending in ("html", "md", "txt", "svg", "png", "gif", "ckpt", "h", "py", "onnx"):
         (path / f"old.{ending}").write_bytes(b"old")
     return path
 
@@ -548,6 +579,15 @@ case("Race.save", folder, lambda path: shown()[1].save(path / "old.html"), slow=
 case("Recorder.save", folder, lambda path: shown()[2].save(path / "old.html"), slow=True)
 case("Race.plot", folder, lambda path: shown()[1].plot(path / "old.png"), slow=True)
 case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", frames=2), slow=True)
+
+
+for function, ending in ((dl.export.to_c, "h"), (dl.export.to_numpy, "py")):
+    case(
+        function.__name__,
+        folder,
+        lambda path, f=function, ending=ending: f(network().model, path / f"old.{ending}"),
+    )
+case("to_onnx", folder, lambda path: dl.export.to_onnx(network().model, path / "old.onnx", ROWS))
 
 
 # files of trainings
@@ -584,7 +624,7 @@ case(
 
 # Methods that change nothing but what they return, and functions that users give (update). A name
 # is given to a parameter as it is found, which no error can undo and a second call repeats. What
-# capture's epoch and fit call is tried with them.
+# capture's epoch and fit call, as the hooks of callbacks, is tried with them or left out.
 READS = re.compile(
     r"""
     (\w+\.)?(forward|formula|phases|plot|update|prepare|constants|check_options|rate|checked
@@ -594,11 +634,12 @@ READS = re.compile(
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
     | DataLoader\.(rest|rows|taken|check_resumable|part|held_out|arrays)
     | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
+    | \w+\.(on_\w+|validating|lines|row) | (Average|Callback)\.load_state_dict
     | get_\w+ | show_config | race | network_race | playground
     """,
     re.VERBOSE,
 )
-MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data]
+MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data, dl.callbacks, dl.export]
 CHANGES = re.compile(
     r"[^_]|__(enter|exit|set|setitem|setattr|i(ter|add|sub|mul|matmul|truediv|pow))__$"
 )
