@@ -89,16 +89,17 @@ def replacing(owner: str, path: Path, flush: bool = True) -> Iterator[Path]:
             return
         stem = os.fsencode(target.stem)[:STEM].decode(errors="ignore")
         temporary = target.with_name(f".{stem}.part{target.suffix}")
+        opened: list[FileIO] = []
         try:
-            with contextlib.ExitStack() as lock:
-                _create(temporary, lock)
-                _copy_permissions(target, temporary)
-                yield temporary
-                if flush:
-                    _flush(temporary, os.O_WRONLY)
-                os.replace(temporary, target)
+            _create(temporary, opened)
+            _copy_permissions(target, temporary)
+            yield temporary
+            if flush:
+                _flush(temporary, os.O_WRONLY)
+            os.replace(temporary, target)
+            _close(*opened)
         except BaseException:
-            _remove(temporary)
+            _clean_up(temporary, opened)
             raise
         with contextlib.suppress(OSError):  # a folder can't be flushed on every system
             if flush:
@@ -127,8 +128,8 @@ def _target(path: Path) -> Path:
     return target
 
 
-def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
-    """Create an empty file, locked against other writers until `lock` is closed.
+def _create(temporary: Path, opened: list[FileIO]) -> None:
+    """Create an empty file, locked against other writers until all in `opened` is closed.
 
     A file that a killed process has left is removed first: a program that it has started, such as
     one that encodes a film, may still write to it.
@@ -142,7 +143,7 @@ def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
         except FileExistsError:
             _take_over(temporary)
             continue
-        lock.callback(_close, file)
+        opened.append(file)
         with contextlib.suppress(OSError):  # some network file systems have no locks
             fcntl.flock(file, fcntl.LOCK_EX)
         if _is_at(temporary, file):
@@ -150,14 +151,25 @@ def _create(temporary: Path, lock: contextlib.ExitStack) -> None:
 
 
 def _take_over(temporary: Path) -> None:
-    """Wait for the writer of a file, and remove what it has left if it was killed."""
-    with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as lock:
+    """Wait for the writer of a file, and remove what it has left if it was killed.
+
+    Of this thread the writer was interrupted just as its block began or ended, so that only the
+    error's traceback keeps the file open.
+    """
+    for own, thread in list(_opened_by.items()):
+        if thread == threading.get_ident() and not own.closed and _is_at(temporary, own):
+            _close(own)
+    try:
         file = _open(temporary, "rb+")
-        lock.callback(_close, file)
+    except FileNotFoundError:
+        return
+    try:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         if _is_at(temporary, file):
             temporary.unlink()
+    finally:
+        _close(file)
 
 
 def _is_at(path: Path, file: FileIO) -> bool:
@@ -179,9 +191,10 @@ def _open(path: Path, mode: Literal["xb", "rb+"]) -> FileIO:
     return file
 
 
-def _close(file: FileIO) -> None:
+def _close(*files: FileIO) -> None:
     with _opening:
-        file.close()
+        for file in files:
+            file.close()
 
 
 def _after_fork() -> None:
@@ -196,6 +209,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_after_fork
     )
+
+
+def _clean_up(temporary: Path, opened: list[FileIO], tries: int = 50) -> None:
+    """Close the files and remove the temporary one; try again where that lacks memory."""
+    while True:
+        tries -= 1
+        try:
+            _close(*opened)
+            _remove(temporary)
+            return
+        except MemoryError:
+            if not tries:
+                raise
 
 
 def _remove(temporary: Path) -> None:

@@ -112,9 +112,7 @@ class _Monitor(Callback):
     def __init__(self, monitor: str, mode: Mode, min_delta: float = 0.0) -> None:
         owner = type(self).__name__
         if not isinstance(monitor, str):
-            raise TypeError(
-                f'{owner}: monitor must be a name such as "validation", got {monitor!r}'
-            )
+            raise TypeError(f'{owner}: monitor must be a name such as "loss", got {monitor!r}')
         self.monitor, self.mode = monitor, _checks.choice(owner, "mode", mode, ("min", "max"))
         self.min_delta = _checks.number(owner, "min_delta", min_delta)
         self.best: float | None = None

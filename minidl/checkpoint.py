@@ -592,6 +592,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]
     raw, library = path.read_bytes(), _safetensors()
     try:
         arrays = dict(library.load(raw))
+    except MemoryError:
+        raise
     except Exception as error:  # the library's error is of a class of its own
         raise CheckpointError(f"load: {str(path)!r} is no safetensors file: {error}") from error
     parts = ("generators", "optimizer", "loader", "history", "average", "metadata")

@@ -684,12 +684,9 @@ class Standardize(Module):
         mean, deviation = np.where(same, columns[0], mean), np.where(same, 1.0, deviation)
         self._check_columns(np.isfinite(mean) & np.isfinite(deviation), "holds too large numbers")
         deviation[deviation == 0] = 1.0
-        if self._buffers:
-            own = vars(self)
-            atomic.assign([(own, "mean", mean), (own, "deviation", deviation)])
-        else:
-            self.buffer("mean", mean)
-            self.buffer("deviation", deviation)
+        buffers = {"mean": mean, "deviation": deviation}
+        changes = {**buffers, "_buffers": self._buffers or tuple(buffers)}
+        atomic.assign([(vars(self), name, value) for name, value in changes.items()])
         return self
 
     def _check_columns(self, usable: Any, problem: str) -> None:

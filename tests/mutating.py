@@ -143,7 +143,7 @@ def numbers(*shape, dtype="float64"):
     return np.random.default_rng(shape).normal(size=shape).astype(dtype)
 
 
-NUMBERS = numbers(FEW, dtype="float32")
+NUMBERS, ROWS = numbers(FEW, dtype="float32"), numbers(3, 16, dtype="float32")
 
 
 def parameter(name, dtype="float64", size=FEW):
@@ -372,6 +372,12 @@ def loader():
 case("ReduceOnPlateau.observe", plateau, lambda s: s.observe(2.0))
 case("ReduceOnPlateau.reset", plateau, lambda s: s.reset())
 case("Schedule.__call__", lambda: schedulers.OneCycle(0.1, 20), lambda s: s(np.arange(20)))
+case("Standardize.fit", dl.data.Standardize, lambda scale: scale.fit(numbers(FEW, 2)))
+case(
+    "Standardize.fit again",
+    lambda: dl.data.Standardize().fit(numbers(FEW, 2)),
+    lambda scale: scale.fit(numbers(9, 2)),
+)
 case("DataLoader.begin", loader, lambda batches: batches.begin())
 case(
     "DataLoader.__iter__",
@@ -417,8 +423,8 @@ def weights_and_history(x):
     return snapshot([ws, o.t, list(o.state.values()), modes, consistent])
 
 
-def fit(x):
-    options = {"epochs": 2, "progress": False, "callbacks": [lambda epoch, history: None]}
+def fit(x, **more):
+    options = {"epochs": 2, "progress": False, "callbacks": [lambda epoch, history: None], **more}
     history = dl.fit(x.model, x.loss, x.optimizer, x.data, validation=(x.x, x.y), **options)
     x.histories.append(history)
 
@@ -472,6 +478,37 @@ case(
     "capture.__call__", replayed, lambda x: x.step(x.x[:10], x.y[:10]), compared=weights_and_history
 )
 case("fit", training, fit, milestones=lambda x: x.states, compared=weights_and_history, slow=True)
+case(
+    "fit record",
+    training,
+    lambda x: fit(x, record=dl.viz.Recorder(every=2)),
+    milestones=lambda x: x.states,
+    compared=weights_and_history,
+    slow=True,
+)
+
+
+def stopped():
+    """A callback with the best weights of a training, and a model with others."""
+    x = training()
+    x.stop, x.other = dl.callbacks.EarlyStopping("loss"), dl.callbacks.EarlyStopping("loss")
+    fit(x, callbacks=[x.stop])
+    x.model.load_state_dict(x.state)
+    return x
+
+
+case(
+    "EarlyStopping.restore",
+    stopped,
+    lambda x: x.stop.restore(x.model),
+    compared=weights_and_history,
+)
+case(
+    "EarlyStopping.load_state_dict",
+    stopped,
+    lambda x: x.other.load_state_dict(x.stop.state_dict()),
+    compared=lambda x: snapshot(x.other),
+)
 case("evaluate", network, lambda x: dl.evaluate(x.model, (x.x, x.y), dl.losses.mse))
 case(
     "gradcheck",
@@ -510,11 +547,14 @@ case("trace step", adam, lambda o: traced(o, lambda o: o.step()), slow=True)
 
 @functools.cache
 def shown():
-    """A walkthrough and a race."""
+    """A walkthrough, a race and a recorded training."""
     w = dl.Tensor(numbers(2), requires_grad=True, name="w")
     with dl.trace() as walk:
         (w * w).sum().backward()
-    return walk, dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1)
+    x, recorder = network(), dl.viz.Recorder()
+    options = {"epochs": 1, "progress": False, "record": recorder}
+    dl.fit(x.model, dl.losses.mse, optim.SGD(x.model, lr=0.01), (x.x, x.y), **options)
+    return walk, dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1), recorder
 
 
 def folder():
@@ -523,7 +563,7 @@ def folder():
     path = Path(tempfile.gettempdir()) / f"minidl-faults-{os.getpid()}"
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir()
-    for ending in ("html", "md", "txt", "svg", "png", "gif", "ckpt"):
+    for ending in ("html", "md", "txt", "svg", "png", "gif", "ckpt", "h", "py", "onnx"):
         (path / f"old.{ending}").write_bytes(b"old")
     return path
 
@@ -536,8 +576,18 @@ for ending in ("html", "md", "txt", "svg"):
         slow=True,
     )
 case("Race.save", folder, lambda path: shown()[1].save(path / "old.html"), slow=True)
+case("Recorder.save", folder, lambda path: shown()[2].save(path / "old.html"), slow=True)
 case("Race.plot", folder, lambda path: shown()[1].plot(path / "old.png"), slow=True)
 case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", frames=2), slow=True)
+
+
+for function, ending in ((dl.export.to_c, "h"), (dl.export.to_numpy, "py")):
+    case(
+        function.__name__,
+        folder,
+        lambda path, f=function, ending=ending: f(network().model, path / f"old.{ending}"),
+    )
+case("to_onnx", folder, lambda path: dl.export.to_onnx(network().model, path / "old.onnx", ROWS))
 
 
 # files of trainings
@@ -574,7 +624,7 @@ case(
 
 # Methods that change nothing but what they return, and functions that users give (update). A name
 # is given to a parameter as it is found, which no error can undo and a second call repeats. What
-# capture's epoch and fit call is tried with them.
+# capture's epoch and fit call, as the hooks of callbacks, is tried with them or left out.
 READS = re.compile(
     r"""
     (\w+\.)?(forward|formula|phases|plot|update|prepare|constants|check_options|rate|checked
@@ -584,11 +634,12 @@ READS = re.compile(
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
     | DataLoader\.(rest|rows|taken|check_resumable|part|held_out|arrays)
     | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
-    | get_\w+ | show_config | race | network_race
+    | \w+\.(on_\w+|validating|lines|row) | (Average|Callback)\.load_state_dict
+    | get_\w+ | show_config | race | network_race | playground
     """,
     re.VERBOSE,
 )
-MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data]
+MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data, dl.callbacks, dl.export]
 CHANGES = re.compile(
     r"[^_]|__(enter|exit|set|setitem|setattr|i(ter|add|sub|mul|matmul|truediv|pow))__$"
 )
@@ -606,7 +657,8 @@ def public_names():
         if inspect.isclass(x):
             for name, value in vars(x).items():
                 settable = inspect.isroutine(value) or getattr(value, "fset", None)
-                if CHANGES.match(name) and settable and not hasattr(dl, name):
+                of_tensors = x is dl.Tensor and hasattr(dl.ops, name)
+                if CHANGES.match(name) and settable and not of_tensors:
                     yield f"{x.__name__}.{name}"
         elif not hasattr(dl.ops, x.__name__) and any(hasattr(m, x.__name__) for m in MODULES[:3]):
             yield x.__name__

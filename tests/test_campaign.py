@@ -1,5 +1,9 @@
 """The campaign's harness: what becomes of a breach, a crash, a hang and a shortage of time."""
 
+import os
+import select
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -22,13 +26,26 @@ def trial(seed, say):
 '''
 
 
+MAIN = """
+from tests.campaign import __main__
+
+__main__.PARTS = ["planted.part"]
+__main__.main([])
+"""
+
+
+def plant(folder, fault, seconds=60):
+    """Write a part whose third seed has a fault."""
+    (folder / "planted").mkdir()
+    (folder / "planted" / "part.py").write_text(PART.format(fault=fault, seconds=seconds))
+
+
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     """A function that runs a part whose third seed has a fault, and returns the counts."""
 
     def run(fault, seconds=60, until=float("inf")):
-        (tmp_path / "planted").mkdir()
-        (tmp_path / "planted" / "part.py").write_text(PART.format(fault=fault, seconds=seconds))
+        plant(tmp_path, fault, seconds)
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
         monkeypatch.syspath_prepend(tmp_path)
         for name in ("planted", "planted.part"):
@@ -68,3 +85,20 @@ def test_a_breach_crash_error_or_hang_is_reported_with_what_was_tried_last(
     assert "python -m tests.campaign planted.part --seed 2" in report
     assert (tmp_path / "breach-planted.part-2.txt").read_text() in report
     assert ("print(3)" in report) == ("Breach(" in fault)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_campaign_ends_all_processes_of_its_seeds(number, tmp_path):
+    pipe = tmp_path / "pipe"  # at its end when all that write to it have ended
+    os.mkfifo(pipe)
+    write = f"file = open({str(pipe)!r}, 'w', buffering=1); os.fork(); print('begun', file=file)"
+    plant(tmp_path, f"{write}; time.sleep(100)")
+    path = os.pathsep.join([str(harness.ROOT), str(tmp_path)])
+    environment = {**os.environ, "PYTHONPATH": path}
+    campaign = subprocess.Popen([sys.executable, "-c", MAIN], env=environment, cwd=tmp_path)
+    with open(pipe) as reader:
+        assert [reader.readline() for _ in range(2)] == 2 * ["begun\n"]
+        campaign.send_signal(number)
+        assert campaign.wait(60) != 0
+        assert select.select([reader], [], [], 20)[0], "a process has not ended"
+        assert reader.read() == ""

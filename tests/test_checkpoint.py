@@ -609,6 +609,18 @@ def test_weights_and_buffers_go_to_other_tools_and_back(tmp_path):
         dl.load(path)
 
 
+def test_a_lack_of_memory_is_no_fault_of_a_safetensors_file(monkeypatch, tmp_path):
+    library = pytest.importorskip("safetensors.numpy")
+    dl.save(tmp_path / "model.safetensors", nn.Dense(1, 1))
+
+    def load(raw):
+        raise MemoryError
+
+    monkeypatch.setattr(library, "load", load)
+    with pytest.raises(MemoryError):
+        dl.load(tmp_path / "model.safetensors", nn.Dense(1, 1))
+
+
 def test_without_the_library_the_error_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
     monkeypatch.setitem(sys.modules, "safetensors", None)

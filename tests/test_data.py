@@ -190,18 +190,14 @@ def test_two_iterations_at_once_do_not_disturb_each_other():
 
 
 def test_an_epoch_is_whole_though_another_thread_takes_batches_while_it_begins():
-    class Other:
-        """A generator; the other thread has its turn when an order is drawn."""
+    class Other(DataLoader):
+        """The other thread has its turn when an order is drawn."""
 
-        bit_generator = np.random.default_rng(0).bit_generator
+        def _shuffled(self, state):
+            self.taken = 2
+            return super()._shuffled(state)
 
-        def permutation(self, n):
-            loader.taken = 2
-            return np.arange(n)
-
-    loader = DataLoader(np.arange(9), np.arange(9), 2)
-    loader.rng = Other()
-    assert flat(loader) == list(range(9))
+    assert sorted(flat(Other(np.arange(9), np.arange(9), 2))) == list(range(9))
 
 
 def test_an_iteration_left_early_leaves_the_next_whole():
@@ -817,6 +813,14 @@ def test_a_saved_standardize_is_loaded_into_one_with_as_many_features():
             unfitted.load_state_dict(saved.state_dict())
     with pytest.raises(ValueError, match=r"the parameters of Sequential are [\w., ]*$"):
         model.load_state_dict({**model.state_dict(), "other": 1.0})
+
+
+@interrupting.FAILURES
+@pytest.mark.parametrize("columns", [None, 3])
+def test_an_interrupted_fit_leaves_both_mean_and_deviation_as_before_or_fitted(columns, failures):
+    interrupting.assert_all_or_nothing(
+        *(failures, lambda: Standardize(columns), lambda scale: scale.fit(TABLE)), vars, every=3
+    )
 
 
 def test_standardize_can_be_fitted_again_but_not_to_other_columns():

@@ -8,6 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
+import interrupting
 import pytest
 
 from minidl import _files
@@ -165,6 +166,24 @@ def test_any_other_error_is_not_changed_and_the_file_is_as_it_was(raised, before
     assert {p.name: p.read_text() for p in tmp_path.iterdir()} == (
         {"race.png": "old"} if before else {}
     )
+
+
+@pytest.mark.forked
+@pytest.mark.skipif(interrupting._testcapi is None, reason="Python was built without its tests")
+def test_nothing_is_left_beside_the_file_where_removing_lacks_memory_too(tmp_path):
+    path, failed = tmp_path / "race.png", 0
+    for first in range(0, 600, 3):
+        path.write_text("old")
+        interrupting.fail_allocations(first, first + 50)
+        try:
+            write(path)
+        except (MemoryError, OSError, RuntimeError, SystemError):
+            failed += 1
+        finally:
+            interrupting._testcapi.remove_mem_hooks()
+        assert [p.name for p in tmp_path.iterdir()] == ["race.png"]
+        assert path.read_text() in ("old", "new")
+    assert failed > 100
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
@@ -347,6 +366,16 @@ def test_a_failed_writer_does_not_remove_the_file_of_another(tmp_path, monkeypat
                 write(path, "of the second")
         temporary.write_text("of the first")
     assert path.read_text() == "of the first"
+
+
+def test_a_writer_does_not_wait_for_one_in_its_thread_that_was_interrupted_as_it_began(tmp_path):
+    path = tmp_path / "race.png"
+    interrupted = _files.replacing("plot", path)
+    interrupted.__enter__()  # then an interrupt, whose traceback the interpreter keeps
+    write(path)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
+    del interrupted
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])

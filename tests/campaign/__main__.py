@@ -10,6 +10,7 @@ Each seed is tried in a process of its own. A breach is written to a file in the
 
 import argparse
 import os
+import signal
 import sys
 import time
 from datetime import timedelta
@@ -48,6 +49,8 @@ def main(arguments=None):
         return
     if unknown := {*options.parts} - {*PARTS}:
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, which ends the seeds, too
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     names = options.parts or PARTS
     end = time.monotonic() + (60 * options.minutes if options.minutes else float("inf"))
     for i, name in enumerate(names):

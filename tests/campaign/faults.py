@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -234,6 +235,8 @@ def trial(fault, name, at):
     x = case.prepare()
     with ignored_errors() as ignored:
         faulty = call_with_fault(lambda: case.call(x), at)
+    if faulty.error:  # forgotten, as after an `except`: generators in its frames come to their ends
+        traceback.clear_frames(faulty.error.__traceback__)
     found = state(case, x)
     if found == before and faulty.error:
         result, then, end = "untouched", "", after

@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -60,29 +61,41 @@ def one(name, seed, said):
 
 
 class Seed:
-    """One seed in a new process, which `end` ends with all that it has started."""
+    """One seed, tried in a new process; `end` ends that, with all that it has started."""
 
     def __init__(self, name, seed, folder, environment):
         self.part, self.said = module(name), Path(folder, f"{name}-{seed}.said")
         python = getattr(self.part, "command", [sys.executable])
         command = [*python, "-m", "tests.campaign", name, "--seed", str(seed)]
-        self.process = subprocess.Popen(
-            [*command, "--one", str(self.said)],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            start_new_session=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.command = [*command, "--one", str(self.said)]
+        self.environment = {**os.environ, **environment}
+        self.process, self.ended, self.changing = None, False, threading.Lock()
+
+    def start(self):
+        with self.changing:
+            if self.ended:
+                raise Breach("ended before it began")
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=self.environment,
+                start_new_session=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
     def end(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        with self.changing:
+            if self.process and not self.ended:  # else its number may be that of another one
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+            self.ended = True
 
     def result(self):
         """The counts; raises Breach."""
+        self.start()
         try:
             output, errors = self.process.communicate(timeout=self.part.SECONDS)
         except subprocess.TimeoutExpired:
@@ -106,8 +119,12 @@ class Seed:
 
 
 def run(name, seeds, until, jobs=PROCESSES):
-    """The counts of a part: at least one seed is tried, and no new one is begun after `until`."""
-    part, total, running = module(name), Counter(), {}
+    """The counts of a part: at least one seed is tried, and no new one is begun after `until`.
+
+    Processes are started by threads, in which no signal raises an error. So whatever ends this
+    function, Ctrl-C for example, each process is known and ended, too.
+    """
+    part, total, begun, running = module(name), Counter(), [], {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         environment = part.prepare(Path(folder)) if hasattr(part, "prepare") else {}
         waiting = iter(seeds)
@@ -116,18 +133,18 @@ def run(name, seeds, until, jobs=PROCESSES):
                 while len(running) < jobs and (time.monotonic() < until or not total):
                     if (number := next(waiting, None)) is None:
                         break
-                    seed = Seed(name, number, folder, environment)
-                    running[pool.submit(seed.result)] = number, seed
+                    begun.append(Seed(name, number, folder, environment))
+                    running[pool.submit(begun[-1].result)] = number
                 if not running:
                     return total
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    number, _ = running.pop(done)
+                    number = running.pop(done)
                     try:
                         total.update({"seeds": 1, **done.result()})
                     except Breach as breach:
                         raise SystemExit(written(name, number, breach)) from None
         finally:
-            for _, seed in running.values():
+            for seed in begun:
                 seed.end()
 
 

@@ -168,8 +168,10 @@ def things():
     w = dl.Tensor(rng.standard_normal(2), requires_grad=True, name="w")
     with dl.trace() as walk:
         (w * w).sum().backward()
-    race = dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1)
-    return SimpleNamespace(x=x, y=y, walk=walk, race=race, plan=plan(x, y))
+    race, recorder = dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1), dl.viz.Recorder()
+    t = SimpleNamespace(x=x, y=y, walk=walk, race=race, plan=plan(x, y), recorder=recorder)
+    fit(t, record=recorder)
+    return t
 
 
 def training():
@@ -196,8 +198,15 @@ def plan(x, y):
     return step.plan
 
 
-def fit(callback, saved, t):
-    """Train for three epochs with a callback that writes a file."""
+def fit(t, **options):
+    """Train for three epochs."""
+    model, optimizer = training()
+    loader = dl.data.DataLoader(t.x, t.y, 8, rng=0)
+    dl.fit(model, dl.losses.mse, optimizer, loader, epochs=3, progress=False, **options)
+
+
+def fit_with(callback, saved, t):
+    """Train with a callback that writes a file."""
 
     class Saved(dl.callbacks.Callback):
         after_others = True
@@ -208,10 +217,7 @@ def fit(callback, saved, t):
         def on_epoch(self, training):
             saved()
 
-    model, optimizer = training()
-    loader = dl.data.DataLoader(t.x, t.y, 8, rng=0)
-    callbacks = [callback, Saved()]
-    dl.fit(model, dl.losses.mse, optimizer, loader, epochs=3, callbacks=callbacks, progress=False)
+    fit(t, callbacks=[callback, Saved()])
 
 
 @writer("save .ckpt", "minidl.checkpoint")
@@ -227,12 +233,12 @@ def _(path, t, saved):
 
 @writer("Checkpoint .ckpt", "minidl.checkpoint")
 def _(path, t, saved):
-    fit(dl.callbacks.Checkpoint(path), saved, t)
+    fit_with(dl.callbacks.Checkpoint(path), saved, t)
 
 
 @writer("CSVLogger .csv", "minidl.callbacks")
 def _(path, t, saved):
-    fit(dl.callbacks.CSVLogger(path), saved, t)
+    fit_with(dl.callbacks.CSVLogger(path), saved, t)
 
 
 @writer("capture.plan .html", "minidl._capture.recording")
@@ -258,6 +264,11 @@ def _(path, t, saved):
 @writer("Race.save .html", "minidl.viz._race.page")
 def _(path, t, saved):
     t.race.save(path)
+
+
+@writer("Recorder.save .html", "minidl.viz._recorder.page")
+def _(path, t, saved):
+    t.recorder.save(path)
 
 
 for ending in (".html", ".md", ".txt", ".svg"):

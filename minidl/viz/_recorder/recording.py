@@ -224,6 +224,8 @@ def _copy(model: Module) -> Module:
     """A copy, with which a page computes activations; TypeError if it can't be made."""
     try:
         return copy.deepcopy(model)
+    except MemoryError:
+        raise
     except Exception as error:
         raise TypeError(
             f"Recorder: {type(model).__name__} can't be copied ({error!r}), which a page needs to "

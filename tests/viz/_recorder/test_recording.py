@@ -1,5 +1,7 @@
 """A recorder changes no bit of a training, looks at the promised steps, and stays within limits."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -137,8 +139,16 @@ def test_parameters_of_a_function_are_recorded_without_weights_of_a_model():
 
 
 class Uncopied(dl.nn.MLP):
+    reason: ClassVar = OSError("a file is open")
+
     def __deepcopy__(self, memo):
-        raise OSError("a file is open")
+        raise self.reason
+
+
+def test_a_lack_of_memory_for_a_copy_of_the_model_is_a_memory_error(monkeypatch):
+    monkeypatch.setattr(Uncopied, "reason", MemoryError())
+    with pytest.raises(MemoryError):
+        train(Recorder(), model=Uncopied([2, 4, 2], rng=0))
 
 
 def test_errors_teach_and_leave_the_model_as_it_was():
