@@ -185,6 +185,8 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
 
 def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Exception:
     """The error with the name of the function and the shapes that it was called with."""
+    if str(error).startswith(f"{op.__name__}: "):  # a loss, which names its argument
+        return error
     kinds = np.exceptions.AxisError, IndexError, TypeError
     kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
@@ -630,8 +632,10 @@ class Tensor:
                 elif source in leaves and grad.dtype == np.float16:
                     leaves[source] = ops.single(leaves[source]) + grad
                     halves.add(source)
-                elif source in leaves:
+                elif source in leaves and type(leaves[source]) is type(grad):
                     leaves[source] += grad
+                elif source in leaves:  # a recorded array and one that a replay must not change
+                    leaves[source] = leaves[source] + grad
                 else:
                     leaves[source] = grad.copy() if grad is g or grad.base is not None else grad
             if not retain_graph:

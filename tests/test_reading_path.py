@@ -8,7 +8,7 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
     "minidl/ops.py": 551,
-    "minidl/tensor.py": 638,
+    "minidl/tensor.py": 642,
     "minidl/nn.py": 369,
     "minidl/losses.py": 310,
     "minidl/optim/optimizer.py": 305,

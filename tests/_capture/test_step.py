@@ -597,6 +597,34 @@ def test_a_gradient_that_is_kept_keeps_its_numbers(keep, part):
         assert np.array_equal(found, expected) if part is memoryview else bits(found) == expected
 
 
+SUMS = {  # the first gradient that reaches x is that of a plain sum, which is a constant
+    "x² − x": lambda x: dl.sum(x**2 - x),
+    "x + x²": lambda x: dl.sum(x + x**2),
+    "x + x": lambda x: dl.sum(x + x),
+    "two sums": lambda x: dl.sum(x) + dl.sum(x.T),
+    "before and after": lambda x: dl.sum(x) + dl.sum(x * x) + dl.mean(x),
+    "views": lambda x: dl.sum(x.reshape(-1) + x.reshape(-1) * x.T.reshape(-1)),
+}
+
+
+@pytest.mark.parametrize("f", SUMS.values(), ids=SUMS)
+def test_the_gradients_of_a_parameter_that_is_used_several_times_are_added(f):
+    def make():
+        x = dl.Tensor(np.random.default_rng(0).uniform(0.3, 2, (3, 2)), requires_grad=True)
+        optimizer = optim.Adam([x], lr=0.1)
+
+        def step():
+            optimizer.zero_grad()
+            loss = f(x)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return Job(step, [x], [optimizer])
+
+    assert_same(make, [()] * 8)
+
+
 def test_a_gradient_that_is_changed_changes_no_later_one():
     captured, eager = supervised(mlp("tanh")), supervised(mlp("tanh"))
     step = dl.capture(captured.step)
