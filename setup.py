@@ -32,7 +32,9 @@ MACROS = [("NPY_TARGET_VERSION", NUMPY), ("NPY_NO_DEPRECATED_API", NUMPY)]
 # One build works with every CPython ≥ 3.11 and every NumPy ≥ 2.1. Only free-threaded builds of
 # CPython, which have no limited API, need one each.
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
-if not FREE_THREADED:
+if FREE_THREADED:
+    MACROS += [("CYTHON_USE_TYPE_SPECS", "1")]  # classes to which atomic.pyx can add a method
+else:
     MACROS += [("Py_LIMITED_API", "0x030B0000")]
 # OpenMP flags of each kind of compiler, (compile, link); the first pair that works is used.
 OPENMP = {
