@@ -12,12 +12,15 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+ROOT = Path(__file__).resolve().parent
+KERNELS = ("atomic", "blas", "layer", "loss", "optim", "plan", "replay", "special", "system")
 DIRECTIVES = {
     "language_level": 3,
     "wraparound": False,
     "cdivision": True,
     "initializedcheck": False,
     "nonecheck": True,
+    "freethreading_compatible": True,
 }
 # No -ffast-math: results must not depend on the instruction set or the number of threads.
 FLAGS = {
@@ -30,7 +33,7 @@ MACROS = [("NPY_TARGET_VERSION", NUMPY), ("NPY_NO_DEPRECATED_API", NUMPY)]
 # CPython, which have no limited API, need one each.
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 if FREE_THREADED:
-    DIRECTIVES["freethreading_compatible"] = True
+    MACROS += [("CYTHON_USE_TYPE_SPECS", "1")]  # classes to which atomic.pyx can add a method
 else:
     MACROS += [("Py_LIMITED_API", "0x030B0000")]
 # OpenMP flags of each kind of compiler, (compile, link); the first pair that works is used.
@@ -89,12 +92,18 @@ class BuildKernels(build_ext):
         return True
 
 
+def is_newer():
+    """Whether this file, with its directives and flags, is newer than a C file of Cython."""
+    paths = [ROOT / f"minidl/_kernels/{name}.c" for name in KERNELS]
+    times = [path.stat().st_mtime for path in paths if path.exists()]
+    return Path(__file__).stat().st_mtime > min(times, default=float("inf"))
+
+
 def description():
     """The text of README.md, with links and pictures that work elsewhere, too, such as on PyPI."""
-    root = Path(__file__).resolve().parent
-    urls = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
-    version = re.search(r'__version__ = "(.*)"', (root / "minidl/config.py").read_text("utf-8"))[1]
-    text = (root / "README.md").read_text(encoding="utf-8")
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+    version = re.search(r'__version__ = "(.*)"', (ROOT / "minidl/config.py").read_text("utf-8"))[1]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
     for mark, view in ((r"(!\[[^]]*\]\()", "raw"), (r"((?<!!)\[[^]]*\]\()", "blob")):
         text = re.sub(mark + "(?!https?:|#)", rf"\1{urls['Homepage']}/{view}/v{version}/", text)
     return text
@@ -112,12 +121,10 @@ setup(
                 include_dirs=[numpy.get_include()],
                 py_limited_api=not FREE_THREADED,
             )
-            for name in (
-                *("atomic", "blas", "layer", "loss", "optim"),
-                *("plan", "replay", "special", "system"),
-            )
+            for name in KERNELS
         ],
         compiler_directives=DIRECTIVES,
+        force=is_newer() or None,  # None: if the environment says so
     ),
     cmdclass={"build_ext": BuildKernels},
     options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp311"}},

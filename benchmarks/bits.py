@@ -247,11 +247,11 @@ def buildable():
 
 
 def copied(tree):
-    """Copy the sources, without what was built of them."""
-    ignored = shutil.ignore_patterns("*.c", "*.so", "__pycache__")
+    """Copy the sources with their times, so that Cython writes only C files that are too old."""
+    ignored = shutil.ignore_patterns("*.so", "__pycache__")
     shutil.copytree(ROOT / "minidl", tree / "minidl", ignore=ignored)
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
+        shutil.copy2(ROOT / name, tree)
 
 
 def built(build, tree):

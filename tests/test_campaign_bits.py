@@ -21,21 +21,16 @@ def builds(monkeypatch):
 
 
 def test_each_instruction_set_is_compared_on_each_number_of_threads(builds):
-    names = list(bits.bits.BUILDS)
     found = [bits.trial(seed, str) for seed in range(bits.SEEDS)]
-    assert dict(zip(names, found, strict=True)) == {
-        "as it is": {"hashes compared": 4},
-        "x86-64": {"left out": 1},
-        "x86-64-v3": {"hashes compared": 4},
-        "x86-64-v4": {"left out": 1},
-    }
+    alone = [{"hashes compared": 1}] * 3  # on 2, 4 and 8 threads, as the kernels are
+    assert found == [*alone, {"left out": 1}, {"hashes compared": 4}, {"left out": 1}]
     assert builds[0] == ["x86-64-v3"]
 
 
 def test_other_bits_are_a_breach(builds):
     builds[1][8] = {"Adam": "b"}
     with pytest.raises(Breach, match="as it is on 8 threads has other bits: Adam"):
-        bits.trial(0, str)
+        bits.trial(2, str)
 
 
 def test_a_slow_rule_is_a_breach_and_a_single_slow_measurement_is_not(monkeypatch):

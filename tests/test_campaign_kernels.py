@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from minidl._kernels import atomic, blas, layer, loss, optim, plan, replay, special, system
 from tests.campaign import kernels
 from tests.campaign.harness import Breach
 
@@ -44,6 +45,19 @@ def make(function, written=kernels.first):
     """Make calls of a function of one array."""
     maker = kernels.of(function, kernels.vector, written)
     return [kernels.Call(0, number, functions={"it": maker}).make() for number in range(20)]
+
+
+def test_every_function_of_the_kernels_that_takes_arguments_is_called_but_one_of_addresses():
+    modules = atomic, blas, layer, loss, optim, plan, replay, special, system
+    functions = {
+        f"{module.__name__.rpartition('.')[2]}.{name}"
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, type(layer.relu_vjp)) and not name.startswith("_")
+    }
+    assert len(functions) > 20
+    without = {"atomic.end_other_threads", "system.get_num_threads", "system.stack_size_given"}
+    assert functions - {*kernels.FUNCTIONS} - without == {"blas.use"}
 
 
 def test_a_kernel_without_a_fault_is_no_breach():

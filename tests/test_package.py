@@ -5,6 +5,8 @@ import importlib
 import inspect
 import os
 import re
+import runpy
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -383,6 +385,24 @@ def test_without_a_compiler_or_header_the_build_says_in_three_lines_what_to_inst
     ):
         assert f"{system}: {tool}" in run.stderr
     assert not (tmp_path / "lib").exists()
+
+
+@pytest.mark.parametrize("newer", ["setup.py", "minidl/_kernels/optim.c"])
+def test_the_build_writes_all_c_files_again_if_setup_py_has_changed(newer, tmp_path, monkeypatch):
+    for name in ("setup.py", "pyproject.toml", "README.md", "minidl/config.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "minidl/_kernels").mkdir()
+    for name in ("atomic", "optim"):
+        (tmp_path / f"minidl/_kernels/{name}.c").touch()
+    for path in tmp_path.rglob("*.*"):
+        os.utime(path, (1, 1))
+    os.utime(tmp_path / newer, (2, 2))
+    options = {}
+    monkeypatch.setattr("Cython.Build.cythonize", lambda modules, **given: options.update(given))
+    monkeypatch.setattr("setuptools.setup", lambda **given: None)
+    runpy.run_path(str(tmp_path / "setup.py"))
+    assert options["force"] is (True if newer == "setup.py" else None)
 
 
 # --- the sources --------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
 
 cdef object MISSING = object()
+cdef object GATE = object()  # without the GIL, one thread at a time compares and sets, or shares
 
 
 cpdef list assign(changes):
@@ -55,11 +56,13 @@ def exchange(list expected, changes):
 
     expected  (target, key, value), as it was when the changes were computed
     """
-    cdef list made = list(changes), undo = found(made)
-    for target, key, value in expected:
-        if current(target, key) is not value:
-            return False
-    make(made, undo)
+    cdef list made = list(changes), undo
+    with critical_section(GATE):
+        undo = found(made)
+        for target, key, value in expected:
+            if current(target, key) is not value:
+                return False
+        make(made, undo)
     return True
 
 
@@ -101,8 +104,7 @@ cdef int revert(list undo, Py_ssize_t done) except -1:
 
 
 cdef int set_key(target, key, value) except -1:
-    global changes
-    changes += 1
+    count(&changes)
     if value is not MISSING:
         (<dict> target)[key] = value
     elif key in <dict> target:
@@ -111,11 +113,11 @@ cdef int set_key(target, key, value) except -1:
 
 
 cdef int put(tuple change) except -1:
-    count(&changes)
     target, key, value = change[0], change[1], change[2]
     if isinstance(target, dict):
-        set_key(target, key, value)
-    elif isinstance(target, list):
+        return set_key(target, key, value)
+    count(&changes)
+    if isinstance(target, list):
         (<list> target)[key] = value
     elif value is not MISSING:
         setattr(target, key, value)
@@ -221,12 +223,16 @@ cdef class Shared(Block):
 
     def __enter__(self):
         cdef list spare = []  # allocated now, since the garbage collector may run other threads
-        cdef Found entry
-        cdef dict each
         while len(spare) < len(self.dicts):
             spare.append(Found())
-        if self.own in running:
-            return self
+        with critical_section(GATE):
+            if self.own not in running:
+                self.share(spare)
+        return self
+
+    cdef int share(self, list spare) except -1:
+        cdef Found entry
+        cdef dict each
         self.thread = PyThread_get_thread_ident()
         try:
             running[self.own] = self
@@ -240,12 +246,16 @@ cdef class Shared(Block):
                 entry.blocks += 1
                 self.done += 1
                 set_key(each, self.key, self.value)
-        except MemoryError:
-            self.leave(None, None)
+        except BaseException:
+            self.restore()
             raise
-        return self
+        return 0
 
     cdef int leave(self, kind, error) except -1:
+        with critical_section(GATE):
+            return self.restore()
+
+    cdef int restore(self) except -1:
         cdef Found entry
         if self.own not in running:
             return 0

@@ -167,6 +167,7 @@ def test_a_shared_block_ends_once_however_often_it_is_entered():
     assert table == {}
 
 
+@pytest.mark.forked
 def test_if_a_shared_block_fails_to_begin_nothing_is_set():
     def prepare():
         return [{} for _ in range(300)], []
@@ -180,14 +181,26 @@ def test_if_a_shared_block_fails_to_begin_nothing_is_set():
         assert not any(tables)
 
 
+@pytest.mark.parametrize(("other", "key"), [(5, "a"), ({}, [])])
+def test_a_shared_block_that_is_refused_sets_nothing(other, key):
+    table = {}
+    with pytest.raises(TypeError), atomic.Shared([table, other], key, 1):
+        pass
+    assert table == {}
+    with atomic.Shared([table], "a", 2):
+        assert table == {"a": 2}
+    assert table == {}
+
+
 @NO_MEMORY
+@pytest.mark.forked
 def test_the_end_of_a_shared_block_needs_no_memory():
     tables = [{"a": i} for i in range(300)]
     block = atomic.Shared(tables, "a", None)
     leave = block.__exit__
     block.__enter__()
     gc.collect()
-    interrupting._testcapi.set_nomemory(0)
+    interrupting.fail_allocations(0)
     try:
         leave(None, None, None)
     finally:
