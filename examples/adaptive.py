@@ -18,17 +18,20 @@ from pathlib import Path
 import numpy as np
 
 import minidl as dl
+from minidl._format import printable  # what the console can't show is spelled out
 
 parser = argparse.ArgumentParser(description="Show what adaptive rules do to the rate.")
 parser.add_argument("--figure", default="adaptive.png", help="the rates (default: %(default)s)")
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 if not Path(arguments.figure).parent.is_dir():
     parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
+if Path(arguments.figure).suffix.lower() not in (".png", ".svg", ".pdf"):
+    parser.error(f"--figure must end in .png, .svg or .pdf, got {arguments.figure}")
 
 try:
-    import matplotlib.pyplot as plt
+    from minidl.viz import plots, style
 except ModuleNotFoundError:
-    sys.exit("The figure needs Matplotlib: python -m pip install 'minidl[viz]'")
+    sys.exit("This lesson needs Matplotlib: python -m pip install 'minidl[course]'")
 
 
 def moves(name, rate, gradients):
@@ -49,7 +52,7 @@ def moves(name, rate, gradients):
 # Three weights have the gradients 1000, 1 and 0.001. How far does the first step of each rule go?
 
 # %%
-dl.lessons.check("adaptive-1", ...)  # your answer in place of the three dots
+print(dl.lessons.check("adaptive-1", ...))  # your answer in place of the three dots
 
 # %%
 rules = {"SGD": 0.1, "Adagrad": 0.1, "RMSprop": 0.1, "Adam": 0.1, "Adadelta": 1.0}
@@ -69,7 +72,7 @@ for name, rate in rules.items():
 # squares, RMSprop by the root of their mean. How long is step 100 of Adagrad?
 
 # %%
-dl.lessons.check("adaptive-2", ...)
+print(dl.lessons.check("adaptive-2", ...))
 
 # %%
 steps = 400
@@ -79,25 +82,28 @@ for t in (1, 10, 100, 400):
     print(f"{t:4} " + "".join(f"{changes[t - 1]:10.4f}" for changes in found.values()))
 
 # %% [markdown]
-# Adagrad's steps fall like 1/√t and never recover; on convex problems with sparse features this is
-# what theory asks for, in a long training it is the end of learning. RMSprop forgets old gradients
-# and goes on.
+# Adagrad's steps fall like 1/√t and never recover. Duchi et al. (2011) prove that this suits convex
+# problems with sparse features; in a long training it follows changes more and more slowly
+# (docs/claims.md measures it). RMSprop forgets old gradients and goes on.
 
 # %%
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-for name, at, height in (("SGD", 400, 0.8), ("Adagrad", 400, 1.4), ("RMSprop", 130, 1.4)):
-    changes = found[name]
-    (line,) = axes.plot(np.arange(1, steps + 1), changes)
-    label = "SGD and Adam" if name == "SGD" else name
-    y = changes[at - 1] * height
-    axes.text(at, y, label, color=line.get_color(), ha="right", va="center")
-axes.set(xlabel="step", ylabel="length of the step", yscale="log", xlim=(0, steps))
-axes.set_title("The gradient is always 1, the rate 0.1")
-axes.spines[["top", "right"]].set_visible(False)
+with style.context():
+    figure = plots.new_figure(figsize=(9, 5))
+    axes = figure.subplots()
+    for name, at, height in (("SGD", 400, 0.8), ("Adagrad", 400, 1.4), ("RMSprop", 130, 1.4)):
+        changes = found[name]
+        colour = style.RULE_STYLES[name].colour
+        axes.plot(np.arange(1, steps + 1), changes, color=colour)
+        label = "SGD and Adam" if name == "SGD" else name
+        y = changes[at - 1] * height
+        axes.text(at, y, label, color=colour, ha="right", va="center")
+    axes.set(xlabel="step", ylabel="length of the step", yscale="log", xlim=(0, steps))
+    axes.set_title("The gradient is always 1, the rate 0.1")
 try:
-    figure.savefig(arguments.figure, dpi=100)
+    plots.save(figure, arguments.figure)
 except OSError as error:
     sys.exit(str(error))
+figure
 
 # %% [markdown]
 # ## Stretched axes
@@ -106,20 +112,22 @@ except OSError as error:
 # must live with it for κ = 1000. Which rules notice?
 
 # %%
-dl.lessons.check("adaptive-3", ...)
+print(dl.lessons.check("adaptive-3", ...))
 
 # %%
 rates = {"SGD": 0.5, "Momentum": 0.5, "Adagrad": 1.0, "Adam": 0.1}
-for kappa in (1, 1000):
-    surface = dl.viz.Surface(
-        lambda x, y, kappa=kappa: (x**2 + kappa * y**2) / 2,
-        x=(-3, 3), y=(-3, 3), minima=[(0, 0)],
-    )  # fmt: skip
+bowls = {
+    "κ = 1": lambda x, y: (x**2 + y**2) / 2,
+    "κ = 1000": lambda x, y: (x**2 + 1000 * y**2) / 2,
+    "κ = 1000, along a diagonal": lambda x, y: ((x + y) ** 2 + 1000 * (x - y) ** 2) / 4,
+}
+for name, bowl in bowls.items():
+    surface = dl.viz.Surface(bowl, x=(-3, 3), y=(-3, 3), minima=[(0, 0)])
     race = dl.viz.race(surface, [*rates], steps=300, start=(-2.0, 1.0), lr=rates)
-    print(f"\nκ = {kappa}\n{race.table()}")
+    print(printable(f"\n{name}\n{race.table()}"))
 
 # %% [markdown]
 # A gradient that is a thousand times as large is divided by a record that is a thousand times as
-# large. So Adagrad and Adam take the very same path, and SGD and Momentum diverge. This is why
-# Adam's default rate of 0.001 works for so many networks. It only holds along the axes: for a bowl
-# that is stretched along a diagonal, adaptive rules are as slow as others.
+# large. So Adagrad and Adam take the very same path, and SGD and Momentum diverge. This is why one
+# rate of Adam suits weights with gradients of different sizes. It only holds along the axes: where
+# the bowl is stretched along a diagonal, neither rule arrives in 300 steps.

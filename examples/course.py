@@ -6,6 +6,7 @@ python -m examples.course --check                      # run all, and compare wi
 """
 
 import argparse
+import base64
 import os
 import re
 import sys
@@ -48,15 +49,22 @@ def executed(name):
     """The notebook of a lesson with its outputs; it runs in a folder of its own."""
     from nbclient import NotebookClient
 
+    from examples.claims.lab import light
+
     made = notebook(name)
     with tempfile.TemporaryDirectory() as folder:
         places = [str(FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {k: v for k, v in os.environ.items() if k != "MPLBACKEND"}
         environment["PYTHONPATH"] = os.pathsep.join(places)
-        client = NotebookClient(made, timeout=SECONDS, resources={"metadata": {"path": folder}})
+        resources = {"metadata": {"path": folder}}
+        client = NotebookClient(made, timeout=SECONDS, resources=resources, coalesce_streams=True)
         client.execute(env=environment)
     for cell in made.cells:
         cell.metadata.clear()  # the times
+        for output in cell.get("outputs", ()):
+            if "image/png" in (data := output.get("data", {})):
+                picture = light(base64.b64decode(data["image/png"]))
+                data["image/png"] = base64.b64encode(picture).decode()
     return made
 
 

@@ -46,8 +46,8 @@ if arguments.seed < 0 or arguments.frames < 2:
 try:
     from minidl.viz import film
     from minidl.viz.figures import boundary
-except ModuleNotFoundError as error:
-    sys.exit(str(error))
+except ModuleNotFoundError:
+    sys.exit("This lesson needs Matplotlib: python -m pip install 'minidl[course]'")
 
 points = boundary.SHAPES[arguments.data]
 x, y = points(200, rng=arguments.seed)
@@ -55,7 +55,7 @@ x_new, y_new = points(1000, rng=arguments.seed + 1)
 print(f"{len(x)} points for training, {len(x_new)} new points for testing")
 
 # %%
-dl.lessons.check("decision_boundary-1", ...)  # your answer in place of the three dots
+print(dl.lessons.check("decision_boundary-1", ...))  # your answer in place of the three dots
 
 # %% [markdown]
 # ## Why a straight line is not enough
@@ -86,7 +86,7 @@ print(printable(f"\none line: {a:.2f} x₁ + {b:.2f} x₂ + {c:.2f} = 0 is the b
 print(f"{right(line, x, y):.1%} of the points are on their side of it")
 
 # %%
-dl.lessons.check("decision_boundary-2", ...)
+print(dl.lessons.check("decision_boundary-2", ...))
 
 # %% [markdown]
 # ## What hidden units do
@@ -105,7 +105,7 @@ for hidden in ((), (1,), (2,), (4,), (8,), (16,), (16, 16)):
     print(f"{units:12} {size:12d} {right(model, x, y):7.1%} {right(model, x_new, y_new):25.1%}")
 
 # %%
-dl.lessons.check("decision_boundary-3", ...)
+print(dl.lessons.check("decision_boundary-3", ...))
 
 # %% [markdown]
 # ## The boundary during training

@@ -20,19 +20,23 @@ import minidl as dl
 
 parser = argparse.ArgumentParser(description="Show how gradients vanish in a deep network.")
 parser.add_argument("--figure", default="depth.png", help="the norms (default: %(default)s)")
+parser.add_argument("--seeds", type=int, default=5, help="trainings of each (default: %(default)s)")
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 if not Path(arguments.figure).parent.is_dir():
     parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
+if Path(arguments.figure).suffix.lower() not in (".png", ".svg", ".pdf"):
+    parser.error(f"--figure must end in .png, .svg or .pdf, got {arguments.figure}")
+if arguments.seeds < 1:
+    parser.error("--seeds must be at least 1")
 
 try:
-    import matplotlib.pyplot as plt
-
+    from minidl.viz import plots, style
     from minidl.viz.figures.boundary import moons
-except ModuleNotFoundError as error:
-    sys.exit(str(error))
+except ModuleNotFoundError:
+    sys.exit("This lesson needs Matplotlib: python -m pip install 'minidl[course]'")
 
 x, y = moons(200, rng=0)
-LAYERS, UNITS, SEEDS = 10, 16, 5
+LAYERS, UNITS = 10, 16
 
 # %% [markdown]
 # ## The slope of an activation
@@ -41,7 +45,7 @@ LAYERS, UNITS, SEEDS = 10, 16, 5
 # after ten of them, at best?
 
 # %%
-dl.lessons.check("depth-1", ...)  # your answer in place of the three dots
+print(dl.lessons.check("depth-1", ...))  # your answer in place of the three dots
 
 # %%
 z = np.linspace(-6, 6, 1201)
@@ -60,7 +64,7 @@ for activation in (dl.sigmoid, dl.tanh, dl.relu):
 # each layer's weights, before the first step, and the ratio of the first layer to the last.
 
 # %%
-dl.lessons.check("depth-2", ...)
+print(dl.lessons.check("depth-2", ...))
 
 
 # %%
@@ -77,28 +81,33 @@ def norms(model):
 
 
 found = {
-    name: np.median([norms(network(name, seed)) for seed in range(SEEDS)], axis=0)
+    name: np.median([norms(network(name, seed)) for seed in range(arguments.seeds)], axis=0)
     for name in ("sigmoid", "tanh", "relu")
 }
-print("\nmedian of five seeds   first layer   last layer   first : last")
+print(f"\nmedian of {arguments.seeds} seeds      first layer   last layer   first : last")
 for name, by_layer in found.items():
     first, *_, last = by_layer
     print(f"{name:20} {first:13.1e} {last:12.1e} {first / last:14.1e}")
 
 # %%
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-for name, by_layer in found.items():
-    (line,) = axes.plot(range(1, LAYERS + 2), by_layer, "o-")
-    below = 3 if name == "tanh" else 0.3
-    axes.text(2, by_layer[1] * below, name, color=line.get_color(), va="center")
-axes.set(xlabel="layer", ylabel="norm of the gradient", yscale="log", xticks=range(1, LAYERS + 2))
-axes.set_ylim(top=4)
-axes.set_title("Through sigmoids, nothing comes back to the first layers")
-axes.spines[["top", "right"]].set_visible(False)
+with style.context():
+    figure = plots.new_figure(figsize=(9, 5))
+    axes = figure.subplots()
+    for (name, by_layer), colour in zip(found.items(), ("vermilion", "blue", "green"), strict=True):
+        colour = style.COLOURS[colour]
+        axes.plot(range(1, LAYERS + 2), by_layer, "o-", color=colour)
+        below = 3 if name == "tanh" else 0.3
+        axes.text(2, by_layer[1] * below, name, color=colour, va="center")
+    axes.set(
+        xlabel="layer", ylabel="norm of the gradient", yscale="log", xticks=range(1, LAYERS + 2)
+    )
+    axes.set_ylim(top=4)
+    axes.set_title("Through sigmoids, nothing comes back to the first layers")
 try:
-    figure.savefig(arguments.figure, dpi=100)
+    plots.save(figure, arguments.figure)
 except OSError as error:
     sys.exit(str(error))
+figure
 
 # %% [markdown]
 # ## Can a rule make up for it?
@@ -107,14 +116,14 @@ except OSError as error:
 # deep network of sigmoids then learn the moons?
 
 # %%
-dl.lessons.check("depth-3", ...)
+print(dl.lessons.check("depth-3", ...))
 
 
 # %%
 def right(activation, rule, rate):
     """The median share of points that are classified correctly after 300 steps."""
     shares = []
-    for seed in range(SEEDS):
+    for seed in range(arguments.seeds):
         model = network(activation, seed)
         optimizer = rule(model, lr=rate)
         dl.fit(model, dl.losses.cross_entropy, optimizer, (x, y), epochs=300, progress=False)
@@ -122,7 +131,7 @@ def right(activation, rule, rate):
     return np.median(shares)
 
 
-print("\nright after 300 steps, median of five seeds")
+print(f"\nright after 300 steps, median of {arguments.seeds} seeds")
 for activation in ("sigmoid", "tanh", "relu"):
     sgd, adam = right(activation, dl.optim.SGD, 0.1), right(activation, dl.optim.Adam, 0.01)
     print(f"{activation:8}   SGD, rate 0.1: {sgd:.0%}   Adam, rate 0.01: {adam:.0%}")

@@ -7,6 +7,7 @@ python examples/distributed.py                     # one process
 
 import argparse
 import hashlib
+import sys
 
 import numpy as np
 
@@ -17,7 +18,10 @@ parser.add_argument("--epochs", type=int, default=5)
 parser.add_argument("--shard-state", action="store_true", help="each keeps a part of Adam's state")
 arguments = parser.parse_args()
 
-comm = dl.distributed.start(shard_state=arguments.shard_state)
+try:
+    comm = dl.distributed.start(shard_state=arguments.shard_state)
+except ModuleNotFoundError as error:
+    sys.exit(str(error))
 
 # Every process makes the same data, or opens the same file: np.load(path, mmap_mode="r").
 rng = np.random.default_rng(0)

@@ -27,12 +27,14 @@ parser.add_argument("--figure", default="momentum.png", help="the arrows (defaul
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 if not Path(arguments.figure).parent.is_dir():
     parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
+if Path(arguments.figure).suffix.lower() not in (".png", ".svg", ".pdf"):
+    parser.error(f"--figure must end in .png, .svg or .pdf, got {arguments.figure}")
 
 try:
     from minidl.viz import plots
     from minidl.viz.figures.arrows import momentum_arrows
-except ModuleNotFoundError as error:
-    sys.exit(str(error))
+except ModuleNotFoundError:
+    sys.exit("This lesson needs Matplotlib: python -m pip install 'minidl[course]'")
 
 # %% [markdown]
 # ## A constant gradient
@@ -40,7 +42,7 @@ except ModuleNotFoundError as error:
 # First the simplest case: the gradient is 1 in every step. What becomes of v?
 
 # %%
-dl.lessons.check("momentum-1", ...)  # your answer in place of the three dots
+print(dl.lessons.check("momentum-1", ...))  # your answer in place of the three dots
 
 # %%
 theta = dl.Tensor(np.zeros(1), requires_grad=True)
@@ -64,7 +66,7 @@ for step in range(1, 41):
 # each step, if the rate is large. What does momentum make of that?
 
 # %%
-dl.lessons.check("momentum-2", ...)
+print(dl.lessons.check("momentum-2", ...))
 
 # %%
 rules = ["SGD", "Momentum", "NAG"]
@@ -81,7 +83,7 @@ for rate in (0.04, 0.051, 0.3):
 # An average lags behind. What does a ball with momentum do at the bottom of a bowl?
 
 # %%
-dl.lessons.check("momentum-3", ...)
+print(dl.lessons.check("momentum-3", ...))
 
 # %%
 print()

@@ -9,17 +9,23 @@ one header of C99, is compiled, and is compared with Python on rows that it has 
 import argparse
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import GridSearchCV, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import minidl as dl
-from minidl.sklearn import MLPClassifier
+
+try:
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.model_selection import GridSearchCV, train_test_split
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from minidl.sklearn import MLPClassifier
+except ModuleNotFoundError:
+    sys.exit("The search needs scikit-learn: python -m pip install 'minidl[sklearn]'")
 
 MAIN = """#include <stdio.h>
 #include "net.h"

@@ -30,6 +30,13 @@ parser.add_argument(
 arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 if not Path(arguments.figure).parent.is_dir():
     parser.error(f"--figure: there is no folder {Path(arguments.figure).parent}")
+if Path(arguments.figure).suffix.lower() not in (".png", ".svg", ".pdf"):
+    parser.error(f"--figure must end in .png, .svg or .pdf, got {arguments.figure}")
+
+try:
+    import matplotlib.pyplot as plt
+except ModuleNotFoundError:
+    sys.exit("This lesson needs Matplotlib: python -m pip install 'minidl[course]'")
 
 random = np.random.RandomState(0)
 x = random.rand(100, 1) * 10
@@ -90,7 +97,7 @@ difference = max(abs(weights[0] - slope[0]), abs(weights[1] - intercept[0]))
 print(f"                     they differ by {difference:.1e}")
 
 # %%
-dl.lessons.check("regression-1", ...)  # your answer in place of the three dots
+print(dl.lessons.check("regression-1", ...))  # your answer in place of the three dots
 
 # %% [markdown]
 # ## Adam with the defaults of Keras
@@ -146,15 +153,15 @@ for name, rate in rates.items():
     )
 
 # %%
-dl.lessons.check("regression-2", ...)
+print(dl.lessons.check("regression-2", ...))
 
 # %% [markdown]
 # ## Three batch sizes
 #
 # The gradient can be computed from all points (gradient descent), from one (stochastic gradient
 # descent) or from a few (mini-batches). With fewer points, a step is cheaper and noisier. At the
-# same rate, a thousand steps read 100,000, 14,300 or 1000 points. All three reach the minimum, but
-# the noisy ones fluctuate around it.
+# same rate, a thousand steps read 100,000, 14,300 or 1000 points. All three come about as close to
+# the solution: the first still creeps along the valley, the noisy ones fluctuate across it.
 
 # %%
 print("\nbatch                updates  points read    slope  intercept  distance")
@@ -177,7 +184,7 @@ for name, batch_size in (("all 100 points", None), ("mini-batches of 16", 16), (
     print(f"{name:20} {optimizer.t:7d} {points_read:12,d} {ends_at} {distance:9.4f}")
 
 # %%
-dl.lessons.check("regression-3", ...)
+print(dl.lessons.check("regression-3", ...))
 
 # %% [markdown]
 # ## Too small, right, too large
@@ -208,11 +215,6 @@ for rate, verdict in ((0.0001, "too small"), (0.01, "right"), (0.05, "too large"
 # form a long, narrow valley.
 
 # %%
-try:
-    import matplotlib.pyplot as plt
-except ModuleNotFoundError:
-    sys.exit("\nThe figure needs Matplotlib: python -m pip install 'minidl[viz]'")
-
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
 floor = np.mean((columns @ best - y.ravel()) ** 2)
 plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "font.size": 11})

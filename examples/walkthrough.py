@@ -24,6 +24,11 @@ arguments = parser.parse_args([] if "ipykernel" in sys.modules else None)
 if not Path(arguments.page).parent.is_dir():
     parser.error(f"--page: there is no folder {Path(arguments.page).parent}")
 
+try:
+    import jinja2  # noqa: F401
+except ModuleNotFoundError:
+    sys.exit("The page needs Jinja2: python -m pip install 'minidl[course]'")
+
 x = np.array([[0.7, 0.8], [-0.9, -0.1]])
 y = np.array([[0.0], [-0.9]])
 
@@ -52,7 +57,7 @@ with dl.trace() as walk:
 print(repr(walk))
 
 # %%
-dl.lessons.check("walkthrough-1", ...)  # your answer in place of the three dots
+print(dl.lessons.check("walkthrough-1", ...))  # your answer in place of the three dots
 
 # %% [markdown]
 # ## Forward
@@ -65,7 +70,7 @@ print(walk.explain("dense1", (0, 1)), end="\n\n")
 print(walk.explain("tanh1", (0, 1)))
 
 # %%
-dl.lessons.check("walkthrough-2", ...)
+print(dl.lessons.check("walkthrough-2", ...))
 
 # %% [markdown]
 # ## Backward
@@ -96,7 +101,7 @@ for checked in walk.check(backward):
     print(f"{entry:22} backward {checked.backward:+.9f}   measured {checked.difference:+.9f}")
 
 # %%
-dl.lessons.check("walkthrough-3", ...)
+print(dl.lessons.check("walkthrough-3", ...))
 
 # %% [markdown]
 # ## What can go wrong
@@ -117,8 +122,5 @@ for remark in spoiled.remarks():
 # The page shows all steps: ← and → step, the space bar plays.
 
 # %%
-try:
-    walk.save(arguments.page)
-except ModuleNotFoundError:
-    sys.exit("\nFor the page install Jinja2: python -m pip install 'minidl[viz]'")
+walk.save(arguments.page)
 print(f"\nThe page is in {arguments.page}")

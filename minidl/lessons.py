@@ -80,8 +80,10 @@ def _asked(question: str, entry: dict[str, Any]) -> str:
         lines += [f"  {letter}  {choice['text']}" for letter, choice in entry["choices"].items()]
         how = f"one of {', '.join(entry['choices'])}"
     else:
-        how = f"a number, right within {entry['tolerance']:.0%}"
-    return "\n".join([*lines, f"Answer: lessons.check({question!r}, ANSWER) with {how}"])
+        how = (
+            f"a number, right within {entry['tolerance']:.0%}" if entry["tolerance"] else "a number"
+        )
+    return "\n".join([*lines, f"Answer: dl.lessons.check({question!r}, ANSWER) with {how}"])
 
 
 def _chosen(question: str, entry: dict[str, Any], answer: Any) -> tuple[bool, str]:

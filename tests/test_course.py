@@ -23,11 +23,27 @@ def test_there_are_ten_lessons_with_three_questions_each():
 def test_a_lesson_asks_its_questions_in_order_each_in_a_cell_of_its_own(lesson):
     source = (ROOT / "examples" / f"{lesson}.py").read_text(encoding="utf-8")
     asked = [
-        re.match(r'dl\.lessons\.check\("(.*)", \.\.\.\)', text)
+        re.match(r'print\(dl\.lessons\.check\("(.*)", \.\.\.\)\)', text)
         for kind, text in course.cells(source)
-        if kind == "code" and text.startswith("dl.lessons")
+        if kind == "code" and text.startswith("print(dl.lessons")
     ]
     assert [match[1] for match in asked] == [f"{lesson}-{i}" for i in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "one of the arguments --out --check is required"),
+        (["--check", "--epocs"], "unrecognized arguments: --epocs"),
+        (["momentun", "--check"], "there is no lesson momentun; there are regression, walkthrough"),
+        (["--out", "no/such/folder"], "--out: there is no folder no/such/folder"),
+    ],
+)
+def test_the_command_refuses_wrong_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        course.main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("lesson", course.LESSONS)
@@ -35,12 +51,14 @@ def test_the_stored_notebook_is_made_from_its_lesson_and_is_light(lesson):
     nbformat = pytest.importorskip("nbformat")
     assert course.stale(lesson, course.notebook(lesson)) == ""
     stored = course.path(course.STORED, lesson)
-    assert stored.stat().st_size < 500_000
+    assert stored.stat().st_size < 150_000
     cells = nbformat.read(stored, as_version=4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
     texts = [str(output) for cell in cells for output in cell.get("outputs", ())]
-    assert sum("Answer: lessons.check" in text for text in texts) == 3
+    assert sum("Answer: dl.lessons.check" in text for text in texts) == 3
     assert not [text for text in texts if "Traceback" in text or "'stderr'" in text]
+    pictures = sum("image/png" in text for text in texts)
+    assert pictures >= (lesson not in ("walkthrough", "decision_boundary", "optimizer_race"))
     for question in QUESTIONS[lesson]:  # no answer can be read in the notebook
         whys = [question["why"]] if "why" in question else []
         whys += [choice["why"] for choice in question.get("choices", {}).values()]

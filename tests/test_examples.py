@@ -21,14 +21,11 @@ from cases import GOLDEN
 from PIL import Image
 
 import minidl as dl
+from examples.course import LESSONS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PICTURES = "schedule.png", "shapes.png", "schedules.png"
-QUICK = {
-    "digits.py": ["--epochs", "1"],
-    "online_ftrl.py": ["--rows", "1000"],
-    "regression.py": ["--seeds", "1"],
-}
+OTHERS = "matplotlib", "jinja2", "sklearn", "tqdm", "safetensors"
 
 
 def run(name, *arguments, cwd, **environment):
@@ -55,9 +52,9 @@ def refused(name, *arguments):
     return stderr.getvalue()
 
 
-def without_viz(folder):
-    """An environment in which importing Matplotlib or Jinja2 fails as if not installed."""
-    hide = "import sys; sys.modules['matplotlib'] = sys.modules['jinja2'] = None\n"
+def with_numpy_alone(folder):
+    """An environment in which importing other libraries fails as if they were not installed."""
+    hide = f"import sys\nsys.modules.update(dict.fromkeys({OTHERS}))\n"
     (folder / "sitecustomize.py").write_text(hide)
     return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
@@ -83,7 +80,7 @@ def test_regression_compares_every_rule_every_batch_size_and_three_rates(regress
     from minidl import optim
 
     result, _ = regression
-    table = result.stdout.split("distance from the exact solution")[1].split("batch ")[0]
+    table = result.stdout.split("distance from the exact solution")[1].split("Two runs")[0]
     rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
     assert set(rows) == set(optim.RULES)
     assert all(row[2] == "1000" and float(row[-1]) < 0.05 for row in rows.values())
@@ -115,20 +112,36 @@ def test_digits_reach_97_percent_and_draw_the_mistakes(tmp_path):
     assert (tmp_path / "mistakes.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["regression.py", "schedules.py", "digits.py"])
-def test_without_the_extra_an_example_says_what_to_install_on_any_console(name, tmp_path):
-    environment = {**without_viz(tmp_path), "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    result = run(name, *QUICK.get(name, []), cwd=tmp_path, **environment)
-    assert "pip install 'minidl[viz]'" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_the_line_can_be_learned_on_any_console(tmp_path):
+    environment = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    result = run("regression.py", "--seeds", "1", cwd=tmp_path, **environment)
+    assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.isascii()
     assert "\\" not in result.stdout
-    if name == "regression.py":
-        assert re.search(r"curvature lambda = [\d.]+, so rates above 2/lambda", result.stdout)
-    assert not [path for path in tmp_path.iterdir() if path.suffix in (".png", ".html")]
+    assert re.search(r"curvature lambda = [\d.]+, so rates above 2/lambda", result.stdout)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.py")))
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_with_numpy_alone_a_lesson_says_at_once_what_to_install(lesson, tmp_path):
+    environment = with_numpy_alone(tmp_path)
+    result = run(f"{lesson}.py", cwd=tmp_path, PYTHONIOENCODING="ascii", **environment)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(r".*: python -m pip install 'minidl\[course\]'\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [("digits", "examples"), ("online_ftrl", "examples"), ("pipeline", "sklearn")],
+)
+def test_with_numpy_alone_an_example_says_at_once_what_to_install(name, extra, tmp_path):
+    result = run(f"{name}.py", cwd=tmp_path, **with_numpy_alone(tmp_path))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(rf".*: python -m pip install 'minidl\[{extra}\]'\n", result.stderr)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "course.py")
+)
 def test_an_example_has_help_and_refuses_unknown_options(name, tmp_path):
     assert "usage:" in run(name, "--help", cwd=tmp_path).stdout
     assert "unrecognized arguments: --epocs" in refused(name, "--epocs", "3")
@@ -188,10 +201,7 @@ def test_the_table_is_learned_and_a_crash_changes_no_bit(tmp_path):
 
 
 def test_the_table_needs_no_more_than_numpy_and_leaves_no_files(tmp_path):
-    hide = "import sys\nfor m in 'sklearn', 'tqdm', 'safetensors': sys.modules[m] = None\n"
-    environment = without_viz(tmp_path)
-    with (tmp_path / "sitecustomize.py").open("a") as file:
-        file.write(hide)
+    environment = with_numpy_alone(tmp_path)
     result = run("tabular.py", cwd=tmp_path, TMPDIR=str(tmp_path), **environment)
     assert (result.returncode, result.stderr) == (0, "")
     assert not [p for p in tmp_path.iterdir() if p.name not in ("sitecustomize.py", "__pycache__")]
@@ -664,8 +674,9 @@ def test_what_the_schedules_lesson_says_of_its_table_is_in_it(schedules):
         assert right[tenth] < right[name], name
     ends = [loss[name] for name in cooled]
     assert max(ends) / min(ends) < 2 < min(loss[name] for name in steady) / max(ends)
-    assert unseen[tenth] == pytest.approx(unseen[cosine], rel=0.1)
-    assert right[tenth] < right[cosine]
+    for name in {cosine, *cooled}:
+        assert unseen[tenth] == pytest.approx(unseen[name], rel=0.1), name
+        assert right[tenth] < right[name], name
     assert loss["warm-up"] == pytest.approx(loss["constant"], rel=0.2)
 
 
@@ -708,6 +719,122 @@ def test_the_boundary_lesson_writes_the_animation_and_names_it(boundary):
     assert (folder / "decision_boundary.gif").stat().st_size < 300_000
 
 
+# --- batches.py, momentum.py, adaptive.py, depth.py, overfitting.py ------------------------------
+
+SHORT = {
+    "batches": [], "momentum": [], "adaptive": [],
+    "depth": ["--seeds", "1"], "overfitting": ["--seeds", "1"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory):
+    """What a lesson prints; its picture is in a folder of its own."""
+
+    @functools.cache
+    def printed(name):
+        folder = tmp_path_factory.mktemp(name)
+        result = run(f"{name}.py", *SHORT[name], cwd=folder)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert [path.name for path in folder.iterdir()] == [f"{name}.png"]
+        with Image.open(folder / f"{name}.png") as picture:
+            assert picture.width >= 900
+        return result.stdout
+
+    return printed
+
+
+def numbers(text, pattern):
+    """The numbers of the lines that match: {first group: the others}."""
+    rows = re.findall(rf"^ *{pattern} *$", text, re.MULTILINE)
+    return {first: [float(x.replace(",", "")) for x in others] for first, *others in rows}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_lesson_prints_its_three_questions(lesson, name):
+    asked = re.findall(
+        r"^Answer: dl\.lessons\.check\('(\S+)', ANSWER\)", lesson(name), re.MULTILINE
+    )
+    assert asked == [f"{name}-{i}" for i in (1, 2, 3)]
+
+
+def test_the_lesson_on_batches_shows_that_noise_falls_with_the_root_of_the_size(lesson):
+    stdout = lesson("batches")
+    noise = numbers(stdout, r"(\d+) +(\d+\.\d\d) +(\d+\.\d)")
+    assert [*noise] == ["1", "4", "16", "64"]
+    for size, (deviation, _) in noise.items():
+        assert deviation * float(size) ** 0.5 == pytest.approx(noise["1"][0], rel=0.05)
+    updates = numbers(stdout, r"batch_size=(\w+): (\d+) updates an epoch of 1,000 samples")
+    assert updates == {"None": [1], "32": [32], "1": [1000]}
+    speed = numbers(stdout, r"(\d+) +([\d,]+) +([\d,]+) +(\d\.\d{3})")
+    assert [*speed] == ["1", "4", "16", "64", "256", "1024"]
+    assert all(pace > 0 and steps * int(size) >= 4096 for size, (pace, steps, _) in speed.items())
+
+
+def test_the_lesson_on_momentum_shows_an_average_a_larger_limit_and_the_overshoot(lesson):
+    stdout = lesson("momentum")
+    for step, (v,) in numbers(stdout, r"(\d+) +([01]\.\d{3})").items():
+        assert v == pytest.approx(1 - 0.9 ** int(step), abs=6e-4)
+    ends = re.findall(r"^(\w+) +0\.\d+ +(diverged|global minimum) +(\S+)", stdout, re.MULTILINE)
+    verdicts = [verdict for rule, verdict, _ in ends if rule == "SGD"]
+    assert verdicts == ["global minimum", "diverged", "diverged"]
+    assert all(verdict == "global minimum" for rule, verdict, _ in ends if rule != "SGD")
+    assert int(ends[0][2]) > max(int(steps) for _, _, steps in ends[1:3])
+    lowest = numbers(stdout, r"(\w+) +from 1, the minimum is at 0; it runs to ([+-]\d\.\d+)")
+    assert lowest["SGD"] == [0]
+    assert lowest["Momentum"][0] < lowest["NAG"][0] < -0.1
+
+
+def test_the_lesson_on_adaptive_rates_shows_their_steps_and_that_axes_matter(lesson):
+    stdout = lesson("adaptive")
+    first = numbers(stdout, r"(\w+) +\d\.\d +(-\S+) +(-\S+) +(-\S+)")
+    assert first["SGD"] == [-100, -0.1, -0.0001]
+    for rule in ("Adagrad", "Adam"):
+        assert first[rule] == pytest.approx([-0.1] * 3, rel=1e-3)
+    assert first["RMSprop"][:2] == [-1, -1]
+    assert min(first["Adadelta"]) > -0.01
+    later = numbers(stdout, r"(\d+) +(\d\.\d{4}) +(\d\.\d{4}) +(\d\.\d{4}) +(\d\.\d{4})")
+    for t, (sgd, adagrad, rmsprop, adam) in later.items():
+        assert sgd == adam == 0.1
+        assert adagrad == pytest.approx(0.1 / int(t) ** 0.5, abs=1e-4)
+        assert rmsprop == pytest.approx(0.1 / (1 - 0.99 ** int(t)) ** 0.5, abs=1e-3)
+    ends = re.findall(
+        r"^(\w+) +[\d.]+ +(diverged|global minimum|still moving) +(\S+)", stdout, re.M
+    )
+    axis, stretched, diagonal = ends[:4], ends[4:8], ends[8:]
+    assert axis[2:] == stretched[2:]
+    assert {verdict for _, verdict, _ in axis} == {"global minimum"}
+    assert [verdict for _, verdict, _ in stretched[:2] + diagonal] == 4 * ["diverged"] + 2 * [
+        "still moving"
+    ]
+
+
+def test_the_lesson_on_depth_shows_that_sigmoids_stop_the_gradient(lesson):
+    stdout = lesson("depth")
+    ratios = numbers(stdout, r"(\w+) +\S+e-\d+ +\S+e-\d+ +(\S+e-\d+)")
+    assert ratios["sigmoid"][0] < 1e-5
+    assert min(ratios["tanh"][0], ratios["relu"][0]) > 0.3
+    right = numbers(stdout, r"(\w+) +SGD, rate 0.1: (\d+)% +Adam, rate 0.01: (\d+)%")
+    assert right["sigmoid"][0] < 60 < right["sigmoid"][1] < 95
+    assert min(*right["tanh"], *right["relu"]) > 95
+
+
+def test_the_lesson_on_overfitting_shows_noise_learned_and_what_helps(lesson):
+    stdout = lesson("overfitting")
+    (best,) = re.findall(r"the true curve itself has a loss of (\S+)", stdout)
+    assert float(best) == pytest.approx(0.25, rel=0.02)
+    by_step = numbers(stdout, r"after +(\d+) steps +(\S+) +(\S+)")
+    training, unseen = zip(*by_step.values(), strict=True)
+    assert list(training) == sorted(training, reverse=True)
+    assert training[-1] < 0.1
+    assert min(unseen[2:4]) < min(unseen[0], unseen[-1])
+    by_decay = numbers(stdout, r"([\d.]+) {12,}(\d\.\d{3}) +(\d\.\d{3})")
+    assert [*by_decay] == ["0", "0.1", "0.3", "1", "3"]
+    assert by_decay["0.3"][1] < min(by_decay["0"][1], by_decay["3"][1])
+    (stopped,) = re.findall(r"early stopping after \d+ steps, .* (\d\.\d+)$", stdout, re.MULTILINE)
+    assert float(stopped) < by_decay["0"][1]
+
+
 # --- errors -------------------------------------------------------------------------------------
 
 
@@ -723,6 +850,16 @@ def test_the_boundary_lesson_writes_the_animation_and_names_it(boundary):
         ("decision_boundary.py", ["--figure", "x.png"], "--figure must end in .gif, got x.png"),
         ("decision_boundary.py", ["--seed", "-1"], "--seed must be at least 0"),
         ("decision_boundary.py", ["--frames", "1"], "and --frames at least 2"),
+        *(
+            (
+                f"{lesson}.py",
+                ["--figure", "x.gif"],
+                "--figure must end in .png, .svg or .pdf, got x",
+            )
+            for lesson in ("regression", *SHORT)
+        ),
+        ("depth.py", ["--seeds", "0"], "--seeds must be at least 1"),
+        ("overfitting.py", ["--seeds", "0"], "--seeds must be at least 1"),
     ],
 )
 def test_a_lesson_refuses_wrong_arguments(name, arguments, message, tmp_path, monkeypatch):
@@ -759,11 +896,11 @@ def test_without_scikit_learn_the_schedules_lesson_says_what_to_install(tmp_path
     (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['sklearn'] = None\n")
     result = run("schedules.py", cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
-    assert "pip install 'minidl[examples]'" in result.stderr
+    assert "pip install 'minidl[course]'" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("name", ["own_layers.py", "schedules.py", "decision_boundary.py"])
+@pytest.mark.parametrize("name", ["own_layers.py", *(f"{lesson}.py" for lesson in LESSONS)])
 def test_a_lesson_is_made_of_cells_that_begin_with_words(name):
     text = (EXAMPLES / name).read_text("utf-8")
     kinds = re.findall(r"^# %%(.*)$", text, re.MULTILINE)

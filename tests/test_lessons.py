@@ -62,7 +62,7 @@ def test_three_dots_show_the_question_and_how_to_answer_it(own):
         "Which letter?",
         "  a  the first",
         "  b  the second",
-        "Answer: lessons.check('own-1', ANSWER) with one of a, b",
+        "Answer: dl.lessons.check('own-1', ANSWER) with one of a, b",
     ]
     assert repr(own("own-2", ...)).endswith("with a number, right within 10%")
 

@@ -4,6 +4,7 @@ import functools
 import importlib
 import io
 import re
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,6 +62,10 @@ def show(variables: dict[str, Any]) -> None:
     """Run the claim whose module has these variables, print its verdict and open its picture."""
     from types import SimpleNamespace
 
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError:
+        sys.exit("The claims need Matplotlib: python -m pip install 'minidl[examples]'")
     name = Path(variables["__file__"]).stem if "__file__" in variables else "claim"
     result = judge(SimpleNamespace(**{**variables, "__name__": name}), Path())
     print(report(result), f"\nThe picture is in {name}.png", sep="\n")
@@ -153,8 +158,6 @@ def draw(claim: Any, data: Mapping[str, Any], answer: str, path: Path) -> None:
     """Write the picture of a claim, with its answer as the title, in few colors."""
     import textwrap
 
-    from PIL import Image
-
     from minidl.viz import plots, style
 
     with style.context():
@@ -165,9 +168,18 @@ def draw(claim: Any, data: Mapping[str, Any], answer: str, path: Path) -> None:
         content = io.BytesIO()
         figure.savefig(content, format="png")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(content) as image:
+    path.write_bytes(light(content.getvalue()))
+
+
+def light(png: bytes) -> bytes:
+    """A picture in 128 colors, a fraction of its size."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as image:
         small = image.convert("RGB").quantize(128, dither=Image.Dither.NONE)
-    small.save(path, optimize=True)
+    small.save(content, format="png", optimize=True)
+    return content.getvalue()
 
 
 def point_at(axes: Any, text: str, point: Any, offset: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""An average of the weights over a training, which often predicts better than the last weights."""
+"""An average of the weights over a training (Polyak & Juditsky 1992)."""
 
 from __future__ import annotations
 
