@@ -195,7 +195,7 @@ def _run(given: Any) -> Run:
 def _parameter() -> Any:
     from minidl.tensor import Tensor
 
-    return Tensor(np.zeros(1), requires_grad=True)
+    return Tensor(np.zeros(1, np.float32), requires_grad=True)
 
 
 def rule_options(rule: str) -> dict[str, Any]:
