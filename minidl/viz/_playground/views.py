@@ -25,7 +25,6 @@ from minidl.walkthrough.parser import Equation, parse
 Array = np.ndarray
 SIDE, EVERY = 61, 3  # points along a side of the output's map; a unit's map has every third
 CURVE = 151  # points of a curve over one input
-RECTIFIERS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
 SATURATED = {nn.Sigmoid: (0.5, 0.5), nn.Tanh: (0.0, 1.0)}  # the middle and half the range
 MOST_ROWS = 600  # of a history; of more, every second one is forgotten
 LEVEL = 0.97  # of half the range, from which on a unit counts as saturated
@@ -112,15 +111,16 @@ class Views:
         self.version = 0  # of the history: it changes when rows are removed
         self.look()
 
+    @np.errstate(all="ignore")
     def look(self) -> None:
-        """Add a row to the history, unless it has one of this step."""
+        """Add a row to the history, in place of one of the same step."""
         training = self.training
-        if self.rows and self.rows[-1][0] == training.step:
-            self.rows.pop()
-            self.version += 1
         row = [training.step, *scores(training), training.optimizer.lr]
         for norm, ratio in zip(*layer_norms(training), strict=True):
             row += [norm, ratio]
+        if self.rows and self.rows[-1][0] == training.step:
+            self.rows.pop()
+            self.version += 1
         if self.rows and len(self.rows[0]) != len(row):  # another number of layers
             lacking = [math.nan] * len(row)
             self.rows = [[*own, *lacking][: len(row)] for own in self.rows]
@@ -253,13 +253,11 @@ def effective_rates(optimizer: Optimizer, p: Tensor) -> Array | None:
     """
     rule, group = type(optimizer), optimizer.groups[0]
     state = optimizer.state[p]
-    values: dict[str, Any] = {**{name: x for name, x in group.items() if name != "params"}, **state}
+    values: dict[str, Any] = {**group, **state, "lr": optimizer.rate(group, -1)}
     for symbol, name in rule.symbols.items():
         if name in values:
             own = values[name]
             values[symbol] = own["₁₂".index(symbol[-1])] if isinstance(own, tuple) else own
-    rate_symbol = next(symbol for symbol, name in rule.symbols.items() if name == "lr")
-    values[rate_symbol] = optimizer.rate(group, -1)
     momentum = next((MOMENTUM[c.__name__] for c in rule.__mro__ if c.__name__ in MOMENTUM), None)
     values["g"] = 1.0
     if momentum in state:
@@ -273,7 +271,7 @@ def effective_rates(optimizer: Optimizer, p: Tensor) -> Array | None:
             if kind != "−" or parts[0] != ("name", "θ"):
                 return None
             return np.broadcast_to(np.asarray(scope.value(parts[1])), p.shape)
-        if line.sign == "=" or line.symbol == rate_symbol:
+        if line.sign == "=" or rule.symbols.get(line.symbol) == "lr":
             values[line.symbol] = scope.value(line.tree)
     return None
 
