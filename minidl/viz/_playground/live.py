@@ -217,9 +217,9 @@ class Playground:
     def rewind(self, question: Any) -> dict[str, Any]:
         """Return to a remembered step: {"session", "step"}."""
         session = self._session(question, "step")
-        step = question["step"]
+        step = _checks.count(OWNER, "step", question["step"], 0)
         if not all(step in training.remembered for training in session.trainings):
-            raise ValueError(f"{OWNER}: step {step!r} is not remembered")
+            raise ValueError(f"{OWNER}: step {step} is not remembered")
         for training, own in zip(session.trainings, session.views, strict=True):
             training.rewind(step)
             own.rewound()
@@ -243,6 +243,8 @@ class Playground:
             raise ValueError(f"{OWNER}: {name} has the shape {shapes[name]}, got {index!r}")
         value = _checks.number(OWNER, "value", question["value"], low=-1e6, high=1e6)
         training.edit(name, tuple(index), value)
+        for other in session.trainings:  # so that the same steps are remembered of both
+            other.remember(always=True)
         own.look()
         return session.whole()
 

@@ -97,6 +97,23 @@ def test_the_number_of_remembered_states_is_bounded_and_the_first_is_kept():
     assert list(training.remembered) == [0]
 
 
+def test_states_are_remembered_after_many_changes_and_after_rewinding():
+    training = Training(settings({"layers": [1]}))
+    for i in range(3 * MOST_REMEMBERED):
+        training.advance(1)
+        training.edit("dense1.bias", (0,), i / 100)
+    assert len(training.remembered) <= MOST_REMEMBERED + 1
+    for _ in range(40):
+        training.advance(1)
+        training.remember()
+    assert sum(step > 3 * MOST_REMEMBERED for step in training.remembered) >= 5
+    training.rewind(0)
+    for _ in range(5):
+        training.advance(1)
+        training.remember()
+    assert list(training.remembered) == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_change_keeps_weights_and_what_it_does_not_concern():
     training = Training(settings({}))
     training.advance(20)
