@@ -171,13 +171,11 @@ class Training:
 
     def _observe(self, losses: list[float], samples: int) -> None:
         """Show each ReduceOnPlateau the mean loss of an epoch at its end, as fit does."""
-        if not (found := plateaus(self.optimizer.groups[0]["lr"])):
-            return
         size = self.loader.batch_size or samples
         for i, loss in enumerate(losses):
             self._total += loss * min(size, samples - i * size)
         if self.loader.taken == len(self.loader):
-            for plateau in found:
+            for plateau in plateaus(self.optimizer.groups[0]["lr"]):
                 plateau.observe(self._total / len(self.y))
             self._total = 0.0
 
