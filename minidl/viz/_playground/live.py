@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import secrets
 import time
@@ -14,7 +15,7 @@ from minidl import _blas, _checks, _expressions, config, losses, nn
 from minidl._page import render
 from minidl._page.server import PageServer
 from minidl.optim import RULES
-from minidl.schedulers import plateaus
+from minidl.schedulers import Schedule, plateaus
 from minidl.viz._playground import script, views
 from minidl.viz._playground.data import BOX, DATA, DataSet
 from minidl.viz._playground.settings import (
@@ -56,6 +57,13 @@ class Session:
             ]
         }
 
+    def rewind(self, step: int) -> None:
+        """Return to a step that all trainings remember."""
+        for training, own in zip(self.trainings, self.views, strict=True):
+            training.rewind(step)
+            own.rewound()
+        self.settings = self.trainings[0].settings
+
     def whole(self) -> dict[str, Any]:
         """The same after a change: with settings, data and the whole history."""
         first = self.trainings[0]
@@ -87,9 +95,12 @@ def _schedule_curve(training: Training) -> dict[str, Any] | None:
     last = max(start for start, _ in schedule.phases())
     steps = max(200, int(1.15 * last), training.step)
     every = max(1, steps // 240)
+    rates: list[float] = []
+    with contextlib.suppress(ValueError):  # of a rate that is not finite: the curve ends before
+        rates.extend(float(schedule(t)) for t in range(0, steps + 1, every))
     return {
         "every": every,
-        "rates": [float(schedule(t)) for t in range(0, steps + 1, every)],
+        "rates": rates,
         "from": training.step - training.optimizer.t,
         "text": repr(schedule),
     }
@@ -195,11 +206,15 @@ class Playground:
             raise ValueError(f"{OWNER}: seen must be a list of pairs of whole numbers")
         detail = _checks.flag(OWNER, "detail", question["detail"])
         began = time.perf_counter()
-        for training, own in zip(session.trainings, session.views, strict=True):
-            if steps:
-                training.advance(steps)
-                own.look()
-                training.remember()
+        try:
+            for training, own in zip(session.trainings, session.views, strict=True):
+                if steps:
+                    training.advance(steps)
+                    own.look()
+                    training.remember()
+        except Exception:  # such as a rate that is not finite
+            session.rewind(min(max(training.remembered) for training in session.trainings))
+            raise
         return {"seconds": time.perf_counter() - began, **session.frame(seen, detail)}
 
     def change(self, question: Any) -> dict[str, Any]:
@@ -208,6 +223,9 @@ class Playground:
         chosen = from_json(question["settings"])
         if len(chosen.runs) != len(session.trainings):
             raise ValueError(f"{OWNER}: another number of runs starts again")
+        for training, run in zip(session.trainings, chosen.runs, strict=True):
+            if isinstance(run.rate, Schedule):
+                run.rate(training.optimizer.t)  # raises, before anything is changed
         for training, own in zip(session.trainings, session.views, strict=True):
             training.change(chosen)
             own.look()
@@ -220,10 +238,7 @@ class Playground:
         step = _checks.count(OWNER, "step", question["step"], 0)
         if not all(step in training.remembered for training in session.trainings):
             raise ValueError(f"{OWNER}: step {step} is not remembered")
-        for training, own in zip(session.trainings, session.views, strict=True):
-            training.rewind(step)
-            own.rewound()
-        session.settings = session.trainings[0].settings
+        session.rewind(step)
         return session.whole()
 
     def edit(self, question: Any) -> dict[str, Any]:

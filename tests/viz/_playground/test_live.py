@@ -132,6 +132,31 @@ def test_the_log_of_two_runs_gives_the_same_training_again():
             np.testing.assert_array_equal(p.data, q.data)
 
 
+def test_a_rate_that_overflows_is_an_error_and_leaves_both_runs_at_a_remembered_step():
+    run = {"rule": "SGD", "lr": "ExponentialDecay(1e-9, 1e5)"}
+    playground, key = started(layers=[2], runs=[{}, run])
+
+    def take(steps):
+        return playground.frame({"session": key, "steps": steps, "seen": [], "detail": True})
+
+    take(3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="lr of step"):
+            take(100)
+        one, other = playground.sessions[key].trainings
+        assert one.step == other.step == 3
+    expected = Training(settings({"layers": [2], "runs": [{}, run]}), 1)
+    expected.advance(3)
+    for p, q in zip(other.model.parameters(), expected.model.parameters(), strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+    assert [run["step"] for run in take(1)["runs"]] == [4, 4]
+    own = {"layers": [3], "runs": [{}, {**run, "lr": "ExponentialDecay(0.1, 1e90)"}]}
+    with pytest.raises(ValueError, match="must be finite"):  # at step 4
+        playground.change({"session": key, "settings": own})
+    assert one.settings == other.settings == expected.settings
+    assert playground.change({"session": key, "settings": expected.settings.as_json()})
+
+
 FRAME = {"steps": 1, "seen": [], "detail": True}
 EDIT = {"run": 0, "name": "dense1.bias", "index": [0], "value": 1.0}
 
