@@ -14,7 +14,7 @@ import numpy as np
 from minidl import _blas, _checks, _expressions, config, losses, nn
 from minidl._page import render
 from minidl._page.server import PageServer
-from minidl.optim import RULES
+from minidl.optim import LARGEST, RULES
 from minidl.schedulers import Schedule, plateaus
 from minidl.viz._playground import script, views
 from minidl.viz._playground.data import BOX, DATA, DataSet
@@ -225,7 +225,8 @@ class Playground:
             raise ValueError(f"{OWNER}: another number of runs starts again")
         for training, run in zip(session.trainings, chosen.runs, strict=True):
             if isinstance(run.rate, Schedule):
-                run.rate(training.optimizer.t)  # raises, before anything is changed
+                t = training.optimizer.t
+                _checks.number(OWNER, f"lr of step {t}", run.rate(t), high=LARGEST)
         for training, own in zip(session.trainings, session.views, strict=True):
             training.change(chosen)
             own.look()
