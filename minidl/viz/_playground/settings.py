@@ -188,7 +188,8 @@ def _run(given: Any) -> Run:
         raise ValueError(
             f'{OWNER}: a ReduceOnPlateau observes the loss, which gets smaller; mode must be "min"'
         )
-    RULES[rule]([_parameter()], lr=run.rate, **options)  # the rule checks them
+    optimizer = RULES[rule]([_parameter()], lr=run.rate, **options)  # the rule checks them
+    optimizer.rate(optimizer.groups[0])  # and the first rate
     return run
 
 
