@@ -1272,15 +1272,19 @@ function parseTable(text) {
   const first = text.slice(0, text.indexOf('\n') + 1 || undefined);
   const separator = [',', ';', '\t'].sort((a, b) => first.split(b).length - first.split(a).length)[0];
   const rows = [[]];
-  let [field, quoted] = ['', false];
+  let [field, quoted, before] = ['', false, ''];
   for (const character of `${text.replace(/\r\n?/g, '\n').replace(/\n*$/, '')}\n`) {
-    if (character === '"') quoted = !quoted;
-    else if (quoted) field += character;
+    if (character === '"') {
+      if (!quoted && before === '"') field += '"'; // two in a quoted field are one
+      quoted = !quoted;
+    } else if (quoted) field += character;
     else if (character === separator || character === '\n') {
-      rows.at(-1).push(field.trim());
+      field = field.trim();
+      rows.at(-1).push(separator === ',' ? field : field.replace(/^([+-]?\d*),(\d+)$/, '$1.$2')); // 0,5
       field = '';
       if (character === '\n') rows.push([]);
     } else field += character;
+    before = character;
   }
   rows.pop();
   const width = rows[0]?.length ?? 0;
@@ -1289,8 +1293,12 @@ function parseTable(text) {
   const names = named ? rows.shift() : Array.from({ length: width }, (_, k) => `column ${k + 1}`);
   const whole = rows.filter((row) => row.length === width);
   const numeric = names.map((_, k) => whole.length > 0 && whole.every((row) => isNumber(row[k])));
+  const other = rows.findIndex((row) => row.length !== width && row.join(''));
   if (quoted || width < 2 || whole.length < 4) {
     return { error: 'The file must be a table with two columns or more and four rows or more.' };
+  }
+  if (other >= 0) {
+    return { error: `Row ${other + 1 + named} of the file has ${rows[other].length} fields; the first has ${width}.` };
   }
   if (numeric.filter(Boolean).length < 2) return { error: 'The file must have two columns of numbers or more.' };
   return { names, rows: whole, numeric };
@@ -1314,8 +1322,10 @@ function showColumns() {
     third ? field(...third) : '',
     make('div', { class: 'row' }, make('button', { class: 'small' }, 'Use these columns'),
       make('button', { class: 'small', type: 'button', click: dropColumns }, 'Cancel')),
-    make('p', { class: 'soft' }, `${csv.rows.length} rows. Numbers are scaled to −1 … 1.`));
+    make('p', { class: 'soft' }, `${csv.rows.length} rows${everyRow() > 1 ? `, of which one in ${everyRow()} is used` : ''}. Numbers are scaled to −1 … 1.`));
 }
+
+const everyRow = () => Math.ceil(csv.rows.length / limits.samples);
 
 function dropColumns() {
   csv = null;
@@ -1333,8 +1343,7 @@ function useColumns(event) {
     problem(`The column for the class must have 2 to ${limits.classes} different values; ${csv.names[kind]} has ${kinds.length}.`);
     return;
   }
-  const every = Math.ceil(csv.rows.length / limits.samples);
-  const rows = csv.rows.filter((_, i) => i % every === 0);
+  const rows = csv.rows.filter((_, i) => i % everyRow() === 0);
   const scaled = ['x', 'y', 'value'].map(column).map((k) => {
     const values = rows.map((row) => Number(row[k] ?? 0));
     const [low, high] = [Math.min(...values), Math.max(...values)];

@@ -265,7 +265,7 @@ def test_own_points_and_a_file_are_data_and_names_stay_text(live, tmp_path):
         atol=0.02,
     )
     hostile = "<img src=x onerror=alert(1)>"
-    rows = "".join(f"{i};{i * i};{'=1+1' if i % 2 else hostile}\n" for i in range(8))
+    rows = "".join(f"{i},0;{i * i};{'=1+1' if i % 2 else hostile}\n" for i in range(8))
     file = tmp_path / "own.csv"
     file.write_text(f"a;{hostile};kind\n{rows}")
     tab.set_input_files("#file", file)
@@ -279,9 +279,17 @@ def test_own_points_and_a_file_are_data_and_names_stay_text(live, tmp_path):
     x = np.array(session.settings.points)
     np.testing.assert_allclose(x[:, 0], np.arange(8) / 3.5 - 1, atol=1e-3)
     np.testing.assert_allclose(x[:, 1], np.arange(8) ** 2 / 24.5 - 1, atol=1e-3)
-    file.write_text("one,two\n1,2\n")
+    for text, message in (
+        ("one,two\n1,2\n", "two columns or more"),
+        ("1,2,a\n" * 5 + "1,2\n", "Row 6 of the file has 2 fields; the first has 3."),
+    ):
+        file.write_text(text)
+        tab.set_input_files("#file", file)
+        expect(tab.get_by_role("alert")).to_contain_text(message)
+    file.write_text('x,"a ""b"""\n\n' + "".join(f"{i},{i % 3}\n" for i in range(2500)))
     tab.set_input_files("#file", file)
-    expect(tab.get_by_role("alert")).to_contain_text("two columns or more")
+    expect(tab.locator("#columns")).to_contain_text('a "b"')
+    expect(tab.locator("#columns")).to_contain_text("2500 rows, of which one in 3 is used.")
 
 
 def test_two_trainings_are_shown_side_by_side(live):
