@@ -54,7 +54,9 @@ def choose(tab, rng):
         if buttons.count():
             press(buttons.first)
     elif kind == "layer":
-        press(tab.locator(rng.choice(["#fewer", "#more"])))
+        buttons = tab.get_by_role("button", name=rng.choice(["Remove layer", "Add a hidden layer"]))
+        if buttons.count():
+            press(buttons.first)
     elif kind == "compare":
         press(tab.locator("#compare"))
     elif kind == "rewind":

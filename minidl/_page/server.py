@@ -65,6 +65,7 @@ class PageServer(http.server.ThreadingHTTPServer):
     ) -> None:
         self.owner, self.page, self.answers = owner, page, answers
         self.token, self.lock = secrets.token_urlsafe(16), threading.Lock()
+        self.tickets: set[str] = set()
         try:
             super().__init__((HOST, check_port(owner, "port", port)), _Handler)
         except OSError as error:
@@ -80,7 +81,26 @@ class PageServer(http.server.ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """The address of the page."""
-        return f"http://{HOST}:{self.server_port}/{self.token}/"
+        return self._at(self.token)
+
+    def _at(self, token: str) -> str:
+        return f"http://{HOST}:{self.server_port}/{token}/"
+
+    def url_for_once(self) -> str:
+        """An address that leads to the page's own once.
+
+        For the command line of a browser, which the other users of the machine can read.
+        """
+        self.tickets.add(ticket := secrets.token_urlsafe(16))
+        return self._at(ticket)
+
+    def redeem(self, ticket: str) -> bool:
+        """Whether a ticket is good; afterwards it isn't."""
+        try:
+            self.tickets.remove(ticket)
+        except KeyError:
+            return False
+        return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print an error, unless the browser has only closed the connection."""
@@ -92,7 +112,8 @@ class PageServer(http.server.ThreadingHTTPServer):
         try:
             print(printable(f"{self.owner}: {self.url}  (Ctrl-C to end)"), flush=True)
             if browser:  # in a thread, as a browser in the terminal returns when it ends
-                threading.Thread(target=webbrowser.open, args=(self.url,), daemon=True).start()
+                url = self.url_for_once()
+                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
             self.serve_forever()
         except KeyboardInterrupt:
             print()
@@ -107,8 +128,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     timeout = 30  # seconds for a request to arrive
 
     def do_GET(self) -> None:
-        """The page."""
-        if self._allowed() and self._name() == "":
+        """The page, or for a ticket its address."""
+        if self._is_local() and self._name() == "" and self.server.redeem(self._token()):
+            self._send(HTTPStatus.SEE_OTHER, "", "text/html", Location=self.server.url)
+        elif self._allowed() and self._name() == "":
             self._send(HTTPStatus.OK, self.server.page(), "text/html")
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
@@ -141,15 +164,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _allowed(self) -> bool:
         """Whether a request has the token, and comes from this page or from an address bar."""
+        equal = secrets.compare_digest(self._token().encode(), self.server.token.encode())
+        return equal and self._is_local()
+
+    def _is_local(self) -> bool:
+        """Whether a request comes from this page or from an address bar."""
         port = self.server.server_port
         hosts = {f"{HOST}:{port}", f"localhost:{port}"}
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        token = self.path[1:].partition("/")[0]
-        return (
-            secrets.compare_digest(token.encode(), self.server.token.encode())
-            and host in hosts
-            and origin in (None, f"http://{host}")
-        )
+        return host in hosts and origin in (None, f"http://{host}")
+
+    def _token(self) -> str:
+        return self.path[1:].partition("/")[0]
 
     def _name(self) -> str | None:
         """What follows the token and a slash in the path."""
@@ -164,10 +190,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         self._send_json(status, {"error": message})
 
-    def _send(self, status: HTTPStatus, text: str, kind: str) -> None:
+    def _send(self, status: HTTPStatus, text: str, kind: str, **headers: str) -> None:
         body = text.encode("utf-8", "replace")
         self.send_response(status)
-        for name, value in HEADERS.items():
+        for name, value in {**HEADERS, **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))

@@ -207,7 +207,27 @@ def test_it_ends_with_ctrl_c():
     assert (run.returncode, out, err) == (0, b"\n", b"")
 
 
-def test_the_browser_is_opened_at_the_address(monkeypatch, capsys):
+def test_an_address_for_once_leads_to_the_page_once(shared):
+    ticket = shared.url_for_once().split("/")[3]
+    path = f"/{ticket}/"
+    assert ticket != shared.token
+    assert status_at(shared, path, Host="example.com:80") == (404, None)
+    assert status_at(shared, path, method="POST") == (404, None)
+    assert status_at(shared, path) == (303, shared.url)
+    assert status_at(shared, path) == (404, None)
+    assert status_at(shared, "//") == (404, None)
+
+
+def status_at(own, path, method="GET", **headers):
+    """(status, Location) of a request for a path."""
+    connection = http.client.HTTPConnection(server.HOST, own.server_port, timeout=10)
+    with contextlib.closing(connection):
+        connection.request(method, path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.headers["Location"]
+
+
+def test_the_browser_is_opened_at_an_address_for_once(monkeypatch, capsys):
     opened = threading.Event()
     addresses = []
     monkeypatch.setattr(
@@ -216,5 +236,6 @@ def test_the_browser_is_opened_at_the_address(monkeypatch, capsys):
     with PageServer("race", str, {}) as own:
         monkeypatch.setattr(own, "serve_forever", opened.wait)
         own.run()
-    assert addresses == [own.url]
+    (address,) = addresses
+    assert address.removeprefix(own.url.removesuffix(f"{own.token}/")).strip("/") in own.tickets
     assert own.url in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import secrets
 import time
@@ -13,8 +14,8 @@ import numpy as np
 from minidl import _blas, _checks, _expressions, config, losses, nn
 from minidl._page import render
 from minidl._page.server import PageServer
-from minidl.optim import RULES
-from minidl.schedulers import plateaus
+from minidl.optim import LARGEST, RULES
+from minidl.schedulers import Schedule, plateaus
 from minidl.viz._playground import script, views
 from minidl.viz._playground.data import BOX, DATA, DataSet
 from minidl.viz._playground.settings import (
@@ -58,6 +59,13 @@ class Session:
             ]
         }
 
+    def rewind(self, step: int) -> None:
+        """Return to a step that all trainings remember."""
+        for training, own in zip(self.trainings, self.views, strict=True):
+            training.rewind(step)
+            own.rewound()
+        self.settings = self.trainings[0].settings
+
     def whole(self) -> dict[str, Any]:
         """The same after a change: with settings, data and the whole history."""
         first = self.trainings[0]
@@ -83,9 +91,12 @@ def _schedule_curve(training: Training) -> dict[str, Any] | None:
     last = max(start for start, _ in schedule.phases())
     steps = max(200, int(1.15 * last), training.step)
     every = max(1, steps // 240)
+    rates: list[float] = []
+    with contextlib.suppress(ValueError):  # of a rate that is not finite: the curve ends before
+        rates.extend(float(schedule(t)) for t in range(0, steps + 1, every))
     return {
         "every": every,
-        "rates": [float(schedule(t)) for t in range(0, steps + 1, every)],
+        "rates": rates,
         "from": training.step - training.optimizer.t,
         "text": repr(schedule),
     }
@@ -209,11 +220,15 @@ class Playground:
             raise ValueError(f"{OWNER}: seen must be a list of pairs of whole numbers")
         detail = _checks.flag(OWNER, "detail", question["detail"])
         began = time.perf_counter()
-        for training, own in zip(session.trainings, session.views, strict=True):
-            if steps:
-                training.advance(steps)
-                own.look()
-                training.remember()
+        try:
+            for training, own in zip(session.trainings, session.views, strict=True):
+                if steps:
+                    training.advance(steps)
+                    own.look()
+                    training.remember()
+        except Exception:  # such as a rate that is not finite
+            session.rewind(min(max(training.remembered) for training in session.trainings))
+            raise
         return {"seconds": time.perf_counter() - began, **session.frame(seen, detail)}
 
     def change(self, question: Any) -> dict[str, Any]:
@@ -222,6 +237,10 @@ class Playground:
         chosen = from_json(question["settings"], self.given)
         if len(chosen.runs) != len(session.trainings):
             raise ValueError(f"{OWNER}: another number of runs starts again")
+        for training, run in zip(session.trainings, chosen.runs, strict=True):
+            if isinstance(run.rate, Schedule):
+                t = training.optimizer.t
+                _checks.number(OWNER, f"lr of step {t}", run.rate(t), high=LARGEST)
         for training, own in zip(session.trainings, session.views, strict=True):
             training.change(chosen)
             own.look()
@@ -231,13 +250,10 @@ class Playground:
     def rewind(self, question: Any) -> dict[str, Any]:
         """Return to a remembered step: {"session", "step"}."""
         session = self._session(question, "step")
-        step = question["step"]
+        step = _checks.count(OWNER, "step", question["step"], 0)
         if not all(step in training.remembered for training in session.trainings):
-            raise ValueError(f"{OWNER}: step {step!r} is not remembered")
-        for training, own in zip(session.trainings, session.views, strict=True):
-            training.rewind(step)
-            own.rewound()
-        session.settings = session.trainings[0].settings
+            raise ValueError(f"{OWNER}: step {step} is not remembered")
+        session.rewind(step)
         return session.whole()
 
     def edit(self, question: Any) -> dict[str, Any]:
@@ -257,6 +273,8 @@ class Playground:
             raise ValueError(f"{OWNER}: {name} has the shape {shapes[name]}, got {index!r}")
         value = _checks.number(OWNER, "value", question["value"], low=-1e6, high=1e6)
         training.edit(name, tuple(index), value)
+        for other in session.trainings:  # so that the same steps are remembered of both
+            other.remember(always=True)
         own.look()
         return session.whole()
 

@@ -40,15 +40,16 @@ function readAddress() {
   for (const [key, text] of given) {
     if (key === 'layers') own.layers = text ? text.split(',').map(Number) : [];
     else if (key === 'points') own.points = text.split(';').map((p) => p.split(',').map(Number));
-    else if (key in own && key !== 'runs') own[key] = value(text, own[key]);
+    else if (Object.hasOwn(own, key) && key !== 'runs') own[key] = value(text, own[key]);
     else if (/^[ab]\./.test(key)) {
-      const run = own.runs['ab'.indexOf(key[0])] ??= structuredClone(own.runs[0]);
+      const run = own.runs['ab'.indexOf(key[0])] ??= { ...own.runs[0], options: {} };
       const name = key.slice(2);
       if (name === 'batch_size') run.batch_size = text === 'all' ? null : Number(text);
       else if (name === 'rule' || name === 'lr') run[name] = text;
       else attempt(() => { run.options[name] = JSON.parse(text); });
     }
   }
+  if (!given.has('loss')) repair(own);
   return own;
 }
 
@@ -129,6 +130,7 @@ async function send(name, question) {
 
 function problem(text, again = false) {
   const own = $('problem');
+  if (!text && own.hidden) return;
   own.hidden = !text;
   own.replaceChildren(text.replace(/^playground: /, ''));
   if (again) {
@@ -140,6 +142,8 @@ function problem(text, again = false) {
 async function start() {
   const answer = await ask('start', { settings });
   if (answer) takeWhole(answer);
+  else if (accepted) settings = JSON.parse(accepted);
+  return answer;
 }
 
 let typed = []; // schedules that the server has not accepted yet
@@ -148,7 +152,7 @@ let pending = 0; // changes that the server has not answered: the settings are a
 // A change of the settings: with the weights kept if they fit, unless the reader chose otherwise.
 async function change(edit, again = $('keep').value === 'again') {
   edit(settings);
-  repair();
+  repair(settings);
   if (settings.data === 'own' && settings.points.length < 4) return showSetup();
   const kept = !again && session && settings.runs.length === state?.runs.length;
   pending += 1;
@@ -159,15 +163,15 @@ async function change(edit, again = $('keep').value === 'again') {
   if (!answer) showSetup();
 }
 
-function classes() {
-  if (settings.data !== 'own') return catalog.data[settings.data].classes;
-  if (settings.kind !== 'classes') return 0;
-  return Math.max(2, ...settings.points.map((point) => point[2] + 1));
+function classes({ data, kind, points } = settings) {
+  if (data !== 'own') return catalog.data[data]?.classes ?? 0;
+  if (kind !== 'classes') return 0;
+  return Math.max(2, ...points.map((point) => point[2] + 1));
 }
 
-function repair() { // a loss that fits the data
-  const losses = catalog.losses[classes() ? 'classes' : 'values'];
-  if (!losses.includes(settings.loss)) [settings.loss] = losses;
+function repair(own) { // a loss that fits the data
+  const losses = catalog.losses[classes(own) ? 'classes' : 'values'];
+  if (!losses.includes(own.loss)) [own.loss] = losses;
 }
 
 // ---- Answers
@@ -389,11 +393,13 @@ function slider(name, value, { low, high, step, shown: text = (x) => String(x) }
   return make('label', { class: 'field slider', 'data-part': slug(name) }, make('span', {}, name, ' '), output, input);
 }
 
-function entry(name, value, set, attributes = {}) {
+function entry(name, value, set, attributes = {}, part = name) {
   const input = make('input', { type: 'text', 'aria-label': name, value, autocomplete: 'off', spellcheck: 'false', ...attributes,
-    change: () => set(input.value, input) });
-  return make('label', { class: 'field', 'data-part': slug(name) }, make('span', {}, name), input);
+    change: () => set(input.value) });
+  return make('label', { class: 'field', 'data-part': slug(part) }, make('span', {}, name), input);
 }
+
+const toNumber = (text) => (text.trim() ? Number(text.replace('−', '-')) : NaN); // NaN is refused
 
 function check(name, value, set) {
   const input = make('input', { type: 'checkbox', change: () => set(input.checked) });
@@ -418,7 +424,7 @@ function showSetup() {
       (x) => change((s) => { s.noise = x; })),
     slider('test part', settings.test, { low: 0, high: 0.8, step: 0.1, shown: percentage },
       (x) => change((s) => { s.test = x; })),
-    entry('seed', settings.seed, (x) => change((s) => { s.seed = Math.trunc(Number(x)) || 0; }, true),
+    entry('seed', settings.seed, (x) => change((s) => { s.seed = toNumber(x); }, true),
       { inputmode: 'numeric' }),
   ].filter(Boolean));
   $('formulas').replaceChildren(...[settings.activation, settings.loss].flatMap((name) =>
@@ -461,8 +467,9 @@ const RATE_TEXT = /^\s*[\d.e+-]+\s*$/i;
 function runFields(run, i) {
   const rule = catalog.rules[run.rule];
   const set = (edit) => change((s) => edit(s.runs[i]));
-  const batches = [1, 2, 4, 8, 16, 32, 64, 128, 'all'];
-  if (run.batch_size && !batches.includes(run.batch_size)) batches.unshift(run.batch_size);
+  const batches = [1, 2, 4, 8, 16, 32, 64, 128, 'all', 'other'];
+  const size = run.batch_size ?? 'all';
+  const usual = batches.includes(size);
   const plain = RATE_TEXT.test(run.lr);
   const position = Math.round(20 * Math.log10(Math.max(1e-5, Number(run.lr)))); // of the rate's slider
   const rateAt = (at) => (at === position ? Number(run.lr) : Number((10 ** (at / 20)).toPrecision(2)));
@@ -482,17 +489,18 @@ function runFields(run, i) {
     !plain && entry('its formula', typed[i] ?? run.lr, (x) => {
       typed[i] = x;
       set((r) => { r.lr = x; });
-    }, { class: 'wide' }),
-    select('batch size', batches, run.batch_size ?? 'all', (x) => set((r) => {
-      r.batch_size = x === 'all' ? null : Number(x);
+    }, { class: 'wide' }, 'schedule'),
+    select('batch size', batches, usual ? size : 'other', (x) => set((r) => {
+      r.batch_size = x === 'all' ? null : Number(x === 'other' ? 10 : x);
     })),
+    !usual && entry('its samples', size, (x) => set((r) => { r.batch_size = toNumber(x) || 0; }), { inputmode: 'numeric' }, 'batch size'),
   ];
   const options = Object.entries(rule.options).map(([name, standard]) => {
     const value = run.options[name] ?? standard;
     const put = (x) => set((r) => { r.options[name] = x; });
     if (typeof value === 'boolean') return check(label(name), value, put);
     const text = Array.isArray(value) ? value.join(', ') : String(value);
-    return entry(label(name), text, (x) => put(Array.isArray(standard) ? x.split(',').map(Number) : Number(x)));
+    return entry(label(name), text, (x) => put(Array.isArray(standard) ? x.split(',').map(toNumber) : toNumber(x)));
   });
   return make('div', { class: 'run fields', 'data-run': i },
     settings.runs.length > 1 && make('h3', {}, make('i', { class: `swatch run-${i}` }), NAMES[i]),
@@ -590,14 +598,16 @@ function buildNetwork() {
   const net = $('net');
   const counts = state.sizes;
   const width = net.clientWidth || 600;
-  const height = Math.max(300, Math.min(460, 60 + 46 * Math.max(...counts)));
-  net.style.height = `${height}px`;
   const focus = focusKey(document.activeElement);
   net.querySelectorAll('.node, .layer').forEach((element) => element.remove());
-  const top = 44;
   const margin = 34;
+  const apart = (width - 2 * margin) / Math.max(1, counts.length - 1);
+  net.classList.toggle('narrow', apart < 104); // the buttons of a layer stand below each other
+  const top = apart < 104 ? 132 : 44;
+  const height = top + Math.max(256, Math.min(416, 16 + 46 * Math.max(...counts)));
+  net.style.height = `${height}px`;
   places = counts.map((count, l) => {
-    const x = counts.length > 1 ? margin + (l * (width - 2 * margin)) / (counts.length - 1) : width / 2;
+    const x = margin + l * apart;
     const pitch = Math.min(58, (height - top - 8) / count);
     const size = Math.max(16, Math.min(44, pitch - 6, (width - 2 * margin) / counts.length / 1.4));
     if (l > 0 && l < counts.length - 1) net.append(layerButtons(l, x));
@@ -627,7 +637,6 @@ function buildNetwork() {
       });
     }
   }
-  $('fewer').setAttribute('aria-disabled', settings.layers.length === 0);
   $('more').setAttribute('aria-disabled', settings.layers.length === limits.layers);
   hideParts();
   if (focus) [...net.querySelectorAll('button')].find((element) => focusKey(element) === focus)?.focus();
@@ -643,7 +652,9 @@ function layerButtons(l, x) {
     'aria-label': text, 'aria-disabled': off, click: () => set(by) }, sign);
   return make('span', { class: 'layer', style: `left:${x}px` },
     button('−', -1, `Remove a unit of layer ${l}`, count === 1), String(count),
-    button('+', 1, `Add a unit to layer ${l}`, count === limits.units));
+    button('+', 1, `Add a unit to layer ${l}`, count === limits.units),
+    make('button', { type: 'button', class: 'pm away', 'data-part': 'layers', 'aria-label': `Remove layer ${l}`,
+      title: `Remove layer ${l}`, click: () => change((s) => { s.layers.splice(l - 1, 1); }) }, '×'));
 }
 
 const weightsOf = (run, layer) => run.parameters[2 * (layer - 1)];
@@ -804,8 +815,6 @@ function prepareNetwork() {
     const found = nearestLine(event.clientX - bounds.left, event.clientY - bounds.top);
     if (found) inspect(found[0], found[2], found[1]);
   });
-  $('fewer').addEventListener('click', () => settings.layers.length
-    && change((s) => { s.layers.pop(); }));
   $('more').addEventListener('click', () => settings.layers.length < limits.layers
     && change((s) => { s.layers.push(s.layers.at(-1) ?? 4); }));
 }
@@ -990,10 +999,12 @@ function prepareMap(canvas) {
     const [x, y] = place(event);
     return tip(event, valueAt(state.runs[Number(canvas.dataset.run)], x, y));
   });
-  canvas.addEventListener('pointerup', () => {
+  const done = () => {
     if (settings.data === 'own' && last) change(() => {});
     last = null;
-  });
+  };
+  canvas.addEventListener('pointerup', done);
+  canvas.addEventListener('pointercancel', done); // the page is scrolled
   canvas.addEventListener('pointerleave', hideTip);
 }
 
@@ -1258,7 +1269,7 @@ function setKind(kind) {
   pen = 0;
   if (csv) {
     Object.assign(settings, { kind, points: [] });
-    repair();
+    repair(settings);
     showSetup();
     showColumns();
   } else change((s) => Object.assign(s, { kind, points }));
@@ -1275,7 +1286,7 @@ async function readFile(file) {
   const numbers = csv.numeric.filter(Boolean).length;
   const kind = csv.names.length > 2 && classColumn() >= 0 ? 'classes' : numbers > 2 ? 'values' : 'curve';
   Object.assign(settings, { data: 'own', kind, points: [] });
-  repair();
+  repair(settings);
   showSetup();
   return showColumns();
 }
@@ -1289,15 +1300,19 @@ function parseTable(text) {
   const first = text.slice(0, text.indexOf('\n') + 1 || undefined);
   const separator = [',', ';', '\t'].sort((a, b) => first.split(b).length - first.split(a).length)[0];
   const rows = [[]];
-  let [field, quoted] = ['', false];
+  let [field, quoted, before] = ['', false, ''];
   for (const character of `${text.replace(/\r\n?/g, '\n').replace(/\n*$/, '')}\n`) {
-    if (character === '"') quoted = !quoted;
-    else if (quoted) field += character;
+    if (character === '"') {
+      if (!quoted && before === '"') field += '"'; // two in a quoted field are one
+      quoted = !quoted;
+    } else if (quoted) field += character;
     else if (character === separator || character === '\n') {
-      rows.at(-1).push(field.trim());
+      field = field.trim();
+      rows.at(-1).push(separator === ',' ? field : field.replace(/^([+-]?\d*),(\d+)$/, '$1.$2')); // 0,5
       field = '';
       if (character === '\n') rows.push([]);
     } else field += character;
+    before = character;
   }
   rows.pop();
   const width = rows[0]?.length ?? 0;
@@ -1306,8 +1321,12 @@ function parseTable(text) {
   const names = named ? rows.shift() : Array.from({ length: width }, (_, k) => `column ${k + 1}`);
   const whole = rows.filter((row) => row.length === width);
   const numeric = names.map((_, k) => whole.length > 0 && whole.every((row) => isNumber(row[k])));
+  const other = rows.findIndex((row) => row.length !== width && row.join(''));
   if (quoted || width < 2 || whole.length < 4) {
     return { error: 'The file must be a table with two columns or more and four rows or more.' };
+  }
+  if (other >= 0) {
+    return { error: `Row ${other + 1 + named} of the file has ${rows[other].length} fields; the first has ${width}.` };
   }
   if (numeric.filter(Boolean).length < 2) return { error: 'The file must have two columns of numbers or more.' };
   return { names, rows: whole, numeric };
@@ -1331,8 +1350,10 @@ function showColumns() {
     third ? field(...third) : '',
     make('div', { class: 'row' }, make('button', { class: 'small' }, 'Use these columns'),
       make('button', { class: 'small', type: 'button', click: dropColumns }, 'Cancel')),
-    make('p', { class: 'soft' }, `${csv.rows.length} rows. Numbers are scaled to −1 … 1.`));
+    make('p', { class: 'soft' }, `${csv.rows.length} rows${everyRow() > 1 ? `, of which one in ${everyRow()} is used` : ''}. Numbers are scaled to −1 … 1.`));
 }
+
+const everyRow = () => Math.ceil(csv.rows.length / limits.samples);
 
 function dropColumns() {
   csv = null;
@@ -1350,8 +1371,7 @@ function useColumns(event) {
     problem(`The column for the class must have 2 to ${limits.classes} different values; ${csv.names[kind]} has ${kinds.length}.`);
     return;
   }
-  const every = Math.ceil(csv.rows.length / limits.samples);
-  const rows = csv.rows.filter((_, i) => i % every === 0);
+  const rows = csv.rows.filter((_, i) => i % everyRow() === 0);
   const scaled = ['x', 'y', 'value'].map(column).map((k) => {
     const values = rows.map((row) => Number(row[k] ?? 0));
     const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -1418,9 +1438,12 @@ async function takeAgain(first, changes, atOnce) {
   }
 }
 
-function begin() {
-  if (later) repeat([[0, { settings }], ...later.log], later.step);
-  else start();
+async function begin() {
+  await (later ? repeat([[0, { settings }], ...later.log], later.step) : start());
+  if (state) return;
+  const reason = $('problem').textContent;
+  settings = structuredClone(defaults);
+  if (await start()) problem(`The address can't be used: ${reason}`);
 }
 
 // ---- A picture of what is shown: canvases and texts at their places
@@ -1553,5 +1576,5 @@ redraw();
 addEventListener('resize', redraw);
 addEventListener('hashchange', () => { settings = readAddress(); begin(); });
 $('repeat').lastElementChild.addEventListener('click', () => { repeating = false; });
-showSetup();
+hideParts();
 begin();

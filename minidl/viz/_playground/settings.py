@@ -244,14 +244,15 @@ def _run(given: Any) -> Run:
         raise ValueError(
             f'{OWNER}: a ReduceOnPlateau observes the loss, which gets smaller; mode must be "min"'
         )
-    RULES[rule]([_parameter()], lr=run.rate, **options)  # the rule checks them
+    optimizer = RULES[rule]([_parameter()], lr=run.rate, **options)  # the rule checks them
+    optimizer.rate(optimizer.groups[0])  # and the first rate
     return run
 
 
 def _parameter() -> Any:
     from minidl.tensor import Tensor
 
-    return Tensor(np.zeros(1), requires_grad=True)
+    return Tensor(np.zeros(1, np.float32), requires_grad=True)
 
 
 def rule_options(rule: str) -> dict[str, Any]:

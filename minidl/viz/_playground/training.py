@@ -105,7 +105,6 @@ class Training:
         self._build()
         self._learn()
         self.remembered: dict[int, dict[str, Any]] = {}
-        self._spacing = 1
         self.remember()
 
     @property
@@ -122,11 +121,6 @@ class Training:
     def epoch_length(self) -> int:
         """Steps that are left until an epoch ends; those of a whole one at its end."""
         return len(self.loader) - self.loader.taken % len(self.loader)
-
-    @property
-    def dense(self) -> list[nn.Dense]:
-        """The layers with weights."""
-        return [module for module in self.model if isinstance(module, nn.Dense)]
 
     def _build(self) -> None:
         self.x, self.y, self.x_test, self.y_test = build_data(self.settings)
@@ -159,6 +153,7 @@ class Training:
 
         self._step = capturing.capture(step)
 
+    @np.errstate(all="ignore")
     def advance(self, steps: int) -> None:
         """Take steps; afterwards `update` is what the last one has added."""
         began = time.perf_counter()
@@ -184,13 +179,11 @@ class Training:
 
     def _observe(self, losses: list[float], samples: int) -> None:
         """Show each ReduceOnPlateau the mean loss of an epoch at its end, as fit does."""
-        if not (found := plateaus(self.optimizer.groups[0]["lr"])):
-            return
         size = self.loader.batch_size or samples
         for i, loss in enumerate(losses):
             self._total += loss * min(size, samples - i * size)
         if self.loader.taken == len(self.loader):
-            for plateau in found:
+            for plateau in plateaus(self.optimizer.groups[0]["lr"]):
                 plateau.observe(self._total / len(self.y))
             self._total = 0.0
 
@@ -234,7 +227,7 @@ class Training:
             if old_run.batch_size != self.run.batch_size:
                 self._load()
         self.log.append((self.step, settings))
-        self._new_branch()
+        self.remember(always=True)
 
     def edit(self, name: str, index: tuple[int, ...], value: float) -> None:
         """Set one weight or bias; KeyError or IndexError if there is none such."""
@@ -243,25 +236,21 @@ class Training:
             raise IndexError(f"{OWNER}: {name} has {parameter.ndim} axes, got {index}")
         parameter.data[index] = value
         self.log.append((self.step, (name, index, value)))
-        self._new_branch()
+        self.remember(always=True)
 
     # --- remembered states ----------------------------------------------------------------------
 
-    def _new_branch(self) -> None:
-        """Remember this state, of which the earlier one of the same step is a part."""
-        self.remembered[self.step] = self.state()
-
-    def remember(self) -> None:
-        """Remember the state, unless the last remembered one is close."""
-        if self.remembered and self.step - max(self.remembered) < self._spacing:
+    def remember(self, always: bool = False) -> None:
+        """Remember the state in place of one of the same step; unless always, only if the last
+        remembered one is not close.
+        """
+        since = self.step - max(self.remembered, default=0)
+        if not always and since < 2 * self.step // MOST_REMEMBERED:
             return
         self.remembered[self.step] = self.state()
         if len(self.remembered) > MOST_REMEMBERED:
-            changed = {step for step, _ in self.log}
             for step in list(self.remembered)[1:-1:2]:
-                if step not in changed:
-                    del self.remembered[step]
-            self._spacing = max(2 * self._spacing, self.step // MOST_REMEMBERED)
+                del self.remembered[step]
 
     def state(self) -> dict[str, Any]:
         drops = [m.rng.bit_generator.state for m in self.model if isinstance(m, nn.Dropout)]

@@ -27,7 +27,6 @@ from minidl.walkthrough.parser import Equation, parse
 Array = np.ndarray
 SIDE, EVERY = 61, 3  # points along a side of the output's map; a unit's map has every third
 CURVE = 151  # points of a curve over one input
-RECTIFIERS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU)
 SATURATED = {nn.Sigmoid: (0.5, 0.5), nn.Tanh: (0.0, 1.0)}  # the middle and half the range
 MOST_ROWS = 600  # of a history; of more, every second one is forgotten
 LEVEL = 0.97  # of half the range, from which on a unit counts as saturated
@@ -135,15 +134,16 @@ class Views:
         self.version = 0  # of the history: it changes when rows are removed
         self.look()
 
+    @np.errstate(all="ignore")
     def look(self) -> None:
-        """Add a row to the history, unless it has one of this step."""
+        """Add a row to the history, in place of one of the same step."""
         training = self.training
-        if self.rows and self.rows[-1][0] == training.step:
-            self.rows.pop()
-            self.version += 1
         row = [training.step, *scores(training), training.optimizer.lr]
         for norm, ratio in zip(*layer_norms(training), strict=True):
             row += [norm, ratio]
+        if self.rows and self.rows[-1][0] == training.step:
+            self.rows.pop()
+            self.version += 1
         if self.rows and len(self.rows[0]) != len(row):  # another number of layers
             lacking = [math.nan] * len(row)
             self.rows = [[*own, *lacking][: len(row)] for own in self.rows]
@@ -291,13 +291,11 @@ def rates_of(
 
     The rule's own equations are evaluated with 1 for the gradient and its average.
     """
-    values = {**{name: x for name, x in options.items() if name != "params"}, **state}
+    values = {**{name: x for name, x in options.items() if name != "params"}, **state, "lr": rate}
     for symbol, name in rule.symbols.items():
         if name in values:
             own = values[name]
             values[symbol] = own["₁₂".index(symbol[-1])] if isinstance(own, tuple) else own
-    rate_symbol = next(symbol for symbol, name in rule.symbols.items() if name == "lr")
-    values[rate_symbol] = rate
     momentum = next((MOMENTUM[c.__name__] for c in rule.__mro__ if c.__name__ in MOMENTUM), None)
     values["g"] = 1.0
     if momentum in state:
@@ -311,7 +309,7 @@ def rates_of(
             if kind != "−" or parts[0] != ("name", "θ"):
                 return None
             return np.broadcast_to(np.asarray(scope.value(parts[1])), shape)
-        if line.sign == "=" or line.symbol == rate_symbol:
+        if line.sign == "=" or rule.symbols.get(line.symbol) == "lr":
             values[line.symbol] = scope.value(line.tree)
     return None
 

@@ -57,12 +57,27 @@ def test_two_runs_have_the_same_network_and_batches():
     assert {**a, "seconds": 0} == {**b, "seconds": 0}
 
 
+def test_of_two_runs_the_same_steps_are_remembered():
+    playground, key = started(layers=[1], runs=[{}, {}])
+    edit = {"name": "dense1.bias", "index": [0], "value": 0.5}
+    for step in range(170):
+        playground.frame({"session": key, "steps": 1, "seen": [], "detail": False})
+        if step % 2 == 0:
+            playground.edit({"session": key, "run": step % 3 % 2, **edit})
+    one, other = playground.sessions[key].trainings
+    assert one.remembered.keys() == other.remembered.keys()
+
+
+@pytest.mark.filterwarnings("error")
 def test_answers_are_json_even_when_numbers_are_not_finite():
     run = {"rule": "SGD", "lr": 1e9}
     playground, key = started(data="plane", loss="mse", activation="relu", runs=[run])
     for _ in range(5):
         answer = playground.frame({"session": key, "steps": 50, "seen": [], "detail": True})
     json.dumps(answer, allow_nan=False)
+    own = {"data": "plane", "loss": "mse", "activation": "gelu", "runs": [run]}
+    json.dumps(playground.change({"session": key, "settings": own}), allow_nan=False)
+    answer = playground.frame({"session": key, "steps": 3, "seen": [], "detail": True})
     assert answer["runs"][0]["remarks"][0][0] == "exploding"
 
 
@@ -117,6 +132,31 @@ def test_the_log_of_two_runs_gives_the_same_training_again():
             np.testing.assert_array_equal(p.data, q.data)
 
 
+def test_a_rate_that_overflows_is_an_error_and_leaves_both_runs_at_a_remembered_step():
+    run = {"rule": "SGD", "lr": "ExponentialDecay(1e-9, 1e4)"}
+    playground, key = started(layers=[2], runs=[{}, run])
+
+    def take(steps):
+        return playground.frame({"session": key, "steps": steps, "seen": [], "detail": True})
+
+    take(3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="lr of step"):
+            take(100)
+        one, other = playground.sessions[key].trainings
+        assert one.step == other.step == 3
+    expected = Training(settings({"layers": [2], "runs": [{}, run]}), 1)
+    expected.advance(3)
+    for p, q in zip(other.model.parameters(), expected.model.parameters(), strict=True):
+        np.testing.assert_array_equal(p.data, q.data)
+    assert [run["step"] for run in take(1)["runs"]] == [4, 4]
+    own = {"layers": [3], "runs": [{}, {**run, "lr": "ExponentialDecay(0.1, 1e9)"}]}
+    with pytest.raises(ValueError, match="lr of step 4"):
+        playground.change({"session": key, "settings": own})
+    assert one.settings == other.settings == expected.settings
+    assert playground.change({"session": key, "settings": expected.settings.as_json()})
+
+
 FRAME = {"steps": 1, "seen": [], "detail": True}
 EDIT = {"run": 0, "name": "dense1.bias", "index": [0], "value": 1.0}
 
@@ -133,7 +173,10 @@ EDIT = {"run": 0, "name": "dense1.bias", "index": [0], "value": 1.0}
         ("frame", {**FRAME, "detail": 1}, "detail must be True or False"),
         ("change", {"settings": {"runs": [{}, {}]}}, "starts again"),
         ("change", {"settings": 1}, "must be an object"),
+        ("change", {"settings": {"runs": [{"options": {"eps": 1e-50}}]}}, "0 in float32"),
         ("rewind", {"step": 3}, "is not remembered"),
+        ("rewind", {"step": [0]}, "step must be"),
+        ("rewind", {"step": 0.0}, "step must be"),
         ("edit", {**EDIT, "run": 1}, "run must be below 1"),
         ("edit", {**EDIT, "name": "dense9.bias"}, "name must be one of"),
         ("edit", {**EDIT, "index": [8]}, "has the shape"),
@@ -147,11 +190,13 @@ EDIT = {"run": 0, "name": "dense1.bias", "index": [0], "value": 1.0}
 )
 def test_a_wrong_question_is_an_error_and_changes_nothing(name, question, message):
     playground, key = started(layers=[8])
-    before = playground.sessions[key].trainings[0].model.state_dict()
+    (training,) = playground.sessions[key].trainings
+    before, own = training.model.state_dict(), training.settings
     with pytest.raises((ValueError, TypeError), match=message):
         playground.answers[name]({"session": key, **question})
-    after = playground.sessions[key].trainings[0].model.state_dict()
+    after = training.model.state_dict()
     assert all((before[name] == after[name]).all() for name in before)
+    assert training.settings is own
 
 
 @pytest.mark.parametrize("key", [None, "another", 3])

@@ -91,6 +91,7 @@ def test_each_rule_can_be_chosen_with_its_options(rule):
         ({"runs": [{"lr": "__import__('os')"}]}, "can't be part of a schedule|no schedule"),
         ({"runs": [{"lr": "1" * 400}]}, "at most 300"),
         ({"runs": [{"lr": -1}]}, "lr"),
+        ({"runs": [{"lr": "LinearDecay(1e99, 5)"}]}, "lr of step 0"),
         ({"runs": [{"lr": "ReduceOnPlateau(0.1, mode='max')"}]}, 'mode must be "min"'),
         ({"runs": [{"options": [1]}]}, "options must be an object"),
         ({"runs": [{"options": {"momentum": 1}}]}, "an option of Adam must be"),

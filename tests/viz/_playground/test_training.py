@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
+from minidl.schedulers import plateaus
 from minidl.viz._playground.settings import from_json as settings
 from minidl.viz._playground.training import MOST_REMEMBERED, Training, build_data, keeps_state
 
@@ -97,6 +98,23 @@ def test_the_number_of_remembered_states_is_bounded_and_the_first_is_kept():
     assert list(training.remembered) == [0]
 
 
+def test_states_are_remembered_after_many_changes_and_after_rewinding():
+    training = Training(settings({"layers": [1]}))
+    for i in range(3 * MOST_REMEMBERED):
+        training.advance(1)
+        training.edit("dense1.bias", (0,), i / 100)
+    assert len(training.remembered) <= MOST_REMEMBERED + 1
+    for _ in range(40):
+        training.advance(1)
+        training.remember()
+    assert sum(step > 3 * MOST_REMEMBERED for step in training.remembered) >= 5
+    training.rewind(0)
+    for _ in range(5):
+        training.advance(1)
+        training.remember()
+    assert list(training.remembered) == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_change_keeps_weights_and_what_it_does_not_concern():
     training = Training(settings({}))
     training.advance(20)
@@ -157,6 +175,16 @@ def test_a_plateau_observes_the_losses_of_epochs_as_in_fit():
     )
     assert rates == history.lr
     assert equal(weights(training), [p.data for p in model.parameters()])
+
+
+def test_a_plateau_that_is_chosen_in_an_epoch_observes_the_whole_of_it():
+    own = {"samples": 20, "runs": [{"rule": "SGD", "lr": "0.1", "batch_size": 7}]}
+    training = Training(settings(own))  # two batches of 7 an epoch
+    training.advance(1)
+    training.change(settings({**own, "runs": [{**PLATEAU, "batch_size": 7}]}))
+    training.advance(1)
+    (plateau,) = plateaus(training.optimizer.groups[0]["lr"])
+    assert plateau.memory.best == pytest.approx(np.mean(training.losses))
 
 
 def test_seconds_are_those_of_the_steps_that_led_here():

@@ -100,9 +100,10 @@ def test_effective_rates_are_the_papers_formulas():
         )
 
 
+@pytest.mark.parametrize("rate", ["0.01", "CosineDecay(0.02, 50)"])
 @pytest.mark.parametrize("rule", dl.optim.RULES)
-def test_each_rule_has_effective_rates_in_a_frame(rule):
-    _, own = trained(3, runs=[{"rule": rule, "lr": 0.01}])
+def test_each_rule_has_effective_rates_in_a_frame(rule, rate):
+    _, own = trained(3, runs=[{"rule": rule, "lr": rate}])
     rates = unpacked(own.frame([-1, 0])["parameters"][0]["effective"])
     assert np.isfinite(rates).all()
     assert own.rows[0][0] == 0
