@@ -9,11 +9,11 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 BUDGET = {
     "minidl/ops.py": 551,
     "minidl/tensor.py": 606,
-    "minidl/nn.py": 360,
+    "minidl/nn.py": 356,
     "minidl/losses.py": 307,
     "minidl/optim/optimizer.py": 299,
     "minidl/optim/rules.py": 340,
-    "minidl/schedulers.py": 424,
+    "minidl/schedulers.py": 422,
 }
 
 
