@@ -566,7 +566,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "NAMES": [
             ("MKL's 64-bit integers", '"cblas_{}gemm_64": True', '"cblas_{}gemm_64": False'),
         ],
-        "find_numpys": [
+        "paths_of_numpys": [
             ("no DLL of a wheel", '"*openblas*"', '"*none*"'),
             ("no DLL of conda", '"libcblas.dll"', '"none.dll"'),
         ],
@@ -1225,7 +1225,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
             ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
         ],
-        "_record": [
+        "_history": [
             ("another optimizer resumed", "resume.optimizer_steps != steps", "False"),
             (
                 "a loader that was not loaded resumed",

@@ -402,8 +402,8 @@ def weights_and_history(x):
     return snapshot([ws, o.t, list(o.state.values()), modes, consistent])
 
 
-def fit(x):
-    options = {"epochs": 2, "progress": False, "callbacks": [lambda epoch, history: None]}
+def fit(x, **more):
+    options = {"epochs": 2, "progress": False, "callbacks": [lambda epoch, history: None], **more}
     history = dl.fit(x.model, x.loss, x.optimizer, x.data, validation=(x.x, x.y), **options)
     x.histories.append(history)
 
@@ -457,6 +457,14 @@ case(
     "capture.__call__", replayed, lambda x: x.step(x.x[:10], x.y[:10]), compared=weights_and_history
 )
 case("fit", training, fit, milestones=lambda x: x.states, compared=weights_and_history, slow=True)
+case(
+    "fit recorded",
+    training,
+    lambda x: fit(x, record=dl.viz.Recorder()),
+    milestones=lambda x: x.states,
+    compared=weights_and_history,
+    slow=True,
+)
 case("evaluate", network, lambda x: dl.evaluate(x.model, (x.x, x.y), dl.losses.mse))
 case(
     "gradcheck",
@@ -495,11 +503,14 @@ case("trace step", adam, lambda o: traced(o, lambda o: o.step()), slow=True)
 
 @functools.cache
 def shown():
-    """A walkthrough and a race."""
+    """A walkthrough, a race and a recorded training."""
     w = dl.Tensor(numbers(2), requires_grad=True, name="w")
     with dl.trace() as walk:
         (w * w).sum().backward()
-    return walk, dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1)
+    recorder, model = dl.viz.Recorder(), dl.nn.MLP([2, 2, 1], rng=0)
+    data, sgd = (numbers(4, 2), numbers(4, 1)), optim.SGD(model)
+    dl.fit(model, dl.losses.mse, sgd, data, epochs=2, record=recorder, progress=False)
+    return walk, dl.viz.race("bowl", ["SGD"], steps=5, lr=0.1), recorder
 
 
 def folder():
@@ -521,6 +532,7 @@ for ending in ("html", "md", "txt", "svg"):
         slow=True,
     )
 case("Race.save", folder, lambda path: shown()[1].save(path / "old.html"), slow=True)
+case("Recorder.save", folder, lambda path: shown()[2].save(path / "old.html"), slow=True)
 case("Race.plot", folder, lambda path: shown()[1].plot(path / "old.png"), slow=True)
 case("Race.animate", folder, lambda path: shown()[1].animate(path / "old.gif", frames=2), slow=True)
 
@@ -569,7 +581,7 @@ READS = re.compile(
     | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
     | DataLoader\.(begin|rest|rows|taken|check_resumable|part|held_out|arrays)
     | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
-    | get_\w+ | show_config | race | network_race
+    | get_\w+ | show_config | race | network_race | playground
     """,
     re.VERBOSE,
 )
