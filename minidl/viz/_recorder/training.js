@@ -301,7 +301,7 @@ const activations = recorded.activations.map((own) => ({ ...own, bars: unpack(ow
   idle: floats(own.idle), mean: floats(own.mean), std: floats(own.std) }));
 
 function buildActivations() {
-  const why = recorded.why || (activations.length ? 'What each layer gives for the first samples of the data.' : 'The model has no activation functions.');
+  const why = recorded.why || (activations.length ? 'What each layer gives for some of the samples.' : 'The model has no activation functions.');
   document.querySelector('#activations > p').textContent = why;
   $('histograms').replaceChildren(...activations.map(({ name }) => {
     const bars = Array.from({ length: BINS }, () => {

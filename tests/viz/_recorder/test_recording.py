@@ -120,7 +120,7 @@ def test_looks_of_many_short_trainings_in_a_row_are_spread_over_all_of_them():
     optimizer, loader, history = dl.optim.Adam(model), dl.data.DataLoader(X, Y, 16, rng=0), None
     arguments = model, dl.losses.cross_entropy, optimizer, loader
     for _ in range(100):
-        more = {"epochs": 1, "progress": False, "history": history}
+        more = {"epochs": 1, "progress": False, "history": history, "capture": False}
         history = dl.fit(*arguments, record=recorder, **more)
     steps = recorder.steps
     assert 30 <= len(steps) <= recording.MOST
