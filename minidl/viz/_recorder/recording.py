@@ -89,7 +89,8 @@ class Recording:
 
     def __repr__(self) -> str:
         taken = 0 if self.history is None else len(self.history.step_loss)
-        looks = f"{len(self.looks)} looks at {taken} steps" if self.looks else "nothing recorded"
+        steps = f"{taken} step{'s' * (taken != 1)}"
+        looks = f"{len(self.looks)} looks at {steps}" if self.looks else "nothing recorded"
         wider = f", every {self.spacing} steps" if self.spacing > self.every else ""
         return f"Recorder(every={self.every})  # {looks}{wider}"
 
