@@ -591,10 +591,10 @@ class Loop:
         functions = self.captured.values()
         runners = [getattr(step, "runner", None) for step in functions]
         self.history.captured |= any(runner is not None for runner in runners)
-        for hook in self.hooks["on_end"]:
-            hook.call(self.training)
         if self.record is not None:
             self.record.end(self.training)
+        for hook in self.hooks["on_end"]:
+            hook.call(self.training)
 
 
 class Hook(NamedTuple):

@@ -1,11 +1,12 @@
-"""Pictures of schedules and models as SVG; for their display in notebooks."""
+"""What a notebook shows of schedules and modules: pictures as SVG."""
 
 from __future__ import annotations
 
 import html
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from minidl import _drawing
 from minidl._format import number
@@ -13,12 +14,35 @@ from minidl._format import number
 POINTS, LONGEST = 240, 58  # of a curve; characters of a title
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 460, 150, 58, 30, 128
 STYLE = """
-.minidl-rates { color-scheme: light dark; font: 12px system-ui, sans-serif; }
+.minidl-rates { color-scheme: light dark; background: light-dark(#fff, #14181d); }
+.minidl-rates text { font: 12px system-ui, sans-serif; }
 .minidl-rates text { fill: light-dark(#566173, #a3afbf); }
 .minidl-rates .title { fill: light-dark(#18202b, #e8ecf2); font-weight: 600; }
 .minidl-rates line { stroke: light-dark(#dfe3e9, #303947); }
 .minidl-rates path { fill: none; stroke: light-dark(#0072b2, #56b4e9); stroke-width: 2; }
 """
+
+
+class Curve:
+    """What a schedule is in a notebook."""
+
+    def _repr_svg_(self: Any) -> str | None:
+        """The rate over the steps; None if it can't be computed for all of them."""
+        phases = dict(self.phases())
+        try:
+            return rates(self, phases, repr(self), "reduce on plateau" in phases.values())
+        except Exception:  # of a formula of the user's; a repr never raises
+            return None
+
+
+class Parts:
+    """What a module is in a notebook."""
+
+    def _repr_svg_(self: Any) -> str:
+        """A Sequential as a chain, another module with what it consists of; with their sizes."""
+        if hasattr(self, "__iter__"):
+            return chain([_box(i, module, "") for i, module in enumerate(self)], _short(self))
+        return tree(_box("", self, ""), [_box(n, x, n) for n, x in _members(self)], _short(self))
 
 
 def span(rate: Callable[[int], float], starts: Iterable[int]) -> int:
@@ -33,8 +57,13 @@ def span(rate: Callable[[int], float], starts: Iterable[int]) -> int:
     return steps
 
 
-def rates(rate: Callable[[int], float], starts: Iterable[int], title: str) -> str:
-    """The SVG of a rate over the steps, from 0 on; `starts` are the first steps of its phases."""
+def rates(
+    rate: Callable[[int], float], starts: Iterable[int], title: str, observes: bool = False
+) -> str:
+    """The SVG of a rate over the steps, from 0 on; `starts` are the first steps of its phases.
+
+    A rate that `observes` a metric is drawn as it is while the metric gets better.
+    """
     starts = [*starts]
     steps = span(rate, starts)
     even = {round(i * steps / POINTS) for i in range(POINTS + 1)}
@@ -54,6 +83,8 @@ def rates(rate: Callable[[int], float], starts: Iterable[int], title: str) -> st
         (LEFT, HEIGHT - 5, "start", "0"),
         (WIDTH - 8, HEIGHT - 5, "end", f"step {steps:,}"),
     ]
+    if observes:
+        texts.append(((LEFT + WIDTH) // 2, HEIGHT - 5, "middle", "while the metric gets better"))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="minidl-rates" viewBox="0 0 {WIDTH} '
         f'{HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="{name}">'
@@ -67,12 +98,40 @@ def rates(rate: Callable[[int], float], starts: Iterable[int], title: str) -> st
     )
 
 
-def chain(names: Sequence[str], counts: Sequence[int], title: str) -> str:
-    """The SVG of modules, one after the other, with the numbers of their parameters."""
-    boxes = [_drawing.Box("x", "input", "x", "")]
-    for i, (name, count) in enumerate(zip(names, counts, strict=True)):
-        text = f"{count:,} parameters" if count else ""
-        boxes.append(_drawing.Box(str(i), "parameter" if count else "op", name, text))
-    keys = [box.key for box in boxes]
-    arrows = [_drawing.Arrow(a, b, "") for a, b in itertools.pairwise(keys)]
+def chain(modules: Iterable[_drawing.Box], title: str) -> str:
+    """The SVG of modules, one after the other."""
+    boxes = [_drawing.Box("x", "input", "x", ""), *modules]
+    arrows = [_drawing.Arrow(a.key, b.key, "") for a, b in itertools.pairwise(boxes)]
     return _drawing.draw(boxes, arrows, title)
+
+
+def tree(whole: _drawing.Box, parts: list[_drawing.Box], title: str) -> str:
+    """The SVG of a module above its parts."""
+    arrows = [_drawing.Arrow(whole.key, part.key, "") for part in parts]
+    return _drawing.draw([whole, *parts], arrows, title)
+
+
+def _box(key: object, x: Any, name: str) -> _drawing.Box:
+    """The box of a module or a parameter with its name and its number of parameters."""
+    count = sum(p.size for p in x.parameters()) if hasattr(x, "parameters") else x.size
+    size = f"{count:,} parameters" if count != 1 else "1 parameter"
+    text = ", ".join([name] * bool(name) + [size] * bool(count))
+    return _drawing.Box(f"part {key}", "parameter" if count else "op", _short(x), text)
+
+
+def _short(x: Any) -> str:
+    """The first line of a module's repr without its number of parameters; a parameter's shape."""
+    if not hasattr(x, "parameters"):
+        return f"Tensor {x.shape}"
+    return repr(x).partition("\n")[0].partition("#")[0].strip(" (")
+
+
+def _members(x: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The modules and parameters right inside a module, and in its lists and dicts."""
+    pairs = vars(x) if hasattr(x, "parameters") else x if isinstance(x, dict) else enumerate(x)
+    for name, value in pairs.items() if isinstance(pairs, dict) else pairs:
+        own = f"{path}.{name}" if path else str(name)
+        if hasattr(value, "parameters") or hasattr(value, "requires_grad"):
+            yield own, value
+        elif isinstance(value, list | tuple | dict):
+            yield from _members(value, own)

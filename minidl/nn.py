@@ -20,7 +20,7 @@ from minidl.tensor import Tensor
 
 
 @printed
-class Module:
+class Module(_pictures.Parts):
     """The base class of layers and networks, and of your own classes with a `forward` method.
 
     Its parameters are the leaf tensors in its attributes, in the modules there, and in lists,
@@ -531,12 +531,6 @@ class Sequential(Module):
             raise kind(
                 f"Sequential has the modules 0 to {len(modules) - 1}; there is none at {index!r}"
             ) from None
-
-    def _repr_svg_(self) -> str:
-        """The modules as a chain, for a notebook."""
-        counts = [sum(p.size for p in m.parameters()) for m in self]
-        texts = [(repr(m).splitlines()[0].partition("#")[0].strip(" (")) for m in self]
-        return _pictures.chain(texts, counts, type(self).__name__)
 
     def forward(self, x: Any) -> Tensor:
         """Apply the modules in order; a Dense and the ReLU after it run as one op."""

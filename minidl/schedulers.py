@@ -40,7 +40,7 @@ def _ramp(first: float, last: float, u: float, shape: str) -> float:
     return first + (last - first) * SHAPES[shape](u)
 
 
-class Schedule:
+class Schedule(_pictures.Curve):
     """The base class of all schedules; a subclass defines `formula(self, t)`.
 
     A subclass that is a dataclass may declare a check for each field: the field becomes what the
@@ -86,10 +86,6 @@ class Schedule:
         from minidl.viz.plots import plot_schedule
 
         return plot_schedule(self, steps)
-
-    def _repr_svg_(self) -> str | None:
-        """The rate over the steps, for a notebook; None where it depends on a metric."""
-        return None if plateaus(self) else _pictures.rates(self, dict(self.phases()), repr(self))
 
 
 Rate = Schedule | float

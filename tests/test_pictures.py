@@ -13,6 +13,7 @@ from minidl.schedulers import (
     CosineDecay,
     ExponentialDecay,
     ReduceOnPlateau,
+    Schedule,
     StepDecay,
     WarmUp,
 )
@@ -55,9 +56,25 @@ def test_a_jump_is_drawn_at_its_step():
     assert t[jump : jump + 2] == pytest.approx([500, 500], abs=8)
 
 
-def test_a_schedule_that_observes_has_no_picture():
-    assert ReduceOnPlateau(0.1)._repr_svg_() is None
-    assert WarmUp(ReduceOnPlateau(0.1), 10)._repr_svg_() is None
+def test_a_schedule_that_observes_is_drawn_as_it_is_while_the_metric_gets_better():
+    plateau = ReduceOnPlateau(0.1, factor=0.5, patience=0)
+    for loss in (1.0, 1.0):
+        plateau.observe(loss)
+    for schedule in (plateau, WarmUp(plateau, 10)):
+        svg = schedule._repr_svg_()
+        assert "while the metric gets better" in svg
+        root = ET.fromstring(svg)
+        assert [t.text for t in root.iter(f"{SVG}text")][1] == "0.05"
+    assert "metric" not in Constant(0.1)._repr_svg_()
+
+
+def test_a_formula_that_ends_is_no_error_in_a_notebook():
+    class Table(Schedule):
+        def formula(self, t):
+            return [0.1, 0.2][t]
+
+    assert Table()._repr_svg_() is None
+    assert Schedule()._repr_svg_() is None
 
 
 def test_a_long_title_is_cut_and_escaped():
@@ -75,3 +92,21 @@ def test_a_sequential_model_is_a_chain_of_its_modules():
     assert texts == [
         *("x", "Dense(2 → 16)", "48 parameters", "ReLU()", "MLP", "154 parameters"),
     ]
+
+
+class Net(dl.nn.Module):
+    def __init__(self):
+        self.first = dl.nn.Dense(2, 3)
+        self.more = [dl.nn.ReLU(), {"<last>": dl.nn.Dense(3, 1)}]
+        self.scale = dl.Tensor(1.0, requires_grad=True)
+        self.note = "no part"
+
+
+def test_another_module_is_a_tree_of_its_parts_with_their_names():
+    root = ET.fromstring(Net()._repr_svg_())
+    assert [text.text for text in root.iter(f"{SVG}text") if text.text] == [
+        *("Net", "14 parameters", "Dense(2 → 3)", "first, 9 parameters", "ReLU()", "more.0"),
+        *("Dense(3 → 1)", "more.1.<last>, 4 parameters", "Tensor ()", "scale, 1 parameter"),
+    ]
+    root = ET.fromstring(dl.nn.Tanh()._repr_svg_())
+    assert [text.text for text in root.iter(f"{SVG}text") if text.text] == ["Tanh()"]

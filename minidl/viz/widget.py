@@ -17,10 +17,13 @@ SCRIPT = """
 function render({ model, el }) {
   el.innerHTML = model.get("frame");
   const frame = el.querySelector("iframe");
+  const view = `${Math.random()}`; // the widget may be shown more than once
   const asked = ({ data, source }) => {
-    if (source === frame.contentWindow && data?.minidl) model.send(data);
+    if (source === frame.contentWindow && data?.minidl) model.send({ ...data, view });
   };
-  const answered = (message) => frame.contentWindow?.postMessage(message, "*");
+  const answered = (message) => {
+    if (message.view === view) frame.contentWindow?.postMessage(message, "*");
+  };
   addEventListener("message", asked);
   model.on("msg:custom", answered);
   return () => {
@@ -45,14 +48,17 @@ class Playground(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def _answer(self, widget: Any, message: Any, buffers: Any) -> None:
-        """Answer a question of a page: {"minidl": its number, "name", "question"}."""
+        """Answer a question of a page: {"minidl": its number, "view", "name", "question"}."""
         if not isinstance(message, dict) or message.get("name") not in self._live.answers:
             return
         try:
             answer = self._live.answers[message["name"]](message.get("question"))
         except (ValueError, TypeError) as error:
             answer = {"error": str(error)}
-        self.send({"minidl": message.get("minidl"), "answer": answer})
+        except Exception as error:  # the page waits for an answer
+            answer = {"error": f"the playground failed: {error!r}"}
+        own = {name: message.get(name) for name in ("minidl", "view")}
+        self.send({**own, "answer": answer})
 
     @property
     def model(self) -> nn.Sequential:

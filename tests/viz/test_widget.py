@@ -48,6 +48,32 @@ def test_a_question_is_answered_under_its_number_and_an_error_as_text(monkeypatc
 
 
 @needs_anywidget
+def test_each_view_gets_its_own_answers_and_a_failure_is_one(monkeypatch):
+    widget, sent = dl.viz.playground(), []
+    monkeypatch.setattr(widget, "send", sent.append)
+    question = {"session": None, "settings": widget._live.first.as_json()}
+    for view in ("a", "b"):
+        message = {"minidl": 1, "view": view, "name": "start", "question": question}
+        widget._answer(widget, message, [])
+    assert [(own["minidl"], own["view"]) for own in sent] == [(1, "a"), (1, "b")]
+    assert sent[0]["answer"]["session"] != sent[1]["answer"]["session"]
+    monkeypatch.setattr(type(widget._live), "start", lambda self, question: 1 / 0)
+    widget._answer(widget, message, [])
+    assert "division by zero" in sent[-1]["answer"]["error"]
+
+
+@needs_anywidget
+def test_a_run_is_what_a_program_gave():
+    model, loader = dl.nn.MLP([2, 4, 2], rng=0), dl.data.DataLoader(X, Y, 8, rng=0)
+    more = {"optimizer": dl.optim.SGD, "lr": np.float32(0.5), "loss": dl.losses.mse}
+    first = dl.viz.playground(model, loader, **more)._live.first
+    (run,) = first.runs
+    assert (run.rule, run.rate, run.batch_size, first.loss) == ("SGD", 0.5, 8, "mse")
+    own = dl.viz.playground(loss="mse", test=0.5)._live.first
+    assert (own.loss, own.test) == ("mse", 0.5)
+
+
+@needs_anywidget
 def test_the_frame_holds_the_page_with_a_bridge_in_place_of_a_server():
     frame = dl.viz.playground(height=500).frame
     assert "height:500px" in frame

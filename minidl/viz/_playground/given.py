@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minidl import _checks, nn
+from minidl import _checks, losses, nn
 from minidl.data import DataLoader, as_batches
+from minidl.optim import RULES, Optimizer
 from minidl.schedulers import Schedule
 from minidl.viz._playground.settings import (
     GIVEN,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from minidl.viz.widget import Playground
 
 MAX_GIVEN = 5000  # samples
+LOSS_FUNCTIONS = {name: getattr(losses, name) for own in LOSSES.values() for name in own}
 NAMES = {module: name for name, module in nn.ACTIVATIONS.items()}
 
 
@@ -33,8 +36,8 @@ def playground(
     model: nn.Module | None = None,
     data: Any = None,
     *,
-    loss: str | None = None,
-    optimizer: str = "Adam",
+    loss: str | Callable[..., Any] | None = None,
+    optimizer: str | type[Optimizer] = "Adam",
     lr: float | Schedule = 0.01,
     batch_size: int | None = 16,
     test: float = 0.3,
@@ -45,12 +48,13 @@ def playground(
 
     model       a Sequential of Dense layers with one kind of activation between them, such as an
                 MLP, perhaps with Dropout; it is copied, and the copy's weights are those that the
-                page starts with. None: the page chooses
-    data        (x, y) or a DataLoader: x of shape (n, d) with d ≤ 16 and n ≤ 5000; y has integer
-                labels (n,) of at most 4 classes, or values (n,) or (n, 1). Given with a model
-    loss        "cross_entropy" for labels and "mse" for values, or another one of the page
-    optimizer   a rule's name, and lr its rate or schedule
-    batch_size  samples of a batch; None for all
+                page starts with, in float32. None: the page chooses
+    data        (x, y) or a DataLoader, whose arrays and batch_size are taken: x of shape (n, d)
+                with d ≤ 16 and n ≤ 5000; y has labels of at most 4 classes, as integers (n,) or a
+                column of 0 and 1 for each class, or values (n,) or (n, 1). Given with a model
+    loss        a loss of the page or its name. None: cross-entropy for labels, mse for values
+    optimizer   a rule or its name, and lr its rate or schedule
+    batch_size  samples of a batch; None for all. A DataLoader has its own
     test        the part of the data that is not trained on
     names       of the inputs
     height      in pixels
@@ -65,9 +69,18 @@ def playground(
     if (model is None) != (data is None):
         raise TypeError(f"{OWNER}: give both model and data, or neither")
     _checks.count(OWNER, "height", height)
-    settings = Settings() if model is None else _settings(model, data, loss, test, names)
-    rate = lr if isinstance(lr, int | float) else repr(lr)
-    run = {"rule": optimizer, "lr": rate, "batch_size": batch_size}
+    if loss is not None:
+        loss = _checks.choice(OWNER, "loss", _name(loss, LOSS_FUNCTIONS), LOSS_FUNCTIONS)
+    rule = _checks.choice(OWNER, "optimizer", _name(optimizer, RULES), RULES, hint=True)
+    if model is not None:
+        settings = _settings(model, data, loss, test, names)
+    elif names is None:
+        settings = Settings(test=test, loss=loss or Settings.loss)
+    else:
+        raise TypeError(f"{OWNER}: names are those of the inputs of data, which were not given")
+    rate = float(lr) if isinstance(lr, Real) else repr(lr)
+    size = data.batch_size if isinstance(data, DataLoader) else batch_size
+    run = {"rule": rule, "lr": rate, "batch_size": size}
     settings = from_json({**settings.as_json(), "runs": [run]}, settings.given)
     try:
         from minidl.viz import widget
@@ -79,13 +92,20 @@ def playground(
     return widget.Playground(settings, height)
 
 
+def _name(given: Any, known: Mapping[str, Any]) -> Any:
+    """The name of what is known; anything else as it is."""
+    return next((name for name, value in known.items() if value is given), given)
+
+
 def _settings(model: Any, data: Any, loss: Any, test: float, names: Any) -> Settings:
     """Settings of a page on a given model and data."""
     sizes, activation, dropout, weights = described(model)
     loader = as_batches(f"{OWNER}: data", data)
     if not isinstance(loader, DataLoader) or not isinstance(loader.x, np.ndarray):
         raise TypeError(f"{OWNER}: data must be (x, y) or a DataLoader, with x as one array")
-    x, y = np.asarray(loader.x, np.float32), loader.y
+    if loader.sample_weight is not None:
+        raise ValueError(f"{OWNER}: the page has no weights of samples, leave sample_weight out")
+    x, y = np.asarray(loader.x, np.float32), _labels(loader.y, loss, sizes[-1])
     _check_data(x, y, sizes)
     labels = np.issubdtype(y.dtype, np.integer) or y.dtype == bool
     binary = sizes[-1] == 1 and labels
@@ -120,6 +140,16 @@ def _settings(model: Any, data: Any, loss: Any, test: float, names: Any) -> Sett
     )
 
 
+def _labels(y: np.ndarray, loss: Any, outputs: int) -> np.ndarray:
+    """Labels (n,) of a column, or of columns with a 1 for the class; other targets as they are."""
+    if y.ndim == 2 and y.shape[1] == outputs > 1 and np.isin(y, (0, 1)).all():
+        return y.argmax(axis=1) if (y.sum(axis=1) == 1).all() else y
+    binary = loss == "binary_cross_entropy" and np.isin(y, (0, 1)).all()
+    if y.shape == (len(y), 1) and (binary or np.issubdtype(y.dtype, np.integer) or y.dtype == bool):
+        return y[:, 0].astype(np.intp)
+    return y.astype(np.intp) if binary else y
+
+
 def described(model: Any) -> tuple[tuple[int, ...], Any, float, tuple[np.ndarray, ...]]:
     """Sizes, activation, dropout and a copy of the weights; TypeError if the page can't draw it."""
     expected = (
@@ -127,7 +157,7 @@ def described(model: Any) -> tuple[tuple[int, ...], Any, float, tuple[np.ndarray
         "between each two, such as dl.nn.MLP, and perhaps Dropout after each activation; for "
         "others record fit with dl.viz.Recorder"
     )
-    if not isinstance(model, nn.Sequential):
+    if not isinstance(model, nn.Sequential) or type(model).forward is not nn.Sequential.forward:
         raise TypeError(f"{expected}. Got {type(model).__name__}")
     modules = list(model)
     dense = [m for m in modules if type(m) is nn.Dense]
@@ -143,6 +173,10 @@ def described(model: Any) -> tuple[tuple[int, ...], Any, float, tuple[np.ndarray
         raise TypeError(f"{expected}. Got\n{model!r}")
     if [type(m) for m in modules] != order or any(m.bias is None for m in dense):
         raise TypeError(f"{expected}, and with biases. Got\n{model!r}")
+    if any(repr(m) != repr(kind()) for m in modules if type(m) is kind):
+        raise TypeError(f"{expected}, and with its default options. Got\n{model!r}")
+    if not all(p.requires_grad for p in model.parameters()):
+        raise TypeError(f"{expected}; the page trains all parameters, and some are frozen")
     sizes = (dense[0].weight.shape[0], *(m.weight.shape[1] for m in dense))
     most = (MAX_UNITS, *[MAX_UNITS] * hidden, MAX_CLASSES)
     if hidden > MAX_LAYERS or any(n > m for n, m in zip(sizes, most, strict=True)):
@@ -184,7 +218,7 @@ def _scaled(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _names(names: Any, count: int) -> tuple[str, ...]:
     if names is None:
         return tuple("xy"[:count]) if count <= 2 else tuple(f"x{i + 1}" for i in range(count))
-    found = tuple(names)
-    if isinstance(names, str) or len(found) != count or not all(isinstance(n, str) for n in found):
+    found = tuple(names) if isinstance(names, Sequence) and not isinstance(names, str) else ()
+    if len(found) != count or not all(isinstance(n, str) for n in found):
         raise ValueError(f"{OWNER}: names must be {count} texts, one for each input, got {names!r}")
     return found

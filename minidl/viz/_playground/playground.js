@@ -94,10 +94,12 @@ const ask = (name, question) => (line = line.then(() => send(name, question)));
 // In a notebook: the widget that the page is embedded in passes questions on to Python.
 const waiting = new Map(); // what resolves a question, by its number
 let questions = 0;
+const LATE = 4000; // milliseconds after which the page says that there is no answer
 
 function bridged(name, question) {
   return new Promise((resolve) => {
-    waiting.set(++questions, resolve);
+    const late = setTimeout(() => problem('The kernel has not answered yet: it is busy, or has ended.'), LATE);
+    waiting.set(++questions, (answer) => { clearTimeout(late); resolve(answer); });
     parent.postMessage({ minidl: questions, name, question }, '*');
   });
 }

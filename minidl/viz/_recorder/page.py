@@ -34,6 +34,7 @@ def html(recorder: Recording) -> str:
         title=_title(recorder),
         rule=views.rule_of(recorder.optimizer, recorder.looks[-1]),
         model=_model(recorder),
+        spacing="Recorded every " + _steps(recorder.spacing).removeprefix("1 "),
         text=as_text(recorder),
     )
 
@@ -87,4 +88,8 @@ def _model(recorder: Recording) -> str:
 
 def _title(recorder: Recording) -> str:
     assert recorder.history is not None
-    return f"Training of {len(recorder.history.step_loss):,} steps"
+    return f"Training of {_steps(len(recorder.history.step_loss))}"
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count:,} steps"

@@ -73,6 +73,7 @@ class Recording:
 
     def __init__(self, every: int = 1) -> None:
         self.every = _checks.count("Recorder", "every", every)
+        self.spacing = self.every  # the steps between two looks, a multiple of `every`
         self._clear()
 
     def _clear(self) -> None:
@@ -88,8 +89,10 @@ class Recording:
 
     def __repr__(self) -> str:
         taken = 0 if self.history is None else len(self.history.step_loss)
-        looks = f"{len(self.looks)} looks at {taken} steps" if self.looks else "nothing recorded"
-        return f"Recorder(every={self.every})  # {looks}"
+        steps = f"{taken} step{'s' * (taken != 1)}"
+        looks = f"{len(self.looks)} looks at {steps}" if self.looks else "nothing recorded"
+        wider = f", every {self.spacing} steps" if self.spacing > self.every else ""
+        return f"Recorder(every={self.every})  # {looks}{wider}"
 
     # --- what fit calls
 
@@ -97,8 +100,9 @@ class Recording:
         """A training of so many steps begins, or of an unknown number."""
         model = getattr(training.model, "__self__", training.model)
         module = model if isinstance(model, Module) else None
-        shadow = _copy(model) if module is training.model else None
         named = dict(module.named_parameters()) if module else {}
+        self._whole = 16 * sum(p.data.nbytes for p in named.values()) <= MEMORY
+        shadow = _copy(model) if module is training.model and self._whole else None
         begun, before = self.looks and self.looks[-1].step == training.step > 0, self.looks
         old = self.names if begun else []
         self._clear()
@@ -109,6 +113,8 @@ class Recording:
         self._choose(training.optimizer, named)
         if begun and old == self.names:
             self.looks = before
+        else:
+            self.spacing = self.every
         self._last = None if steps is None else training.step + steps
         if not self.looks:
             self.looks.append(self._look(training.step, None))
@@ -123,7 +129,6 @@ class Recording:
         self.names = [
             names.get(id(p)) or p.name or f"parameter {i}" for i, p in enumerate(found, start=1)
         ]
-        self._whole = 16 * sum(p.data.nbytes for p in named.values()) <= MEMORY
         self.optimizer = optimizer if isinstance(optimizer, Optimizer) else None
         self.every_entry = [max(1, -(-p.size // WHOLE)) for p in found]
         self.first = next((i for i, p in enumerate(found) if p.ndim == 2), None)
@@ -138,13 +143,13 @@ class Recording:
         slots = len(type(self.optimizer).slots) if self.optimizer else 0
         some = sum(min(p.data.nbytes, WHOLE * p.dtype.itemsize) for p in self.parameters)
         size = 1 + _size_of(self.looks[0]) + (2 + slots) * some
-        self._most, self._spacing = max(4, min(MOST, MEMORY // size)), self.every
+        self._most = max(4, min(MOST, MEMORY // size))
         if self._last is not None:  # one before the first step, and one after the last
-            self._spacing *= max(1, -(-self._last // (self.every * (self._most - 2))))
+            self.spacing *= max(1, -(-self._last // (self.spacing * (self._most - 2))))
 
     def due(self, taken: int) -> int:
         """The number of steps to take before the next one that is recorded; 0 if it is that."""
-        until = self._spacing - 1 - taken % self._spacing
+        until = self.spacing - 1 - taken % self.spacing
         if self._last is not None and taken < self._last:
             until = min(until, self._last - 1 - taken)
         return until
@@ -168,16 +173,14 @@ class Recording:
         self._training = self._before = None
 
     def _keep(self, look: Look) -> None:
-        """Add a look; of too many, leave out those between multiples of a larger distance."""
-        self.looks.append(look)
-        if len(self.looks) <= self._most:
-            return
-        while len(self.looks) > max(2, self._most - 1):
-            self._spacing *= 2
-            kept = [own for own in self.looks[:-1] if own.step % self._spacing == 0]
-            if len(kept) + 1 == len(self.looks):
-                break
-            self.looks = [*kept, look]
+        """Add a look; of too many, leave out those between multiples of the distance."""
+        first, *others = self.looks
+        while len(others) + 2 > self._most:
+            fewer = [own for own in others if own.step % self.spacing == 0]
+            if len(fewer) == len(others):
+                self.spacing *= 2
+            others = fewer
+        self.looks = [first, *others, look]
 
     def _look(self, step: int, before: list[Array] | None) -> Look:
         optimizer, weights = self.optimizer, None

@@ -154,8 +154,8 @@ function drawCharts(step) {
   for (const { series, svg, cursor, keys, atX, title, note, share } of charts) {
     for (const name of ['x1', 'x2']) cursor.setAttribute(name, atX(step));
     const named = series.map((own) => [own, share ? percent(valueAt(own, step)) : show(valueAt(own, step))]);
-    keys.replaceChildren(...named.map(([{ name, colour, dashed }, text]) => make('span', { title: name },
-      make('i', { class: `key${dashed ? ' dashed' : ''}`, style: `--own:${colour}` }), `${name} `, make('b', {}, text))));
+    keys.replaceChildren(...named.map(([{ name, colour, dashed, faint }, text]) => make('span', { title: name },
+      make('i', { class: `key${dashed ? ' dashed' : ''}${faint ? ' faint' : ''}`, style: `--own:${colour}` }), `${name} `, make('b', {}, text))));
     svg.setAttribute('aria-label', `${title}${note ? `, ${note}` : ''}: ${named.map(([{ name }, text]) => `${name} ${text}`).join(', ')}`);
   }
 }
@@ -301,7 +301,7 @@ const activations = recorded.activations.map((own) => ({ ...own, bars: unpack(ow
   idle: floats(own.idle), mean: floats(own.mean), std: floats(own.std) }));
 
 function buildActivations() {
-  const why = recorded.why || (activations.length ? 'What each layer gives for the first samples of the data.' : 'The model has no activation functions.');
+  const why = recorded.why || (activations.length ? 'What each layer gives for some of the samples.' : 'The model has no activation functions.');
   document.querySelector('#activations > p').textContent = why;
   $('histograms').replaceChildren(...activations.map(({ name }) => {
     const bars = Array.from({ length: BINS }, () => {

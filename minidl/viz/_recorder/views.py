@@ -5,6 +5,7 @@ Arrays are little-endian bytes in base64.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
@@ -137,7 +138,10 @@ def _rate_quantiles(
 
 
 def effective(recorder: Recording, look: Look, i: int) -> Array | None:
-    """The effective rates of a parameter's entries; None where there is no gradient or update."""
+    """The effective rates of a parameter's entries, NaN where the gradient is 0.
+
+    None if there is no gradient or update.
+    """
     part = look.parts[i]
     if part.grad is None or part.update is None or recorder.optimizer is None:
         return None
@@ -149,9 +153,8 @@ def effective(recorder: Recording, look: Look, i: int) -> Array | None:
         except (FormulaError, StopIteration, SyntaxError):
             rates = None  # a rule of one's own, whose equations can't be evaluated
         if rates is None:
-            g = part.grad
-            rates = np.divide(-part.update, g, out=np.full_like(g, math.nan), where=g != 0)
-    return rates
+            rates = -part.update / part.grad
+    return np.where(part.grad == 0, math.nan, rates)
 
 
 def _first(recorder: Recording) -> dict[str, Any] | None:
@@ -237,7 +240,8 @@ def _given(recorder: Recording) -> dict[str, Any]:
     if data is None or isinstance(data.x, dict):
         return {**nothing, "why": "Activations need data as arrays (x, y) or a DataLoader."}
     x = as_input("Recorder", data.x)
-    some = tuple(a[:SAMPLES] for a in x) if isinstance(x, tuple) else x[:SAMPLES]
+    rows = _spread(len(data.y), SAMPLES)
+    some = tuple(a[rows] for a in x) if isinstance(x, tuple) else x[rows]
     model.eval()
     field = _field(recorder, x, data.y)
     passes = []
@@ -252,6 +256,11 @@ def _given(recorder: Recording) -> dict[str, Any]:
         "map": None if field is None else field.as_json(),
         "why": "",
     }
+
+
+def _spread(n: int, most: int) -> Array:
+    """At most so many of n rows, at equal distances."""
+    return np.linspace(0, n - 1, min(n, most)).astype(int)
 
 
 def _activations(passes: list[list[tuple[str, Array]]]) -> list[dict[str, Any]]:
@@ -309,7 +318,7 @@ class Field:
             self.grid = np.stack(np.meshgrid(lines[0], lines[1][::-1]), axis=-1).reshape(-1, 2)
         else:
             self.grid = lines[0][:, None]
-        rows = np.linspace(0, len(x) - 1, min(len(x), 2 * SAMPLES)).astype(int)
+        rows = _spread(len(x), 2 * SAMPLES)
         self.x, self.y = x[rows], y[rows]
         self.values: list[Array] = []
 
@@ -348,27 +357,43 @@ def _field(recorder: Recording, x: Any, y: Array) -> Field | None:
     if not isinstance(x, np.ndarray) or x.ndim != 2 or x.shape[1] not in (1, 2) or not len(x):
         return None
     assert recorder.shadow is not None
-    if not (np.isfinite(x).all() and np.issubdtype(x.dtype, np.floating)):
+    if not np.issubdtype(x.dtype, np.floating):
+        x = x.astype(next(recorder.shadow.parameters()).dtype)
+    if not np.isfinite(x).all():
         return None
-    width = forward(recorder.shadow, x[:1]).output.reshape(1, -1).shape[1]
-    loss = getattr(recorder.loss, "__name__", "")
+    try:
+        width = forward(recorder.shadow, x[:1]).output.reshape(1, -1).shape[1]
+    except (TypeError, IndexError):  # its inputs are indices, between which there is nothing
+        return None
     labels = np.asarray(y)
-    if isinstance(recorder.loss, CrossEntropy) or loss == "cross_entropy":
-        loss = "cross_entropy"
-    elif isinstance(recorder.loss, BinaryCrossEntropy) or loss == "binary_cross_entropy":
-        loss = "binary_cross_entropy"
-    else:
-        if labels.reshape(len(labels), -1).shape[1] != 1 or width != 1:
+    loss = _loss_of(recorder.loss, labels, width)
+    if not loss:
+        if labels.size != len(x) or width != 1:
             return None
         return Field(x, labels.reshape(len(x)), 0, lambda output: output)
     classes = max(2, width)
-    if classes > MOST_CLASSES or x.shape[1] == 1:
+    if classes > MOST_CLASSES or (classes > 2 and x.shape[1] == 1):
         return None
     if labels.ndim == 2 and labels.shape[1] > 1:
         labels = labels.argmax(axis=1)
-    return Field(
-        x, labels.reshape(len(x)), classes, lambda output: probabilities(output, classes, loss)
-    )
+    labels = labels.reshape(len(x))
+    if x.shape[1] == 1:
+        return Field(x, labels, 0, lambda output: probabilities(output, 2, loss)[:, 1:])
+    return Field(x, labels, classes, lambda output: probabilities(output, classes, loss))
+
+
+def _loss_of(loss: Any, labels: Array, width: int) -> str:
+    """Which of the losses for classes it is; "" for one of values.
+
+    A function of the user's on integer labels and several outputs is taken for cross-entropy.
+    """
+    loss = loss.func if isinstance(loss, functools.partial) else loss
+    name = getattr(loss, "__name__", type(loss).__name__)
+    if name in ("binary_cross_entropy", BinaryCrossEntropy.__name__):
+        return "binary_cross_entropy"
+    labelled = np.issubdtype(labels.dtype, np.integer) and labels.ndim == 1 and width > 1
+    known = name in ("cross_entropy", CrossEntropy.__name__)
+    return "cross_entropy" if known or labelled else ""
 
 
 def rule_of(optimizer: Optimizer | None, look: Look) -> str:

@@ -109,6 +109,17 @@ class Own(dl.nn.Module):
         return x
 
 
+class Residual(dl.nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+def frozen():
+    model = dl.nn.MLP([4, 3])
+    model.dense1.weight.requires_grad = False
+    return model
+
+
 @pytest.mark.parametrize(
     ("model", "more", "message"),
     [
@@ -120,6 +131,13 @@ class Own(dl.nn.Module):
             "must be a Sequential of Dense",
         ),
         (dl.nn.Sequential(dl.nn.Dense(4, 3, bias=False)), {}, "with biases"),
+        (
+            dl.nn.Sequential(dl.nn.Dense(4, 5), dl.nn.LeakyReLU(0.3), dl.nn.Dense(5, 3)),
+            {},
+            "default options",
+        ),
+        (Residual(dl.nn.Dense(4, 3)), {}, "Got Residual"),
+        (frozen(), {}, "some are frozen"),
         (dl.nn.MLP([4, 17, 3]), {}, r"at most 16 inputs.*got \[4, 17, 3\].*Recorder"),
         (dl.nn.MLP([4, 5]), {}, "4 outputs"),
         (dl.nn.MLP([3, 3]), {}, r"x must have the shape \(n, 3\), got \(90, 4\)"),
@@ -127,6 +145,8 @@ class Own(dl.nn.Module):
         (dl.nn.MLP([4, 3]), {"y": VALUES}, "the model must have one output, got 3"),
         (dl.nn.MLP([4, 3]), {"loss": "huber"}, "loss must be"),
         (dl.nn.MLP([4, 3]), {"names": ["a"]}, "names must be 4 texts"),
+        (dl.nn.MLP([4, 3]), {"names": 5}, "names must be 4 texts.*got 5"),
+        (dl.nn.MLP([4, 3]), {"names": "abcd"}, "names must be 4 texts.*got 'abcd'"),
         (dl.nn.MLP([4, 3]), {"x": X * np.nan}, "must be finite"),
         (dl.nn.MLP([4, 3]), {"x": X[:3], "y": LABELS[:3]}, "4 to 5,000 samples"),
     ],
@@ -136,6 +156,39 @@ def test_what_cannot_be_drawn_is_an_error_that_says_why(model, more, message):
         settings(model, **more)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "y", "loss", "labels"),
+    [
+        (1, (LABELS > 0)[:, None].astype(np.float32), "binary_cross_entropy", LABELS > 0),
+        (1, (LABELS > 0).astype(np.float64), "binary_cross_entropy", LABELS > 0),
+        (1, (LABELS > 0)[:, None], None, LABELS > 0),
+        (3, LABELS[:, None], None, LABELS),
+        (3, np.eye(3)[LABELS], None, LABELS),
+        (3, np.eye(3)[LABELS], "mse", LABELS),
+    ],
+)
+def test_labels_may_be_in_a_column_or_a_column_for_each_class(outputs, y, loss, labels):
+    own = settings(dl.nn.MLP([4, outputs]), y=y, loss=loss)
+    assert own.given.classes == max(2, outputs)
+    np.testing.assert_array_equal(own.given.y, labels)
+    assert own.loss == (loss or ("cross_entropy" if outputs > 1 else "binary_cross_entropy"))
+
+
+def test_weights_of_samples_are_refused():
+    loader = dl.data.DataLoader(X, LABELS, sample_weight=np.ones(90))
+    with pytest.raises(ValueError, match="no weights of samples"):
+        given._settings(dl.nn.MLP([4, 3]), loader, None, 0.0, None)
+
+
 def test_model_and_data_belong_together():
     with pytest.raises(TypeError, match="give both model and data"):
         dl.viz.playground(dl.nn.MLP([2, 2]))
+    with pytest.raises(TypeError, match="names are those of the inputs of data"):
+        dl.viz.playground(names=["a", "b"])
+
+
+def test_an_unknown_rule_or_loss_is_named_as_its_argument():
+    with pytest.raises(ValueError, match=r"optimizer must be one of 'SGD'.*got 'adam'.*'Adam'"):
+        dl.viz.playground(optimizer="adam")
+    with pytest.raises(ValueError, match=r"loss must be one of 'cross_entropy'.*got 'hinge'"):
+        dl.viz.playground(loss="hinge")

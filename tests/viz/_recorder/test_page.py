@@ -37,10 +37,20 @@ def test_a_page_needs_no_network_and_escapes_names(recorder, tmp_path):
     path = recorder.save(tmp_path / "run.html")
     text = path.read_text(encoding="utf-8")
     assert "Training of 20 steps" in text
+    assert ". Recorded every 5 steps.</p>" in text
     assert HOSTILE not in text
     assert not re.search(r"(?:src|href)=\"?https?:", text)
     assert recorder._repr_html_().startswith("<iframe srcdoc=")
     assert dl.viz.Recorder()._repr_html_() is None
+
+
+def test_one_step_is_one_step():
+    model, own = dl.nn.MLP([2, 4, 2], rng=0), dl.viz.Recorder()
+    arguments = model, dl.losses.cross_entropy, dl.optim.SGD(model, lr=0.1), (X, Y)
+    dl.fit(*arguments, epochs=1, record=own, progress=False)
+    assert repr(own) == "Recorder(every=1)  # 2 looks at 1 step"
+    assert "<h1>Training of 1 step</h1>" in page.html(own)
+    assert "Recorded every step." in page.html(own)
 
 
 def test_a_wrong_name_is_refused_before_anything_is_written(recorder, tmp_path):

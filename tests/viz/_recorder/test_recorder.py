@@ -16,4 +16,5 @@ def test_a_recorder_says_what_it_has_and_saves_its_page(tmp_path):
     arguments = model, dl.losses.mse, dl.optim.SGD(model), data
     dl.fit(*arguments, epochs=7, progress=False, record=recorder)
     assert repr(recorder) == "Recorder(every=3)  # 4 looks at 7 steps"
+    assert recorder.spacing == 3
     assert recorder.save(tmp_path / "run.html").stat().st_size > 10_000

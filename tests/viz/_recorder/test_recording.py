@@ -96,6 +96,7 @@ def test_the_looks_at_a_large_model_are_fewer_and_hold_some_entries(monkeypatch)
     without = Recorder()
     model, _ = train(without, 100, dl.nn.MLP(sizes, rng=0))
     assert without.looks[0].weights is None
+    assert without.shadow is None
     part = without.looks[-1].parts[2]
     assert part.grad.size <= recording.WHOLE
     w = model.dense2.weight.data
@@ -113,6 +114,35 @@ def test_a_recorder_goes_on_with_a_history_and_begins_anew_without():
     assert recorder.steps == [0, 2, 4, 5, 6, 8]
     dl.fit(*arguments, epochs=1, progress=False, record=recorder)
     assert recorder.steps == [0, 1]
+
+
+def test_looks_of_many_short_trainings_in_a_row_are_spread_over_all_of_them():
+    recorder = Recorder()
+    model = dl.nn.MLP([2, 4, 2], rng=0)
+    optimizer, loader, history = dl.optim.Adam(model), dl.data.DataLoader(X, Y, 16, rng=0), None
+    arguments = model, dl.losses.cross_entropy, optimizer, loader
+    for _ in range(100):
+        more = {"epochs": 1, "progress": False, "history": history, "capture": False}
+        history = dl.fit(*arguments, record=recorder, **more)
+    steps = recorder.steps
+    assert 30 <= len(steps) <= recording.MOST
+    assert (steps[0], steps[-1]) == (0, 400)
+    assert max(np.diff(steps)) <= 2 * 400 / 30
+    assert recorder.spacing == 8
+    assert repr(recorder).endswith("looks at 400 steps, every 8 steps")
+
+
+def test_the_end_is_recorded_before_callbacks_are_told_and_even_if_they_fail():
+    class Fails(dl.callbacks.Callback):
+        def on_end(self, training):
+            training.model.dense1.weight.data[:] = 7
+            raise OSError("full")
+
+    recorder = Recorder(every=50)
+    with pytest.raises(OSError, match="full"):
+        train(recorder, callbacks=[Fails(), lambda epoch, history: epoch == 3], steps=40)
+    assert recorder.steps == [0, 12]
+    assert not (recorder.looks[-1].weights["dense1.weight"] == 7).any()
 
 
 def test_a_training_that_ends_early_is_recorded_to_its_end():

@@ -1,6 +1,7 @@
 """What the page is given, against NumPy and the training itself."""
 
 import base64
+import functools
 import math
 
 import numpy as np
@@ -116,6 +117,70 @@ def test_the_map_has_the_probabilities_of_the_model_over_the_data(loss, sizes, p
     np.testing.assert_allclose(shown, p(dl.predict(model, points)), atol=0.0025)
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [lambda p, y: dl.losses.cross_entropy(p, y), functools.partial(dl.losses.cross_entropy)],
+)
+def test_a_loss_of_ones_own_on_labels_has_a_map_of_classes(loss):
+    _, recorder, _ = recorded((2, 8, 3), loss=loss)
+    map_ = page_data(recorder)["map"]
+    assert map_["classes"] == 3
+    codes = unpacked(map_["looks"][-1], "u1").reshape(3, -1)
+    np.testing.assert_allclose(codes.sum(axis=0), 255, atol=2)
+
+
+@pytest.mark.parametrize("dtype", [int, np.uint8, bool])
+def test_inputs_of_whole_numbers_have_a_map_as_others(dtype):
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype)
+    y = np.array([[0], [1], [1], [0]])
+    model, recorder, _ = recorded((2, 4, 1), loss=dl.losses.binary_cross_entropy, data=(x, y))
+    map_ = page_data(recorder)["map"]
+    np.testing.assert_allclose(map_["x"], [[-0.1, 1.1], [-0.1, 1.1]])
+    z = dl.predict(model, np.array([[-0.1, 1.1]], np.float32))
+    corner = unpacked(map_["looks"][-1], "u1")[0] / 255
+    assert corner == pytest.approx(1 / (1 + np.exp(-z.item())), abs=0.0025)
+    assert unpacked(map_["points"], "<f4").tolist() == [0, 0, 0, 1, 1, 0, 1, 1]
+
+
+def test_a_model_that_indexes_by_its_inputs_has_no_map():
+    class Table(dl.nn.Module):
+        def __init__(self):
+            self.w = dl.Tensor(RNG.normal(size=(5, 2)), requires_grad=True)
+
+        def forward(self, x):
+            return dl.sum(self.w[x], axis=1)
+
+    model, recorder = Table(), dl.viz.Recorder()
+    data = RNG.integers(0, 5, (30, 2)), RNG.integers(0, 2, 30)
+    arguments = model, dl.losses.cross_entropy, dl.optim.SGD(model), data
+    dl.fit(*arguments, epochs=2, record=recorder, progress=False)
+    assert page_data(recorder)["map"] is None
+
+
+@pytest.mark.parametrize(("width", "name"), [(1, "binary_cross_entropy"), (2, "cross_entropy")])
+def test_two_classes_over_one_input_are_a_curve_of_the_probability(width, name):
+    x = np.linspace(2, 4, 60, dtype=np.float32)[:, None]
+    y = x > 3 if width == 1 else (x[:, 0] > 3).astype(int)
+    model, recorder, _ = recorded((1, 8, width), loss=getattr(dl.losses, name), data=(x, y))
+    map_ = page_data(recorder)["map"]
+    assert (map_["classes"], map_["value"]) == (0, [-0.25, 1.25])
+    points = np.linspace(*map_["x"][0], views.CURVE, dtype=np.float32)[:, None]
+    z = dl.predict(model, points)
+    p = dl.softmax(z).data[:, 1] if width == 2 else 1 / (1 + np.exp(-z[:, 0]))
+    shown = -0.25 + unpacked(map_["looks"][-1], "u1") / 255 * 1.5
+    np.testing.assert_allclose(shown, p, atol=0.004)
+
+
+def test_entries_without_a_gradient_have_no_effective_rate():
+    x = X * [1, 0]
+    _, recorder, _ = recorded((2, 4, 2), data=(x.astype(np.float32), Y))
+    rates = views.effective(recorder, recorder.looks[-1], 0)
+    assert np.isnan(rates[1]).all()
+    assert np.isfinite(rates[0]).all()
+    data = unpacked(page_data(recorder)["rates"]).reshape(len(recorder.steps), 6)
+    assert np.nanmax(data) < 1e3
+
+
 def test_the_curve_over_one_input_is_what_the_model_gives():
     x = np.linspace(2, 4, 60, dtype=np.float32)[:, None]
     model, recorder, _ = recorded((1, 8, 1), "gelu", dl.losses.mse, (x, np.sin(x)))
@@ -140,6 +205,14 @@ def test_activations_are_those_of_a_forward_pass():
     np.testing.assert_allclose(bars, 255 * counts / counts.max(), atol=1 + 255 / counts.max())
     tanh = page_data(recorded(activation="tanh")[1])["activations"][0]
     assert tanh["kind"] == "tanh"
+
+
+def test_activations_are_of_samples_from_all_of_the_data():
+    x = np.linspace(0, 1, 2000, dtype=np.float32)[:, None]
+    model, recorder, _ = recorded((1, 4, 1), "tanh", dl.losses.mse, (x, x), epochs=1)
+    (own,) = page_data(recorder)["activations"]
+    y = np.tanh(x @ model.dense1.weight.data + model.dense1.bias.data)
+    assert unpacked(own["mean"])[-1] == pytest.approx(y.mean(), abs=0.01)
 
 
 def test_the_first_layers_weights_are_bytes_of_their_largest():
