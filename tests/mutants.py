@@ -523,7 +523,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "Block": [
             ("a block ends twice", "entry is None", "False"),
-            ("the block around it forgotten", "entry.outer", "None"),
+            ("the block around it forgotten", "self.entered = entry.outer", "self.entered = None"),
         ],
         "Variable": [
             ("left as it is without memory", "(ValueError, MemoryError)", "ValueError"),
@@ -556,7 +556,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("sizes cut to 32 bits", "m > INT_MAX or k > INT_MAX or n > INT_MAX", "False"),
         ],
         "refusal": [
-            ("an error is raised again", "failures.pop(", "failures.get("),
+            ("an error is raised again", "failure, None", "failure, failure"),
         ],
         "in_c_order": [
             ("strided arrays refused", "else x.copy()", "else x"),

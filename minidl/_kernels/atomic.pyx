@@ -104,11 +104,13 @@ cdef int revert(list undo, Py_ssize_t done) except -1:
 
 
 cdef int set_key(target, key, value) except -1:
-    count(&changes)
-    if value is not MISSING:
-        (<dict> target)[key] = value
-    elif key in <dict> target:
-        del (<dict> target)[key]
+    try:
+        if value is not MISSING:
+            (<dict> target)[key] = value
+        elif key in <dict> target:
+            del (<dict> target)[key]
+    finally:  # last, so that no thread sees the new count with the old value
+        count(&changes)
     return 0
 
 
@@ -116,13 +118,15 @@ cdef int put(tuple change) except -1:
     target, key, value = change[0], change[1], change[2]
     if isinstance(target, dict):
         return set_key(target, key, value)
-    count(&changes)
-    if isinstance(target, list):
-        (<list> target)[key] = value
-    elif value is not MISSING:
-        setattr(target, key, value)
-    elif hasattr(target, key):
-        delattr(target, key)
+    try:
+        if isinstance(target, list):
+            (<list> target)[key] = value
+        elif value is not MISSING:
+            setattr(target, key, value)
+        elif hasattr(target, key):
+            delattr(target, key)
+    finally:
+        count(&changes)
     return 0
 
 
@@ -141,20 +145,19 @@ cdef class Block:
     restores.
     """
 
+    @critical_section
     cdef int enter_block(self, Entry entry) except -1:
         """Begin a block, inside the one that this object has begun before, if any."""
-        with critical_section(self):
-            entry.outer, self.entered = self.entered, entry
+        entry.outer, self.entered = self.entered, entry
         return 0
 
+    @critical_section
     cdef Entry left(self):
         """The Entry of the block that ends."""
-        cdef Entry entry
-        with critical_section(self):
-            entry = self.entered
-            if entry is None:
-                raise RuntimeError("the end of a `with` block that did not begin")
-            self.entered = entry.outer
+        cdef Entry entry = self.entered
+        if entry is None:
+            raise RuntimeError("the end of a `with` block that did not begin")
+        self.entered = entry.outer
         return entry
 
     cdef int leave(self, kind, error) except -1:

@@ -3,7 +3,6 @@
 `minidl._blas` finds the functions. Where it finds none, NumPy's dot multiplies, called from C, too.
 """
 
-from cpython.pythread cimport PyThread_get_thread_ident
 from libc.limits cimport INT_MAX
 from libc.stdint cimport int64_t
 from libc.string cimport memset
@@ -30,7 +29,7 @@ ctypedef fused integer:
 cdef (void *)[4] gemms  # with integers of 32 bits dgemm and sgemm, then with 64
 cdef bint wide = False
 name = "numpy.dot"  # what multiplies
-cdef dict failures = {}  # why NumPy's dot failed, by the thread that called it
+failure = None  # why NumPy's dot failed
 
 
 def use(size_t sgemm, size_t dgemm, bint wide_integers, str called):
@@ -58,6 +57,7 @@ cdef object matrix(void *a, Py_ssize_t rows, Py_ssize_t columns, bint transposed
 
 
 cdef int multiply_by_numpy(const Call *call) noexcept with gil:
+    global failure
     cdef Py_ssize_t m = call.n[0], k = call.n[1], n = call.n[2]
     try:
         with np.errstate(all="ignore"):  # as a BLAS
@@ -65,7 +65,7 @@ cdef int multiply_by_numpy(const Call *call) noexcept with gil:
                    matrix(call.a[1], k, n, call.n[4], call.n[5]),
                    matrix(call.a[2], m, n, False, call.n[5]))
     except BaseException as error:
-        failures[PyThread_get_thread_ident()] = error
+        failure = error
         return 1
     return 0
 
@@ -95,7 +95,8 @@ cdef int run_product(Call *call) noexcept nogil:
 
 def refusal():
     """Raise the error of a product that could not be computed."""
-    error = failures.pop(PyThread_get_thread_ident(), None)
+    global failure
+    error, failure = failure, None
     raise error or ValueError(
         f"product: a matrix has more than {INT_MAX} rows or columns, which {name} can't count; "
         "minidl.config.set_blas takes a BLAS with 64-bit integers"

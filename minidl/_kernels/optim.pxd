@@ -39,5 +39,6 @@ cdef class Turns:
     cdef str message
     cdef bint busy
     cdef unsigned long long turn
-    cdef int take(self, bint busy=*) except -1
-    cdef int enter(self, unsigned long long turn, bint ends) except -1
+    cpdef check(self, unsigned long long turn)
+    cdef int enter(self, unsigned long long turn, bint ends=*) except -1
+    cdef int leave(self) except -1

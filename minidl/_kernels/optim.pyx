@@ -928,27 +928,23 @@ cdef class Turns:
             raise RuntimeError(self.message)
         return self.turn
 
-    def check(self, unsigned long long turn):
+    cpdef check(self, unsigned long long turn):
         """Raise if another call has changed the object since the turn began."""
         if self.busy or turn != self.turn:
             raise RuntimeError(self.message)
 
-    cdef int take(self, bint busy=False) except -1:
-        """End the turns that have begun, and begin a call if `busy`; raise inside a call."""
-        with critical_section(self):
-            if self.busy:
-                raise RuntimeError(self.message)
-            self.turn += 1
-            self.busy = busy
+    @critical_section
+    cdef int enter(self, unsigned long long turn, bint ends=True) except -1:
+        """Begin a call in a turn, which may end it; until `leave` no other can begin."""
+        self.check(turn)
+        self.turn += ends
+        self.busy = True
         return 0
 
-    cdef int enter(self, unsigned long long turn, bint ends) except -1:
-        """Begin a call in a turn, which may end it."""
-        with critical_section(self):
-            if self.busy or turn != self.turn:
-                raise RuntimeError(self.message)
-            self.turn += ends
-            self.busy = True
+    @critical_section
+    cdef int leave(self) except -1:
+        """End the call."""
+        self.busy = False
         return 0
 
     def call(self, unsigned long long turn, function, *arguments):
@@ -957,15 +953,15 @@ cdef class Turns:
         try:
             return function(*arguments)
         finally:
-            self.busy = False
+            self.leave()
 
     def commit(self, unsigned long long turn, list updates, changes):
         """`commit`, which ends the turn."""
-        self.enter(turn, True)
+        self.enter(turn)
         try:
             commit(updates, changes)
         finally:
-            self.busy = False
+            self.leave()
 
     def __reduce__(self):  # a copy is free, whatever its original is doing
         return Turns, (self.message,)
@@ -990,6 +986,7 @@ cdef class Exchange(Block):
         return self
 
     cdef int leave(self, kind, error) except -1:
+        cdef Turns turns = self._turns
         cdef list own = self._own
         cdef Py_ssize_t i
         cdef tuple change
@@ -1001,8 +998,11 @@ cdef class Exchange(Block):
             if version + 1 != <unsigned long long> change[2]:
                 changed = p if changed is None else changed
                 own[i] = (p, "version", version + 1)
-        (<Turns?> self._turns).take()
-        revert(own, len(own))
+        turns.enter(turns.turn)
+        try:
+            revert(own, len(own))
+        finally:
+            turns.leave()
         if changed is not None and kind is None:
             self._report(changed)
         return 0

@@ -30,7 +30,6 @@ from minidl._kernels.plan cimport Plan, root
 import_numpy()
 
 cdef extern from "Python.h":
-    Py_ssize_t PY_SSIZE_T_MAX
     PyObject *PyLong_FromSsize_t(Py_ssize_t)
     PyObject *PyFloat_FromDouble(double)
     int PyList_Append(object, object)
@@ -135,6 +134,7 @@ cdef class Runner:
     cdef readonly bint accumulates  # whether gradients from before the step matter
     cdef list inputs, input_uses, guards, leaves, before, grads, updates, steps, versions, outputs
     cdef list turns, events
+    cdef Py_ssize_t taken  # how many of the turns have begun
     cdef object settings, read_settings
     cdef Guard *guards_of_dicts  # of the first guards, which are entries of dicts
     cdef Py_ssize_t entries  # their number
@@ -317,19 +317,23 @@ cdef class Runner:
             redirect(self.input_uses[i], begin)
         return 0
 
+    @critical_section
+    cdef int claim(self) except -1:
+        """Keep others from the plan until `end_turns`."""
+        if self.busy:
+            raise RuntimeError(BUSY)
+        self.busy = True
+        return 0
+
     cdef int begin(self) except -1:
         """Take the optimizers' turns, and what the step needs from before."""
         cdef Turns turns
         cdef Gradient gradient
-        cdef Py_ssize_t taken = 0
-        with critical_section(self):
-            if self.busy:
-                raise RuntimeError(BUSY)
-            self.busy = True
+        self.claim()
         try:
             for turns in self.turns:
-                turns.take(True)
-                taken += 1
+                turns.enter(turns.turn)
+                self.taken += 1
             for leaf, buffer in self.before:
                 if buffer is not None:
                     memcpy(data(buffer), data(leaf.grad), size_of(buffer) * itemsize(buffer))
@@ -342,7 +346,7 @@ cdef class Runner:
                     redirect(gradient.uses, data(array))
                     gradient.array, gradient.held = array, False
         except BaseException:
-            self.end_turns(taken)
+            self.end_turns()
             raise
         return 0
 
@@ -525,13 +529,11 @@ cdef class Runner:
             return rate
         return optimizer.rate(groups[0], ahead * self.steps_of(optimizer))
 
-    cdef int end_turns(self, Py_ssize_t taken=PY_SSIZE_T_MAX) except -1:
-        """Let others change the optimizers again, the first ones that were taken."""
-        cdef Turns turns
-        for turns in self.turns:
-            if taken > 0:
-                turns.busy = False
-            taken -= 1
+    cdef int end_turns(self) except -1:
+        """Let others change the optimizers again."""
+        while self.taken:
+            self.taken -= 1
+            (<Turns> self.turns[self.taken]).leave()
         self.busy = False
         return 0
 
@@ -637,8 +639,16 @@ cdef class Replay:
         cdef Runner runner = self.runner
         if options or runner is None or not runner.fits(inputs) or not runner.ready():
             return self.record(inputs, options)
-        runner.run(inputs)
         self.attempts = 0
+        return self.replay(runner, inputs)
+
+    cpdef replay(self, Runner runner, tuple inputs):
+        """Replay one step; its result, copied before another thread can replay the next."""
+        with critical_section(runner):
+            return self.result(runner, inputs)
+
+    cdef object result(self, Runner runner, tuple inputs):
+        runner.run(inputs)
         if runner.returns_tensor:
             return constant(self.kind, runner.outputs[0])
         return runner.plan.results()
