@@ -1,0 +1,37 @@
+"""Settings of the site: python -m sphinx -W -b html docs FOLDER."""
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]
+
+import minidl  # noqa: E402
+
+project = "minidl"
+author = "the minidl authors"
+copyright = author
+version = release = minidl.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings"]
+myst_heading_anchors = 4  # the anchors of GitHub
+myst_enable_extensions = ["deflist"]
+suppress_warnings = ["misc.highlighting_failure"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"minidl {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "source_repository": "https://github.com/minidl/minidl/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+
+add_module_names = False
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"show-inheritance": False}
+python_maximum_signature_line_length = 88
