@@ -34,7 +34,7 @@ def parameters(thing):
     plain = [
         p.replace(annotation=inspect.Parameter.empty)
         for p in signature.parameters.values()
-        if p.name != "self"
+        if p.name != "self" and not p.name.startswith("_")
     ]
     text = str(signature.replace(parameters=plain, return_annotation=inspect.Signature.empty))
     return re.sub(r"<(\w+) (?:[\w.]+\.)?(\w+)(?: at 0x\w+)?>", r"<\1 \2>", text)
@@ -62,9 +62,9 @@ def lines_of(module, name):
             if member in inherited and member not in vars(thing):
                 continue
             function = getattr(value, "__func__", value)  # of a classmethod
-            if isinstance(value, property | cached_property) or not callable(function):
+            if isinstance(value, property | cached_property):
                 yield f"  .{member}"
-            else:
+            elif inspect.isroutine(function) and callable(function):
                 yield f"  .{member}{parameters(function)}"
 
 
