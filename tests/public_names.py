@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LISTING = ROOT / "tests/golden/public_names.txt"
-LINE = re.compile(r"\.\. (currentmodule|auto\w+):: ([\w.]+)")
+LINE = re.compile(r"\.\. (currentmodule|auto\w+|py:data):: ([\w.]+)")
 
 
 def listed():
@@ -52,7 +52,7 @@ def lines_of(module, name):
     """The lines of the listing for a public name."""
     thing = getattr(importlib.import_module(module), name)
     path = f"{module}.{name}"
-    if not callable(thing):
+    if not inspect.isroutine(thing) and not inspect.isclass(thing):
         yield path
         return
     yield path + parameters(thing)
