@@ -16,9 +16,7 @@ ENTRY = re.compile(r"(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*) {1,}(\S.*)")
 
 def entries(paragraph):
     """[(names, text), …] of a paragraph in two aligned columns; None of any other paragraph."""
-    first = re.match(r"(\S.*?) {2,}(?=\S)", paragraph[0]) or re.match(
-        r"(\w+) (?=\S)", paragraph[0]
-    )
+    first = re.match(r"(\S.*?) {2,}(?=\S)", paragraph[0]) or re.match(r"(\w+) (?=\S)", paragraph[0])
     if not first or not ENTRY.fullmatch(paragraph[0]):
         return None
     column, found = first.end(), []
@@ -45,7 +43,10 @@ def escaped(text):
 def typeset(line):
     """A line of formulas as HTML: MathML where it is an equation, else its text."""
     formula, gap, condition = re.match(r"(.*?)(?:( {2,})(\S.*))?$", line.strip()).groups()
+    words = re.search(r"[a-z]{2,} [a-z]{2,}", re.sub(r"\b(if|else|and|or|not)\b", "", formula))
     try:
+        if words:
+            raise FormulaError("a sentence")
         shown = mathml(parse(formula)).replace(' display="block"', "")
     except FormulaError:
         shown = f"<code>{escape(formula)}</code>"
@@ -66,7 +67,8 @@ def fields(found, parameters):
             shown = "" if default is inspect.Parameter.empty else f" Default: ``{default!r}``."
             lines = [escaped(line) for line in text]
             end = "." if shown and not lines[-1].endswith(".") else ""
-            yield f":param {escaped(name)}: {lines[0]}" + (end + shown) * (len(lines) == 1)
+            marked = name.replace("*", r"\*")
+            yield f":param {marked}: {lines[0]}" + (end + shown) * (len(lines) == 1)
             yield from ("    " + line for line in lines[1:-1])
             if len(lines) > 1:
                 yield "    " + lines[-1] + end + shown
