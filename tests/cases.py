@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import public_names
 import pytest
 from hypothesis import strategies as st
 
@@ -406,33 +407,4 @@ def evaluate_line(tokens):
 
 
 # The public names of each module.
-NAMES = {
-    "": """
-        Tensor exp log sqrt abs tanh sigmoid relu softplus leaky_relu elu gelu silu maximum minimum
-        where sum mean max min reshape transpose matmul concatenate stack norm softmax log_softmax
-        logsumexp no_grad set_default_dtype get_default_dtype default_dtype gradcheck nn losses
-        optim schedulers data training testing fit History DivergenceError GradientError
-        show_config set_num_threads get_num_threads sin cos trace viz std var clip sign log1p
-        flatten argmax capture CaptureError save load CheckpointError
-        predict evaluate callbacks metrics export sklearn distributed
-        lessons""",
-    "nn": """
-        Module Dense ReLU LeakyReLU ELU GELU SiLU Sigmoid Tanh Softplus Softmax Dropout Sequential
-        MLP""",
-    "losses": """
-        mse mae huber cross_entropy binary_cross_entropy MSE MAE Huber CrossEntropy
-        BinaryCrossEntropy""",
-    "optim": "Optimizer SGD Momentum NAG Adagrad RMSprop Adam AdamW Adadelta FTRL",
-    "schedulers": """
-        Constant StepDecay ExponentialDecay InverseTimeDecay LinearDecay CosineDecay WarmUp CoolDown
-        warmup_stable_decay""",
-    "data": "DataLoader split Standardize balanced_weights",
-    "training": "fit evaluate History",
-    "distributed": "start map World RankError",
-    "metrics": "accuracy mae rmse r2 auc confusion_matrix",
-    "callbacks": """
-        Callback EarlyStopping Checkpoint ClipGradNorm Average CSVLogger RateFinder""",
-    "export": "to_onnx to_c to_numpy",
-    "lessons": "check",
-    "sklearn": "Estimator MLPClassifier MLPRegressor",
-}
+NAMES = public_names.names()  # {module: its public names}

@@ -1,0 +1,48 @@
+"""Settings of the site: python -m sphinx -W -b html docs FOLDER."""
+
+import re
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]
+
+import minidl  # noqa: E402
+
+project = "minidl"
+author = "the minidl authors"
+copyright = author
+version = release = minidl.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings"]
+myst_heading_anchors = 4  # the anchors of GitHub
+myst_enable_extensions = ["deflist"]
+suppress_warnings = ["misc.highlighting_failure"]
+exclude_patterns = ["_build"]
+
+html_theme = "furo"
+html_title = f"minidl {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+REPOSITORY = "https://github.com/minidl/minidl/"
+html_theme_options = {
+    "source_repository": REPOSITORY,
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+
+add_module_names = False
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"show-inheritance": False}
+python_maximum_signature_line_length = 88
+
+
+def link_to_the_repository(app, page, source):
+    """README and its like are no pages of the site: link to the repository."""
+    source[0] = re.sub(r"\]\(\.\./([A-Z]+\.md)", rf"]({REPOSITORY}blob/main/\1", source[0])
+
+
+def setup(app):
+    app.connect("source-read", link_to_the_repository)
