@@ -1,6 +1,7 @@
 """The playground's questions and answers: what each tab asks, and nothing else."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -206,6 +207,16 @@ def test_a_training_that_is_not_kept_is_told(key):
         playground.frame({"session": key, **FRAME})
     with pytest.raises(ValueError, match="must have session and settings"):
         playground.start({"settings": {}})
+
+
+def test_without_jinja2_the_command_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.setattr(live.config, "set_num_threads", lambda n: None)
+    monkeypatch.setattr(live._blas, "use_one_thread", lambda: None)
+    monkeypatch.setattr(live.PageServer, "run", lambda server, browser: None)
+    with pytest.raises(ImportError, match=r"minidl\[viz\]"):
+        live.serve(browser=False)
+    assert capsys.readouterr().out == ""
 
 
 def test_serve_serves_the_page_with_its_answers(monkeypatch):
