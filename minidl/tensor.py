@@ -184,7 +184,7 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
 
 def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Exception:
     """The error with the name of the function and the shapes that it was called with."""
-    kinds = np.exceptions.AxisError, IndexError, TypeError
+    kinds = np.exceptions.AxisError, IndexError, TypeError, OverflowError
     kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
     return kind(printable(f"{op.__name__} of shape {shapes}: {error}{meant(error, op)}"))
