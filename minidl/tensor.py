@@ -186,7 +186,7 @@ def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Excep
     """The error with the name of the function and the shapes that it was called with."""
     if str(error).startswith(f"{op.__name__}: "):  # a loss, which names its argument
         return error
-    kinds = np.exceptions.AxisError, IndexError, TypeError
+    kinds = np.exceptions.AxisError, IndexError, TypeError, OverflowError
     kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     shapes = " and ".join(str(np.shape(a)) for a in arrays)
     return kind(printable(f"{op.__name__} of shape {shapes}: {error}{meant(error, op)}"))

@@ -36,7 +36,7 @@ import numpy as np
 import minidl as dl
 from tests.campaign.harness import Breach
 
-SEEDS, SECONDS = 100, 240
+SEEDS, SECONDS = 100, 600
 CALLS_PER_SEED = 1000
 FOREIGN = 0.02  # the largest share of foreign errors
 LIMIT = 10  # s of CPU time, after which a call that is still running is ended

@@ -33,7 +33,7 @@ from minidl.viz._playground import given, live
 from tests.campaign import calls
 from tests.campaign.harness import Breach
 
-SEEDS, SECONDS = 40, 240
+SEEDS, SECONDS = 40, 600
 FORGED = 100  # texts of a seed
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
