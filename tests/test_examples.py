@@ -84,9 +84,12 @@ def test_regression_compares_every_rule_every_batch_size_and_three_rates(regress
     rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
     assert set(rows) == set(optim.RULES)
     assert all(row[2] == "1000" and float(row[-1]) < 0.05 for row in rows.values())
+    distances = []
     for batch in ("all 100 points", "mini-batches of 16", "one point"):
         (line,) = (line for line in result.stdout.splitlines() if line.startswith(batch))
-        assert float(line.split()[-1]) < 0.1
+        distances.append(float(line.split()[-1]))
+    assert max(distances) < 0.1
+    assert distances[-1] < 2 * distances[0]  # the answer to a question of the lesson
     assert re.search(r"too small .*1\.18", result.stdout)
     assert re.search(r"right .*0\.992", result.stdout)
     assert re.search(r"too large .*the loss became inf at epoch \d+", result.stdout)

@@ -104,8 +104,9 @@ def picture(data):
         lab.band(right, range(LONGEST + 1), far, name, name)
         steps = data[name.lower()]
         right.plot(steps, NEAR, "o", color=lab.colour(name), ms=9)
+        offset = (12, 22) if name == "SGD" else (38, -50)
         right.annotate(
-            f"{name}:\n{steps:.0f} steps", (steps, NEAR), (12, 22), textcoords="offset points",
+            f"{name}:\n{steps:.0f} steps", (steps, NEAR), offset, textcoords="offset points",
             color=lab.colour(name), weight="bold",
         )  # fmt: skip
     right.axhline(NEAR, color=lab.colour("grey"), lw=1, ls=":")

@@ -79,7 +79,7 @@ def run():
             data["right"][activation, rule] = right
             data[f"right_{activation}_{rule.lower()}"] = lab.median(right)
             if activation == "sigmoid":
-                data["shrinks"] = 1 / data["sigmoid"]
+                data["shrinks"] = float(f"{1 / data['sigmoid']:.2g}")
                 data[f"moved_{rule.lower()}"] = lab.median(moved)
     return data
 

@@ -23,7 +23,8 @@ REASON = (
     "The training loss rises meanwhile, from {train_none:.3f} to {train_best:.2f}: the network "
     "with decay no longer passes through each point. The best λ has to be found, as the best rate "
     "has: 0.01 does next to nothing ({least:.2f}), and 100 leaves a constant function. The "
-    "variance of the target is {variance:.2f}, that of its noise {noise:.2f}."
+    "variance of the target is {variance:.2f}, that of its noise {noise:.2f}; unseen points are "
+    "without noise."
 )
 
 # %% [markdown]

@@ -373,7 +373,7 @@ def remarks(training: Training, rows: list[list[float]], layers: list[Array]) ->
         if test > 1.25 * lowest[3] and test > 1.5 * loss and loss < lowest[1]:
             text = (
                 f"Overfitting: the test loss was lowest, {lowest[3]:.3g}, at step {lowest[0]:g}; "
-                "since then only the training loss falls. More data, dropout or weight decay help."
+                "since then only the training loss falls. Try more data, dropout or weight decay."
             )
             found.append(["overfitting", text])
     return found
