@@ -31,6 +31,7 @@ MACROS = [("NPY_TARGET_VERSION", NUMPY), ("NPY_NO_DEPRECATED_API", NUMPY)]
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 if FREE_THREADED:
     DIRECTIVES["freethreading_compatible"] = True
+    MACROS += [("CYTHON_USE_TYPE_SPECS", "1")]  # classes whose __exit__ atomic.pyx can replace
 else:
     MACROS += [("Py_LIMITED_API", "0x030B0000")]
 # OpenMP flags of each kind of compiler, (compile, link); the first pair that works is used.
