@@ -46,8 +46,8 @@ import minidl as dl
 from minidl.walkthrough import plan_page
 from tests.campaign.harness import Breach
 
-SEEDS, SECONDS = 60, 600
-SHARES = 6  # one seed tries a sixth of all writers
+SEEDS, SECONDS = 45, 600
+SHARES = 9  # one seed tries a ninth of all writers
 MOST, MOST_PICTURES = 40, 4  # with so many of each fault
 DISK = r"""
 #define _GNU_SOURCE
