@@ -35,7 +35,6 @@ add_module_names = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"show-inheritance": False}
 python_maximum_signature_line_length = 88
 
 
