@@ -35,13 +35,20 @@ add_module_names = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"show-inheritance": False}
 python_maximum_signature_line_length = 88
 
 
 def link_to_the_repository(app, page, source):
-    """README and its like are no pages of the site: link to the repository."""
-    source[0] = re.sub(r"\]\(\.\./([A-Z]+\.md)", rf"]({REPOSITORY}blob/main/\1", source[0])
+    """Let links to folders, and to pages such as README that the site lacks, lead to GitHub."""
+
+    def address(link):
+        path = DOCS.parent / link[1]
+        if path.suffix != ".md" and not path.is_dir():
+            return link[0]  # Sphinx copies other files
+        return f"]({REPOSITORY}{'tree' if path.is_dir() else 'blob'}/main/{link[1]}"
+
+    if "/" not in page:
+        source[0] = re.sub(r"\]\(\.\./([^)#]+)", address, source[0])
 
 
 def setup(app):

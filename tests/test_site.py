@@ -1,5 +1,6 @@
 """The site: its order, its blocks, and how docstrings become reference pages."""
 
+import importlib
 import inspect
 import re
 import sys
@@ -10,7 +11,7 @@ from cases import ROOT
 import minidl as dl
 
 sys.path.insert(0, str(ROOT / "docs"))
-import docstrings
+docstrings = importlib.import_module("docstrings")  # of the site, which is no package
 
 PAGES = sorted((ROOT / "docs").glob("**/*.md"))
 
