@@ -1,6 +1,7 @@
 """Fixtures and settings shared by all tests and doctests."""
 
 import gc
+import os
 
 import numpy as np
 import pytest
@@ -17,6 +18,18 @@ pytest_plugins = ["browsing", "checkers", "interrupting", "notebooks"]
 
 def pytest_addoption(parser):
     parser.addoption("--seed", type=int, default=0, help="seed of the rng fixture")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Run the whole suite on all cores, unless -n says otherwise; single files run in one process.
+
+    Without pytest-xdist it runs in one process as well.
+    """
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    chosen = config.getoption("numprocesses", 1) is not None or config.getoption("usepdb")
+    if whole and not chosen and not config.getoption("collectonly"):
+        config.option.numprocesses, config.option.dist = os.cpu_count() or 1, "worksteal"
 
 
 def pytest_report_header(config):

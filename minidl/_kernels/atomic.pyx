@@ -96,10 +96,20 @@ cdef int make(list changes, list undo) except -1:
 
 
 cdef int revert(list undo, Py_ssize_t done) except -1:
-    """Undo the first changes, in reverse; without memory, unless a property or a key needs some."""
+    """Undo the first changes, in reverse; without memory, unless a property or a key needs some.
+
+    What needs memory, such as the state of a generator, is tried again if it finds none.
+    """
+    cdef int tries = 1000
     while done:
-        done -= 1
-        put(undo[done])
+        try:
+            put(undo[done - 1])
+        except (MemoryError, SystemError):  # NumPy raises either
+            tries -= 1
+            if not tries:
+                raise
+        else:
+            done -= 1
     return 0
 
 

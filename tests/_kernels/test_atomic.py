@@ -61,6 +61,31 @@ def test_a_change_that_is_none_raises_before_anything_is_assigned(change):
     assert row == [1]
 
 
+class Shy:
+    """A property that can be set once, then lacks memory a few times, and then can be set again."""
+
+    lacking = [False, True, True, True, False]
+
+    def __init__(self):
+        self.value, self.left = 0, iter(self.lacking)
+
+    x = property(lambda self: self.value)
+
+    @x.setter
+    def x(self, value):
+        if next(self.left):
+            raise MemoryError
+        self.value = value
+
+
+def test_what_lacks_memory_while_changes_are_undone_is_tried_again():
+    point, shy = Point(1, 2), Shy()
+    with pytest.raises(ValueError, match="negative"):
+        atomic.assign([(point, "x", 3), (shy, "x", 4), (point, "y", -1)])
+    assert (point.x, shy.x) == (1, 0)
+    assert [*shy.left] == []
+
+
 def test_changes_are_made_only_if_what_they_are_based_on_is_the_same_object():
     point, table, one = Point(1.5, 2), {"a": 1.5}, 1.5
     found = [(point, "y", 2), (table, "a", table["a"])]

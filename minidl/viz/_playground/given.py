@@ -198,7 +198,7 @@ def _check_data(x: np.ndarray, y: np.ndarray, sizes: tuple[int, ...]) -> None:
             f"evaluated again and again, got {len(x):,}; give a part of them"
         )
     if not np.isfinite(x).all() or not np.isfinite(y).all():
-        raise ValueError(f"{OWNER}: x and y must be finite, got NaN or ∞")
+        raise ValueError(f"{OWNER}: x and y must be finite, got NaN or infinity")
     if y.ndim != 1 and y.shape != (len(x), 1):
         raise ValueError(f"{OWNER}: y must have the shape (n,) or (n, 1), got {y.shape}")
 
