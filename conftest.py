@@ -26,6 +26,8 @@ def pytest_cmdline_main(config):
 
     Without pytest-xdist it runs in one process as well.
     """
+    if hasattr(config, "workerinput"):  # this is one of those processes
+        return
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     chosen = config.getoption("numprocesses", 1) is not None or config.getoption("usepdb")
     if whole and not chosen and not config.getoption("collectonly"):

@@ -56,7 +56,9 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_all_exports_are_there_and_listed():
     races = {"ARTICLE", "SURFACES", "Race", "Run", "Surface", "race"}
-    assert set(viz.__all__) == races | {"NetworkRace", "Slice", "network_race"}
+    assert set(viz.__all__) == races | {
+        *("NetworkRace", "Slice", "network_race", "Recorder", "playground")
+    }
     viz.figures  # noqa: B018
     assert {*viz.__all__, "figures"} <= set(dir(viz))
     assert len(set(dir(viz))) == len(dir(viz))
@@ -150,7 +152,7 @@ def test_ffmpeg_writes_beside_the_place_of_a_film(tmp_path, monkeypatch):
     monkeypatch.setitem(mpl.rcParams, "animation.ffmpeg_path", str(program))
     path.write_text("old")
     monkeypatch.setenv("FAILS", "1")
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(OSError, match="ffmpeg has failed: status 1"):
         bowl().animate(path, frames=2)
     assert path.read_text() == "old"
     monkeypatch.delenv("FAILS")
