@@ -63,12 +63,20 @@ def test_texts_take_the_numbers_of_the_run():
     assert result.evidence == {"the sum is four": True}
 
 
-@pytest.mark.parametrize(("true", "code"), [(True, 0), (False, 1)])
-def test_the_command_fails_if_a_sentence_is_not_true(true, code, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(lab, "load", lambda name: fake(true))
+@pytest.mark.parametrize(
+    ("true", "timed", "code"), [(True, False, 0), (False, False, 1), (False, True, 0)]
+)
+def test_the_command_fails_if_a_sentence_is_not_true_unless_it_is_about_times(
+    true, timed, code, monkeypatch, capsys, tmp_path
+):
+    claim = fake(true)
+    claim.TIMED = timed
+    monkeypatch.setattr(lab, "load", lambda name: claim)
     monkeypatch.setattr(lab, "draw", lambda *_: None)
     assert __main__.main(["momentum", "--out", str(tmp_path)]) == code
-    assert ("not true in this run: fake: the sum is four" in capsys.readouterr().err) is not true
+    told = capsys.readouterr().err
+    assert ("fake: the sum is four" in told) is not true
+    assert ("is the machine busy?" in told) is timed
 
 
 def test_an_unknown_claim_is_an_error_that_names_the_others(capsys):
