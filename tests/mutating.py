@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ def snapshot(x, seen=None):
         return tuple((inside(key), inside(value)) for key, value in x.items())
     if isinstance(x, list | tuple):
         return tuple(map(inside, x))
-    if inspect.isroutine(x) or isinstance(x, dl.tensor.Node | ContextVar):
+    if inspect.isroutine(x) or isinstance(x, dl.tensor.Node | ContextVar | ModuleType):
         return type(x).__name__
     slots = itertools.chain(*(vars(c).get("__slots__", ()) for c in type(x).__mro__))
     members = {name: getattr(x, name) for name in slots if name != "__weakref__"}
