@@ -1,4 +1,4 @@
-"""Faults in calls that change something: the parts of the campaign catch a torn state.
+"""The campaign's parts `allocations` and `interrupts`: they catch a torn state.
 
 `python -m tests.campaign allocations interrupts` tries them in all of minidl.
 """

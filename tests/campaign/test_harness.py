@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.campaign import harness
+from tests.campaign import __main__, harness
 
 PART = '''
 """A part for the tests of the harness."""
@@ -102,3 +102,13 @@ def test_a_signal_that_ends_the_campaign_ends_all_processes_of_its_seeds(number,
         assert campaign.wait(60) != 0
         assert select.select([reader], [], [], 20)[0], "a process has not ended"
         assert reader.read() == ""
+
+
+@pytest.mark.parametrize("name", __main__.PARTS)
+def test_a_part_has_what_the_harness_asks_for(name):
+    part = harness.module(name)
+    assert part.__doc__
+    assert part.SEEDS > 0
+    assert part.SECONDS > 0
+    assert callable(part.trial)
+    assert isinstance(getattr(part, "command", []), list)
