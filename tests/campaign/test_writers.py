@@ -1,13 +1,12 @@
 """The campaign's part `writers`: each writer is tried, and a torn file is a breach."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
 import minidl as dl
-from tests.campaign import harness, writers
+from tests.campaign import writers
 
 PACKAGE = Path(dl.__file__).parent
 WRITES = re.compile(
@@ -31,25 +30,15 @@ TORN = {
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(run_planted, monkeypatch):
     """A function that runs a seed of the part: 0 with a writer of minidl, 1 with a torn one."""
 
     def run(seed, write="None", faults=writers.FAULTS):
         if lacks := writers.missing():
             pytest.skip(lacks)
-        (tmp_path / "few").mkdir()
-        (tmp_path / "few" / "part.py").write_text(PART.format(write=write, faults=faults))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.syspath_prepend(tmp_path)
-        for module in ("few", "few.part"):
-            monkeypatch.delitem(sys.modules, module, raising=False)
-        monkeypatch.chdir(tmp_path)
-        before = {name: getattr(writers, name) for name in ("WRITERS", "SHARES", "MOST", "FAULTS")}
-        try:
-            return harness.run("few.part", [seed], float("inf"))
-        finally:
-            for name, value in before.items():
-                setattr(writers, name, value)
+        for name in ("WRITERS", "SHARES", "MOST", "FAULTS"):  # which the part sets
+            monkeypatch.setattr(writers, name, getattr(writers, name))
+        return run_planted(PART.format(write=write, faults=faults), [seed])
 
     return run
 
