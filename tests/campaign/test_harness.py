@@ -58,6 +58,7 @@ def test_when_time_is_up_no_new_seed_is_begun(run):
         ("raise Breach('3 is not 4', 'print(3)')", "3 is not 4"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "ended with SIGSEGV"),
         ("sys.exit(3)", "ended with status 3"),
+        ("os._exit(0)", "ended with status 0"),
         ("1 / 0", "ZeroDivisionError"),
     ],
 )
