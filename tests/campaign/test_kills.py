@@ -1,4 +1,4 @@
-"""The campaign's part `kills`: it finds a torn checkpoint, and files that are left."""
+"""The campaign's part `kills`: it finds torn and other checkpoints, and files that are left."""
 
 import subprocess
 import sys
@@ -9,18 +9,29 @@ import minidl as dl
 from tests.campaign import harness, kills
 
 
-def test_a_torn_checkpoint_of_a_killed_training_is_found(monkeypatch):
-    write = "import sys, time; open(sys.argv[1], 'w').write('half'); print('ready', flush=True)"
-
+@pytest.mark.parametrize(
+    ("write", "error", "text"),
+    [
+        (lambda path: path.write_text("half"), dl.CheckpointError, "checkpoint"),
+        (
+            lambda path: kills.save(path, *kills.parts(0), dl.History()),
+            harness.Breach,
+            "another file after 0 steps",
+        ),
+    ],
+    ids=["torn", "other bytes"],
+)
+def test_a_checkpoint_that_no_undisturbed_training_has_written_is_found(
+    write, error, text, monkeypatch
+):
     def start(path, seed):
-        command = [sys.executable, "-c", f"{write}; time.sleep(100)", str(path)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout.readline() == "ready\n"
-        return process
+        write(path)
+        command = [sys.executable, "-c", "import time; time.sleep(100)"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    monkeypatch.setattr(kills, "uninterrupted", lambda seed: ({}, "", {}, {}))
+    monkeypatch.setattr(kills, "uninterrupted", lambda seed: ({0: "a digest"}, "", {}, {}))
     monkeypatch.setattr(kills, "start", start)
-    with pytest.raises(dl.CheckpointError):
+    with pytest.raises(error, match=text):
         kills.trial(0, lambda text: None)
 
 
@@ -29,3 +40,10 @@ def test_more_than_one_file_beside_a_checkpoint_is_found(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(harness.Breach, match="2 files are left: a, b"):
         kills.left_beside(tmp_path / "run.ckpt")
+
+
+def test_a_file_that_is_left_after_a_save_is_found(tmp_path):
+    kills.check_alone(tmp_path / "run.ckpt")
+    (tmp_path / "a").touch()
+    with pytest.raises(harness.Breach, match="after a save there is still a"):
+        kills.check_alone(tmp_path / "run.ckpt")
