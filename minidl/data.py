@@ -120,18 +120,22 @@ class DataLoader:
             atomic.assign([(place, "start", None), *begun])
             return None, 0
         start = self.rng.bit_generator.state
-        order, after = self._shuffled(start)
-        atomic.assign([(self.rng.bit_generator, "state", after), (place, "start", start), *begun])
+        if type(self.rng) is np.random.Generator:
+            order, after = self._shuffled(start)
+            begun.append((self.rng.bit_generator, "state", after))
+        else:  # a subclass may draw in its own way
+            order = self.rng.permutation(n)
+        atomic.assign([(place, "start", start), *begun])
         return order, 0
 
     def _shuffled(self, state: Any) -> tuple[np.ndarray, Any]:
         """The order that a generator in this state draws, and its state afterwards."""
-        if type(self.rng) is not np.random.Generator:  # a subclass may draw in its own way
-            self.rng.bit_generator.state = state
-            return self.rng.permutation(len(self.y)), self.rng.bit_generator.state
-        generator = type(self.rng.bit_generator)()
-        generator.state = state
-        return np.random.Generator(generator).permutation(len(self.y)), generator.state
+        if type(self.rng) is np.random.Generator:
+            drawn = np.random.Generator(type(self.rng.bit_generator)(0))
+        else:
+            drawn = self.rng
+        drawn.bit_generator.state = state
+        return drawn.permutation(len(self.y)), drawn.bit_generator.state
 
     def check_resumable(self, owner: str, taken: int) -> None:
         """ValueError unless an epoch of which so many batches are done can be continued."""

@@ -59,7 +59,7 @@ def pytest_pyfunc_call(pyfuncitem):
 
 
 def pytest_report_header():
-    without = "no glibc or no C compiler cc, so tests/test_faults.py lets no allocation fail"
+    without = "no glibc or no C compiler cc, so the tests let no allocation fail"
     return f"faults: {'interrupts and failed allocations' if CAN_PRELOAD else without}"
 
 

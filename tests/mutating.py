@@ -78,6 +78,15 @@ def snapshot(x, seen=None):
     return type(x).__name__, *((name, inside(value)) for name, value in members.items())
 
 
+def difference(a, b, place=""):
+    """Where two snapshots differ first."""
+    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
+        i = next((i for i, pair in enumerate(zip(a, b, strict=True)) if pair[0] != pair[1]), 0)
+        label = a[0] if i == 1 and isinstance(a[0], str) else i
+        return difference(a[i], b[i], f"{place}/{label}")
+    return f"{place}: {str(a)[:80]} and {str(b)[:80]}"
+
+
 def settings():
     """What minidl or Python has switched on at the moment.
 

@@ -583,6 +583,14 @@ def begun():
     return loader
 
 
+def test_no_batch_of_an_epoch_that_has_just_begun_is_taken():
+    loader = begun()
+    before = loader.rng.bit_generator.state
+    loader.begin()
+    state = loader.state_dict()
+    assert (state["taken"], state["start"]) == (0, before)
+
+
 @interrupting.FAILURES
 def test_an_epoch_begins_whole_or_not_at_all(failures):
     interrupting.assert_all_or_nothing(failures, begun, DataLoader.begin, DataLoader.state_dict)

@@ -15,9 +15,6 @@ LABELS = np.random.default_rng(2).integers(0, 2, 23)
 WEIGHTS = np.random.default_rng(3).uniform(0.1, 2, 23)
 
 
-f = dl.losses.mse
-
-
 def network():
     return nn.Sequential(nn.Dense(3, 8, rng=0), nn.Tanh(), nn.Dropout(0.5, rng=1), nn.Dense(8, 2))
 
@@ -45,7 +42,11 @@ def test_predictions_are_those_of_the_model_in_evaluation_mode(batch_size):
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("function", [dl.predict, lambda model, x: dl.evaluate(model, (x, Y), f)])
+def evaluate(model, x):
+    return dl.evaluate(model, (x, Y), dl.losses.mse)
+
+
+@pytest.mark.parametrize("function", [dl.predict, evaluate])
 def test_the_mode_is_kept_until_the_last_of_several_threads_has_ended(function):
     """The first of two threads ends while the second one is in the model's forward."""
     model = network()

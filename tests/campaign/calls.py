@@ -708,8 +708,8 @@ def attempt(program):
     if begun(error):
         before, after = before_steps, lasting(kept)
     if after != before:
-        what = f"{program.call}\n{text}\nchanged before the error: {difference(before, after)}"
-        raise Breach(what, program.text())
+        changed = f"changed before the error: {mutating.difference(before, after)}"
+        raise Breach(f"{program.call}\n{text}\n{changed}", program.text())
     return Outcome(kind, text)
 
 
@@ -728,15 +728,6 @@ def described(error):
         return str(error)
     except Exception as other:
         return f"(its text can't be had: {other!r})"
-
-
-def difference(a, b, place=""):
-    """Where two states differ first."""
-    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-        i = next((i for i, pair in enumerate(zip(a, b, strict=True)) if pair[0] != pair[1]), 0)
-        label = a[0] if i == 1 and isinstance(a[0], str) else i
-        return difference(a[i], b[i], f"{place}/{label}")
-    return f"{place}: {str(a)[:80]} and {str(b)[:80]}"
 
 
 class limit:  # noqa: N801

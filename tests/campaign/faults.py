@@ -251,11 +251,11 @@ def trial(fault, name, at):
         problem = f"{faulty.error!r} came instead"
     elif result == "breach":
         problem = "changed in part" if faulty.error else "not done, and no error"
-        problem += f": {difference(after if found[0] == after[0] else before, found)}"
+        problem += f": {mutating.difference(after if found[0] == after[0] else before, found)}"
     elif (again := outcome(case.call, x)) != then and not re.search(case.detects, again):
         problem = f"the next call: {again or 'no error'}, not {then or 'no error'}"
     elif end and again == then and (found := state(case, x)) != end:
-        problem = f"the next call does something else: {difference(end, found)}"
+        problem = f"the next call does something else: {mutating.difference(end, found)}"
     faulthandler.cancel_dump_traceback_later()
     if not problem:
         return Result(result)
@@ -305,15 +305,6 @@ def crash(path):
     function = next((f for file, _, f in frames if f and file == library), "a function")
     kind = "breach" if "/_kernels/" in library else "limit"
     return Result(kind, f"{function} of {name} crashed")
-
-
-def difference(a, b, place=""):
-    """Where two states differ first."""
-    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
-        i = next((i for i, pair in enumerate(zip(a, b, strict=True)) if pair[0] != pair[1]), 0)
-        label = a[0] if i == 1 and isinstance(a[0], str) else i
-        return difference(a[i], b[i], f"{place}/{label}")
-    return f"{place}: {str(a)[:50]} and {str(b)[:50]}"
 
 
 # --- many trials --------------------------------------------------------------------------------

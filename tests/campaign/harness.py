@@ -108,8 +108,9 @@ class Seed:
         result = json.loads(found[-1]) if found else {}
         if "breach" in result:
             raise Breach(result["breach"], result["reproduction"])
-        if status := self.process.returncode or "tried" not in result:
-            how = signal.Signals(-status).name if status < 0 else f"status {int(status)}"
+        status = self.process.returncode
+        if status or "tried" not in result:
+            how = signal.Signals(-status).name if status < 0 else f"status {status}"
             raise Breach(f"the process ended with {how}\n{self.last()}\n{output}{errors}")
         return result["tried"]
 

@@ -450,7 +450,7 @@ def try_load(training, name, raw, what=""):
     else:
         return True
     if (after := mutating.snapshot(objects)) != before:
-        raise Breach(f"{what or name}: {calls.difference(before, after)}")
+        raise Breach(f"{what or name}: {mutating.difference(before, after)}")
     return False
 
 

@@ -38,7 +38,7 @@ def test_an_error_of_a_mapped_function_is_raised_on_its_rank_and_named_by_the_ot
             assert rank == failing or f"rank {failing} of {size} failed at map: ZeroDiv" in text
 
 
-@pytest.mark.skipif(bool(MISSING), reason="mpi4py is missing: pip install 'minidl[distributed]'")
+@pytest.mark.skipif(MISSING, reason="mpi4py is missing: pip install 'minidl[distributed]'")
 @pytest.mark.parametrize(
     ("how", "messages"),
     [

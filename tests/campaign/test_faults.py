@@ -1,14 +1,12 @@
-"""Faults in calls that change something: the parts of the campaign catch a torn state.
+"""The campaign's parts `allocations` and `interrupts`: they catch a torn state.
 
 `python -m tests.campaign allocations interrupts` tries them in all of minidl.
 """
 
-import sys
-
 import mutating
 import pytest
 
-from tests.campaign import allocations, harness
+from tests.campaign import allocations
 
 PART = '''
 """A call that does one thing and then the other, and one that does both at once."""
@@ -45,22 +43,15 @@ def test_every_public_call_that_changes_something_has_a_case():
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(run_planted):
     """A function that runs a part on a few cases and returns the counts."""
 
     def run(name, planted):
         if name == "allocations" and (lacks := allocations.missing()):
             pytest.skip(lacks)
-        (tmp_path / "few").mkdir()
-        most = 1000 if planted else 3
-        text = PART.format(name=name, planted=planted, most=most, sound=() if planted else SOUND)
-        (tmp_path / "few" / "part.py").write_text(text)
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.syspath_prepend(tmp_path)
-        for module in ("few", "few.part"):
-            monkeypatch.delitem(sys.modules, module, raising=False)
-        monkeypatch.chdir(tmp_path)
-        return harness.run("few.part", [0], float("inf"))
+        most, sound = (1000, ()) if planted else (3, SOUND)
+        text = PART.format(name=name, planted=planted, most=most, sound=sound)
+        return run_planted(text, [0])
 
     return run
 

@@ -1,15 +1,12 @@
-"""The parts of the campaign that write files: each writer is tried, a torn file is a breach."""
+"""The campaign's part `writers`: each writer is tried, and a torn file is a breach."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import minidl as dl
-from tests.campaign import harness, kills, writers
+from tests.campaign import writers
 
 PACKAGE = Path(dl.__file__).parent
 WRITES = re.compile(
@@ -33,25 +30,15 @@ TORN = {
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(run_planted, monkeypatch):
     """A function that runs a seed of the part: 0 with a writer of minidl, 1 with a torn one."""
 
     def run(seed, write="None", faults=writers.FAULTS):
         if lacks := writers.missing():
             pytest.skip(lacks)
-        (tmp_path / "few").mkdir()
-        (tmp_path / "few" / "part.py").write_text(PART.format(write=write, faults=faults))
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        monkeypatch.syspath_prepend(tmp_path)
-        for module in ("few", "few.part"):
-            monkeypatch.delitem(sys.modules, module, raising=False)
-        monkeypatch.chdir(tmp_path)
-        before = {name: getattr(writers, name) for name in ("WRITERS", "SHARES", "MOST", "FAULTS")}
-        try:
-            return harness.run("few.part", [seed], float("inf"))
-        finally:
-            for name, value in before.items():
-                setattr(writers, name, value)
+        for name in ("WRITERS", "SHARES", "MOST", "FAULTS"):  # which the part sets
+            monkeypatch.setattr(writers, name, getattr(writers, name))
+        return run_planted(PART.format(write=write, faults=faults), [seed])
 
     return run
 
@@ -82,25 +69,3 @@ def test_a_writer_that_replaces_its_file_holds(run):
 def test_a_torn_file_or_an_error_without_advice_is_a_breach(write, fault, text, run):
     with pytest.raises(SystemExit, match=text):
         run(1, TORN[write], (fault,))
-
-
-def test_a_torn_checkpoint_of_a_killed_training_is_found(monkeypatch):
-    write = "import sys, time; open(sys.argv[1], 'w').write('half'); print('ready', flush=True)"
-
-    def start(path, seed):
-        command = [sys.executable, "-c", f"{write}; time.sleep(100)", str(path)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ})
-        assert process.stdout.readline() == "ready\n"
-        return process
-
-    monkeypatch.setattr(kills, "uninterrupted", lambda seed: ({}, "", {}, {}))
-    monkeypatch.setattr(kills, "start", start)
-    with pytest.raises(dl.CheckpointError):
-        kills.trial(0, lambda text: None)
-
-
-def test_more_than_one_file_beside_a_checkpoint_is_found(tmp_path):
-    for name in "a", "b", "run.ckpt":
-        (tmp_path / name).touch()
-    with pytest.raises(harness.Breach, match="2 files are left: a, b"):
-        kills.left_beside(tmp_path / "run.ckpt")

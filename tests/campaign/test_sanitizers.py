@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.campaign import __main__, harness, sanitizers
+from tests.campaign import sanitizers
 
 RACE = """==================
 WARNING: ThreadSanitizer: data race (pid=1)
@@ -42,13 +42,3 @@ def library(tmp_path_factory):
 def test_a_planted_fault_is_reported_and_a_correct_call_is_not(library, fault, found):
     reports, output, _ = sanitizers.run("address", sanitizers.ROOT, "planted", fault, library)
     assert len(reports) == found, output
-
-
-@pytest.mark.parametrize("name", __main__.PARTS)
-def test_a_part_has_what_the_harness_asks_for(name):
-    part = harness.module(name)
-    assert part.__doc__
-    assert part.SEEDS > 0
-    assert part.SECONDS > 0
-    assert callable(part.trial)
-    assert isinstance(getattr(part, "command", []), list)
