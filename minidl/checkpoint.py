@@ -479,8 +479,6 @@ def unpack(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 def _digest(file: Any, archive: Any) -> str:
     """The SHA-256 of all bytes before it but those of arrays, whose CRC-32 are among them."""
-    import hashlib
-
     spans, begin = [], 0
     for info in archive.infolist():
         if info.filename.endswith(".npy"):
@@ -490,11 +488,20 @@ def _digest(file: Any, archive: Any) -> str:
             spans.append((begin, start))
             begin = start + info.compress_size
     spans.append((begin, file.seek(-DIGEST, io.SEEK_END)))
-    digest = hashlib.sha256()
+    parts = []
     for begin, end in spans:
         file.seek(begin)
-        digest.update(file.read(max(end - begin, 0)))
-    return digest.hexdigest()
+        parts.append(file.read(max(end - begin, 0)))
+    return _sha256(b"".join(parts))
+
+
+def _sha256(content: bytes) -> str:
+    import hashlib
+
+    try:
+        return hashlib.sha256(content).hexdigest()
+    except ValueError as error:  # as OpenSSL says that it gets no memory
+        raise MemoryError(f"SHA-256: {error}") from error
 
 
 def _write_archive(file: Any, arrays: Mapping[str, np.ndarray], text: dict[str, Any]) -> None:

@@ -383,6 +383,18 @@ def test_what_a_file_is_instead_is_said(raw, what, path):
         dl.load(path)
 
 
+@pytest.mark.parametrize("call", [dl.save, dl.load])
+def test_openssl_without_memory_is_no_damage(call, path, monkeypatch):
+    def sha256(content):
+        raise ValueError("[digital envelope routines] initialization error")
+
+    before = small(path)
+    monkeypatch.setattr("hashlib.sha256", sha256)
+    with pytest.raises(MemoryError, match="SHA-256"):
+        call(path, dl.nn.Dense(1, 1))
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize(("at", "value"), [(6, 1), (8, 8)], ids=["encrypted", "compressed"])
 def test_a_forged_entry_with_a_right_digest_is_damage(path, at, value):
     raw = bytearray(small(path))
