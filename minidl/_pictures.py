@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from minidl import _drawing
@@ -33,16 +33,6 @@ class Curve:
             return rates(self, phases, repr(self), "reduce on plateau" in phases.values())
         except Exception:  # of a formula of the user's; a repr never raises
             return None
-
-
-class Parts:
-    """What a module is in a notebook."""
-
-    def _repr_svg_(self: Any) -> str:
-        """A Sequential as a chain, another module with what it consists of; with their sizes."""
-        if hasattr(self, "__iter__"):
-            return chain([_box(i, module, "") for i, module in enumerate(self)], _short(self))
-        return tree(_box("", self, ""), [_box(n, x, n) for n, x in _members(self)], _short(self))
 
 
 def span(rate: Callable[[int], float], starts: Iterable[int]) -> int:
@@ -111,12 +101,24 @@ def tree(whole: _drawing.Box, parts: list[_drawing.Box], title: str) -> str:
     return _drawing.draw([whole, *parts], arrows, title)
 
 
-def _box(key: object, x: Any, name: str) -> _drawing.Box:
-    """The box of a module or a parameter with its name and its number of parameters."""
-    count = sum(p.size for p in x.parameters()) if hasattr(x, "parameters") else x.size
-    size = f"{count:,} parameters" if count != 1 else "1 parameter"
-    text = ", ".join([name] * bool(name) + [size] * bool(count))
-    return _drawing.Box(f"part {key}", "parameter" if count else "op", _short(x), text)
+def parts(
+    whole: Any, members: Mapping[str, Any], inside: Callable[[Any], Iterable[tuple[str, Any]]]
+) -> str:
+    """The SVG of a Sequential as a chain, of another module with its members.
+
+    inside  returns (path, parameter, module or buffer) at any depth of a module
+    """
+
+    def box(key: object, x: Any, name: str = "") -> _drawing.Box:
+        found = [each for _, each in inside(x)] if hasattr(x, "parameters") else [x]
+        count = sum(each.size for each in found if hasattr(each, "requires_grad"))
+        size = f"{count:,} parameters" if count != 1 else "1 parameter"
+        text = ", ".join([name] * bool(name) + [size] * bool(count))
+        return _drawing.Box(f"part {key}", "parameter" if count else "op", _short(x), text)
+
+    if hasattr(whole, "__iter__"):
+        return chain([box(i, module) for i, module in enumerate(whole)], _short(whole))
+    return tree(box("", whole), [box(n, x, n) for n, x in members.items()], _short(whole))
 
 
 def _short(x: Any) -> str:
@@ -124,14 +126,3 @@ def _short(x: Any) -> str:
     if not hasattr(x, "parameters"):
         return f"Tensor {x.shape}"
     return repr(x).partition("\n")[0].partition("#")[0].strip(" (")
-
-
-def _members(x: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The modules and parameters right inside a module, and in its lists and dicts."""
-    pairs = vars(x) if hasattr(x, "parameters") else x if isinstance(x, dict) else enumerate(x)
-    for name, value in pairs.items() if isinstance(pairs, dict) else pairs:
-        own = f"{path}.{name}" if path else str(name)
-        if hasattr(value, "parameters") or hasattr(value, "requires_grad"):
-            yield own, value
-        elif isinstance(value, list | tuple | dict):
-            yield from _members(value, own)

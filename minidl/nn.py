@@ -20,7 +20,7 @@ from minidl.tensor import Tensor
 
 
 @printed
-class Module(_pictures.Parts):
+class Module:
     """The base class of layers and networks, and of your own classes with a `forward` method.
 
     Its parameters are the leaf tensors in its attributes, in the modules there, and in lists,
@@ -197,6 +197,10 @@ class Module(_pictures.Parts):
         ]
         return "\n".join([f"{type(self).__name__}(", *lines, ")" + self._count()])
 
+    def _repr_svg_(self) -> str:
+        """What a notebook shows: the modules and parameters right inside, with their sizes."""
+        return _pictures.parts(self, dict(_members(vars(self))), named_members)
+
     def _details(self) -> str:
         """The options in a layer's repr."""
         options = {k: v for k, v in vars(self).items() if isinstance(v, int | float | str)}
@@ -218,8 +222,7 @@ def _members(
 ) -> Iterator[tuple[str, Any]]:
     """(path, parameter, module or buffer) in the values, also in nested lists, tuples and dicts."""
     # a copy, since another thread may add an attribute meanwhile
-    items = [*(values.items() if isinstance(values, dict) else enumerate(values))]
-    for key, value in items:
+    for key, value in [*(values.items() if isinstance(values, dict) else enumerate(values))]:
         is_parameter = isinstance(value, Tensor) and not value._computed
         if isinstance(value, Module) or is_parameter or key in buffers:
             yield f"{prefix}{key}", value
@@ -527,8 +530,7 @@ class Sequential(Module):
         try:
             return modules[operator.index(index)]
         except (IndexError, TypeError) as error:
-            kind = IndexError if isinstance(error, IndexError) else TypeError
-            raise kind(
+            raise type(error)(
                 f"Sequential has the modules 0 to {len(modules) - 1}; there is none at {index!r}"
             ) from None
 

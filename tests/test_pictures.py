@@ -110,3 +110,10 @@ def test_another_module_is_a_tree_of_its_parts_with_their_names():
     ]
     root = ET.fromstring(dl.nn.Tanh()._repr_svg_())
     assert [text.text for text in root.iter(f"{SVG}text") if text.text] == ["Tanh()"]
+
+
+def test_a_picture_leaves_the_names_of_the_parameters():
+    for model in Net(), dl.nn.Sequential(Net(), dl.nn.MLP([2, 3, 1])):
+        names = [(p, path) for path, p in model.named_parameters()]
+        model._repr_svg_()
+        assert [p.name for p, _ in names] == [path for _, path in names]
