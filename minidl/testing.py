@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -28,10 +27,10 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
     rtol     the tolerance, relative to the larger gradient of an entry or the mean over the entries
 
     r is a fixed random array with the shape of f(x), so that one L checks every output entry. The
-    tensors hold copies of their data meanwhile, and their own data and gradients again afterwards,
-    whatever happens. Raises GradientError, which names the worst entry, TypeError
-    for an argument that isn't a float64 tensor, and ValueError if no tensor requires a gradient or
-    if f isn't deterministic.
+    tensors hold copies of their data meanwhile, and their own data again afterwards, whatever
+    happens; every .grad stays as it is. Raises GradientError, which names the worst entry,
+    TypeError for an argument that isn't a float64 tensor, and ValueError if no tensor requires a
+    gradient or if f isn't deterministic.
 
     >>> with dl.default_dtype("float64"):
     ...     dl.gradcheck(dl.tanh, dl.Tensor([0.1, 2.0], requires_grad=True))
@@ -53,17 +52,15 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
             )
     if not any(x.requires_grad for x in tensors):
         raise ValueError("gradcheck: no tensor requires a gradient, so there is nothing to check")
-    copies = [(x, "_data", x.data.copy()) for x in tensors]  # the entries of these are varied
-    changes = [*copies, *((x, "grad", None) for x in tensors)]
+    changes = [(x, "_data", x.data.copy()) for x in tensors]  # the entries of these are varied
     # an interrupt where a block is left skips its own restoration, but not that of the outer one
     with atomic.Assigned(atomic.found(changes)), atomic.Assigned(changes):
         y = f(*tensors)
         if not isinstance(y, Tensor):
             raise TypeError(f"gradcheck: f must return a tensor, got {type(y).__name__}")
         weights = np.random.default_rng(0).uniform(0.5, 1.5, y.shape)
-        with atomic.Assigned([(leaf, "grad", None) for leaf in _leaves(y)]):  # also f's own
-            y.backward(weights)
-            grads = [x.grad for x in tensors]
+        with np.errstate(under="ignore"):  # as in backward, which would change .grad
+            grads = y._propagate(y._seed(weights), retain_graph=False)
 
         @no_grad()
         def value() -> float:
@@ -77,29 +74,14 @@ def gradcheck(f: Callable[..., Tensor], *tensors: Tensor, rtol: float = 1e-6) ->
                 "gradcheck: f returned two different values for the same tensors; it must be "
                 "deterministic, so fix its seed or put it in evaluation mode"
             )
-        worst = (0.0, "")
-        for i, (x, grad) in enumerate(zip(tensors, grads, strict=True)):
-            if x.requires_grad:
-                grad = np.zeros(x.shape) if grad is None else grad
-                worst = max(worst, _compare(scalar, i, x, grad, rtol))
-    if worst[0] > 1:
-        raise GradientError(worst[1])
+        excess, message = max(
+            _compare(scalar, i, x, grads.get(x, np.zeros(x.shape)), rtol)
+            for i, x in enumerate(tensors)
+            if x.requires_grad
+        )
+    if excess > 1:
+        raise GradientError(message)
     return True
-
-
-def _leaves(y: Tensor) -> list[Tensor]:
-    """The leaves that backward gives a gradient."""
-    leaves: dict[Tensor, None] = {}
-    seen: set[int] = set()
-    waiting: list[Any] = [y._node or (y, 0, y.requires_grad)]
-    while waiting:
-        edge = waiting.pop()
-        if isinstance(edge, tuple):
-            leaves.update({edge[0]: None} if edge[2] else {})
-        elif edge is not None and edge.id not in seen:
-            seen.add(edge.id)
-            waiting += edge.edges
-    return list(leaves)
 
 
 def _compare(
