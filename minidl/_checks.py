@@ -170,10 +170,10 @@ def items(owner: str, name: str, value: Any) -> tuple[Any, ...]:
     return tuple(iterator)
 
 
-def array(owner: str, name: str, value: Any) -> np.ndarray:
+def array(owner: str, name: str, value: Any, dtype: Any = None) -> np.ndarray:
     """What NumPy makes of an array-like."""
     try:
-        return np.asarray(value)
+        return np.asarray(value, dtype)
     except (TypeError, ValueError, RecursionError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"{owner}: {name} can't be converted to an array: {error}") from None

@@ -88,7 +88,12 @@ class average(kernels.Exchange):  # noqa: N801 (a verb, like no_grad)
             raise TypeError(f"average: a state is a dict of arrays by name, got {state!r}")
         self._check_outside("load_state_dict")
         own = {name: self._averages[p] for p, name in self._names.items()}
-        new = {name: _array(name, a) for name, a in state.items()}
+        with np.errstate(all="ignore"):
+            arrays = {
+                name: _checks.array("average", f"{name!r} of the state", a, np.float64)
+                for name, a in state.items()
+            }
+        new = {name: np.array(a, order="C") for name, a in arrays.items()}
         if {n: a.shape for n, a in own.items()} != {n: a.shape for n, a in new.items()}:
             raise ValueError(
                 f"average: the state has {_shapes(new)}, but the model's weights are {_shapes(own)}"
@@ -100,16 +105,6 @@ class average(kernels.Exchange):  # noqa: N801 (a verb, like no_grad)
             raise RuntimeError(
                 f"average: {action} inside the `with`, where the model has the averaged weights"
             )
-
-
-def _array(name: str, values: Any) -> np.ndarray:
-    """A copy in float64."""
-    try:
-        with np.errstate(all="ignore"):
-            return np.array(values, np.float64, order="C")
-    except (TypeError, ValueError) as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(f"average: {name!r} of the state is not an array of numbers: {error}") from None
 
 
 def _shapes(arrays: Mapping[str, np.ndarray]) -> str:

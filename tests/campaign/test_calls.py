@@ -144,7 +144,7 @@ MENDED = [
     ("dl.History.from_state_dict([1])", "this is not the state of a History"),
     ("stopping.load_state_dict(3)", "EarlyStopping: a state is a dict"),
     ("stopping.load_state_dict({'a': 1})", "EarlyStopping: a state has the keys best, best_epoch"),
-    ("average.load_state_dict({'a': object()})", "'a' of the state is not an array of numbers"),
+    ("average.load_state_dict({'a': object()})", "'a' of the state can't be converted to an array"),
     ("optim.clip_grad_norm(net, x)", "clip_grad_norm: max_norm must be"),
     ("optimizer.groups[0].update(3)", "Adam: options of a group must be a dict, got 3"),
     ("optimizer.groups[0][x]", "Adam: a group has no array("),
