@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple, Never, Protocol
+from typing import Any, NamedTuple, Never, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -184,10 +184,6 @@ def _update(optimizer: Any) -> None:
         ) from error
 
 
-def _parts(arrays: tuple[Any, ...], rows: slice) -> tuple[Any, ...]:
-    return tuple(array[rows] for array in arrays)
-
-
 def append(lists: list[list[Any]], *values: Any) -> None:
     """Append a value to each list, so that no interrupt leaves lists of different lengths."""
     any(map(list.append, lists, values))  # one call without bytecodes; append returns None
@@ -196,6 +192,7 @@ def append(lists: list[list[Any]], *values: Any) -> None:
 # --- the loop -----------------------------------------------------------------------------------
 
 
+@runtime_checkable
 class Record(Protocol):
     """What fit asks of what looks at some of the steps, such as a dl.viz.Recorder."""
 
@@ -364,7 +361,8 @@ class Loop:
             left = self.record.due(len(self.history.step_loss))
             end = min(begin + (max(left, 1) * size), rows)
             part = slice(begin, end)
-            own = arrays if order is not None or end - begin == rows else _parts(arrays, part)
+            whole = order is not None or end - begin == rows
+            own = arrays if whole else tuple(array[part] for array in arrays)
             yield own, None if order is None else order[part], None if left else self.record
             begin = end
 
@@ -574,8 +572,8 @@ class Loop:
             plateau.observe((self.history.validation if validated else self.history.loss)[-1])
 
     def ask(self, hooks: list[Hook]) -> list[tuple[Any, Any]]:
-        """Call hooks; returns what may end the training."""
-        return _verdicts(hooks, self.training)
+        """Call hooks; returns what each has returned, with its source."""
+        return [(hook.source, hook.call(self.training)) for hook in hooks]
 
     def end_if(self, verdicts: list[tuple[Any, Any]], where: str) -> None:
         """End the training if one callback wants that."""
@@ -619,11 +617,6 @@ def _hooks(callbacks: Iterable[Any], name: str) -> list[Hook]:
 
 def _call_function(function: Any, training: Training) -> Any:
     return function(training.epoch, training.history)
-
-
-def _verdicts(hooks: list[Hook], training: Training) -> list[tuple[Any, Any]]:
-    """What hooks return, each with its source."""
-    return [(hook.source, hook.call(training)) for hook in hooks]
 
 
 def ends_training(callback: Any, verdict: Any, where: str, history: History) -> bool:

@@ -256,8 +256,7 @@ def _check_record(record: Any, distributed: Any) -> None:
     """TypeError for what is no Recorder, ValueError for one on several processes."""
     if record is None:
         return
-    hooks = ("begin", "due", "before", "after", "end")
-    if isinstance(record, type) or not all(hasattr(record, name) for name in hooks):
+    if isinstance(record, type) or not isinstance(record, Record):
         raise TypeError(
             "fit: record must be a dl.viz.Recorder, such as record=dl.viz.Recorder(every=10), got "
             + description(record, ["viz.Recorder"])
