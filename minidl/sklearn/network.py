@@ -239,9 +239,9 @@ class Network(Fitted):
         self._warn(owner, history, once)
         if stopping.weights is not None:
             model.load_state_dict(stopping.weights)
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-            self.__dict__.update({key: x for key, x in vars(seen).items() if key == name})
+        self.__dict__.pop("feature_names_in_", None)
+        features = ("n_features_in_", "feature_names_in_")
+        self.__dict__.update({name: x for name, x in vars(seen).items() if name in features})
         self.model_, self.optimizer_, self.history_, self.dtype_ = model, rule, history, dtype
         self._targets, self._made_as, self.n_outputs_ = targets, self._layout(), targets.outputs
         self.n_iter_ = len(history.loss) - done
