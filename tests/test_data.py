@@ -191,11 +191,16 @@ def test_two_iterations_at_once_do_not_disturb_each_other():
 
 def test_an_epoch_is_whole_though_another_thread_takes_batches_while_it_begins():
     class Other(DataLoader):
-        """The other thread has its turn when an order is drawn."""
+        """The other thread has its turn when an order is drawn, and when an epoch has begun."""
 
         def _shuffled(self, state):
             self.taken = 2
             return super()._shuffled(state)
+
+        def _begin(self):
+            begun = super()._begin()
+            self.taken = 2
+            return begun
 
     assert sorted(flat(Other(np.arange(9), np.arange(9), 2))) == list(range(9))
 

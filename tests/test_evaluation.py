@@ -48,29 +48,31 @@ def evaluate(model, x):
 
 @pytest.mark.parametrize("function", [dl.predict, evaluate])
 def test_the_mode_is_kept_until_the_last_of_several_threads_has_ended(function):
-    """The first of two threads ends while the second one is in the model's forward."""
+    """The second of two threads begins inside the first one, and ends after it."""
     model = network()
     expected = function(model, X)
-    inside, first_has_ended = threading.Barrier(2), threading.Event()
+    second_has_begun, first_has_ended = threading.Event(), threading.Event()
 
     class Waiting(nn.Module):
         def __init__(self):
             self.model = model
 
         def forward(self, x):
-            inside.wait(10)
-            if threading.current_thread() is not threading.main_thread():
+            if threading.current_thread() is second:
+                second_has_begun.set()
                 first_has_ended.wait(10)
+            else:
+                second.start()
+                second_has_begun.wait(10)
             return self.model(x)
 
     found = []
     waiting = Waiting()
-    thread = threading.Thread(target=lambda: found.append(function(waiting, X)))
-    thread.start()
+    second = threading.Thread(target=lambda: found.append(function(waiting, X)))
     found.append(function(waiting, X))
     assert not model.training
     first_has_ended.set()
-    thread.join()
+    second.join()
     np.testing.assert_equal(found, [expected, expected])
     assert all(module.training for module in waiting.modules())
 
