@@ -332,6 +332,12 @@ class Average(Callback):
             self.average = None
 
 
+def _awaits_validation(history: History) -> bool:
+    """Whether the last loss is of an epoch that is still to be validated."""
+    done = [] if history._epoch is None else history._epoch.done
+    return "loss" in done and not {"validation", "callbacks"} & {*done}
+
+
 class CSVLogger(Callback):
     """Write a line for each epoch to a CSV file: epoch, step, loss, lr, validation, metrics.
 
@@ -346,8 +352,8 @@ class CSVLogger(Callback):
     def on_begin(self, training: Training) -> None:
         history = training.history
         names = ["epoch", "step", "loss", "lr", "validation", *history.metrics]
-        rows = [self.row(history, epoch) for epoch in range(1, len(history.loss) + 1)]
-        self.written = len(rows)
+        self.written = len(history.loss) - _awaits_validation(history)
+        rows = [self.row(history, epoch) for epoch in range(1, self.written + 1)]
         if training.rank:
             return
         with _files.replacing("CSVLogger", self.path) as temporary:
@@ -371,11 +377,12 @@ class CSVLogger(Callback):
     @staticmethod
     def row(history: History, epoch: int) -> list[Any]:
         """The line of an epoch; a list that is shorter than the others lacks the first epochs."""
-        step, total = history.epoch_ends[epoch - 1], len(history.loss)
-        results = (history.validation, *history.metrics.values())
-        places = [epoch - 1 - total for _ in results]
-        values = [v[i] if len(v) >= -i else "" for v, i in zip(results, places, strict=True)]
-        numbers = [v if np.isscalar(v) else "" for v in values]
+        step, numbers = history.epoch_ends[epoch - 1], list[Any]()
+        for name, values in [("validation", history.validation), *history.metrics.items()]:
+            lacks = _awaits_validation(history) and name.startswith("validation")
+            place = epoch - 1 - len(history.loss) + lacks
+            value = values[place] if len(values) >= -place else ""
+            numbers.append(value if np.isscalar(value) else "")
         return [epoch, step, history.loss[epoch - 1], history.lr[step - 1], *numbers]
 
 

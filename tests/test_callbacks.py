@@ -1,5 +1,6 @@
 """Callbacks, through fit as a user has them."""
 
+import contextlib
 import csv
 import math
 
@@ -260,6 +261,37 @@ def test_the_lines_of_a_log_are_those_of_the_history(tmp_path):
     assert [int(row["step"]) for row in rows] == history.epoch_ends
     assert [float(row["lr"]) for row in rows] == [0.05] * 3
     assert [(row["epoch"], row["all"]) for row in rows] == [("1", ""), ("2", ""), ("3", "")]
+
+
+@pytest.mark.parametrize("fails", ["validating", "on_epoch"])
+def test_an_epoch_whose_end_failed_is_in_the_log_once_with_its_validation(fails, tmp_path):
+    class Failing(Callback):
+        def validating(self, training):
+            self.fail("validating", training)
+            return contextlib.nullcontext()
+
+        def on_epoch(self, training):
+            self.fail("on_epoch", training)
+
+        def fail(self, where, training):
+            if where == fails and training.epoch == 2:
+                raise ZeroDivisionError
+
+    (model, optimizer, loader), path = training(), tmp_path / "log.csv"
+    parts = {"optimizer": optimizer, "data": loader}
+    options = {"validation": (X, Y), "metrics": {"r2": dl.metrics.r2}, "epochs": 3}
+    history = dl.History()
+    with pytest.raises(ZeroDivisionError):
+        fit((model, optimizer, loader), [Failing(), CSVLogger(path)], history=history, **options)
+    dl.save(tmp_path / "run.ckpt", model, **parts, history=history)
+    resume = dl.load(tmp_path / "run.ckpt", model, **parts)
+    history = fit((model, optimizer, loader), [CSVLogger(path)], resume=resume, **options)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in rows] == history.loss
+    assert [float(row["validation"]) for row in rows] == history.validation
+    for name in ("r2", "validation_r2"):
+        assert [float(row[name]) for row in rows] == history.metrics[name]
 
 
 # --- RateFinder ---------------------------------------------------------------------------------
