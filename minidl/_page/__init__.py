@@ -1,4 +1,4 @@
-"""Render pages with Jinja2: one self-contained HTML file each; for the walkthrough and the race.
+"""Render pages with Jinja2: one self-contained HTML file each.
 
 The layout, style and script that the pages share are in this folder.
 """
