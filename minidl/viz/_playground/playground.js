@@ -483,6 +483,10 @@ function runFields(run, i) {
     })),
     plain && slider('rate η', position, { low: -100, high: 20, step: 1, shown: (at) => show(rateAt(at)) },
       (at) => set((r) => { r.lr = String(rateAt(at)); })),
+    select('batch size', batches, usual ? size : 'other', (x) => set((r) => {
+      r.batch_size = x === 'all' ? null : Number(x === 'other' ? 10 : x);
+    })),
+    !usual && entry('its samples', size, (x) => set((r) => { r.batch_size = toNumber(x) || 0; }), { inputmode: 'numeric' }, 'batch size'),
     select('schedule', ['constant', ...Object.keys(SCHEDULES), ...(plain || scheduleOf(run) in SCHEDULES ? [] : [scheduleOf(run)])],
       plain ? 'constant' : scheduleOf(run), (x) => set((r) => {
         const peak = plain ? Number(r.lr) : 0.03;
@@ -491,11 +495,7 @@ function runFields(run, i) {
     !plain && entry('its formula', typed[i] ?? run.lr, (x) => {
       typed[i] = x;
       set((r) => { r.lr = x; });
-    }, { class: 'wide' }, 'schedule'),
-    select('batch size', batches, usual ? size : 'other', (x) => set((r) => {
-      r.batch_size = x === 'all' ? null : Number(x === 'other' ? 10 : x);
-    })),
-    !usual && entry('its samples', size, (x) => set((r) => { r.batch_size = toNumber(x) || 0; }), { inputmode: 'numeric' }, 'batch size'),
+    }, {}, 'schedule'),
   ];
   const options = Object.entries(rule.options).map(([name, standard]) => {
     const value = run.options[name] ?? standard;
