@@ -53,8 +53,9 @@ function chartList() {
   }
   charts.push({ title: 'rate η', zero: true, series: [{ name: '', x: at, y: floats(recorded.rate), colour: 'var(--positive)', exact: true }] });
   const norm = (k) => byLayer((l) => ({ y: column(recorded.norms, 2 * layers.length, 2 * l + k), exact: true }));
-  charts.push({ title: 'gradient norm', note: 'by layer', log: true, series: norm(0) });
-  charts.push({ title: 'update : weights', note: 'by layer', log: true, series: norm(1) });
+  const note = layers.length < recorded.allLayers ? `the first ${layers.length} of ${recorded.allLayers} layers` : 'by layer';
+  charts.push({ title: 'gradient norm', note, log: true, series: norm(0) });
+  charts.push({ title: 'update : weights', note, log: true, series: norm(1) });
   const quantile = (l, k) => column(recorded.rates, 3 * layers.length, 3 * l + k);
   const rates = byLayer((l) => ({ y: quantile(l, 1), band: [quantile(l, 0), quantile(l, 2)], exact: true }));
   if (rates.some(({ y }) => y.some(Number.isFinite))) {
