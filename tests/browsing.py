@@ -146,7 +146,10 @@ def measure(tab, function, *arguments):
 
 
 def unreadable(tab, selector):
-    """The elements that have no size, or whose text is cut off or beyond the window's sides."""
+    """The elements that have no size, or whose text is cut off or beyond the window's sides.
+
+    The texts of a select are all of its choices.
+    """
     return measure(tab, "unreadable", selector)
 
 

@@ -156,6 +156,15 @@ window.checks ??= (() => {
     return known.get(element);
   }
 
+  function widest(select) { // the width at which the longest of its choices can be read
+    const copy = select.cloneNode(true);
+    copy.style.cssText = 'position: absolute; visibility: hidden; width: max-content; max-width: none';
+    select.after(copy);
+    const { width } = copy.getBoundingClientRect();
+    copy.remove();
+    return width;
+  }
+
   function unreadable(selector) { // elements without a size, cut off, or beyond the window's sides
     const [found, known] = [[], new Map()];
     for (const element of document.querySelectorAll(selector)) {
@@ -163,6 +172,10 @@ window.checks ??= (() => {
       const { width, height } = element.getBoundingClientRect();
       if (width < 1 || height < 1) {
         found.push(`${named(element)} is ${round(width)} × ${round(height)} pixels`);
+        continue;
+      }
+      if (element.matches('select') && widest(element) > width + 1) {
+        found.push(`${named(element)}: a choice is wider`);
         continue;
       }
       for (const node of textNodes(element)) {

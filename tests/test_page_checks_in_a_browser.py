@@ -25,6 +25,9 @@ PAGE = """<!doctype html><html lang="en"><head><title>Faults</title><style>
 <p class="pair" style="position: absolute; left: 320px; top: 205px">second</p>
 <p class="pair" style="position: absolute; left: 300px; top: 260px">third</p>
 <p><button id="one">one</button> <button id="two">two</button><input id="nameless"></p>
+<select id="choice" aria-label="a"><option>one</option><option>one hundred</option></select>
+<select id="short" aria-label="b" style="width: 60px">
+  <option>one</option><option>one hundred</option></select>
 <p id="low" style="margin: 900px 0 200px; color: #aaa">below</p></main>
 <div id="bar">bar</div></body></html>"""
 
@@ -57,9 +60,10 @@ def test_contrasts_are_those_of_wcag_on_what_is_drawn_behind(faulty):
 
 
 def test_what_cannot_be_read_is_found(faulty):
-    assert browsing.unreadable(faulty, "#enough, #big, svg") == []
-    faults = browsing.unreadable(faulty, "#narrow, #cut, #dots, #wide")
-    assert [fault.split(" ")[0] for fault in faults] == ["div#narrow", "p#cut", "p#dots", "p#wide"]
+    assert browsing.unreadable(faulty, "#enough, #big, #choice, svg") == []
+    faults = browsing.unreadable(faulty, "#narrow, #cut, #dots, #wide, #short")
+    names = ["div#narrow", "p#cut", "p#dots", "p#wide", "select#short"]
+    assert [fault.split(" ")[0] for fault in faults] == names
     assert len(browsing.overlapping(faulty, ".pair")) == 1
     assert browsing.out_of_view(faulty, "#enough, #one") == []
     assert len(browsing.out_of_view(faulty, "#bar, #low")) == 1

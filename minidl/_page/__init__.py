@@ -1,6 +1,7 @@
-"""Render pages with Jinja2: one self-contained HTML file each; for the walkthrough and the race.
+"""Render pages with Jinja2: one self-contained HTML file each.
 
-The layout, style and script that the pages share are in this folder.
+The layout, style and script that all pages share are in this folder, base.*, and those of the pages
+that show a network, network.*.
 """
 
 from __future__ import annotations

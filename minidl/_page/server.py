@@ -126,6 +126,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "minidl", ""
     timeout = 30  # seconds for a request to arrive
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the headers' ACK
 
     def do_GET(self) -> None:
         """The page, or for a ticket its address."""

@@ -71,6 +71,23 @@ def test_a_question_and_its_answer_are_json(shared):
     assert asked(shared, '["η", 1.5, null]'.encode()) == (200, {"heard": ["η", 1.5, None]})
 
 
+def test_an_answer_does_not_wait_for_an_acknowledgement(monkeypatch):
+    connections = []
+
+    def sends_at_once(question):
+        return bool(connections[-1].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    with served(answers={"ask": sends_at_once}) as own:
+        finish = own.finish_request
+
+        def watched(connection, address):
+            connections.append(connection)
+            finish(connection, address)
+
+        monkeypatch.setattr(own, "finish_request", watched)
+        assert asked(own, "1") == (200, True)
+
+
 def test_an_error_of_the_question_is_told(shared):
     assert asked(shared, '"refuse"') == (400, {"error": "η must be ≥ 0"})
 

@@ -63,6 +63,20 @@ def test_each_view_gets_its_own_answers_and_a_failure_is_one(monkeypatch):
 
 
 @needs_anywidget
+def test_its_model_is_a_copy_of_the_network_that_was_used_last(monkeypatch):
+    widget = dl.viz.playground()
+    first = widget._live.first.as_json()
+    for seed in (1, 2):
+        asked(widget, monkeypatch, "start", {"session": None, "settings": {**first, "seed": seed}})
+    expected = dl.nn.MLP([2, 8, 8, 2], "tanh", rng=2)
+    for _ in range(2):
+        model = widget.model
+        for p, q in zip(model.parameters(), expected.parameters(), strict=True):
+            np.testing.assert_array_equal(p.data, q.data)
+            p.data[:] = 7  # of the copy
+
+
+@needs_anywidget
 def test_a_run_is_what_a_program_gave():
     model, loader = dl.nn.MLP([2, 4, 2], rng=0), dl.data.DataLoader(X, Y, 8, rng=0)
     more = {"optimizer": dl.optim.SGD, "lr": np.float32(0.5), "loss": dl.losses.mse}

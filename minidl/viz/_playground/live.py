@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _blas, _checks, _expressions, config, losses, nn
+from minidl import _blas, _checks, config, losses, nn
 from minidl._page import render
 from minidl._page.server import PageServer
 from minidl.optim import LARGEST, RULES
@@ -98,7 +98,6 @@ def _schedule_curve(training: Training) -> dict[str, Any] | None:
         "every": every,
         "rates": rates,
         "from": training.step - training.optimizer.t,
-        "text": repr(schedule),
     }
 
 
@@ -160,7 +159,6 @@ class Playground:
                 }
                 for name, rule in RULES.items()
             },
-            "schedules": list(_expressions.NAMES),
             "formulas": {name: _formula(own) for name, own in nn.ACTIVATIONS.items()}
             | {name: _formula(getattr(losses, name)) for own in LOSSES.values() for name in own},
             "limits": {

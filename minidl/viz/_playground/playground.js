@@ -1,4 +1,4 @@
-// The playground, after base.js. The server trains; the page asks for steps and draws what they did.
+// The playground, after network.js. The server trains; the page asks for steps and draws what they did.
 // The state is the settings, which are also the address, and the last answer of the server.
 
 const catalog = JSON.parse($('catalog').textContent);
@@ -342,7 +342,6 @@ const show = (x, digits = 3) => (x === null || x === undefined || Number.isNaN(x
   : x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e5) ? x.toExponential(digits - 1).replaceAll('-', '−')
   : Number(x.toPrecision(digits)).toString().replace('-', '−'));
 const brief = (x) => (x !== 0 && Math.abs(x) < 1e-3 ? show(x, 1) : show(x, 2));
-const percent = (x) => (Number.isNaN(x) ? '–' : `${(100 * x).toFixed(1)} %`);
 
 function summary() {
   return state.runs.map((run, i) => {
@@ -483,6 +482,10 @@ function runFields(run, i) {
     })),
     plain && slider('rate η', position, { low: -100, high: 20, step: 1, shown: (at) => show(rateAt(at)) },
       (at) => set((r) => { r.lr = String(rateAt(at)); })),
+    select('batch size', batches, usual ? size : 'other', (x) => set((r) => {
+      r.batch_size = x === 'all' ? null : Number(x === 'other' ? 10 : x);
+    })),
+    !usual && entry('its samples', size, (x) => set((r) => { r.batch_size = toNumber(x) || 0; }), { inputmode: 'numeric' }, 'batch size'),
     select('schedule', ['constant', ...Object.keys(SCHEDULES), ...(plain || scheduleOf(run) in SCHEDULES ? [] : [scheduleOf(run)])],
       plain ? 'constant' : scheduleOf(run), (x) => set((r) => {
         const peak = plain ? Number(r.lr) : 0.03;
@@ -491,11 +494,7 @@ function runFields(run, i) {
     !plain && entry('its formula', typed[i] ?? run.lr, (x) => {
       typed[i] = x;
       set((r) => { r.lr = x; });
-    }, { class: 'wide' }, 'schedule'),
-    select('batch size', batches, usual ? size : 'other', (x) => set((r) => {
-      r.batch_size = x === 'all' ? null : Number(x === 'other' ? 10 : x);
-    })),
-    !usual && entry('its samples', size, (x) => set((r) => { r.batch_size = toNumber(x) || 0; }), { inputmode: 'numeric' }, 'batch size'),
+    }, {}, 'schedule'),
   ];
   const options = Object.entries(rule.options).map(([name, standard]) => {
     const value = run.options[name] ?? standard;
@@ -538,33 +537,13 @@ const SCHEDULES = {
 // ---- Colors
 
 const COLOURS = ['--class-0', '--class-1', '--class-2', '--class-3'];
-let palette = null;
 let palettes = 0; // how many were read
 
 function readColours() {
-  const probe = make('canvas', { width: 1, height: 1 }).getContext('2d', { willReadFrequently: true });
-  const element = make('span', { hidden: '' });
-  document.body.append(element);
-  const rgb = (name) => {
-    element.style.color = `var(${name})`;
-    probe.fillStyle = getComputedStyle(element).color;
-    probe.fillRect(0, 0, 1, 1);
-    return [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)];
-  };
-  palette = Object.fromEntries([...COLOURS, '--card', '--ink', '--soft', '--line', '--negative', '--positive',
-    '--accent', '--non-finite', '--run-0', '--run-1'].map((name) => [name, rgb(name)]));
-  element.remove();
+  readPalette([...COLOURS, '--card', '--ink', '--soft', '--line', '--negative', '--positive',
+    '--accent', '--non-finite', '--run-0', '--run-1']);
   palettes += 1;
   makeTables();
-}
-
-const css = (rgb, alpha = 1) => `rgba(${rgb.join(',')},${alpha})`;
-const mix = (a, b, t) => a.map((x, i) => x + (b[i] - x) * t);
-
-// A value from −1 to 1 as a color: one side negative, the other positive, 0 the card
-function signed(t) {
-  const strength = 0.85 * Math.min(1, Math.abs(t));
-  return mix(palette['--card'], palette[t < 0 ? '--negative' : '--positive'], strength);
 }
 
 // Colors by number, for the pixels of maps: of signed values −127 … 127, and of each class 0 … 255
@@ -823,18 +802,6 @@ function prepareNetwork() {
 
 const WORDS = { value: 'weight', grad: 'gradient', update: 'last update', effective: 'effective rate' };
 const exact = (x) => String(Number(x.toPrecision(7))).replace('-', '−');
-
-function tip(event, text) {
-  const own = $('tooltip');
-  own.hidden = false;
-  own.textContent = text;
-  own.style.left = `${Math.min(event.clientX + 14, innerWidth - own.offsetWidth - 8)}px`;
-  own.style.top = `${event.clientY + 16}px`;
-}
-
-function hideTip() {
-  $('tooltip').hidden = true;
-}
 
 // ---- The selected unit: its numbers, which can be edited
 

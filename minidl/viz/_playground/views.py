@@ -173,7 +173,6 @@ class Views:
         layers = forward(model, grid(settings.inputs, given))
         with np.errstate(all="ignore"):
             *hidden, output = layers
-            maps = [_unit_maps(layer, settings.shown) for layer in hidden]
             if given is not None and not given.classes:
                 output = (output - given.value[0]) / given.value[1]
             shown = _output_map(output, settings.classes, settings.loss)
@@ -189,8 +188,7 @@ class Views:
                 "width": len(self.rows[0]),
                 "remembered": sorted(training.remembered),
                 "output": shown,
-                "maps": [packed(np.concatenate([m for m, _ in own]), "i1") for own in maps],
-                "largest": [[_finite(top) for _, top in own] for own in maps],
+                "maps": [_unit_maps(layer, settings.shown) for layer in hidden],
                 "idle": [_idle(training, layer) for layer in acts],
                 "parameters": [
                     {
@@ -207,17 +205,13 @@ class Views:
             }
 
 
-def _finite(x: float) -> float | None:
-    return float(x) if math.isfinite(x) else None
-
-
-def _unit_maps(layer: Array, inputs: int) -> list[tuple[Array, float]]:
-    """For each unit its values on the grid, from −127 to 127, and the largest absolute value."""
+def _unit_maps(layer: Array, inputs: int) -> str:
+    """For each unit its values on the grid as bytes; 127 stands for its largest absolute value."""
     if inputs == 2:
         layer = layer.reshape(SIDE, SIDE, -1)[::EVERY, ::EVERY].reshape(-1, layer.shape[1])
     tops = np.abs(layer).max(axis=0)
     scaled = np.nan_to_num(np.rint(127 * layer / np.where(tops > 0, tops, 1)), nan=0, posinf=0)
-    return [(scaled[:, i], tops[i]) for i in range(layer.shape[1])]
+    return packed(scaled.T, "i1")
 
 
 def _output_map(output: Array, classes: int, loss: str) -> str:

@@ -185,7 +185,7 @@ class Recording:
     def _look(self, step: int, before: list[Array] | None) -> Look:
         optimizer, weights = self.optimizer, None
         groups = [
-            ({k: v for k, v in vars(group).items() if k not in ("params", "_rule")}, rate)
+            ({k: v for k, v in group.items() if k != "params"}, rate)
             for group in (optimizer.groups if optimizer else ())
             for rate in (optimizer.rate(group, -1) if optimizer and optimizer.t else math.nan,)
         ]

@@ -1,4 +1,4 @@
-// A recorded training, after base.js. `current` is the number of a look; everything is drawn for it.
+// A recorded training, after network.js. `current` is the number of a look; everything is drawn for it.
 
 const recorded = JSON.parse($('recorded').textContent);
 const floats = (text) => unpack(text, Float64Array);
@@ -16,29 +16,10 @@ const show = (x, digits = 4) => (x === null || x === undefined || Number.isNaN(x
   : x !== 0 && (Math.abs(x) < 1e-3 || Math.abs(x) >= 1e6)
     ? x.toExponential(digits - 1).replace(/\.?0+e/, 'e').replace('e+', 'e').replaceAll('-', '−')
   : Number(x.toPrecision(digits)).toString().replace('-', '−'));
-const percent = (x) => (Number.isNaN(x) ? '–' : `${(100 * x).toFixed(1)} %`);
 
 // ---- Colors
 
-const COLOURS = ['--card', '--ink', '--soft', '--line', '--negative', '--positive', ...CLASSES];
-let palette = null;
-
-function readColours() {
-  const probe = make('canvas', { width: 1, height: 1 }).getContext('2d', { willReadFrequently: true });
-  const element = make('span', { hidden: '' });
-  document.body.append(element);
-  palette = Object.fromEntries(COLOURS.map((name) => {
-    element.style.color = `var(${name})`;
-    probe.fillStyle = getComputedStyle(element).color;
-    probe.fillRect(0, 0, 1, 1);
-    return [name, [...probe.getImageData(0, 0, 1, 1).data.slice(0, 3)]];
-  }));
-  element.remove();
-}
-
-const css = (rgb) => `rgb(${rgb.map(Math.round).join(',')})`;
-const mix = (a, b, t) => a.map((x, i) => x + (b[i] - x) * t);
-const signed = (t) => mix(palette['--card'], palette[t < 0 ? '--negative' : '--positive'], 0.85 * Math.min(1, Math.abs(t)));
+const readColours = () => readPalette(['--card', '--ink', '--soft', '--negative', '--positive', ...CLASSES]);
 const layerColour = (l, of) => `color-mix(in oklab, var(--positive), var(--negative) ${of > 1 ? Math.round((100 * l) / (of - 1)) : 0}%)`;
 
 function paint(canvas, width, height, colourAt) {
@@ -72,8 +53,9 @@ function chartList() {
   }
   charts.push({ title: 'rate η', zero: true, series: [{ name: '', x: at, y: floats(recorded.rate), colour: 'var(--positive)', exact: true }] });
   const norm = (k) => byLayer((l) => ({ y: column(recorded.norms, 2 * layers.length, 2 * l + k), exact: true }));
-  charts.push({ title: 'gradient norm', note: 'by layer', log: true, series: norm(0) });
-  charts.push({ title: 'update : weights', note: 'by layer', log: true, series: norm(1) });
+  const note = layers.length < recorded.allLayers ? `the first ${layers.length} of ${recorded.allLayers} layers` : 'by layer';
+  charts.push({ title: 'gradient norm', note, log: true, series: norm(0) });
+  charts.push({ title: 'update : weights', note, log: true, series: norm(1) });
   const quantile = (l, k) => column(recorded.rates, 3 * layers.length, 3 * l + k);
   const rates = byLayer((l) => ({ y: quantile(l, 1), band: [quantile(l, 0), quantile(l, 2)], exact: true }));
   if (rates.some(({ y }) => y.some(Number.isFinite))) {
@@ -243,16 +225,6 @@ function outputText(event) {
   if (!map.classes) return `${where}: ${show(valueOf(codes[i]), 3)}`;
   return [where, ...Array.from({ length: map.classes }, (_, k) => `class ${k}: ${(shareOf(codes, k, i) / 2.55).toFixed(1)} %`)].join('\n');
 }
-
-function tip(event, text) {
-  const own = $('tooltip');
-  own.hidden = false;
-  own.textContent = text;
-  own.style.left = `${Math.min(event.clientX + 14, innerWidth - own.offsetWidth - 8)}px`;
-  own.style.top = `${event.clientY + 16}px`;
-}
-
-function hideTip() { $('tooltip').hidden = true; }
 
 // ---- The first layer: a picture for each unit, or a table of colors, a row for each input
 

@@ -42,6 +42,16 @@ def test_it_trains_from_the_models_weights_as_fit_does_and_leaves_the_model():
         np.testing.assert_array_equal(p.data, q.data)
 
 
+def test_training_the_model_afterwards_changes_nothing_of_the_page():
+    model = dl.nn.MLP([4, 8, 3], "tanh", rng=5)
+    first, before = settings(model), model.state_dict()
+    for p in model.parameters():
+        p.data += 1
+    _, answer = page(first)
+    shown = [own["value"] for own in answer["runs"][0]["parameters"]]
+    assert shown == [views.packed(value) for value in before.values()]
+
+
 @pytest.mark.parametrize(
     ("sizes", "y", "dropout"),
     [([4, 8, 3], LABELS, 0), ([4, 6, 6, 1], VALUES, 0.25), ([4, 1], LABELS > 0, 0)],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
+from minidl._expressions import NAMES
 from minidl.viz._playground import live
 from minidl.viz._playground.live import MAX_SESSIONS, MAX_STEPS, Playground
 from minidl.viz._playground.settings import from_json as settings
@@ -22,8 +23,10 @@ def started(**given):
 def test_the_page_has_its_choices_and_is_small():
     html = Playground().html()
     assert len(html.encode()) < 400_000
-    for name in (*dl.optim.RULES, *dl.nn.ACTIVATIONS, "three_classes", "CosineRestarts"):
+    for name in (*dl.optim.RULES, *dl.nn.ACTIVATIONS, "three_classes"):
         assert f'"{name}"' in html
+    for name in NAMES.keys() - {"Constant"}:
+        assert f"\n  {name}: (x) => `{name}(" in html  # an example to begin with
     assert "http://" not in html.replace("http://www.w3.org/", "")
 
 

@@ -485,7 +485,7 @@ def test_parts_are_hidden_by_the_address(live):
     assert "hide=noise" in tab.evaluate("location.hash")
 
 
-TEXTS = "main :is(h2, h3, label, th, td, figcaption, button, .remark, .keys, li)"
+TEXTS = "main :is(h2, h3, label, th, td, figcaption, button, select, .remark, .keys, li)"
 
 
 @needs_axe

@@ -57,6 +57,19 @@ def test_the_numbers_of_a_look_are_those_of_the_training(open_page):
     assert values_of(tab, "gradient norm")["dense1"] == pytest.approx(norm, rel=1e-3)
 
 
+def test_the_page_says_that_it_shows_only_the_first_layers(open_page):
+    model = dl.nn.MLP([2, *[2] * 12, 1], rng=0)
+    own = dl.viz.Recorder()
+    data = X, X[:, :1]
+    more = {"steps": 2, "progress": False, "record": own}
+    dl.fit(model, dl.losses.mse, dl.optim.SGD(model, lr=0.1), data, **more)
+    tab = open_page(own)
+    assert list(values_of(tab, "gradient norm")) == [f"dense{i}" for i in range(1, 13)]
+    for title in ("gradient norm", "update : weights"):
+        caption = tab.locator("figcaption", has=tab.get_by_text(title, exact=True))
+        expect(caption).to_contain_text("the first 12 of 13 layers")
+
+
 def test_keys_buttons_slider_and_charts_scrub(open_page):
     tab = open_page(recorder())
     expect(tab.locator("#count")).to_contain_text("step 30 of 30")

@@ -45,6 +45,12 @@ def test_losses_rates_and_metrics_are_those_of_the_history():
     }
 
 
+def test_the_rule_is_written_with_its_options():
+    _, recorder, _ = recorded(rule=lambda model: dl.optim.Lion(model, lr=0.25))
+    text = views.rule_of(recorder.optimizer, recorder.looks[-1])
+    assert text == "Lion(lr=0.25, betas=(0.9, 0.99), weight_decay=0.0, maximize=False)"
+
+
 def test_norms_by_layer_are_those_of_all_parameters_of_a_module():
     model, recorder, _ = recorded()
     data = page_data(recorder)
@@ -205,6 +211,27 @@ def test_activations_are_those_of_a_forward_pass():
     np.testing.assert_allclose(bars, 255 * counts / counts.max(), atol=1 + 255 / counts.max())
     tanh = page_data(recorded(activation="tanh")[1])["activations"][0]
     assert tanh["kind"] == "tanh"
+
+
+def test_activations_are_computed_with_the_buffers_of_each_look():
+    class Counting(dl.nn.MLP):
+        def __init__(self):
+            super().__init__([2, 4, 2], "tanh", rng=0)
+            self.buffer("passes", np.zeros(1))
+
+        def forward(self, x):
+            if self.training:
+                self.passes += 1
+            return super().forward(x * float(self.passes[0]))
+
+    model, recorder = Counting(), dl.viz.Recorder(every=2)
+    data, rule = dl.data.DataLoader(X, Y, 60), dl.optim.SGD(model, lr=0.0)
+    more = {"epochs": 4, "progress": False, "capture": False, "record": recorder}
+    dl.fit(model, dl.losses.cross_entropy, rule, data, **more)
+    (own,) = page_data(recorder)["activations"]
+    assert recorder.steps == [0, 2, 4]
+    means = [np.tanh(k * X @ model.dense1.weight.data).mean() for k in recorder.steps]
+    np.testing.assert_allclose(unpacked(own["mean"]), means, atol=1e-6)
 
 
 def test_activations_are_of_samples_from_all_of_the_data():
