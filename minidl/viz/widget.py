@@ -68,6 +68,5 @@ class Playground(anywidget.AnyWidget):
             return build_model(self._live.first)
         training = sessions[-1].trainings[0]
         made = build_model(training.settings)
-        for p, q in zip(made.parameters(), training.model.parameters(), strict=True):
-            p.data = q.data.copy()
+        made.load_state_dict(training.model.state_dict())
         return made

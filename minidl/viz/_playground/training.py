@@ -56,7 +56,7 @@ def build_model(settings: Settings) -> nn.Sequential:
     if given is not None:
         model = build_model(replace(settings, given=replace(given, weights=())))
         for p, value in zip(model.parameters(), given.weights, strict=True):
-            p.data = value.copy()
+            p.data = value
         return model
     if settings.init == "auto" and not settings.dropout:
         return nn.MLP(sizes, settings.activation, rng=seed)
