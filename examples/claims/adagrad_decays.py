@@ -44,14 +44,7 @@ def follow(rule, rate, change, seed):
     truth = rng.choice([-1.0, 1.0], (8, 1))
     weight = dl.Tensor(np.zeros((8, 1)), requires_grad=True)
     optimizer = getattr(dl.optim, rule)([weight], lr=rate)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(x @ weight, y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.mse(x @ weight, y))
 
     far, rates = [], []
     for t in range(change + LONGEST):

@@ -49,14 +49,7 @@ def distances(rate, seed):
     exact = np.linalg.lstsq(x, y, rcond=None)[0]
     weight = dl.Tensor(np.zeros((10, 1)), requires_grad=True)
     optimizer = dl.optim.SGD([weight], lr=rate)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(x @ weight, y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.mse(x @ weight, y))
 
     far = [np.linalg.norm(exact)]
     for _ in range(STEPS):

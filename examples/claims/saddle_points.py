@@ -51,14 +51,7 @@ def losses(batch, seed):
     first = dl.Tensor(best / length / 2, requires_grad=True)
     second = dl.Tensor(np.full((1, 1), -0.5), requires_grad=True)
     optimizer = dl.optim.SGD([first, second], lr=RATE)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(x @ first @ second, y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.mse(x @ first @ second, y))
 
     far = []
     for _ in range(STEPS + 1):
