@@ -45,7 +45,8 @@ def judge(claim: Any, folder: Path | None = None) -> Result:
     seconds = time.process_time() - begin
     texts = (claim.STATEMENT, claim.QUESTION, claim.VERDICT)
     answer, reason = (
-        re.sub(r"(?<=\d)%", "\u00a0%", text.format(**data)) for text in (claim.ANSWER, claim.REASON)
+        re.sub(r"(?<=\d) ?%", "\u00a0%", text.format(**data))
+        for text in (claim.ANSWER, claim.REASON)
     )
     evidence = {sentence: bool(true) for sentence, true in claim.evidence(data).items()}
     if folder is not None:
