@@ -31,9 +31,8 @@ REASON = (
 # ## The experiment
 #
 # y = x c + noise with four whitened inputs, and the network x w₁ w₂. From w₁ = c/2|c|, w₂ = −1/2,
-# SGD
-# with η = 0.05 on 512 samples. The gradient of the whole set keeps w₁ parallel to c, and leads to
-# 0. Left means: half of the loss at the saddle that can be lost is lost.
+# SGD with η = 0.05 on 512 samples. The gradient of the whole set keeps w₁ parallel to c, and leads
+# to 0. Left means: half of the loss at the saddle that can be lost is lost.
 
 # %%
 RATE, STEPS, N = 0.05, 600, 512
