@@ -119,7 +119,9 @@ def test_no_line_of_the_page_separates_a_number_from_its_percent_sign():
         assert not re.findall(r"^%|\d %", page, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["momentum_overshoots", "oscillation", "adamw", "rate_too_large"])
+@pytest.mark.parametrize(
+    "name", ["momentum_overshoots", "oscillation", "adamw", "rate_decay", "rate_too_large"]
+)
 def test_what_the_page_says_of_a_claim_is_what_a_run_says(name):
     result = lab.judge(lab.load(name))
     assert all(result.evidence.values()), result.evidence
