@@ -108,7 +108,7 @@ def main(arguments=None):
     for name in given.lessons or LESSONS:
         made = executed(name)
         if given.check and (problem := stale(name, made)):
-            sys.exit(f"{problem}: run python -m examples.course {name} --out {STORED.name}")
+            sys.exit(f"{problem}: run python -m examples.course {name} --out examples/notebooks")
         if given.out:
             nbformat.write(made, path(given.out, name))
         print(path(given.out or STORED, name), flush=True)

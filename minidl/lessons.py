@@ -3,7 +3,7 @@
     dl.lessons.check("momentum-2", ...)     # shows the question
     dl.lessons.check("momentum-2", "b")     # right or wrong, and why
 
-The lessons are in examples/course. Questions and answers are in lessons.toml, beside this file.
+docs/course.md lists the lessons. Questions and answers are in lessons.toml, beside this file.
 """
 
 from __future__ import annotations

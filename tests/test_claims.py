@@ -112,7 +112,16 @@ def test_the_page_has_each_claim_in_order_with_its_question_verdict_and_picture(
         assert (PAGE.parent / "claims" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["momentum_overshoots", "oscillation", "adamw", "rate_too_large"])
+def test_no_line_of_the_page_separates_a_number_from_its_percent_sign():
+    text = "A share of 5\N{NO-BREAK SPACE}% " * 40
+    assert __main__.fill(text).split("\n")[1:]
+    for page in (__main__.fill(text), PAGE.read_text(encoding="utf-8")):
+        assert not re.findall(r"^%|\d %", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "name", ["momentum_overshoots", "oscillation", "adamw", "rate_decay", "rate_too_large"]
+)
 def test_what_the_page_says_of_a_claim_is_what_a_run_says(name):
     result = lab.judge(lab.load(name))
     assert all(result.evidence.values()), result.evidence

@@ -65,6 +65,19 @@ def test_the_stored_notebook_is_made_from_its_lesson_and_is_light(lesson):
         assert not [why for why in whys if why in stored.read_text(encoding="utf-8")]
 
 
+def test_a_notebook_that_is_missing_or_out_of_date_is_named_with_the_command(monkeypatch, tmp_path):
+    pytest.importorskip("nbclient")
+    made = course.notebook("momentum")
+    made.cells[-1].source += "\n1 + 1"
+    monkeypatch.setattr(course, "executed", lambda name: made)
+    command = ": run python -m examples.course momentum --out examples/notebooks"
+    with pytest.raises(SystemExit, match=f"06_momentum.ipynb is not made from .*{command}"):
+        course.main(["momentum", "--check"])
+    monkeypatch.setattr(course, "STORED", tmp_path)
+    with pytest.raises(SystemExit, match=f"06_momentum.ipynb is missing{command}"):
+        course.main(["momentum", "--check"])
+
+
 def test_the_page_lists_the_lessons_in_order_with_their_solutions():
     text = (ROOT / "docs" / "course.md").read_text(encoding="utf-8")
     assert re.findall(r"\[script\]\(../examples/(\w+).py\)", text) == [*course.LESSONS]

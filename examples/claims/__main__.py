@@ -103,7 +103,7 @@ def section(result: lab.Result) -> str:
 
 
 def fill(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), 105, break_on_hyphens=False)
+    return textwrap.fill(text, 105, break_on_hyphens=False)
 
 
 def main(arguments: list[str] | None = None) -> int:

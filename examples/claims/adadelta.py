@@ -4,7 +4,7 @@
 # # The ratio of two averages
 #
 # Adadelta multiplies the gradient by the size of past steps over the size of past gradients. The
-# paper has no rate; minidl has one, η, which is 1 by default, as do PyTorch and Keras.
+# paper has no rate; minidl has one, as PyTorch and Keras do: η, which is 1 by default.
 
 # %%
 from functools import partial

@@ -47,15 +47,7 @@ def train(rule, rate, seed):
     truth = rng.choice([-2.0, 2.0], (len(J), 1))
     weight = dl.Tensor(np.zeros((len(J), 1)), requires_grad=True)
     optimizer = getattr(dl.optim, rule)([weight], lr=rate)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.binary_cross_entropy(x @ weight, y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.binary_cross_entropy(x @ weight, y))
     step.epoch(*sample(6000, truth, rng), batch_size=4)
     x, y = sample(4000, truth, rng)
     return dl.losses.binary_cross_entropy(x @ weight, y).item(), (weight.data / truth)[:, 0]

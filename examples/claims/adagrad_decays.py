@@ -44,14 +44,7 @@ def follow(rule, rate, change, seed):
     truth = rng.choice([-1.0, 1.0], (8, 1))
     weight = dl.Tensor(np.zeros((8, 1)), requires_grad=True)
     optimizer = getattr(dl.optim, rule)([weight], lr=rate)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(x @ weight, y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.mse(x @ weight, y))
 
     far, rates = [], []
     for t in range(change + LONGEST):
@@ -66,17 +59,21 @@ def follow(rule, rate, change, seed):
     return far, rates
 
 
+def follow_all(rule, rate):
+    """The steps to find each new target; distances and effective rates before the last change."""
+    counts, latest = [], []
+    for seed in lab.SEEDS:
+        runs = [follow(rule, rate, change, seed) for change in CHANGES]
+        counts.append([len(far) - change for (far, _), change in zip(runs, CHANGES, strict=True)])
+        latest.append([values[: CHANGES[-1]] for values in runs[-1]])
+    far, rates = np.swapaxes(latest, 0, 1)
+    return np.array(counts), far, rates
+
+
 def run():
     counts, rates = {}, {}
     for rule, rate in RULES.items():
-        runs = [[follow(rule, rate, change, seed) for change in CHANGES] for seed in lab.SEEDS]
-        counts[rule] = np.array(
-            [
-                [len(far) - change for (far, _), change in zip(row, CHANGES, strict=True)]
-                for row in runs
-            ]
-        )
-        rates[rule] = np.array([row[-1][1][: CHANGES[-1]] for row in runs])
+        counts[rule], _, rates[rule] = follow_all(rule, rate)
     medians = {rule: np.median(values, axis=0) for rule, values in counts.items()}
     effective = np.median(rates["Adagrad"], axis=0)
     return {
@@ -95,7 +92,7 @@ def run():
 def picture(data):
     figure, (left, right) = lab.new_figure(1, 2)
     steps = np.unique(np.geomspace(10, CHANGES[-1], 60).astype(int)) - 1
-    for rule in RULES:
+    for rule in data["rates"]:
         lab.band(left, steps, data["rates"][rule][:, steps], rule, rule)
         lab.band(right, CHANGES, data["counts"][rule], rule, rule, marker="o")
     left.set(xscale="log", yscale="log", xlabel="step", ylabel="effective rate, step / gradient")

@@ -49,15 +49,7 @@ def steps(rule, rate, scales, seed):
     x = x * scales
     weight = dl.Tensor(np.zeros((6, 1)), requires_grad=True)
     optimizer = getattr(dl.optim, rule)([weight], lr=rate)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(x @ weight, y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.mse(x @ weight, y))
     losses = step.epoch(np.tile(x, (STEPS, 1)), np.tile(y, (STEPS, 1)), batch_size=len(x))
     lowest = np.mean((x @ np.linalg.lstsq(x, y, rcond=None)[0] - y) ** 2)
     near = losses - lowest <= (losses[0] - lowest) / 1000

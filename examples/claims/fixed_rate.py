@@ -35,24 +35,18 @@ REASON = (
 RATE, STEPS = 0.1, 600
 
 
-def distances(rate, batch, seed):
+def distances(rate, batch, steps, seed):
+    """The distance to the least-squares solution after each step, relative to the first."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(1000, 10))
     y = x @ rng.normal(size=(10, 1)) + rng.normal(size=(1000, 1))
     exact = np.linalg.lstsq(x, y, rcond=None)[0]
     weight = dl.Tensor(np.zeros((10, 1)), requires_grad=True)
     optimizer = dl.optim.SGD([weight], lr=rate)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(x @ weight, y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.mse(x @ weight, y))
 
     far = [np.linalg.norm(exact)]
-    for _ in range(STEPS):
+    for _ in range(steps):
         rows = slice(None) if batch is None else rng.integers(len(x), size=batch)
         step(x[rows], y[rows])
         far.append(np.linalg.norm(weight.data - exact))
@@ -61,7 +55,9 @@ def distances(rate, batch, seed):
 
 def run():
     far = {
-        (batch, factor): np.array([distances(RATE * factor, batch, seed) for seed in range(7)])
+        (batch, factor): np.array(
+            [distances(RATE * factor, batch, STEPS, seed) for seed in range(7)]
+        )
         for batch in (None, 4)
         for factor in (1, 1 / 2, 1 / 4)
     }

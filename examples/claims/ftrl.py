@@ -1,7 +1,7 @@
 """FTRL for online learning: python -m examples.claims ftrl."""
 
 # %% [markdown]
-# # Zeros that cost nothing
+# # Weights of exactly 0
 #
 # A stream of clicks with thousands of categories, each row seen once. FTRL keeps a weight at
 # exactly 0 until its gradients add up to more than λ₁.

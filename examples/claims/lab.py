@@ -45,7 +45,8 @@ def judge(claim: Any, folder: Path | None = None) -> Result:
     seconds = time.process_time() - begin
     texts = (claim.STATEMENT, claim.QUESTION, claim.VERDICT)
     answer, reason = (
-        re.sub(r"(?<=\d)%", "\u00a0%", text.format(**data)) for text in (claim.ANSWER, claim.REASON)
+        re.sub(r"(?<=\d) ?%", "\u00a0%", text.format(**data))
+        for text in (claim.ANSWER, claim.REASON)
     )
     evidence = {sentence: bool(true) for sentence, true in claim.evidence(data).items()}
     if folder is not None:
@@ -114,6 +115,20 @@ def accuracy(model: Any, data: Any) -> float:
         return float(np.mean(np.argmax(dl.predict(model, data[0]), axis=1) == data[1]))
 
 
+def training_step(optimizer: Any, loss: Callable[..., dl.Tensor]) -> Any:
+    """A captured step(*batch), which returns loss(*batch) before the update."""
+
+    @dl.capture
+    def step(*batch: Any) -> dl.Tensor:
+        optimizer.zero_grad()
+        value = loss(*batch)
+        value.backward()
+        optimizer.step()
+        return value
+
+    return step
+
+
 def descend(
     f: Callable[[Any], Any], start: Any, rule: Callable[..., Any], steps: int
 ) -> np.ndarray:
@@ -123,15 +138,7 @@ def descend(
     """
     theta = dl.Tensor(np.array(start, np.float64), requires_grad=True)
     optimizer = rule([theta])
-
-    @dl.capture
-    def step() -> dl.Tensor:
-        optimizer.zero_grad()
-        loss = f(theta)
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = training_step(optimizer, lambda: f(theta))
     path = [theta.data.copy()]
     with np.errstate(all="ignore"):
         for _ in range(steps):

@@ -16,13 +16,13 @@ STATEMENT = "Lion needs half of Adam's memory, and is as good"
 QUESTION = "Does Lion read as many digits as Adam, and at which rate?"
 VERDICT = "holds"
 ANSWER = (
-    "At its best rate, {lion_rate:.0e}, Lion reads {lion:.1%} of the unseen digits; Adam "
-    "{adam:.1%}, at {adam_rate:.0e}"
+    "At its best rate, {lion_rate:.4f}, Lion reads {lion:.1%} of the unseen digits; Adam "
+    "{adam:.1%}, at {adam_rate:.4f}"
 )
 REASON = (
     "Lion keeps {lion_bytes:.0f} bytes for a weight, Adam {adam_bytes:.0f}. Each of its steps has "
     "the size η in every weight, also near the minimum, so it wants a smaller rate than Adam, here "
-    "by a factor of {factor:.0f}, and its window is narrower: {lion_good} of {count} rates get "
+    "by a factor of {factor:.1f}, and its window is narrower: {lion_good} of {count} rates get "
     "within 2 % of its best, of Adam's {adam_good}."
 )
 
@@ -103,7 +103,7 @@ def evidence(data):
         "Lion keeps half of Adam's bytes": 2 * data["lion_bytes"] == data["adam_bytes"],
         "at their best rates they differ by less than 2 %": abs(data["lion"] - data["adam"]) < 0.02,
         "Lion's best rate is smaller": data["factor"] > 1.5,
-        "its window is no wider": data["lion_good"] <= data["adam_good"],
+        "its window is narrower": data["lion_good"] < data["adam_good"],
     }
 
 

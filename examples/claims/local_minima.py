@@ -40,15 +40,7 @@ def train(width, rng):
     """The loss at the end, the norm of the gradient there, and whether a point is wrong."""
     model = dl.nn.MLP([2, width, 1], "tanh", rng=rng)
     optimizer = dl.optim.SGD(model, lr=1.0)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.binary_cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.binary_cross_entropy(model(x), y))
     losses = step.epoch(np.tile(X, (STEPS, 1)), np.tile(Y, (STEPS, 1)), batch_size=len(X))
     norm = np.sqrt(sum(np.sum(p.grad**2) for p in model.parameters()))
     return losses[-1], norm, np.any((dl.predict(model, X) > 0) != Y)

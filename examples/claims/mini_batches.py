@@ -45,15 +45,7 @@ def training(rate, seed):
     (x, y), _ = lab.digits(seed)
     model = dl.nn.MLP([64, 64, 10], rng=seed)
     optimizer = dl.optim.SGD(model, lr=rate)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.cross_entropy(model(x), y))
     return step, x, y
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 import minidl as dl
 from examples.claims import lab
+from examples.claims.fixed_rate import distances
 
 STATEMENT = "With decay, large steps explore fast at first, and small ones settle later"
 QUESTION = "Does a falling rate arrive as early as a large one, and nearly as near as a small one?"
@@ -29,8 +30,8 @@ REASON = (
 # %% [markdown]
 # ## The experiment
 #
-# Linear regression with ten weights, batches of 4 out of 1,000 noisy samples: the distance to the
-# exact solution.
+# That of the claim on a fixed rate, with batches of 4: linear regression with ten weights and 1,000
+# noisy samples, and the distance to the exact solution.
 
 # %%
 LARGE, SMALL, STEPS = 0.1, 0.003, 1000
@@ -41,34 +42,10 @@ RATES = {
 }
 
 
-def distances(rate, seed):
-    """The distance to the least-squares solution after each step, relative to the first."""
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(1000, 10))
-    y = x @ rng.normal(size=(10, 1)) + rng.normal(size=(1000, 1))
-    exact = np.linalg.lstsq(x, y, rcond=None)[0]
-    weight = dl.Tensor(np.zeros((10, 1)), requires_grad=True)
-    optimizer = dl.optim.SGD([weight], lr=rate)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(x @ weight, y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    far = [np.linalg.norm(exact)]
-    for _ in range(STEPS):
-        rows = rng.integers(len(x), size=4)
-        step(x[rows], y[rows])
-        far.append(np.linalg.norm(weight.data - exact))
-    return np.array(far) / far[0]
-
-
 def run():
     far = {
-        name: np.array([distances(rate, seed) for seed in range(7)]) for name, rate in RATES.items()
+        name: np.array([distances(rate, 4, STEPS, seed) for seed in range(7)])
+        for name, rate in RATES.items()
     }
     ends = {f"end_{name}": lab.median(runs[:, -100:].mean(axis=1)) for name, runs in far.items()}
     early = {f"early_{name}": lab.median(lab.first(runs.T < 0.3)) for name, runs in far.items()}

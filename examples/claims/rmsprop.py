@@ -9,8 +9,7 @@
 # %%
 import numpy as np
 
-from examples.claims import lab
-from examples.claims.adagrad_decays import CHANGES, follow
+from examples.claims import adagrad_decays, lab
 
 STATEMENT = "RMSprop cures the decay of Adagrad's rate by forgetting old gradients"
 QUESTION = "Does RMSprop follow a late change as fast as an early one, where Adagrad doesn't?"
@@ -29,29 +28,22 @@ REASON = (
 # %% [markdown]
 # ## The experiment
 #
-# That of the claim before: linear regression from a stream, whose target changes its sign after 30
-# to 10,000 steps.
+# That of the claim on Adagrad's decay: linear regression from a stream, whose target changes its
+# sign after 30 to 10,000 steps.
 
 # %%
 RULES = {"RMSprop": 0.01, "Adagrad": 0.1}
 
 
 def run():
-    data = {"counts": {}, "rates": {}, "soon": CHANGES[0], "late": CHANGES[-1]}
+    soon, *_, late = adagrad_decays.CHANGES
+    data = {"counts": {}, "rates": {}, "soon": soon, "late": late}
     for rule, rate in RULES.items():
-        runs = [[follow(rule, rate, change, seed) for change in CHANGES] for seed in lab.SEEDS]
-        counts = np.array(
-            [
-                [len(far) - change for (far, _), change in zip(row, CHANGES, strict=True)]
-                for row in runs
-            ]
-        )
-        rates = np.array([row[-1][1][: CHANGES[-1]] for row in runs])
-        last = np.array([row[-1][0][CHANGES[-1] - 500 : CHANGES[-1]] for row in runs])
+        counts, far, rates = adagrad_decays.follow_all(rule, rate)
         key = rule.lower()
         data["counts"][rule], data["rates"][rule] = counts, rates
         data[f"{key}_soon"], data[f"{key}_late"] = np.median(counts, axis=0)[[0, -1]]
-        data[f"near_{key}"] = lab.median(last.mean(axis=1))
+        data[f"near_{key}"] = lab.median(far[:, -500:].mean(axis=1))
         falls = lab.median(rates[:, 290:310].mean(axis=1) / rates[:, -20:].mean(axis=1))
         data["fall" if rule == "Adagrad" else "same"] = falls
     return data
@@ -60,24 +52,8 @@ def run():
 # %% [markdown]
 # ## The picture
 
-
 # %%
-def picture(data):
-    figure, (left, right) = lab.new_figure(1, 2)
-    steps = np.unique(np.geomspace(10, CHANGES[-1], 60).astype(int)) - 1
-    for rule in RULES:
-        lab.band(left, steps, data["rates"][rule][:, steps], rule, rule)
-        lab.band(right, CHANGES, data["counts"][rule], rule, rule, marker="o")
-    left.set(xscale="log", yscale="log", xlabel="step", ylabel="effective rate, step / gradient")
-    right.set(xscale="log", xlabel="step of the change", ylabel="steps to find the new target")
-    right.set_ylim(0, None)
-    lab.log_ticks(left.yaxis)
-    right.set_xticks(CHANGES, [f"{change:,}" for change in CHANGES])
-    right.minorticks_off()
-    for axes in (left, right):
-        lab.label_lines(axes)
-    return figure
-
+picture = adagrad_decays.picture
 
 # %% [markdown]
 # ## What the verdict rests on

@@ -31,9 +31,8 @@ REASON = (
 # ## The experiment
 #
 # y = x c + noise with four whitened inputs, and the network x w₁ w₂. From w₁ = c/2|c|, w₂ = −1/2,
-# SGD
-# with η = 0.05 on 512 samples. The gradient of the whole set keeps w₁ parallel to c, and leads to
-# 0. Left means: half of the loss at the saddle that can be lost is lost.
+# SGD with η = 0.05 on 512 samples. The gradient of the whole set keeps w₁ parallel to c, and leads
+# to 0. Left means: half of the loss at the saddle that can be lost is lost.
 
 # %%
 RATE, STEPS, N = 0.05, 600, 512
@@ -51,14 +50,7 @@ def losses(batch, seed):
     first = dl.Tensor(best / length / 2, requires_grad=True)
     second = dl.Tensor(np.full((1, 1), -0.5), requires_grad=True)
     optimizer = dl.optim.SGD([first, second], lr=RATE)
-
-    @dl.capture
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = dl.losses.mse(x @ first @ second, y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = lab.training_step(optimizer, lambda x, y: dl.losses.mse(x @ first @ second, y))
 
     far = []
     for _ in range(STEPS + 1):
