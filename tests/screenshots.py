@@ -14,26 +14,13 @@ from playwright.sync_api import sync_playwright
 
 import minidl as dl
 from minidl import viz
-from minidl.__main__ import lesson
 from minidl._page.server import PageServer
-from minidl.viz._playground.data import DATA
 from minidl.viz._playground.live import Playground
 from minidl.viz._race.live import LiveRace
 
 FILM_FRAMES, FILM_EPOCHS = 28, 60
 FILM_COLOURS = [213, 94, 0, 0, 114, 178, 255, 255, 255, 22, 32, 46]  # of dots and texts
 DOCS = Path(__file__).parents[1] / "docs"
-
-
-def recorded():
-    """A recorded training on spirals."""
-    x, y = DATA["spirals"].draw(400, 0.1, np.random.default_rng(0))
-    model, recorder = dl.nn.MLP([2, 16, 16, 2], "tanh", rng=0), dl.viz.Recorder()
-    optimizer = dl.optim.Adam(model, lr=dl.schedulers.CosineDecay(0.03, 3000))
-    more = {"validation": 0.25, "metrics": {"accuracy": dl.metrics.accuracy}, "progress": False}
-    data = dl.data.DataLoader(x, y, 16, rng=0)
-    dl.fit(model, dl.losses.cross_entropy, optimizer, data, epochs=100, record=recorder, **more)
-    return recorder
 
 
 def plan():
