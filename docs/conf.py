@@ -14,7 +14,7 @@ author = "the minidl authors"
 copyright = author
 version = release = minidl.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "live_pages"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "lessons", "live_pages"]
 myst_heading_anchors = 4  # the anchors of GitHub
 myst_enable_extensions = ["deflist"]
 suppress_warnings = ["misc.highlighting_failure"]
