@@ -16,7 +16,7 @@ version = release = minidl.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "lessons", "live_pages"]
 myst_heading_anchors = 4  # the anchors of GitHub
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "html_image"]
 suppress_warnings = ["misc.highlighting_failure"]
 exclude_patterns = ["_build"]
 
