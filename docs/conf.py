@@ -24,6 +24,7 @@ html_theme = "furo"
 html_title = f"minidl {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+pygments_dark_style = "a11y-dark"
 REPOSITORY = "https://github.com/minidl/minidl/"
 html_theme_options = {
     "source_repository": REPOSITORY,
@@ -32,6 +33,7 @@ html_theme_options = {
 }
 
 add_module_names = False
+python_use_unqualified_type_names = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"

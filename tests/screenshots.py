@@ -21,6 +21,8 @@ from minidl.viz._race.live import LiveRace
 FILM_FRAMES, FILM_EPOCHS = 28, 60
 FILM_COLOURS = [213, 94, 0, 0, 114, 178, 255, 255, 255, 22, 32, 46]  # of dots and texts
 DOCS = Path(__file__).parents[1] / "docs"
+sys.path.append(str(DOCS))
+import live_pages  # noqa: E402; of the site, which is no package
 
 
 def plan():
@@ -126,19 +128,19 @@ def keep(tab, picture):
 
 def main(names):
     """Write the pictures with these names, or all: of a walkthrough, of races and of a plan."""
-    race = viz.race("beale", steps=150)
+    race = live_pages.race()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = Path(folder) / "page.html"
         for save, address, size, picture, theme in (
-            (lesson().save, "#step-7", (1200, 800), "walkthrough.png", "light"),
+            (live_pages.lesson().save, "#step-7", (1200, 800), "walkthrough.png", "light"),
             (race.save, "#step=60", (1280, 860), "race_page.png", "light"),
             (write_live, "#step=5", (1280, 1060), "race_live.png", "light"),
             (race.save, "#step=150", (390, 844), "race_page_phone.png", "dark"),
             (plan().save, "", (1100, 1010), "plan.png", "light"),
-            (recorded().save, "#step=600", (1440, 900), "recorder.png", "light"),
+            (live_pages.training().save, "#step=600", (1440, 900), "recorder.png", "light"),
         ):
             if names and picture not in names:
                 continue
