@@ -22,7 +22,7 @@ FILM_FRAMES, FILM_EPOCHS = 28, 60
 FILM_COLOURS = [213, 94, 0, 0, 114, 178, 255, 255, 255, 22, 32, 46]  # of dots and texts
 DOCS = Path(__file__).parents[1] / "docs"
 sys.path.append(str(DOCS))
-import live_pages  # noqa: E402; of the site, which is no package
+import live_pages  # noqa: E402  # of the site, which is no package
 
 
 def plan():
