@@ -37,7 +37,6 @@ python_use_unqualified_type_names = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 88
 
 
 def link_to_the_repository(app, page, source):
@@ -53,5 +52,14 @@ def link_to_the_repository(app, page, source):
         source[0] = re.sub(r"\]\(\.\./([^)#]+)", address, source[0])
 
 
+def make_accessible(app, page, template, context, doctree):
+    """Add what the HTML of Sphinx and Furo lacks: keys can scroll a block, headings have levels."""
+    scrolled = r'<(pre|div class="(?:table-wrapper|formulas)[^"]*")>'
+    context["body"] = re.sub(scrolled, r'<\1 tabindex="0">', context.get("body", ""))
+    tree = context["furo_navigation_tree"]
+    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def setup(app):
     app.connect("source-read", link_to_the_repository)
+    app.connect("html-page-context", make_accessible, priority=900)  # after Furo
