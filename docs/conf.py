@@ -57,7 +57,9 @@ def make_accessible(app, page, template, context, doctree):
     scrolled = r'<(pre|div class="(?:table-wrapper|formulas)[^"]*")>'
     context["body"] = re.sub(scrolled, r'<\1 tabindex="0">', context.get("body", ""))
     tree = context["furo_navigation_tree"]
-    context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
 
 
 def setup(app):
