@@ -68,6 +68,11 @@ def formulas(lines):
     return f'<div class="formulas">{"".join(f"<div>{typeset(line)}</div>" for line in lines)}</div>'
 
 
+def with_names(text):
+    """Write Adam, not <class 'minidl.optim.rules.Adam'>; the same for functions."""
+    return re.sub(r"<(?:class '|function )(?:\w+\.)*(\w+)\b[^>]*>", r"\1", text)
+
+
 def fields(found, parameters):
     """A list of entries: fields if they are parameters, else a list of definitions."""
     names = [name.lstrip("*") for group, _ in found for name in group]
@@ -79,7 +84,8 @@ def fields(found, parameters):
     for group, text in found:
         for name in group:
             default = parameters[name.lstrip("*")].default
-            shown = "" if default is inspect.Parameter.empty else f" Default: ``{default!r}``."
+            value = with_names(repr(default))
+            shown = "" if default is inspect.Parameter.empty else f" Default: ``{value}``."
             lines = [escaped(line) for line in text]
             end = "." if shown and not lines[-1].endswith(".") else ""
             marked = name.replace("*", r"\*")
@@ -116,6 +122,10 @@ def process(app, what, name, thing, options, lines):
     lines[:] = converted(lines, parameters)
 
 
+def process_signature(app, what, name, thing, options, signature, returned):
+    return signature and with_names(signature), returned
+
+
 def typeset_page(app, doctree):
     """Typeset the indented blocks of a page; readers of its Markdown see them as blocks of code."""
     for block in [*doctree.findall(nodes.literal_block)]:
@@ -127,4 +137,5 @@ def typeset_page(app, doctree):
 def setup(app):
     app.connect("doctree-read", typeset_page)
     app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", process_signature)
     return {"parallel_read_safe": True}

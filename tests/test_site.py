@@ -54,6 +54,11 @@ def test_parameters_are_fields_with_their_defaults():
     assert "or a function (shape, rng) → array of that shape. Default: ``'glorot_uniform'``" in text
 
 
+def test_a_default_that_is_a_class_or_a_function_is_its_name():
+    assert "Default: ``Adam``." in converted(dl.viz.figures.decision_boundary)
+    assert docstrings.with_names(repr(dl.losses.mse)) == "mse"
+
+
 def test_equations_are_typeset_with_their_conditions():
     text = converted(dl.optim.Adam)
     assert "<mfrac>" in text
