@@ -14,9 +14,9 @@ author = "the minidl authors"
 copyright = author
 version = release = minidl.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "lessons", "live_pages"]
 myst_heading_anchors = 4  # the anchors of GitHub
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["deflist", "html_image"]
 suppress_warnings = ["misc.highlighting_failure"]
 exclude_patterns = ["_build"]
 
@@ -24,6 +24,7 @@ html_theme = "furo"
 html_title = f"minidl {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+pygments_dark_style = "a11y-dark"
 REPOSITORY = "https://github.com/minidl/minidl/"
 html_theme_options = {
     "source_repository": REPOSITORY,
@@ -32,10 +33,10 @@ html_theme_options = {
 }
 
 add_module_names = False
+python_use_unqualified_type_names = True
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 88
 
 
 def link_to_the_repository(app, page, source):
@@ -51,5 +52,16 @@ def link_to_the_repository(app, page, source):
         source[0] = re.sub(r"\]\(\.\./([^)#]+)", address, source[0])
 
 
+def make_accessible(app, page, template, context, doctree):
+    """Add what the HTML of Sphinx and Furo lacks: keys can scroll a block, headings have levels."""
+    scrolled = r'<(pre|div class="(?:table-wrapper|formulas)[^"]*")>'
+    context["body"] = re.sub(scrolled, r'<\1 tabindex="0">', context.get("body", ""))
+    tree = context["furo_navigation_tree"]
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
 def setup(app):
     app.connect("source-read", link_to_the_repository)
+    app.connect("html-page-context", make_accessible, priority=900)  # after Furo

@@ -1,16 +1,21 @@
 """Turn a docstring of minidl into reStructuredText, for the reference of the site.
 
 A docstring has paragraphs, lists of parameters in two aligned columns, formulas that are indented,
-and doctests. Parameters become fields with types and defaults, formulas MathML.
+and doctests. Parameters become fields with types and defaults, formulas MathML. The indented
+formulas of the other pages become MathML, too, by minidl's own parser of formulas: browsers draw it
+without a script or a font from the network, and the Markdown reads well without the site.
 """
 
 import inspect
 import re
 from html import escape
 
+from docutils import nodes
+
 from minidl.walkthrough.parser import FormulaError, parse
 from minidl.walkthrough.typesetting import mathml
 
+CALL = re.compile(r"(?<![a-z])(?!(?:sin|cos|tanh|ln|sgn|max|min|mean|softmax)\()[a-z]{2,}\(")
 ENTRY = re.compile(r"(\*{0,2}[\w.]+(?:, \*{0,2}[\w.]+)*) {1,}(\S.*)")
 
 
@@ -40,17 +45,32 @@ def escaped(text):
     return "".join(parts)
 
 
-def typeset(line):
-    """A line of formulas as HTML: MathML where it is an equation, else its text."""
-    formula, gap, condition = re.match(r"(.*?)(?:( {2,})(\S.*))?$", line.strip()).groups()
-    words = re.search(r"[a-z]{2,} [a-z]{2,}", re.sub(r"\b(if|else|and|or|not)\b", "", formula))
+def formula(text):
+    """An equation as MathML; None for other text."""
+    words = re.search(r"[a-z]{2,} [a-z]{2,}", re.sub(r"\b(if|else|and|or|not)\b", "", text))
+    if words or CALL.search(text):  # a sentence, or a call of Python
+        return None
     try:
-        if words:
-            raise FormulaError("a sentence")
-        shown = mathml(parse(formula)).replace(' display="block"', "")
+        return mathml(parse(text)).replace(' display="block"', "")
     except FormulaError:
-        shown = f"<code>{escape(formula)}</code>"
-    return shown + (f" <span>{escape(condition)}</span>" if gap else "")
+        return None
+
+
+def typeset(line):
+    """A line of formulas as HTML; what isn't an equation stays text, such as a condition."""
+    first, *rest = re.split(r" {2,}", re.sub(r" +([=←]) ", r" \1 ", line.strip()))
+    shown = [formula(first) or f"<code>{escape(first)}</code>"]
+    return " ".join([*shown, *(formula(text) or f"<span>{escape(text)}</span>" for text in rest)])
+
+
+def formulas(lines):
+    """A paragraph of formulas as HTML."""
+    return f'<div class="formulas">{"".join(f"<div>{typeset(line)}</div>" for line in lines)}</div>'
+
+
+def with_names(text):
+    """Write Adam, not <class 'minidl.optim.rules.Adam'>; the same for functions."""
+    return re.sub(r"<(?:class '|function )(?:\w+\.)*(\w+)\b[^>]*>", r"\1", text)
 
 
 def fields(found, parameters):
@@ -64,7 +84,8 @@ def fields(found, parameters):
     for group, text in found:
         for name in group:
             default = parameters[name.lstrip("*")].default
-            shown = "" if default is inspect.Parameter.empty else f" Default: ``{default!r}``."
+            value = with_names(repr(default))
+            shown = "" if default is inspect.Parameter.empty else f" Default: ``{value}``."
             lines = [escaped(line) for line in text]
             end = "." if shown and not lines[-1].endswith(".") else ""
             marked = name.replace("*", r"\*")
@@ -84,8 +105,7 @@ def converted(lines, parameters):
         elif all(line.startswith("    ") for line in paragraph):
             yield ".. raw:: html"
             yield ""
-            formulas = "".join(f"<div>{typeset(line)}</div>" for line in paragraph)
-            yield f'    <div class="formulas">{formulas}</div>'
+            yield "    " + formulas(paragraph)
         elif found := entries(paragraph):
             yield from fields(found, parameters)
         else:
@@ -102,6 +122,20 @@ def process(app, what, name, thing, options, lines):
     lines[:] = converted(lines, parameters)
 
 
+def process_signature(app, what, name, thing, options, signature, returned):
+    return signature and with_names(signature), returned
+
+
+def typeset_page(app, doctree):
+    """Typeset the indented blocks of a page; readers of its Markdown see them as blocks of code."""
+    for block in [*doctree.findall(nodes.literal_block)]:
+        html = formulas(block.astext().splitlines())
+        if block.get("language") == "none" and "<math" in html:  # fenced blocks have another one
+            block.replace_self(nodes.raw("", html, format="html"))
+
+
 def setup(app):
+    app.connect("doctree-read", typeset_page)
     app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", process_signature)
     return {"parallel_read_safe": True}

@@ -1,6 +1,6 @@
 """Make the notebooks of the course from its lessons, and run them.
 
-python -m examples.course --out examples/notebooks     # write all
+python -m examples.course --out docs/course            # write all
 python -m examples.course momentum --out .             # write one
 python -m examples.course --check                      # run all, and compare with what is stored
 """
@@ -19,7 +19,7 @@ LESSONS = (
     *("momentum", "adaptive", "schedules", "depth", "overfitting"),
 )
 FOLDER = Path(__file__).parent
-STORED = FOLDER / "notebooks"
+STORED = FOLDER.parent / "docs" / "course"
 SECONDS = 600  # for a cell
 
 
@@ -108,7 +108,7 @@ def main(arguments=None):
     for name in given.lessons or LESSONS:
         made = executed(name)
         if given.check and (problem := stale(name, made)):
-            sys.exit(f"{problem}: run python -m examples.course {name} --out examples/notebooks")
+            sys.exit(f"{problem}: run python -m examples.course {name} --out docs/course")
         if given.out:
             nbformat.write(made, path(given.out, name))
         print(path(given.out or STORED, name), flush=True)

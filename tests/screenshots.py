@@ -14,26 +14,15 @@ from playwright.sync_api import sync_playwright
 
 import minidl as dl
 from minidl import viz
-from minidl.__main__ import lesson
 from minidl._page.server import PageServer
-from minidl.viz._playground.data import DATA
 from minidl.viz._playground.live import Playground
 from minidl.viz._race.live import LiveRace
 
 FILM_FRAMES, FILM_EPOCHS = 28, 60
 FILM_COLOURS = [213, 94, 0, 0, 114, 178, 255, 255, 255, 22, 32, 46]  # of dots and texts
 DOCS = Path(__file__).parents[1] / "docs"
-
-
-def recorded():
-    """A recorded training on spirals."""
-    x, y = DATA["spirals"].draw(400, 0.1, np.random.default_rng(0))
-    model, recorder = dl.nn.MLP([2, 16, 16, 2], "tanh", rng=0), dl.viz.Recorder()
-    optimizer = dl.optim.Adam(model, lr=dl.schedulers.CosineDecay(0.03, 3000))
-    more = {"validation": 0.25, "metrics": {"accuracy": dl.metrics.accuracy}, "progress": False}
-    data = dl.data.DataLoader(x, y, 16, rng=0)
-    dl.fit(model, dl.losses.cross_entropy, optimizer, data, epochs=100, record=recorder, **more)
-    return recorder
+sys.path.append(str(DOCS))
+import live_pages  # noqa: E402  # of the site, which is no package
 
 
 def plan():
@@ -139,19 +128,19 @@ def keep(tab, picture):
 
 def main(names):
     """Write the pictures with these names, or all: of a walkthrough, of races and of a plan."""
-    race = viz.race("beale", steps=150)
+    race = live_pages.race()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
         page = Path(folder) / "page.html"
         for save, address, size, picture, theme in (
-            (lesson().save, "#step-7", (1200, 800), "walkthrough.png", "light"),
+            (live_pages.lesson().save, "#step-7", (1200, 800), "walkthrough.png", "light"),
             (race.save, "#step=60", (1280, 860), "race_page.png", "light"),
             (write_live, "#step=5", (1280, 1060), "race_live.png", "light"),
             (race.save, "#step=150", (390, 844), "race_page_phone.png", "dark"),
             (plan().save, "", (1100, 1010), "plan.png", "light"),
-            (recorded().save, "#step=600", (1440, 900), "recorder.png", "light"),
+            (live_pages.training().save, "#step=600", (1440, 900), "recorder.png", "light"),
         ):
             if names and picture not in names:
                 continue

@@ -70,7 +70,7 @@ def test_a_notebook_that_is_missing_or_out_of_date_is_named_with_the_command(mon
     made = course.notebook("momentum")
     made.cells[-1].source += "\n1 + 1"
     monkeypatch.setattr(course, "executed", lambda name: made)
-    command = ": run python -m examples.course momentum --out examples/notebooks"
+    command = ": run python -m examples.course momentum --out docs/course"
     with pytest.raises(SystemExit, match=f"06_momentum.ipynb is not made from .*{command}"):
         course.main(["momentum", "--check"])
     monkeypatch.setattr(course, "STORED", tmp_path)

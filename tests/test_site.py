@@ -4,14 +4,17 @@ import importlib
 import inspect
 import re
 import sys
+import textwrap
 
 import pytest
 from cases import ROOT
 
 import minidl as dl
+from examples import course
 
 sys.path.insert(0, str(ROOT / "docs"))
 docstrings = importlib.import_module("docstrings")  # of the site, which is no package
+lessons = importlib.import_module("lessons")
 
 PAGES = sorted((ROOT / "docs").glob("**/*.md"))
 
@@ -27,8 +30,14 @@ def test_every_page_is_in_the_order_of_the_index():
     for page in PAGES:
         for tree in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text("utf-8"), re.S):
             lines = [line for line in tree.split() if not line.startswith(":")]
-            named |= {(page.parent / f"{line}.md").resolve() for line in lines}
-    assert {page.resolve() for page in PAGES} - named == {(ROOT / "docs/index.md").resolve()}
+            named |= {(page.parent / line).resolve() for line in lines}
+    pages = [*PAGES, *(ROOT / "docs").glob("**/*.ipynb")]
+    assert {page.with_suffix("").resolve() for page in pages} - named == {ROOT / "docs/index"}
+
+
+def test_the_lessons_are_in_the_order_of_the_course():
+    text = (ROOT / "docs/index.md").read_text("utf-8")
+    assert re.findall(r"^course/\d\d_(\w+)$", text, re.M) == [*course.LESSONS]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -45,6 +54,11 @@ def test_parameters_are_fields_with_their_defaults():
     assert "or a function (shape, rng) → array of that shape. Default: ``'glorot_uniform'``" in text
 
 
+def test_a_default_that_is_a_class_or_a_function_is_its_name():
+    assert "Default: ``Adam``." in converted(dl.viz.figures.decision_boundary)
+    assert docstrings.with_names(repr(dl.losses.mse)) == "mse"
+
+
 def test_equations_are_typeset_with_their_conditions():
     text = converted(dl.optim.Adam)
     assert "<mfrac>" in text
@@ -57,6 +71,37 @@ def test_what_is_no_equation_stays_text():
     assert (
         docstrings.typeset("y < z  for t < 1") == "<code>y &lt; z</code> <span>for t &lt; 1</span>"
     )
+
+
+def test_equations_and_text_may_share_a_line():
+    line = docstrings.typeset("v      = w²        θ ← θ − v    for v > 0")
+    assert (line.count("<math>"), line.count("<msup>")) == (2, 1)
+    assert line.endswith("</math> <span>for v &gt; 0</span>")
+
+
+def test_a_call_is_not_typeset_as_a_product():
+    assert docstrings.formula("y = shape(t)") is None
+    assert "<mi>max</mi>" in docstrings.formula("y = max(t, 1)")
+
+
+def test_mathematics_states_the_equations_of_each_rule():
+    page = (ROOT / "docs/mathematics.md").read_text("utf-8")
+    for name, rule in dl.optim.RULES.items():
+        (stated,) = re.findall(rf"^\*\*`{name}`\*\*.*:\n\n((?:    .*\n)+)$", page, re.M)
+        equations = "θ ← (1 − ηλ)θ" if name == "AdamW" else rule.equations  # and then Adam's
+        assert textwrap.dedent(stated).strip() == textwrap.dedent(equations).strip(), name
+
+
+def test_a_notebook_becomes_markdown_with_its_outputs():
+    outputs = [{"text": ["two\n", "lines\n"]}, {"data": {"image/png": "AB="}}]
+    cells = [
+        {"cell_type": "markdown", "source": ["# A", " title"]},
+        {"cell_type": "code", "source": ["x = 1\n", "x"], "outputs": outputs},
+    ]
+    title, code, text, picture = lessons.markdown({"cells": cells})
+    assert (title, code) == ("# A title", "````python\nx = 1\nx\n````")
+    assert text.endswith("\n\ntwo\nlines\n````")
+    assert "base64,AB=" in picture
 
 
 def test_columns_that_are_no_parameters_are_a_list_of_definitions():

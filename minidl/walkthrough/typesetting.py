@@ -10,6 +10,7 @@ from minidl.walkthrough.parser import COMPARISONS, SUPERSCRIPTS, Equation, Tree
 _PRECEDENCE = {"if": 0, "or": 1, "and": 2, "not": 3, "+": 4, "−": 4, "negative": 4, "sum": 4}
 _PRECEDENCE |= {**dict.fromkeys(COMPARISONS, 3), "@": 5, "/": 5, "·": 6, "^": 8}
 _ATOM = 9
+_PLAIN = str.maketrans("₀₁₂₃₄₅₆₇₈₉ᵢₖ∞₊", "0123456789ik∞+")  # what subscripts mean
 HAT = "\N{COMBINING CIRCUMFLEX ACCENT}"
 
 
@@ -88,7 +89,8 @@ def _mathml(node: Tree, level: int = 0) -> str:
             return _bracketed(_mathml(parts[0]), "||")
         case "sum":
             sign, low = parts[0][0], parts[0][1:]
-            sign = f"<msub><mo>{sign}</mo>{_identifier(low)}</msub>" if low else f"<mo>{sign}</mo>"
+            index = f"<mi>{low.translate(_PLAIN)}</mi>"
+            sign = f"<msub><mo>{sign}</mo>{index}</msub>" if low else f"<mo>{sign}</mo>"
             line = sign + _mathml(parts[1], 6)
         case "negative":
             line = _row(f"<mo>−</mo>{_mathml(parts[0], 5)}")
@@ -99,7 +101,9 @@ def _mathml(node: Tree, level: int = 0) -> str:
             line = f"{value}<mtext>&#160;if&#160;</mtext>{condition}"
             line += f"<mtext>&#160;else&#160;</mtext>{other}"
         case "·":
-            line = f"{_mathml(parts[0], 6)}<mspace width='0.17em'/>{_mathml(parts[1], 7)}"
+            dot = unicode(parts[1], 7)[0].isnumeric()
+            sign = "<mo>·</mo>" if dot else "<mspace width='0.17em'/>"
+            line = f"{_mathml(parts[0], 6)}{sign}{_mathml(parts[1], 7)}"
         case _:
             own, sign = _PRECEDENCE[kind], {"<": "&lt;", ">": "&gt;"}.get(kind, kind)
             line = f"{_mathml(parts[0], own)}<mo>{sign}</mo>{_mathml(parts[1], own + 1)}"
@@ -123,9 +127,8 @@ def _identifier(name: str) -> str:
         return f"<mfrac>{_identifier(numerator)}{_identifier('∂' + denominator)}</mfrac>"
     if name.startswith("∂"):
         return _row(f"<mo>∂</mo>{_identifier(name[1:])}")
-    subscripts = "₀₁₂₃₄₅₆₇₈₉ᵢₖ∞₊"
-    low = name[-1:].translate(str.maketrans(subscripts, "0123456789ik∞+"))
-    if len(name) > 1 and name[-1] in subscripts:
+    if len(name) > 1 and ord(name[-1]) in _PLAIN:
+        low = name[-1].translate(_PLAIN)
         kind = "mn" if low.isdigit() else "mi"
         return f"<msub>{_identifier(name[:-1])}<{kind}>{low}</{kind}></msub>"
     if name.endswith(HAT):

@@ -63,6 +63,8 @@ def test_a_local_derivative_is_a_fraction_on_the_left():
         ("y = √(a + b)", "y=a+b"),
         ("y = [(a or b) and c]", "y=[(aorb)andc]"),
         ("y = |a − b|", "y=|a−b|"),
+        ("y = Σₖ aₖ bₖ", "y=Σkakbk"),
+        ("y = 2 · 3ᵗ · a", "y=2·3ta"),
     ],
 )
 def test_mathml_has_brackets_where_they_are_needed(line, shown):
