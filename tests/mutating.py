@@ -26,7 +26,7 @@ from optimizing import FULL_STATE, RULES, Failing
 
 import minidl as dl
 from minidl import _observer, optim, schedulers
-from minidl.optim.declarations import Slot, fraction, option
+from minidl.optim import Slot, fraction, option
 from minidl.schedulers import ReduceOnPlateau
 
 FEW, MANY = 300, 40_000  # entries: more than what NumPy takes from its cache
@@ -387,7 +387,7 @@ case(
     lambda: dl.data.Standardize().fit(numbers(FEW, 2)),
     lambda scale: scale.fit(numbers(9, 2)),
 )
-case("DataLoader.begin", loader, lambda batches: batches.begin())
+case("DataLoader._begin", loader, lambda batches: batches._begin())
 case(
     "DataLoader.__iter__",
     loader,
@@ -399,9 +399,9 @@ case(
 def states_in_an_epoch():
     """The states of a loader before each batch, and after the last one."""
     batches = loader()
-    batches.begin()
+    batches._begin()
     for taken in range(len(batches) + 1):
-        batches.taken = taken
+        batches._taken = taken
         yield snapshot(batches)
 
 
