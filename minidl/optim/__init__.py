@@ -2,8 +2,8 @@
 
 from minidl.optim.averaging import average
 from minidl.optim.clipping import clip_grad_norm, clip_grad_value
-from minidl.optim.declarations import LARGEST, Slot, flag, fraction, option, within
-from minidl.optim.optimizer import COMMON, SYMBOLS, Optimizer
+from minidl.optim.declarations import Slot, flag, fraction, option, within
+from minidl.optim.optimizer import Optimizer
 from minidl.optim.rules import (
     FTRL,
     NAG,
@@ -22,13 +22,10 @@ from minidl.optim.rules import (
 )
 
 __all__ = [
-    "COMMON",
     "FTRL",
-    "LARGEST",
     "NAG",
     "RULES",
     "SGD",
-    "SYMBOLS",
     "Adadelta",
     "Adagrad",
     "Adam",

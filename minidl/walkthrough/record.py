@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minidl import optim
 from minidl._format import printed
 from minidl.ops import Op
+from minidl.optim.optimizer import COMMON, SYMBOLS, Optimizer
 from minidl.tensor import unbroadcast
 from minidl.walkthrough.formulas import Index, Scope
 from minidl.walkthrough.parser import Equation, FormulaError, parse, subscript
@@ -109,7 +109,7 @@ class OpCall:
     @functools.cached_property
     def symbol_values(self) -> dict[str, Any]:
         """The values of the symbols in the formulas that are not inputs."""
-        known = optim.SYMBOLS.items()
+        known = SYMBOLS.items()
         values = {x: self.options[name] for x, name in known if name in self.options}
         computed = self.function.symbols.items()
         return values | {x: f(*self.arrays(), **self.options) for x, f in computed}
@@ -284,7 +284,7 @@ class Update:
 
     def __init__(
         self,
-        rule: type[optim.Optimizer],
+        rule: type[Optimizer],
         value: Value,
         options: Mapping[str, Any],
         *,
@@ -322,7 +322,7 @@ class Update:
     def _lines(self) -> list[UpdateLine]:
         values, after = self._symbol_values()
         applied = []
-        for equation in _parsed(optim.COMMON + self.rule.equations):
+        for equation in _parsed(COMMON + self.rule.equations):
             scope = Scope(values)
             if equation.condition is None or scope.value(equation.condition):
                 applied.append(equation)
