@@ -37,7 +37,11 @@ LARGEST = 1e10  # of any option: products with each other and with weights are f
 def within(
     high: float = LARGEST, *, low: float = 0.0, above: bool = False, below: bool = False
 ) -> Check:
-    """The check for a finite number in [low, high]; `above` and `below` exclude low and high."""
+    """The check for a finite number in [low, high]; `above` and `below` exclude low and high.
+
+    >>> dl.optim.within(high=1)("Mine", "share", 0.5)
+    0.5
+    """
     return functools.partial(_checks.number, low=low, high=high, above=above, below=below)
 
 
