@@ -135,7 +135,7 @@ def save(
     >>> path = pathlib.Path(tempfile.mkdtemp(), "model.ckpt")
     >>> dl.save(path, model)
     >>> dl.load(path)
-    checkpoint of minidl 0.1.0: epoch 0, step 0
+    checkpoint of minidl 0.2.0: epoch 0, step 0
       weight: (2, 1) float32
       bias: (1,) float32
     """

@@ -11,7 +11,7 @@ from minidl import _blas, _checks, _files
 from minidl._format import printable
 from minidl._kernels import atomic, blas, system
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _forked = False  # OpenMP's threads don't survive a fork; a child that uses them would hang
 
 

@@ -1,7 +1,7 @@
 """Counts lines of code, without blank lines, comments and docstrings.
 
 python -m tests.code_lines              # a table by file, and totals of the core and the package
-python -m tests.code_lines --readme     # write the counts into README's table of the core
+python -m tests.code_lines --write      # write the counts into the table of docs/design.md
 """
 
 import argparse
@@ -62,16 +62,16 @@ def count(path: Path) -> int:
 
 
 def main() -> None:
-    """Print the table, or update README's."""
+    """Print the table, or update that of docs/design.md."""
     parser = argparse.ArgumentParser(description="Count lines of code.")
-    parser.add_argument("--readme", action="store_true", help="update the table in README.md")
-    if parser.parse_args().readme:
-        readme = ROOT / "README.md"
+    parser.add_argument("--write", action="store_true", help="update the table in docs/design.md")
+    if parser.parse_args().write:
+        page = ROOT / "docs/design.md"
         text = ROW.sub(
             lambda row: row[0].replace(f"| {row[4]} |", f"| {count(FOLDER / row[2])} |"),
-            readme.read_text(encoding="utf-8"),
+            page.read_text(encoding="utf-8"),
         )
-        readme.write_text(text, encoding="utf-8")
+        page.write_text(text, encoding="utf-8")
         return
     files = [*(FOLDER / "minidl").rglob("*.py"), *(FOLDER / "minidl").rglob("*.pyx")]
     counts = {path.relative_to(FOLDER).as_posix(): count(path) for path in sorted(files)}

@@ -16,7 +16,8 @@ import interrupting
 import numpy as np
 import pytest
 from capturing import RULE_IDS
-from cases import FORMS_OF_RULES
+from cases import FORMS_OF_RULES, GOLDEN
+from golden import make_checkpoint
 from resuming import RATES, X, Y, look, resumed, training
 
 import minidl as dl
@@ -422,6 +423,21 @@ def test_a_forged_entry_beyond_all_bytes_is_damage(path):
         dl.load(path)
 
 
+@pytest.mark.parametrize("old", sorted(GOLDEN.glob("*.ckpt")), ids=lambda old: old.stem)
+def test_a_training_that_an_earlier_version_saved_goes_on(old):
+    whole, resumed = make_checkpoint.training(), make_checkpoint.training()
+    history = make_checkpoint.fit(*whole, epochs=3)
+    saved = dl.load(old, resumed[0], optimizer=resumed[1], data=resumed[2])
+    assert saved.metadata["name"] == "ρ"
+    assert saved.metadata["scale"].tolist() == [0, 1, 2]
+    again = make_checkpoint.fit(*resumed, epochs=3, resume=saved)
+    for name in ("step_loss", "lr", "validation"):  # another BLAS may round differently
+        np.testing.assert_allclose(getattr(again, name), getattr(history, name), rtol=1e-4)
+    for p, q in zip(whole[0].parameters(), resumed[0].parameters(), strict=True):
+        np.testing.assert_allclose(q.data, p.data, rtol=1e-3, atol=1e-6)
+    assert repr(resumed[1]) == repr(whole[1])
+
+
 def test_a_newer_format_says_what_to_install(path, monkeypatch):
     monkeypatch.setattr(checkpoint, "FORMAT", 2)
     small(path)
@@ -645,6 +661,7 @@ def test_without_the_library_the_error_names_the_extra(tmp_path, monkeypatch):
 PROGRAM = """
 import sys
 sys.path[:0] = {paths!r}
+from golden import make_checkpoint
 from resuming import resumed
 print(resumed(sys.argv[1]))
 """

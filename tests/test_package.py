@@ -154,6 +154,12 @@ def test_a_name_that_is_like_no_other_gets_no_hint(module):
             getattr(sys.modules[where], name)
 
 
+def test_the_changelog_and_the_citation_have_the_version():
+    changes = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.findall(r"^## (\S+)", changes, re.M)[0] in (dl.__version__, "Unreleased")
+    assert f"\nversion: {dl.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
+
+
 def test_the_version_is_one_of_pep_440():
     parts = dl.__version__.split(".")
     assert len(parts) == 3

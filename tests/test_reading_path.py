@@ -1,4 +1,4 @@
-"""README's reading path: the files of the core, their order, and a budget of lines for each."""
+"""The reading path of docs/design.md: the files of the core, their order, and their budgets."""
 
 import re
 
@@ -17,23 +17,23 @@ BUDGET = {
 }
 
 
-def readme_rows():
-    """(order, name, link, lines, contents) of each file in README's table."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def rows_of_the_page():
+    """(order, name, link, lines, contents) of each file in the table."""
+    text = (ROOT / "docs/design.md").read_text(encoding="utf-8")
     (section,) = re.findall(r"^## Read it in an afternoon\n(.*?)^## ", text, re.M | re.S)
     return ROW.findall(section)
 
 
-def test_the_readme_lists_the_core_in_the_order_to_read_it():
-    rows = readme_rows()
+def test_the_page_lists_the_core_in_the_order_to_read_it():
+    rows = rows_of_the_page()
     assert [(int(order), name) for order, name, *_ in rows] == list(enumerate(CORE, 1))
-    assert all(name == link and contents for _, name, link, _, contents in rows)
+    assert all(f"../{name}" == link and contents for _, name, link, _, contents in rows)
 
 
 @pytest.mark.parametrize("name", CORE)
-def test_the_readme_says_how_many_lines_of_code_a_file_has(name):
-    lines = {row[1]: int(row[3].replace(",", "")) for row in readme_rows()}
-    assert lines[name] == count(FOLDER / name), "run python -m tests.code_lines --readme"
+def test_the_page_says_how_many_lines_of_code_a_file_has(name):
+    lines = {row[1]: int(row[3].replace(",", "")) for row in rows_of_the_page()}
+    assert lines[name] == count(FOLDER / name), "run python -m tests.code_lines --write"
 
 
 @pytest.mark.parametrize("name", CORE)

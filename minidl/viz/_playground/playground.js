@@ -83,8 +83,9 @@ function address(chosen = settings) {
 
 const keepAddress = () => attempt(() => history.replaceState(null, '', address()));
 
-const hiddenParts = (new URLSearchParams(location.hash.slice(1)).get('hide') ?? '').split(',')
+const hiddenByAddress = () => (new URLSearchParams(location.hash.slice(1)).get('hide') ?? '').split(',')
   .filter(Boolean);
+const hiddenParts = hiddenByAddress();
 
 // ---- Questions to the server, one after the other
 
@@ -1543,7 +1544,11 @@ prepareTheme(redraw);
 readColours();
 redraw();
 addEventListener('resize', redraw);
-addEventListener('hashchange', () => { settings = readAddress(); begin(); });
+addEventListener('hashchange', () => {
+  if (String(hiddenByAddress()) !== String(hiddenParts)) return location.reload();
+  settings = readAddress();
+  return begin();
+});
 $('repeat').lastElementChild.addEventListener('click', () => { repeating = false; });
 hideParts();
 begin();

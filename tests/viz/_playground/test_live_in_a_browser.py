@@ -483,6 +483,9 @@ def test_parts_are_hidden_by_the_address(live):
     tab.wait_for_function("() => location.hash.includes('Momentum')")
     expect(tab.get_by_label("rate η").first).to_be_hidden()
     assert "hide=noise" in tab.evaluate("location.hash")
+    tab.evaluate("location.hash = '#hide=network'")  # as by typing
+    expect(tab.locator("#network")).to_be_hidden()
+    expect(tab.get_by_label("rate η").first).to_be_visible()
 
 
 TEXTS = "main :is(h2, h3, label, th, td, figcaption, button, select, .remark, .keys, li)"
