@@ -85,6 +85,19 @@ def test_the_reference_has_the_names_that_a_module_exports_and_no_others(module)
     assert exported == {*NAMES[module]}
 
 
+def test_every_method_of_a_public_class_has_a_docstring():
+    """Sphinx leaves out of the reference what has none."""
+    without = [
+        f"{module}.{name}.{member}"
+        for module, name in public_names.listed()
+        if inspect.isclass(thing := getattr(importlib.import_module(module), name))
+        for member, value in public_names.own_members(thing)
+        if (inspect.isroutine(value) or isinstance(value, property))
+        and not inspect.getdoc(getattr(thing, member))
+    ]
+    assert without == []
+
+
 def test_the_package_exports_the_public_names_and_modules_alone():
     modules = {name for name, thing in vars(dl).items() if inspect.ismodule(thing)}
     assert {*NAMES[""]} <= {*dl.__all__} <= {*NAMES[""], *modules}
