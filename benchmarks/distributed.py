@@ -109,7 +109,7 @@ def child(ranks, batch, shards, steps, state):
         progress=False,
         distributed=world,
     )
-    result = {"peak": [peak()] if world is None else world.objects(peak())}
+    result = {"peak": [peak()] if world is None else world._objects(peak())}
     if not state:
         times = np.diff(marks.times)[WARM_UP - 1 :]
         result["seconds"] = times.tolist()

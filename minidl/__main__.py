@@ -281,6 +281,7 @@ def add_race(commands: Commands) -> None:
 
     def run(options: argparse.Namespace) -> None:
         from minidl import viz
+        from minidl.viz._race.racing import ARTICLE
 
         for name, low in ("steps", 1), ("starts", 1), ("budget", 2), ("seed", 0):
             if (value := getattr(options, name)) is not None:
@@ -304,7 +305,7 @@ def add_race(commands: Commands) -> None:
         _check_file("race --gif", options.gif, _files.FILMS)
         raced = viz.race(
             options.surface,
-            options.optimizers or viz.ARTICLE,
+            options.optimizers or ARTICLE,
             steps=options.steps,
             start=options.starts if options.start is None else options.start,
             lr=lr,

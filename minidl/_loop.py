@@ -196,19 +196,19 @@ def append(lists: list[list[Any]], *values: Any) -> None:
 class Record(Protocol):
     """What fit asks of what looks at some of the steps, such as a dl.viz.Recorder."""
 
-    def begin(self, training: Training, loss: Any, steps: int | None) -> None:
+    def _begin(self, training: Training, loss: Any, steps: int | None) -> None:
         """A training of so many steps begins, or of an unknown number."""
 
-    def due(self, taken: int) -> int:
+    def _due(self, taken: int) -> int:
         """The number of steps to take before the next one that is recorded; 0 if it is that."""
 
-    def before(self, training: Training) -> None:
+    def _before_step(self, training: Training) -> None:
         """A step that is recorded is about to be taken."""
 
-    def after(self, training: Training, step: int) -> None:
+    def _after_step(self, training: Training, step: int) -> None:
         """It was taken, as the step of that number."""
 
-    def end(self, training: Training) -> None:
+    def _end(self, training: Training) -> None:
         """The training ended, however it did."""
 
 
@@ -318,7 +318,7 @@ class Loop:
     def place(self) -> None:
         """Tell the loader how many batches were used, not just given out."""
         if isinstance(self.batches, DataLoader) and self.history._epoch is not None:
-            self.batches.taken = self.history._epoch.batches
+            self.batches._taken = self.history._epoch.batches
 
     # --- steps without hooks
 
@@ -342,10 +342,10 @@ class Loop:
             steps = self.replayed if captured else self.eager
             for own, rows, record in self.pieces(arrays, size, order):
                 if record:
-                    record.before(self.training)
+                    record._before_step(self.training)
                 for taken in steps(epoch, step, own, size, rows):
                     if record:
-                        record.after(self.training, len(self.history.step_loss))
+                        record._after_step(self.training, len(self.history.step_loss))
                     yield taken
 
     def pieces(
@@ -358,7 +358,7 @@ class Loop:
             return
         begin = 0
         while begin < rows:
-            left = self.record.due(len(self.history.step_loss))
+            left = self.record._due(len(self.history.step_loss))
             end = min(begin + (max(left, 1) * size), rows)
             part = slice(begin, end)
             whole = order is not None or end - begin == rows
@@ -398,7 +398,7 @@ class Loop:
         history, weights = self.history, list[float]()
         rows = len(arrays[0]) if order is None else len(order)
         record = history.step_loss, history.lr, self.optimizer, self.ctrl_c, SECONDS, weights
-        for taken, result in step.steps(arrays, size, order, *record):
+        for taken, result in step._steps(arrays, size, order, *record):
             if type(result) is tuple:
                 weights.append(result[1].item())
             sizes = [min(size, rows - i * size) for i in range(taken)]
@@ -418,12 +418,12 @@ class Loop:
                 if self.left <= 0:
                     return
             return
-        order = batches.begin()
+        order, _ = batches._begin()
         size = batches.batch_size or len(batches.y)
         end = min(len(batches) * size, len(batches.y))
         begin = epoch.batches * size
         end = end if math.isinf(self.left) else min(end, begin + int(self.left) * size)
-        form, arrays = flat(*batches.arrays())
+        form, arrays = flat(*batches._arrays())
         if order is None:
             yield form, tuple(a[begin:end] for a in arrays), size, None
         else:
@@ -432,7 +432,7 @@ class Loop:
     def rest(self, epoch: Epoch) -> Iterator[tuple[Any, ...]]:
         """The batches that are left in an epoch."""
         if isinstance(self.batches, DataLoader):
-            return self.batches.rest(epoch.batches)
+            return self.batches._rest(epoch.batches)
         return itertools.islice(iter(self.batches), epoch.batches, None)
 
     # --- steps with hooks, or of several batches
@@ -453,9 +453,9 @@ class Loop:
         for hook in self.hooks["on_backward"]:
             hook.call(training)
         steps, t = len(history.lr), _steps_of(self.optimizer)
-        record = self.record if self.record and self.record.due(steps) == 0 else None
+        record = self.record if self.record and self.record._due(steps) == 0 else None
         if record:
-            record.before(training)
+            record._before_step(training)
         try:
             append([history.step_loss, history.lr], value, _rate(self.optimizer))
             self.update()
@@ -464,7 +464,7 @@ class Loop:
                 del history.step_loss[steps:], history.lr[steps:]
             raise
         if record:
-            record.after(training, training.step)
+            record._after_step(training, training.step)
         for predicted in seen if self.metrics else ():
             evaluation.keep(epoch.kept, *predicted)
         return value, weight
@@ -590,7 +590,7 @@ class Loop:
         runners = [getattr(step, "runner", None) for step in functions]
         self.history.captured |= any(runner is not None for runner in runners)
         if self.record is not None:
-            self.record.end(self.training)
+            self.record._end(self.training)
         for hook in self.hooks["on_end"]:
             hook.call(self.training)
 

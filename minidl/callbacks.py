@@ -121,7 +121,7 @@ class _Monitor(Callback):
         if training.step == 0:  # of a new training, perhaps after another one
             self.best = None
 
-    def improved(self, training: Training) -> bool:
+    def _improved(self, training: Training) -> bool:
         """Whether the last value is the best so far; ValueError for an unknown or empty metric."""
         owner, values = type(self).__name__, training.history.values(self.monitor)
         if not values:
@@ -196,7 +196,7 @@ class EarlyStopping(_Monitor):
             self.stopped_epoch, self._bad = None, 0
 
     def on_epoch(self, training: Training) -> bool:
-        if self.improved(training):
+        if self._improved(training):
             self.best_epoch, self._bad = training.epoch, 0
             weights = _weights_of(training.model, training.optimizer)
             self._weights = weights if self.restore_best else None
@@ -265,7 +265,7 @@ class Checkpoint(_Monitor):
     def on_epoch(self, training: Training) -> None:
         before = self.best
         due = not training.rank and training.epoch % self.every == 0
-        if not due or (self.only_best and not self.improved(training)):
+        if not due or (self.only_best and not self._improved(training)):
             return
         own: dict[str, Any] = {"optimizer": training.optimizer, "history": training.history}
         data = training.data if isinstance(training.data, DataLoader) else None
@@ -353,29 +353,29 @@ class CSVLogger(Callback):
         history = training.history
         names = ["epoch", "step", "loss", "lr", "validation", *history.metrics]
         self.written = len(history.loss) - _awaits_validation(history)
-        rows = [self.row(history, epoch) for epoch in range(1, self.written + 1)]
+        rows = [self._row(history, epoch) for epoch in range(1, self.written + 1)]
         if training.rank:
             return
         with _files.replacing("CSVLogger", self.path) as temporary:
-            temporary.write_bytes(self.lines([names, *rows]).encode())
+            temporary.write_bytes(self._lines([names, *rows]).encode())
 
     def on_epoch(self, training: Training) -> None:
         written = training.epoch <= self.written  # of an epoch saved before its callbacks ran
         if training.rank or written:
             return
         _files.extend(
-            "CSVLogger", self.path, self.lines([self.row(training.history, training.epoch)])
+            "CSVLogger", self.path, self._lines([self._row(training.history, training.epoch)])
         )
 
     @staticmethod
-    def lines(rows: list[list[Any]]) -> str:
+    def _lines(rows: list[list[Any]]) -> str:
         """Rows as text."""
         text = io.StringIO(newline="")
         csv.writer(text).writerows(rows)
         return text.getvalue()
 
     @staticmethod
-    def row(history: History, epoch: int) -> list[Any]:
+    def _row(history: History, epoch: int) -> list[Any]:
         """The line of an epoch; a list that is shorter than the others lacks the first epochs."""
         step, numbers = history.epoch_ends[epoch - 1], list[Any]()
         for name, values in [("validation", history.validation), *history.metrics.items()]:

@@ -83,29 +83,26 @@ class DataLoader:
         size = self.batch_size or n
         return n // size if self.drop_last else -(-n // size)
 
-    def arrays(self) -> tuple[Any, ...]:
+    def _arrays(self) -> tuple[Any, ...]:
         """(x, y), or (x, y, sample_weight)."""
         weighted = self.sample_weight is not None
         return (self.x, self.y, self.sample_weight) if weighted else (self.x, self.y)
 
     @property
-    def taken(self) -> int:
+    def _taken(self) -> int:
         """The number of batches that were taken in the running or last epoch."""
         return self._place.taken
 
-    @taken.setter
-    def taken(self, number: int) -> None:
+    @_taken.setter
+    def _taken(self, number: int) -> None:
         self._place.taken = number
 
-    def begin(self) -> np.ndarray | None:
-        """Begin an epoch, or continue the one whose place was loaded: `taken` batches are done.
-
-        Returns the order of the samples, None if they are not shuffled.
-        """
-        return self._begin()[0]
-
     def _begin(self) -> tuple[np.ndarray | None, int]:
-        """The order, and the number of batches that are done, whatever another thread takes."""
+        """Begin an epoch, or continue the one whose place was loaded.
+
+        Returns the order of the samples, None if they are not shuffled, and the number of batches
+        that are done, whatever another thread takes.
+        """
         n, place = len(self.y), self._place
         shuffled = self.shuffle and (self.batch_size or n) < n
         known = (place.start is not None) == shuffled  # not in a state before the first epoch
@@ -137,7 +134,7 @@ class DataLoader:
         drawn.bit_generator.state = state
         return drawn.permutation(len(self.y)), drawn.bit_generator.state
 
-    def check_resumable(self, owner: str, taken: int) -> None:
+    def _check_resumable(self, owner: str, taken: int) -> None:
         """ValueError unless an epoch of which so many batches are done can be continued."""
         place, n = self._place, len(self.y)
         if not self.shuffle or (self.batch_size or n) >= n:  # in order, which needs no state
@@ -154,7 +151,7 @@ class DataLoader:
             place.taken = number + 1
             yield self._batch(number, order)
 
-    def rest(self, taken: int) -> Iterator[tuple[Any, ...]]:
+    def _rest(self, taken: int) -> Iterator[tuple[Any, ...]]:
         """The batches that are left of an epoch, of which so many were taken.
 
         The `__iter__` of a subclass that begins anew is skipped so far; if the loader shuffles, its
@@ -175,7 +172,7 @@ class DataLoader:
             return itertools.islice(batches, taken - 1, None)
         return batches
 
-    def in_order(self) -> Iterator[tuple[Any, ...]]:
+    def _in_order(self) -> Iterator[tuple[Any, ...]]:
         """The batches in the order of the data; draws no random numbers, and begins no epoch."""
         if (
             type(self).__iter__ is not DataLoader.__iter__
@@ -184,18 +181,18 @@ class DataLoader:
         return (self._batch(number, None) for number in range(len(self)))
 
     def _batch(self, number: int, order: np.ndarray | None) -> tuple[Any, ...]:
-        rows = self.rows(number, order)
-        return tuple(part(array, rows) for array in self.arrays())
+        rows = self._rows(number, order)
+        return tuple(part(array, rows) for array in self._arrays())
 
-    def rows(self, number: int, order: np.ndarray | None) -> Any:
+    def _rows(self, number: int, order: np.ndarray | None) -> Any:
         """The rows of a batch: a slice, or their numbers in the order."""
         size = self.batch_size or len(self.y)
         rows = slice(number * size, min((number + 1) * size, len(self.y)))
         return rows if order is None else order[rows]
 
-    def part(self, rows: np.ndarray) -> DataLoader:
+    def _part(self, rows: np.ndarray) -> DataLoader:
         """A loader of these samples, which shares the generator and the place with this one."""
-        x, y, *weight = (part(array, rows) for array in self.arrays())
+        x, y, *weight = (part(array, rows) for array in self._arrays())
         loader = DataLoader(
             *(x, y, self.batch_size),
             shuffle=self.shuffle,
@@ -206,9 +203,9 @@ class DataLoader:
         loader._place, loader._samples = self._place, self._samples
         return loader
 
-    def held_out(self, rows: np.ndarray) -> DataLoader:
+    def _held_out(self, rows: np.ndarray) -> DataLoader:
         """A loader of these samples in order, for validation."""
-        x, y, *weight = (part(array, rows) for array in self.arrays())
+        x, y, *weight = (part(array, rows) for array in self._arrays())
         weights = weight[0] if weight else None
         return DataLoader(x, y, self.batch_size, shuffle=False, sample_weight=weights)
 
@@ -313,7 +310,7 @@ class Batches:
                 "each time, as a list or a DataLoader does"
             )
 
-    def in_order(self) -> Iterator[tuple[Any, ...]]:
+    def _in_order(self) -> Iterator[tuple[Any, ...]]:
         """The batches, as for a DataLoader."""
         return iter(self)
 

@@ -90,7 +90,7 @@ def by_batch(
 ) -> list[Measured]:
     """What every step-th batch gives; in a context of its own, no interrupt leaves no_grad on."""
     evaluating = evaluation_mode(modules_of(model))
-    own = itertools.islice(batches.in_order(), first, None, step)
+    own = itertools.islice(batches._in_order(), first, None, step)
     with evaluating, evaluating:
         return contextvars.copy_context().run(_by_batch, model, loss, own, bool(metrics))
 

@@ -408,7 +408,7 @@ class Loss:
     def __init__(self, reduction: Reduction = "mean") -> None:
         self.reduction = _checks.choice(type(self).__name__, "reduction", reduction, REDUCTIONS)
 
-    def options(self) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         """The options by name, without the reduction."""
         return {name: value for name, value in vars(self).items() if name != "reduction"}
 
@@ -453,7 +453,7 @@ class Huber(Loss):
 
     def __call__(self, prediction: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
         return huber(
-            prediction, target, self.reduction, sample_weight=sample_weight, **self.options()
+            prediction, target, self.reduction, sample_weight=sample_weight, **self._options()
         )
 
 
@@ -470,7 +470,7 @@ class BinaryCrossEntropy(Loss):
 
     def __call__(self, logits: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
         return binary_cross_entropy(
-            logits, target, self.reduction, sample_weight=sample_weight, **self.options()
+            logits, target, self.reduction, sample_weight=sample_weight, **self._options()
         )
 
 
@@ -498,5 +498,5 @@ class CrossEntropy(Loss):
 
     def __call__(self, logits: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
         return cross_entropy(
-            logits, target, self.reduction, sample_weight=sample_weight, **self.options()
+            logits, target, self.reduction, sample_weight=sample_weight, **self._options()
         )

@@ -43,7 +43,8 @@ def _ramp(first: float, last: float, u: float, shape: str) -> float:
 class Schedule(_pictures.Curve):
     """The base class of all schedules; a subclass defines `formula(self, t)`.
 
-    A subclass that is a dataclass may declare a check for each field: the field becomes what the
+    A subclass that is a dataclass may declare a check for each field in `checks`, a function
+    (class name, field, value) such as `dl.optim.within(above=True)`: the field becomes what the
     check returns, or the check raises an error that names the class and the field.
     """
 
@@ -427,7 +428,7 @@ class _Around(Schedule):
     checks = {"schedule": as_schedule}
 
     @property
-    def inner(self) -> Schedule:
+    def _inner(self) -> Schedule:
         """The schedule inside; a number has become a Constant."""
         return cast(Schedule, self.schedule)
 
@@ -454,11 +455,11 @@ class WarmUp(_Around):
 
     def formula(self, t: int) -> float:
         if t >= self.steps:
-            return self.inner.formula(t - self.steps)
-        return _ramp(self.start, self.inner.formula(0), t / self.steps, self.shape)
+            return self._inner.formula(t - self.steps)
+        return _ramp(self.start, self._inner.formula(0), t / self.steps, self.shape)
 
     def phases(self) -> list[tuple[int, str]]:
-        return [(0, "warm-up"), *_shifted(self.inner.phases(), self.steps)]
+        return [(0, "warm-up"), *_shifted(self._inner.phases(), self.steps)]
 
 
 @dataclass(frozen=True)
@@ -487,7 +488,7 @@ class CoolDown(_Around):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if cut := _cut_ramp(self.inner, self.at):
+        if cut := _cut_ramp(self._inner, self.at):
             name, end = cut
             raise ValueError(
                 f"CoolDown: at={self.at} is before the end of the {name} inside, at step {end}; "
@@ -496,15 +497,15 @@ class CoolDown(_Around):
 
     def formula(self, t: int) -> float:
         if t < self.at:
-            return self.inner.formula(t)
+            return self._inner.formula(t)
         if t >= self.at + self.steps:
             return self.end
-        top = self.inner.formula(self.at)
+        top = self._inner.formula(self.at)
         return _ramp(top, self.end, (t - self.at) / self.steps, self.shape)
 
     def phases(self) -> list[tuple[int, str]]:
         ramp = [(self.at, "cool-down"), (self.at + self.steps, "end")]
-        return _shifted(self.inner.phases(), 0, self.at) + ramp
+        return _shifted(self._inner.phases(), 0, self.at) + ramp
 
 
 def _cut_ramp(schedule: Schedule, at: int) -> tuple[str, int] | None:
@@ -538,17 +539,17 @@ class Hold(_Around):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if plateaus(self.inner):
+        if plateaus(self._inner):
             raise ValueError(
                 f"Hold: the rate of {self.schedule!r} follows a metric rather than the step, so it "
                 f"can't be held at step {self.at}; stop calling observe instead"
             )
 
     def formula(self, t: int) -> float:
-        return self.inner.formula(min(t, self.at))
+        return self._inner.formula(min(t, self.at))
 
     def phases(self) -> list[tuple[int, str]]:
-        return [*_shifted(self.inner.phases(), 0, self.at), (self.at, "hold")]
+        return [*_shifted(self._inner.phases(), 0, self.at), (self.at, "hold")]
 
 
 @dataclass(frozen=True)

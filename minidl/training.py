@@ -164,7 +164,7 @@ def fit(
     loop = kind_of_loop(loss, training, held_out, measures, count, capture, ends, record)
     most = _step_count(batches, count, ends, begun)
     if record is not None:
-        record.begin(training, loss, most)
+        record._begin(training, loss, most)
     shown = progress and training.rank == 0
     keep_modes, _ = mode(loop.modules, training=True)
     keep_handler, handle = loop.ctrl_c.handling()
@@ -249,7 +249,7 @@ def _validation(
         )
     share = _checks.number("fit", "validation", validation, above=True, high=1, below=True)
     kept, held_out = split_rows("fit: validation", len(batches.y), share, 0)
-    return batches.part(kept), batches.held_out(held_out)
+    return batches._part(kept), batches._held_out(held_out)
 
 
 def _check_record(record: Any, distributed: Any) -> None:
@@ -305,7 +305,7 @@ def _history(
             "dl.load(path, model, optimizer=optimizer, data=loader)"
         )
     if isinstance(batches, DataLoader):
-        batches.check_resumable("fit", resume.history.batches)
+        batches._check_resumable("fit", resume.history.batches)
     elif isinstance(batches.source, Iterator):
         raise OneShotError("fit: data is a one-shot iterator, so the training can't be resumed")
     record = copy.deepcopy(resume.history)

@@ -11,7 +11,7 @@ from cases import FORMS_OF_RULES
 
 import minidl as dl
 from minidl import losses, nn, optim
-from minidl.optim.declarations import Slot, fraction, option
+from minidl.optim import Slot, fraction, option
 
 F = np.float32
 RULE_IDS = ["-".join([rule, *map(str, options)]) for rule, options in FORMS_OF_RULES]

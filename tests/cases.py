@@ -333,7 +333,7 @@ def stated_equations():
                 yield name, line.replace("reduction", word)
     for name, rule in vars(optim).items():
         if isinstance(rule, type) and issubclass(rule, optim.Optimizer):
-            for line in filter(str.strip, (optim.COMMON + rule.equations).splitlines()):
+            for line in filter(str.strip, (optim.optimizer.COMMON + rule.equations).splitlines()):
                 yield name, line
 
 

@@ -953,8 +953,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             (
                 "one step count for all parameters",
-                "self.prepare(group, lr, t,",
-                "self.prepare(group, lr, self.t + 1,",
+                "self._prepare(group, lr, t,",
+                "self._prepare(group, lr, self.t + 1,",
             ),
             (
                 "parameters of different step counts updated together",
@@ -1229,12 +1229,12 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("another optimizer resumed", "resume.optimizer_steps != steps", "False"),
             (
                 "a loader that was not loaded resumed",
-                "batches.check_resumable(",
+                "batches._check_resumable(",
                 "(lambda *_: None)(",
             ),
         ],
         "_validation": [
-            ("the samples held out are trained on", "batches.part(kept)", "batches"),
+            ("the samples held out are trained on", "batches._part(kept)", "batches"),
         ],
     },
     "minidl/distributed/sums.py": {
@@ -1312,7 +1312,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 ">= 0",
             ),
             ("a training that was ended goes on", "and not history._ended:", ":"),
-            ("the place of a loader is what was given out", "self.batches.taken = ", "_ = "),
+            ("the place of a loader is what was given out", "self.batches._taken = ", "_ = "),
         ],
         "ends_training": [
             ("NumPy's truth values refused", "bool | np.bool_", "bool"),
@@ -1419,8 +1419,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("too many batches taken", "if taken > most:", "if False:"),
             (
                 "a part with a place of its own",
-                "self._place, self._samples\n        return loader\n\n    def held",
-                "loader._place, self._samples\n        return loader\n\n    def held",
+                "self._place, self._samples\n        return loader\n\n    def _held",
+                "loader._place, self._samples\n        return loader\n\n    def _held",
             ),
         ],
         "_weights": [("infinite weights accepted", "np.isfinite(array) & ", "")],
@@ -1696,13 +1696,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("one step long", "t >= self.steps", "t > self.steps"),
             (
                 "schedule's clock not set back",
-                "self.inner.formula(t - self.steps)",
-                "self.inner.formula(t)",
+                "self._inner.formula(t - self.steps)",
+                "self._inner.formula(t)",
             ),
             (
                 "towards another rate than the schedule's first",
-                "self.inner.formula(0)",
-                "self.inner.formula(self.steps)",
+                "self._inner.formula(0)",
+                "self._inner.formula(self.steps)",
             ),
             ("start ignored", "_ramp(self.start,", "_ramp(0.0,"),
             ("shape ignored", "self.steps, self.shape)", 'self.steps, "linear")'),
@@ -1711,15 +1711,15 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("end counted from 0", "t >= self.at + self.steps", "t >= self.steps"),
             (
                 "from the rate the schedule has meanwhile",
-                "self.inner.formula(self.at)",
-                "self.inner.formula(t)",
+                "self._inner.formula(self.at)",
+                "self._inner.formula(t)",
             ),
             ("one step short", "(t - self.at) / self.steps", "(t - self.at + 1) / self.steps"),
             ("0 instead of the end", "            return self.end", "            return 0.0"),
             ("one step early", "if t < self.at:", "if t < self.at - 1:"),
             (
                 "inside a warm-up accepted",
-                "if cut := _cut_ramp(self.inner, self.at):",
+                "if cut := _cut_ramp(self._inner, self.at):",
                 "if cut := None:",
             ),
         ],

@@ -26,7 +26,7 @@ from optimizing import FULL_STATE, RULES, Failing
 
 import minidl as dl
 from minidl import _observer, optim, schedulers
-from minidl.optim.declarations import Slot, fraction, option
+from minidl.optim import Slot, fraction, option
 from minidl.schedulers import ReduceOnPlateau
 
 FEW, MANY = 300, 40_000  # entries: more than what NumPy takes from its cache
@@ -387,7 +387,7 @@ case(
     lambda: dl.data.Standardize().fit(numbers(FEW, 2)),
     lambda scale: scale.fit(numbers(9, 2)),
 )
-case("DataLoader.begin", loader, lambda batches: batches.begin())
+case("DataLoader._begin", loader, lambda batches: batches._begin())
 case(
     "DataLoader.__iter__",
     loader,
@@ -399,9 +399,9 @@ case(
 def states_in_an_epoch():
     """The states of a loader before each batch, and after the last one."""
     batches = loader()
-    batches.begin()
+    batches._begin()
     for taken in range(len(batches) + 1):
-        batches.taken = taken
+        batches._taken = taken
         yield snapshot(batches)
 
 
@@ -636,15 +636,13 @@ case(
 # capture's epoch and fit call, as the hooks of callbacks, is tried with them or left out.
 READS = re.compile(
     r"""
-    (\w+\.)?(forward|formula|phases|plot|update|prepare|constants|check_options|rate|checked
+    (\w+\.)?(forward|formula|phases|plot|update|check_options|rate|checked
     |modules|parameters|named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid
-    |stationary|stationary_points|check_points|check_start|gradient|project|weights|serve
-    |description|ending|headline|results|view|__iter__|__setattr__)
-    | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
-    | DataLoader\.(rest|rows|taken|check_resumable|part|held_out|arrays)
-    | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
-    | \w+\.(on_\w+|validating|lines|row) | (Average|Callback)\.load_state_dict
-    | get_\w+ | show_config | race | network_race | playground
+    |stationary_points|project|weights|serve|__iter__|__setattr__)
+    | (Tensor\.)?(reshape|transpose|flatten|argmax)
+    | (\w+\.)?(state_dict|from_state_dict|values|summary)
+    | \w+\.(on_\w+|validating) | (Average|Callback)\.load_state_dict
+    | get_\w+ | show_config | race | network_race | playground | option | within | flag
     """,
     re.VERBOSE,
 )

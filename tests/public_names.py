@@ -57,7 +57,9 @@ def lines_of(module, name):
         return
     yield path + parameters(thing)
     if inspect.isclass(thing):
-        inherited = {n for base in thing.__bases__ for n, _ in own_members(base)}
+        known = [getattr(importlib.import_module(m), n) for m, n in listed()]
+        bases = [base for base in thing.__mro__[1:] if base in known]
+        inherited = {n for base in bases for n, _ in own_members(base)}
         for member, value in own_members(thing):
             if member in inherited and member not in vars(thing):
                 continue

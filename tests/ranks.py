@@ -124,7 +124,7 @@ def _rule(world, rule):
     history = dl.fit(*fit, steps=1, **options)  # goes on with the state
     world.gather_state()
     state = optimizer.state_dict() if world.rank == 0 else None
-    state = world.objects(json.dumps(state, default=np.ndarray.tolist, sort_keys=True))[0]
+    state = world._objects(json.dumps(state, default=np.ndarray.tolist, sort_keys=True))[0]
     return {**result(history, model), "state": state}
 
 
@@ -208,7 +208,7 @@ class SaveAndKill(Callback):
         if training.rank == 0:
             own = {"optimizer": training.optimizer, "history": training.history}
             dl.save(self.file, training.model, data=training.data, **own)
-        self.world.objects(None)  # the file is written
+        self.world._objects(None)  # the file is written
         if training.step == 6 and self.world.rank == self.world.size - 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -234,7 +234,7 @@ def larger_than_memory(world, folder):
         shape = {"dtype": np.float32, "shape": (rows, columns)}
         last = np.lib.format.open_memmap(folder / "large.npy", "w+", **shape)[-1]
         last[:] = 1
-    world.objects(None)  # the file is there
+    world._objects(None)  # the file is there
     text = Path("/proc/self/status").read_text() if Path("/proc/self/status").exists() else ""
     used = next((int(line.split()[1]) for line in text.splitlines() if "VmData" in line), 0)
     limits = resource.getrlimit(resource.RLIMIT_DATA)
@@ -245,7 +245,7 @@ def larger_than_memory(world, folder):
     arguments = model, dl.losses.mse, dl.optim.SGD(model), data
     history = dl.fit(*arguments, steps=2, progress=False, distributed=world)
     resource.setrlimit(resource.RLIMIT_DATA, limits)
-    world.objects(None)  # all have read it
+    world._objects(None)  # all have read it
     (folder / "large.npy").unlink(missing_ok=True)
     return history.step_loss
 
@@ -260,7 +260,7 @@ def files(world, folder):
     callbacks = [dl.callbacks.Checkpoint(paths[0]), dl.callbacks.CSVLogger(paths[1])]
     options = {"epochs": 2, "progress": False, "callbacks": callbacks, "distributed": world}
     dl.fit(model, dl.losses.mse, dl.optim.SGD(model), loader(), **options)
-    world.objects(None)  # all are done
+    world._objects(None)  # all are done
     return sorted(path.name for path in own.iterdir())
 
 
@@ -361,7 +361,7 @@ def main():
     world = dl.distributed.start()
     report = {}
     for name, function in CHECKS.items():
-        report[name] = world.objects(function(world, target))
+        report[name] = world._objects(function(world, target))
     if world.rank == 0:
         (target / f"{world.size}.json").write_text(json.dumps(report))
 

@@ -194,12 +194,12 @@ def test_an_epoch_is_whole_though_another_thread_takes_batches_while_it_begins()
         """The other thread has its turn when an order is drawn, and when an epoch has begun."""
 
         def _shuffled(self, state):
-            self.taken = 2
+            self._taken = 2
             return super()._shuffled(state)
 
         def _begin(self):
             begun = super()._begin()
-            self.taken = 2
+            self._taken = 2
             return begun
 
     assert sorted(flat(Other(np.arange(9), np.arange(9), 2))) == list(range(9))
@@ -512,34 +512,34 @@ def test_a_loader_in_evaluation_draws_nothing_and_keeps_its_place():
     loader = loader_of()
     take(loader, 2)
     before = loader.state_dict()
-    assert [y.tolist() for _, y in loader.in_order()] == [
+    assert [y.tolist() for _, y in loader._in_order()] == [
         [0, 1, 2, 3, 4],
         [5, 6, 7, 8, 9],
         [10, 11],
     ]
     assert loader.state_dict() == before
-    assert len(list(loader_of(drop_last=True).in_order())) == 2
+    assert len(list(loader_of(drop_last=True)._in_order())) == 2
 
 
 def test_parts_share_the_generator_and_the_place():
     loader = DataLoader((A, B), Y, 2, rng=0, sample_weight=W + 1)
     twin = DataLoader((A, B), Y, 2, rng=0, sample_weight=W + 1)
     rows = np.array([1, 3, 5, 7, 9, 11])
-    part = loader.part(rows)
+    part = loader._part(rows)
     whole = [y.tolist() for _, y, _ in part]
     assert sorted(np.concatenate(whole)) == rows.tolist()
-    assert loader.taken == 3
+    assert loader._taken == 3
     next(iter(part))
-    fresh = twin.part(rows)
+    fresh = twin._part(rows)
     assert whole == [y.tolist() for _, y, _ in fresh]
     twin.load_state_dict(loader.state_dict())
     rest = [(y.tolist(), w.tolist()) for _, y, w in fresh]
-    again = loader.part(rows)
+    again = loader._part(rows)
     loader.load_state_dict(loader.state_dict())
     assert rest == [(y.tolist(), w.tolist()) for _, y, w in again]
     assert len(rest) == 2
     assert all(w == [label + 1 for label in y] for y, w in rest)
-    held_out = DataLoader(A, Y, 5, drop_last=True).held_out(rows[:3])
+    held_out = DataLoader(A, Y, 5, drop_last=True)._held_out(rows[:3])
     assert [y.tolist() for _, y in held_out] == [[1, 3, 5]]
 
 
@@ -591,14 +591,14 @@ def begun():
 def test_no_batch_of_an_epoch_that_has_just_begun_is_taken():
     loader = begun()
     before = loader.rng.bit_generator.state
-    loader.begin()
+    loader._begin()
     state = loader.state_dict()
     assert (state["taken"], state["start"]) == (0, before)
 
 
 @interrupting.FAILURES
 def test_an_epoch_begins_whole_or_not_at_all(failures):
-    interrupting.assert_all_or_nothing(failures, begun, DataLoader.begin, DataLoader.state_dict)
+    interrupting.assert_all_or_nothing(failures, begun, DataLoader._begin, DataLoader.state_dict)
 
 
 @interrupting.FAILURES

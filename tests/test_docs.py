@@ -1,10 +1,13 @@
 """What the pages of the documentation state in tables, which doctest does not run."""
 
+import doctest
 import inspect
 import linecache
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -82,3 +85,24 @@ def test_the_program_in_c_prints_the_probability_that_the_model_predicts(tmp_pat
     run = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout == f"{dl.predict(model, [[1.5, 20.0, 900.0]])[0, 1]:.3f}\n"
+
+
+# --- distributed.md -----------------------------------------------------------------------------
+
+
+def test_the_program_of_the_page_runs_on_two_processes(tmp_path):
+    pytest.importorskip("mpi4py", reason="pip install 'minidl[distributed]'")
+    page = (ROOT / "docs" / "distributed.md").read_text("utf-8")
+    program = "".join(example.source for example in doctest.DocTestParser().get_examples(page))
+    program += "pathlib.Path(f'rank{comm.rank}').write_text(f'{comm.size} {history.loss}')\n"
+    (tmp_path / "script.py").write_text(program, "utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "minidl", "launch", "-n", "2", "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+        check=True,
+    )
+    first, second = ((tmp_path / f"rank{rank}").read_text() for rank in range(2))
+    assert first == second
+    assert first.startswith("2 [0.")

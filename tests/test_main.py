@@ -17,7 +17,7 @@ from minidl import nn, viz
 from minidl.__main__ import EXAMPLES, LOSSES, lesson, main
 from minidl.distributed import launch
 from minidl.schedulers import Constant, CosineDecay, WarmUp, warmup_stable_decay
-from minidl.viz import ARTICLE
+from minidl.viz._race.racing import ARTICLE
 
 mpl.use("Agg")
 from matplotlib import pyplot

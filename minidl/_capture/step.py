@@ -109,7 +109,7 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
                         other.__get__(instance, owner)
         return bound
 
-    def record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _record(self, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """A call that the last recording does not fit: replay another one, or record the step."""
         if active.get() or self.error:  # an open trace shows each op
             return self.function(*inputs, **options)
@@ -117,7 +117,7 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
         key, arrays = _key(inputs, options)
         if runner := self._ready(key):
             inputs = tuple(np.require(x, requirements=["C", "A"]) for x in arrays)
-            return self.replay(runner, inputs)
+            return self._replay(runner, inputs)
         self.attempts += 1
         if self.attempts > 2 * PLANS and self.attempts % 100:
             if self.attempts == 2 * PLANS + 1:
@@ -183,7 +183,7 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
             raise ValueError(f"epoch: arrays must have equally many rows, got {given}")
         batch = _checks.count("epoch", "batch_size", batch_size)
         places = _order(order, lengths[0])
-        steps = self.steps(sources, batch, places, losses, stop=ctrl_c)
+        steps = self._steps(sources, batch, places, losses, stop=ctrl_c)
         keep_handler, handle = ctrl_c.handling()
         with keep_handler, handle:
             for _, result in steps:
@@ -194,7 +194,7 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
             raise KeyboardInterrupt
         return np.array(losses, np.float64)
 
-    def steps(
+    def _steps(
         self,
         sources: tuple[Any, ...],
         batch: int,

@@ -341,15 +341,15 @@ cdef class InContext(Variable):
 cdef class Session(Variable):
     """Base class of a context manager that sets a ContextVar to a new object for each `with` block.
 
-    prepare()               Python; returns the object, whose attribute `result` is what `as` binds
-    finish(object, error)   Python; called after the block
+    _prepare()              Python; returns the object, whose attribute `result` is what `as` binds
+    _finish(object, error)  Python; called after the block
 
     The object's attribute `open` becomes False first, since contexts that were copied in the block
     keep the object.
     """
 
     def __enter__(self):
-        value = self.prepare()
+        value = self._prepare()
         result = value.result
         if self.get() is not None:  # of a block in another context that has ended
             self.set(None)
@@ -362,5 +362,5 @@ cdef class Session(Variable):
         value.open = False
         if self.get() is value:
             self.restore(entry)
-        self.finish(value, error)
+        self._finish(value, error)
         return 0

@@ -362,7 +362,7 @@ cdef class Runner:
                     one.group, one.steps_before + ahead * self.steps_of(one.optimizer))
             t = (<list> one.columns["t"])[<Py_ssize_t> one.indices[0]]
             t += 1 + one.updates_before + ahead * one.updates
-            constants = one.optimizer.constants(one.group, lr, t)
+            constants = one.optimizer._constants(one.group, lr, t)
             for k in range(len(constants)):
                 one.update.work.c[k] = constants[k]
             one.update.prepare_threads()
@@ -638,11 +638,11 @@ cdef class Replay:
     def __call__(self, *inputs, **options):
         cdef Runner runner = self.runner
         if options or runner is None or not runner.fits(inputs) or not runner.ready():
-            return self.record(inputs, options)
+            return self._record(inputs, options)
         self.attempts = 0
-        return self.replay(runner, inputs)
+        return self._replay(runner, inputs)
 
-    cpdef replay(self, Runner runner, tuple inputs):
+    cpdef _replay(self, Runner runner, tuple inputs):
         """Replay one step; its result, copied before another thread can replay the next."""
         with critical_section(runner):
             return self.result(runner, inputs)

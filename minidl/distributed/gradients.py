@@ -110,7 +110,7 @@ class Gradients:
             if divisor is not None:
                 np.divide(segment, flat.dtype.type(divisor), out=segment)
             if whole:
-                self.world.gather_in_place(total, flat.sizes())
+                self.world._gather_in_place(total, flat.sizes())
         self.free += [arrays for arrays in own.values() if arrays is not self.totals]
 
     def _segment(
@@ -124,7 +124,7 @@ class Gradients:
             received = [sizes[rank] if k < len(part) else 0 for part in parts]
             out = self._received(flat, k, sum(received))
             vector = sent[k] if k < len(sent) else np.empty(0, flat.dtype)
-            self.world.exchange(vector, counts, out, received)
+            self.world._exchange(vector, counts, out, received)
             ends = [0, *np.cumsum(received).tolist()]
             for part, begin, end in zip(parts, ends, ends[1:], strict=False):
                 if k < len(part):

@@ -94,13 +94,13 @@ class DistributedLoop(Loop):
     # --- begin and end ------------------------------------------------------------------------
 
     def run(self, report: Any) -> None:
-        with self.world.watched("the begin of fit"):
+        with self.world._watched("the begin of fit"):
             self.join()
             try:
                 super().run(report)
             except KeyboardInterrupt as error:
                 if self.world.size > 1 and not self.pressed:  # the other ranks don't know of it
-                    self.world.ends_with_an_error(type(error), error, error.__traceback__)
+                    self.world._ends_with_an_error(type(error), error, error.__traceback__)
                 if self.ctrl_c.presses <= 1:
                     self.complete_state()
                 raise
@@ -114,7 +114,7 @@ class DistributedLoop(Loop):
     def join(self) -> None:
         """Check that all ranks are about to do the same, and take over what rank 0 has."""
         world, batches = self.world, self.batches
-        world.agree("fit", self.description())
+        world._agree("fit", self.description())
         if isinstance(batches, DataLoader):
             rows = min(batches.batch_size or len(batches.y), len(batches.y))
             if rows * self.accumulate < world.size:
@@ -125,7 +125,7 @@ class DistributedLoop(Loop):
         states = [bits.state for bits in self.draws.generators.values()]
         place = vars(batches._place) if isinstance(batches, DataLoader) else {}
         order = batches.rng.bit_generator.state if isinstance(batches, DataLoader) else None
-        states, own, order = world.objects((states, dict(place), order))[0]
+        states, own, order = world._objects((states, dict(place), order))[0]
         for bits, state in zip(self.draws.generators.values(), states, strict=True):
             bits.state = state
         if isinstance(batches, DataLoader):
@@ -134,11 +134,11 @@ class DistributedLoop(Loop):
         if world.size > 1:
             weights = self.module.state_dict()
             for array in weights.values():
-                world.broadcast(array)
+                world._broadcast(array)
             self.module.load_state_dict(weights)
             for p in self.sums.params:  # some may not be the module's
                 data = p.data.copy()
-                world.broadcast(data)
+                world._broadcast(data)
                 p.data = data
         fetch_state(world, self.optimizer)
         if world.shard_state:
@@ -166,7 +166,7 @@ class DistributedLoop(Loop):
         for what, batches in (("data", self.batches), ("validation data", self.validation)):
             yield f"the kind of the {what}", type(batches).__name__
             if isinstance(batches, DataLoader):
-                arrays = flat(*batches.arrays())[1]
+                arrays = flat(*batches._arrays())[1]
                 shapes = [(a.shape, str(a.dtype)) for a in arrays]
                 yield f"the shapes and dtypes of the {what}", shapes
                 for name in ("batch_size", "shuffle", "drop_last"):
@@ -188,10 +188,10 @@ class DistributedLoop(Loop):
         """The batches that are left in an epoch; of a DataLoader no row is read yet."""
         batches = self.batches
         if isinstance(batches, DataLoader) and type(batches).__iter__ is DataLoader.__iter__:
-            order, arrays = batches.begin(), batches.arrays()
-            for number in range(batches.taken, len(batches)):
-                batches.taken = number + 1
-                rows = batches.rows(number, order)
+            (order, _), arrays = batches._begin(), batches._arrays()
+            for number in range(batches._taken, len(batches)):
+                batches._taken = number + 1
+                rows = batches._rows(number, order)
                 count = rows.stop - rows.start if order is None else len(rows)
                 yield GlobalBatch(arrays, rows, count)
             return
@@ -201,7 +201,7 @@ class DistributedLoop(Loop):
 
     def gradients(self, group: list[GlobalBatch]) -> tuple[float, float, list[tuple[Any, ...]]]:
         world, shards = self.world, shards_of(group, self.world.shards)
-        world.at(f"epoch {len(self.history.loss) + 1}, step {self.training.step}")
+        world._at(f"epoch {len(self.history.loss) + 1}, step {self.training.step}")
         own = share(world.rank, world.size, len(shards))
         values = np.zeros((3, self.most))  # of each shard: loss, weight, whether it is a sum
         pieces: dict[Node, Arrays] = {}
@@ -239,7 +239,7 @@ class DistributedLoop(Loop):
         if self.whole_gradients:
             self.sums.assign(found)
         if self.metrics:
-            seen = [batch for every in world.objects(seen) for batch in every]
+            seen = [batch for every in world._objects(seen) for batch in every]
         return value, weight, seen
 
     def shard(self, shard: Shard, column: np.ndarray, seen: list[tuple[Any, ...]]) -> Arrays:
@@ -305,16 +305,16 @@ class DistributedLoop(Loop):
         epoch, step = len(self.history.loss) + 1, len(self.history.step_loss)
         own[:HEAD] = kind, epoch, step, rows, presses, error is not None
         own[HEAD : HEAD + len(body)] = body
-        table = self.world.gather(own)
+        table = self.world._gather(own)
         for rank, row in enumerate(table):
             if (row[:4] != table[0, :4]).any():
-                self.world.raise_together(error)
+                self.world._raise_together(error)
                 raise RankError(
                     f"fit: the ranks disagree: rank 0 {_doing(table[0])}, but rank {rank} "
                     f"{_doing(row)}. Give all of them the same data and callbacks."
                 )
         if table[:, 5].any():
-            self.world.raise_together(error)
+            self.world._raise_together(error)
         self.agreed_presses = int(table[:, 4].max())
         return table
 
@@ -325,7 +325,7 @@ class DistributedLoop(Loop):
 
     def finish(self, report: Any) -> None:
         """Finish an epoch; RankError if the weights of a rank have become others."""
-        self.world.at(f"the end of epoch {len(self.history.loss) + 1}")
+        self.world._at(f"the end of epoch {len(self.history.loss) + 1}")
         weights = map(_array, self.module._state().values())
         sums = [zlib.crc32(x.tobytes()) for x in weights]
         table = self.meet(EPOCH, 0, [zlib.crc32(repr(sums).encode())])
@@ -346,8 +346,8 @@ class DistributedLoop(Loop):
             own = by_batch(*arguments, world.rank, world.size)
         except Exception as raised:
             error = raised
-        world.raise_together(error)
-        every = world.objects(own)
+        world._raise_together(error)
+        every = world._objects(own)
         places = ((i // world.size, i % world.size) for i in range(sum(map(len, every))))
         return combined([every[rank][i] for i, rank in places], True, self.metrics)
 

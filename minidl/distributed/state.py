@@ -35,7 +35,7 @@ def slots_of(optimizer: Optimizer) -> Iterator[tuple[dict[str, list[Any]], str, 
 def fetch_state(world: World, optimizer: Optimizer) -> None:
     """Replace step counts and state by those of rank 0."""
     counts = [columns["t"] for columns in optimizer._columns]
-    complete, t, counts = world.objects((not optimizer.incomplete, optimizer.t, counts))[0]
+    complete, t, counts = world._objects((not optimizer.incomplete, optimizer.t, counts))[0]
     if not complete:
         raise RuntimeError(f"{type(optimizer).__name__}: {INCOMPLETE}")
     changes: list[Any] = [(vars(optimizer), "t", t), (vars(optimizer), "incomplete", "")]
@@ -43,7 +43,7 @@ def fetch_state(world: World, optimizer: Optimizer) -> None:
         changes.append((columns, "t", own))
     if t and world.size > 1:
         for columns, name, i, _ in slots_of(optimizer):
-            world.broadcast(columns[name][i])
+            world._broadcast(columns[name][i])
     atomic.assign(changes)
 
 
@@ -158,7 +158,7 @@ class StateInParts:
             for piece in own:
                 arrays[piece.flat][piece.segment] = piece.tensor._data
         for flat, array in zip(self.flats, arrays, strict=True):
-            self.world.gather_in_place(array, flat.sizes())
+            self.world._gather_in_place(array, flat.sizes())
             for p, place in flat.places():
                 p._data[...] = array[place].reshape(p.shape)
                 p.version += 1
@@ -175,7 +175,7 @@ class StateInParts:
             for j, piece in enumerate(own):
                 kept = {name: columns[name][j] for name in ("t", *optimizer.scalars)}
                 numbers[i, piece.place] = kept
-        for every in world.objects(numbers):
+        for every in world._objects(numbers):
             for (i, k), kept in every.items():
                 for name, value in kept.items():
                     optimizer._columns[i][name][k] = value
@@ -196,7 +196,7 @@ class StateInParts:
                     if piece.flat == number:
                         begin, end = piece.segment.start - offset, piece.segment.stop - offset
                         vector[begin:end] = array
-            world.to_root(vector, flat.sizes())
+            world._to_root(vector, flat.sizes())
             if world.rank == 0:
                 places = dict(flat.places())
                 for columns, own_name, i, p in slots_of(optimizer):

@@ -74,7 +74,7 @@ class World:
     # Each is a collective call: all ranks make it, in the same order. They wait by testing, so
     # that Ctrl-C and the timeout are noticed.
 
-    def gather(self, array: np.ndarray) -> np.ndarray:
+    def _gather(self, array: np.ndarray) -> np.ndarray:
         """The arrays of all ranks, of one shape and dtype, along a new first axis."""
         if self.size == 1:
             return array[np.newaxis].copy()
@@ -82,40 +82,40 @@ class World:
         self._wait(self._comm.Iallgather(np.ascontiguousarray(array), out))
         return out
 
-    def broadcast(self, array: np.ndarray) -> None:
+    def _broadcast(self, array: np.ndarray) -> None:
         """Replace a contiguous array by that of rank 0."""
         if self.size > 1:
             self._wait(self._comm.Ibcast(array, 0))
 
-    def objects(self, value: Any) -> list[Any]:
+    def _objects(self, value: Any) -> list[Any]:
         """What all ranks give, in the order of ranks; it is pickled."""
         if self.size == 1:
             return [value]
         given = np.frombuffer(pickle.dumps(value, pickle.HIGHEST_PROTOCOL), np.uint8)
-        sizes = self.gather(np.array([given.size], np.int64))[:, 0]
-        parts = np.split(self.gather_parts(given, sizes), np.cumsum(sizes)[:-1])
+        sizes = self._gather(np.array([given.size], np.int64))[:, 0]
+        parts = np.split(self._gather_parts(given, sizes), np.cumsum(sizes)[:-1])
         return [pickle.loads(part.tobytes()) for part in parts]
 
-    def gather_parts(self, part: np.ndarray, sizes: Sequence[int] | np.ndarray) -> np.ndarray:
+    def _gather_parts(self, part: np.ndarray, sizes: Sequence[int] | np.ndarray) -> np.ndarray:
         """The vectors of all ranks, of these sizes, one after the other."""
         out = np.empty(int(sum(sizes)), part.dtype)
         self._wait(self._comm.Iallgatherv(part, [out, np.asarray(sizes)]))
         return out
 
-    def gather_in_place(self, vector: np.ndarray, sizes: Sequence[int]) -> None:
+    def _gather_in_place(self, vector: np.ndarray, sizes: Sequence[int]) -> None:
         """Complete a vector, of which each rank has its part, of these sizes, in its place."""
         if self.size > 1:
             in_place = _mpi().IN_PLACE
             self._wait(self._comm.Iallgatherv(in_place, [vector, np.asarray(sizes)]))
 
-    def to_root(self, vector: np.ndarray, sizes: Sequence[int]) -> None:
+    def _to_root(self, vector: np.ndarray, sizes: Sequence[int]) -> None:
         """The same for rank 0 alone; the vectors of the others are their parts."""
         if self.size > 1:
             target = [vector, np.asarray(sizes)] if self.rank == 0 else None
             own: Any = _mpi().IN_PLACE if self.rank == 0 else vector
             self._wait(self._comm.Igatherv(own, target, 0))
 
-    def exchange(
+    def _exchange(
         self, sent: np.ndarray, counts: Sequence[int], out: np.ndarray, received: Sequence[int]
     ) -> None:
         """Send the parts of a vector to the ranks, and receive one from each."""
@@ -139,7 +139,7 @@ class World:
                 )
         self._beat = time.monotonic()
 
-    def at(self, where: str) -> None:
+    def _at(self, where: str) -> None:
         """Say where the program is, for messages."""
         self._where, self._beat = where, time.monotonic()
 
@@ -154,7 +154,7 @@ class World:
         self._comm.Abort(1)
         os._exit(1)
 
-    def ends_with_an_error(
+    def _ends_with_an_error(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
         """The sys.excepthook of a job: an error that ends one rank ends all of them."""
@@ -162,9 +162,9 @@ class World:
         self._abort(f"ended by {kind.__name__}, and with it the job", text)
 
     @contextlib.contextmanager
-    def watched(self, where: str) -> Iterator[None]:
+    def _watched(self, where: str) -> Iterator[None]:
         """A context in which this rank ends the job if it is late for the timeout."""
-        self.at(where)
+        self._at(where)
         if self.size == 1:
             yield
             return
@@ -185,11 +185,11 @@ class World:
                 what = f"was late for {late:.1f} s, at {self._where}, while the others waited"
                 self._abort(what, _stack(watched))
 
-    def raise_together(self, error: BaseException | None) -> None:
+    def _raise_together(self, error: BaseException | None) -> None:
         """Raise the own error, or RankError if another rank has one; all ranks call it."""
-        self.raise_first(error, self.objects(error and _text(error)))
+        self._raise_first(error, self._objects(error and _text(error)))
 
-    def raise_first(self, error: BaseException | None, texts: list[str | None]) -> None:
+    def _raise_first(self, error: BaseException | None, texts: list[str | None]) -> None:
         """The same with the errors' texts."""
         if error is not None:
             raise error
@@ -201,7 +201,7 @@ class World:
                     f"{text}"
                 )
 
-    def agree(self, owner: str, entries: Iterable[tuple[str, Any]]) -> None:
+    def _agree(self, owner: str, entries: Iterable[tuple[str, Any]]) -> None:
         """RankError that names the first entry, (name, value), that differs between ranks.
 
         RuntimeError in a function of map, which runs on one rank.
@@ -212,7 +212,7 @@ class World:
                 f"call what all ranks must call together; {_ALONE[owner]}"
             )
         texts = [(name, ADDRESS.sub("", repr(value))) for name, value in entries]
-        every = self.objects(texts)
+        every = self._objects(texts)
         for i, (name, value) in enumerate(every[0]):
             for rank, other in enumerate(every):
                 if other[i] != (name, value):
@@ -296,7 +296,7 @@ def _joined() -> Any:
                 f"loads, {_mpi().Get_library_version().splitlines()[0]}; install one MPI only"
             )
         if comm.size > 1:
-            sys.excepthook = World(comm).ends_with_an_error
+            sys.excepthook = World(comm)._ends_with_an_error
         _communicators.append(comm)
     return _communicators[0]
 
@@ -317,18 +317,18 @@ def map(function: Callable[[Item], Result], items: Iterable[Item]) -> list[Resul
         raise TypeError(f"map: function must be callable, got {function!r}")
     given = _checks.items("map", "items", items)
     world, error, own = World(_joined(), timeout=math.inf), None, []
-    world.agree("map", [("the number of items", len(given))])
+    world._agree("map", [("the number of items", len(given))])
     token = _in_map.set(True)
     try:
-        with world.watched("map"):
+        with world._watched("map"):
             own = [function(item) for item in given[world.rank :: world.size]]
             pickle.dumps(own)
     except Exception as raised:
         error = raised
     finally:
         _in_map.reset(token)
-    every = world.objects(([], _text(error)) if error else (own, None))
-    world.raise_first(error, [text for _, text in every])
+    every = world._objects(([], _text(error)) if error else (own, None))
+    world._raise_first(error, [text for _, text in every])
     return [every[i % world.size][0][i // world.size] for i in range(len(given))]
 
 

@@ -1,9 +1,9 @@
-"""Update rules, gradient clipping and averages of the weights, as `dl.optim`."""
+"""Update rules, what a rule declares, gradient clipping and averages, as `dl.optim`."""
 
 from minidl.optim.averaging import average
 from minidl.optim.clipping import clip_grad_norm, clip_grad_value
-from minidl.optim.declarations import LARGEST
-from minidl.optim.optimizer import COMMON, SYMBOLS, Optimizer
+from minidl.optim.declarations import Slot, flag, fraction, option, within
+from minidl.optim.optimizer import Optimizer
 from minidl.optim.rules import (
     FTRL,
     NAG,
@@ -22,13 +22,10 @@ from minidl.optim.rules import (
 )
 
 __all__ = [
-    "COMMON",
     "FTRL",
-    "LARGEST",
     "NAG",
     "RULES",
     "SGD",
-    "SYMBOLS",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -40,7 +37,12 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "Slot",
     "average",
     "clip_grad_norm",
     "clip_grad_value",
+    "flag",
+    "fraction",
+    "option",
+    "within",
 ]

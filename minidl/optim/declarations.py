@@ -34,9 +34,15 @@ LARGEST = 1e10  # of any option: products with each other and with weights are f
 # --- checks -------------------------------------------------------------------------------------
 
 
-def within(high: float = LARGEST, **bounds: Any) -> Check:
-    """The check for a number in [0, high]; other bounds as in `_checks.number`."""
-    return functools.partial(_checks.number, high=high, **bounds)
+def within(
+    high: float = LARGEST, *, low: float = 0.0, above: bool = False, below: bool = False
+) -> Check:
+    """The check for a finite number in [low, high]; `above` and `below` exclude low and high.
+
+    >>> dl.optim.within(high=1)("Mine", "share", 0.5)
+    0.5
+    """
+    return functools.partial(_checks.number, low=low, high=high, above=above, below=below)
 
 
 number, positive, flag = within(), within(above=True), _checks.flag
@@ -123,7 +129,7 @@ def option(check: Check, *, default: Any, kw_only: bool = True) -> Any:
     """Declare an option: the check of a given value, and the default.
 
     check    a function (rule, name, value) that returns the value to use, or raises a TypeError or
-             ValueError: `number`, `positive`, `fraction`, `flag`, `within(high=1)`, or another
+             ValueError: `within(high=2)`, `fraction`, `flag`, or your own
     default  the value if none is given; it must pass the check
     kw_only  for type checkers alone; at run time, all but params and lr are keyword-only
     """

@@ -71,14 +71,13 @@ class Optimizer(Declared):
     returned. RuntimeError for an `update` that changes nothing although the gradient would move a
     weight; one that skips a step on purpose returns False.
 
-    >>> from minidl.optim.declarations import Slot, fraction, option
     >>> class Sign(dl.optim.Optimizer):
     ...     equations = '''
     ...         m ← βm + (1 − β)g
     ...         θ ← θ − η sgn(m)
     ...     '''
-    ...     beta: float = option(fraction, default=0.9)
-    ...     slots = {"m": Slot()}
+    ...     beta: float = dl.optim.option(dl.optim.fraction, default=0.9)
+    ...     slots = {"m": dl.optim.Slot()}
     ...
     ...     def update(self, group, lr, t, theta, g, m):
     ...         for theta_i, g_i, m_i in zip(theta, g, m):
@@ -107,22 +106,22 @@ class Optimizer(Declared):
     whole: ClassVar[bool] = True  # whether a captured step calls `step`, not just the kernel
     incomplete: str = ""  # why the state is not to be used: it is in parts, on several processes
     kernel: ClassVar[kernels.Rule]  # of (theta, g, *slots)
-    constants: ClassVar[Callable[..., Constants]]  # (self, group, lr, t): those of the kernel
+    _constants: ClassVar[Callable[..., Constants]]  # (self, group, lr, t): those of the kernel
 
-    def _prepare(
+    def _kernel_updates(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, *state: Any
     ) -> Updates:
         """The kernel's updates, ready to run; [] for a step that counts as no update.
 
         state has the slots and scalars; t and the scalars are equal for all arrays.
         """
-        return [self.kernel.prepare((theta, g, *state), *self.constants(group, lr, t))]
+        return [self.kernel.prepare((theta, g, *state), *self._constants(group, lr, t))]
 
-    prepare: ClassVar[Callable[..., Updates]] = _prepare
+    _prepare: ClassVar[Callable[..., Updates]] = _kernel_updates
 
     def _run(self, *batch: Any) -> None:
         """Run the rule's kernel at once, as super().update(…) in a subclass does."""
-        kernels.commit([*self.prepare(*batch)], ())
+        kernels.commit([*self._prepare(*batch)], ())
 
     update: ClassVar[Callable[..., Any]] = _run
 
@@ -134,7 +133,7 @@ class Optimizer(Declared):
             name for base in cls.__mro__ for name in ("update", "kernel") if name in vars(base)
         )
         cls.in_python = next(names) == "update"
-        cls.whole = cls.in_python or cls.prepare is not Optimizer.prepare
+        cls.whole = cls.in_python or cls._prepare is not Optimizer._prepare
         if "equations" in vars(cls) and cls.__doc__:
             first, _, rest = cls.__doc__.partition("\n")
             lines = textwrap.indent(textwrap.dedent(cls.equations).strip("\n"), 8 * " ")
@@ -275,7 +274,7 @@ class Optimizer(Declared):
                 changes += options
             else:
                 group, lr, t, _, _, _, theta, g, state = batch
-                made = self.prepare(group, lr, t, theta, g, *state)
+                made = self._prepare(group, lr, t, theta, g, *state)
             updates += made
             done.append((batch, made))
             changes += [(p, "version", p.version + 1) for p in batch.params]

@@ -66,7 +66,7 @@ class SGD(Optimizer):
             )
         return chosen
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         momentum = group.momentum, group.dampening, t == 1, group.nesterov
         return lr, *momentum, group.weight_decay, group.maximize
 
@@ -92,7 +92,7 @@ class Momentum(Optimizer):
     slots = {"v": Slot()}
     kernel = kernels.momentum
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         return lr, group.beta, group.weight_decay, group.maximize
 
 
@@ -143,7 +143,7 @@ class Adagrad(Optimizer):
     slots = {"G": Slot(start="initial_accumulator")}
     kernel = kernels.adagrad
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         lr /= 1 + (t - 1) * group.lr_decay
         return lr, group.eps, group.eps_inside_sqrt, group.weight_decay, group.maximize
 
@@ -183,7 +183,7 @@ class RMSprop(Optimizer):
     slots = {"G": Slot(), "g_mean": Slot(when="centered"), "b": Slot(when="momentum")}
     kernel = kernels.rmsprop
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         form = group.alpha, group.eps, group.momentum, group.eps_inside_sqrt
         return lr, *form, group.weight_decay, group.maximize
 
@@ -217,7 +217,7 @@ class Adam(Optimizer):
     slots = {"m": Slot(), "v": Slot(), "v_max": Slot(when="amsgrad")}
     kernel = kernels.adam
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         beta1, beta2 = group.betas
         corrections = 1 - beta1**t, 1 - beta2**t  # in float64: float32 has only 4 correct digits
         decay = group.weight_decay, self.decoupled, group.maximize
@@ -273,7 +273,7 @@ class Nadam(Optimizer):
     scalars = {"mu_product": 1.0}
     kernel = kernels.nadam
 
-    def prepare(
+    def _prepare(
         self,
         group: Group,
         lr: float,
@@ -320,7 +320,7 @@ class Adamax(Optimizer):
     slots = {"m": Slot(), "u": Slot()}
     kernel = kernels.adamax
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         beta1, beta2 = group.betas
         decay = group.weight_decay, group.maximize
         return lr, beta1, beta2, 1 - beta1**t, group.eps, *decay
@@ -356,7 +356,7 @@ class RAdam(Optimizer):
     slots = {"m": Slot(), "v": Slot()}
     kernel = kernels.radam
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         beta1, beta2 = group.betas
         correction1, correction2 = 1 - beta1**t, 1 - beta2**t
         rho_max = 2 / (1 - beta2) - 1
@@ -394,7 +394,7 @@ class Adadelta(Optimizer):
     slots = {"E": Slot(), "D": Slot()}
     kernel = kernels.adadelta
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         return lr, group.rho, group.eps, group.weight_decay, group.maximize
 
 
@@ -439,17 +439,17 @@ class FTRL(Optimizer):
     idle_at_rate_0 = True  # a warm start waits for the first rate
     kernel = kernels.ftrl
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         regularization = group.beta, group.l1, group.l2, group.lr_power
         return lr, *regularization, group.weight_decay, group.maximize
 
-    def prepare(
+    def _prepare(
         self, group: Group, lr: float, t: int, theta: Arrays, g: Arrays, z: Arrays, n: Arrays
     ) -> Updates:
         if lr == 0:
             return []
         warm = self._warm_start(group, lr, t, theta, n)
-        updates = super().prepare(group, lr, t, theta, g, z, n)
+        updates = super()._prepare(group, lr, t, theta, g, z, n)
         return [kernels.replacement(z, warm), *updates] if warm else updates
 
     @staticmethod
@@ -553,7 +553,7 @@ class Lion(Optimizer):
     decoupled = True
     kernel = kernels.lion
 
-    def constants(self, group: Group, lr: float, t: int) -> Constants:
+    def _constants(self, group: Group, lr: float, t: int) -> Constants:
         return lr, *group.betas, group.weight_decay, group.maximize
 
 

@@ -472,5 +472,5 @@ def outputs_of(model: Module, x: Any) -> Array:
 
 def _score(targets: Targets, held_out: DataLoader | SparseBatches, model: Module) -> float:
     """The score of a network on the data that are held out."""
-    x, y, *weight = held_out.arrays() if isinstance(held_out, DataLoader) else held_out.arrays
+    x, y, *weight = held_out._arrays() if isinstance(held_out, DataLoader) else held_out.arrays
     return targets.score(y, outputs_of(model, x), *weight)

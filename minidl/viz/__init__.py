@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from minidl import _checks
 from minidl.viz._playground.given import playground
 from minidl.viz._race.networks import NetworkRace, network_race
-from minidl.viz._race.racing import ARTICLE, Race, race
+from minidl.viz._race.racing import Race, race
 from minidl.viz._race.record import Run
 from minidl.viz._race.slices import Slice
 from minidl.viz._race.surfaces import SURFACES, Surface
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from minidl.viz import figures as figures
 
 __all__ = [
-    "ARTICLE",
     "SURFACES",
     "NetworkRace",
     "Race",

@@ -161,7 +161,7 @@ def animate(
         figure, axes, tracks, outcomes = picture
         plots.set_title(axes, " ")
         for run, text in zip(race.runs, outcomes, strict=True):  # reserves space for the longest
-            text.set_text(max(race.ending(run, start), "f = −1.23e−100", key=len))
+            text.set_text(max(race._ending(run, start), "f = −1.23e−100", key=len))
         plots.finish_layout(figure)
         figure.set_layout_engine("none")  # so that nothing moves from frame to frame
     fraction = np.arange(frames) / (frames - 1)
@@ -176,7 +176,7 @@ def animate(
             arrived = run.arrived[start]
             ended = k == race.steps if arrived is None else k >= arrived
             loss = number(run.loss[k, start], 3).shown
-            text.set_text(race.ending(run, start) if ended else f"f = {loss}")
+            text.set_text(race._ending(run, start) if ended else f"f = {loss}")
         return [*itertools.chain.from_iterable(tracks), *outcomes]
 
     film = animation.FuncAnimation(

@@ -312,7 +312,7 @@ def race_axes(race: RaceRecord, start: int = 0, title: str | None = None) -> Axe
     for run, (line, marker), text in zip(race.runs, picture.tracks, picture.outcomes, strict=True):
         line.set_data(*run.theta[:, start].T)
         marker.set_data(*run.theta[-1:, start].T)
-        text.set_text(race.ending(run, start))
+        text.set_text(race._ending(run, start))
     finish_layout(picture.figure)
     return picture.axes
 
@@ -359,10 +359,10 @@ def draw_race(race: RaceRecord, start: int) -> RacePicture:
     """
     figure = new_figure()
     axes, table = figure.subplots(1, 2, width_ratios=(2.4, 1))
-    plot_contours(axes, race.surface, race.view(start))
+    plot_contours(axes, race.surface, race._view(start))
     x, y = race.starts[start]
     axes.plot([x], [y], linestyle="none", zorder=3, label="start", **START)
-    styles = race.styles()
+    styles = race._styles()
     tracks = [_track(axes, run_style) for run_style in styles]
     table.set(xlim=(0, 1), ylim=(0, 1))
     table.set_axis_off()
@@ -438,7 +438,7 @@ def headline(race: RaceRecord, start: int) -> str:
     first = min(race.runs, key=lambda run: _rank(run, start))
     setting = f"{race.surface.name}, {steps_text(race.steps)}"
     if len(race.runs) == 1:
-        return f"{setting}: {first.name}, {race.ending(first, start)}"
+        return f"{setting}: {first.name}, {race._ending(first, start)}"
     if not len(race.surface.minima):
         return f"{setting}, no goal"
     if first.arrived[start] is None:

@@ -70,7 +70,7 @@ class _Data:
         for i, step in enumerate(self.presentation.steps):
             steps.setdefault(step.key, []).append(i)
         after = {update.value.key: update.after for update in self.record.updates}
-        after |= {value.key: op.value.data for value, op in self.record.updates_by_hand}
+        after |= {value.key: op.value.data for value, op in self.record._updates_by_hand}
         drawn = {box.key for box in boxes_and_arrows(self.presentation)[0]}
         nodes = {}
         for value in self.record.values:

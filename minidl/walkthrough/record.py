@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from minidl import optim
 from minidl._format import printed
 from minidl.ops import Op
+from minidl.optim.optimizer import COMMON, SYMBOLS, Optimizer
 from minidl.tensor import unbroadcast
 from minidl.walkthrough.formulas import Index, Scope
 from minidl.walkthrough.parser import Equation, FormulaError, parse, subscript
@@ -109,7 +109,7 @@ class OpCall:
     @functools.cached_property
     def symbol_values(self) -> dict[str, Any]:
         """The values of the symbols in the formulas that are not inputs."""
-        known = optim.SYMBOLS.items()
+        known = SYMBOLS.items()
         values = {x: self.options[name] for x, name in known if name in self.options}
         computed = self.function.symbols.items()
         return values | {x: f(*self.arrays(), **self.options) for x, f in computed}
@@ -284,7 +284,7 @@ class Update:
 
     def __init__(
         self,
-        rule: type[optim.Optimizer],
+        rule: type[Optimizer],
         value: Value,
         options: Mapping[str, Any],
         *,
@@ -322,7 +322,7 @@ class Update:
     def _lines(self) -> list[UpdateLine]:
         values, after = self._symbol_values()
         applied = []
-        for equation in _parsed(optim.COMMON + self.rule.equations):
+        for equation in _parsed(COMMON + self.rule.equations):
             scope = Scope(values)
             if equation.condition is None or scope.value(equation.condition):
                 applied.append(equation)
@@ -412,7 +412,7 @@ class Record:
         self.open = True  # until the end of the `with` block
         self.error = ""  # the class of the error that ended it, if any
 
-    def connect(self) -> None:
+    def _connect(self) -> None:
         """Set what connects the events: producers, users, and the gradients of each op."""
         for op in self.ops:
             op.value.producer = op
@@ -428,7 +428,7 @@ class Record:
             if op.value.users and not op.op_gradients and not op.path:
                 op.by_hand |= all(user.by_hand for user, _ in op.value.users)
 
-    def ensure_closed(self) -> None:
+    def _ensure_closed(self) -> None:
         """RuntimeError while the trace is open."""
         if self.open:
             raise RuntimeError(
@@ -453,11 +453,11 @@ class Record:
         return [event for event in self.events if isinstance(event, Update)]
 
     @property
-    def updates_by_hand(self) -> list[tuple[Value, OpCall]]:
+    def _updates_by_hand(self) -> list[tuple[Value, OpCall]]:
         """The parameters that were updated without an optimizer, and the ops that did it."""
         return [(op.updated, op) for op in self.ops if op.updated]
 
-    def run_again(
+    def _run_again(
         self,
         root: Value,
         changed: Mapping[Value, np.ndarray],
@@ -505,10 +505,10 @@ class Record:
             order = np.argsort(-np.abs(leaf.gradient), axis=None, kind="stable")[:size]
             for position in np.sort(order):
                 at = tuple(map(int, np.unravel_index(position, leaf.gradient.shape)))
-                found.append(self.check_entry(backward, leaf, at))
+                found.append(self._check_entry(backward, leaf, at))
         return found
 
-    def check_entry(self, backward: Backward, leaf: Leaf, at: Index) -> Checked:
+    def _check_entry(self, backward: Backward, leaf: Leaf, at: Index) -> Checked:
         """Compare one entry of a leaf's gradient with its central difference."""
         slope, g = self._central_difference(backward, leaf.value, at), float(leaf.gradient[at])
         scale = max(abs(g), abs(slope))
@@ -530,7 +530,7 @@ class Record:
         for step in (h, -h):
             moved = center.copy()
             moved[at] += step
-            result = self.run_again(backward.root, {value: moved}, ops, float)
+            result = self._run_again(backward.root, {value: moved}, ops, float)
             sums.append(np.sum(result * backward.seed))
         return float((sums[0] - sums[1]) / (2 * h))
 
@@ -539,7 +539,7 @@ class Record:
 
         The first is None without a recorded backward pass, the second if nothing was updated since.
         """
-        self.ensure_closed()
+        self._ensure_closed()
         root = self.backwards[-1].root if self.backwards else None
         if root is None:
             return None, None
@@ -547,4 +547,4 @@ class Record:
         final = {x: x.final for x in used if isinstance(x, Value) and x.final is not None}
         later = self.events[self.events.index(self.backwards[-1]) :]
         updated = bool(final) or any(isinstance(event, Update) for event in later)
-        return root.data, self.run_again(root, final) if updated else None
+        return root.data, self._run_again(root, final) if updated else None

@@ -70,13 +70,13 @@ class trace(Session):  # noqa: N801 (a verb, like no_grad)
 
         def __enter__(self) -> Walkthrough: ...
 
-    def prepare(self) -> _Recorder:
+    def _prepare(self) -> _Recorder:
         """The observer of the block that begins."""
         if observer := active.get():
             raise RuntimeError(observer.nested)
         return _Recorder()
 
-    def finish(self, value: _Recorder, error: BaseException | None) -> None:
+    def _finish(self, value: _Recorder, error: BaseException | None) -> None:
         """Complete the walkthrough; no error of its own replaces that of the block."""
         frame = sys._getframe(1)
         with contextlib.suppress(*[Exception] if error else []):
@@ -121,14 +121,14 @@ class _Recorder(Observer):
         """Connect and name the values, and complete the walkthrough."""
         walk = self.walk
         walk.error = type(error).__name__ if error else ""
-        walk.connect()
+        walk._connect()
         give_names(self._seen, walk.ops, [self._module_calls[op] for op in walk.ops], variables)
         outermost = {id(calls[0][1]): calls[0][1] for calls in self._module_calls.values() if calls}
         walk.networks = [network_text(module) for module in outermost.values()]
         for x, value in self._seen:
             if isinstance(x, Tensor) and x.is_leaf and not np.array_equal(x.data, value.data):
                 value.final = x.data.copy()
-        recorded = {u.value for u in walk.updates} | {value for value, _ in walk.updates_by_hand}
+        recorded = {u.value for u in walk.updates} | {value for value, _ in walk._updates_by_hand}
         for x in {id(x): x for x, _ in self._seen if _is_parameter(x)}.values():
             *earlier, last = [value for y, value in self._seen if y is x]
             changed = [*earlier, *[last] * (last.final is not None)]

@@ -206,7 +206,7 @@ def explain(record: Record, value: Value, at: Index) -> Text:
             before, after = number(update.before[at]).shown, number(update.after[at]).shown
             lines += ["", *textwrap.wrap(update_caption(update), WIDTH), *worked]
             lines.append(f"before {before}, after {after}")
-    for parameter, op in record.updates_by_hand:
+    for parameter, op in record._updates_by_hand:
         if parameter is value:
             worked = _worked_lines(parts.forward_parts(op), value, at)
             lines += ["", f"updated by hand: {op.name}", *worked]
@@ -232,7 +232,7 @@ def _gradient_lines(record: Record, backward: Backward, value: Value, at: Index)
         if leaf.value is value and value.users:
             if accumulated := parts.accumulation_part(leaf):
                 lines += ["", accumulated.heading, *_worked_lines([accumulated], value, at)]
-            c = record.check_entry(backward, leaf, at)
+            c = record._check_entry(backward, leaf, at)
             found = f"{number(c.backward).shown}, central difference {number(c.difference).shown}"
             lines += ["", f"check: backward {found}, relative difference {relative_text(c)}"]
     return lines

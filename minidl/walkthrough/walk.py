@@ -25,22 +25,22 @@ class Walkthrough(Record):
     """
 
     @functools.cached_property
-    def presentation(self) -> Presentation:
+    def _presentation(self) -> Presentation:
         """What is shown of the record; RuntimeError while the trace is open."""
-        self.ensure_closed()
+        self._ensure_closed()
         return Presentation(self)
 
     @property
     @np.errstate(all="ignore")
     def steps(self) -> list[Step]:
         """The steps that text, Markdown and page show."""
-        return self.presentation.steps
+        return self._presentation.steps
 
     def remarks(self) -> list[Remark]:
         """The usual problems that were found: saturated units, gradients not zeroed, …"""
         return [
             remark._replace(title=printable(remark.title), text=printable(remark.text))
-            for remark in self.presentation.remarks
+            for remark in self._presentation.remarks
         ]
 
     @np.errstate(all="ignore")
@@ -53,7 +53,7 @@ class Walkthrough(Record):
 
         ValueError for an unknown name, IndexError for an entry that doesn't exist.
         """
-        self.ensure_closed()
+        self._ensure_closed()
         known = {value.name: value for value in self.values}
         known |= {update.value.base_name: update.value for update in self.updates}
         if name not in known:
@@ -92,17 +92,17 @@ class Walkthrough(Record):
             ".svg": graph.as_svg,
         }
         path = _files.ending("save", path, kinds)
-        content = kinds[path.suffix.lower()](self.presentation)
+        content = kinds[path.suffix.lower()](self._presentation)
         with _files.replacing("save", path) as temporary:
             temporary.write_bytes(content.encode("utf-8", "replace"))
 
     @np.errstate(all="ignore")
     def __str__(self) -> str:
-        return text.as_text(self.presentation, printable)
+        return text.as_text(self._presentation, printable)
 
     def __repr__(self) -> str:
         ops = [op for op in self.ops if not op.in_update]
-        updates = [*self.updates, *self.updates_by_hand]
+        updates = [*self.updates, *self._updates_by_hand]
         counted = (ops, "op"), (self.backwards, "backward pass"), (updates, "update")
         counts = (
             f"{len(events)} {word}" + ("es" if word[-1] == "s" else "s") * (len(events) != 1)
@@ -113,7 +113,7 @@ class Walkthrough(Record):
     @np.errstate(all="ignore")
     def _repr_html_(self) -> str:
         try:
-            return page.as_frame(self.presentation)
+            return page.as_frame(self._presentation)
         except ModuleNotFoundError as error:  # no Jinja2
-            escaped = text.as_text(self.presentation).replace("&", "&amp;").replace("<", "&lt;")
+            escaped = text.as_text(self._presentation).replace("&", "&amp;").replace("<", "&lt;")
             return f"<p>For a page to step through: {error}</p><pre>{escaped}</pre>"

@@ -296,12 +296,12 @@ class Session(atomic.Session):
         super().__init__(variable)
         self.variable, self.fails, self.finished = variable, fails, []
 
-    def prepare(self):
+    def _prepare(self):
         if "prepare" in self.fails:
             raise ValueError("prepare")
         return Opened()
 
-    def finish(self, value, error):
+    def _finish(self, value, error):
         self.finished.append((value.open, self.variable.get(), error))
         if "finish" in self.fails:
             raise ValueError("finish")

@@ -135,7 +135,7 @@ def test_an_epoch_without_memory_ends_after_whole_steps_with_their_losses():
         states.append(state(reference))
 
     def take(step):
-        list(step.steps((X[:6], Y[:6]), 1, None, step.losses))
+        list(step._steps((X[:6], Y[:6]), 1, None, step.losses))
 
     for step in each_failed_allocation(recorded, take):
         assert state(step) == states[len(step.losses)]

@@ -58,7 +58,7 @@ def test_a_rank_that_exits_within_fit_ends_the_job(monkeypatch, capfd):
     comm.size, codes = 2, []
     comm.Abort = codes.append
     monkeypatch.setattr(world.os, "_exit", end)
-    with pytest.raises(EndedError), World(comm).watched("fit"):
+    with pytest.raises(EndedError), World(comm)._watched("fit"):
         sys.exit(3)
     assert codes == [1]
     assert "[rank 0] rank 0 of 2: ended by sys.exit(3)" in capfd.readouterr().err
@@ -75,7 +75,7 @@ def test_a_rank_that_waits_for_too_long_ends_the_job(monkeypatch, capfd):
     comm = Alone()
     comm.Abort = end
     own, clock = World(comm, timeout=60.0), iter([0.0, 0.0, 50.0, 61.9, 62.1])
-    own.at("epoch 2, step 17")
+    own._at("epoch 2, step 17")
     monkeypatch.setattr(world.time, "monotonic", lambda: next(clock))
     with pytest.raises(EndedError, match="1"):
         own._wait(Request())
@@ -86,13 +86,13 @@ def test_a_rank_that_waits_for_too_long_ends_the_job(monkeypatch, capfd):
 
 def test_a_world_of_one_exchanges_nothing():
     own, array = World(Alone()), np.arange(3.0)
-    own.broadcast(array)
-    assert own.gather(array).tolist() == [[0, 1, 2]]
-    assert own.objects("x") == ["x"]
-    own.agree("fit", [("the answer", 42)])
-    own.raise_together(None)
+    own._broadcast(array)
+    assert own._gather(array).tolist() == [[0, 1, 2]]
+    assert own._objects("x") == ["x"]
+    own._agree("fit", [("the answer", 42)])
+    own._raise_together(None)
     with pytest.raises(KeyError, match="own"):
-        own.raise_together(KeyError("own"))
+        own._raise_together(KeyError("own"))
 
 
 def test_a_world_is_of_its_process():
@@ -157,7 +157,7 @@ def test_a_mapped_function_that_exits_ends_the_job(monkeypatch, capfd):
     comm, codes = Library(2), []
     comm.Abort = codes.append
     monkeypatch.setattr(world, "_communicators", [comm])
-    monkeypatch.setattr(World, "objects", lambda self, value: [value, value])
+    monkeypatch.setattr(World, "_objects", lambda self, value: [value, value])
     monkeypatch.setattr(world.os, "_exit", end)
     with pytest.raises(EndedError):
         dl.distributed.map(sys.exit, [4])

@@ -28,7 +28,7 @@ from optimizing import (
 )
 
 import minidl as dl
-from minidl.optim.declarations import Slot, flag, option, within
+from minidl.optim import Slot, flag, option, within
 from minidl.schedulers import CoolDown, LinearDecay, ReduceOnPlateau, Sequence, StepDecay, WarmUp
 
 

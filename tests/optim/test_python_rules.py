@@ -8,7 +8,7 @@ from interrupting import FAILURES, assert_all_or_nothing
 from optimizing import descend, each_rule, look_at, snapshot, weights
 
 import minidl as dl
-from minidl.optim.declarations import Slot
+from minidl.optim import Slot
 from minidl.schedulers import WarmUp
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 import minidl as dl
-from minidl.optim.declarations import Slot, fraction, option
+from minidl.optim import Slot, fraction, option
 from minidl.optim.optimizer import Arrays
 from minidl.optim.parameters import Group
 

@@ -308,7 +308,7 @@ def test_a_race_shows_the_part_of_the_surface_in_which_it_runs():
     raced = race("beale", ["SGD", "Adam"], steps=50)
     axes = raced.plot()
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    assert ((left, right), (low, high)) == raced.view()
+    assert ((left, right), (low, high)) == raced._view()
     for x, y in [*raced.surface.minima, *(p for run in raced.runs for p in run.theta[:, 0])]:
         assert left < x < right
         assert low < y < high

@@ -22,8 +22,8 @@ def test_a_gradient_that_becomes_infinite_is_marked_in_the_graph():
     w = dl.Tensor([0.0, 1.0], requires_grad=True, name="w")
     with dl.trace() as walk:
         dl.sqrt(w).sum().backward()
-    assert ">⚠ sqrt<" in as_svg(walk.presentation)
-    assert ">⚠ w<" not in as_svg(walk.presentation)
+    assert ">⚠ sqrt<" in as_svg(walk._presentation)
+    assert ">⚠ w<" not in as_svg(walk._presentation)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_labels_of_a_classification_are_a_node_with_an_arrow_to_the_loss(lab
         loss.backward()
     (value,) = (value for value in walk.values if value.name == "labels")
     np.testing.assert_array_equal(value.data, labels)
-    boxes, arrows = boxes_and_arrows(walk.presentation)
+    boxes, arrows = boxes_and_arrows(walk._presentation)
     ends = [(arrow.source, arrow.target) for arrow in arrows]
     assert (value.key, walk.backwards[0].root.key) in ends
     assert value.key in [box.key for box in boxes if box.kind == "input"]
@@ -56,7 +56,7 @@ def test_a_loop_by_hand_is_a_column_in_which_each_update_follows_from_the_loss_b
                 b -= 0.1 * b.grad
             w.zero_grad()
             b.zero_grad()
-    boxes, arrows = boxes_and_arrows(walk.presentation)
+    boxes, arrows = boxes_and_arrows(walk._presentation)
     names = {box.key: box.title for box in boxes}
     assert not any("grad" in name or "subtract" in name for name in names.values())
     updates = [(names[a.source], names[a.target]) for a in arrows if a.label == "update"]
@@ -64,5 +64,5 @@ def test_a_loop_by_hand_is_a_column_in_which_each_update_follows_from_the_loss_b
         *(("mean", "w after update 1"), ("mean", "b after update 1")),
         *(("mean (2)", "w after update 2"), ("mean (2)", "b after update 2")),
     ]
-    svg = ET.fromstring(as_svg(walk.presentation))
+    svg = ET.fromstring(as_svg(walk._presentation))
     assert float(svg.get("width")) < 620

@@ -20,7 +20,7 @@ from minidl.walkthrough.page import EMBEDDED, as_frame, as_html
 
 def data_of(walk):
     """The JSON that a page holds."""
-    text = as_html(walk.presentation)
+    text = as_html(walk._presentation)
     return json.loads(
         re.search(r'<script type="application/json" id="walk">(.*?)</script>', text)[1]
     )
@@ -114,7 +114,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_the_page_is_one_small_file_without_references():
-    text = as_html(lesson().presentation)
+    text = as_html(lesson()._presentation)
     assert len(text.encode()) < 300_000
     tags = Tags(text)
     assert tags.links == ["data:,", "#step"]
@@ -125,7 +125,7 @@ def test_the_page_is_one_small_file_without_references():
 
 def test_the_page_contains_the_whole_text_for_print_and_readers_without_scripts():
     walk = lesson()
-    assert str(walk) in "".join(Tags(as_html(walk.presentation)).texts)
+    assert str(walk) in "".join(Tags(as_html(walk._presentation)).texts)
 
 
 HOSTILE = ["<script>alert(1)</script>", "</script><b>", "\"quoted\" & 'both'", "a\u2028b", "]]>"]
@@ -141,19 +141,19 @@ def test_a_name_stays_text(name):
     w.name = "w"
     with dl.trace() as harmless:
         (w * 2).sum().backward()
-    assert Tags(as_html(walk.presentation)).tags == Tags(as_html(harmless.presentation)).tags
+    assert Tags(as_html(walk._presentation)).tags == Tags(as_html(harmless._presentation)).tags
 
 
 def test_the_frame_for_a_notebook_contains_only_the_page():
     walk = lesson()
-    assert Tags(as_frame(walk.presentation)).tags == ["iframe"]
-    assert walk._repr_html_() == as_frame(walk.presentation)
-    (content,) = re.findall(r'srcdoc="([^"]*)"', as_frame(walk.presentation))
-    assert html.unescape(content) == as_html(walk.presentation)
+    assert Tags(as_frame(walk._presentation)).tags == ["iframe"]
+    assert walk._repr_html_() == as_frame(walk._presentation)
+    (content,) = re.findall(r'srcdoc="([^"]*)"', as_frame(walk._presentation))
+    assert html.unescape(content) == as_html(walk._presentation)
 
 
 def test_the_same_walkthrough_gives_the_same_page():
-    assert as_html(lesson().presentation) == as_html(lesson().presentation)
+    assert as_html(lesson()._presentation) == as_html(lesson()._presentation)
 
 
 def test_a_missing_jinja2_names_the_extra(monkeypatch, tmp_path):
@@ -269,7 +269,7 @@ def test_ten_thousand_ops_make_a_page_of_the_first_and_the_last():
     data = data_of(walk)
     assert "9,951 of 10,001 ops" in data["omitted"]
     assert len(data["steps"]) == 50 + 50 + 2
-    keys = set(re.findall(r'data-node="([^"]*)"', as_html(walk.presentation)))
+    keys = set(re.findall(r'data-node="([^"]*)"', as_html(walk._presentation)))
     assert keys - {"more"} <= data["nodes"].keys()
     assert "more" in keys
 
@@ -301,7 +301,7 @@ def test_a_node_shows_its_last_gradient_and_only_nodes_of_the_graph_are_there():
     data = data_of(walk)
     gradient = data["arrays"][data["nodes"][walk.values[0].key]["gradient"]]
     assert list(on_page(gradient).values()) == ["3.0", "3.0"]
-    assert data["nodes"].keys() == {box.key for box in boxes_and_arrows(walk.presentation)[0]}
+    assert data["nodes"].keys() == {box.key for box in boxes_and_arrows(walk._presentation)[0]}
 
 
 def test_the_worked_lines_of_a_page_are_limited(monkeypatch):

@@ -15,7 +15,7 @@ def page(batch_walk):
     """The page of a training step on a batch of 16, rendered once."""
 
     class Page:
-        text = as_html(batch_walk.presentation)
+        text = as_html(batch_walk._presentation)
 
         def save(self, path):
             path.write_text(self.text, encoding="utf-8")

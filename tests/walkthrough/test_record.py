@@ -185,10 +185,10 @@ def test_ops_run_again_give_the_same_bits_and_others_for_other_values():
     walk, _ = training_walkthrough()
     root = walk.backwards[0].root
     weight = next(v for v in walk.values if v.name == "dense2.weight")
-    again = walk.run_again(root, {weight: weight.data.copy()})
+    again = walk._run_again(root, {weight: weight.data.copy()})
     assert again.tobytes() == root.data.tobytes()
-    assert walk.run_again(root, {weight: 0 * weight.data}) != root.data
-    assert walk.run_again(root, {}) is root.data
+    assert walk._run_again(root, {weight: 0 * weight.data}) != root.data
+    assert walk._run_again(root, {}) is root.data
 
 
 def test_backward_from_several_entries_is_checked_with_the_gradient_given():

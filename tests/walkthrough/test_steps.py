@@ -242,4 +242,4 @@ def test_the_title_names_the_network_the_loss_and_the_rule(model, loss, rule, ti
         loss.backward()
         if optimizer:
             optimizer.step()
-    assert walk.presentation.title == f"Walkthrough of {title}"
+    assert walk._presentation.title == f"Walkthrough of {title}"

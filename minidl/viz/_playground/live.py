@@ -14,7 +14,8 @@ import numpy as np
 from minidl import _blas, _checks, config, losses, nn
 from minidl._page import render
 from minidl._page.server import PageServer
-from minidl.optim import LARGEST, RULES
+from minidl.optim import RULES
+from minidl.optim.declarations import LARGEST
 from minidl.schedulers import Schedule, plateaus
 from minidl.viz._playground import script, views
 from minidl.viz._playground.data import BOX, DATA, DataSet

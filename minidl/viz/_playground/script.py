@@ -238,6 +238,6 @@ def walkthrough(training: Training) -> str:
         loss.name = "loss"
         loss.backward()
         training.optimizer.step()
-    text = page.as_html(walk.presentation)
+    text = page.as_html(walk._presentation)
     training.restore(state, training.step)
     return text

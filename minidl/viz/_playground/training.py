@@ -115,12 +115,12 @@ class Training:
     @property
     def epochs(self) -> float:
         """The number of epochs since the data or the batch size were set."""
-        return self._epochs + self.loader.taken / len(self.loader)
+        return self._epochs + self.loader._taken / len(self.loader)
 
     @property
     def epoch_length(self) -> int:
         """Steps that are left until an epoch ends; those of a whole one at its end."""
-        return len(self.loader) - self.loader.taken % len(self.loader)
+        return len(self.loader) - self.loader._taken % len(self.loader)
 
     def _build(self) -> None:
         self.x, self.y, self.x_test, self.y_test = build_data(self.settings)
@@ -138,7 +138,7 @@ class Training:
         self._order: Array | None = None
         self._epochs = 0
         self._total = 0.0  # of the losses of the samples in this epoch
-        self.loader.taken = 0
+        self.loader._taken = 0
         self._begun = False
 
     def _capture(self) -> None:
@@ -170,10 +170,10 @@ class Training:
         while steps > 0:
             rows = self.next_rows(steps)
             count, known = -(-len(rows) // size), len(self.losses)
-            for _, result in self._step.steps((self.x, self.y), size, rows, self.losses):
+            for _, result in self._step._steps((self.x, self.y), size, rows, self.losses):
                 if result is not None:
                     self.losses.append(result.item())
-            self.loader.taken += count
+            self.loader._taken += count
             steps -= count
             self._observe(self.losses[known:], len(rows))
 
@@ -182,18 +182,18 @@ class Training:
         size = self.loader.batch_size or samples
         for i, loss in enumerate(losses):
             self._total += loss * min(size, samples - i * size)
-        if self.loader.taken == len(self.loader):
+        if self.loader._taken == len(self.loader):
             for plateau in plateaus(self.optimizer.groups[0]["lr"]):
                 plateau.observe(self._total / len(self.y))
             self._total = 0.0
 
     def next_rows(self, steps: int) -> Array:
         """The samples of the next steps, as far as this epoch goes; begins an epoch if need be."""
-        if not self._begun or self.loader.taken == len(self.loader):
+        if not self._begun or self.loader._taken == len(self.loader):
             self._epochs += self._begun
-            self._order, self._begun = self.loader.begin(), True
+            (self._order, _), self._begun = self.loader._begin(), True
         size = self.loader.batch_size or len(self.y)
-        begin = self.loader.taken * size
+        begin = self.loader._taken * size
         order = np.arange(len(self.y)) if self._order is None else self._order
         return order[begin : begin + steps * size]
 
@@ -290,8 +290,8 @@ class Training:
         self._epochs, begun, self._order = state["place"]
         self._total, self.seconds = state["total"], state["seconds"]
         self.loader.load_state_dict(state["loader"])
-        if begun and self.loader.taken < len(self.loader):
-            self._order = self.loader.begin()
+        if begun and self.loader._taken < len(self.loader):
+            self._order, _ = self.loader._begin()
         self._begun = begun
         drops = [m for m in self.model if isinstance(m, nn.Dropout)]
         for module, generator_state in zip(drops, state["drops"], strict=True):

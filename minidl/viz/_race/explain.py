@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from minidl.optim import COMMON, Optimizer
+from minidl.optim import Optimizer
+from minidl.optim.optimizer import COMMON
 from minidl.viz._race.record import Run
 from minidl.walkthrough import typesetting
 from minidl.walkthrough.formulas import Scope

@@ -68,7 +68,7 @@ class NetworkRace(racing.Race):
         """The run with the lowest loss at the end."""
         return min(self.runs, key=lambda run: np.nan_to_num(run.loss[-1, 0], nan=np.inf))
 
-    def description(self, start: int | None = None) -> list[str]:
+    def _description(self, start: int | None = None) -> list[str]:
         """Steps and plane as lines of text."""
         first, second = self.surface.explained
         return [
@@ -80,16 +80,16 @@ class NetworkRace(racing.Race):
             "f: the loss over all data, of the plane on the map, of the network in all numbers",
         ]
 
-    def view(self, start: int = 0) -> tuple[Interval, Interval]:
+    def _view(self, start: int = 0) -> tuple[Interval, Interval]:
         """The part of the plane that pictures show, that of the slice's grid."""
         return self.surface.x, self.surface.y
 
-    def ending(self, run: Run, start: int) -> str:
+    def _ending(self, run: Run, start: int) -> str:
         """The loss at the end."""
         diverged = run.verdicts[start] == DIVERGED
         return DIVERGED if diverged else f"loss {number(run.loss[-1, start], 3).shown}"
 
-    def results(self) -> list[list[str]]:
+    def _results(self) -> list[list[str]]:
         """The loss of the network at the end of each training, and what the plane shows of it.
 
         "on the plane" is the loss at the nearest point of the plane, and "shown" the share of the
@@ -107,7 +107,7 @@ class NetworkRace(racing.Race):
         self, path: str | PathLike[str] | None = None, *, start: int = 0, title: str | None = None
     ) -> Axes:
         """Draw the slice and the paths; returns the Matplotlib axes. The options are a Race's."""
-        return super().plot(path, start=start, title=self.headline() if title is None else title)
+        return super().plot(path, start=start, title=self._headline() if title is None else title)
 
     def serve(self, *, start: int = 0, port: int = 0, browser: bool = True) -> None:
         """TypeError: a slice holds for its paths, so a run can't start anywhere else on it."""
@@ -116,7 +116,7 @@ class NetworkRace(racing.Race):
             "slice; save('race.html') writes its page"
         )
 
-    def headline(self) -> str:
+    def _headline(self) -> str:
         """The title of the plot."""
         return (
             f"{self.surface.name}, {self._count()}: {self.lowest.name} ends lowest\n"
@@ -211,7 +211,7 @@ def network_race(
             training.optimizer,
             _padded(surface.project(training.path), steps + 1)[:, None],
             _padded(values, steps + 1)[:, None],
-            _padded(np.array([surface.gradient(w) for w in training.path]), steps + 1)[:, None],
+            _padded(np.array([surface._gradient(w) for w in training.path]), steps + 1)[:, None],
             {},
             np.pad(training.lr, (0, steps - len(training.lr)), "edge"),
             [verdict],

@@ -32,7 +32,7 @@ def html(race: RaceRecord, start: int = 0, controls: list[Any] | None = None) ->
 
     controls  of a live page: for each run the options that the page can change; see `live`
     """
-    x, y = race.view(start) if controls is None else (race.surface.x, race.surface.y)
+    x, y = race._view(start) if controls is None else (race.surface.x, race.surface.y)
     data = {"surface": _surface(race, start, x, y), **tracks(race, start), "controls": controls}
     return render(
         "minidl.viz._race",
@@ -87,7 +87,7 @@ def _command(race: RaceRecord) -> str:
 
 def description(race: RaceRecord, start: int) -> list[str]:
     """What the page says about a race from one of its starts."""
-    lines = race.description(start)
+    lines = race._description(start)
     if race.steps > MAX_STEPS:
         lines.append(f"the page shows {MAX_STEPS:,} of {race.steps:,} steps, evenly spaced")
     return lines
@@ -135,7 +135,7 @@ def tracks(race: RaceRecord, start: int) -> dict[str, Any]:
         "noise": race.noise,
         "runs": [
             _run(race, run, style, start, steps)
-            for run, style in zip(race.runs, race.styles(), strict=True)
+            for run, style in zip(race.runs, race._styles(), strict=True)
         ],
     }
 

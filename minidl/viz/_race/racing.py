@@ -73,7 +73,7 @@ class Race(RaceRecord):
         """
         from minidl.viz import plots
 
-        return plots.plot_race(self, self.check_start(start), title, path)
+        return plots.plot_race(self, self._check_start(start), title, path)
 
     def animate(
         self,
@@ -95,13 +95,13 @@ class Race(RaceRecord):
         """
         from minidl.viz import film
 
-        return film.animate(self, path, self.check_start(start), frames, fps)
+        return film.animate(self, path, self._check_start(start), frames, fps)
 
     def save(self, path: str | PathLike[str], *, start: int = 0) -> Path:
         """Write the race as an interactive page: one .html file that needs no network."""
         from minidl.viz._race import page
 
-        return page.save(self, path, self.check_start(start))
+        return page.save(self, path, self._check_start(start))
 
     def serve(self, *, start: int = 0, port: int = 0, browser: bool = True) -> None:
         """Open the page of the race so that it can be changed, until Ctrl-C.
@@ -119,7 +119,7 @@ class Race(RaceRecord):
         from minidl.viz._race import live
 
         _checks.flag("race", "browser", browser)
-        live.serve(self, self.check_start(start), race, port, browser)
+        live.serve(self, self._check_start(start), race, port, browser)
 
     def _repr_html_(self) -> str:
         """The page in an iframe, for a notebook."""
@@ -236,7 +236,7 @@ def _starts(surface: Surface, start: Any, generator: np.random.Generator) -> np.
     if isinstance(start, numbers.Integral):
         low, high = np.transpose([surface.x, surface.y])
         return generator.uniform(low, high, (_checks.count("race", "start", start), 2))
-    return surface.check_points("race: start", start)
+    return surface._check_points("race: start", start)
 
 
 def _tuned(tune: Any, lr: Any, surface: Surface, factories: dict[str, Factory]) -> list[str]:

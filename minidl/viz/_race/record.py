@@ -97,7 +97,7 @@ class RaceRecord:
         )
         return f"Race({self.surface.name}, {self.steps} steps, {', '.join(verdicts)})"
 
-    def styles(self) -> list[RunStyle]:
+    def _styles(self) -> list[RunStyle]:
         """How each run is drawn."""
         return run_styles([run.name for run in self.runs])
 
@@ -106,7 +106,7 @@ class RaceRecord:
         """The rates that tuning tried, or none."""
         return next((list(run.tried) for run in self.runs if run.tried), [])
 
-    def description(self, start: int | None = None) -> list[str]:
+    def _description(self, start: int | None = None) -> list[str]:
         """Steps, start, goal and noise as lines of text, for all starts or for one of them."""
         surface, n = self.surface, len(self.starts)
         origin = f"{n} starts" if n > 1 and start is None else coordinates(self.starts[start or 0])
@@ -124,18 +124,18 @@ class RaceRecord:
             lines.append(f"noise: {self.noise:g} in each entry of each gradient")
         return lines
 
-    def ending(self, run: Run, start: int) -> str:
+    def _ending(self, run: Run, start: int) -> str:
         """How a run ended, in pictures: the steps until it arrived, or its verdict."""
         arrived = run.arrived[start]
         if arrived is None:
             return run.verdicts[start]
         return f"goal in {arrived} step{'s' * (arrived != 1)}"
 
-    def results(self) -> list[list[str]] | None:
+    def _results(self) -> list[list[str]] | None:
         """The rows of the table of results, titles first, if they are not those of `table`."""
         return None
 
-    def view(self, start: int = 0) -> tuple[Interval, Interval]:
+    def _view(self, start: int = 0) -> tuple[Interval, Interval]:
         """The part of the domain that pictures show, x and y: the minima and the paths."""
         surface = self.surface
         paths = np.concatenate([run.theta[:, start] for run in self.runs])
@@ -149,7 +149,7 @@ class RaceRecord:
         ).tolist()
         return (left, right), (bottom, top)
 
-    def check_start(self, start: int) -> int:
+    def _check_start(self, start: int) -> int:
         """The index of a start as an int; TypeError or ValueError if there is no such start."""
         index = _checks.count("race", "start", start, 0)
         if index >= len(self.starts):

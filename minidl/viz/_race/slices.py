@@ -35,7 +35,7 @@ class WeightLoss:
 
     def __init__(self, model: nn.Module, loss: Loss, data: DataLoader) -> None:
         self.model, self.loss = copy.deepcopy(model).eval(), loss
-        self.batch = data.arrays()
+        self.batch = data._arrays()
         self.parameters = list(self.model.parameters())
 
     def at(self, weights: np.ndarray) -> float:
@@ -146,7 +146,7 @@ class Slice(Surface):
         """None: where the loss is flat along the plane, it hardly ever is across it."""
         return []
 
-    def gradient(self, weights: np.ndarray) -> np.ndarray:
+    def _gradient(self, weights: np.ndarray) -> np.ndarray:
         """The gradient of the network's loss with any weights, (n,), along the plane, (2,)."""
         whole = self.weight_loss.gradient(weights)[1]
         with np.errstate(all="ignore"):
@@ -159,7 +159,7 @@ class Slice(Surface):
         for index in np.ndindex(value.shape):
             weights = self.weights(*points[:, *index])
             value[index] = self.weight_loss.at(weights)
-            gradient[:, *index] = self.gradient(weights)
+            gradient[:, *index] = self._gradient(weights)
         return value, gradient
 
     def grid(

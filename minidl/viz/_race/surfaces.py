@@ -82,7 +82,7 @@ class Surface:
         self.x, self.y = _interval("x", x), _interval("y", y)
         low, high = np.transpose([self.x, self.y])
         start = low + (high - low) * (0.25, 0.75) if start is None else start
-        starts = self.check_points("start", start)
+        starts = self._check_points("start", start)
         if len(starts) > 1:
             raise ValueError(
                 f"Surface: start must be one point, got {len(starts)}. To race from several "
@@ -92,7 +92,7 @@ class Surface:
         self.elementwise = self._check_function()
         self.formula = formula or (self._composed_formula() if self.elementwise else "")
         self.searched = minima is None
-        self.minima = self._search() if self.searched else self.check_points("minima", minima)
+        self.minima = self._search() if self.searched else self._check_points("minima", minima)
         self.minima.flags.writeable = False
 
     def __repr__(self) -> str:
@@ -111,7 +111,7 @@ class Surface:
         )
         return inside
 
-    def check_points(self, name: str, points: Any) -> np.ndarray:
+    def _check_points(self, name: str, points: Any) -> np.ndarray:
         """A point or a list of points as an (n, 2) array; ValueError if one is not in the domain.
 
         name  of the argument, for the message
@@ -181,7 +181,7 @@ class Surface:
         xs, ys = np.linspace(*x, n), np.linspace(*y, n)
         return xs, ys, self.at(np.array(np.meshgrid(xs, ys)))[0]
 
-    def stationary(
+    def _stationary(
         self, points: np.ndarray, within: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Stationary points close to points: (2, n) → positions (2, n), kinds (n,), descents.
@@ -252,7 +252,7 @@ class Surface:
             slope = np.hypot(*self.at(points)[1])
         rows, columns = np.nonzero(_lower_than_neighbours(slope))
         cell = max(xs[1] - xs[0], ys[1] - ys[0])
-        found, kinds, _ = self.stationary(points[:, rows, columns], 2 * cell)
+        found, kinds, _ = self._stationary(points[:, rows, columns], 2 * cell)
         taken, named = [*self.minima], []
         for point, kind in zip(found.T, kinds, strict=True):
             inside = x[0] <= point[0] <= x[1] and y[0] <= point[1] <= y[1]
@@ -316,7 +316,7 @@ class Surface:
         rows, columns = rows[order], columns[order]
         coarse, value = np.stack([x[columns], y[rows]]), z[rows, columns]
         edge = (rows % (GRID - 1) == 0) | (columns % (GRID - 1) == 0)
-        fine, kinds, _ = self.stationary(coarse, self.width)
+        fine, kinds, _ = self._stationary(coarse, self.width)
         refined = np.where(np.isfinite(fine).all(0), self.at(fine)[0], np.inf)
         lower = (kinds == "minimum") & (refined <= value)
         refinable, falls = lower & self.contains(fine), lower | edge

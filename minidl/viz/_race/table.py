@@ -10,7 +10,7 @@ from minidl.viz._race.record import RaceRecord, coordinates, counts
 
 def as_text(race: RaceRecord, spell: Spell = str) -> str:
     """The description of a race, and its results in a table."""
-    results = race.results()
+    results = race._results()
     if results is None:
         results = _single_start(race) if len(race.starts) == 1 else _many_starts(race)
     lines = [*_heading(race), "", *aligned(results, spell)]
@@ -21,7 +21,7 @@ def as_text(race: RaceRecord, spell: Spell = str) -> str:
 
 
 def _heading(race: RaceRecord) -> list[str]:
-    first, *others = race.description()
+    first, *others = race._description()
     lines = [f"{race.surface.name}: {first}"]
     lines += [race.surface.formula] if race.surface.formula else []
     lines += others

@@ -49,7 +49,7 @@ def classify(
     with np.errstate(all="ignore"):
         finite = np.isfinite(theta).all((0, -1))
         end = np.where(finite, theta[..., -1], 0)
-        stationary, kind, descents = surface.stationary(end.reshape(2, -1), radius)
+        stationary, kind, descents = surface._stationary(end.reshape(2, -1), radius)
         stationary, kind = stationary.reshape(end.shape), kind.reshape(finite.shape)
         last = theta[..., -max(MIN_TAIL, theta.shape[-1] // TAIL) :]
         recent = theta[..., -max(2 * MIN_TAIL, theta.shape[-1] // 2) :]

@@ -96,7 +96,7 @@ class Recording:
 
     # --- what fit calls
 
-    def begin(self, training: Training, loss: Any, steps: int | None) -> None:
+    def _begin(self, training: Training, loss: Any, steps: int | None) -> None:
         """A training of so many steps begins, or of an unknown number."""
         model = getattr(training.model, "__self__", training.model)
         module = model if isinstance(model, Module) else None
@@ -147,23 +147,23 @@ class Recording:
         if self._last is not None:  # one before the first step, and one after the last
             self.spacing *= max(1, -(-self._last // (self.spacing * (self._most - 2))))
 
-    def due(self, taken: int) -> int:
+    def _due(self, taken: int) -> int:
         """The number of steps to take before the next one that is recorded; 0 if it is that."""
         until = self.spacing - 1 - taken % self.spacing
         if self._last is not None and taken < self._last:
             until = min(until, self._last - 1 - taken)
         return until
 
-    def before(self, training: Training) -> None:
+    def _before_step(self, training: Training) -> None:
         """A step that is recorded is about to be taken."""
         self._before = [p.data.copy() for p in self.parameters]
 
-    def after(self, training: Training, step: int) -> None:
+    def _after_step(self, training: Training, step: int) -> None:
         """It was taken."""
         before, self._before = self._before, None
         self._keep(self._look(step, before))
 
-    def end(self, training: Training) -> None:
+    def _end(self, training: Training) -> None:
         """The training ended, perhaps after a step that was not to be recorded."""
         if self._training is not training:
             return

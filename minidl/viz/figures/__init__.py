@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
-    "FIGURES",
     "batch_paths",
     "decision_boundary",
     "every_schedule",

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from minidl import _checks, optim
 from minidl._format import printable
+from minidl.optim.declarations import LARGEST
 from minidl.tensor import Tensor
 from minidl.viz import plots, style
 from minidl.viz.figures import _arguments
@@ -198,7 +199,7 @@ def _rates(rules: Any) -> dict[str, float]:
                 f"landscape: there is no rule {name!r}.{hint} There are {', '.join(optim.RULES)}"
             )
     return {
-        name: _checks.number("landscape", f"rules[{name!r}]", rate, 0, optim.LARGEST)
+        name: _checks.number("landscape", f"rules[{name!r}]", rate, 0, LARGEST)
         for name, rate in rules.items()
     }
 

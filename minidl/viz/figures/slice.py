@@ -48,5 +48,5 @@ def loss_slice(
     race = networks.network_race(
         model, loss, data, list(rates), steps=steps, lr=rates, resolution=resolution
     )
-    axes = plots.race_axes(race, title=race.headline())
+    axes = plots.race_axes(race, title=race._headline())
     return axes.figure.figure

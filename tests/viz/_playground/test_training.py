@@ -123,7 +123,7 @@ def test_a_change_keeps_weights_and_what_it_does_not_concern():
     assert training.optimizer.lr == 0.5
     assert training.optimizer.eps == 1e-4
     assert training.optimizer.t == 20
-    assert training.loader.taken == 2  # 20 steps of 9 an epoch
+    assert training.loader._taken == 2  # 20 steps of 9 an epoch
     training.change(settings({"runs": [{"rule": "SGD", "batch_size": 4}]}))
     assert training.optimizer.t == 0
     assert training.loader.batch_size == 4

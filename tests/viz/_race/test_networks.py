@@ -160,7 +160,7 @@ def test_the_picture_names_the_directions_and_the_optimizer_that_ends_lowest():
 
 def test_the_page_has_the_grid_of_the_slice_and_no_equations_of_its_coordinates():
     race = moons_race()[0]
-    surface = page._surface(race, 0, *race.view())
+    surface = page._surface(race, 0, *race._view())
     xs, ys, f = race.surface.grid()
     assert (surface["x"], surface["y"]) == ((xs[0], xs[-1]), (ys[0], ys[-1]))
     heights = np.frombuffer(base64.b64decode(surface["heights"]), "<u2").reshape(9, 9)

@@ -109,7 +109,7 @@ def test_heights_are_logarithms_of_f_above_its_lowest(name):
     race = dl.viz.race(name, ["Adam"], steps=3)
     surface = data_of(race)["surface"]
     heights = unpacked(surface["heights"], "<u2").reshape(surface["side"], surface["side"])
-    assert (tuple(surface["x"]), tuple(surface["y"])) == race.view()
+    assert (tuple(surface["x"]), tuple(surface["y"])) == race._view()
     x, y = (np.linspace(*surface[axis], surface["side"]) for axis in "xy")
     f = race.surface.at(np.array(np.meshgrid(x, y)))[0]
     expected = np.log1p(np.maximum(f - surface["lowest"], 0) / surface["scale"])
@@ -122,7 +122,7 @@ def test_heights_are_logarithms_of_f_above_its_lowest(name):
 def test_points_with_gradient_0_are_marked_of_very_many_only_the_local_minima():
     race = dl.viz.race("himmelblau", ["SGD"], steps=9, lr=0.01)
     marks = data_of(race)["surface"]["stationary"]
-    assert [tuple(mark) for mark in marks] == race.surface.stationary_points(*race.view())
+    assert [tuple(mark) for mark in marks] == race.surface.stationary_points(*race._view())
     assert {mark[2] for mark in marks} == {"saddle", "maximum"}
     marks = data_of(dl.viz.race("rastrigin", ["SGD"], steps=9, lr=0.001))["surface"]["stationary"]
     assert {mark[2] for mark in marks} == {"local minimum"}
@@ -149,7 +149,7 @@ def test_a_flat_surface_has_one_height():
 def test_the_page_says_that_there_is_no_minimum_inside():
     race = dl.viz.race(dl.viz.Surface(lambda x, y: x + y), ["SGD"], steps=5)
     assert data_of(race)["surface"]["minima"] == []
-    (left, _), (bottom, _) = race.view()
+    (left, _), (bottom, _) = race._view()
     assert data_of(race)["surface"]["lowest"] == left + bottom > -4
     assert "no minimum was found inside the domain" in race_page.html(race)
 

@@ -99,7 +99,7 @@ def place_of(tab, ran, point):
     """The position of a point of the surface on the screen."""
     canvas = tab.locator("#surface")
     left, top, right, bottom = map(float, canvas.get_attribute("data-box").split(","))
-    (x0, x1), (y0, y1) = ran.view()
+    (x0, x1), (y0, y1) = ran._view()
     view = canvas.bounding_box()
     return (
         view["x"] + left + (right - left) * (point[0] - x0) / (x1 - x0),
@@ -207,7 +207,7 @@ def test_the_pointer_finds_no_later_points(open_page):
 def test_a_circle_on_the_surface_is_a_circle_in_the_picture(open_page, name, size):
     ran = race(name)
     tab = open_page(ran, size=size)
-    middle = np.mean(ran.view(), 1)
+    middle = np.mean(ran._view(), 1)
     places = [place_of(tab, ran, middle + shift) for shift in ([0, 0], [0.5, 0], [0, 0.5])]
     (x, y), (right, _), (_, above) = places
     assert right - x == pytest.approx(y - above, rel=0.01)

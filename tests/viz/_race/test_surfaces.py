@@ -330,7 +330,7 @@ def test_evaluation_leaves_points_as_they_are(rng):
     points = 0.1 * points_in(SURFACES["bowl"], rng, 5)
     before = points.copy()
     SURFACES["bowl"].at(points)
-    found, *_ = SURFACES["bowl"].stationary(points, 1.0)
+    found, *_ = SURFACES["bowl"]._stationary(points, 1.0)
     np.testing.assert_allclose(found, 0, atol=1e-9)
     assert np.array_equal(points, before)
 
@@ -360,7 +360,7 @@ PASS = SURFACES["two-wells"]
 )
 def test_close_stationary_points_are_found_and_classified(surface, near, at, kind):
     domain = surfaces.as_surface(surface)
-    found, kinds, _ = domain.stationary(np.array(near)[:, None], 0.05)
+    found, kinds, _ = domain._stationary(np.array(near)[:, None], 0.05)
     assert kinds.tolist() == [kind]
     np.testing.assert_allclose(found[:, 0], at, rtol=0, atol=1e-7)
 
@@ -380,13 +380,13 @@ def test_close_stationary_points_are_found_and_classified(surface, near, at, kin
 )
 def test_without_a_close_stationary_point_the_kind_is_empty(surface, near):
     domain = surfaces.as_surface(surface)
-    assert domain.stationary(np.array(near)[:, None], 0.05)[1].tolist() == [""]
+    assert domain._stationary(np.array(near)[:, None], 0.05)[1].tolist() == [""]
 
 
 def test_a_flat_surface_has_the_kind_flat():
     domain = surfaces.as_surface(lambda x, y: dl.relu(x) ** 2 + dl.relu(y) ** 2)
     points = np.transpose([(-1, -1), (1, -1)])
-    assert domain.stationary(points, 0.05)[1].tolist() == ["flat", ""]
+    assert domain._stationary(points, 0.05)[1].tolist() == ["flat", ""]
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_a_flat_surface_has_the_kind_flat():
 )
 def test_where_a_curvature_is_0_f_around_the_point_decides(function, kind):
     domain = surfaces.as_surface(function)
-    assert domain.stationary(np.array([[0.02], [-0.02]]), 0.05)[1].tolist() == [kind]
+    assert domain._stationary(np.array([[0.02], [-0.02]]), 0.05)[1].tolist() == [kind]
 
 
 @pytest.mark.parametrize(
@@ -448,20 +448,20 @@ def test_a_named_surface_can_be_pickled(name):
 def test_within_is_the_distance_from_the_point_not_from_newtons_last_step():
     quartic = Surface(lambda x, y: x**4 + y**2, (-200, 200), (-200, 200), minima=[(0, 0)])
     points = np.array([[0.14, 0.04], [0, 0]])
-    assert quartic.stationary(points, 0.05)[1].tolist() == ["", "minimum"]
+    assert quartic._stationary(points, 0.05)[1].tolist() == ["", "minimum"]
 
 
 def test_each_of_many_points_has_its_own_stationary_point():
     points = np.array([[0.01, 0.01, 1.0, 0.01], [0.01, 0.99, 0.5, -1.01]])
-    found, kinds, descents = SURFACES["saddle"].stationary(points, 0.05)
+    found, kinds, descents = SURFACES["saddle"]._stationary(points, 0.05)
     assert kinds.tolist() == ["saddle", "minimum", "", "minimum"]
     assert found.shape == (2, 4)
     np.testing.assert_allclose(found[:, [0, 1, 3]], [[0, 0, 0], [0, 1, -1]], rtol=0, atol=1e-9)
     assert np.abs(descents[0]).tolist() == [[0, 1], [0, 0]]  # along y
     assert not descents[1:].any()
-    *_, descents = Surface(lambda x, y: -(x**2) - 2 * y**2).stationary(np.zeros((2, 1)), 0.05)
+    *_, descents = Surface(lambda x, y: -(x**2) - 2 * y**2)._stationary(np.zeros((2, 1)), 0.05)
     np.testing.assert_allclose(descents[0] @ descents[0].T, np.eye(2), atol=1e-12)
-    *_, descents = Surface(lambda x, y: x * y).stationary(np.zeros((2, 1)), 0.05)
+    *_, descents = Surface(lambda x, y: x * y)._stationary(np.zeros((2, 1)), 0.05)
     np.testing.assert_allclose(np.abs(descents[0]).max(0), [0.5**0.5] * 2)
     assert abs(descents[0].sum()) < 1e-9  # along (1, −1)
 
