@@ -719,15 +719,14 @@ case(
 # capture's epoch and fit call, as the hooks of callbacks, is tried with them or left out.
 READS = re.compile(
     r"""
-    (\w+\.)?(forward|formula|phases|plot|update|prepare|constants|check_options|rate|checked
+    (\w+\.)?(forward|formula|phases|plot|update|check_options|rate|checked
     |modules|parameters|named_parameters|detach|item|numpy|explain|remarks|table|at|contains|grid
-    |stationary|stationary_points|check_points|check_start|gradient|project|weights|serve
-    |description|ending|headline|results|view|__iter__|__setattr__)
-    | (Tensor\.)?(reshape|transpose|flatten|argmax) | trace\.finish | capture\.(record|steps)
-    | DataLoader\.(rest|rows|taken|check_resumable|part|held_out|arrays)
-    | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
-    | \w+\.(on_\w+|validating|lines|row) | (Average|Callback)\.load_state_dict
-    | \w+\.set_\w+_request | Estimator\.score | get_\w+ | show_config | race | network_race | playground
+    |stationary_points|project|weights|serve|__iter__|__setattr__)
+    | (Tensor\.)?(reshape|transpose|flatten|argmax)
+    | (\w+\.)?(state_dict|from_state_dict|values|summary)
+    | \w+\.(on_\w+|validating) | (Average|Callback)\.load_state_dict
+    | \w+\.set_\w+_request | Estimator\.score
+    | get_\w+ | show_config | race | network_race | playground | option | within | flag
     """,
     re.VERBOSE,
 )

@@ -57,7 +57,7 @@ def test_each_file_has_a_name_of_its_own_and_a_kind():
 
 def test_what_is_exported_is_there_with_the_functions_of_all_figures():
     functions = {draw.__name__ for draw in FIGURES.values()} - {"<lambda>"}
-    assert {"FIGURES", "write", *functions} == set(figures.__all__)
+    assert {"write", *functions} == set(figures.__all__)
     assert all(hasattr(figures, name) for name in figures.__all__)
 
 
