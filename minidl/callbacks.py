@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from minidl import _checks, _files, checkpoint
+from minidl._kernels import atomic
 from minidl.data import Batches, DataLoader
 from minidl.history import History
 from minidl.nn import Module
 from minidl.optim import Optimizer, average, clip_grad_norm
-from minidl.tensor import Tensor
+from minidl.optim.parameters import Change
+from minidl.schedulers import memories
+from minidl.tensor import Tensor, replacement
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,8 +124,8 @@ class _Monitor(Callback):
         if training.step == 0:  # of a new training, perhaps after another one
             self.best = None
 
-    def _improved(self, training: Training) -> bool:
-        """Whether the last value is the best so far; ValueError for an unknown or empty metric."""
+    def _improved(self, training: Training) -> float | None:
+        """The last value, if it is the best so far; ValueError for an unknown or empty metric."""
         owner, values = type(self).__name__, training.history.values(self.monitor)
         if not values:
             raise ValueError(
@@ -134,16 +137,13 @@ class _Monitor(Callback):
             raise TypeError(f"{owner}: {self.monitor!r} is an array, which has no best value")
         sign, value = (1 if self.mode == "min" else -1), float(last)
         better = self.best is None or sign * value < sign * self.best - self.min_delta
-        if math.isnan(value) or not better:
-            return False
-        self.best = value
-        return True
+        return value if better and not math.isnan(value) else None
 
     def state_dict(self) -> dict[str, Any]:
         return copy.deepcopy({name: vars(self)[name] for name in self.kept})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        vars(self).update(_checks.state(type(self).__name__, state, self.kept))
+        _assign(self, **_checks.state(type(self).__name__, state, self.kept))
 
 
 class EarlyStopping(_Monitor):
@@ -189,22 +189,21 @@ class EarlyStopping(_Monitor):
         self._weights: dict[str, np.ndarray] | None = None
 
     def on_begin(self, training: Training) -> None:
-        super().on_begin(training)
         if training.step == 0:
-            self.best_epoch = self._weights = None
-        if training.step == 0 or (self.stopped_epoch and not training.history._ended):
-            self.stopped_epoch, self._bad = None, 0
+            _assign(self, best=None, best_epoch=None, stopped_epoch=None, _bad=0, _weights=None)
+        elif self.stopped_epoch and not training.history._ended:
+            _assign(self, stopped_epoch=None, _bad=0)
 
     def on_epoch(self, training: Training) -> bool:
-        if self._improved(training):
-            self.best_epoch, self._bad = training.epoch, 0
-            weights = _weights_of(training.model, training.optimizer)
-            self._weights = weights if self.restore_best else None
+        own, epoch = (training.model, training.optimizer), training.epoch
+        if (best := self._improved(training)) is not None:
+            weights = _weights_of(*own) if self.restore_best else None
+            _assign(self, best=best, best_epoch=epoch, _bad=0, _weights=weights)
             return False
-        self._bad += 1
-        if stops := self._bad >= self.patience:
-            self.stopped_epoch = training.epoch
-            _load_weights(training.model, training.optimizer, self._weights)
+        stops = self._bad + 1 >= self.patience
+        changes = _weight_changes(*own, self._weights) if stops else []
+        stopped = epoch if stops else self.stopped_epoch
+        _assign(self, *changes, _bad=self._bad + 1, stopped_epoch=stopped)
         return stops
 
     def restore(self, model: Module) -> None:
@@ -259,19 +258,19 @@ class Checkpoint(_Monitor):
         super().on_begin(training)
         if not training.rank:
             _files.check("Checkpoint", self.path)
-        if not isinstance(getattr(training.model, "__self__", training.model), Module):
+        if not isinstance(_model_of(training), Module):
             raise TypeError("Checkpoint: the model must be a Module, whose weights it can save")
 
     def on_epoch(self, training: Training) -> None:
-        before = self.best
         due = not training.rank and training.epoch % self.every == 0
-        if not due or (self.only_best and not self._improved(training)):
+        before = best = self.best
+        if not due or (self.only_best and (best := self._improved(training)) is None):
             return
         own: dict[str, Any] = {"optimizer": training.optimizer, "history": training.history}
-        data = training.data if isinstance(training.data, DataLoader) else None
-        model = getattr(training.model, "__self__", training.model)
+        own["data"] = training.data if isinstance(training.data, DataLoader) else None
         try:
-            checkpoint.save(self.path, model, data=data, callbacks=training.callbacks, **own)
+            self.best = best  # the file holds it, too
+            checkpoint.save(self.path, _model_of(training), callbacks=training.callbacks, **own)
         except BaseException:
             self.best = before
             raise
@@ -327,9 +326,8 @@ class Average(Callback):
         return {} if state is None else {"average": state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._loaded = state.get("average")
-        if self._loaded is None:  # of one that had not begun
-            self.average = None
+        loaded = state.get("average")  # None of one that had not begun
+        _assign(self, _loaded=loaded, average=None if loaded is None else self.average)
 
 
 def _awaits_validation(history: History) -> bool:
@@ -410,18 +408,16 @@ class RateFinder(Callback):
     def on_begin(self, training: Training) -> None:
         if any(isinstance(c, Checkpoint) for c in training.callbacks):
             raise ValueError("RateFinder: leave Checkpoint out, which would save a trial")
-        self.rates, self.losses, self._mean = [], [], 0.0
-        self._restore = _snapshot(training)
+        changes, restore = _rates(training, self.tried[0]), _snapshot(training)
+        _assign(self, *changes, rates=[], losses=[], _mean=0.0, _restore=restore)
         training.may_diverge = True
-        _set_rates(training.optimizer, float(self.tried[0]))
 
     def on_step(self, training: Training) -> bool:
-        k = len(self.rates) + 1
-        self._mean = 0.9 * self._mean + 0.1 * training.loss
-        self.rates += [float(self.tried[k - 1])]
-        self.losses += [self._mean / (1 - 0.9**k)]
-        ends = k == self.steps or self.losses[-1] > 4 * min(self.losses)
-        _set_rates(training.optimizer, float(self.tried[k - ends]))
+        k, mean = len(self.rates) + 1, 0.9 * self._mean + 0.1 * training.loss
+        losses = [*self.losses, mean / (1 - 0.9**k)]
+        ends = k == self.steps or losses[-1] > 4 * min(losses)
+        changes, rates = _rates(training, self.tried[k - ends]), self.tried[:k].tolist()
+        _assign(self, *changes, rates=rates, losses=losses, _mean=mean)
         return ends
 
     def on_end(self, training: Training) -> None:
@@ -451,6 +447,17 @@ class RateFinder(Callback):
 # --- what callbacks keep ------------------------------------------------------------------------
 
 
+def _assign(callback: Callback, *changes: Change, **attributes: Any) -> None:
+    """Set attributes of a callback and make other changes: all of them, or none after an error."""
+    own = [(vars(callback), name, value) for name, value in attributes.items()]
+    atomic.assign([*changes, *own])
+
+
+def _model_of(training: Training) -> Any:
+    """The Module whose method or call is trained."""
+    return getattr(training.model, "__self__", training.model)
+
+
 def _params_of(optimizer: Any) -> list[Tensor]:
     return [p for group in optimizer.groups for p in group["params"]]
 
@@ -462,14 +469,14 @@ def _weights_of(model: Any, optimizer: Any) -> dict[str, np.ndarray]:
     return {str(i): p.data.copy() for i, p in enumerate(_params_of(optimizer))}
 
 
-def _load_weights(model: Any, optimizer: Any, weights: dict[str, Any] | None) -> None:
+def _weight_changes(model: Any, optimizer: Any, weights: dict[str, Any] | None) -> list[Change]:
+    """What puts the weights and buffers that `_weights_of` returned back."""
     if weights is None:
-        return
+        return []
     if isinstance(model, Module):
-        model.load_state_dict(weights)
-    else:
-        for p, values in zip(_params_of(optimizer), weights.values(), strict=True):
-            p.data = values
+        return model._changes(weights)
+    pairs = zip(_params_of(optimizer), weights.values(), strict=True)
+    return [change for p, values in pairs for change in replacement(p, values)]
 
 
 def _steepest(finder: RateFinder) -> tuple[int, float]:
@@ -493,51 +500,46 @@ def _steepest(finder: RateFinder) -> tuple[int, float]:
     return i + w, float(slope[i])
 
 
-def _set_rates(optimizer: Any, rates: Any) -> None:
-    """Set the rate of each group, or one for all of them."""
-    own = rates if isinstance(rates, list) else [rates] * len(optimizer.groups)
-    for group, rate in zip(optimizer.groups, own, strict=True):
-        group["lr"] = rate
+def _rates(training: Training, rate: float) -> list[Change]:
+    """What gives all groups one rate."""
+    return [(vars(group), "lr", float(rate)) for group in training.optimizer.groups]
 
 
 def _snapshot(training: Training) -> Callable[[], None]:
-    """A function that puts a training back to what it is now."""
+    """A function that puts a training back to what it is now; other callbacks come last."""
     model, optimizer, history = training.model, training.optimizer, training.history
     params, state = _params_of(optimizer), optimizer.state_dict()
     own = [p.data.copy() for p in params]
     weights = _weights_of(model, optimizer)
-    rates = [group["lr"] for group in optimizer.groups]
-    record = copy.deepcopy(vars(history))
     found = checkpoint.generators_of(model) if isinstance(model, Module) else {}
     generators = [generator.bit_generator for generator in found.values()]
-    place: dict[str, Any] = {}
+    record = copy.deepcopy(vars(history))
+    metrics = record.pop("metrics")
+    kept: list[Change] = []
+    for group, saved in zip(optimizer.groups, state["groups"], strict=True):
+        kept += [(vars(group), "lr", group["lr"]), *memories(group["lr"], saved["lr"])]
+        saved["lr"] = 0.0  # not a copy of the schedule
     if isinstance(training.data, DataLoader):
         generators.append(training.data.rng.bit_generator)
         place = vars(training.data._place)
-    before, states = dict(place), [generator.state for generator in generators]
+        kept += [(place, name, value) for name, value in place.items()]
+    kept += [(generator, "state", generator.state) for generator in generators]
     others = [(c, c.state_dict()) for c in training.callbacks if isinstance(c, Callback)]
 
     def restore() -> None:
-        _set_rates(optimizer, rates)
-        optimizer.load_state_dict(state)
-        _set_rates(optimizer, rates)  # the very schedules, not copies
-        _load_weights(model, optimizer, weights)
-        for p, values in zip(params, own, strict=True):  # some may not be the model's
-            p.data = values
-        optimizer.zero_grad()
-        for generator, own_state in zip(generators, states, strict=True):
-            generator.state = own_state
-        place.update(before)
+        changes = _weight_changes(model, optimizer, weights)
+        for p, data in zip(params, own, strict=True):  # some may not be the model's
+            changes += [*replacement(p, data), (p, "grad", None)]
+        for name, values in history.metrics.items():
+            changes.append((values, slice(None), metrics.get(name, [])))
         for name, value in record.items():
-            now = getattr(history, name)
-            if isinstance(now, list):
-                now[:] = value
-            elif name == "metrics":
-                for metric, values in now.items():
-                    values[:] = value.get(metric, [])
-            else:
-                setattr(history, name, value)
-        for callback, kept in others:
-            callback.load_state_dict(kept)
+            now = getattr(history, name)  # a list stays the same object
+            is_list = isinstance(now, list)
+            changes.append((now, slice(None), value) if is_list else (history, name, value))
+        turn = optimizer._turns.begin()
+        changes += [*optimizer._changes(state), *kept]
+        optimizer._turns.commit(turn, [], changes)
+        for callback, own_state in others:
+            callback.load_state_dict(own_state)
 
     return restore

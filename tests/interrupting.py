@@ -79,6 +79,7 @@ class Interrupt:
         self.at, self.everywhere = at, everywhere
         self.place, self.by_signal, self.passed = "", False, 0
         self.previous = {}  # the last opcode of each frame
+        self.closing = set()  # frames of generators whose last bytecodes handle no signal
 
     def counts(self, code):
         if self.everywhere and not code.co_filename.startswith(FOLDER):
@@ -89,8 +90,10 @@ class Interrupt:
         code = frame.f_code
         if not self.counts(code):
             return None
+        if event == "exception" and argument[0] is GeneratorExit:
+            self.closing.add(frame)
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        if event == "opcode":
+        if event == "opcode" and frame not in self.closing:
             opcode = dis.opname[code.co_code[frame.f_lasti]]
             self.passed += 1
             if self.passed == self.at:
@@ -112,6 +115,7 @@ class Interrupt:
         finally:
             sys.settrace(before)
             self.previous.clear()
+            self.closing.clear()
 
 
 def handles_signals(previous, opcode):

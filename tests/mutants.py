@@ -1360,8 +1360,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("less is always better", "1 if self.mode == ", "1 if True or self.mode == "),
         ],
         "EarlyStopping": [
-            ("one epoch too late", "self._bad >= self.patience", "self._bad > self.patience"),
-            ("the last weights stay", "_load_weights(", "(lambda *_: None)("),
+            ("one epoch too late", "+ 1 >= self.patience", "+ 1 > self.patience"),
+            ("the last weights stay", "if stops else []", "if False else []"),
         ],
         "Checkpoint": [
             ("before the others", "after_others = True", "after_others = False"),
@@ -1382,9 +1382,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the first means choose the rate", "slope[w:].argmin()", "slope.argmin()"),
         ],
         "_snapshot": [
-            ("the place in the epoch lost", "place.update(before)", "pass"),
-            ("other callbacks changed", "callback.load_state_dict(kept)", "pass"),
-            ("a copy of the schedule", "_set_rates(optimizer, rates)  # the very", "pass  # the"),
+            ("the place in the epoch lost", "for name, value in place.items()", "for _ in ()"),
+            ("other callbacks changed", "callback.load_state_dict(own_state)", "pass"),
+            ("a copy of the schedule", '(vars(group), "lr", group["lr"]), *m', "*m"),
         ],
     },
     PROGRESS: {

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ import minidl as dl
 from minidl import _observer, optim, schedulers
 from minidl.optim import Slot, fraction, option
 from minidl.schedulers import ReduceOnPlateau
+from minidl.sklearn import Estimator, MLPClassifier, MLPRegressor
 
 FEW, MANY = 300, 40_000  # entries: more than what NumPy takes from its cache
 TINY, ONE = np.array([5e-324]), np.array([1.0])
@@ -518,6 +520,87 @@ case(
     lambda x: x.other.load_state_dict(x.stop.state_dict()),
     compared=lambda x: snapshot(x.other),
 )
+# estimators
+
+
+class EndsAfter(dl.callbacks.Callback):
+    """Ends a training after so many steps, as Ctrl-C does, or before the first one."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_begin(self, training):
+        self.on_step(training)
+
+    def on_step(self, training):
+        if training.step == self.steps:
+            raise KeyboardInterrupt
+
+
+STEPS = 3  # of three epochs, after which the training has converged
+LEARNERS = {
+    "MLPClassifier": functools.partial(MLPClassifier, 3),
+    "MLPRegressor": functools.partial(MLPRegressor, 3),
+    "Estimator": functools.partial(
+        Estimator, lambda n, out, rng: dl.nn.Dense(n, out, rng=0), "mse"
+    ),
+}
+
+
+def learner(name, fitted=False, steps=None):
+    """An estimator with data, perhaps fitted to others, whose next training has so many steps."""
+    options = {"tol": 99.0, "n_iter_no_change": 1, "random_state": 0, "warm_start": True}
+    x = SimpleNamespace(name=name, estimator=LEARNERS[name](**options), x=numbers(20, 2))
+    x.y = np.arange(20) % 2 if name == "MLPClassifier" else numbers(20)
+    x.classes = {"classes": [0, 1]} if name == "MLPClassifier" else {}
+    if fitted:
+        x.estimator.fit(x.x + 1, x.y)
+    if steps is not None:
+        x.estimator.callbacks = [EndsAfter(steps)]
+    return x
+
+
+def fitted_state(x):
+    """The attributes of an estimator by name, its weights, and whether its record agrees."""
+    own = vars(x.estimator)
+    if "model_" not in own:
+        return snapshot(sorted(own))
+    history, model, optimizer = own["history_"], own["model_"], own["optimizer_"]
+    consistent = len(history.loss) == len(history.epoch_ends) and own["n_iter_"] <= len(
+        history.loss
+    )
+    return snapshot([sorted(own), model.state_dict(), optimizer.state_dict(), consistent])
+
+
+def fit_learner(x):
+    x.estimator.fit(x.x, x.y)
+
+
+def partial_fit_learner(x):
+    x.estimator.partial_fit(x.x, x.y, **x.classes)
+
+
+def states_of_a_fit(call, steps, fitted, x):
+    """The states that fewer steps leave, as Ctrl-C ends a training."""
+    for taken in range(steps):
+        ended = learner(x.name, fitted, steps=taken + (STEPS if fitted else 0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            call(ended)
+        yield fitted_state(ended)
+
+
+for name, (method, call, steps), fitted in itertools.product(
+    LEARNERS, [("fit", fit_learner, STEPS), ("partial_fit", partial_fit_learner, 1)], [False, True]
+):
+    case(
+        f"{name}.{method}{' again' * fitted}",
+        functools.partial(learner, name, fitted),
+        call,
+        milestones=functools.partial(states_of_a_fit, call, steps, fitted),
+        compared=fitted_state,
+        slow=True,
+    )
 case("evaluate", network, lambda x: dl.evaluate(x.model, (x.x, x.y), dl.losses.mse))
 case(
     "gradcheck",
@@ -642,11 +725,13 @@ READS = re.compile(
     | (Tensor\.)?(reshape|transpose|flatten|argmax)
     | (\w+\.)?(state_dict|from_state_dict|values|summary)
     | \w+\.(on_\w+|validating) | (Average|Callback)\.load_state_dict
+    | \w+\.set_\w+_request | Estimator\.score
     | get_\w+ | show_config | race | network_race | playground | option | within | flag
     """,
     re.VERBOSE,
 )
 MODULES = [dl, optim, dl.viz, dl.nn, dl.losses, schedulers, dl.data, dl.callbacks, dl.export]
+MODULES.append(importlib.import_module("minidl.sklearn"))
 CHANGES = re.compile(
     r"[^_]|__(enter|exit|set|setitem|setattr|i(ter|add|sub|mul|matmul|truediv|pow))__$"
 )

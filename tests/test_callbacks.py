@@ -7,6 +7,7 @@ import math
 import matplotlib as mpl
 import numpy as np
 import pytest
+from interrupting import FAILURES, assert_all_or_nothing
 
 import minidl as dl
 from minidl import callbacks, nn, schedulers
@@ -18,6 +19,7 @@ from minidl.callbacks import (
     CSVLogger,
     EarlyStopping,
     RateFinder,
+    Training,
 )
 
 X = np.random.default_rng(0).normal(size=(23, 3)).astype(np.float32)
@@ -438,6 +440,73 @@ def test_a_rate_finder_is_plotted():
 def test_a_wrong_argument_is_named(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def hooked(callback, losses=(), trained=False):
+    """A Training that the callback has seen begin, with these losses; the callback."""
+    model, data = nn.Dense(1, 1, rng=0), dl.data.DataLoader(X[:4, :1], X[:4, :1], 4, rng=0)
+    at = Training(model, dl.optim.SGD(model), dl.History(), data, (callback,), loss=1.0)
+    callback.on_begin(at)
+    if trained:
+        fit((model, at.optimizer, data), epochs=1)
+    at.history.loss[:], at.step = losses, len(losses)
+    return at, callback
+
+
+def stopping(losses):
+    """An EarlyStopping that has seen all of these losses but the last one."""
+    at, stop = hooked(EarlyStopping("loss", patience=1), losses[:-1])
+    stop.on_epoch(at)
+    at.model.bias.data = [1.0]
+    at.history.loss[:], at.epoch = losses, len(losses)
+    return at, stop
+
+
+@FAILURES
+@pytest.mark.parametrize(
+    ("prepare", "call"),
+    [
+        pytest.param(lambda: stopping([2.0, 1.0]), lambda at, c: c.on_epoch(at), id="better"),
+        pytest.param(lambda: stopping([2.0, 3.0]), lambda at, c: c.on_epoch(at), id="the end"),
+        pytest.param(
+            lambda: stopping([2.0, 3.0]),
+            lambda at, c: c.on_begin(Training(at.model, at.optimizer, dl.History(), at.data)),
+            id="a new training",
+        ),
+        pytest.param(
+            lambda: hooked(Average(0.9)),
+            lambda at, c: c.load_state_dict({"average": {"weight": [[2.0]], "bias": [3.0]}}),
+            id="a saved average",
+        ),
+        pytest.param(
+            lambda: hooked(Average(0.9)), lambda at, c: c.load_state_dict({}), id="no average"
+        ),
+        pytest.param(lambda: hooked(RateFinder()), lambda at, c: c.on_step(at), id="a rate"),
+        pytest.param(
+            lambda: hooked(RateFinder(), [1.0], trained=True),
+            lambda at, c: c.on_end(at),
+            id="the end of a rate finder",
+        ),
+    ],
+)
+def test_a_hook_that_is_interrupted_or_lacks_memory_changes_all_or_nothing(failures, prepare, call):
+    def look(x):
+        at, callback = x
+        names = (
+            "best",
+            "best_epoch",
+            "stopped_epoch",
+            "_bad",
+            "_weights",
+            "rates",
+            "losses",
+            "_mean",
+        )
+        attributes = [vars(callback).get(name) for name in names]
+        parts = callback, at.model, at.optimizer, at.data
+        return attributes, vars(at.history), [part.state_dict() for part in parts]
+
+    assert_all_or_nothing(failures, prepare, lambda x: call(*x), look, every=7)
 
 
 def test_every_callback_is_short():

@@ -118,14 +118,17 @@ class capture(replay.Replay, Generic[Given, Result]):  # noqa: N801 (a verb, lik
         if runner := self._ready(key):
             inputs = tuple(np.require(x, requirements=["C", "A"]) for x in arrays)
             return self._replay(runner, inputs)
-        self.attempts += 1
-        if self.attempts > 2 * PLANS and self.attempts % 100:
-            if self.attempts == 2 * PLANS + 1:
+        attempts = self.attempts + 1  # counted when it has gone through
+        if attempts > 2 * PLANS and attempts % 100:
+            if attempts == 2 * PLANS + 1:
                 warnings.warn(MANY, RuntimeWarning, stacklevel=2)
-            return self.function(*inputs, **options)  # recording each call would take far longer
+            result = self.function(*inputs, **options)  # recording each call would take far longer
+            self.attempts = attempts
+            return result
         again = any(pending[0] == key for pending in self._pending)
         recording = Recording(self.function, self._strict, again)
         result = recording.run_step(inputs, options)
+        self.attempts = attempts
         error = recording.error or self._learn(key, recording)
         if error and self._strict:
             raise error

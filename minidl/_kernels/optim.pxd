@@ -41,4 +41,4 @@ cdef class Turns:
     cdef unsigned long long turn
     cpdef check(self, unsigned long long turn)
     cdef int enter(self, unsigned long long turn, bint ends=*) except -1
-    cdef int leave(self) except -1
+    cdef int leave(self, bint ends=*) except -1

@@ -942,8 +942,9 @@ cdef class Turns:
         return 0
 
     @critical_section
-    cdef int leave(self) except -1:
-        """End the call."""
+    cdef int leave(self, bint ends=False) except -1:
+        """End the call, and with it perhaps the turn."""
+        self.turn += ends
         self.busy = False
         return 0
 

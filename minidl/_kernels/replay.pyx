@@ -332,7 +332,7 @@ cdef class Runner:
         self.claim()
         try:
             for turns in self.turns:
-                turns.enter(turns.turn)
+                turns.enter(turns.turn, False)
                 self.taken += 1
             for leaf, buffer in self.before:
                 if buffer is not None:
@@ -346,7 +346,7 @@ cdef class Runner:
                     redirect(gradient.uses, data(array))
                     gradient.array, gradient.held = array, False
         except BaseException:
-            self.end_turns()
+            self.end_turns(False)
             raise
         return 0
 
@@ -396,7 +396,7 @@ cdef class Runner:
     cdef int finish(self) except -1:
         """Give the leaves their gradients, and end the turns."""
         cdef Gradient gradient
-        self.end_turns()
+        self.end_turns(True)
         for gradient in self.grads:
             if not gradient.held:
                 array = gradient.array
@@ -405,10 +405,21 @@ cdef class Runner:
                 gradient.leaf.grad = array
         return 0
 
+    cdef bint updates_before(self, Py_ssize_t end) except -1:
+        """Whether the step changes an optimizer before a call."""
+        cdef UpdateCall one
+        cdef tuple entry
+        for one in self.updates:
+            if one.call < end:
+                return True
+        for entry in self.steps:
+            if <Py_ssize_t> entry[1] < end:
+                return True
+        return False
+
     cdef int refuse(self, Py_ssize_t stopped, tuple arrays) except -1:
         """Raise the error of the call that refused what its arrays hold, as the eager step does."""
         cdef Py_ssize_t i
-        self.end_turns()
         for before, leaf, array in self.events:
             if before <= stopped:
                 array = (<Gradient> self.grads[array]).array if type(array) is int else array
@@ -482,7 +493,7 @@ cdef class Runner:
                     break
         except BaseException:
             self.count(self.plan.count, s - counted)
-            self.finish() if s else self.end_turns()
+            self.finish() if s else self.end_turns(False)
             raise
         self.count(self.plan.count, s - counted)
         if stopped >= 0:
@@ -492,6 +503,7 @@ cdef class Runner:
                 chosen = chosen if order is None else order[chosen]
                 taken = map(operator.itemgetter(chosen), sources)
                 sources = tuple(map(np.ascontiguousarray, taken))
+            self.end_turns(s > 0 or self.updates_before(stopped))
             self.refuse(stopped, sources)
         self.finish()
         return s
@@ -529,11 +541,11 @@ cdef class Runner:
             return rate
         return optimizer.rate(groups[0], ahead * self.steps_of(optimizer))
 
-    cdef int end_turns(self) except -1:
+    cdef int end_turns(self, bint changed) except -1:
         """Let others change the optimizers again."""
         while self.taken:
             self.taken -= 1
-            (<Turns> self.turns[self.taken]).leave()
+            (<Turns> self.turns[self.taken]).leave(changed)
         self.busy = False
         return 0
 

@@ -31,6 +31,7 @@ from minidl.ops import Array
 from minidl.sklearn.targets import Labels, Targets, Values, plain
 
 RECORDED = 64  # steps that repay the recording of a step, for batches of two sizes
+FEATURES = "n_features_in_", "feature_names_in_"  # what scikit-learn keeps of X
 ROWS = 1024  # of a sparse matrix that are made dense at a time for predictions
 
 
@@ -239,23 +240,25 @@ class Network(Fitted):
         self._warn(owner, history, once)
         if stopping.weights is not None:
             model.load_state_dict(stopping.weights)
-        self.__dict__.pop("feature_names_in_", None)
-        features = ("n_features_in_", "feature_names_in_")
-        self.__dict__.update({name: x for name, x in vars(seen).items() if name in features})
-        self.model_, self.optimizer_, self.history_, self.dtype_ = model, rule, history, dtype
-        self._targets, self._made_as, self.n_outputs_ = targets, self._layout(), targets.outputs
-        self.n_iter_ = len(history.loss) - done
-        self.t_ = (self.t_ if continues else 0) + self.n_iter_ * len(arrays[1])
-        self.validation_scores_ = stopping.scores if self.early_stopping else None
+        fitted = {name: x for name, x in vars(self).items() if name not in FEATURES}
+        fitted |= {name: x for name, x in vars(seen).items() if name in FEATURES}
+        fitted |= {"model_": model, "optimizer_": rule, "history_": history, "dtype_": dtype}
+        fitted |= {"_targets": targets, "_made_as": self._layout(), "n_outputs_": targets.outputs}
+        n_iter = len(history.loss) - done
+        t = (self.t_ if continues else 0) + n_iter * len(arrays[1])
+        scores = stopping.scores if self.early_stopping else None
+        fitted |= {"n_iter_": n_iter, "t_": t, "validation_scores_": scores}
         if isinstance(targets, Labels):
-            self.classes_ = targets.classes
+            fitted["classes_"] = targets.classes
+        self.__dict__ = fitted  # all of it at once, whatever interrupts
         return self
 
     def _copies(self) -> tuple[Module, optim.Optimizer, History]:
         """What a training goes on with; if it fails, the estimator is as before."""
         history = copy.copy(self.history_)
         lists = {name: list(x) for name, x in vars(history).items() if isinstance(x, list)}
-        vars(history).update(lists)
+        metrics = {name: list(values) for name, values in history.metrics.items()}
+        vars(history).update(lists, metrics=metrics)
         return *copy.deepcopy((self.model_, self.optimizer_)), history
 
     def _read(

@@ -579,6 +579,51 @@ def test_an_error_between_two_losses_leaves_the_first_step_done():
     assert_same(make, [(*b, y) for b, y in zip(regression(12), labels, strict=True)])
 
 
+class Meanwhile(schedulers.Schedule):
+    """A rate that makes a call when it is copied, as another thread might at that moment."""
+
+    call = staticmethod(lambda: None)
+
+    def __call__(self, t):
+        return 0.01
+
+    def __deepcopy__(self, memo):
+        self.call()
+        return self
+
+
+def refused(step):
+    with pytest.raises(IndexError, match="the label of row 0 is 9"):
+        step(np.ones((5, 3), F), np.full(5, 9))
+
+
+def done(step):
+    step(np.ones((5, 3), F), np.zeros(5, int))
+
+
+@pytest.mark.parametrize(("call", "changes"), [(refused, 0), (done, 1)])
+def test_only_a_replay_that_changes_an_optimizer_ends_what_another_call_has_begun(call, changes):
+    model, rate = nn.MLP([3, 2], rng=0), Meanwhile()
+    optimizer = optim.SGD(model, lr=rate)
+
+    @dl.capture
+    def step(x, labels):
+        losses.cross_entropy(model(x), labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    for _ in range(3):
+        done(step)
+    assert step.plan
+    rate.call = lambda: call(step)
+    if changes:
+        with pytest.raises(RuntimeError, match="another call is changing this optimizer"):
+            optimizer.state_dict()
+    else:
+        assert optimizer.state_dict()["t"] == optimizer.t
+    assert optimizer.t == 3 + changes
+
+
 # --- gradients and results are the user's own ----------------------------------------------------
 
 
@@ -1040,6 +1085,17 @@ def test_ever_new_shapes_run_as_python_with_one_warning():
         results = [total(np.ones(n, np.float32)).item() for n in range(1, 41)]
     assert results == [2.0 * n for n in range(1, 41)]
     assert len(caught) == 1
+
+
+def test_calls_that_fail_do_not_count_as_recorded_ones():
+    w = dl.Tensor(np.ones(3), requires_grad=True)
+    step = dl.capture(lambda x: (w * x).sum())
+    for rows in range(4, 44):
+        with pytest.raises(ValueError, match="shape"):
+            step(np.ones(rows))
+    for _ in range(3):
+        assert step(np.ones(3)).item() == 3
+    assert step.plan
 
 
 def test_a_recording_is_forgotten_when_a_plan_replaces_it():

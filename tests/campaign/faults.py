@@ -373,7 +373,8 @@ def share(seed, of):
 
 def prepare():
     """What all processes of trials inherit."""
-    warnings.filterwarnings("ignore", ".* backward stores .grad", UserWarning)
+    expected = ".* (backward stores .grad|the training was interrupted by Ctrl-C)"
+    warnings.filterwarnings("ignore", expected, UserWarning)
     gc.freeze()
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

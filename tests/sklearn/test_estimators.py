@@ -7,6 +7,7 @@ from inspect import signature
 
 import numpy as np
 import pytest
+from interrupting import Interrupt, interrupted
 
 import minidl as dl
 
@@ -292,6 +293,30 @@ def test_verbose_shows_the_epochs(capsys):
     assert capsys.readouterr() == ("", "")
     ours(5, max_iter=2, verbose=True).fit(x, y)
     assert "epoch 2" in "".join(capsys.readouterr())
+
+
+def test_a_fault_at_the_end_of_a_fit_leaves_all_of_the_training_or_none_of_it():
+    x, y = np.linspace(-1, 1, 20).reshape(-1, 2), np.arange(10) % 2
+
+    def prepare():
+        own = MLPClassifier(2, max_iter=1, random_state=0, warm_start=True, tol=9.0)
+        return own.partial_fit(x + 1, y, classes=[0, 1])
+
+    def look(own):
+        states = own.model_.state_dict(), own.optimizer_.state_dict()
+        return repr([sorted(vars(own)), states, own.t_, own.n_iter_, own.loss_curve_])
+
+    def call(own):
+        own.partial_fit(x, y)
+
+    done, whole = prepare(), Interrupt(10**9)
+    whole.run(partial(call, done))
+    outcomes, seen = {look(prepare()), look(done)}, set()
+    for at in range(whole.passed - 150, whole.passed + 1, 5):
+        own = prepare()
+        interrupted(partial(call, own), at)
+        seen.add(look(own))
+    assert seen == outcomes
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
