@@ -727,7 +727,8 @@ READS = re.compile(
     | DataLoader\.(rest|rows|taken|check_resumable|part|held_out|arrays)
     | (\w+\.)?(in_order|state_dict|from_state_dict|values|options|summary)
     | \w+\.(on_\w+|validating|lines|row) | (Average|Callback)\.load_state_dict
-    | \w+\.set_\w+_request | Estimator\.score | get_\w+ | show_config | race | network_race | playground
+    | \w+\.set_\w+_request | Estimator\.score | get_\w+ | show_config
+    | race | network_race | playground
     """,
     re.VERBOSE,
 )
