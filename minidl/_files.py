@@ -211,7 +211,7 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def _clean_up(temporary: Path, opened: list[FileIO], tries: int = 50) -> None:
+def _clean_up(temporary: Path, opened: list[FileIO], tries: int = 250) -> None:
     """Close the files and remove the temporary one; try again where that lacks memory."""
     while True:
         tries -= 1

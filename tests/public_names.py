@@ -7,7 +7,7 @@ names have no underscore. A change of the listing is a change of what minidl pro
 import importlib
 import inspect
 import re
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,8 @@ def lines_of(module, name):
     """The lines of the listing for a public name."""
     thing = getattr(importlib.import_module(module), name)
     path = f"{module}.{name}"
-    if not inspect.isroutine(thing) and not inspect.isclass(thing):
+    routine = inspect.isroutine(thing) and not isinstance(thing, partial)  # a routine from 3.14 on
+    if not routine and not inspect.isclass(thing):
         yield path
         return
     yield path + parameters(thing)
