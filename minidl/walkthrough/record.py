@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from minidl.tensor import unbroadcast
 from minidl.walkthrough.formulas import Index, Scope
 from minidl.walkthrough.parser import Equation, FormulaError, parse, subscript
 
+Result = TypeVar("Result")
 # A gradient check computes about so many numbers at most, and so many entries.
 CHECK_COST, CHECK_ENTRIES = 10**8, 100
 ROUNDING = 100  # rounding errors by which the result of an equation may differ from what it gives
@@ -29,6 +30,24 @@ CONDITION = 1e-9  # the same in float64, as a rule's symbols, such as RAdam's r,
 
 
 # --- values and op calls ------------------------------------------------------------------------
+
+
+class kept(Generic[Result]):  # noqa: N801 (a decorator, like property)
+    """A property that is computed once.
+
+    functools.cached_property of CPython 3.11 does the same under a lock for all instances, which a
+    process that is forked meanwhile would wait for without an end.
+    """
+
+    def __init__(self, function: Callable[[Any], Result]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __get__(self, instance: Any, owner: type) -> Result:
+        if instance is None:  # an attribute of the class
+            return self  # type: ignore[return-value]
+        result = self.function(instance)
+        vars(instance)[self.function.__name__] = result
+        return result
 
 
 class Value:
@@ -106,7 +125,7 @@ class OpCall:
             return [f"x{subscript(i)}" for i in range(1, len(self.inputs) + 1)]
         return [line.partition(" ")[0][1:] for line in self.function.derivatives]
 
-    @functools.cached_property
+    @kept
     def symbol_values(self) -> dict[str, Any]:
         """The values of the symbols in the formulas that are not inputs."""
         known = SYMBOLS.items()
@@ -130,7 +149,7 @@ class OpCall:
             sizes.append(sizes[0] * max(self.value.data.shape[-1:], default=1) // 8)
         return 1000 + sum(sizes)
 
-    @functools.cached_property
+    @kept
     def equations(self) -> list[Equation]:
         """The formula and the derivatives; empty if they are text rather than formulas."""
         if self.function.movement or self.function.variadic:
@@ -193,7 +212,7 @@ class OpGradient:
         self.op, self.g = op, np.array(g)
         self.input_grads: list[np.ndarray | None] = [None] * len(op.inputs)
 
-    @functools.cached_property
+    @kept
     def scope(self) -> Scope:
         return self.op.scope(self.g)
 
@@ -235,7 +254,7 @@ class Backward:
         self.root, self.seed, self.op_gradients = root, np.array(seed), grads
         self.leaves: list[Leaf] = []
 
-    @functools.cached_property
+    @kept
     def letter(self) -> str:
         """What formulas call the root: L, or J if that is already the result of an op in it.
 
@@ -307,7 +326,7 @@ class Update:
         """Whether the parameter is another one after the step."""
         return not np.array_equal(self.before, self.after, equal_nan=True)
 
-    @functools.cached_property
+    @kept
     def lines(self) -> list[UpdateLine]:
         """The equations that apply; empty if the rule's equations can't be evaluated.
 

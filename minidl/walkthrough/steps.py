@@ -6,7 +6,6 @@ Markdown and page show the same steps.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -28,6 +27,7 @@ from minidl.walkthrough.record import (
     Record,
     Update,
     Value,
+    kept,
 )
 from minidl.walkthrough.remarks import Remark, find_remarks, gradient_sizes
 
@@ -80,11 +80,11 @@ class Presentation:
     def __init__(self, record: Record) -> None:
         self.record = record
 
-    @functools.cached_property
+    @kept
     def remarks(self) -> list[Remark]:
         return find_remarks(self.record)
 
-    @functools.cached_property
+    @kept
     def title(self) -> str:
         """What was recorded: the value that backward started from, the networks, loss and rules."""
         record, title = self.record, "Walkthrough"
@@ -96,14 +96,14 @@ class Presentation:
         about += [update.rule.__name__ for update in record.updates]
         return f"{title}: {', '.join(dict.fromkeys(about))}" if about else title
 
-    @functools.cached_property
+    @kept
     def shown(self) -> set[Event]:
         """The ops and updates that are shown: of many the first, the last, those with a remark."""
         ops, updates = self.record.ops, self.record.updates
         ends: set[Event] = {*ops[:ENDS], *ops[-ENDS:], *updates[:ENDS], *updates[-ENDS:]}
         return ends | {r.about for r in self.remarks if isinstance(r.about, OpCall)}
 
-    @functools.cached_property
+    @kept
     def omitted(self) -> str:
         """A sentence on the ops and updates that are not shown; "" if all are."""
         counts = []
@@ -119,7 +119,7 @@ class Presentation:
             "any of them."
         )
 
-    @functools.cached_property
+    @kept
     def steps(self) -> list[Step]:
         """Each op forward, each op backward, the gradient check, each update, and a summary."""
         steps = [step for event in self.record.events for step in self._steps_of(event)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import operator
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from minidl import _files
 from minidl._format import Text, printable
 from minidl.walkthrough import graph, page, text
-from minidl.walkthrough.record import Record
+from minidl.walkthrough.record import Record, kept
 from minidl.walkthrough.remarks import Remark
 from minidl.walkthrough.steps import Presentation, Step
 
@@ -24,7 +23,7 @@ class Walkthrough(Record):
     values  the nodes of the graph: parameters, inputs, results of ops
     """
 
-    @functools.cached_property
+    @kept
     def _presentation(self) -> Presentation:
         """What is shown of the record; RuntimeError while the trace is open."""
         self._ensure_closed()

@@ -1,5 +1,9 @@
 """The record: each op and each rule against its formulas, the gradient check, running again."""
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 from cases import (
@@ -23,6 +27,45 @@ import minidl as dl
 from minidl import losses, nn, ops, optim, tensor
 from minidl._format import number, plain
 from minidl.schedulers import CosineDecay
+from minidl.walkthrough.record import kept
+
+
+class Slow:
+    def __init__(self, begun, goes_on):
+        self.begun, self.goes_on, self.calls = begun, goes_on, 0
+
+    @kept
+    def result(self):
+        """What was computed."""
+        self.calls += 1
+        self.begun.set()
+        return self.goes_on.wait(60)
+
+
+def test_a_kept_property_is_computed_once_in_each_object():
+    other, done = threading.Event(), threading.Event()
+    done.set()
+    one, two = Slow(other, done), Slow(other, done)
+    assert [one.result, one.result, two.result] == [True, True, True]
+    assert (one.calls, two.calls) == (1, 1)
+    assert Slow.result.__doc__ == "What was computed."
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_forked_process_does_not_wait_for_what_a_thread_was_computing():
+    begun, goes_on, done = threading.Event(), threading.Event(), threading.Event()
+    done.set()
+    thread = threading.Thread(target=lambda: Slow(begun, goes_on).result)
+    thread.start()
+    begun.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)  # ends the process if it waits
+        os._exit(not Slow(done, done).result)
+    goes_on.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_every_op_of_the_library_has_a_case():
