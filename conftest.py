@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ def pytest_cmdline_main(config):
 
     Without pytest-xdist it runs in one process as well.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests send it to programs
     if hasattr(config, "workerinput"):  # this is one of those processes
         return
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS

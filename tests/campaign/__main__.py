@@ -49,6 +49,7 @@ def main(arguments=None):
         return
     if unknown := {*options.parts} - {*PARTS}:
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C, which ends the seeds, too
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     names = options.parts or PARTS
