@@ -156,9 +156,10 @@ def _take_over(temporary: Path) -> None:
     Of this thread the writer was interrupted just as its block began or ended, so that only the
     error's traceback keeps the file open.
     """
-    for own, thread in list(_opened_by.items()):
-        if thread == threading.get_ident() and not own.closed and _is_at(temporary, own):
-            _close(own)
+    with _opening:  # no other thread may add a file meanwhile
+        for own, thread in list(_opened_by.items()):
+            if thread == threading.get_ident() and not own.closed and _is_at(temporary, own):
+                _close(own)
     try:
         file = _open(temporary, "rb+")
     except FileNotFoundError:
@@ -180,7 +181,7 @@ def _is_at(path: Path, file: FileIO) -> bool:
         return False
 
 
-_opening = threading.RLock()  # held while a file is opened or closed, and during a fork
+_opening = threading.RLock()  # held while files are opened, closed or listed, and during a fork
 _opened_by: weakref.WeakKeyDictionary[FileIO, int] = weakref.WeakKeyDictionary()  # threads
 
 

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 
 import interrupting
@@ -376,6 +377,27 @@ def test_a_writer_does_not_wait_for_one_in_its_thread_that_was_interrupted_as_it
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
     del interrupted
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("race.png", "new")]
+
+
+@pytest.mark.skipif(_files.fcntl is None, reason="the system has no file locks")
+def test_the_open_files_are_listed_while_no_other_thread_opens_one(tmp_path, monkeypatch):
+    class Opened(weakref.WeakKeyDictionary):
+        def items(self):
+            listed.append(opened_meanwhile())
+            return super().items()
+
+    def opened_meanwhile():
+        thread = threading.Thread(target=lambda: _files._open(tmp_path / "b", "xb").close())
+        thread.start()
+        thread.join(0.1)
+        return not thread.is_alive()
+
+    listed = []
+    (tmp_path / ".a.part.txt").touch()  # what a killed process has left
+    monkeypatch.setattr(_files, "_opened_by", Opened())
+    with _files.replacing("save", tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert listed == [False]
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
