@@ -19,6 +19,8 @@ try:
     import _testcapi
 except ImportError:  # as in some distributions
     _testcapi = None
+if sys.version_info[:2] == (3, 12):  # it crashes where it has no memory for a new function
+    _testcapi = None
 
 FOLDER = str(pathlib.Path(minidl.__file__).parent)
 TESTS = str(pathlib.Path(__file__).parent)
