@@ -104,6 +104,7 @@ def read_until(terminal, text):
     """What a terminal shows, up to a text."""
     shown = ""
     while text not in shown:
+        assert select.select([terminal], [], [], 30)[0], shown
         shown += os.read(terminal, 1000).decode()
     return shown
 
