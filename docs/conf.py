@@ -14,11 +14,18 @@ author = "the minidl authors"
 copyright = author
 version = release = minidl.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "docstrings", "lessons", "live_pages"]
+extensions = [
+    *("myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"),
+    *("docstrings", "lessons", "live_pages"),
+]
 myst_heading_anchors = 4  # the anchors of GitHub
 myst_enable_extensions = ["deflist", "html_image"]
 suppress_warnings = ["misc.highlighting_failure"]
 exclude_patterns = ["_build"]
+
+copybutton_prompt_text = r">>> |\.\.\. ?"  # of a block with prompts, the lines that have one
+copybutton_prompt_is_regexp = True
+copybutton_selector = "div.highlight:not(.output *) pre"  # not what a lesson prints
 
 html_theme = "furo"
 html_title = f"minidl {version}"

@@ -97,7 +97,8 @@ else:
         ]
 
     _modules = {
-        m.__name__.partition(".")[2]: m for m in (nn, losses, optim, schedulers, data, metrics)
+        m.__name__.partition(".")[2]: m
+        for m in (nn, losses, optim, schedulers, data, metrics, callbacks)
     }
 
     def _known(prefix=""):

@@ -23,6 +23,10 @@ from minidl.walkthrough import Walkthrough, trace
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 LOSSES = ("mse", "mae", "huber", "cross_entropy", "binary_cross_entropy")
+SURFACES = (  # those of viz, which is not imported for the help of other commands
+    "bowl, ravine, rosenbrock, beale, himmelblau, rastrigin, styblinski-tang, saddle, two-wells, "
+    "plateau"
+)
 IN_SHELL = {  # what errors say in Python, and what they say on the command line
     "; a function of two tensors can be given instead": "",
     ", or use a Surface with a larger domain": "",
@@ -257,7 +261,8 @@ def add_race(commands: Commands) -> None:
         "Run optimizers on a surface from the same start and print where each one ends.",
     )
     add = race.add_argument
-    add("--surface", default="beale", metavar="NAME", help="such as saddle (default: %(default)s)")
+    shown = f"{SURFACES} (default: %(default)s)"
+    add("--surface", default="beale", metavar="NAME", help=shown)
     shown = f"{', '.join(RULES)} (default: eight well-known ones)"
     add("--optimizers", nargs="+", metavar="NAME", help=shown)
     add("--steps", type=int, default=400, metavar="N", help="default: %(default)s")

@@ -65,6 +65,14 @@ _FOREIGN = {
     "glorot_normal": "xaviernormal",
     "he_uniform": "kaiminguniform",
     "he_normal": "kaimingnormal",
+    "Tensor": "parameter",
+    "DataLoader": "tensordataset",
+    "split": "traintestsplit randomsplit",
+    "Standardize": "standardscaler normalization",
+    "Checkpoint": "modelcheckpoint backupandrestore",
+    "CSVLogger": "tensorboard",
+    "auc": "rocaucscore",
+    "Average": "averagedmodel swaparameters exponentialmovingaverage",
 }
 _OWN = {foreign: own for own, names in _FOREIGN.items() for foreign in names.split()}
 

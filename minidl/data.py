@@ -464,6 +464,11 @@ def _array(owner: str, name: str, values: Any) -> np.ndarray:
         advice = ""
         if hasattr(values, "toarray"):
             advice = ": a sparse matrix must be made dense, as in x.toarray()"
+        elif array.size and isinstance(array.flat[0], str):
+            if name in ("y", "labels", "target"):
+                advice = ": np.unique(names, return_inverse=True)[1] makes labels of names"
+            elif name.startswith("x"):
+                advice = ": names[:, None] == kinds makes a column of 0 and 1 for each kind of name"
         elif array.dtype.kind == "O":
             advice = ": fill or drop missing values such as None first, then use x.astype(float)"
         raise TypeError(

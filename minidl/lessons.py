@@ -8,9 +8,11 @@ docs/course.md lists the lessons. Questions and answers are in lessons.toml, bes
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.resources
 import math
+import sys
 import tomllib
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +46,8 @@ def check(question: str, answer: Any) -> Verdict:
     question  the name of a lesson and a number from 1 to 3, such as "momentum-2"
     answer    the letter of a choice, or a number; `...` shows the question
 
-    A number is right within the tolerance that the question states. LookupError for an unknown
+    A number is right within the tolerance that the question states. In a script at a terminal, a
+    question is printed at once, and Enter goes on to what answers it. LookupError for an unknown
     question, TypeError and ValueError for something that is no answer to it.
 
     >>> dl.lessons.check("regression-3", "c")
@@ -56,9 +59,21 @@ def check(question: str, answer: Any) -> Verdict:
         raise LookupError(f"lessons.check: there is no question {question!r}.{near}")
     entry = known[question]
     if answer is ...:
-        return Verdict(None, _asked(question, entry))
+        asked = Verdict(None, _asked(question, entry))
+        if sys._getframe(1).f_globals.get("__name__") == "__main__" and _at_a_terminal():
+            print(asked)
+            with contextlib.suppress(EOFError):
+                input("Press Enter to go on.")
+            return Verdict(None, "")
+        return asked
     right, why = (_chosen if "choices" in entry else _estimated)(question, entry, answer)
     return Verdict(right, f"{'Right' if right else 'Not right'}. {why}")
+
+
+def _at_a_terminal() -> bool:
+    """Whether someone reads a script's output and can press Enter, rather than types lines."""
+    typed = hasattr(sys, "ps1")
+    return not typed and all(file and file.isatty() for file in (sys.stdin, sys.stdout))
 
 
 @functools.cache

@@ -98,7 +98,7 @@ def play(browser, names):
     """The film, and pictures of the playground after some epochs, which its server must show."""
     playground = Playground()
     spirals = "data=spirals&activation=elu&a.lr=CosineDecay(0.03, 1500)"
-    with PageServer("playground", playground.html, playground.answers) as server:
+    with PageServer("playground", playground.html(), playground.answers) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         if not names or "playground.gif" in names:
             film(browser, server.url)

@@ -167,6 +167,7 @@ def test_every_name_of_another_library_stands_for_a_name_of_minidl():
     options = {name for rule in dl.optim.RULES.values() for name in rule.options}
     names = {*options, *dl.nn.ACTIVATIONS, *dl.nn.INITIALIZERS}
     names |= {*vars(dl.nn), *vars(dl.losses), *vars(dl.schedulers), *dl.optim.RULES, *dl.__all__}
+    names |= {*vars(dl.data), *vars(dl.callbacks), *vars(dl.metrics)}
     names |= {"axis", "keepdims", "low", "high"}  # options of reductions and clip
     assert set(_checks._FOREIGN) <= names
     assert all(name == _checks._key(name) for name in _checks._OWN)

@@ -1,6 +1,10 @@
 """The course: its lessons, their questions and notebooks, and the truth of the right answers."""
 
+import os
 import re
+import select
+import subprocess
+import sys
 import tomllib
 
 import numpy as np
@@ -78,16 +82,57 @@ def test_a_notebook_that_is_missing_or_out_of_date_is_named_with_the_command(mon
         course.main(["momentum", "--check"])
 
 
-def test_the_page_lists_the_lessons_in_order_with_their_solutions():
+def test_the_pages_list_the_lessons_in_order_and_for_teachers_their_solutions():
     text = (ROOT / "docs" / "course.md").read_text(encoding="utf-8")
     assert re.findall(r"\[script\]\(../examples/(\w+).py\)", text) == [*course.LESSONS]
-    solutions = re.findall(r"\| ([^|]*) \|$", text.partition("## For teachers")[2], re.MULTILINE)
+    teachers = (ROOT / "docs" / "course_for_teachers.md").read_text(encoding="utf-8")
+    solutions = re.findall(r"\| ([^|]*) \|$", teachers, re.MULTILINE)
     solutions = [solution for solution in solutions if "," in solution]
     for questions, row in zip(QUESTIONS.values(), solutions, strict=True):
         shown = [
             float(x.replace(" · 10⁻⁷", "e-7")) if x[0].isdigit() else x for x in row.split(", ")
         ]
         assert shown == [question["right"] for question in questions]
+
+
+# --- a lesson as a script -------------------------------------------------------------------------
+
+SCRIPT = "import minidl as dl; print(dl.lessons.check('momentum-1', ...)); print('The answer')"
+
+
+def read_until(terminal, text):
+    """What a terminal shows, up to a text."""
+    shown = ""
+    while text not in shown:
+        assert select.select([terminal], [], [], 30)[0], shown
+        shown += os.read(terminal, 1000).decode()
+    return shown
+
+
+def test_a_script_at_a_terminal_waits_for_enter_after_a_question():
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals", exc_type=ImportError)
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-c", SCRIPT]
+    with subprocess.Popen(command, cwd=ROOT, stdin=end, stdout=end, stderr=end) as run:
+        shown = read_until(terminal, "Press Enter to go on.")
+        assert select.select([terminal], [], [], 0.1)[0] == []  # it waits
+        os.write(terminal, b"\n")
+        rest = read_until(terminal, "The answer")
+        assert run.wait(timeout=30) == 0
+    os.close(end)
+    os.close(terminal)
+    assert (shown + rest).count("Which value does v approach?") == 1
+    assert "Answer: dl.lessons.check('momentum-1', ANSWER)" in shown
+
+
+def test_a_script_without_a_terminal_goes_on():
+    command = [sys.executable, "-c", SCRIPT]
+    run = subprocess.run(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "Press Enter" not in run.stdout
+    assert run.stdout.endswith("The answer\n")
 
 
 # --- the numbers that are asked for, computed in another way -------------------------------------

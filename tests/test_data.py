@@ -340,6 +340,18 @@ def test_arrays_of_objects_are_an_error_that_says_how_to_convert_them(values):
         DataLoader(values, [1, 2])
 
 
+@pytest.mark.parametrize("kind", ["U", "O"])
+def test_names_are_an_error_that_says_how_to_make_numbers_of_them(kind):
+    names = np.array(["no", "yes", "no"], dtype=kind)
+    with pytest.raises(TypeError, match=r"y must hold numbers, .*: np.unique\(names, return_inve"):
+        DataLoader([1, 2, 3], names)
+    assert DataLoader([1, 2, 3], np.unique(names, return_inverse=True)[1]).y.tolist() == [0, 1, 0]
+    with pytest.raises(TypeError, match=r"x must hold .*: names\[:, None\] == kinds makes a col"):
+        DataLoader(names, [1, 2, 3])
+    kinds = np.unique(names)
+    assert DataLoader(names[:, None] == kinds, [1, 2, 3]).x.tolist() == [[1, 0], [0, 1], [1, 0]]
+
+
 @pytest.mark.parametrize("name", ["shuffle", "drop_last"])
 @pytest.mark.parametrize("value", [1, None, "yes"])
 def test_switches_are_true_or_false(name, value):

@@ -419,6 +419,11 @@ def test_a_label_out_of_range_names_its_row(labels, row, label):
         losses.cross_entropy(np.zeros((3, 3)), labels)
 
 
+def test_labels_of_two_classes_for_one_output_are_an_error_that_names_the_other_loss():
+    with pytest.raises(IndexError, match=r"row 1 is 1.* use binary_cross_entropy$"):
+        losses.cross_entropy(np.zeros((2, 1)), [0, 1])
+
+
 @pytest.mark.parametrize(
     ("labels", "advice"),
     [

@@ -14,7 +14,7 @@ from cases import RULES
 
 import minidl as dl
 from minidl import nn, viz
-from minidl.__main__ import EXAMPLES, LOSSES, lesson, main
+from minidl.__main__ import EXAMPLES, LOSSES, SURFACES, lesson, main
 from minidl.distributed import launch
 from minidl.schedulers import Constant, CosineDecay, WarmUp, warmup_stable_decay
 from minidl.viz._race.racing import ARTICLE
@@ -523,6 +523,10 @@ def test_the_help_of_each_command_shows_its_options_and_examples(command, capsys
     assert EXAMPLES[command] in out
     assert "['" not in out
     assert set(re.findall(r"--[a-z]+", EXAMPLES[command])) <= set(re.findall(r"--[a-z]+", out))
+
+
+def test_the_help_of_race_names_every_surface():
+    assert SURFACES.split(", ") == [*viz.SURFACES]
 
 
 EACH = [line.strip() for text in EXAMPLES.values() for line in text.splitlines()[1:]]

@@ -147,6 +147,20 @@ def test_an_unknown_name_is_an_attribute_error():
         ("schedulers", "StepLR", "StepDecay"),
         ("schedulers", "CosineAnnealingWarmRestarts", "CosineRestarts"),
         ("schedulers", "ReduceLROnPlateau", "ReduceOnPlateau"),
+        ("", "Parameter", "Tensor"),
+        ("nn", "Parameter", "minidl.Tensor"),
+        ("data", "TensorDataset", "DataLoader"),
+        ("data", "random_split", "split"),
+        ("data", "train_test_split", "split"),
+        ("data", "StandardScaler", "Standardize"),
+        ("callbacks", "ModelCheckpoint", "Checkpoint"),
+        ("callbacks", "BackupAndRestore", "Checkpoint"),
+        ("callbacks", "ReduceLROnPlateau", "minidl.schedulers.ReduceOnPlateau"),
+        ("callbacks", "LearningRateFinder", "RateFinder"),
+        ("callbacks", "TensorBoard", "CSVLogger"),
+        ("metrics", "roc_auc_score", "auc"),
+        ("optim", "clip_grad_norm_", "clip_grad_norm"),
+        ("metrics", "confusionMatrix", "confusion_matrix"),
     ],
 )
 def test_a_name_of_another_library_is_answered_with_the_name_of_minidl(module, name, meant):
@@ -156,7 +170,9 @@ def test_a_name_of_another_library_is_answered_with_the_name_of_minidl(module, n
         getattr(sys.modules[where], name)
 
 
-@pytest.mark.parametrize("module", ["", "nn", "losses", "optim", "schedulers", "data", "viz"])
+@pytest.mark.parametrize(
+    "module", ["", "nn", "losses", "optim", "schedulers", "data", "callbacks", "viz"]
+)
 def test_a_name_that_is_like_no_other_gets_no_hint(module):
     where = ".".join(filter(None, ("minidl", module)))
     for name in ("xyzzy", "__wrapped__"):

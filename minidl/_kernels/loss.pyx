@@ -227,11 +227,12 @@ cdef bint is_number(x) noexcept:
 
 def check_labels(labels, Py_ssize_t classes):
     """IndexError that names the first label outside 0 … classes − 1."""
+    advice = "; with one output for two classes, use binary_cross_entropy" if classes == 1 else ""
     for i, label in enumerate(labels):
         if not 0 <= label < classes:
             raise IndexError(
                 f"cross_entropy: the label of row {i} is {label}, but with {classes} classes "
-                f"labels run from 0 to {classes - 1}"
+                f"labels run from 0 to {classes - 1}{advice}"
             )
 
 

@@ -49,7 +49,7 @@ class PageServer(http.server.ThreadingHTTPServer):
     """A page at `url`, and answers to what it asks by POST to `url` + a name, both as JSON.
 
     owner    for messages, such as "race"
-    page     returns the page's HTML
+    page     the page's HTML
     answers  the function for each name. It runs in a thread, one at a time. A ValueError or
              TypeError is answered by {"error": its message} and the status 400
     port     0 for a free one
@@ -60,9 +60,7 @@ class PageServer(http.server.ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = os.name != "nt"  # on Windows two servers could share the port
 
-    def __init__(
-        self, owner: str, page: Callable[[], str], answers: Mapping[str, Answer], port: int = 0
-    ) -> None:
+    def __init__(self, owner: str, page: str, answers: Mapping[str, Answer], port: int = 0) -> None:
         self.owner, self.page, self.answers = owner, page, answers
         self.token, self.lock = secrets.token_urlsafe(16), threading.Lock()
         self.tickets: set[str] = set()
@@ -133,7 +131,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self._is_local() and self._name() == "" and self.server.redeem(self._token()):
             self._send(HTTPStatus.SEE_OTHER, "", "text/html", Location=self.server.url)
         elif self._allowed() and self._name() == "":
-            self._send(HTTPStatus.OK, self.server.page(), "text/html")
+            self._send(HTTPStatus.OK, self.server.page, "text/html")
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
 

@@ -56,11 +56,13 @@ class Walkthrough(Record):
         known = {value.name: value for value in self.values}
         known |= {update.value.base_name: update.value for update in self.updates}
         if name not in known:
-            close = difflib.get_close_matches(str(name), known, 3) or list(known)[:8]
-            raise ValueError(
-                f"explain: this walkthrough has no value named {name!r}; there are "
-                f"{', '.join(map(repr, close))}"
-            )
+            near, rest = difflib.get_close_matches(str(name), known, 3), len(known) - 8
+            names = ", ".join(map(repr, near or [*known][:8]))
+            if near:
+                names = f"similar names are {names}"
+            else:
+                names = f"there are {names}" + (f" and {rest} more" if rest > 0 else "")
+            raise ValueError(f"explain: this walkthrough has no value named {name!r}; {names}")
         value = known[name]
         shape, at = value.data.shape, index
         if index is None and value.data.size == 1:

@@ -26,7 +26,7 @@ def answer(question):
 
 
 @contextlib.contextmanager
-def served(page=lambda: "<p>η</p>", answers=None):
+def served(page="<p>η</p>", answers=None):
     """A server in a thread."""
     with PageServer("race", page, answers or {"ask": answer}) as own:
         thread = threading.Thread(target=own.serve_forever, args=(0.01,))
@@ -101,7 +101,7 @@ def test_an_error_of_the_server_is_printed_but_not_sent(shared, capfd):
 
 def test_a_browser_that_goes_away_is_no_error(capfd):
     reset = struct.pack("ii", 1, 0)  # close at once, whatever was not read
-    with served(lambda: "x" * 10**7) as own:
+    with served("x" * 10**7) as own:
         with socket.create_connection((server.HOST, own.server_port), timeout=10) as browser:
             browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             host = f"127.0.0.1:{own.server_port}"
@@ -126,7 +126,7 @@ def test_without_the_token_there_is_no_page(shared, path):
 
 
 def test_each_server_has_a_token_of_its_own(shared):
-    with PageServer("race", str, {}) as other:
+    with PageServer("race", "", {}) as other:
         assert other.token != shared.token
         assert len(other.token) >= 22  # 128 bits
 
@@ -201,7 +201,7 @@ def test_answers_are_computed_one_at_a_time():
 def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(shared):
     port = shared.server_port
     with pytest.raises(OSError, match=rf"race: can't serve on port {port} .*another port, or none"):
-        PageServer("race", str, {}, port)
+        PageServer("race", "", {}, port)
 
 
 @pytest.mark.parametrize(
@@ -209,12 +209,12 @@ def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(shared):
 )
 def test_a_port_is_a_whole_number_up_to_65535(port, error):
     with pytest.raises(error, match="race: port must be"):
-        PageServer("race", str, {}, port)
+        PageServer("race", "", {}, port)
 
 
 def test_it_ends_with_ctrl_c():
     code = (
-        "from minidl._page.server import PageServer; PageServer('race', str, {}).run(browser=False)"
+        "from minidl._page.server import PageServer; PageServer('race', '', {}).run(browser=False)"
     )
     command = [sys.executable, "-u", "-c", code]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
@@ -250,7 +250,7 @@ def test_the_browser_is_opened_at_an_address_for_once(monkeypatch, capsys):
     monkeypatch.setattr(
         server.webbrowser, "open", lambda url: [addresses.append(url), opened.set()]
     )
-    with PageServer("race", str, {}) as own:
+    with PageServer("race", "", {}) as own:
         monkeypatch.setattr(own, "serve_forever", opened.wait)
         own.run()
     (address,) = addresses

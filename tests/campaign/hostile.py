@@ -175,7 +175,7 @@ def training(name):
 
 def served(playground, link=""):
     """The address of a playground, served until this process ends."""
-    server = PageServer("playground", playground.html, playground.answers)
+    server = PageServer("playground", playground.html(), playground.answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"{server.url}#{link}"
 

@@ -258,7 +258,7 @@ def serving(own):
     """Servers of pages that are opened, asked, left and closed."""
 
     def call():
-        with PageServer("race", lambda: "page", {"ask": lambda question: question}) as server:
+        with PageServer("race", "page", {"ask": lambda question: question}) as server:
             thread = threading.Thread(target=server.serve_forever, args=(0.001,))
             thread.start()
             connection = http.client.HTTPConnection(HOST, server.server_port, timeout=30)

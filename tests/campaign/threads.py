@@ -445,7 +445,7 @@ def shared_server(rng):
                 found.append(json.loads(connection.getresponse().read()) // 2)
         return found
 
-    with PageServer("race", lambda: "", {"ask": answer}) as server:
+    with PageServer("race", "", {"ask": answer}) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         found = flat(everywhere(browse, range(8)))

@@ -59,6 +59,14 @@ def test_the_error_for_an_unknown_name_lists_similar_ones(name, near):
     assert near in str(raised.value)
 
 
+def test_the_error_for_an_unknown_name_says_how_many_it_does_not_list():
+    with dl.trace() as walk:
+        dl.nn.MLP([2, 2, 2, 2, 2], rng=0)(np.ones((1, 2)))
+    names = {value.name for value in walk.values}
+    with pytest.raises(ValueError, match=rf"there are 'input', .* and {len(names) - 8} more$"):
+        walk.explain("?")
+
+
 @pytest.mark.parametrize("index", [None, 0, (2, 0), (0, -3), (0, 0, 0), (0.5, 0), "a", (None, 0)])
 def test_the_error_for_a_wrong_index_shows_the_shape_and_a_valid_index(index):
     walk, _ = training_walkthrough()

@@ -342,6 +342,5 @@ def serve(port: int = 0, browser: bool = True) -> None:
     config.set_num_threads(1)
     _blas.use_one_thread()
     playground = Playground()
-    html = playground.html()  # an error, if Jinja2 is missing, comes before the address
-    with PageServer(OWNER, lambda: html, playground.answers, port) as server:
+    with PageServer(OWNER, playground.html(), playground.answers, port) as server:
         server.run(browser=browser)

@@ -126,5 +126,5 @@ def _factory(run: Run, changed: Mapping[str, Any]) -> Callable[..., Optimizer]:
 def serve(race: RaceRecord, start: int, again: Racer, port: int, browser: bool) -> None:
     """Serve the live page until Ctrl-C."""
     live = LiveRace(race, start, again)
-    with PageServer("race", live.html, {"race": live.answer}, port) as server:
+    with PageServer("race", live.html(), {"race": live.answer}, port) as server:
         server.run(browser=browser)

@@ -315,6 +315,11 @@ def _rate_options(lr: Any, labels: Iterable[str]) -> dict[str, dict[str, Any]]:
     """For each label the options that set its rate."""
     labels = list(labels)
     if not isinstance(lr, Mapping):
+        if isinstance(lr, list | tuple) or np.ndim(lr) > 0:
+            raise TypeError(
+                "race: lr must be a rate or schedule for all optimizers, or a dict with one for "
+                f"each name, such as {{{labels[0]!r}: 0.01}}; got {lr!r}"
+            )
         return {label: {} if lr is None else {"lr": lr} for label in labels}
     by_lower = {label.lower(): label for label in labels}
     lr = {

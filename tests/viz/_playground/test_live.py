@@ -229,7 +229,7 @@ def test_serve_serves_the_page_with_its_answers(monkeypatch):
     monkeypatch.setattr(
         live.PageServer,
         "run",
-        lambda server, browser: served.append((server.page(), set(server.answers), browser)),
+        lambda server, browser: served.append((server.page, set(server.answers), browser)),
     )
     live.serve(browser=False)
     *threads, (html, names, browser) = served

@@ -35,7 +35,7 @@ expect.set_options(timeout=30_000)  # other tests may use the machine at the sam
 def live(tab_and_events):
     """A tab, a function that opens the playground in it, and the playground."""
     playground = Playground()
-    server = PageServer("playground", playground.html, playground.answers)
+    server = PageServer("playground", playground.html(), playground.answers)
     with served(tab_and_events, server) as tab:
 
         def open_playground(fragment=""):

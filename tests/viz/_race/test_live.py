@@ -1,6 +1,7 @@
 """The live page's questions and answers: each answer is the race that Python gives."""
 
 import functools
+import sys
 
 import numpy as np
 import pytest
@@ -120,7 +121,7 @@ def test_another_question_is_an_error_that_says_what_is_wrong(question, error, m
 def test_a_race_is_served_from_one_of_its_starts(monkeypatch):
     race, served = dl.viz.race("bowl", ["SGD"], steps=2, start=[(1, 1), (2, 2)]), []
     monkeypatch.setattr(
-        live.PageServer, "run", lambda server, browser: served.append((server.page(), browser))
+        live.PageServer, "run", lambda server, browser: served.append((server.page, browser))
     )
     race.serve(start=1, browser=False)
     ((html, browser),) = served
@@ -130,6 +131,15 @@ def test_a_race_is_served_from_one_of_its_starts(monkeypatch):
         race.serve(start=2)
     with pytest.raises(TypeError, match="browser must be True or False"):
         race.serve(browser="no")
+
+
+def test_without_jinja2_there_is_an_error_before_the_address(monkeypatch, capsys):
+    race = dl.viz.race("bowl", ["SGD"], steps=2)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.setattr(live.PageServer, "run", lambda server, browser: None)
+    with pytest.raises(ImportError, match=r"minidl\[viz\]"):
+        race.serve(browser=False)
+    assert capsys.readouterr().out == ""
 
 
 def test_the_radius_of_the_goal_is_kept():

@@ -26,7 +26,7 @@ def live_tab(tab_and_events):
     """A tab with the live page of a race, and its server; a message or an error is a failure."""
     race = dl.viz.race("two-wells", ["SGD", "Adam"], steps=60, lr=0.05)
     live = LiveRace(race, 0, dl.viz.race)
-    server = PageServer("race", live.html, {"race": live.answer})
+    server = PageServer("race", live.html(), {"race": live.answer})
     with served(tab_and_events, server) as tab:
         tab.goto(server.url)
         yield tab

@@ -462,6 +462,12 @@ POSITIVE = Surface(root, x=(-1, 3), start=(1, 1), minima=[(0, 0)])
         (("bowl", "SGD"), {"tune": True, "lr": 0.1}, ValueError, ["lr must not be", "got 0.1"]),
         (("bowl", "SGD"), {"lr": -1}, ValueError, ["SGD: lr must", "got -1"]),
         (("bowl", "SGD"), {"lr": "x"}, TypeError, ["SGD: lr must", "got 'x'"]),
+        (
+            ("bowl", "SGD"),
+            {"lr": [0.01, 0.1]},
+            TypeError,
+            ["a dict with one for each name", "'SGD'"],
+        ),
         (("bowl", "SGD"), {"lr": {"Adam": 1}}, ValueError, ["lr names 'Adam'", "called 'SGD'"]),
         (("bowl", "SGD"), {"start": (9, 0)}, ValueError, ["start (9, 0)", "outside", "bowl"]),
         (("bowl", "SGD"), {"start": [(0, 0), (0, 9)]}, ValueError, ["start (0, 9)", "outside"]),
