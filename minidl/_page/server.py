@@ -58,6 +58,7 @@ class PageServer(http.server.ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # connections that wait; a browser opens several for each tab
     allow_reuse_address = os.name != "nt"  # on Windows two servers could share the port
 
     def __init__(self, owner: str, page: str, answers: Mapping[str, Answer], port: int = 0) -> None:

@@ -448,9 +448,11 @@ def shared_server(rng):
     with PageServer("race", "", {"ask": answer}) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        found = flat(everywhere(browse, range(8)))
-        server.shutdown()
-        thread.join()
+        try:
+            found = flat(everywhere(browse, range(8)))
+        finally:
+            server.shutdown()
+            thread.join()
     if sorted(asked) != sorted(found) or len({*asked}) != len(asked):
         raise Breach(f"{len(found)} questions were answered, {len(asked)} were heard")
     return len(found)
