@@ -1917,8 +1917,10 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     PLOTS: {
-        "plot_race": [("a file opens a figure", "if path is None:", "if True:")],
-        "plot_schedule": [("never opened", "if pyplot:", "if False:")],
+        "_finish": [
+            ("a file opens a figure", "if path is None:", "if True:"),
+            ("never opened", "if path is None:", "if False:"),
+        ],
     },
 }
 MUTANTS = [
