@@ -86,7 +86,8 @@ def fit(
                 for class_weight="balanced", which counts the labels of each batch
     resume      what dl.load returned for a checkpoint, whose model, optimizer and loader are then
                 this fit's. Epochs and steps count from the very beginning, and the training goes on
-                where it was saved, to the same bits as one that never stopped
+                where it was saved, to the same bits as one that never stopped. Callbacks whose
+                state it has, such as EarlyStopping, must have been loaded, too
     history     a History to go on with; epochs and steps count from now
     progress    show a bar with loss and rate, which needs tqdm, the extra minidl[progress]; or
                 lines of text where there is no terminal
@@ -155,7 +156,7 @@ def fit(
     if isinstance(batches, Batches) and isinstance(batches.source, Iterator):
         limits[0] = 1
     batches, held_out = _validation(batches, validation, passes)
-    own = _history(resume, history, model, optimizer, batches)
+    own = _history(resume, history, model, optimizer, batches, hooked)
     begun = (0, 0) if history is None else (len(history.loss), len(history.step_loss))
     ends = begun[0] + limits[0], begun[1] + limits[1]
     training = Training(model, optimizer, own, batches, hooked, len(own.loss) + 1)
@@ -269,7 +270,12 @@ def _check_record(record: Any, distributed: Any) -> None:
 
 
 def _history(
-    resume: Any, history: Any, model: Any, optimizer: Any, batches: DataLoader | Batches
+    resume: Any,
+    history: Any,
+    model: Any,
+    optimizer: Any,
+    batches: DataLoader | Batches,
+    callbacks: tuple[Any, ...],
 ) -> History:
     """The History that the training goes on with."""
     if resume is None:
@@ -303,6 +309,11 @@ def _history(
         raise ValueError(
             f"fit: {name} of the model isn't the one in the checkpoint; load it together: "
             "dl.load(path, model, optimizer=optimizer, data=loader)"
+        )
+    if name := resume.not_loaded(callbacks):
+        raise ValueError(
+            f"fit: the checkpoint has a state of {name}, which this one doesn't have; load it "
+            "together: dl.load(path, model, optimizer=optimizer, data=loader, callbacks=callbacks)"
         )
     if isinstance(batches, DataLoader):
         batches._check_resumable("fit", resume.history.batches)

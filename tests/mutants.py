@@ -1227,6 +1227,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "_history": [
             ("another optimizer resumed", "resume.optimizer_steps != steps", "False"),
+            ("a callback that was not loaded resumed", "resume.not_loaded(callbacks)", "None"),
             (
                 "a loader that was not loaded resumed",
                 "batches._check_resumable(",
