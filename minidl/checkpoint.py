@@ -70,6 +70,13 @@ class Saved:
         rule = self._text.get("optimizer")
         return None if rule is None else rule["t"]
 
+    @property
+    def samples(self) -> tuple[int, int] | None:
+        """The number of samples that were trained on, and of all in the loader; None if unknown."""
+        loader = unpack(self._text["loader"], self.arrays)
+        known = loader is not None and loader.get("trained") is not None
+        return (int(loader["trained"]), int(loader["samples"])) if known else None
+
     def unlike(self, model: Module) -> str | None:
         """The name of a parameter that differs from the saved one, if the saved model has it."""
         entries = self._text["model"] or {}

@@ -21,11 +21,13 @@ class _Place:
 
     start      the generator's state at the start of the epoch; None if nothing was shuffled
     taken      the number of batches that were given out
+    trained    the number of samples of the epoch: all, or those that are left for training
     continues  whether the next iteration continues the epoch, whose place was loaded
     """
 
     def __init__(self) -> None:
         self.start: Any = None
+        self.trained: int | None = None
         self.taken, self.continues = 0, False
 
 
@@ -112,7 +114,8 @@ class DataLoader:
             if not shuffled:
                 return None, taken
             return self._shuffled(place.start)[0], taken
-        begun: list[tuple[Any, Any, Any]] = [(place, "taken", 0), (place, "continues", False)]
+        values = {"taken": 0, "continues": False, "trained": n}
+        begun: list[tuple[Any, Any, Any]] = [(place, name, x) for name, x in values.items()]
         if not shuffled:
             atomic.assign([(place, "start", None), *begun])
             return None, 0
@@ -139,10 +142,16 @@ class DataLoader:
         place, n = self._place, len(self.y)
         if not self.shuffle or (self.batch_size or n) >= n:  # in order, which needs no state
             place.start, place.taken, place.continues = None, taken, True
-        elif not place.continues or place.taken % len(self) != taken % len(self):
+        elif not place.continues:
             raise ValueError(
                 f"{owner}: the DataLoader shuffles, and its state was not loaded; save and load "
                 "it, too: dl.save(..., data=loader), dl.load(..., data=loader)"
+            )
+        elif place.taken % len(self) != taken % len(self):
+            raise ValueError(
+                f"{owner}: the DataLoader was saved after {place.taken} batches of an epoch, which "
+                f"now has {len(self)}, and the history after {taken}; give validation as it was, "
+                "and load both from one file"
             )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -214,7 +223,8 @@ class DataLoader:
         place = self._place
         state = {name: getattr(self, name) for name in ("batch_size", "shuffle", "drop_last")}
         state |= {"samples": self._samples, "rng": self.rng.bit_generator.state}
-        return {**state, "start": copy.deepcopy(place.start), "taken": place.taken}
+        start = copy.deepcopy(place.start)
+        return {**state, "start": start, "taken": place.taken, "trained": place.trained}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state: the next iteration continues the epoch at the batch after the last one.
@@ -227,6 +237,8 @@ class DataLoader:
     def _changes(self, state: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
         """What load_state_dict would assign, after all checks."""
         own = self.state_dict()
+        if isinstance(state, Mapping):
+            state = {"trained": None, **state}  # which minidl 0.2 didn't save
         _checks.state("DataLoader", state, own)
         for name in ("samples", "batch_size", "shuffle", "drop_last"):
             saved = state[name]
@@ -244,8 +256,11 @@ class DataLoader:
         most = -(-self._samples // (self.batch_size or self._samples))
         if taken > most:
             raise ValueError(f"DataLoader: {taken} batches of an epoch of {most} can't be taken")
+        trained = state["trained"]
+        if trained is not None:
+            trained = _checks.count("DataLoader", "trained", trained)
         start = copy.deepcopy(state["start"])
-        place = {"start": start, "taken": taken, "continues": True}
+        place = {"start": start, "taken": taken, "trained": trained, "continues": True}
         changes: list[tuple[Any, Any, Any]] = [(generator, "state", state["rng"])]
         return changes + [(self._place, name, value) for name, value in place.items()]
 

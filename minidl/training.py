@@ -156,7 +156,7 @@ def fit(
     if isinstance(batches, Batches) and isinstance(batches.source, Iterator):
         limits[0] = 1
     batches, held_out = _validation(batches, validation, passes)
-    own = _history(resume, history, model, optimizer, batches, hooked)
+    own = _history(resume, history, model, optimizer, batches, hooked, validation)
     begun = (0, 0) if history is None else (len(history.loss), len(history.step_loss))
     ends = begun[0] + limits[0], begun[1] + limits[1]
     training = Training(model, optimizer, own, batches, hooked, len(own.loss) + 1)
@@ -276,6 +276,7 @@ def _history(
     optimizer: Any,
     batches: DataLoader | Batches,
     callbacks: tuple[Any, ...],
+    validation: Any,
 ) -> History:
     """The History that the training goes on with."""
     if resume is None:
@@ -316,12 +317,30 @@ def _history(
             "together: dl.load(path, model, optimizer=optimizer, data=loader, callbacks=callbacks)"
         )
     if isinstance(batches, DataLoader):
+        _check_share(resume, validation, batches)
         batches._check_resumable("fit", resume.history.batches)
     elif isinstance(batches.source, Iterator):
         raise OneShotError("fit: data is a one-shot iterator, so the training can't be resumed")
     record = copy.deepcopy(resume.history)
     record.interrupted = False
     return record
+
+
+def _check_share(resume: Saved, validation: Any, batches: DataLoader) -> None:
+    """ValueError if another number of samples is trained on than in the saved training."""
+    own = len(batches.y), batches._samples
+    saved = own if resume.samples is None else resume.samples
+    if own == saved:
+        return
+    given = "no data" if validation is None else "data of its own"
+    given = str(validation) if isinstance(validation, numbers.Real) else given
+    held_out = saved[1] - saved[0]
+    was = f"a share, {held_out} of {saved[1]} samples ({held_out / saved[1]:.3g})"
+    raise ValueError(
+        f"fit: validation is {given}, which leaves {own[0]} of {own[1]} samples to train on, but "
+        f"the saved training had {saved[0]} of {saved[1]}: its validation was "
+        f"{was if held_out else 'no share of the data'}; give it as it was"
+    )
 
 
 def _check_parameters(model: Model, optimizer: Optimizer) -> None:

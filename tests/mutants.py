@@ -1221,6 +1221,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("limits counted from now when resumed", "(0, 0) if history is None", "(1, 1) if True"),
         ],
+        "_check_share": [
+            ("another share resumed", "if own == saved:", "if True:"),
+        ],
         "_check_parameters": [
             ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
             ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
