@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from os import PathLike
@@ -100,7 +101,7 @@ class History:
         if name not in known:
             raise ValueError(
                 f"there is no metric {name!r} in this history, which has {', '.join(known)}."
-                + _checks.nearest(name, known)
+                + _checks.nearest(re.sub("^val_", "validation_", name), known)
             )
         return known[name]
 
