@@ -94,7 +94,9 @@ class Scope:
         if name == "e":
             return math.e
         if name not in self.values:
-            raise FormulaError(f"unknown symbol {name}")
+            error = FormulaError(f"unknown symbol {name}")
+            error.symbol = name
+            raise error
         return self.values[name]
 
     def value(self, node: Tree) -> Any:
