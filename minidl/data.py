@@ -12,6 +12,7 @@ import numpy as np
 from minidl import _checks, _operands, tensor
 from minidl._format import printable
 from minidl._kernels import atomic
+from minidl._kernels.plan import plain
 from minidl.nn import Module
 from minidl.tensor import Tensor
 
@@ -637,13 +638,14 @@ def balanced_weights(labels: Any) -> np.ndarray:
 class Standardize(Module):
     """y = (x − mean) / deviation for each column, with the mean and deviation of `fit`'s data.
 
-    features  the number of columns (…, features), to load a saved model without `fit`; the mean is
-              then 0 and the deviation 1
+    features  the number of columns (…, features), to load a saved model without `fit`; the mean and
+              the deviation are NaN until then
 
     The mean and the standard deviation (1 for a column where it is 0) are buffers in float64, which
     a checkpoint of the model holds. The result has the default dtype of when the module was made,
     rounded from float64. A tensor that requires a gradient is scaled in its own dtype instead, and
-    keeps it. RuntimeError before `fit`; ValueError for another number of columns.
+    keeps it. RuntimeError if it is called before it is fitted or loaded; ValueError for another
+    number of columns.
 
     >>> scale = dl.data.Standardize().fit([[0.0, 5.0], [2.0, 5.0]])
     >>> scale([[1.0, 6.0]])
@@ -657,8 +659,8 @@ class Standardize(Module):
         self.dtype = tensor.get_default_dtype()
         if features is not None:
             count = _checks.count("Standardize", "features", features)
-            self.buffer("mean", np.zeros(count))
-            self.buffer("deviation", np.ones(count))
+            self.buffer("mean", np.full(count, np.nan))
+            self.buffer("deviation", np.full(count, np.nan))
 
     @property
     def _loads(self) -> str:
@@ -717,10 +719,13 @@ class Standardize(Module):
 
     def forward(self, x: Any) -> Tensor:
         """Scale the columns."""
-        if not self._buffers:
+        if not self._buffers or np.isnan(plain((self.mean, self.deviation))).any():
+            columns = (
+                "" if self._buffers else " into one with as many columns, Standardize(features)"
+            )
             raise RuntimeError(
-                "Standardize has no mean and deviation yet: call fit(x) with the training data; to "
-                "load a saved model, make it with the number of columns, Standardize(features)"
+                "Standardize has no mean and deviation yet: call fit(x) with the training data, or "
+                f"load a saved model{columns}"
             )
         graph = isinstance(x, Tensor) and x.requires_grad
         array = x.data if isinstance(x, Tensor) else _operands.read(x)[0]

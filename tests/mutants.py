@@ -1449,6 +1449,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "self.mean.astype(np.float32)",
             ),
             ("a gradient lost", "isinstance(x, Tensor) and x.requires_grad", "False"),
+            (
+                "raw data where it was not fitted",
+                "or np.isnan(plain((self.mean, self.deviation))).any()",
+                "",
+            ),
         ],
         "Batches": [
             ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
