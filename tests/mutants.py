@@ -1451,8 +1451,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a gradient lost", "isinstance(x, Tensor) and x.requires_grad", "False"),
             (
                 "raw data where it was not fitted",
-                "or np.isnan(plain((self.mean, self.deviation))).any()",
-                "",
+                "np.isnan(plain((self.mean, self.deviation)))",
+                "np.array(0)",
             ),
         ],
         "Batches": [

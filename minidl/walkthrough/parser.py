@@ -41,9 +41,17 @@ _NEED_BRACKETS = {"Φ", "φ", "σ"}  # functions before a bracket, symbols elsew
 
 
 class FormulaError(ValueError):
-    """Text that is not a formula, or a formula with an unknown symbol, which `symbol` names."""
+    """Text that is not a formula."""
 
-    symbol: str = ""
+    symbol = ""
+
+
+class UnknownSymbolError(FormulaError):
+    """A formula with a symbol that has no value."""
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"unknown symbol {symbol}")
+        self.symbol = symbol
 
 
 # what other notations write → what is read here

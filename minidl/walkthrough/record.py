@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -288,6 +288,37 @@ class Unread(NamedTuple):
     reason: str
 
 
+def why_unread(
+    text: str,
+    error: FormulaError,
+    rule: type[Optimizer],
+    named: Collection[str],
+    unread: Iterable[str],
+) -> str:
+    """Why a line of a rule can't be read, and what to do.
+
+    named   the names of the rule's options and state
+    unread  the lines before it that can't be read either
+    """
+    symbol, other = error.symbol, advice(text)
+    if symbol in (line.split()[0] for line in unread):
+        return f"it needs {symbol}, whose equation can't be read"
+    function = unknown_function(text, named)
+    if function and not other:
+        known = "sin, cos, tanh, ln, sgn, √, σ, max(a, b) and min(a, b)"
+        return f"unknown function {function}; there are {known}"
+    if other or not symbol:
+        return f"{error}{other}"
+    free = [name for name in named if name not in {*rule.symbols.values(), "maximize", "t"}]
+    name = next((x for x in free if x[0] == symbol[0]), free[0] if free else "")
+    if not name:
+        return f"{error}"
+    return (
+        f"{error}; write an option by its name, such as {name}, or give it that symbol: "
+        f"symbols = {{**dl.optim.Optimizer.symbols, {symbol!r}: {name!r}}}"
+    )
+
+
 class Update:
     """One parameter's update: the rule, its options, and all arrays before and after.
 
@@ -340,6 +371,7 @@ class Update:
         values, after = self._symbol_values()
         applied: list[tuple[str, str, Equation | None]] = []  # symbol, text, unless it is unread
         unread: dict[str, str] = {}
+        named = [*self.options, *self.state]
         for text in filter(str.strip, (COMMON + self.rule.equations).splitlines()):
             symbol, scope = text.split()[0], Scope(values)
             try:
@@ -348,7 +380,7 @@ class Update:
                     values = {**values, symbol: scope.value(equation.tree)}
                     applied.append((symbol, text, equation))
             except FormulaError as error:
-                unread[text] = self._reason(text, error, unread)
+                unread[text] = why_unread(text, error, self.rule, named, unread)
                 applied.append((symbol, text, None))
                 values = _without(values, symbol, after)
         last = {symbol: i for i, (symbol, _, _) in enumerate(applied)}
@@ -363,30 +395,9 @@ class Update:
                     lines.append(UpdateLine(own, scope, value))
                     continue
             except FormulaError as error:  # of a symbol that an unread line changes
-                unread[text] = self._reason(text, error, unread)
+                unread[text] = why_unread(text, error, self.rule, named, unread)
             values = _without(values, symbol, after if final else {})
         return lines, [Unread(" ".join(text.split()), reason) for text, reason in unread.items()]
-
-    def _reason(self, text: str, error: FormulaError, unread: Iterable[str]) -> str:
-        """Why a line can't be read, and what to do."""
-        symbol, other = error.symbol, advice(text)
-        if symbol in (line.split()[0] for line in unread):
-            return f"it needs {symbol}, whose equation can't be read"
-        function = unknown_function(text, {*self.options, *self.state})
-        if function and not other:
-            known = "sin, cos, tanh, ln, sgn, √, σ, max(a, b) and min(a, b)"
-            return f"unknown function {function}; there are {known}"
-        if other or not symbol:
-            return f"{error}{other}"
-        named = {*self.rule.symbols.values(), "maximize"}
-        own = [name for name in (*self.options, *self.state) if name not in named and name != "t"]
-        name = next((x for x in own if x[0] == symbol[0]), own[0] if own else "")
-        if not name:
-            return f"{error}"
-        return (
-            f"{error}; write an option by its name, such as {name}, or give it that symbol: "
-            f"symbols = {{**dl.optim.Optimizer.symbols, {symbol!r}: {name!r}}}"
-        )
 
     @np.errstate(all="ignore")
     def violated(self, line: UpdateLine) -> np.ndarray:
