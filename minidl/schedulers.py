@@ -119,8 +119,7 @@ NUMBER, COUNT, FLAG = _checks.number, _checks.count, _checks.flag
 FROM_ZERO, FROM_TWO = partial(COUNT, low=0), partial(COUNT, low=2)
 POSITIVE, UP_TO_ONE = partial(NUMBER, above=True), partial(NUMBER, high=1)
 BELOW_ONE = partial(NUMBER, high=1, below=True)
-SHAPE = partial(_checks.choice, allowed=SHAPES)
-MODE = partial(_checks.choice, allowed=("min", "max"))
+SHAPE, MODE = (partial(_checks.choice, allowed=names) for names in (SHAPES, ("min", "max")))
 
 
 @dataclass(frozen=True)
