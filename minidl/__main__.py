@@ -376,10 +376,7 @@ def add_schedule(commands: Commands) -> None:
             steps = _checks.count("schedule", "--steps", options.steps)
         _check_file("schedule --png", options.png, _files.STILLS)
         if options.png is not None:
-            from minidl.viz import plots
-
-            axes = plots.plot_schedule(schedule, steps, pyplot=False)
-            plots.save(axes.figure, options.png)
+            schedule.plot(steps, options.png)
             print(f"wrote {options.png}")
             return
         names = dict(schedule.phases())

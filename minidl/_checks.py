@@ -6,6 +6,7 @@ its value, and returns the value in the type in which it is used.
 
 import difflib
 import inspect
+import itertools
 import math
 import numbers
 import re
@@ -199,8 +200,10 @@ def choice(
     return cast(Choice, value)
 
 
-def nearest(name: str, known: Iterable[Any]) -> str:
+def nearest(name: str, known: Iterable[Any], cutoff: float = 0.65) -> str:
     """A hint for an unknown name: " Did you mean 'Adam'?", or "" if none is similar.
+
+    cutoff  how similar, from 0 to 1: the same name but for its case and underscores
 
     Names of other libraries count, too. A known name may be qualified, as "nn.Dense" is.
     """
@@ -215,7 +218,7 @@ def nearest(name: str, known: Iterable[Any]) -> str:
         if _key(own) in by_key:
             by_key.setdefault(foreign, by_key[_key(own)])
     key = _key(name)
-    near = [key] if key in by_key else difflib.get_close_matches(key, by_key, 1, 0.65)
+    near = [key] if key in by_key else difflib.get_close_matches(key, by_key, 1, cutoff)
     return f" Did you mean {by_key[near[0]]!r}?" if near else ""
 
 
@@ -234,12 +237,13 @@ def _key(name: str) -> str:
 def missing(module: str, *known: Callable[[], Iterable[str]]) -> Callable[[str], Any]:
     """A module's `__getattr__`: AttributeError with a hint for a name that the module lacks.
 
-    known  each returns names; the first that has a similar one gives the hint
+    known  each returns names; the first that has the same one in another case or another library's
+           gives the hint, else the first that has a similar one
     """
 
     def fail(name: str) -> Any:
-        hints = () if name.startswith("_") else (nearest(name, names()) for names in known)
-        hint = next(filter(None, hints), "")
+        tries = () if name.startswith("_") else itertools.product((1.0, 0.65), known)
+        hint = next(filter(None, (nearest(name, names(), cutoff) for cutoff, names in tries)), "")
         end = f".{hint}" if hint else ""
         raise AttributeError(f"module {module!r} has no attribute {name!r}{end}")
 

@@ -437,11 +437,15 @@ class RateFinder(Callback):
         fall, lowest = -slope * math.log(2), self.rates[int(np.argmin(self.losses))]
         return f"{where} fastest, by {fall:.2g} for each doubling; it is lowest at {lowest:.3g}."
 
-    def plot(self) -> Axes:
-        """Draw the smoothed loss over the rates, with the suggested one; returns the axes."""
+    def plot(self, path: str | PathLike[str] | None = None) -> Axes:
+        """Draw the smoothed loss over the rates, with the suggested one; returns the axes.
+
+        path  a file to write, such as "rates.png", .svg or .pdf; without one, the figure is opened
+              in pyplot
+        """
         from minidl.viz.plots import plot_rates
 
-        return plot_rates(self.rates, self.losses, self.rate, self.reason)
+        return plot_rates(self.rates, self.losses, self.rate, self.reason, path)
 
 
 # --- what callbacks keep ------------------------------------------------------------------------

@@ -62,12 +62,20 @@ class Saved:
     metadata: Any
     arrays: dict[str, np.ndarray]
     _text: dict[str, Any] = dataclasses.field(default_factory=dict)
+    _loaded: tuple[Any, ...] = ()  # the callbacks that got a state
 
     @property
     def optimizer_steps(self) -> int | None:
         """The steps that the saved optimizer had taken, or None."""
         rule = self._text.get("optimizer")
         return None if rule is None else rule["t"]
+
+    @property
+    def samples(self) -> tuple[int, int] | None:
+        """The number of samples that were trained on, and of all in the loader; None if unknown."""
+        loader = unpack(self._text["loader"], self.arrays)
+        known = loader is not None and loader.get("trained") is not None
+        return (int(loader["trained"]), int(loader["samples"])) if known else None
 
     def unlike(self, model: Module) -> str | None:
         """The name of a parameter that differs from the saved one, if the saved model has it."""
@@ -76,6 +84,28 @@ class Saved:
             saved = self.arrays.get(entries.get(name, ""))
             if saved is not None and not np.array_equal(parameter.data, saved, equal_nan=True):
                 return name
+        return None
+
+    def not_loaded(self, callbacks: Iterable[Any]) -> str | None:
+        """The class of a callback that has another state than the saved one, which wasn't loaded.
+
+        Of several callbacks of a class, the first has the first saved state.
+        """
+        import json
+
+        saved = list(enumerate(self._text["callbacks"]))
+        for callback in _stateful(callbacks):
+            kind = type(callback).__name__
+            place, entry = next((s for s in saved if s[1]["class"] == kind), (0, None))
+            if entry is None:
+                continue
+            saved.remove((place, entry))
+            if not any(callback is c for c in self._loaded):
+                arrays: dict[str, np.ndarray] = {}
+                own = pack(callback.state_dict(), f"callbacks/{place}", arrays)
+                same = (_bits(x) == _bits(self.arrays[name]) for name, x in arrays.items())
+                if json.dumps(own) != json.dumps(entry["state"]) or not all(same):
+                    return kind
         return None
 
     def __repr__(self) -> str:
@@ -96,6 +126,10 @@ class Saved:
 
 def _form(array: np.ndarray) -> str:
     return f"{array.shape} {array.dtype}"
+
+
+def _bits(array: np.ndarray) -> tuple[Any, ...]:
+    return array.dtype, array.shape, array.tobytes()
 
 
 def _shown(option: Any) -> str:
@@ -208,7 +242,9 @@ def load(
         state = unpack(text["history"], arrays)
         history = None if state is None else History.from_state_dict(state)
         epoch, step = (len(history.loss), len(history.lr)) if history else (0, 0)
-        saved = Saved(epoch, step, history, unpack(text["metadata"], arrays), arrays, text)
+        hooks = tuple(_stateful(callbacks))
+        metadata = unpack(text["metadata"], arrays)
+        saved = Saved(epoch, step, history, metadata, arrays, text, hooks)
         changes: list[Change] = []
         if model is not None:
             changes += _model_changes(model, _part(text, "model"), text["generators"], arrays)
@@ -218,7 +254,7 @@ def load(
             changes += data._changes(unpack(_part(text, "loader"), arrays))
         if average is not None:
             changes += average._changes(unpack(_part(text, "average"), arrays))
-        restores = _callback_states(list(_stateful(callbacks)), text["callbacks"], arrays)
+        restores = _callback_states(hooks, text["callbacks"], arrays)
     except UNFIT as error:
         raise CheckpointError(f"load: {str(path)!r}: {error}") from error
     done: list[tuple[Any, Any]] = []
@@ -409,7 +445,7 @@ def _is_known(rate: Schedule) -> bool:
 
 
 def _callback_states(
-    callbacks: list[Any], saved: list[Any], arrays: Mapping[str, np.ndarray]
+    callbacks: tuple[Any, ...], saved: list[Any], arrays: Mapping[str, np.ndarray]
 ) -> list[tuple[Any, Any, Any]]:
     """(callback, its state now, the saved one) for each."""
     if not callbacks:

@@ -12,6 +12,7 @@ import numpy as np
 from minidl import _checks, _operands, tensor
 from minidl._format import printable
 from minidl._kernels import atomic
+from minidl._kernels.plan import plain
 from minidl.nn import Module
 from minidl.tensor import Tensor
 
@@ -21,11 +22,13 @@ class _Place:
 
     start      the generator's state at the start of the epoch; None if nothing was shuffled
     taken      the number of batches that were given out
+    trained    the number of samples of the epoch: all, or those that are left for training
     continues  whether the next iteration continues the epoch, whose place was loaded
     """
 
     def __init__(self) -> None:
         self.start: Any = None
+        self.trained: int | None = None
         self.taken, self.continues = 0, False
 
 
@@ -112,7 +115,8 @@ class DataLoader:
             if not shuffled:
                 return None, taken
             return self._shuffled(place.start)[0], taken
-        begun: list[tuple[Any, Any, Any]] = [(place, "taken", 0), (place, "continues", False)]
+        values = {"taken": 0, "continues": False, "trained": n}
+        begun: list[tuple[Any, Any, Any]] = [(place, name, x) for name, x in values.items()]
         if not shuffled:
             atomic.assign([(place, "start", None), *begun])
             return None, 0
@@ -139,10 +143,16 @@ class DataLoader:
         place, n = self._place, len(self.y)
         if not self.shuffle or (self.batch_size or n) >= n:  # in order, which needs no state
             place.start, place.taken, place.continues = None, taken, True
-        elif not place.continues or place.taken % len(self) != taken % len(self):
+        elif not place.continues:
             raise ValueError(
                 f"{owner}: the DataLoader shuffles, and its state was not loaded; save and load "
                 "it, too: dl.save(..., data=loader), dl.load(..., data=loader)"
+            )
+        elif place.taken % len(self) != taken % len(self):
+            raise ValueError(
+                f"{owner}: the DataLoader was saved after {place.taken} batches of an epoch, which "
+                f"now has {len(self)}, and the history after {taken}; give validation as it was, "
+                "and load both from one file"
             )
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -214,7 +224,8 @@ class DataLoader:
         place = self._place
         state = {name: getattr(self, name) for name in ("batch_size", "shuffle", "drop_last")}
         state |= {"samples": self._samples, "rng": self.rng.bit_generator.state}
-        return {**state, "start": copy.deepcopy(place.start), "taken": place.taken}
+        start = copy.deepcopy(place.start)
+        return {**state, "start": start, "taken": place.taken, "trained": place.trained}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a state: the next iteration continues the epoch at the batch after the last one.
@@ -227,6 +238,8 @@ class DataLoader:
     def _changes(self, state: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
         """What load_state_dict would assign, after all checks."""
         own = self.state_dict()
+        if isinstance(state, Mapping):
+            state = {"trained": None, **state}  # which minidl 0.2 didn't save
         _checks.state("DataLoader", state, own)
         for name in ("samples", "batch_size", "shuffle", "drop_last"):
             saved = state[name]
@@ -244,8 +257,11 @@ class DataLoader:
         most = -(-self._samples // (self.batch_size or self._samples))
         if taken > most:
             raise ValueError(f"DataLoader: {taken} batches of an epoch of {most} can't be taken")
+        trained = state["trained"]
+        if trained is not None:
+            trained = _checks.count("DataLoader", "trained", trained)
         start = copy.deepcopy(state["start"])
-        place = {"start": start, "taken": taken, "continues": True}
+        place = {"start": start, "taken": taken, "trained": trained, "continues": True}
         changes: list[tuple[Any, Any, Any]] = [(generator, "state", state["rng"])]
         return changes + [(self._place, name, value) for name, value in place.items()]
 
@@ -627,13 +643,14 @@ def balanced_weights(labels: Any) -> np.ndarray:
 class Standardize(Module):
     """y = (x − mean) / deviation for each column, with the mean and deviation of `fit`'s data.
 
-    features  the number of columns (…, features), to load a saved model without `fit`; the mean is
-              then 0 and the deviation 1
+    features  the number of columns (…, features), to load a saved model without `fit`; the mean and
+              the deviation are NaN until then
 
     The mean and the standard deviation (1 for a column where it is 0) are buffers in float64, which
     a checkpoint of the model holds. The result has the default dtype of when the module was made,
     rounded from float64. A tensor that requires a gradient is scaled in its own dtype instead, and
-    keeps it. RuntimeError before `fit`; ValueError for another number of columns.
+    keeps it. RuntimeError if it is called before it is fitted or loaded; ValueError for another
+    number of columns.
 
     >>> scale = dl.data.Standardize().fit([[0.0, 5.0], [2.0, 5.0]])
     >>> scale([[1.0, 6.0]])
@@ -647,8 +664,8 @@ class Standardize(Module):
         self.dtype = tensor.get_default_dtype()
         if features is not None:
             count = _checks.count("Standardize", "features", features)
-            self.buffer("mean", np.zeros(count))
-            self.buffer("deviation", np.ones(count))
+            self.buffer("mean", np.full(count, np.nan))
+            self.buffer("deviation", np.full(count, np.nan))
 
     @property
     def _loads(self) -> str:
@@ -707,10 +724,13 @@ class Standardize(Module):
 
     def forward(self, x: Any) -> Tensor:
         """Scale the columns."""
-        if not self._buffers:
+        if not self._buffers or np.isnan(plain((self.mean, self.deviation))).any():
+            columns = (
+                "" if self._buffers else " into one with as many columns, Standardize(features)"
+            )
             raise RuntimeError(
-                "Standardize has no mean and deviation yet: call fit(x) with the training data; to "
-                "load a saved model, make it with the number of columns, Standardize(features)"
+                "Standardize has no mean and deviation yet: call fit(x) with the training data, or "
+                f"load a saved model{columns}"
             )
         graph = isinstance(x, Tensor) and x.requires_grad
         array = x.data if isinstance(x, Tensor) else _operands.read(x)[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +101,7 @@ class History:
         if name not in known:
             raise ValueError(
                 f"there is no metric {name!r} in this history, which has {', '.join(known)}."
-                + _checks.nearest(name, known)
+                + _checks.nearest(re.sub("^val_", "validation_", name), known)
             )
         return known[name]
 
@@ -108,14 +110,17 @@ class History:
         """The number of batches taken in an epoch that isn't finished; 0 between epochs."""
         return 0 if self._epoch is None else self._epoch.batches
 
-    def plot(self) -> tuple[Axes, ...]:
+    def plot(self, path: str | PathLike[str] | None = None) -> tuple[Axes, ...]:
         """Draw the losses over the steps, the rate, and metrics that are numbers, if there are any.
+
+        path  a file to write, such as "history.png", .svg or .pdf; without one, the figure is
+              opened in pyplot
 
         Returns the Matplotlib axes of losses and rate, and then those of metrics.
         """
         from minidl.viz.plots import plot_history
 
-        return plot_history(self)
+        return plot_history(self, path)
 
     def state_dict(self) -> dict[str, Any]:
         """A copy of everything in arrays, numbers, strings, lists and dicts, for a checkpoint."""

@@ -16,6 +16,7 @@ import re
 from collections import abc
 from dataclasses import dataclass, field, replace
 from functools import partial
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, SupportsFloat, cast, overload
 
 import numpy as np
@@ -80,13 +81,17 @@ class Schedule(_pictures.Curve):
         """The phases of the schedule in order: the step at which each begins, and its name."""
         return [(0, re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(self).__name__).lower())]
 
-    def plot(self, steps: int | None = None) -> Axes:
-        """Draw the rate over the first steps, phase by phase; returns the Matplotlib axes."""
+    def plot(self, steps: int | None = None, path: str | PathLike[str] | None = None) -> Axes:
+        """Draw the rate over the first steps, phase by phase; returns the Matplotlib axes.
+
+        path  a file to write, such as "rate.png", .svg or .pdf; without one, the figure is opened
+              in pyplot
+        """
         if steps is None:
             raise TypeError(f"{type(self).__name__}: plot needs the number of steps: plot(1000)")
         from minidl.viz.plots import plot_schedule
 
-        return plot_schedule(self, steps)
+        return plot_schedule(self, steps, path)
 
 
 Rate = Schedule | float
@@ -114,8 +119,7 @@ NUMBER, COUNT, FLAG = _checks.number, _checks.count, _checks.flag
 FROM_ZERO, FROM_TWO = partial(COUNT, low=0), partial(COUNT, low=2)
 POSITIVE, UP_TO_ONE = partial(NUMBER, above=True), partial(NUMBER, high=1)
 BELOW_ONE = partial(NUMBER, high=1, below=True)
-SHAPE = partial(_checks.choice, allowed=SHAPES)
-MODE = partial(_checks.choice, allowed=("min", "max"))
+SHAPE, MODE = (partial(_checks.choice, allowed=names) for names in (SHAPES, ("min", "max")))
 
 
 @dataclass(frozen=True)

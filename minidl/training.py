@@ -86,7 +86,8 @@ def fit(
                 for class_weight="balanced", which counts the labels of each batch
     resume      what dl.load returned for a checkpoint, whose model, optimizer and loader are then
                 this fit's. Epochs and steps count from the very beginning, and the training goes on
-                where it was saved, to the same bits as one that never stopped
+                where it was saved, to the same bits as one that never stopped. Callbacks whose
+                state it has, such as EarlyStopping, must have been loaded, too
     history     a History to go on with; epochs and steps count from now
     progress    show a bar with loss and rate, which needs tqdm, the extra minidl[progress]; or
                 lines of text where there is no terminal
@@ -155,7 +156,7 @@ def fit(
     if isinstance(batches, Batches) and isinstance(batches.source, Iterator):
         limits[0] = 1
     batches, held_out = _validation(batches, validation, passes)
-    own = _history(resume, history, model, optimizer, batches)
+    own = _history(resume, history, model, optimizer, batches, hooked, validation)
     begun = (0, 0) if history is None else (len(history.loss), len(history.step_loss))
     ends = begun[0] + limits[0], begun[1] + limits[1]
     training = Training(model, optimizer, own, batches, hooked, len(own.loss) + 1)
@@ -269,7 +270,13 @@ def _check_record(record: Any, distributed: Any) -> None:
 
 
 def _history(
-    resume: Any, history: Any, model: Any, optimizer: Any, batches: DataLoader | Batches
+    resume: Any,
+    history: Any,
+    model: Any,
+    optimizer: Any,
+    batches: DataLoader | Batches,
+    callbacks: tuple[Any, ...],
+    validation: Any,
 ) -> History:
     """The History that the training goes on with."""
     if resume is None:
@@ -304,13 +311,36 @@ def _history(
             f"fit: {name} of the model isn't the one in the checkpoint; load it together: "
             "dl.load(path, model, optimizer=optimizer, data=loader)"
         )
+    if name := resume.not_loaded(callbacks):
+        raise ValueError(
+            f"fit: the checkpoint has a state of {name}, which this one doesn't have; load it "
+            "together: dl.load(path, model, optimizer=optimizer, data=loader, callbacks=callbacks)"
+        )
     if isinstance(batches, DataLoader):
+        _check_share(resume, validation, batches)
         batches._check_resumable("fit", resume.history.batches)
     elif isinstance(batches.source, Iterator):
         raise OneShotError("fit: data is a one-shot iterator, so the training can't be resumed")
     record = copy.deepcopy(resume.history)
     record.interrupted = False
     return record
+
+
+def _check_share(resume: Saved, validation: Any, batches: DataLoader) -> None:
+    """ValueError if another number of samples is trained on than in the saved training."""
+    own = len(batches.y), batches._samples
+    saved = own if resume.samples is None else resume.samples
+    if own == saved:
+        return
+    given = "no data" if validation is None else "data of its own"
+    given = str(validation) if isinstance(validation, numbers.Real) else given
+    held_out = saved[1] - saved[0]
+    was = f"a share, {held_out} of {saved[1]} samples ({held_out / saved[1]:.3g})"
+    raise ValueError(
+        f"fit: validation is {given}, which leaves {own[0]} of {own[1]} samples to train on, but "
+        f"the saved training had {saved[0]} of {saved[1]}: its validation was "
+        f"{was if held_out else 'no share of the data'}; give it as it was"
+    )
 
 
 def _check_parameters(model: Model, optimizer: Optimizer) -> None:

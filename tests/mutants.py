@@ -1221,12 +1221,16 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ),
             ("limits counted from now when resumed", "(0, 0) if history is None", "(1, 1) if True"),
         ],
+        "_check_share": [
+            ("another share resumed", "if own == saved:", "if True:"),
+        ],
         "_check_parameters": [
             ("a frozen model refused", "any(p.requires_grad for p in own)", "own"),
             ("every parameter must be the model's", "not any(id(p) in", "not all(id(p) in"),
         ],
         "_history": [
             ("another optimizer resumed", "resume.optimizer_steps != steps", "False"),
+            ("a callback that was not loaded resumed", "resume.not_loaded(callbacks)", "None"),
             (
                 "a loader that was not loaded resumed",
                 "batches._check_resumable(",
@@ -1445,6 +1449,11 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "self.mean.astype(np.float32)",
             ),
             ("a gradient lost", "isinstance(x, Tensor) and x.requires_grad", "False"),
+            (
+                "raw data where it was not fitted",
+                "np.isnan(plain((self.mean, self.deviation)))",
+                "np.array(0)",
+            ),
         ],
         "Batches": [
             ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
@@ -1917,8 +1926,10 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
     },
     PLOTS: {
-        "plot_race": [("a file opens a figure", "if path is None:", "if True:")],
-        "plot_schedule": [("never opened", "if pyplot:", "if False:")],
+        "_finish": [
+            ("a file opens a figure", "if path is None:", "if True:"),
+            ("never opened", "if path is None:", "if False:"),
+        ],
     },
 }
 MUTANTS = [

@@ -178,6 +178,47 @@ def test_a_training_resumed_from_a_checkpoint_ends_as_one_that_never_stopped(
     assert path.with_suffix(".csv").read_text() == part.with_suffix(".csv").read_text()
 
 
+def test_a_callback_whose_saved_state_was_not_loaded_is_an_error_when_resumed(tmp_path):
+    kinds = {
+        "EarlyStopping": lambda: EarlyStopping("loss", patience=3, min_delta=99),
+        "Average": lambda: Average(0.9),
+        "Checkpoint": lambda: Checkpoint(tmp_path / "a", best=True, monitor="loss"),
+    }
+    for name, make in kinds.items():
+        old, hooks = [make(), make()], [make(), make()]
+        history = fit(training(), old, epochs=2)
+        own = training()
+        given = {"optimizer": own[1], "data": own[2]}
+        begun = training()
+        begun_history = fit(begun, old, epochs=2)
+        assert begun_history == history
+        path = tmp_path / name
+        dl.save(path, begun[0], optimizer=begun[1], data=begun[2], history=history, callbacks=old)
+        saved = dl.load(path, own[0], **given)
+        message = rf"a state of {name}, .* dl\.load\(path, .*, callbacks=callbacks\)"
+        for forgotten in (hooks, [old[0], hooks[1]], hooks[:1]):
+            with pytest.raises(ValueError, match=message):
+                fit(own, forgotten, epochs=3, resume=saved)
+        assert look(own) == look(begun)
+        saved = dl.load(path, own[0], **given, callbacks=iter(hooks))
+        assert fit(own, hooks, epochs=3, resume=saved) == fit(training(), [], epochs=3)
+
+
+def test_a_callback_may_be_another_one_where_no_state_of_it_was_saved(tmp_path):
+    class Mine(Callback):
+        def state_dict(self):
+            return {"values": np.array([1.0, np.nan]), "nan": np.nan, "pair": (1, 2)}
+
+    fit(training(), [Checkpoint(tmp_path / "a"), Mine()], epochs=2)
+    for hooks in ([], [EarlyStopping("loss")], [Checkpoint(tmp_path / "b"), lambda e, h: None]):
+        own = training()
+        saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+        assert len(fit(own, hooks, epochs=3, resume=saved).loss) == 3
+    own = training()
+    saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+    assert len(fit(own, [Mine()], epochs=3, resume=saved).loss) == 3
+
+
 def test_a_training_that_was_ended_stays_ended(tmp_path):
     hooks = [EarlyStopping("loss", min_delta=99, patience=2), Checkpoint(tmp_path / "a")]
     own = training()

@@ -158,6 +158,15 @@ def test_a_hint_names_what_is_similar_or_what_another_library_calls_so(name, kno
     assert _checks.nearest(name, known) == f" Did you mean {meant!r}?"
 
 
+def test_a_name_that_another_module_has_is_a_better_hint_than_a_similar_one():
+    for name in ("mean_squared_error", "mse", "MSELoss"):
+        other = "MSE" if name == "MSELoss" else "mse"
+        with pytest.raises(AttributeError, match=rf"Did you mean 'minidl\.losses\.{other}'\?$"):
+            getattr(dl.metrics, name)
+    with pytest.raises(AttributeError, match=r"Did you mean 'rmse'\?$"):
+        dl.metrics.rmsee  # noqa: B018
+
+
 @pytest.mark.parametrize("name", ["", "foo", "Linear", "learning_rate"])
 def test_there_is_no_hint_where_nothing_is_similar(name):
     assert _checks.nearest(name, ["zeros", "ones"]) == ""

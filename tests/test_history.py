@@ -100,3 +100,21 @@ def test_the_values_of_a_metric_are_found_by_its_name():
     assert history.values("accuracy") is history.metrics["accuracy"]
     with pytest.raises(ValueError, match=r"no metric .accuracyy.*loss, validation, accuracy.*mean"):
         history.values("accuracyy")
+
+
+def test_a_name_of_keras_for_a_metric_of_the_validation_data_is_not_taken_for_the_training_loss():
+    metrics = {"accuracy": [0.5], "validation_accuracy": [0.4]}
+    history = dl.History(loss=[0.5], validation=[0.6], metrics=metrics)
+    for name, meant in (
+        ("val_loss", "validation"),
+        ("validation_loss", "validation"),
+        ("val_accuracy", "validation_accuracy"),
+        ("acuracy", "accuracy"),
+    ):
+        with pytest.raises(ValueError, match=rf"Did you mean '{meant}'\?$"):
+            history.values(name)
+    model = dl.nn.Dense(1, 1, rng=0)
+    stop = dl.callbacks.EarlyStopping("val_loss")
+    data, options = ([[1.0]], [[1.0]]), {"epochs": 1, "callbacks": [stop], "progress": False}
+    with pytest.raises(ValueError, match=r"Did you mean 'validation'\?$"):
+        dl.fit(model, dl.losses.mse, dl.optim.SGD(model), data, **options)

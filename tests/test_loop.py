@@ -450,6 +450,48 @@ def test_what_can_not_be_resumed_is_named(tmp_path):
         fit(own, resume=dl.load(path))
 
 
+@pytest.mark.parametrize("steps", [4, 6], ids=["after an epoch", "in an epoch"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_training_resumed_with_another_validation_says_so(tmp_path, shuffle, steps):
+    def begun():
+        return *training()[:2], DataLoader(X, Y, 5, shuffle=shuffle, rng=0)
+
+    part, whole = begun(), begun()
+    for own, share, kept in ((part, 0.2, 18), (whole, None, 23)):
+        history = fit(own, epochs=None, steps=steps, validation=share)
+        path = tmp_path / str(kept)
+        dl.save(path, own[0], optimizer=own[1], data=own[2], history=history)
+    cases = [
+        (
+            "18",
+            None,
+            r"no data, which leaves 23 of 23 .* had 18 of 23: .* 5 of 23 samples \(0.217\)",
+        ),
+        ("18", 0.25, r"0.25, which leaves 17 of 23 samples to train on, but .* had 18 of 23"),
+        ("18", (X, Y), r"data of its own, which leaves 23 of 23 .* was a share, 5 of 23"),
+        ("23", 0.2, r"0.2, which leaves 18 of 23 .* had 23 of 23: its validation was no share of"),
+    ]
+    for name, validation, message in cases:
+        own = begun()
+        saved = dl.load(tmp_path / name, own[0], optimizer=own[1], data=own[2])
+        with pytest.raises(ValueError, match=f"fit: validation is {message}.*; give it as it was"):
+            fit(own, resume=saved, epochs=3, validation=validation)
+    for name, validation in (("18", 0.2), ("18", 5 / 23), ("23", None), ("23", (X, Y))):
+        own = begun()
+        saved = dl.load(tmp_path / name, own[0], optimizer=own[1], data=own[2])
+        assert len(fit(own, resume=saved, epochs=3, validation=validation).loss) == 3
+
+
+def test_batches_of_another_epoch_are_not_those_of_the_history(tmp_path):
+    own = training()
+    fit(own, epochs=None, steps=7)
+    dl.save(tmp_path / "a", own[0], optimizer=own[1], data=own[2], history=dl.History())
+    saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+    message = r"after 2 batches of an epoch, which now has 5, and the history after 0; give valid"
+    with pytest.raises(ValueError, match=message):
+        fit(own, resume=saved)
+
+
 @BOTH
 @pytest.mark.parametrize("k", [1, 4, 5, 6])
 @pytest.mark.parametrize("form", ["list", "in order", "without a length"])

@@ -458,7 +458,7 @@ def test_a_schedule_without_a_formula_says_what_to_define():
 
 def test_plot_passes_schedule_and_steps_to_plot_schedule(monkeypatch):
     monkeypatch.setattr("minidl.viz.plots.plot_schedule", lambda *arguments: arguments)
-    assert Constant(0.1).plot(30) == (Constant(0.1), 30)
+    assert Constant(0.1).plot(30) == (Constant(0.1), 30, None)
 
 
 @pytest.mark.parametrize("schedule", [Constant(0.1), ReduceOnPlateau(0.1), WarmUp(0.1, 3)])

@@ -79,6 +79,14 @@ def _open(figure: Figure) -> None:
     plt.figure(FigureClass=lambda **_: figure)  # type: ignore[arg-type]
 
 
+def _finish(figure: Figure | SubFigure, path: str | PathLike[str] | None) -> None:
+    """Write a drawn figure if a path is given; otherwise open it in pyplot."""
+    if path is None:
+        _open(figure.figure)
+    else:
+        save(figure, path)
+
+
 def save(figure: Figure | SubFigure, path: str | PathLike[str]) -> None:
     """Write a figure; ValueError for another ending, OSError for a path that can't be written."""
     path = _files.ending("plot", path, _files.STILLS)
@@ -86,11 +94,8 @@ def save(figure: Figure | SubFigure, path: str | PathLike[str]) -> None:
         figure.figure.savefig(temporary)  # the whole figure of a SubFigure
 
 
-def plot_schedule(schedule: Schedule, steps: int, *, pyplot: bool = True) -> Axes:
-    """Plot the rate of a schedule over the first steps, with its phases shaded.
-
-    pyplot  whether the figure is opened in pyplot
-    """
+def plot_schedule(schedule: Schedule, steps: int, path: str | PathLike[str] | None = None) -> Axes:
+    """Plot the rate of a schedule over the first steps, with its phases shaded."""
     t = np.arange(_checks.count("plot", "steps", steps))
     with style.context():
         figure = new_figure()
@@ -102,8 +107,7 @@ def plot_schedule(schedule: Schedule, steps: int, *, pyplot: bool = True) -> Axe
         axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # space for the names of the phases
         axes.margins(x=0)
         _fix_tick_size(axes)
-    if pyplot:
-        _open(figure)
+    _finish(figure, path)
     return axes
 
 
@@ -195,7 +199,7 @@ def text_size(text: Text) -> np.ndarray:
     return np.array([box.width, box.height]) * POINTS_PER_INCH / (figure.dpi if figure else 72)
 
 
-def plot_history(history: History) -> tuple[Axes, ...]:
+def plot_history(history: History, path: str | PathLike[str] | None = None) -> tuple[Axes, ...]:
     """Plot the losses of a training over its steps, the metrics if there are any, and the rate.
 
     Returns the axes of losses and rate, and then those of metrics. Metrics that are arrays are left
@@ -227,7 +231,7 @@ def plot_history(history: History) -> tuple[Axes, ...]:
         bottom.set_ylim(bottom=0)
         for axes in (top, *middle, bottom):
             _fix_tick_size(axes)
-    _open(figure)
+    _finish(figure, path)
     return top, bottom, *middle
 
 
@@ -244,7 +248,13 @@ def _plot_metrics(axes: Axes, metrics: dict[str, list[float]], ends: list[int]) 
     axes.legend(fontsize="small", ncols=2)
 
 
-def plot_rates(rates: list[float], losses: list[float], chosen: float, reason: str) -> Axes:
+def plot_rates(
+    rates: list[float],
+    losses: list[float],
+    chosen: float,
+    reason: str,
+    path: str | PathLike[str] | None = None,
+) -> Axes:
     """Plot smoothed losses over the rates that were tried, and mark the one that was chosen."""
     with style.context():
         figure = new_figure()
@@ -259,7 +269,7 @@ def plot_rates(rates: list[float], losses: list[float], chosen: float, reason: s
         axes.set(xlabel="learning rate η", ylabel="loss, smoothed")
         set_title(axes, textwrap.fill(reason, 70))
         _fix_tick_size(axes)
-    _open(figure)
+    _finish(figure, path)
     return axes
 
 
@@ -287,20 +297,11 @@ def plot_race(
     title: str | None = None,
     path: str | PathLike[str] | None = None,
 ) -> Axes:
-    """Plot the contours, the path of each run from one start, and how it ended.
-
-    The figure is written if a path is given, else opened in pyplot.
-    """
+    """Plot the contours, the path of each run from one start, and how it ended."""
     if not isinstance(title, str | None):
         raise TypeError(f"plot: title must be a string, got {title!r}")
-    if path is not None:
-        _files.ending("plot", path, _files.STILLS)
     axes = race_axes(race, start, title)
-    figure = axes.figure.figure
-    if path is None:
-        _open(figure)
-    else:
-        save(figure, path)
+    _finish(axes.figure, path)
     return axes
 
 

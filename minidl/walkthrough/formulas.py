@@ -14,7 +14,7 @@ import numpy as np
 
 from minidl._format import Number, Tokens, number, plain
 from minidl.ops import normal_cdf
-from minidl.walkthrough.parser import SUPERSCRIPTS, FormulaError, Tree, subtrees
+from minidl.walkthrough.parser import SUPERSCRIPTS, Tree, UnknownSymbolError, subtrees
 
 Index = tuple[int, ...]
 Axes = int | tuple[int, ...] | None
@@ -94,7 +94,7 @@ class Scope:
         if name == "e":
             return math.e
         if name not in self.values:
-            raise FormulaError(f"unknown symbol {name}")
+            raise UnknownSymbolError(name)
         return self.values[name]
 
     def value(self, node: Tree) -> Any:

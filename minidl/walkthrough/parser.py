@@ -16,7 +16,7 @@ A tree is a tuple of its kind and its operands: ("+", left, right), ("name", "x"
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 from minidl._format import printed
@@ -41,7 +41,35 @@ _NEED_BRACKETS = {"Φ", "φ", "σ"}  # functions before a bracket, symbols elsew
 
 
 class FormulaError(ValueError):
-    """Text that is not a formula, or a formula with an unknown symbol."""
+    """Text that is not a formula."""
+
+    symbol = ""
+
+
+class UnknownSymbolError(FormulaError):
+    """A formula with a symbol that has no value."""
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"unknown symbol {symbol}")
+        self.symbol = symbol
+
+
+# what other notations write → what is read here
+_OTHER_NOTATION = {"<-": "←", ":=": "←", "**": "^", "*": "·", "-": "−", "sqrt": "√", "sign": "sgn"}
+_OTHER_NOTATION |= {"log": "ln", "theta": "θ", "grad": "g", "abs": "|…|", "exp": "eˣ"}
+
+
+def advice(line: str) -> str:
+    """What to write in a line instead of another notation: "; write ← for <-", or ""."""
+    pieces = re.findall(r"<-|:=|\*\*|[A-Za-z_]+|\S", line)
+    found = [f"{_OTHER_NOTATION[p]} for {p}" for p in dict.fromkeys(pieces) if p in _OTHER_NOTATION]
+    return f"; write {', '.join(found)}" if found else ""
+
+
+def unknown_function(line: str, known: Container[str]) -> str:
+    """A name that a bracket follows and that is neither a function nor known, or ""."""
+    called = re.findall(r"[A-Za-z][A-Za-z_]+(?=\()", line)
+    return next((name for name in called if name not in _FUNCTIONS and name not in known), "")
 
 
 @printed
@@ -126,8 +154,9 @@ class _Parser:
         return self.advance() if self.peek() in expected else ""
 
     def expect(self, expected: str) -> None:
-        if self.advance() != expected:
-            raise FormulaError(f"expected {expected or 'the end'!r} in the formula {self.text!r}")
+        if (got := self.advance()) != expected:
+            wanted, found = (repr(x) if x else "the end" for x in (expected, got))
+            raise FormulaError(f"expected {wanted}, not {found}, in the formula {self.text!r}")
 
     def conditional(self) -> Tree:
         value = self.disjunction()

@@ -363,12 +363,16 @@ def _movement_gradient_worker(
 
 def update_parts(update: Update) -> list[Part]:
     """Each equation of the rule that applies, with the numbers of this parameter."""
-    if update.lines:
-        return [_update_part(update, line) for line in update.lines]
+    read = [_update_part(update, line) for line in update.lines]
+    if read and not update.unread:
+        return read
     before = Operand("θ", "before", update.before)
     after = Operand("θ", "after", update.after, update.value.key)
-    caption = f"{update.rule.__name__} has no equations that can be evaluated."
-    return [Part("", None, caption, [before], after)]
+    caption = f"{update.rule.__name__} has no equations."
+    if update.unread:
+        unread = "; ".join(line.text for line in update.unread)
+        caption = f"{update.rule.__name__} has equations that can't be read: {unread}."
+    return [*read, Part("", None, caption, [before], after)]
 
 
 def _update_part(update: Update, line: UpdateLine) -> Part:

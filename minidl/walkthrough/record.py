@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,7 +20,14 @@ from minidl.ops import Op
 from minidl.optim.optimizer import COMMON, SYMBOLS, Optimizer
 from minidl.tensor import unbroadcast
 from minidl.walkthrough.formulas import Index, Scope
-from minidl.walkthrough.parser import Equation, FormulaError, parse, subscript
+from minidl.walkthrough.parser import (
+    Equation,
+    FormulaError,
+    advice,
+    parse,
+    subscript,
+    unknown_function,
+)
 
 Result = TypeVar("Result")
 # A gradient check computes about so many numbers at most, and so many entries.
@@ -293,6 +300,44 @@ class UpdateLine(NamedTuple):
     value: np.ndarray
 
 
+class Unread(NamedTuple):
+    """An equation of an update rule that can't be read, and why."""
+
+    text: str
+    reason: str
+
+
+def why_unread(
+    text: str,
+    error: FormulaError,
+    rule: type[Optimizer],
+    named: Collection[str],
+    unread: Iterable[str],
+) -> str:
+    """Why a line of a rule can't be read, and what to do.
+
+    named   the names of the rule's options and state
+    unread  the lines before it that can't be read either
+    """
+    symbol, other = error.symbol, advice(text)
+    if symbol in (line.split()[0] for line in unread):
+        return f"it needs {symbol}, whose equation can't be read"
+    function = unknown_function(text, named)
+    if function and not other:
+        known = "sin, cos, tanh, ln, sgn, √, σ, max(a, b) and min(a, b)"
+        return f"unknown function {function}; there are {known}"
+    if other or not symbol:
+        return f"{error}{other}"
+    free = [name for name in named if name not in {*rule.symbols.values(), "maximize", "t"}]
+    name = next((x for x in free if x[0] == symbol[0]), free[0] if free else "")
+    if not name:
+        return f"{error}"
+    return (
+        f"{error}; write an option by its name, such as {name}, or give it that symbol: "
+        f"symbols = {{**dl.optim.Optimizer.symbols, {symbol!r}: {name!r}}}"
+    )
+
+
 class Update:
     """One parameter's update: the rule, its options, and all arrays before and after.
 
@@ -328,34 +373,50 @@ class Update:
 
     @kept
     def lines(self) -> list[UpdateLine]:
-        """The equations that apply; empty if the rule's equations can't be evaluated.
+        """The equations that apply and can be read.
 
         A line that determines the parameter or its state has the value that the kernel left there;
         the values of the other lines are computed from these, in float64.
         """
-        try:
-            return self._lines()
-        except FormulaError:  # a user's rule whose equations are text
-            return []
+        return self._read[0]
 
-    def _lines(self) -> list[UpdateLine]:
+    @property
+    def unread(self) -> list[Unread]:
+        """The equations that can't be read, of a user's rule."""
+        return self._read[1]
+
+    @kept
+    def _read(self) -> tuple[list[UpdateLine], list[Unread]]:
         values, after = self._symbol_values()
-        applied = []
-        for equation in _parsed(COMMON + self.rule.equations):
-            scope = Scope(values)
-            if equation.condition is None or scope.value(equation.condition):
-                applied.append(equation)
-                values = {**values, equation.symbol: scope.value(equation.tree)}
-        last = {equation.symbol: i for i, equation in enumerate(applied)}
+        applied: list[tuple[str, str, Equation | None]] = []  # symbol, text, unless it is unread
+        unread: dict[str, str] = {}
+        named = [*self.options, *self.state]
+        for text in filter(str.strip, (COMMON + self.rule.equations).splitlines()):
+            symbol, scope = text.split()[0], Scope(values)
+            try:
+                equation = _parsed(text)
+                if equation.condition is None or scope.value(equation.condition):
+                    values = {**values, symbol: scope.value(equation.tree)}
+                    applied.append((symbol, text, equation))
+            except FormulaError as error:
+                unread[text] = why_unread(text, error, self.rule, named, unread)
+                applied.append((symbol, text, None))
+                values = _without(values, symbol, after)
+        last = {symbol: i for i, (symbol, _, _) in enumerate(applied)}
         values, _ = self._symbol_values()
         lines = []
-        for i, equation in enumerate(applied):
-            scope, symbol = Scope(values), equation.symbol
-            final = symbol in after and last[symbol] == i
-            value = np.asarray(after[symbol] if final else scope.value(equation.tree))
-            values = {**values, symbol: value}
-            lines.append(UpdateLine(equation, scope, value))
-        return lines
+        for i, (symbol, text, own) in enumerate(applied):
+            scope, final = Scope(values), symbol in after and last[symbol] == i
+            try:
+                if own is not None:
+                    value = np.asarray(after[symbol] if final else scope.value(own.tree))
+                    values = {**values, symbol: value}
+                    lines.append(UpdateLine(own, scope, value))
+                    continue
+            except FormulaError as error:  # of a symbol that an unread line changes
+                unread[text] = why_unread(text, error, self.rule, named, unread)
+            values = _without(values, symbol, after if final else {})
+        return lines, [Unread(" ".join(text.split()), reason) for text, reason in unread.items()]
 
     @np.errstate(all="ignore")
     def violated(self, line: UpdateLine) -> np.ndarray:
@@ -397,10 +458,13 @@ def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
     return {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in state.items()}
 
 
-@functools.cache
-def _parsed(equations: str) -> list[Equation]:
-    """The equations of an update rule, one per line."""
-    return [parse(line) for line in equations.splitlines() if line.strip()]
+def _without(values: dict[str, Any], symbol: str, after: Mapping[str, Any]) -> dict[str, Any]:
+    """The values behind a line that can't be read: what the kernel left, or none."""
+    kept = {name: value for name, value in values.items() if name != symbol}
+    return kept | ({symbol: after[symbol]} if symbol in after else {})
+
+
+_parsed = functools.cache(parse)  # a line of an update rule
 
 
 # --- the record ---------------------------------------------------------------------------------

@@ -218,6 +218,16 @@ def _violated(record: Record) -> Iterator[Remark]:
             )
 
 
+def _unread(record: Record) -> Iterator[Remark]:
+    for update in {u.rule: u for u in reversed(record.updates) if u.unread}.values():
+        lines = "; ".join(f"{text} ({reason})" for text, reason in update.unread)
+        yield Remark(
+            "An equation that can't be read",
+            f"of the `equations` of {update.rule.__name__} these lines are left out: {lines}.",
+            update,
+        )
+
+
 def _loss_increased(record: Record) -> Iterator[Remark]:
     before, after = record.loss()
     if before is not None and after is not None and before.size == 1 and not after <= before:
@@ -300,6 +310,7 @@ _FINDINGS = (
     _vanishing,
     _changed,
     _violated,
+    _unread,
     _loss_increased,
     _rate_of_zero,
     _changed_unseen,

@@ -462,9 +462,9 @@ dl.distributed.start(shards=8, shard_state=False, timeout=60.0)
 """
 # Pictures still less often.
 PICTURES = """
-history.plot()
-schedulers.CosineDecay(0.1, 10).plot(20)
-callbacks.RateFinder(steps=5).plot()
+history.plot(folder / 'history.svg')
+schedulers.CosineDecay(0.1, 10).plot(20, folder / 'rate.svg')
+callbacks.RateFinder(steps=5).plot(folder / 'rates.svg')
 race.plot(folder / 'race.svg', start=0, title='title')
 race.animate(folder / 'race.gif', start=0, frames=2, fps=10)
 dl.viz.figures.momentum_arrows(bowl, start=(-1.0, 0.5), lr=0.5, beta=0.8, steps=1)

@@ -488,6 +488,37 @@ def test_a_flat_surface_is_drawn():
     assert race_table(axes)["SGD"][0] == "0.01"
 
 
+def finder():
+    """A rate finder that has tried five rates."""
+    finder = dl.callbacks.RateFinder(steps=5)
+    finder.rates, finder.losses = [0.01, 0.1, 1.0, 10.0, 100.0], [2.0, 1.8, 1.0, 1.1, 3.0]
+    return finder
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path, race: race.plot(path),
+        lambda path, race: SCHEDULES[0].plot(9, path),
+        lambda path, race: history().plot(path)[0],
+        lambda path, race: finder().plot(path),
+    ],
+)
+def test_each_plot_writes_the_whole_figure_where_a_path_is_given(draw, bowl, tmp_path):
+    path = str(tmp_path / "picture.png")
+    figure = draw(path, bowl).figure
+    written, (width, height) = pyplot.imread(path), figure.get_size_inches() * 100
+    assert written.shape[:2] == (height, width)
+    assert written[..., :3].min() < 0.5 < written[0, 0, :3].min()
+    for axes in figure.axes:  # each is in the picture
+        box = axes.get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+        left, low, right, high = (100 * np.ravel(box)).astype(int)
+        assert np.ptp(written[int(height) - high : int(height) - low, left:right]) > 0.3
+    with pytest.raises(ValueError, match=r"^plot: the name must end in \.png, \.svg, \.pdf"):
+        draw(tmp_path / "picture.jpg", bowl)
+    assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".svg", ".pdf"])
 def test_a_picture_of_a_race_is_written_as_its_name_says(suffix, bowl, tmp_path):
     path = tmp_path / f"race{suffix}"
@@ -569,7 +600,9 @@ OUTSIDE_OF_PYPLOT = {
     "the page of a race": lambda folder, race: race.save(folder / "race.html"),
     "a figure": lambda folder, race: figures.landscape(),
     "the file of a figure": lambda folder, race: list(figures.write(folder, "momentum_arrows")),
-    "a schedule outside": lambda folder, race: plots.plot_schedule(SCHEDULES[0], 9, pyplot=False),
+    "the file of a schedule": lambda folder, race: SCHEDULES[0].plot(9, folder / "rate.png"),
+    "the file of a training": lambda folder, race: history().plot(folder / "history.png"),
+    "the file of a rate finder": lambda folder, race: finder().plot(folder / "rates.png"),
 }
 
 
@@ -586,6 +619,7 @@ INSIDE_PYPLOT = {
     "a race": lambda race: race.plot(),
     "a schedule": lambda race: SCHEDULES[0].plot(9),
     "a training": lambda race: history().plot()[0],
+    "a rate finder": lambda race: finder().plot(),
 }
 
 

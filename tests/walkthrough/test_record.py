@@ -1,8 +1,10 @@
 """The record: each op and each rule against its formulas, the gradient check, running again."""
 
 import os
+import re
 import signal
 import threading
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -355,3 +357,89 @@ def test_a_sum_that_cancels_is_no_wrong_equation_and_nan_is_equal_to_nan():
     with np.errstate(all="ignore"), dl.trace() as walk:
         optim.SGD([w], lr=0.1).step()
     assert not walk.updates[0].violated(walk.updates[0].lines[-1]).any()
+
+
+def rule_with(lines, **attributes):
+    """A rule of one's own with these equations, whose update keeps v ← scale v + g."""
+
+    class Own(optim.Optimizer):
+        equations = lines
+        symbols: ClassVar = {**optim.Optimizer.symbols, **attributes}
+        scale: float = optim.option(optim.fraction, default=0.5)
+        slots: ClassVar = {"v": optim.Slot()}
+
+        def update(self, group, lr, t, theta, g, v):
+            for theta_i, g_i, v_i in zip(theta, g, v, strict=True):
+                v_i[...] = group.scale * v_i + g_i
+                theta_i -= lr * v_i
+
+    return Own
+
+
+V, THETA = "v ← scale v + g", "θ ← θ − η v"
+OPTION = (
+    "unknown symbol s; write an option by its name, such as scale, or give it that symbol: "
+    "symbols = {**dl.optim.Optimizer.symbols, 's': 'scale'}"
+)
+
+
+@pytest.mark.parametrize(
+    ("lines", "read", "unread"),
+    [
+        ([V, THETA], [V, THETA], {}),
+        (["v ← s v + g", THETA], [THETA], {"v ← s v + g": OPTION}),
+        (
+            ["d = s v", "v ← d + g", THETA],
+            [THETA],
+            {"d = s v": OPTION, "v ← d + g": "it needs d, whose equation can't be read"},
+        ),
+        (["v ← v   if s > 0", THETA], [THETA], {"v ← v if s > 0": OPTION}),
+        ([V, "v ← s v", "θ ← θ − η g"], [V, "θ ← θ − η g"], {"v ← s v": OPTION}),
+        ([V, "θ ← θ - η v"], [V], {"θ ← θ - η v": "not '-', in the .*; write − for -"}),
+        ([V, "theta <- theta"], [V], {"theta <- theta": "; write θ for theta, ← for <-"}),
+        (["v ← sqrt(v)"], [], {"v ← sqrt(v)": "unknown symbol sqrt; write √ for sqrt"}),
+        (["v ← clamp(v, g)", THETA], [THETA], {"v ← clamp(v, g)": "unknown function clamp; there"}),
+        (["v ← clamp(v)", THETA], [THETA], {"v ← clamp(v)": "unknown function clamp; there are s"}),
+        (["a step downhill"], [], {"a step downhill": "is not an equation such as"}),
+    ],
+)
+def test_lines_that_can_be_read_are_shown_and_the_others_named_with_the_reason(lines, read, unread):
+    w = dl.Tensor([1.0, -2.0], requires_grad=True, name="w")
+    optimizer = rule_with("\n".join(lines))([w], lr=0.1)
+    with dl.trace() as walk:
+        for _ in range(2):
+            w.grad = np.array([1.0, 2.0], np.float32)
+            optimizer.step()
+    for update in walk.updates:
+        assert [line.equation.text for line in update.lines] == [
+            r.partition("   ")[0] for r in read
+        ]
+        assert not any(update.violated(line).any() for line in update.lines if lines[0] != V)
+        assert [line.text for line in update.unread] == list(unread)
+        for line, reason in zip(update.unread, unread.values(), strict=True):
+            assert reason in line.reason or re.search(reason, line.reason)
+    remarks = [r for r in walk.remarks() if r.title == "An equation that can't be read"]
+    assert len(remarks) == bool(unread)
+    assert all(f"{line.text} ({line.reason})" in remarks[0].text for line in update.unread)
+    assert ("Own has equations that can't be read" in str(walk)) == bool(unread)
+    assert "θ[0] ← 1 − 0.1 · 1 = 0.9" in str(walk) or THETA not in read
+
+
+def test_a_symbol_stands_for_the_option_that_symbols_names():
+    w = dl.Tensor([1.0], requires_grad=True, name="w")
+    w.grad = np.array([4.0], np.float32)
+    optimizer = rule_with(f"v ← s v + g\n{THETA}", s="scale")([w], lr=0.25)
+    with dl.trace() as walk:
+        optimizer.step()
+        optimizer.step()
+    assert walk.updates[1].unread == []
+    assert "v[0] ← 0.5 · 4 + 4 = 6" in str(walk)
+
+
+@pytest.mark.parametrize("rule", optim.RULES)
+def test_every_equation_of_minidl_can_be_read(rule):
+    w = dl.Tensor([1.0], requires_grad=True)
+    w.grad = np.array([4.0], np.float32)
+    with dl.trace() as walk:
+        optim.RULES[rule]([w], lr=0.25, weight_decay=0.1).step()
+    assert walk.updates[0].unread == []

@@ -265,8 +265,21 @@ function showExplanation() {
   const title = make('h2', {}, `Step ${steps[from] + 1}`,
     make('span', { class: 'soft' }, `of ${run.name}, from θ of step ${steps[from]}`));
   const body = run.rule ? [equationList(run, from), sumOfParts(run, from), chartList(run, from)]
-    : [make('p', { class: 'soft' }, `${run.name} has no equations that can be evaluated.`)];
+    : withoutNumbers(run);
   card.replaceChildren(title, ...body.filter(Boolean));
+}
+
+function withoutNumbers({ name, equations }) { // what a rule has that can't be evaluated
+  const note = (text) => make('p', { class: 'soft' }, text);
+  if (!equations) return [note(`${name} has no equations that can be evaluated.`)];
+  const rows = equations.formulas.map((mathml) => {
+    const formula = make('dt', {});
+    formula.innerHTML = mathml; // generated and escaped by the package
+    return make('div', { class: 'long-line' }, formula);
+  });
+  const unread = equations.unread.map((line) => note(`This equation can't be read: ${line}.`));
+  return [make('dl', { class: 'equations' }, rows),
+    note(`${name} has equations that can't be evaluated, so there are no numbers.`), ...unread];
 }
 
 function equationList(run, k) {

@@ -20,10 +20,12 @@ from minidl.walkthrough.parser import (
     Equation,
     FormulaError,
     Tree,
+    UnknownSymbolError,
     names,
     parse,
     subtrees,
 )
+from minidl.walkthrough.record import why_unread
 
 # The state of a rule that is an average or a sum of its gradients; a subclass has its parent's.
 MOMENTUM = {"SGD": "b", "Momentum": "v", "RMSprop": "b"}
@@ -94,6 +96,34 @@ def explanation(run: Run, steps: np.ndarray) -> dict[str, Any] | None:
         "momentum": momentum if momentum in run.state else None,
         "t": _updates(rule, run, steps),
     }
+
+
+def unread(run: Run) -> dict[str, list[str]] | None:
+    """What the page shows of equations that it can't evaluate; None if there are none.
+
+    formulas  the MathML of those that can be read
+    unread    the others, each with the reason
+    """
+    rule = type(run.optimizer)
+    named = [name for name in run.optimizer.groups[0] if name != "params"] + [
+        *rule.slots,
+        *run.state,
+    ]
+    known = {"θ", "g", "t", "e", "decoupled", *named}
+    known |= {symbol for symbol, name in rule.symbols.items() if name in named}
+    formulas, reasons = [], dict[str, str]()
+    for text in filter(str.strip, rule.equations.splitlines()):
+        try:
+            line = parse(text)
+            used = [name for tree in _trees(line) for name in names(tree)]
+            if unknown := next((name for name in used if name not in known), ""):
+                raise UnknownSymbolError(unknown)
+            known.add(line.symbol)
+            formulas.append(typesetting.mathml(line))
+        except FormulaError as error:
+            reasons[text] = why_unread(text, error, rule, named, reasons)
+    lines = [f"{' '.join(text.split())} ({reason})" for text, reason in reasons.items()]
+    return {"formulas": formulas, "unread": lines} if formulas or lines else None
 
 
 def _constants(symbols: Mapping[str, str], named: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from minidl import _files
 from minidl._format import number
 from minidl._page import framed, render
 from minidl.viz._race import table
-from minidl.viz._race.explain import explanation
+from minidl.viz._race.explain import explanation, unread
 from minidl.viz._race.record import RaceRecord, Run
 from minidl.viz._race.surfaces import GRID, SURFACES, Interval, Stationary, heights
 from minidl.viz.style import RunStyle
@@ -186,6 +186,7 @@ def _run(
 ) -> dict[str, Any]:
     rates = run.lr[steps[:-1]]
     constant = np.ptp(rates) == 0
+    rule = explanation(run, steps) if race.parameters else None
     return {
         "name": run.name,
         "rate": run.rate,
@@ -199,7 +200,8 @@ def _run(
         "gradient": _packed(run.gradient[steps, start]),
         "lr": float(rates[0]) if constant else _packed(rates),
         "state": {name: _packed(_from(x, start)[steps]) for name, x in run.state.items()},
-        "rule": explanation(run, steps) if race.parameters else None,
+        "rule": rule,
+        "equations": unread(run) if race.parameters and not rule else None,
     }
 
 

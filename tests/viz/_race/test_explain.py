@@ -7,7 +7,7 @@ import pytest
 from races import RULES, race_of_all_rules
 
 import minidl as dl
-from minidl.viz._race.explain import explanation
+from minidl.viz._race.explain import explanation, unread
 from minidl.walkthrough.parser import names
 
 STEPS = np.arange(120)
@@ -85,3 +85,34 @@ class Sum(dl.optim.SGD):
 @pytest.mark.parametrize("rule", [Text, Words, Sum])
 def test_a_rule_whose_equations_the_page_cannot_evaluate_has_no_explanation(rule):
     assert rule_of(rule) is None
+
+
+class Partly(dl.optim.SGD):
+    """A rule one of whose equations can be read."""
+
+    equations = """
+        d = s g
+        θ ← θ − η g
+        θ ← clamp(θ, g)
+        b ← b - g
+    """
+    scale: float = dl.optim.option(dl.optim.fraction, default=0.5)
+
+
+def test_the_page_shows_the_equations_that_can_be_read_and_why_others_can_not():
+    run = dl.viz.race("bowl", [Partly, "SGD"], steps=3, lr=0.1).runs[0]
+    shown = unread(run)
+    assert len(shown["formulas"]) == 1
+    assert "<mi>η</mi>" in shown["formulas"][0]
+    option, function, ascii_minus = shown["unread"]
+    assert option.startswith(
+        "d = s g (unknown symbol s; write an option by its name, such as scale"
+    )
+    assert function.startswith("θ ← clamp(θ, g) (unknown function clamp; there are sin")
+    assert ascii_minus.endswith("write − for -)")
+
+
+@pytest.mark.parametrize("rule", dl.optim.RULES)
+def test_every_equation_of_minidl_can_be_read(rule):
+    run = dl.viz.race("bowl", [rule], steps=3, lr=0.1).runs[0]
+    assert unread(run)["unread"] == []

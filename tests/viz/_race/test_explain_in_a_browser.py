@@ -133,3 +133,7 @@ def test_an_equation_that_the_kernel_does_not_follow_is_told(open_page):
         ["2 − 0.5 · 2 = 1", "1 − 0.5 · 2 = 0"],
     ]
     assert silent == []
+    tab.get_by_label("Silent", exact=True).check()
+    note = tab.locator("#explain").inner_text()
+    assert "Silent has equations that can't be evaluated, so there are no numbers." in note
+    assert "This equation can't be read: θ ← a step downhill (unknown symbol a" in note
