@@ -109,7 +109,7 @@ def test_a_name_of_keras_for_a_metric_of_the_validation_data_is_not_taken_for_th
         ("val_loss", "validation"),
         ("validation_loss", "validation"),
         ("val_accuracy", "validation_accuracy"),
-        ("acuracy", "accuracy"),
+        ("accuracies", "accuracy"),
     ):
         with pytest.raises(ValueError, match=rf"Did you mean '{meant}'\?$"):
             history.values(name)
