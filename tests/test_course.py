@@ -6,6 +6,7 @@ import select
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import minidl as dl
 from examples import course
 from minidl import lessons
 
-QUESTIONS = tomllib.loads((ROOT / "minidl" / "lessons.toml").read_text(encoding="utf-8"))
+QUESTIONS = tomllib.loads(Path(dl.__file__).with_name("lessons.toml").read_text("utf-8"))
 
 
 def test_there_are_ten_lessons_with_three_questions_each():
