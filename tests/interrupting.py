@@ -120,11 +120,26 @@ class Interrupt:
             self.closing.clear()
 
 
+def trace_bytecodes():
+    """Let CPython 3.12 and 3.13 trace bytecodes, which they do after the first frame that asks."""
+
+    def ask(frame, event, argument):
+        frame.f_trace_opcodes = True
+
+    before = sys.gettrace()
+    sys.settrace(ask)
+    handles_signals(None, "")
+    sys.settrace(before)
+
+
 def handles_signals(previous, opcode):
     """Whether CPython runs the handlers of signals between two bytecodes of a frame."""
     if previous == "PRECALL":  # of Python 3.11, whose quick form includes the CALL
         return opcode != "CALL"
     return previous is None or previous.startswith(("CALL", "JUMP_BACKWARD", "YIELD"))
+
+
+trace_bytecodes()
 
 
 def interrupted(call, bytecode):
