@@ -67,9 +67,11 @@ NAMES = [
 ]
 # What a name could bring into a page.
 ELEMENTS = "script, img, iframe, object, embed, link, style, form, base, meta"
+FOLLOWED = "href", "src", "srcdoc", "action", "formaction", "data"  # attributes with an address
 COUNTED = f"""() => [...document.querySelectorAll('{ELEMENTS}')].map(e => e.tagName).sort().join()
     + [...document.querySelectorAll('*')].flatMap(e => [...e.attributes])
-        .filter(a => a.name.startsWith('on') || a.value.startsWith('javascript:')).length"""
+        .filter(a => a.name.startsWith('on')
+            || ({[*FOLLOWED]}.includes(a.localName) && /^\\s*javascript:/i.test(a.value))).length"""
 
 
 def missing():
