@@ -239,7 +239,7 @@ class DataLoader:
         """What load_state_dict would assign, after all checks."""
         own = self.state_dict()
         if isinstance(state, Mapping):
-            state = {"trained": None, **state}  # which minidl 0.2 didn't save
+            state = {"trained": None, **state}  # which files of 0.1 lack
         _checks.state("DataLoader", state, own)
         for name in ("samples", "batch_size", "shuffle", "drop_last"):
             saved = state[name]

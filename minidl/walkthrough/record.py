@@ -36,9 +36,6 @@ ROUNDING = 100  # rounding errors by which the result of an equation may differ 
 CONDITION = 1e-9  # the same in float64, as a rule's symbols, such as RAdam's r, may be inexact
 
 
-# --- values and op calls ------------------------------------------------------------------------
-
-
 class kept(Generic[Result]):  # noqa: N801 (a decorator, like property)
     """A property that is computed once.
 
@@ -55,6 +52,9 @@ class kept(Generic[Result]):  # noqa: N801 (a decorator, like property)
         result = self.function(instance)
         vars(instance)[self.function.__name__] = result
         return result
+
+
+# --- values and op calls ------------------------------------------------------------------------
 
 
 class Value:
