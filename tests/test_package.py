@@ -348,6 +348,15 @@ def test_no_line_is_longer_than_100_characters(pattern):
     assert long == []
 
 
+def test_the_readme_and_its_page_on_installation_say_the_same_of_each_system():
+    tables = []
+    for name in ("README.md", "docs/install.md"):
+        text = (ROOT / name).read_text("utf-8")
+        tables += re.findall(r"^\| system \| what the build needs .*?\n\n", text, re.M | re.S)
+    assert tables[0].count("apt install") == 1
+    assert tables == 2 * tables[:1]
+
+
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 
 
