@@ -19,8 +19,8 @@ try:
     import _testcapi
 except ImportError:  # as in some distributions
     _testcapi = None
-if sys.version_info[:2] == (3, 12):  # it crashes where it has no memory for a new function
-    _testcapi = None
+if sys.version_info[:2] in ((3, 12), (3, 13)):
+    _testcapi = None  # they crash where they have no memory for a new function (gh-122752)
 
 FOLDER = str(pathlib.Path(minidl.__file__).parent)
 TESTS = str(pathlib.Path(__file__).parent)
