@@ -298,7 +298,7 @@ def crash(path):
     """The crash of a process, whose C stack the allocator has written down."""
     if not path.exists():
         return Result("breach", f"the process ended, or ran for {HANGS} s")
-    frames = re.findall(r"^(\S*/(\w+)[^/\n]*\.so)[^(\n]*\((\w*)", path.read_text(), re.MULTILINE)
+    frames = re.findall(r"^(\S*/(\w+)[^/(\n]*)\((\w*)", path.read_text(), re.MULTILINE)
     path.unlink()
     around = ("allocator", "libc", "libstdc")  # what calls them is to blame
     library, name, _ = next(frame for frame in frames if frame[1] not in around)

@@ -6,7 +6,7 @@
 import mutating
 import pytest
 
-from tests.campaign import allocations
+from tests.campaign import allocations, faults
 
 PART = '''
 """A call that does one thing and then the other, and one that does both at once."""
@@ -67,3 +67,23 @@ def test_a_call_that_can_leave_half_of_its_work_is_a_breach(name, run):
 def test_a_fault_in_a_call_of_minidl_leaves_its_state_whole_or_untouched(name, run):
     counts = run(name, planted=False)
     assert counts[name] >= 3 * len(SOUND)
+
+
+KERNEL = "/venv/minidl/_kernels/atomic.abi3.so(+0x1)[0x1]"
+
+
+@pytest.mark.parametrize(
+    ("frames", "kind", "text"),
+    [
+        ([KERNEL, "/usr/bin/python3.12(main+0x1)[0x1]"], "breach", "a function of atomic"),
+        (["/usr/bin/python3.12(PyList_New+0x1)[0x1]", KERNEL], "limit", "PyList_New of python3"),
+        (["/lib/libpython3.12.so.1.0(+0x1)[0x1]", KERNEL], "limit", "a function of libpython3"),
+    ],
+)
+def test_a_crash_is_a_breach_where_the_innermost_function_is_of_a_kernel(
+    frames, kind, text, tmp_path
+):
+    signal = ["/tmp/allocator.so(+0x1)[0x1]", "/lib/libc.so.6(malloc+0x1)[0x1]"]
+    path = tmp_path / "crash"
+    path.write_text("\n".join(signal + frames))
+    assert faults.crash(path) == faults.Result(kind, f"{text} crashed")
