@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from minidl import _expressions, _files
+from minidl import _checks, _expressions, _files
 from minidl._format import printed
 from minidl._kernels import atomic
 from minidl.config import __version__
-from minidl.data import DataLoader, check_generator
+from minidl.data import DataLoader
 from minidl.history import History
 from minidl.nn import Module, named_members
 from minidl.optim import Optimizer, average
@@ -357,7 +357,7 @@ def _model_changes(
             f"{', '.join(saved) or 'none'}"
         )
     for name, generator in found.items() if generators is not None else ():
-        check_generator(name, type(generator.bit_generator), saved[name])
+        _checks.generator_state(name, generator.bit_generator, saved[name])
         changes.append((generator.bit_generator, "state", saved[name]))
     return changes
 
