@@ -44,8 +44,8 @@ SCHEDULES, CLIPPING, AVERAGING = (
 )
 TRAINING, TESTING = "minidl/training.py", "minidl/testing.py"
 METRICS, EVALUATION, LOOP = (f"minidl/{x}.py" for x in ("metrics", "evaluation", "_loop"))
-CHECKPOINT, CALLBACKS, PROGRESS, HISTORY = (
-    f"minidl/{name}.py" for name in ("checkpoint", "callbacks", "_progress", "history")
+ARCHIVE, CHECKPOINT, CALLBACKS, PROGRESS, HISTORY = (
+    f"minidl/{x}.py" for x in ("_archive", "checkpoint", "callbacks", "_progress", "history")
 )
 SUMMARY = "minidl/_summary.py"
 FILES, PLOTS, VERDICTS, RECORD, RECORDER = (
@@ -95,6 +95,7 @@ TESTS = {
     "minidl/distributed/draws.py": ["tests/distributed/test_draws.py"],
     "minidl/distributed/state.py": ["tests/distributed/test_state.py"],
     "minidl/distributed/loop.py": ["tests/distributed/test_loop.py"],
+    ARCHIVE: ["tests/test_archive.py"],
     CHECKPOINT: ["tests/test_checkpoint.py"],
     CALLBACKS: ["tests/test_callbacks.py"],
     PROGRESS: ["tests/test_progress.py"],
@@ -1332,11 +1333,17 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),
         ],
     },
-    CHECKPOINT: {
-        "_read": [
+    ARCHIVE: {
+        "def read": [
             ("damage of the text not noticed", ".encode() == raw[end:]", ".encode() != b''"),
             ("damage of arrays not noticed", "archive.testzip() is None", "archive.testzip"),
         ],
+        "def put": [
+            ("names that meet overwrite each other", "while name in arrays or", "while"),
+            ("a name that np.load takes for another", 'or name.endswith(".npy")', ""),
+        ],
+    },
+    CHECKPOINT: {
         "_model_changes": [
             ("other shapes not named", "if kinds[0] != kinds[1]:", "if False:"),
             (
@@ -1351,10 +1358,6 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "def load": [
             ("callbacks half loaded", "callback.load_state_dict(before)", "pass"),
-        ],
-        "def _entry": [
-            ("names that meet overwrite each other", "while name in arrays or", "while"),
-            ("a name that np.load takes for another", 'or name.endswith(".npy")', ""),
         ],
         "def _is_known": [
             ("a user's schedule is taken for minidl's", "return parsed == rate", "return True"),
