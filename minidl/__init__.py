@@ -19,9 +19,9 @@ from minidl import optim as optim
 from minidl import schedulers as schedulers
 from minidl import testing as testing
 from minidl import training as training
+from minidl._archive import CheckpointError as CheckpointError
 from minidl._capture import CaptureError as CaptureError
 from minidl._capture import capture as capture
-from minidl.checkpoint import CheckpointError as CheckpointError
 from minidl.checkpoint import load as load
 from minidl.checkpoint import save as save
 from minidl.config import __version__ as __version__

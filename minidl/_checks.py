@@ -148,6 +148,18 @@ def generator(owner: str, rng: Any) -> np.random.Generator:
         ) from None
 
 
+def generator_state(owner: str, generator: np.random.BitGenerator, state: Any) -> None:
+    """ValueError unless another bit generator of the same kind can take the state."""
+    kind = type(generator)
+    try:
+        kind().state = state
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{owner}: the generator is a {kind.__name__}, which can't have the saved state, of "
+            f"another kind or damaged ({error})"
+        ) from None
+
+
 def dictionary(owner: str, name: str, value: Any) -> Mapping[str, Any]:
     """A dict whose keys are strings."""
     if not isinstance(value, Mapping):

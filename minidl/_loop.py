@@ -24,7 +24,9 @@ from minidl._checks import describe
 from minidl._interrupts import CtrlC
 from minidl._kernels import atomic
 from minidl.callbacks import Callback, Training
-from minidl.data import Batches, DataLoader, call, inputs, samples
+from minidl.data import DataLoader
+from minidl.data.arrays import call, inputs, samples
+from minidl.data.batches import Batches
 from minidl.evaluation import loss_of, mode, modules_of, weight_of
 from minidl.history import CallbackError, DivergenceError, Epoch, History
 from minidl.losses import NoWeightError

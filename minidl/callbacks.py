@@ -17,7 +17,8 @@ import numpy as np
 
 from minidl import _checks, _files, checkpoint
 from minidl._kernels import atomic
-from minidl.data import Batches, DataLoader
+from minidl.data import DataLoader
+from minidl.data.batches import Batches
 from minidl.history import History
 from minidl.nn import Module
 from minidl.optim import Optimizer, average, clip_grad_norm

@@ -14,7 +14,9 @@ import numpy as np
 from minidl import _checks, losses, nn
 from minidl._interrupts import Contexts, assigned
 from minidl._kernels import atomic
-from minidl.data import Batches, DataLoader, as_batches, as_input, call, part, samples
+from minidl.data import DataLoader
+from minidl.data.arrays import as_input, call, part, samples
+from minidl.data.batches import Batches, as_batches
 from minidl.tensor import Tensor, no_grad
 
 Model = Callable[..., Tensor]

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from minidl import data
 from minidl._format import printable
+from minidl.data.arrays import as_array
+from minidl.data.weights import as_weights
 from minidl.ops import Array
 
 
@@ -47,7 +48,7 @@ def confusion_matrix(prediction: Any, target: Any, *, sample_weight: Any = None)
         "confusion_matrix", prediction, target, sample_weight
     )
     counts = np.bincount(labels * classes + predicted, weights, classes * classes)
-    whole = sample_weight is None or data._array("", "", sample_weight).dtype.kind in "iub"
+    whole = sample_weight is None or as_array("", "", sample_weight).dtype.kind in "iub"
     return counts.astype(np.int64 if whole else np.float64).reshape(classes, classes)
 
 
@@ -137,7 +138,7 @@ def _values(
     owner: str, prediction: Any, target: Any, sample_weight: Any
 ) -> tuple[Array, Array, Array]:
     """Predictions and targets (N, outputs) and weights (N, 1), of samples with a weight above 0."""
-    p, t = _predictions(owner, prediction), data._array(owner, "target", target)
+    p, t = _predictions(owner, prediction), as_array(owner, "target", target)
     if p.shape != t.shape:
         advice = "reshape one to the shape of the other"
         if p.size == t.size:
@@ -173,7 +174,7 @@ def _classes(
 
 def _labels(owner: str, shape: tuple[int, ...], target: Any) -> Array:
     """Integer labels for logits (…, C), also from probabilities."""
-    t = data._array(owner, "target", target)
+    t = as_array(owner, "target", target)
     if t.dtype.kind == "f" and t.shape == shape:
         if not ((t >= 0).all() and np.allclose(t.sum(axis=-1), 1, atol=1e-3)):
             raise ValueError(
@@ -209,7 +210,7 @@ def _labels(owner: str, shape: tuple[int, ...], target: Any) -> Array:
 
 def _binary(owner: str, shape: tuple[int, ...], target: Any) -> Array:
     """Labels 0 and 1 as a flat float64 array, for logits (N,) or (N, 1)."""
-    t, n = data._array(owner, "target", target), shape[0]
+    t, n = as_array(owner, "target", target), shape[0]
     if t.shape not in ((n,), (n, 1)):
         raise ValueError(
             f"{owner}: logits of shape {shape} need labels 0 and 1 of shape ({n},), got {t.shape}"
@@ -226,7 +227,7 @@ def _binary(owner: str, shape: tuple[int, ...], target: Any) -> Array:
 
 def _predictions(owner: str, prediction: Any) -> Array:
     """Predictions as a float64 array with entries, none of them NaN."""
-    array = data._array(owner, "prediction", prediction).astype(np.float64)
+    array = as_array(owner, "prediction", prediction).astype(np.float64)
     if array.size == 0:
         raise ValueError(f"{owner} of no samples is undefined; prediction has shape {array.shape}")
     _refuse_nan(owner, "predictions", array)
@@ -240,17 +241,5 @@ def _refuse_nan(owner: str, what: str, values: Array) -> None:
 
 def _weights(owner: str, sample_weight: Any, n: int) -> Array:
     """The weights as float64 (N,): ones if none are given."""
-    if sample_weight is None:
-        return np.ones(n)
-    weights = data._array(owner, "sample_weight", sample_weight)
-    if weights.shape != (n,):
-        advice = f"; sample_weight.reshape({n}) gives it that shape" if weights.size == n else ""
-        raise ValueError(
-            f"{owner}: sample_weight must have shape ({n},), a weight for each sample, got "
-            f"{weights.shape}{advice}"
-        )
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise ValueError(
-            printable(f"{owner}: sample_weight must be finite and ≥ 0, and not 0 everywhere")
-        )
-    return weights.astype(np.float64)
+    weights = as_weights(owner, sample_weight, n)
+    return np.ones(n) if weights is None else weights.astype(np.float64)

@@ -18,7 +18,9 @@ from minidl._loop import HOOKS, Loop, Record, check_monitored, listed, parameter
 from minidl._progress import progress as showing
 from minidl.callbacks import Callback, Training
 from minidl.checkpoint import Saved
-from minidl.data import Batches, DataLoader, OneShotError, as_batches, split_rows
+from minidl.data import DataLoader
+from minidl.data.batches import Batches, OneShotError, as_batches
+from minidl.data.splitting import split_rows
 from minidl.evaluation import (
     Data,
     Loss,

@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
             "_pictures",
             "_blas",
             "config",
+            "_archive",
             "_settings",
             "_operands",
             "_interrupts",

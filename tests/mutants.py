@@ -42,10 +42,10 @@ PLAN, REPLAY = "minidl/_kernels/plan.pyx", "minidl/_kernels/replay.pyx"
 SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
-TRAINING, DATA, TESTING = (f"minidl/{name}.py" for name in ("training", "data", "testing"))
+TRAINING, TESTING = "minidl/training.py", "minidl/testing.py"
 METRICS, EVALUATION, LOOP = (f"minidl/{x}.py" for x in ("metrics", "evaluation", "_loop"))
-CHECKPOINT, CALLBACKS, PROGRESS, HISTORY = (
-    f"minidl/{name}.py" for name in ("checkpoint", "callbacks", "_progress", "history")
+ARCHIVE, CHECKPOINT, CALLBACKS, PROGRESS, HISTORY = (
+    f"minidl/{x}.py" for x in ("_archive", "checkpoint", "callbacks", "_progress", "history")
 )
 SUMMARY = "minidl/_summary.py"
 FILES, PLOTS, VERDICTS, RECORD, RECORDER = (
@@ -95,12 +95,18 @@ TESTS = {
     "minidl/distributed/draws.py": ["tests/distributed/test_draws.py"],
     "minidl/distributed/state.py": ["tests/distributed/test_state.py"],
     "minidl/distributed/loop.py": ["tests/distributed/test_loop.py"],
+    ARCHIVE: ["tests/test_archive.py"],
     CHECKPOINT: ["tests/test_checkpoint.py"],
     CALLBACKS: ["tests/test_callbacks.py"],
     PROGRESS: ["tests/test_progress.py"],
     HISTORY: ["tests/test_history.py"],
     INTERRUPTS: ["tests/test_interrupts.py", "tests/test_training.py"],
-    DATA: ["tests/test_data.py", "tests/test_training.py"],
+    "minidl/data/loader.py": ["tests/data/test_loader.py", "tests/test_training.py"],
+    "minidl/data/batches.py": ["tests/data/test_batches.py", "tests/test_training.py"],
+    "minidl/data/arrays.py": ["tests/data/test_arrays.py"],
+    "minidl/data/weights.py": ["tests/data/test_weights.py"],
+    "minidl/data/splitting.py": ["tests/data/test_splitting.py"],
+    "minidl/data/scaling.py": ["tests/data/test_scaling.py"],
     METRICS: ["tests/test_metrics.py"],
     TESTING: ["tests/test_testing.py"],
     CLIPPING: ["tests/optim/test_clipping.py"],
@@ -1327,11 +1333,17 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),
         ],
     },
-    CHECKPOINT: {
-        "_read": [
+    ARCHIVE: {
+        "def read": [
             ("damage of the text not noticed", ".encode() == raw[end:]", ".encode() != b''"),
             ("damage of arrays not noticed", "archive.testzip() is None", "archive.testzip"),
         ],
+        "def put": [
+            ("names that meet overwrite each other", "while name in arrays or", "while"),
+            ("a name that np.load takes for another", 'or name.endswith(".npy")', ""),
+        ],
+    },
+    CHECKPOINT: {
         "_model_changes": [
             ("other shapes not named", "if kinds[0] != kinds[1]:", "if False:"),
             (
@@ -1346,10 +1358,6 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         ],
         "def load": [
             ("callbacks half loaded", "callback.load_state_dict(before)", "pass"),
-        ],
-        "def _entry": [
-            ("names that meet overwrite each other", "while name in arrays or", "while"),
-            ("a name that np.load takes for another", 'or name.endswith(".npy")', ""),
         ],
         "def _is_known": [
             ("a user's schedule is taken for minidl's", "return parsed == rate", "return True"),
@@ -1415,7 +1423,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("an ignored signal handled", "if main and not ignored", "if main"),
         ],
     },
-    DATA: {
+    "minidl/data/loader.py": {
         "DataLoader": [
             ("the first epoch of a loaded state in order", " and known:", ":"),
             ("an epoch continued twice", "            place.continues = False\n", ""),
@@ -1427,34 +1435,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 "loader._place, self._samples\n        return loader\n\n    def _held",
             ),
         ],
-        "_weights": [("infinite weights accepted", "np.isfinite(array) & ", "")],
-        "_stratified": [
-            ("no remainders", "(exact - shares) - 1e9", "0 * exact - 1e9"),
-            (
-                "a label left out of a part",
-                "astype(int), 1, counts - 1)",
-                "astype(int), 0, counts)",
-            ),
-        ],
-        "balanced_weights": [
-            ("classes without samples left out", "if len(gaps):", "if False:"),
-        ],
-        "Standardize": [
-            ("a mean with rounding errors", "mean += off", "pass"),
-            ("a deviation of 0", "deviation[deviation == 0] = 1.0", "pass"),
-            ("a constant column with a rounded mean", "np.where(same, columns[0], mean)", "mean"),
-            (
-                "a float64 tensor scaled in float32",
-                "self.mean.astype(x.dtype)",
-                "self.mean.astype(np.float32)",
-            ),
-            ("a gradient lost", "isinstance(x, Tensor) and x.requires_grad", "False"),
-            (
-                "raw data where it was not fitted",
-                "np.isnan(plain((self.mean, self.deviation)))",
-                "np.array(0)",
-            ),
-        ],
+    },
+    "minidl/data/batches.py": {
         "Batches": [
             ("batches counted from 0", "enumerate(self.source, 1)", "enumerate(self.source)"),
             ("no batches accepted", "if not number:", "if False:"),
@@ -1472,8 +1454,44 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
                 'if False and any(hasattr(part, "shape")',
             ),
         ],
-        "_array": [
+    },
+    "minidl/data/arrays.py": {
+        "as_array": [
             ("masked and missing values accepted", "_operands.refusal(values)", "None"),
+        ],
+    },
+    "minidl/data/weights.py": {
+        "as_weights": [("infinite weights accepted", "np.isfinite(array) & ", "")],
+        "balanced_weights": [
+            ("classes without samples left out", "if len(gaps):", "if False:"),
+        ],
+    },
+    "minidl/data/splitting.py": {
+        "_stratified": [
+            ("no remainders", "(exact - shares) - 1e9", "0 * exact - 1e9"),
+            (
+                "a label left out of a part",
+                "astype(int), 1, counts - 1)",
+                "astype(int), 0, counts)",
+            ),
+        ],
+    },
+    "minidl/data/scaling.py": {
+        "Standardize": [
+            ("a mean with rounding errors", "mean += off", "pass"),
+            ("a deviation of 0", "deviation[deviation == 0] = 1.0", "pass"),
+            ("a constant column with a rounded mean", "np.where(same, columns[0], mean)", "mean"),
+            (
+                "a float64 tensor scaled in float32",
+                "self.mean.astype(x.dtype)",
+                "self.mean.astype(np.float32)",
+            ),
+            ("a gradient lost", "isinstance(x, Tensor) and x.requires_grad", "False"),
+            (
+                "raw data where it was not fitted",
+                "np.isnan(plain((self.mean, self.deviation)))",
+                "np.array(0)",
+            ),
         ],
     },
     EXPORT_GRAPH: {

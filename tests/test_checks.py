@@ -110,6 +110,16 @@ def test_flag_refuses_other_truthy_and_falsy_values(value):
         _checks.flag("Rule", "nesterov", value)
 
 
+def test_a_state_must_be_one_of_the_same_kind_of_generator():
+    own, before = np.random.PCG64(0), np.random.PCG64(0).state
+    _checks.generator_state("Rule", own, np.random.PCG64(1).state)
+    for state in (np.random.Philox(1).state, {**before, "state": {}}, {}, None):
+        message = "^Rule: the generator is a PCG64, which can't have the saved state"
+        with pytest.raises(ValueError, match=message):
+            _checks.generator_state("Rule", own, state)
+    assert own.state == before
+
+
 @pytest.mark.parametrize("word", ["linear", "cosine", np.str_("cosine")])
 @pytest.mark.parametrize("allowed", [("linear", "cosine"), {"linear": 1, "cosine": 2}])
 def test_choice_returns_an_allowed_word(word, allowed):

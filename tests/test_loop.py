@@ -10,6 +10,7 @@ import minidl as dl
 from minidl import nn, schedulers
 from minidl.callbacks import Callback
 from minidl.data import DataLoader
+from minidl.data.splitting import split_rows
 
 X = np.random.default_rng(0).normal(size=(23, 3))
 Y = np.random.default_rng(1).normal(size=(23, 2))
@@ -310,7 +311,7 @@ def test_a_metric_is_that_of_all_predictions_of_an_epoch(capture):
 def test_a_share_of_the_data_validates_and_is_not_trained_on(capture):
     own = training()
     history = fit(own, validation=0.3, capture=capture)
-    kept, held_out = dl.data.split_rows("fit", 23, 0.3, 0)
+    kept, held_out = split_rows("fit", 23, 0.3, 0)
     assert len(held_out) == 7
     model, optimizer, _ = twin = training()
     loader = DataLoader(X[kept], Y[kept], 5, rng=3)

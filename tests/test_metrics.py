@@ -301,12 +301,14 @@ def test_r2_needs_two_samples():
 def test_weights_must_be_one_number_for_each_sample(name):
     prediction, target = example(name, np.random.default_rng(8))
     metric = getattr(metrics, name)
-    with pytest.raises(ValueError, match=r"shape \(40,\), .* got \(40, 1\); .*reshape\(40\)"):
+    with pytest.raises(
+        ValueError, match=r"each of 40 samples, got shape \(40, 1\); .*reshape\(-1\)"
+    ):
         metric(prediction, target, sample_weight=np.ones((40, 1)))
-    with pytest.raises(ValueError, match=r"got \(3,\)$"):
+    with pytest.raises(ValueError, match=r"got shape \(3,\)$"):
         metric(prediction, target, sample_weight=[1, 2, 3])
     for wrong in (-1.0, np.nan, np.inf):
         with pytest.raises(ValueError, match="finite and ≥ 0"):
             metric(prediction, target, sample_weight=[wrong] + [1.0] * 39)
-    with pytest.raises(ValueError, match="not 0 everywhere"):
+    with pytest.raises(ValueError, match="not all 0; got 0 everywhere"):
         metric(prediction, target, sample_weight=np.zeros(40))

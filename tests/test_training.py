@@ -18,7 +18,8 @@ import pytest
 import minidl as dl
 from minidl import _loop, evaluation, nn
 from minidl._progress import Report
-from minidl.data import DataLoader, OneShotError
+from minidl.data import DataLoader
+from minidl.data.batches import OneShotError
 from minidl.schedulers import CoolDown, CosineDecay, ReduceOnPlateau, Sequence, WarmUp
 from minidl.training import CallbackError, evaluate
 

@@ -11,7 +11,9 @@ import numpy as np
 
 from minidl._loop import Loop, _divergence, _gradients, flat, parameters_of
 from minidl.checkpoint import generators_of
-from minidl.data import Batches, DataLoader, call, part, samples
+from minidl.data import DataLoader
+from minidl.data.arrays import call, part, samples
+from minidl.data.batches import Batches
 from minidl.distributed.draws import Draws
 from minidl.distributed.gradients import Gradients
 from minidl.distributed.state import StateInParts, fetch_state

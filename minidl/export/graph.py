@@ -20,7 +20,8 @@ import numpy as np
 
 from minidl import nn, ops
 from minidl._observer import Observer, active
-from minidl.data import Standardize, as_input
+from minidl.data import Standardize
+from minidl.data.arrays import as_input
 from minidl.evaluation import check_functions, evaluation_mode, modules_of
 from minidl.ops import Array
 from minidl.tensor import Tensor, get_default_dtype

@@ -27,7 +27,7 @@ import mutating
 import numpy as np
 
 import minidl as dl
-from minidl import _expressions, checkpoint
+from minidl import _archive, _expressions
 from minidl._page.server import PageServer
 from minidl.viz._playground import given, live
 from tests.campaign import calls
@@ -378,14 +378,13 @@ def spoiled(seed, say):
         say(f"byte {place} of {len(weights)} of safetensors: {other[place]}")
         try_load(fresh, "spoiled.safetensors", other)  # the format has no checksum
         counts["bytes"] += 1
-    text = json.loads(zipfile.ZipFile(io.BytesIO(raw)).read(checkpoint.TEXT))
-    arrays, _ = checkpoint._read(Path("whole.ckpt"))
+    text = json.loads(zipfile.ZipFile(io.BytesIO(raw)).read(_archive.TEXT))
+    arrays, _ = _archive.read(Path("whole.ckpt"))
     for _ in range(FORGED):
         forged, what = changed(text, rng)
         say(what)
         with contextlib.suppress(RecursionError):  # of json, which can't write it
-            with open("forged.ckpt", "w+b") as file:
-                checkpoint._write_archive(file, arrays, forged)
+            _archive.write(Path("forged.ckpt"), arrays, forged)
             loaded = try_load(Training(), "forged.ckpt", None, what)
             counts["forged"] += 1
             counts["forged and loaded"] += loaded

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import minidl as dl
+from minidl import _archive
 from tests.campaign import harness, hostile
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the part ignores them, too
@@ -85,13 +86,12 @@ def test_an_error_of_python_about_a_nested_list_is_a_breach(monkeypatch):
 def test_a_forged_entry_is_a_checkpoint_error(path, value):
     hostile.Training().save("whole.ckpt")
     archive = zipfile.ZipFile(io.BytesIO(Path("whole.ckpt").read_bytes()))
-    text, owner = json.loads(archive.read(hostile.checkpoint.TEXT)), None
+    text, owner = json.loads(archive.read(_archive.TEXT)), None
     place = text
     for key in path.split("/"):
         owner, key = place, int(key) if isinstance(place, list) else key
         place = owner[key]
     owner[key] = value
-    arrays, _ = hostile.checkpoint._read(Path("whole.ckpt"))
-    with open("forged.ckpt", "w+b") as file:
-        hostile.checkpoint._write_archive(file, arrays, text)
+    arrays, _ = _archive.read(Path("whole.ckpt"))
+    _archive.write(Path("forged.ckpt"), arrays, text)
     assert not hostile.try_load(hostile.Training(), "forged.ckpt", None)

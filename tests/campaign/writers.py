@@ -220,18 +220,18 @@ def fit_with(callback, saved, t):
     fit(t, callbacks=[callback, Saved()])
 
 
-@writer("save .ckpt", "minidl.checkpoint")
+@writer("save .ckpt", "minidl._archive")
 def _(path, t, saved):
     model, optimizer = training()
     dl.save(path, model, optimizer=optimizer, data=dl.data.DataLoader(t.x, t.y, 8, rng=0))
 
 
-@writer("save .safetensors", "minidl.checkpoint")
+@writer("save .safetensors", "minidl._archive")
 def _(path, t, saved):
     dl.save(path, training()[0])
 
 
-@writer("Checkpoint .ckpt", "minidl.checkpoint")
+@writer("Checkpoint .ckpt", "minidl._archive")
 def _(path, t, saved):
     fit_with(dl.callbacks.Checkpoint(path), saved, t)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minidl import _checks, losses, nn
-from minidl.data import DataLoader, as_batches
+from minidl.data import DataLoader
+from minidl.data.batches import as_batches
 from minidl.optim import RULES, Optimizer
 from minidl.schedulers import Schedule
 from minidl.viz._playground.settings import (

@@ -15,7 +15,8 @@ import numpy as np
 from minidl import _checks, nn
 from minidl._format import number
 from minidl.callbacks import Callback, Training
-from minidl.data import DataLoader, as_batches
+from minidl.data import DataLoader
+from minidl.data.batches import as_batches
 from minidl.evaluation import Data, Loss, check_functions
 from minidl.history import DivergenceError
 from minidl.optim import Optimizer

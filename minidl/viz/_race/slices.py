@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidl import nn
-from minidl.data import DataLoader, call
+from minidl.data import DataLoader
+from minidl.data.arrays import call
 from minidl.evaluation import Loss, loss_of
 from minidl.tensor import Tensor, no_grad
 from minidl.viz._race.surfaces import Interval, Stationary, Surface

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl import _observer
-from minidl.data import as_input
+from minidl.data.arrays import as_input
 from minidl.losses import BinaryCrossEntropy, CrossEntropy
 from minidl.nn import Module, Sigmoid, Tanh
 from minidl.optim import Optimizer
