@@ -1281,7 +1281,6 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a loss that isn't finite taken", "if not math.isfinite(value):", "if False:"),
             ("each rank with its own masks", "self.draws.move(shard.before)", "pass"),
         ],
-        "_mean": [("shards weigh the same", "else loss * own", "else loss")],
     },
     EVALUATION: {
         "by_batch": [
@@ -1308,6 +1307,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the gradients of each batch alone", "if first:", "if True:"),
             ("batches of a step weigh the same", "if scaled and weight is not None:", "if False:"),
         ],
+        "mean_loss": [("losses of a step weigh the same", "else loss * own", "else loss")],
     },
     LOOP: {
         "Loop": [

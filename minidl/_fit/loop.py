@@ -21,6 +21,7 @@ from minidl._fit.step import (
     append,
     backward_pass,
     flat,
+    mean_loss,
     parameters_of,
     record_step,
     take_step,
@@ -283,26 +284,22 @@ class Loop:
     def gradients(self, group: list[Any]) -> tuple[float, float, list[tuple[Any, ...]]]:
         """Compute the gradients of a step; returns its loss, the weight of its batches, and
         (prediction, y) or (prediction, y, weight) of each batch for metrics."""
-        scaled = self.accumulate > 1
-        total, weight, sums, first = 0.0, 0.0, False, True
-        seen: list[tuple[Any, ...]] = []
+        scaled, seen = self.accumulate > 1, list[tuple[Any, ...]]()
+        parts: list[tuple[float, float, bool]] = []
         for i, batch in enumerate(group):
             form, arrays = flat(*batch)
-            gradients = self.function(backward_pass, form, first, scaled, bool(self.metrics))
+            gradients = self.function(backward_pass, form, not seen, scaled, bool(self.metrics))
             try:
                 result, own, prediction = gradients(*arrays)
             except NoWeightError:
-                if first and i == len(group) - 1:  # so has the whole step
+                if not seen and i == len(group) - 1:  # so has the whole step
                     raise
+                parts.append((0.0, 0.0, False))
                 continue
-            first, sums = False, own is None
-            share = samples(batch[0]) if own is None else float(own)
-            total += result.item() if sums else result.item() * share
-            weight += share
+            size = samples(batch[0]) if own is None else float(own)
+            parts.append((result.item(), size, own is None))
             seen.append((prediction, *batch[1:]))
-        value = result.item()
-        if len(group) > 1:
-            value = total if sums else total / weight
+        value, weight, sums = mean_loss(parts)
         if scaled and not sums:
             self.divide(weight)
         return value, weight, seen

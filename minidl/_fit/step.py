@@ -108,6 +108,21 @@ def backward_pass(
     return result, weight, prediction if keeps else None
 
 
+def mean_loss(parts: list[tuple[float, float, bool]]) -> tuple[float, float, bool]:
+    """The loss of a step, its weight, and whether the loss is a sum.
+
+    parts  the same of each of its batches; a batch without weight has 0, 0 and False
+    """
+    weight = total = 0.0
+    for loss, own, is_sum in parts:
+        weight += own  # one by one, as the built-in sum() rounds otherwise
+        total += loss if is_sum else loss * own
+    if len(parts) == 1:
+        return parts[0][0], weight, parts[0][2]
+    sums = any(is_sum for _, _, is_sum in parts)
+    return (total if sums else total / weight), weight, sums
+
+
 # --- a loss that isn't finite -------------------------------------------------------------------
 
 

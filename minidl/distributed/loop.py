@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl._fit.hooks import Hook
 from minidl._fit.loop import Loop
-from minidl._fit.step import backward_pass, divergence, flat, parameters_of
+from minidl._fit.step import backward_pass, divergence, flat, mean_loss, parameters_of
 from minidl.checkpoint import generators_of
 from minidl.data import Batches, DataLoader, call, part, samples
 from minidl.distributed.draws import Draws
@@ -232,7 +232,13 @@ class DistributedLoop(Loop):
         if self.draws.generators:
             self.draws.per_row = [int(n) for n in counts]
             self.draws.move(rows)
-        value, weight, sums = _mean(values)
+        if not values[1].any():
+            raise NoWeightError(
+                "fit: the samples of a step have no weight, so their mean is undefined"
+            )
+        value, weight, sums = mean_loss(
+            [(loss, own, bool(is_sum)) for loss, own, is_sum in values.T.tolist()]
+        )
         if not math.isfinite(value):
             raise divergence(value, self.optimizer, self.history)
         divisor = None if sums or self.accumulate * world.shards == 1 else weight
@@ -364,20 +370,6 @@ class DistributedLoop(Loop):
         if verdicts:
             table = self.meet(VERDICT, 0, [self.history._ended])
             self.history._ended = bool(table[:, HEAD].any())
-
-
-def _mean(values: np.ndarray) -> tuple[float, float, bool]:
-    """The loss of a step, its weight, and whether its shards' losses are sums."""
-    losses, weights, sums = values.tolist()
-    weight = total = 0.0
-    for loss, own, is_sum in zip(losses, weights, sums, strict=True):
-        weight += own  # one by one, as the built-in sum() rounds otherwise
-        total += loss if is_sum else loss * own
-    if not weight:
-        raise NoWeightError("fit: the samples of a step have no weight, so their mean is undefined")
-    if len(losses) == 1:
-        return losses[0], weight, bool(sums[0])
-    return (total, weight, True) if any(sums) else (total / weight, weight, False)
 
 
 def _layer(module: Module) -> str:
