@@ -113,7 +113,7 @@ def _by_batch(
                 else:
                     own = weight_of(result, samples(x))
                     value, size = result.item(), samples(x) if own is None else float(own)
-            kept = tuple(map(_array, (prediction, y, *weight))) if keeps else ()
+            kept = tuple(map(array_of, (prediction, y, *weight))) if keeps else ()
             found.append(Measured(value, size, kept, empty))
     return found
 
@@ -210,10 +210,11 @@ def weight_of(result: Tensor, count: int) -> Any:
 def keep(kept: tuple[list[np.ndarray], ...], *batch: Any) -> None:
     """Keep the prediction, the target and perhaps the weights of a batch for metrics."""
     for arrays, x in zip(kept, batch, strict=False):
-        arrays.append(_array(x))
+        arrays.append(array_of(x))
 
 
-def _array(x: Any) -> np.ndarray:
+def array_of(x: Any) -> np.ndarray:
+    """The array of a tensor, or of anything that NumPy can make an array of."""
     array: np.ndarray = x.data if isinstance(x, Tensor) else np.asarray(x)
     return array
 

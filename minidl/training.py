@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, Never
 import numpy as np
 
 from minidl import _checks, optim
+from minidl._fit.hooks import Record, checked_callbacks
+from minidl._fit.loop import Loop
+from minidl._fit.plateaus import check_monitored, plateaus_of
+from minidl._fit.step import listed, parameters_of
 from minidl._kernels import atomic
-from minidl._loop import HOOKS, Loop, Record, check_monitored, listed, parameters_of, plateaus_of
 from minidl._progress import progress as showing
 from minidl.callbacks import Callback, Training
 from minidl.checkpoint import Saved
@@ -195,25 +198,34 @@ def fit(
     return own
 
 
-def checked_callbacks(owner: str, callbacks: Any) -> tuple[Any, ...]:
-    """The callbacks as a tuple; TypeError for anything but functions and objects with hooks."""
-    listed = isinstance(callbacks, Iterable)
-    found = _checks.items(owner, "callbacks", callbacks) if listed else ()
-    classes = [c for c in found if isinstance(c, type)]
-    usable = all(callable(c) or any(hasattr(c, hook) for hook in HOOKS) for c in found)
-    if isinstance(callbacks, Iterable) and usable and not classes:
-        return found
-    advice = ""
-    if callbacks is None:
-        advice = "; leave it out or give [] for none"
-    elif not isinstance(callbacks, Iterable | type):
-        advice = "; put it in a list, callbacks=[...]"
-    elif classes:
-        advice = f"; {description(classes[0], ())}"
-    raise TypeError(
-        f"{owner}: callbacks must be a list of dl.callbacks or functions (epoch, history), got "
-        f"{callbacks!r}{advice}"
-    )
+def _check_parameters(model: Model, optimizer: Optimizer) -> None:
+    """ValueError if the optimizer has none of a Module's parameters, and it learns any."""
+    updated = {id(p) for p in parameters_of(optimizer)}
+    own = [p for module in modules_of(model)[:1] for p in module.parameters()]
+    if updated and any(p.requires_grad for p in own) and not any(id(p) in updated for p in own):
+        rule, kind = type(optimizer).__name__, type(modules_of(model)[0]).__name__
+        raise ValueError(
+            f"fit: these parameters are not the model's: {rule} updates "
+            f"{listed(parameters_of(optimizer))}, none of which is in this {kind}. Make the "
+            f"optimizer with the model to train: {rule}(model, ...). A copy, or a model made "
+            "anew, has parameters of its own."
+        )
+
+
+def _check_record(record: Any, distributed: Any) -> None:
+    """TypeError for what is no Recorder, ValueError for one on several processes."""
+    if record is None:
+        return
+    if isinstance(record, type) or not isinstance(record, Record):
+        raise TypeError(
+            "fit: record must be a dl.viz.Recorder, such as record=dl.viz.Recorder(every=10), got "
+            + description(record, ["viz.Recorder"])
+        )
+    if distributed is not None:
+        raise ValueError(
+            "fit: a Recorder looks at the training of one process; leave record=... out, or "
+            "distributed=..."
+        )
 
 
 def _kind_of_loop(distributed: Any) -> Callable[..., Loop]:
@@ -253,22 +265,6 @@ def _validation(
     share = _checks.number("fit", "validation", validation, above=True, high=1, below=True)
     kept, held_out = split_rows("fit: validation", len(batches.y), share, 0)
     return batches._part(kept), batches._held_out(held_out)
-
-
-def _check_record(record: Any, distributed: Any) -> None:
-    """TypeError for what is no Recorder, ValueError for one on several processes."""
-    if record is None:
-        return
-    if isinstance(record, type) or not isinstance(record, Record):
-        raise TypeError(
-            "fit: record must be a dl.viz.Recorder, such as record=dl.viz.Recorder(every=10), got "
-            + description(record, ["viz.Recorder"])
-        )
-    if distributed is not None:
-        raise ValueError(
-            "fit: a Recorder looks at the training of one process; leave record=... out, or "
-            "distributed=..."
-        )
 
 
 def _history(
@@ -343,20 +339,6 @@ def _check_share(resume: Saved, validation: Any, batches: DataLoader) -> None:
         f"the saved training had {saved[0]} of {saved[1]}: its validation was "
         f"{was if held_out else 'no share of the data'}; give it as it was"
     )
-
-
-def _check_parameters(model: Model, optimizer: Optimizer) -> None:
-    """ValueError if the optimizer has none of a Module's parameters, and it learns any."""
-    updated = {id(p) for p in parameters_of(optimizer)}
-    own = [p for module in modules_of(model)[:1] for p in module.parameters()]
-    if updated and any(p.requires_grad for p in own) and not any(id(p) in updated for p in own):
-        rule, kind = type(optimizer).__name__, type(modules_of(model)[0]).__name__
-        raise ValueError(
-            f"fit: these parameters are not the model's: {rule} updates "
-            f"{listed(parameters_of(optimizer))}, none of which is in this {kind}. Make the "
-            f"optimizer with the model to train: {rule}(model, ...). A copy, or a model made "
-            "anew, has parameters of its own."
-        )
 
 
 def _step_count(

@@ -43,7 +43,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "networks and optimizers": ("nn", "losses", "schedulers", "optim"),
     "training": (
         *("data", "metrics", "history", "_expressions", "checkpoint", "callbacks"),
-        *("_progress", "evaluation", "_capture", "_loop", "distributed", "training", "testing"),
+        *("_progress", "evaluation", "_capture", "_fit", "distributed", "training", "testing"),
     ),
     "other programs and libraries": ("export", "sklearn"),
     "explanations": ("walkthrough", "lessons"),
@@ -190,7 +190,7 @@ SUBTITLES = {
     "sklearn": "estimators for scikit-learn",
     "training": "fit",
     "distributed": "several processes",
-    "_loop": "steps and epochs of fit",
+    "_fit": "steps and epochs of fit",
     "evaluation": "evaluate, predict",
     "_progress": "bar and log lines",
     "callbacks": "what hooks into fit",

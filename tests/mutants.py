@@ -43,7 +43,10 @@ SCHEDULES, CLIPPING, AVERAGING = (
     f"minidl/{name}.py" for name in ("schedulers", "optim/clipping", "optim/averaging")
 )
 TRAINING, TESTING = "minidl/training.py", "minidl/testing.py"
-METRICS, EVALUATION, LOOP = (f"minidl/{x}.py" for x in ("metrics", "evaluation", "_loop"))
+METRICS, EVALUATION = (f"minidl/{name}.py" for name in ("metrics", "evaluation"))
+FIT_STEP, FIT_HOOKS, PLATEAUS, LOOP = (
+    f"minidl/_fit/{name}.py" for name in ("step", "hooks", "plateaus", "loop")
+)
 ARCHIVE, CHECKPOINT, CALLBACKS, PROGRESS, HISTORY = (
     f"minidl/{x}.py" for x in ("_archive", "checkpoint", "callbacks", "_progress", "history")
 )
@@ -88,9 +91,17 @@ TESTS = {
     SAVED: ["tests/optim/test_saved.py"],
     DECLARATIONS: ["tests/optim/test_declarations.py"],
     SCHEDULES: ["tests/test_schedulers.py"],
-    TRAINING: ["tests/test_training.py", "tests/test_loop.py"],
+    TRAINING: ["tests/test_training.py", "tests/_fit/test_loop.py"],
     EVALUATION: ["tests/test_evaluation.py", "tests/test_training.py"],
-    LOOP: ["tests/test_loop.py", "tests/test_training.py", "tests/test_checkpoint.py"],
+    FIT_STEP: ["tests/_fit/test_step.py", "tests/_fit/test_loop.py"],
+    FIT_HOOKS: ["tests/_fit/test_hooks.py"],
+    PLATEAUS: ["tests/_fit/test_plateaus.py"],
+    LOOP: [
+        "tests/_fit/test_loop.py",
+        "tests/_fit/test_plateaus.py",
+        "tests/test_training.py",
+        "tests/test_checkpoint.py",
+    ],
     "minidl/distributed/sums.py": ["tests/distributed/test_sums.py"],
     "minidl/distributed/draws.py": ["tests/distributed/test_draws.py"],
     "minidl/distributed/state.py": ["tests/distributed/test_state.py"],
@@ -1276,7 +1287,6 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a loss that isn't finite taken", "if not math.isfinite(value):", "if False:"),
             ("each rank with its own masks", "self.draws.move(shard.before)", "pass"),
         ],
-        "_mean": [("shards weigh the same", "else loss * own", "else loss")],
     },
     EVALUATION: {
         "by_batch": [
@@ -1292,17 +1302,20 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the weights of a loss ignored", "count if weight is False else weight", "count"),
         ],
     },
-    LOOP: {
-        "_step": [
+    FIT_STEP: {
+        "record_step": [
             ("a step that was not taken recorded", "history.step_loss[steps:], ", ""),
         ],
-        "_update": [
+        "update": [
             ("a missing gradient not explained", "if not parameters or any(", "if True or any("),
         ],
-        "_gradients": [
+        "backward_pass": [
             ("the gradients of each batch alone", "if first:", "if True:"),
             ("batches of a step weigh the same", "if scaled and weight is not None:", "if False:"),
         ],
+        "mean_loss": [("losses of a step weigh the same", "else loss * own", "else loss")],
+    },
+    LOOP: {
         "Loop": [
             ("a mean not divided by its weight", "self.divide(weight)", "pass"),
             (
@@ -1313,21 +1326,27 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("a layer added by a callback not switched", "modules_of(self.model)  # call", "[] # "),
             (
                 "a plateau shown the training loss though there is a validation loss",
-                "self.history.validation if validated else self.history.loss",
-                "self.history.loss",
-            ),
-            (
-                "a plateau shown the loss beside the metric",
-                "== self.observed.get(id(p), 0)",
-                ">= 0",
+                "history.validation if validated else history.loss",
+                "history.loss",
             ),
             ("a training that was ended goes on", "and not history._ended:", ":"),
             ("the place of a loader is what was given out", "self.batches._taken = ", "_ = "),
         ],
+    },
+    FIT_HOOKS: {
         "ends_training": [
             ("NumPy's truth values refused", "bool | np.bool_", "bool"),
             ("an array of several entries accepted", " and verdict.shape == ()", ""),
             ("a coroutine left waiting", "verdict.close()", "pass"),
+        ],
+    },
+    PLATEAUS: {
+        "Plateaus": [
+            (
+                "a plateau shown the loss beside the metric",
+                "== self.before.get(id(p), 0)",
+                ">= 0",
+            ),
         ],
         "plateaus_of": [
             ("a plateau of two groups shown the loss twice", "{id(p): p for", "{object(): p for"),

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minidl._loop import Loop, _divergence, _gradients, flat, parameters_of
+from minidl._fit.hooks import Hook
+from minidl._fit.loop import Loop
+from minidl._fit.step import backward_pass, divergence, flat, mean_loss, parameters_of
 from minidl.checkpoint import generators_of
 from minidl.data import DataLoader
 from minidl.data.arrays import call, part, samples
@@ -19,12 +21,12 @@ from minidl.distributed.gradients import Gradients
 from minidl.distributed.state import StateInParts, fetch_state
 from minidl.distributed.sums import Arrays, Node, nodes, pairwise, share
 from minidl.distributed.world import RankError, World
-from minidl.evaluation import Measured, by_batch, combined
+from minidl.evaluation import Measured, array_of, by_batch, combined
 from minidl.history import DivergenceError, Epoch
 from minidl.losses import NoWeightError
 from minidl.nn import Module
 from minidl.optim import Optimizer
-from minidl.tensor import Tensor, no_grad
+from minidl.tensor import no_grad
 
 STEP, EPOCH, VERDICT = 0.0, 1.0, 2.0  # what ranks are about to do when they meet
 HEAD = 6  # numbers that each rank tells: kind, epoch, step, rows, presses, failed
@@ -232,9 +234,15 @@ class DistributedLoop(Loop):
         if self.draws.generators:
             self.draws.per_row = [int(n) for n in counts]
             self.draws.move(rows)
-        value, weight, sums = _mean(values)
+        if not values[1].any():
+            raise NoWeightError(
+                "fit: the samples of a step have no weight, so their mean is undefined"
+            )
+        value, weight, sums = mean_loss(
+            [(loss, own, bool(is_sum)) for loss, own, is_sum in values.T.tolist()]
+        )
         if not math.isfinite(value):
-            raise _divergence(value, self.optimizer, self.history)
+            raise divergence(value, self.optimizer, self.history)
         divisor = None if sums or self.accumulate * world.shards == 1 else weight
         self.sums.sum(pieces, len(shards), divisor, self.whole_gradients)
         self.found = found
@@ -253,7 +261,7 @@ class DistributedLoop(Loop):
                 self.draws.measure(lambda: call(self.model, batch[0]), count)
             self.draws.move(shard.before)
         scaled, steps = self.accumulate * self.world.shards > 1, len(self.history.lr)
-        run = self.function(_gradients, form, True, scaled, bool(self.metrics))
+        run = self.function(backward_pass, form, True, scaled, bool(self.metrics))
         try:
             result, weight, prediction = run(*arrays)
         except NoWeightError:
@@ -270,7 +278,7 @@ class DistributedLoop(Loop):
         column[:] = result.item(), size, weight is None
         if self.metrics:
             given = (prediction, *batch[1:])
-            seen.append(tuple(_array(x) for x in given))
+            seen.append(tuple(array_of(x) for x in given))
         self.found |= self.sums.found()
         return self.sums.read()
 
@@ -328,7 +336,7 @@ class DistributedLoop(Loop):
     def finish(self, report: Any) -> None:
         """Finish an epoch; RankError if the weights of a rank have become others."""
         self.world._at(f"the end of epoch {len(self.history.loss) + 1}")
-        weights = map(_array, self.module._state().values())
+        weights = map(array_of, self.module._state().values())
         sums = [zlib.crc32(x.tobytes()) for x in weights]
         table = self.meet(EPOCH, 0, [zlib.crc32(repr(sums).encode())])
         for rank, row in enumerate(table):
@@ -353,8 +361,8 @@ class DistributedLoop(Loop):
         places = ((i // world.size, i % world.size) for i in range(sum(map(len, every))))
         return combined([every[rank][i] for i, rank in places], True, self.metrics)
 
-    def ask(self, hooks: list[Any]) -> list[tuple[Any, Any]]:
-        if hooks and hooks is self.last:
+    def ask(self, hooks: list[Hook]) -> list[tuple[Any, Any]]:
+        if hooks and hooks is self.hooks["after_others"]:
             self.complete_state()
         return super().ask(hooks)
 
@@ -366,29 +374,10 @@ class DistributedLoop(Loop):
             self.history._ended = bool(table[:, HEAD].any())
 
 
-def _mean(values: np.ndarray) -> tuple[float, float, bool]:
-    """The loss of a step, its weight, and whether its shards' losses are sums."""
-    losses, weights, sums = values.tolist()
-    weight = total = 0.0
-    for loss, own, is_sum in zip(losses, weights, sums, strict=True):
-        weight += own  # one by one, as the built-in sum() rounds otherwise
-        total += loss if is_sum else loss * own
-    if not weight:
-        raise NoWeightError("fit: the samples of a step have no weight, so their mean is undefined")
-    if len(losses) == 1:
-        return losses[0], weight, bool(sums[0])
-    return (total, weight, True) if any(sums) else (total / weight, weight, False)
-
-
 def _layer(module: Module) -> str:
     """The class of a module, with the options if it is one of nn: those of others may change."""
     own = type(module).__module__ == Module.__module__
     return f"{type(module).__name__}({module._details() if own else ''})"
-
-
-def _array(x: Any) -> np.ndarray:
-    array: np.ndarray = x.data if isinstance(x, Tensor) else np.asarray(x)
-    return array
 
 
 def _doing(row: np.ndarray) -> str:

@@ -22,6 +22,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from minidl import _checks, evaluation, optim, tensor, training
+from minidl._fit.hooks import checked_callbacks
 from minidl._format import printable
 from minidl.callbacks import Callback, Training
 from minidl.data import DataLoader
@@ -308,7 +309,7 @@ class Network(Fitted):
         patience = self.n_iter_no_change
         if not (isinstance(patience, float) and patience == math.inf):
             _checks.count(owner, "n_iter_no_change", self.n_iter_no_change)
-        training.checked_callbacks(owner, self.callbacks)
+        checked_callbacks(owner, self.callbacks)
         for name in ("shuffle", "early_stopping", "warm_start"):
             _checks.flag(owner, name, getattr(self, name))
         if not isinstance(self.verbose, bool):

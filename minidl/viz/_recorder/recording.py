@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minidl import _checks
+from minidl._fit.step import parameters_of
 from minidl._format import printed
-from minidl._loop import parameters_of
 from minidl.callbacks import Training
 from minidl.data import DataLoader
 from minidl.history import History

@@ -1,4 +1,4 @@
-"""The steps and epochs of fit: hooks, limits, accumulation, metrics, inputs, captured or not."""
+"""The steps and epochs of fit: limits, accumulation, metrics, resuming, captured or not."""
 
 import itertools
 import math
@@ -38,131 +38,7 @@ def weights(own):
     return np.concatenate([p.data.ravel() for p in own[0].parameters()])
 
 
-class Log(Callback):
-    """Writes down which hooks are called, and what they see."""
-
-    def __init__(self):
-        self.calls = []
-
-    def on_begin(self, training):
-        self.calls.append(("begin", training.epoch, training.step))
-
-    def on_backward(self, training):
-        assert not math.isnan(training.loss)
-        self.calls.append(("backward", training.epoch, training.step))
-
-    def on_step(self, training):
-        assert training.loss == training.history.step_loss[-1]
-        self.calls.append(("step", training.epoch, training.step))
-
-    def on_epoch(self, training):
-        assert len(training.history.loss) == training.epoch
-        self.calls.append(("epoch", training.epoch, training.step))
-
-    def on_end(self, training):
-        self.calls.append(("end", training.epoch, training.step))
-
-
-# --- hooks --------------------------------------------------------------------------------------
-
-
-@BOTH
-def test_hooks_are_called_in_order_with_the_numbers_of_epoch_and_step(capture):
-    log, own, plain = Log(), training(batch_size=10), training(batch_size=10)
-    fit(own, epochs=2, callbacks=[log], capture=capture)
-    steps = [
-        [("backward", e, s), ("step", e, s)]
-        for e, s in zip([1] * 3 + [2] * 3, range(1, 7), strict=True)
-    ]
-    first, second = (list(itertools.chain(*part)) for part in (steps[:3], steps[3:]))
-    expected = [("begin", 1, 0), *first, ("epoch", 1, 3), *second, ("epoch", 2, 6), ("end", 2, 6)]
-    assert log.calls == expected
-    fit(plain, epochs=2, capture=False)
-    assert look(own) == look(plain)
-
-
-class Duck:
-    """An object with one hook, and no base class."""
-
-    def __init__(self, at):
-        self.at = at
-
-    def on_step(self, training):
-        return training.step == self.at
-
-
-def test_any_object_with_a_hook_serves_and_may_end_the_training():
-    history = fit(training(), callbacks=[Duck(7)])
-    assert (len(history.step_loss), len(history.loss)) == (7, 1)
-
-
-class Bad(Callback):
-    """Returns what is no truth value."""
-
-    def on_step(self, training):
-        return "stop"
-
-
-def test_a_wrong_verdict_after_a_step_is_named():
-    with pytest.raises(TypeError, match=r"after step 1 the callback Bad.on_step returned 'stop'"):
-        fit(training(), callbacks=[Bad()])
-
-
-class Gradients(Callback):
-    """Keeps the gradients that are ready."""
-
-    def __init__(self):
-        self.seen = []
-
-    def on_backward(self, training):
-        self.seen.append([p.grad.copy() for p in training.model.parameters()])
-
-
-@BOTH
-@pytest.mark.parametrize("accumulate", [1, 3])
-def test_the_gradients_before_an_update_are_accumulated_ones(capture, accumulate):
-    hook = Gradients()
-    own, twin = training(dl.optim.SGD), training(dl.optim.SGD)
-    fit(own, epochs=2, callbacks=[hook], capture=capture, accumulate=accumulate)
-    model, optimizer, loader = twin
-    found = iter(hook.seen)
-    for _ in range(2):
-        batches = iter(loader)
-        while group := list(itertools.islice(batches, accumulate)):
-            x, y = (np.concatenate(part) for part in zip(*group, strict=True))
-            optimizer.zero_grad()
-            dl.losses.mse(model(x), y).backward()
-            for p, g in zip(model.parameters(), next(found), strict=True):
-                np.testing.assert_allclose(g, p.grad, rtol=1e-12, atol=1e-14)
-            optimizer.step()
-    assert next(found, None) is None
-
-
-class Last(Callback):
-    """Comes after all others, and after plateaus."""
-
-    after_others = True
-
-    def __init__(self, seen):
-        self.seen = seen
-
-    def on_epoch(self, training):
-        self.seen.append("last")
-
-
-def test_a_hook_after_others_comes_after_plateaus():
-    rate, seen = schedulers.ReduceOnPlateau(0.1), []
-    own = training(lr=rate)
-    note = lambda epoch, history: seen.append(rate.observations)  # noqa: E731
-    fit(own, epochs=2, callbacks=[Last(seen), note])
-    assert seen == [0, "last", 1, "last"]
-
-
-def test_hooks_end_in_an_error_too():
-    log = Log()
-    with pytest.raises(KeyError):
-        fit(training(), callbacks=[log, lambda epoch, history: {}["no"]])
-    assert log.calls[-1][0] == "end"
+# --- a loss that isn't finite -------------------------------------------------------------------
 
 
 class Careless(Callback):
@@ -251,6 +127,36 @@ def test_accumulated_batches_equal_a_large_one(capture, loss, options, rule):
     np.testing.assert_allclose(two.step_loss, one.step_loss, rtol=1e-12)
     np.testing.assert_allclose(two.loss, one.loss, rtol=1e-12)
     assert len(two.step_loss) == 9
+
+
+class Gradients(Callback):
+    """Keeps the gradients that are ready."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_backward(self, training):
+        self.seen.append([p.grad.copy() for p in training.model.parameters()])
+
+
+@BOTH
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_the_gradients_before_an_update_are_accumulated_ones(capture, accumulate):
+    hook = Gradients()
+    own, twin = training(dl.optim.SGD), training(dl.optim.SGD)
+    fit(own, epochs=2, callbacks=[hook], capture=capture, accumulate=accumulate)
+    model, optimizer, loader = twin
+    found = iter(hook.seen)
+    for _ in range(2):
+        batches = iter(loader)
+        while group := list(itertools.islice(batches, accumulate)):
+            x, y = (np.concatenate(part) for part in zip(*group, strict=True))
+            optimizer.zero_grad()
+            dl.losses.mse(model(x), y).backward()
+            for p, g in zip(model.parameters(), next(found), strict=True):
+                np.testing.assert_allclose(g, p.grad, rtol=1e-12, atol=1e-14)
+            optimizer.step()
+    assert next(found, None) is None
 
 
 # --- weights ------------------------------------------------------------------------------------
@@ -389,40 +295,6 @@ def test_no_share_is_split_off_a_loader_that_makes_its_own_batches():
     with pytest.raises(TypeError, match=r"can't split a Shifted, whose own __iter__"):
         fit((*own[:2], Shifted(X, Y, 5, rng=0)), validation=0.2)
     assert look(own[:2]) == before
-
-
-# --- several inputs -----------------------------------------------------------------------------
-
-
-class Two(nn.Module):
-    """A model of two inputs."""
-
-    def __init__(self):
-        with dl.default_dtype("float64"):
-            self.a, self.b = nn.Dense(2, 2, rng=0), nn.Dense(1, 2, rng=1)
-
-    def forward(self, left, right):
-        return self.a(left).tanh() + self.b(right)
-
-
-@BOTH
-@pytest.mark.parametrize("weight", [None, WEIGHTS])
-def test_a_model_of_several_inputs_is_trained(capture, weight):
-    forms = [
-        (X[:, :2], X[:, 2:]),
-        {"left": X[:, :2], "right": X[:, 2:]},
-        {"right": X[:, 2:], "left": X[:, :2]},
-    ]
-    outcomes = set()
-    for x in forms:
-        for listed in (False, True):
-            model = Two()
-            data = DataLoader(x, Y, 5, rng=0, sample_weight=weight)
-            data = list(data) if listed else data
-            own = model, dl.optim.Adam(model, lr=0.1), data
-            history = fit(own, epochs=1, capture=capture, accumulate=1)
-            outcomes.add(repr((history.step_loss, model.state_dict())))
-    assert len(outcomes) == 1
 
 
 # --- resuming -----------------------------------------------------------------------------------
