@@ -94,6 +94,7 @@ class Interrupt:
             return None
         if event == "exception" and argument[0] is GeneratorExit:
             self.closing.add(frame)
+        frame.f_trace = self.trace  # CPython 3.13 traces bytecodes of frames with one
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode" and frame not in self.closing:
             opcode = dis.opname[code.co_code[frame.f_lasti]]
@@ -121,7 +122,7 @@ class Interrupt:
 
 
 def trace_bytecodes():
-    """Let CPython 3.12 and 3.13 trace bytecodes, which they do after the first frame that asks."""
+    """Let CPython 3.12 trace bytecodes, which it does after the first frame that asks."""
 
     def ask(frame, event, argument):
         frame.f_trace_opcodes = True

@@ -251,7 +251,7 @@ class Interrupt:
 
     def called(self, frame, event, argument):
         if frame.f_code.co_filename.endswith(self.files):
-            frame.f_trace_opcodes = True
+            frame.f_trace, frame.f_trace_opcodes = self.within, True  # for CPython 3.13, both
             return self.within
         return None
 
