@@ -74,7 +74,7 @@ class History:
     captured: bool = field(default=False, compare=False)
     metrics: dict[str, list[Any]] = field(default_factory=dict)
     _epoch: Epoch | None = field(default=None, repr=False, compare=False)
-    _ended: bool = field(default=False, repr=False, compare=False)  # by a callback
+    _ended: str = field(default="", repr=False, compare=False)  # the hook that ended it
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, History) and self._compared() == other._compared()
@@ -149,7 +149,8 @@ class History:
                 interrupted=bool(state["interrupted"]),
                 captured=bool(state["captured"]),
             )
-            history._ended = bool(state["ended"])
+            ended = {True: "EarlyStopping.on_epoch", False: ""}  # older files don't say which
+            history._ended = str(ended.get(state["ended"], state["ended"]))
             if epoch := state.get("epoch"):
                 kept = tuple([] if x is None else [np.asarray(x)] for x in epoch["kept"])
                 history._epoch = Epoch(**{**epoch, "kept": kept})

@@ -92,7 +92,8 @@ def fit(
     resume      what dl.load returned for a checkpoint, whose model, optimizer and loader are then
                 this fit's. Epochs and steps count from the very beginning, and the training goes on
                 where it was saved, to the same bits as one that never stopped. Callbacks whose
-                state it has, such as EarlyStopping, must have been loaded, too
+                state it has, such as EarlyStopping, must have been loaded, too. A training that a
+                callback had ended goes on unless that callback is given again
     history     a History to go on with; epochs and steps count from now
     progress    show a bar with loss and rate, which needs tqdm, the extra minidl[progress]; or
                 lines of text where there is no terminal
@@ -282,7 +283,7 @@ def _history(
             raise TypeError(f"fit: history must be a History, got {description(history, ())}")
         if history is None:
             return History()
-        history.interrupted, history._ended, history._epoch = False, False, None
+        history.interrupted, history._ended, history._epoch = False, "", None
         return history
     if history is not None:
         raise ValueError(

@@ -228,6 +228,41 @@ def test_a_training_that_was_ended_stays_ended(tmp_path):
     assert fit(own, hooks, epochs=9, resume=saved) == history
 
 
+class Limit(Callback):
+    """End a training after so many steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step(self, training):
+        return training.step == self.steps
+
+
+def whole_epoch(epoch, history):
+    return epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "steps"),
+    [(Limit(5), "Limit.on_step", 5), (Limit(6), "Limit.on_step", 6), (whole_epoch, None, 10)],
+)
+def test_a_training_that_a_callback_had_ended_goes_on_without_it(limit, name, steps, tmp_path):
+    whole = training()
+    history = fit(whole, [], epochs=4)
+    own = training()
+    ended = fit(own, [limit], epochs=4)
+    assert len(ended.step_loss) == steps
+    dl.save(tmp_path / "a", own[0], optimizer=own[1], data=own[2], history=ended)
+
+    own = training()
+    saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+    with pytest.warns(UserWarning, match=f"{name or limit.__qualname__} had ended the training"):
+        again = fit(own, [limit], epochs=4, resume=saved)
+    assert again == ended
+    assert fit(own, [Limit(99)][: name is None], epochs=4, resume=saved) == history
+    assert look(own) == look(whole)
+
+
 def test_a_checkpoint_is_saved_every_so_many_epochs_or_where_the_metric_is_best(tmp_path):
     seen = []
     look_at = lambda epoch, history: seen.append(  # noqa: E731

@@ -46,7 +46,7 @@ def full():
     )
     kept = [np.ones((2, 3), np.float32)], [np.array([1, 2])], []
     history._epoch = Epoch(2, 0.3, 5.0, [1, 0], kept, ["loss"])
-    history._ended = True
+    history._ended = "Own.on_step"
     return history
 
 

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from minidl import _capture, evaluation
-from minidl._fit.hooks import Hook, Record, ends_training, hooks_of
+from minidl._fit.hooks import Hook, Record, ends_training, hooks_of, is_given, name_of
 from minidl._fit.plateaus import Plateaus
 from minidl._fit.step import (
     Form,
@@ -68,6 +68,8 @@ class Loop:
         self.ctrl_c = CtrlC()
         self.modules = modules_of(self.model)
         self.hooks = hooks_of(training.callbacks)
+        if not is_given(self.history._ended, self.hooks):  # on resuming: it had ended before
+            self.history._ended = ""
         whole = not (self.hooks["on_backward"] or self.hooks["on_step"] or metrics)
         self.whole = whole and accumulate == 1
         self.captured: dict[Any, Any] = {}  # captured functions, by what is fixed in them
@@ -375,10 +377,12 @@ class Loop:
     def end_if(self, verdicts: list[tuple[Any, Any]], where: str) -> None:
         """End the training if one callback wants that."""
         found = [
-            ends_training(source, verdict, where, self.history) for source, verdict in verdicts
+            name_of(source)
+            for source, verdict in verdicts
+            if ends_training(source, verdict, where, self.history)
         ]
-        if any(found):
-            self.history._ended = True
+        if found:
+            self.history._ended = found[0]
 
     def end(self) -> None:
         """Call on_end of the callbacks, and put down what was captured."""

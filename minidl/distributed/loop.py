@@ -180,6 +180,7 @@ class DistributedLoop(Loop):
         yield "the metrics", list(self.metrics)
         yield "the callbacks", [type(c).__name__ for c in self.training.callbacks]
         yield "the epochs and steps before", (len(history.loss), len(history.step_loss))
+        yield "the callback that ended the training before", history._ended
 
     def complete_state(self) -> None:
         """Collect the optimizer's state, if it is in parts."""
@@ -370,8 +371,9 @@ class DistributedLoop(Loop):
         """End the training on all ranks if a callback on one of them wants that."""
         super().end_if(verdicts, where)
         if verdicts:
-            table = self.meet(VERDICT, 0, [self.history._ended])
-            self.history._ended = bool(table[:, HEAD].any())
+            own = self.history._ended
+            table = self.meet(VERDICT, 0, [bool(own)])
+            self.history._ended = own or ("another rank's" if table[:, HEAD].any() else "")
 
 
 def _layer(module: Module) -> str:
