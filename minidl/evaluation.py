@@ -33,14 +33,15 @@ def evaluate(
     *,
     metrics: Mapping[str, Metric] | None = None,
 ) -> dict[str, Any]:
-    """The mean loss and the metrics over the data in evaluation mode, by name.
+    """The loss and the metrics over the data in evaluation mode, by name.
 
     model    a Module, or any function from a batch x to a prediction; the modules of a Module are
              in evaluation mode meanwhile, and afterwards each in its mode before the call
     data     a DataLoader; (x, y) for the whole set as one batch; or any iterable of batches (x, y)
              or (x, y, weight). A DataLoader gives its batches in order, and draws no random numbers
-    loss     a function (prediction, y) → scalar tensor, such as dl.losses.mse; batches are weighted
-             by their size, or by the sum of their weights
+    loss     a function (prediction, y) → scalar tensor, such as dl.losses.mse. The result is the
+             mean over the batches, weighted by their size or by the sum of their weights; of losses
+             with reduction="sum" it is their sum
     metrics  {name: function (prediction, y)}, such as {"accuracy": dl.metrics.accuracy}; each is
              called once, with all predictions and targets as arrays, and with sample_weight=… if
              the data have weights
@@ -64,10 +65,11 @@ def evaluate(
 
 
 class Measured(NamedTuple):
-    """What one batch gives: its loss and the weight of that, and what metrics need."""
+    """What one batch gives: its loss, the weight of that, and what metrics need."""
 
     loss: float
     weight: float
+    is_sum: bool = False  # the loss, rather than a mean
     kept: tuple[np.ndarray, ...] = ()  # prediction, target and perhaps weights
     empty: losses.NoWeightError | None = None
 
@@ -103,7 +105,7 @@ def _by_batch(
     found = []
     with no_grad():
         for x, y, *weight in batches:
-            value, size, empty = 0.0, 0.0, None
+            value, size, is_sum, empty = 0.0, 0.0, False, None
             prediction = call(model, x)
             if loss is not None:
                 try:
@@ -112,25 +114,41 @@ def _by_batch(
                     empty = error
                 else:
                     own = weight_of(result, samples(x))
-                    value, size = result.item(), samples(x) if own is None else float(own)
+                    is_sum = own is None
+                    value, size = result.item(), samples(x) if is_sum else float(own)
             kept = tuple(map(array_of, (prediction, y, *weight))) if keeps else ()
-            found.append(Measured(value, size, kept, empty))
+            found.append(Measured(value, size, is_sum, kept, empty))
     return found
 
 
 def combined(
     found: list[Measured], with_loss: bool, metrics: Mapping[str, Metric]
 ) -> dict[str, Any]:
-    """The mean loss and the metrics of all batches, which come in order."""
-    total, weights = 0.0, 0.0
-    for batch in found:
-        total, weights = total + batch.loss * batch.weight, weights + batch.weight
-    if with_loss and weights == 0:
-        raise next((batch.empty for batch in reversed(found) if batch.empty), ValueError())
+    """The loss and the metrics of all batches, which come in order."""
+    losses = {}
+    if with_loss:
+        if not any(batch.weight for batch in found):
+            raise next((batch.empty for batch in reversed(found) if batch.empty), ValueError())
+        losses["loss"], _, _ = mean_loss([batch[:3] for batch in found])
     kept: tuple[list[np.ndarray], ...] = ([], [], [])
     for batch in found:
         keep(kept, *batch.kept)
-    return ({"loss": total / weights} if with_loss else {}) | measured(metrics, kept)
+    return losses | measured(metrics, kept)
+
+
+def mean_loss(parts: list[tuple[float, float, bool]]) -> tuple[float, float, bool]:
+    """The loss of several batches, its weight, and whether it is a sum.
+
+    parts  the same of each batch; a batch without weight has 0, 0 and False
+    """
+    weight = total = 0.0
+    for loss, own, is_sum in parts:
+        weight += own  # one by one, as the built-in sum() rounds otherwise
+        total += loss if is_sum else loss * own
+    if len(parts) == 1:
+        return parts[0][0], weight, parts[0][2]
+    sums = any(is_sum for _, _, is_sum in parts)
+    return (total if sums else total / weight), weight, sums
 
 
 def predict(model: Model, x: Any, *, batch_size: int = 1024) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -51,7 +52,8 @@ LISTS = {"loss": float, "step_loss": float, "lr": float, "validation": float, "e
 class History:
     """The record of a training.
 
-    loss         the mean loss of each finished epoch, weighted by batch size or sample weights
+    loss         the mean loss of each finished epoch, weighted by batch size or sample weights; of
+                 losses with reduction="sum" their sum
     step_loss    the loss of each step, before its update
     lr           the learning rate of each step
     validation   the validation loss after each finished epoch, if there is a validation set
@@ -74,6 +76,7 @@ class History:
     captured: bool = field(default=False, compare=False)
     metrics: dict[str, list[Any]] = field(default_factory=dict)
     _epoch: Epoch | None = field(default=None, repr=False, compare=False)
+    _sums: bool = field(default=False, repr=False, compare=False)  # losses that are no means
     _ended: str = field(default="", repr=False, compare=False)  # the hook that ended it
 
     def __eq__(self, other: object) -> bool:
@@ -104,6 +107,12 @@ class History:
                 + _checks.nearest(re.sub("^val_", "validation_", name), known)
             )
         return known[name]
+
+    def _epoch_loss(self, epoch: Epoch) -> float:
+        """The loss of an epoch whose steps have all been taken."""
+        if not self._sums:
+            return epoch.total / epoch.weight
+        return math.fsum(self.step_loss[(self.epoch_ends or [0])[-1] :])
 
     @property
     def batches(self) -> int:

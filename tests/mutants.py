@@ -110,7 +110,7 @@ TESTS = {
     CHECKPOINT: ["tests/test_checkpoint.py"],
     CALLBACKS: ["tests/test_callbacks.py"],
     PROGRESS: ["tests/test_progress.py"],
-    HISTORY: ["tests/test_history.py"],
+    HISTORY: ["tests/test_history.py", "tests/test_evaluation.py"],
     INTERRUPTS: ["tests/test_interrupts.py", "tests/test_training.py"],
     "minidl/data/loader.py": ["tests/data/test_loader.py", "tests/test_training.py"],
     "minidl/data/batches.py": ["tests/data/test_batches.py", "tests/test_training.py"],
@@ -1292,8 +1292,9 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "by_batch": [
             ("dropout in the validation", "with evaluating, evaluating:", "if True:"),
         ],
-        "combined": [
-            ("a batch weighs the same whatever its size", "weights + batch.weight", "weights + 1"),
+        "mean_loss": [
+            ("losses of batches weigh the same", "else loss * own", "else loss"),
+            ("sums averaged", "total if sums else total / weight", "total / weight"),
         ],
         "_predicted": [
             ("a graph for predictions", "with no_grad():", "if True:"),
@@ -1313,7 +1314,6 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the gradients of each batch alone", "if first:", "if True:"),
             ("batches of a step weigh the same", "if scaled and weight is not None:", "if False:"),
         ],
-        "mean_loss": [("losses of a step weigh the same", "else loss * own", "else loss")],
     },
     LOOP: {
         "Loop": [
@@ -1425,6 +1425,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     HISTORY: {
         "History": [
+            ("an epoch of sums averaged", "if not self._sums:", "if True:"),
             ("the epoch that runs not saved", "if epoch is not None:", "if False:"),
         ],
     },

@@ -8,6 +8,7 @@ import pytest
 
 import minidl as dl
 from minidl import nn
+from minidl.evaluation import mean_loss
 
 X = np.random.default_rng(0).normal(size=(23, 3)).astype(np.float32)
 Y = np.random.default_rng(1).normal(size=(23, 2)).astype(np.float32)
@@ -186,6 +187,41 @@ def test_a_loss_with_class_weights_is_weighted_by_them():
     labels = np.where(np.arange(23) < 4, 7, LABELS)
     found = dl.evaluate(model, dl.data.DataLoader(X, labels, 5), loss)
     assert found == {"loss": pytest.approx(loss(model(X), labels).item(), rel=1e-6)}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 23, None])
+def test_sums_of_batches_are_added(batch_size):
+    model, loss = nn.Dense(3, 2, rng=0), dl.losses.MSE("sum")
+    expected = loss(model(X), Y).item()
+    assert dl.evaluate(model, (X, Y), loss) == {"loss": pytest.approx(expected, rel=1e-6)}
+    batches = dl.data.DataLoader(X, Y, batch_size, rng=0)
+    assert dl.evaluate(model, batches, loss) == {"loss": pytest.approx(expected, rel=1e-6)}
+
+
+@pytest.mark.parametrize("capture", [False, True])
+@pytest.mark.parametrize("options", [{}, {"accumulate": 2}, {"callbacks": [lambda *_: None]}])
+def test_the_loss_of_an_epoch_of_sums_is_their_sum(capture, options):
+    model = nn.Dense(3, 2, rng=0)
+    batches, loss = dl.data.DataLoader(X, Y, 4, rng=0), dl.losses.MSE("sum")
+    optimizer = dl.optim.SGD(model, 1e-9)  # keeps the weights almost as they are
+    options = {"capture": capture, "epochs": 3, "progress": False, **options}
+    history = dl.fit(model, loss, optimizer, batches, validation=(X, Y), **options)
+    assert history.loss == pytest.approx(history.validation, rel=1e-5)
+    assert sum(history.step_loss) == pytest.approx(sum(history.loss), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("parts", "mean"),
+    [
+        ([(0.1, 3.0, False)], (0.1, 3.0, False)),
+        ([(2.0, 3.0, False), (5.0, 1.0, False)], (2.75, 4.0, False)),
+        ([(2.0, 3.0, False), (0.0, 0.0, False)], (2.0, 3.0, False)),
+        ([(2.0, 3.0, True), (5.0, 1.0, True)], (7.0, 4.0, True)),
+    ],
+    ids=["one", "means", "without weight", "sums"],
+)
+def test_the_loss_of_batches_weighs_means_and_adds_sums(parts, mean):
+    assert mean_loss(parts) == mean
 
 
 def test_a_loader_keeps_its_generator_and_gives_its_batches_in_order():

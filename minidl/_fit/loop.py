@@ -21,7 +21,6 @@ from minidl._fit.step import (
     append,
     backward_pass,
     flat,
-    mean_loss,
     parameters_of,
     record_step,
     take_step,
@@ -33,7 +32,7 @@ from minidl.callbacks import Training
 from minidl.data import DataLoader
 from minidl.data.arrays import samples
 from minidl.data.batches import Batches
-from minidl.evaluation import mode, modules_of
+from minidl.evaluation import mean_loss, mode, modules_of
 from minidl.history import Epoch
 from minidl.losses import NoWeightError
 from minidl.optim import Optimizer
@@ -304,6 +303,7 @@ class Loop:
             parts.append((result.item(), size, own is None))
             seen.append((prediction, *batch[1:]))
         value, weight, sums = mean_loss(parts)
+        self.history._sums = sums
         if scaled and not sums:
             self.divide(weight)
         return value, weight, seen
@@ -329,8 +329,8 @@ class Loop:
             found = evaluation.measured(self.metrics, epoch.kept)
             lists: list[Any] = [history.metrics[name] for name in found]
             lists = [*lists, history.loss, history.epoch_ends, epoch.done]
-            mean, steps = epoch.total / epoch.weight, len(history.step_loss)
-            append(lists, *found.values(), mean, steps, "loss")
+            loss, steps = history._epoch_loss(epoch), len(history.step_loss)
+            append(lists, *found.values(), loss, steps, "loss")
         training.epoch = len(history.loss)
         training.step = len(history.step_loss)
         verdicts: list[tuple[Any, Any]] = []

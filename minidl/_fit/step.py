@@ -72,7 +72,8 @@ def take_step(
         update(optimizer)
 
     record_step(history, optimizer, _finite(result, optimizer, history), learn)
-    weight = getattr(result, "_weight", None)
+    weight = getattr(result, "_weight", False)
+    history._sums = weight is None
     return result if weight is None or weight is False else (result, weight)
 
 
@@ -106,21 +107,6 @@ def backward_pass(
     else:
         result.backward()
     return result, weight, prediction if keeps else None
-
-
-def mean_loss(parts: list[tuple[float, float, bool]]) -> tuple[float, float, bool]:
-    """The loss of a step, its weight, and whether the loss is a sum.
-
-    parts  the same of each of its batches; a batch without weight has 0, 0 and False
-    """
-    weight = total = 0.0
-    for loss, own, is_sum in parts:
-        weight += own  # one by one, as the built-in sum() rounds otherwise
-        total += loss if is_sum else loss * own
-    if len(parts) == 1:
-        return parts[0][0], weight, parts[0][2]
-    sums = any(is_sum for _, _, is_sum in parts)
-    return (total if sums else total / weight), weight, sums
 
 
 # --- a loss that isn't finite -------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 
 from minidl._fit.hooks import Hook
 from minidl._fit.loop import Loop
-from minidl._fit.step import backward_pass, divergence, flat, mean_loss, parameters_of
+from minidl._fit.step import backward_pass, divergence, flat, parameters_of
 from minidl.checkpoint import generators_of
 from minidl.data import DataLoader
 from minidl.data.arrays import call, part, samples
@@ -21,7 +21,7 @@ from minidl.distributed.gradients import Gradients
 from minidl.distributed.state import StateInParts, fetch_state
 from minidl.distributed.sums import Arrays, Node, nodes, pairwise, share
 from minidl.distributed.world import RankError, World
-from minidl.evaluation import Measured, array_of, by_batch, combined
+from minidl.evaluation import Measured, array_of, by_batch, combined, mean_loss
 from minidl.history import DivergenceError, Epoch
 from minidl.losses import NoWeightError
 from minidl.nn import Module
@@ -242,6 +242,7 @@ class DistributedLoop(Loop):
         value, weight, sums = mean_loss(
             [(loss, own, bool(is_sum)) for loss, own, is_sum in values.T.tolist()]
         )
+        self.history._sums = sums
         if not math.isfinite(value):
             raise divergence(value, self.optimizer, self.history)
         divisor = None if sums or self.accumulate * world.shards == 1 else weight

@@ -9,7 +9,7 @@ from fitting import X, Y, fit, problem, weights
 
 import minidl as dl
 from minidl import nn
-from minidl._fit.step import PAIR, flat, mean_loss
+from minidl._fit.step import PAIR, flat
 from minidl.data import DataLoader
 
 ROWS = np.random.default_rng(0).normal(size=(23, 3))
@@ -62,23 +62,6 @@ def test_a_model_of_several_inputs_is_trained(capture, weight):
             history = fit(model, optimizer, data, epochs=1, capture=capture, accumulate=1)
             outcomes.add(repr((history.step_loss, model.state_dict())))
     assert len(outcomes) == 1
-
-
-# --- the mean of several batches ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("parts", "mean"),
-    [
-        ([(0.1, 3.0, False)], (0.1, 3.0, False)),
-        ([(2.0, 3.0, False), (5.0, 1.0, False)], (2.75, 4.0, False)),
-        ([(2.0, 3.0, False), (0.0, 0.0, False)], (2.0, 3.0, False)),
-        ([(2.0, 3.0, True), (5.0, 1.0, True)], (7.0, 4.0, True)),
-    ],
-    ids=["one", "means", "without weight", "sums"],
-)
-def test_the_loss_of_a_step_weighs_means_and_adds_sums(parts, mean):
-    assert mean_loss(parts) == mean
 
 
 # --- a loss that isn't finite -------------------------------------------------------------------
