@@ -14,11 +14,13 @@ import reprlib
 import stat
 import threading
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from io import FileIO
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
+
+from minidl._kernels import atomic
 
 fcntl: Any
 try:
@@ -156,10 +158,7 @@ def _take_over(temporary: Path) -> None:
     Of this thread the writer was interrupted just as its block began or ended, so that only the
     error's traceback keeps the file open.
     """
-    with _opening:  # no other thread may add a file meanwhile
-        for own, thread in list(_opened_by.items()):
-            if thread == threading.get_ident() and not own.closed and _is_at(temporary, own):
-                _close(own)
+    atomic.locked(_opening, _close_own, (temporary,))
     try:
         file = _open(temporary, "rb+")
     except FileNotFoundError:
@@ -171,6 +170,13 @@ def _take_over(temporary: Path) -> None:
             temporary.unlink()
     finally:
         _close(file)
+
+
+def _close_own(path: Path) -> None:
+    """Close the files of this thread that are at a path; no other thread may add one meanwhile."""
+    for own, thread in list(_opened_by.items()):
+        if thread == threading.get_ident() and not own.closed and _is_at(path, own):
+            own.close()
 
 
 def _is_at(path: Path, file: FileIO) -> bool:
@@ -186,16 +192,22 @@ _opened_by: weakref.WeakKeyDictionary[FileIO, int] = weakref.WeakKeyDictionary()
 
 
 def _open(path: Path, mode: Literal["xb", "rb+"]) -> FileIO:
-    with _opening:
-        file = path.open(mode, buffering=0)
-        _opened_by[file] = threading.get_ident()
+    return atomic.locked(_opening, _opened, (path, mode))
+
+
+def _opened(path: Path, mode: Literal["xb", "rb+"]) -> FileIO:
+    file = path.open(mode, buffering=0)
+    _opened_by[file] = threading.get_ident()
     return file
 
 
 def _close(*files: FileIO) -> None:
-    with _opening:
-        for file in files:
-            file.close()
+    atomic.locked(_opening, _close_each, (files,))
+
+
+def _close_each(files: Iterable[FileIO]) -> None:
+    for file in files:
+        file.close()
 
 
 def _after_fork() -> None:

@@ -10,31 +10,44 @@ from __future__ import annotations
 import numbers
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from minidl._format import printable
+
 NATIVE = {np.dtype(np.float32), np.dtype(np.float64)}
 PYTHON_NUMBERS = {float, int, bool}
+Owner: TypeAlias = str | Callable[[], str]
 
 
-def read(data: Any) -> tuple[NDArray[Any], bool]:
-    """An array of real numbers, and whether the data have a floating dtype of their own."""
+def read(data: Any, owner: Owner) -> tuple[NDArray[Any], bool]:
+    """An array of real numbers, and whether the data have a floating dtype of their own.
+
+    owner  what an error begins with, or a function that gives it
+    """
     if reason := refusal(data):
-        raise TypeError(reason)
+        raise TypeError(f"{_name(owner)}: got {reason}")
     try:
         array = array_of(data)
     except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{data!r} can't be converted to an array: {error}") from None
+        raise ValueError(
+            f"{_name(owner)}: {data!r} can't be converted to an array: {error}"
+        ) from None
     own = array.dtype.kind == "f" and (hasattr(data, "dtype") or hasattr(data, "dtypes"))
     if array.dtype == object and all(isinstance(x, numbers.Real) for x in array.flat):
         array = array.astype(np.float64)  # Fractions, and integers of more than 64 bits
     if array.dtype.kind not in "fiub":
         raise TypeError(
-            f"expected real numbers, got {type(data).__name__} with dtype {array.dtype}"
+            f"{_name(owner)}: expected real numbers, got {type(data).__name__} with dtype "
+            f"{array.dtype}"
         )
     return array, own
+
+
+def _name(owner: Owner) -> str:
+    return printable(owner if isinstance(owner, str) else owner())
 
 
 def array_of(data: Any) -> NDArray[Any]:
@@ -85,10 +98,11 @@ def refusal(data: Any) -> str | None:
 
 
 def beside(
-    given: list[Any], keep_numbers: bool, default: Callable[[], Any] | None = None
+    owner: str, given: list[Any], keep_numbers: bool, default: Callable[[], Any] | None = None
 ) -> list[Any]:
     """The inputs of an op as arrays, by what they stand beside.
 
+    owner         what an error begins with
     given         arrays and array-likes
     keep_numbers  whether a Python number stays one, which NumPy treats by the same rule
     default       gives the dtype where no input has a floating one; None keeps integers
@@ -109,7 +123,7 @@ def beside(
         if type(x) is np.ndarray and x.dtype in NATIVE:
             dtypes.append(x.dtype)
         elif not (keep_numbers and type(x) in PYTHON_NUMBERS):
-            given[i], floating = read(x)
+            given[i], floating = read(x, owner)
             if floating:
                 given[i] = given[i].astype(given[i].dtype.newbyteorder("="), copy=False)
                 dtypes.append(given[i].dtype)

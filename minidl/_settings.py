@@ -12,7 +12,7 @@ import reprlib
 import types
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 import numpy as np
 
@@ -103,7 +103,9 @@ class no_grad(_Setting):  # noqa: N801 (a verb)
     False
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *function: Never) -> None:
+        if function:
+            raise TypeError("no_grad takes no arguments; as a decorator, write @dl.no_grad()")
         super().__init__(recording, False)
 
 

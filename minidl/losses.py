@@ -167,7 +167,7 @@ def cross_entropy(
     >>> dl.losses.cross_entropy([[1000.0, 0.0]], [1])
     Tensor(1000., dtype=float32)
     """
-    x = tensor.as_tensor(logits)
+    x = tensor.as_tensor("cross_entropy", logits)
     t, shape = _constant(target), x.shape
     _checks.number("cross_entropy", "label_smoothing", label_smoothing, high=1)
     _check_classes(t, shape)
@@ -300,10 +300,7 @@ def _weights(name: str, argument: str, given: Any, shape: tuple[int, ...]) -> Ar
                 f"{argument}.detach()"
             )
         given = given.data
-    try:
-        w = tensor.as_array(given, np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(printable(f"{expected}; {error}")) from None
+    w = tensor.as_array(expected, given, np.float64)
     if w.shape != shape:
         raise ValueError(printable(f"{expected}, got shape {w.shape}"))
 
@@ -346,7 +343,7 @@ def _option(name: str, class_weight: Any, classes: int | None = None) -> Any:
     if class_weight is None or isinstance(class_weight, str):
         return class_weight and _checks.choice(name, "class_weight", class_weight, ["balanced"])
     if classes is None:
-        classes = tensor.as_array(class_weight).size
+        classes = tensor.as_array(f"{name}: class_weight", class_weight).size
     return tuple(_weights(name, "class_weight", class_weight, (classes,)).tolist())
 
 
@@ -359,14 +356,14 @@ def _check_index(name: str, value: Any) -> Any:
 
 def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tuple[Tensor, Any]:
     """Prediction and target, after a check that their shapes are equal."""
-    try:
-        if not isinstance(prediction, Tensor):  # beside a target that has a floating dtype
-            other = target.data if isinstance(target, Tensor) else target
-            prediction = beside([prediction, other], False, tensor.get_default_dtype)[0]
-        p = tensor.as_tensor(prediction)
-        t = target if isinstance(target, Tensor) else tensor.as_array(target, p.dtype)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name}: prediction and target must be numbers; {error}") from None
+    if not isinstance(prediction, Tensor):  # beside a target that has a floating dtype
+        both = [prediction, target.data if isinstance(target, Tensor) else target]
+        default = tensor.get_default_dtype
+        prediction = beside(f"{name}: prediction and target", both, False, default)[0]
+    p = tensor.as_tensor(f"{name}: prediction", prediction)
+    t = target
+    if not isinstance(target, Tensor):
+        t = tensor.as_array(f"{name}: target", target, p.dtype)
     shape = p.shape
     if shape != t.shape:
         advice = "reshape one to the shape of the other"

@@ -149,7 +149,7 @@ class Module:
         changes: list[tuple[Any, Any, Any]] = []
         for name, value in own.items():
             if isinstance(value, Tensor):
-                array = tensor.as_array(state[name], value.dtype)
+                array = tensor.as_array(name, state[name], value.dtype)
                 _check_shape(name, array, value)
                 changes += tensor.replacement(value, array)
             else:
@@ -258,7 +258,7 @@ def _buffer(name: str, values: Any, before: Array | None = None) -> Array:
                 "one: give t.detach(), or compute it under dl.no_grad()"
             )
         values = values.data
-    array, floating = _operands.read(values)
+    array, floating = _operands.read(values, name)
     if before is None:
         own = floating or array.dtype.kind != "f"
         dtype = array.dtype.newbyteorder("=") if own else tensor.get_default_dtype()
@@ -347,7 +347,7 @@ class Dense(Module):
         if not callable(init):
             init = INITIALIZERS[_checks.choice("Dense", "init", init, INITIALIZERS, hint=True)]
         dtype = tensor.get_default_dtype()
-        values = tensor.as_array(init(shape, _checks.generator("Dense", rng)), dtype)
+        values = tensor.as_array("Dense: init", init(shape, _checks.generator("Dense", rng)), dtype)
         if values.shape != shape:
             raise ValueError(f"Dense: init gave weights of shape {values.shape}, not {shape}")
         self.weight = Tensor(values, requires_grad=True, name="weight")
@@ -358,7 +358,7 @@ class Dense(Module):
     def forward(self, x: Any, *, rectify: bool = False) -> Tensor:
         """y = x W + b, or max(x W + b, 0)."""
         if not isinstance(x, Tensor):
-            x = tensor.as_array(x, self.weight.dtype)
+            x = tensor.as_array(self._title, x, self.weight.dtype)
         elif not (x._computed or x.requires_grad or x.dtype == self.weight.dtype):
             x = Tensor(x, dtype=self.weight.dtype, name=x.name)
         shape, features = x.shape, self.weight.shape[0]
@@ -460,7 +460,7 @@ class Softmax(Module):
     """y = eˣ / Σ eˣ along an axis. `cross_entropy` takes logits, so do not put this before it."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+        self.axis = _checks.count("Softmax", "axis", axis, low=-64)  # as many as NumPy has
 
     def forward(self, x: Any) -> Tensor:
         return tensor.softmax(x, self.axis)
@@ -485,7 +485,7 @@ class Dropout(Module):
 
     def forward(self, x: Any) -> Tensor:
         """x times a new random mask of 0 and 1 / (1 − p), or x itself in evaluation mode."""
-        t = tensor.as_tensor(x)
+        t = tensor.as_tensor("Dropout", x)
         if not self.training or self.p == 0:
             return t
         observer, draw = active.get(), self.rng.random

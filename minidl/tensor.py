@@ -27,7 +27,7 @@ from minidl._format import printable
 from minidl._kernels import atomic
 from minidl._kernels.plan import copied
 from minidl._observer import active
-from minidl._operands import NATIVE, beside, read, refusal
+from minidl._operands import NATIVE, Owner, beside, read, refusal
 from minidl._settings import default_dtype as default_dtype
 from minidl._settings import dtype_of, recording
 from minidl._settings import get_default_dtype as get_default_dtype
@@ -38,14 +38,14 @@ from minidl.ops import Array, Op, P
 _node_ids = itertools.count(0, -1)  # descending: heapq returns the smallest, backward the newest
 
 
-def as_array(data: Any, dtype: Any = None) -> Array:
+def as_array(owner: Owner, data: Any, dtype: Any = None) -> Array:
     """A C-contiguous array from anything array-like, copied only if it must be converted.
 
     With one order for all, results do not depend on the memory layout of what they are made from.
 
     What has a floating dtype, such as an array of NumPy or data of pandas, keeps it; everything
     else gets the default dtype, unless `dtype` says otherwise. TypeError for data that are not real
-    numbers, and for masked arrays.
+    numbers, and for masked arrays, which begins with `owner`.
     """
     if isinstance(data, Tensor):
         data = data._data
@@ -56,7 +56,7 @@ def as_array(data: Any, dtype: Any = None) -> Array:
         and (dtype is None or dtype is data.dtype)
     ):
         return data  # the usual case
-    array, floating = read(data)
+    array, floating = read(data, owner)
     if dtype is None:
         dtype = array.dtype.newbyteorder("=") if floating else get_default_dtype()
     wanted = dtype_of(dtype)
@@ -70,9 +70,9 @@ def as_ndarray(x: Any) -> Array:
     return x if isinstance(x, np.ndarray) else np.asarray(x)
 
 
-def as_tensor(x: Any) -> Tensor:
+def as_tensor(owner: Owner, x: Any) -> Tensor:
     """x itself if it is a tensor, else a constant tensor of it."""
-    return x if isinstance(x, Tensor) else _restore(as_array(x), False, None, None, True)
+    return x if isinstance(x, Tensor) else _restore(as_array(owner, x), False, None, None, True)
 
 
 # --- the graph ----------------------------------------------------------------------------------
@@ -165,8 +165,8 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
         arrays = [x._data if type(x) is Tensor else x for x in inputs]
         if observer := active.get():
             arrays = observer.arrays(inputs, arrays)
-        if len(learned) < len(inputs):
-            arrays = beside(arrays, count == 2, get_default_dtype)
+        if len(learned) < len(inputs) and not (op.movement and _are_integers(inputs)):
+            arrays = beside(op.__name__, arrays, count == 2, get_default_dtype)
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
@@ -180,6 +180,11 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
         return result
 
     return apply
+
+
+def _are_integers(inputs: Any) -> bool:
+    """Whether all are tensors of integers or booleans, which an op that moves them keeps."""
+    return all(type(x) is Tensor and x._data.dtype.kind in "iub" for x in inputs)
 
 
 def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Exception:
@@ -263,7 +268,7 @@ def where(condition: Any, a: Any, b: Any) -> Tensor:
     >>> dl.where([True, False], 1.0, [5.0, 6.0])
     Tensor([1., 6.], dtype=float32)
     """
-    return _where(a, b, read(_plain(condition))[0].astype(bool))
+    return _where(a, b, read(_plain(condition), "where")[0].astype(bool))
 
 
 def _index(key: Any) -> Any:
@@ -283,7 +288,7 @@ def _index_part(part: Any) -> Any:
         except TypeError:  # an array, but not of an integer
             pass
     if reason := refusal(part):
-        raise TypeError(reason)
+        raise TypeError(f"an index is {reason}")
     try:
         array = as_ndarray(_plain(part)).copy()
     except ValueError as error:
@@ -310,7 +315,7 @@ def argmax(x: Any, axis: int | None = None) -> Array:
     >>> dl.argmax([[1.0, 5.0], [3.0, 2.0]], axis=1)
     array([1, 0])
     """
-    array, _ = read(_plain(x))
+    array, _ = read(_plain(x), "argmax")
     try:
         if axis is not None:
             ops.axes_of((axis,), array.ndim)
@@ -349,7 +354,7 @@ def _compare(comparison: Any, a: Any, b: Any) -> Any:
     """A comparison as an array of booleans, since it has no gradient; b may be any object."""
     x, y = _plain(a), _plain(b)
     try:
-        given = beside([x, y], True)
+        given = beside(comparison.__name__, [x, y], True)
     except TypeError:
         if refusal(a) or refusal(b) or comparison not in (np.equal, np.not_equal):
             raise
@@ -400,7 +405,7 @@ def replacement(tensor: Tensor, values: Any) -> list[tuple[Any, str, Any]]:
 
     They are a copy in the tensor's dtype, and count as a new version.
     """
-    array = as_array(values, tensor._data.dtype)
+    array = as_array(functools.partial(describe, tensor), values, tensor._data.dtype)
     if array.shape != tensor._data.shape:
         raise ValueError(
             f"the data of {describe(tensor)} can't be replaced by values of shape {array.shape}"
@@ -458,7 +463,7 @@ class Tensor:
             )
         if not isinstance(name, str | None):
             raise TypeError(f"Tensor: name must be a string, got {type(name).__name__}")
-        self._data = as_array(data, dtype)
+        self._data = as_array(name or "Tensor", data, dtype)
         self.grad = self._node = None
         self.name, self.version = name, 0
         self._requires_grad = self._computed = self._weight = False
@@ -657,7 +662,7 @@ class Tensor:
                     "pass the gradient of that shape: y.backward(grad)."
                 )
             return np.ones(self._data.shape, self._data.dtype)
-        g = as_array(grad, self._data.dtype)
+        g = as_array("backward", grad, self._data.dtype)
         if g.shape != self._data.shape:
             raise ValueError(
                 f"the gradient passed to backward has shape {g.shape}, expected "

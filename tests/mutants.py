@@ -750,8 +750,8 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
         "def where": [
             (
                 "a condition shared with the caller",
-                "read(_plain(condition))[0].astype(bool)",
-                "read(_plain(condition))[0]",
+                'read(_plain(condition), "where")[0].astype(bool)',
+                'read(_plain(condition), "where")[0]',
             ),
         ],
         "_in_place": [

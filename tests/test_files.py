@@ -296,6 +296,12 @@ def test_a_file_larger_than_the_system_allows_leaves_the_old_one_whole(tmp_path)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("walk.html", "old")]
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files left open
+def test_no_interrupt_of_a_writer_makes_another_thread_wait(tmp_path):
+    for _ in interrupting.each_interruption(lambda: tmp_path / "a.txt", write):
+        assert not _files._opening._is_owned()
+
+
 def test_two_writers_of_one_file_take_turns(tmp_path):
     path, texts = tmp_path / "race.png", [letter * 10_000 for letter in "abcd"]
     errors, start = [], threading.Barrier(len(texts))

@@ -552,7 +552,7 @@ def test_probabilities_below_zero_or_nan_and_targets_that_are_not_numbers_are_na
         dl.losses.cross_entropy([[0.0, 1.0]], np.array([[-1.0, 2.0]]))
     with pytest.raises(ValueError, match="probabilities must be ≥ 0, got nan"):
         dl.losses.cross_entropy([[0.0, 1.0]], np.array([[math.nan, 1.0]]))
-    with pytest.raises(TypeError, match="mse: prediction and target must be numbers"):
+    with pytest.raises(TypeError, match="mse: prediction and target: expected real numbers"):
         dl.losses.mse([1.0], None)
 
 

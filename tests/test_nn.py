@@ -358,7 +358,7 @@ class Norm(nn.Module):
         self.buffer("seen", np.zeros(features, bool))
 
     def forward(self, x):
-        x = dl.tensor.as_tensor(x)
+        x = dl.tensor.as_tensor("x", x)
         if not self.training:
             return (x - self.mean) * self.scale
         mean = x.mean(axis=0)

@@ -140,7 +140,7 @@ def test_swapped_bytes_are_put_in_the_order_of_the_machine():
     swapped = np.array(TENTHS, ">f8")
     y = dl.concatenate([swapped, swapped])
     assert (y.dtype.isnative, y.data.tolist()) == (True, TENTHS * 2)
-    assert _operands.beside([swapped, TENTHS], False)[0].dtype.isnative
+    assert _operands.beside("add", [swapped, TENTHS], False)[0].dtype.isnative
 
 
 def test_large_integers_keep_the_digits_that_the_tensor_has():

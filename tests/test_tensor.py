@@ -938,10 +938,78 @@ def test_too_few_tensors_are_a_type_error():
         dl.stack()
 
 
-def test_integer_tensors_become_the_default_dtype_in_any_function():
+def test_integer_tensors_become_the_default_dtype_in_any_function_that_computes():
     labels = dl.Tensor([0, 1], dtype="int64")
     assert dl.softmax(labels).dtype == dl.exp(labels).dtype == np.float32
     assert dl.maximum(1.0, 2.0).dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "bool"])
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda t, use: t[1],
+        lambda t, use: t[:, [0, 0]],
+        lambda t, use: use.reshape(t, (3, 2)),
+        lambda t, use: use.transpose(t),
+        lambda t, use: use.concatenate([t, t]),
+        lambda t, use: use.stack([t, t]),
+    ],
+)
+def test_an_op_that_moves_entries_keeps_integers_and_their_digits(move, kind):
+    rows = np.array([[2**53 + 1, 0, 1], [3, 7, 2**62 + 1]]).astype(kind)
+    found, expected = move(dl.Tensor(rows, dtype=kind), dl), move(rows, np)
+    assert (found.dtype, found.data.tolist()) == (kind, expected.tolist())
+
+
+def test_labels_and_keys_may_be_parts_of_an_integer_tensor():
+    labels = dl.Tensor([[0, 1], [2, 0]], dtype="int64")
+    x = leaf([1.0, 2.0, 3.0])
+    same(x[labels[1]].data, np.array([3.0, 1.0]))
+    logits = np.zeros((2, 3))
+    same(dl.losses.cross_entropy(logits, labels[0]).data, np.float64(np.log(3.0)))
+    assert [row.dtype for row in labels] == ["int64", "int64"]
+    assert dl.concatenate([labels[0], [0.5]]).data.tolist() == [0, 1, 0.5]
+
+
+MODEL = dl.nn.MLP([2, 3, 1], rng=0)
+STATE = MODEL.state_dict()  # names its layers
+NAMED = {  # what a message begins with, for data that are no numbers
+    "exp": dl.exp,
+    "add": lambda data: leaf([1.0, 2.0]) + data,
+    "multiply": lambda data: data * leaf([1.0, 2.0]),
+    "less": lambda data: leaf([1.0, 2.0]) < data,
+    "where": lambda data: dl.where(data, 1.0, 2.0),
+    "concatenate": lambda data: dl.concatenate([[1.0], data]),
+    "argmax": dl.argmax,
+    "Tensor": dl.Tensor,
+    "backward": lambda data: (leaf([1.0, 2.0]) * 2).backward(data),
+    "w of shape (2,)": lambda data: setattr(dl.Tensor([1.0, 2.0], True, name="w"), "data", data),
+    "dense1, a Dense(2 → 3)": MODEL,
+    "dense2.bias": lambda data: MODEL.load_state_dict({**STATE, "dense2.bias": data}),
+    "mean": lambda data: dl.nn.Module().buffer("mean", data),
+    "Dropout": dl.nn.Dropout(rng=0),
+    "cross_entropy": lambda data: dl.losses.cross_entropy(data, [1]),
+    "mse: target": lambda data: dl.losses.mse(leaf([1.0, 2.0]), data),
+    "mse: prediction and target": lambda data: dl.losses.mse(data, [1.0]),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    ("data", "error", "reason"),
+    [
+        (["a", "b"], TypeError, "expected real numbers, got list with dtype <U1"),
+        (1j, TypeError, "expected real numbers, got complex with dtype complex128"),
+        ([[1.0, 2.0], [3.0]], ValueError, "[[1.0, 2.0], [3.0]] can't be converted to an array: "),
+        (np.ma.array([1.0, 2.0], mask=[True, False]), TypeError, "got a masked array: fill or "),
+    ],
+    ids=["names", "complex", "ragged", "masked"],
+)
+def test_data_that_are_no_numbers_are_refused_where_they_are_given(name, data, error, reason):
+    with pytest.raises(error) as caught:
+        NAMED[name](data)
+    assert str(caught.value).startswith(f"{name}: {reason}")
 
 
 def test_an_index_or_condition_that_changes_later_changes_nothing():

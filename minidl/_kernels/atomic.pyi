@@ -1,9 +1,12 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+
+Result = TypeVar("Result")
 
 def assign(changes: Iterable[tuple[Any, Any, Any]]) -> list[tuple[Any, Any, Any]]: ...
+def locked(lock: Any, function: Callable[..., Result], arguments: tuple[Any, ...]) -> Result: ...
 def exchange(
     expected: list[tuple[Any, Any, Any]], changes: Iterable[tuple[Any, Any, Any]]
 ) -> bool: ...

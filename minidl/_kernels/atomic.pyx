@@ -51,6 +51,15 @@ cpdef list assign(changes):
     return undo
 
 
+def locked(lock, function, tuple arguments):
+    """Call a function while this thread holds a lock; a `with` block has bytecodes at its end."""
+    lock.acquire()
+    try:
+        return function(*arguments)
+    finally:
+        lock.release()
+
+
 def exchange(list expected, changes):
     """Make all changes if nobody has changed what they are based on; returns whether.
 

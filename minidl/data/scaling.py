@@ -108,7 +108,7 @@ class Standardize(Module):
                 f"load a saved model{columns}"
             )
         graph = isinstance(x, Tensor) and x.requires_grad
-        array = x.data if isinstance(x, Tensor) else _operands.read(x)[0]
+        array = x.data if isinstance(x, Tensor) else _operands.read(x, "Standardize")[0]
         if array.shape[-1:] != self.mean.shape:
             raise ValueError(
                 printable(

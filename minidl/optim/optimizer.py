@@ -383,8 +383,10 @@ class Optimizer(Declared):
             t, groups, slots = copied(rule, state)
             given = outline(state["rule"], groups, slots)
         except (AttributeError, LookupError, TypeError) as error:
+            own_words = str(error).startswith(f"{rule}: ")
+            reason = str(error).removeprefix(f"{rule}: ") if own_words else repr(error)
             raise ValueError(
-                f"{rule}: this is not the state_dict of an optimizer: {error!r}"
+                f"{rule}: this is not the state_dict of an optimizer: {reason}"
             ) from None
         own = outline(
             rule,

@@ -100,6 +100,20 @@ def test_changes_are_made_only_if_what_they_are_based_on_is_the_same_object():
     assert point.x == 4
 
 
+def test_a_lock_is_held_during_a_call_and_no_longer():
+    lock, held = threading.RLock(), []
+
+    def call(*arguments):
+        held.append(lock._is_owned())
+        return arguments
+
+    assert atomic.locked(lock, call, (1, 2)) == (1, 2)
+    assert held == [True]
+    with pytest.raises(ZeroDivisionError):
+        atomic.locked(lock, lambda: 1 / 0, ())
+    assert not lock._is_owned()
+
+
 @pytest.mark.forked
 def test_if_memory_is_lacking_after_some_changes_none_is_made():
     def prepare():

@@ -693,6 +693,7 @@ FUNCTIONS = {
     "replay.Replay": call_step,
     "atomic.assign": of(atomic.assign, changes),
     "atomic.found": of(atomic.found, changes),
+    "atomic.locked": of(atomic.locked, lambda call: (threading.Lock(), len, ([],))),
     "atomic.Assigned": of(assigned, lambda call: changes(call) * 2),
     "atomic.exchange": of(atomic.exchange, lambda call: changes(call) * 2),
     "atomic.Shared": of(shared, shared_dicts),
