@@ -7,6 +7,7 @@ import copy
 import functools
 import math
 import numbers
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Never
 
@@ -75,7 +76,7 @@ def fit(
     data        a DataLoader; (x, y) for the whole set as one batch, a tuple of two or a list of
                 two arrays; or a list of tuples (x, y) or any other iterable of batches (x, y) or
                 (x, y, weight). An iterator, such as a generator, serves one epoch, whose
-                end is that of the training
+                end is that of the training, with a warning if fewer steps were taken than asked for
     epochs      the number of passes over the data, ≥ 1
     steps       the number of steps, ≥ 1. At least one of epochs and steps is needed; with both, the
                 training ends with whichever comes first
@@ -193,6 +194,14 @@ def fit(
     except DivergenceError:
         if not training.may_diverge:
             raise
+    else:
+        if epochs is None and limits[0] == 1 and loop.left > 0 and not own._ended:
+            warnings.warn(
+                f"fit: data, a one-shot iterator, ended after {len(own.step_loss) - begun[1]} of "
+                f"{steps} steps. Give a list of batches, a DataLoader, or an object whose "
+                "__iter__ begins anew each time.",
+                stacklevel=2,
+            )
     finally:
         loop.end()
     own.interrupted |= loop.pressed

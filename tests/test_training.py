@@ -1065,10 +1065,14 @@ def test_ctrl_c_during_captured_steps_leaves_whole_ones():
     assert repr(optimizer.state_dict()) == repr(same.state_dict())
 
 
-def test_steps_end_where_a_one_shot_iterator_does():
+@pytest.mark.parametrize("capture", [False, True])
+def test_steps_end_where_a_one_shot_iterator_does_with_a_warning(capture):
     model, optimizer, _ = problem()
-    history = fit(model, optimizer, iter(PARTS), epochs=None, steps=20)
+    with pytest.warns(UserWarning, match=f"a one-shot iterator, ended after {len(PARTS)} of 20"):
+        history = fit(model, optimizer, iter(PARTS), epochs=None, steps=20, capture=capture)
     assert (len(history.loss), len(history.lr)) == (1, len(PARTS))
+    history = fit(model, optimizer, iter(PARTS), epochs=None, steps=len(PARTS), history=history)
+    assert len(history.lr) == 2 * len(PARTS)
 
 
 @pytest.mark.parametrize("name", ["data", "validation"])
