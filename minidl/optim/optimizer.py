@@ -383,10 +383,10 @@ class Optimizer(Declared):
             t, groups, slots = copied(rule, state)
             given = outline(state["rule"], groups, slots)
         except (AttributeError, LookupError, TypeError) as error:
-            own_words = str(error).startswith(f"{rule}: ")
-            reason = str(error).removeprefix(f"{rule}: ") if own_words else repr(error)
+            text = str(error).removeprefix(f"{rule}: ")
             raise ValueError(
-                f"{rule}: this is not the state_dict of an optimizer: {reason}"
+                f"{rule}: this is not the state_dict of an optimizer: "
+                f"{text if text != str(error) else repr(error)}"
             ) from None
         own = outline(
             rule,

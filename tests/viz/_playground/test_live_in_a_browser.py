@@ -153,6 +153,7 @@ def test_each_control_changes_what_it_says(live):
     tab.get_by_role("slider", name="rate η").fill("-20")
     tab.wait_for_function("() => location.hash.includes('a.lr=0.1')")
     tab.wait_for_function("() => location.hash.includes('seed=3')")
+    expect(tab.locator("#count")).to_contain_text("step 0,")  # no longer step 1 of the last one
     tab.get_by_role("button", name="One step").click()
     given |= {"seed": 3, "runs": [{**run, "lr": "0.1"}]}
     expect_training(tab, 1, **given)
