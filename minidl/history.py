@@ -137,7 +137,8 @@ class History:
             name: np.array(getattr(self, name), kind) for name, kind in LISTS.items()
         }
         state["metrics"] = {name: list(values) for name, values in self.metrics.items()}
-        state |= {"interrupted": self.interrupted, "captured": self.captured, "ended": self._ended}
+        state |= {"interrupted": self.interrupted, "captured": self.captured}
+        state |= {"ended": self._ended, "sums": self._sums}
         epoch = self._epoch
         if epoch is not None:
             state["epoch"] = {
@@ -160,6 +161,7 @@ class History:
             )
             ended = {True: "EarlyStopping.on_epoch", False: ""}  # older files don't say which
             history._ended = str(ended.get(state["ended"], state["ended"]))
+            history._sums = bool(state.get("sums", False))
             if epoch := state.get("epoch"):
                 kept = tuple([] if x is None else [np.asarray(x)] for x in epoch["kept"])
                 history._epoch = Epoch(**{**epoch, "kept": kept})

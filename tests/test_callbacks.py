@@ -32,10 +32,10 @@ def training(seed=0, lr=0.05, rule=dl.optim.Adam):
     return model, rule(model, lr=lr), dl.data.DataLoader(X, Y, 5, rng=seed)
 
 
-def fit(own, callbacks=(), **options):
+def fit(own, callbacks=(), loss=dl.losses.mse, **options):
     model, optimizer, data = own
     options = {"progress": False, "callbacks": callbacks, **options}
-    return dl.fit(model, dl.losses.mse, optimizer, data, **options)
+    return dl.fit(model, loss, optimizer, data, **options)
 
 
 def look(own):
@@ -246,20 +246,24 @@ def whole_epoch(epoch, history):
     ("limit", "name", "steps"),
     [(Limit(5), "Limit.on_step", 5), (Limit(6), "Limit.on_step", 6), (whole_epoch, None, 10)],
 )
-def test_a_training_that_a_callback_had_ended_goes_on_without_it(limit, name, steps, tmp_path):
-    whole = training()
-    history = fit(whole, [], epochs=4)
-    own = training()
-    ended = fit(own, [limit], epochs=4)
+@pytest.mark.parametrize("loss", [dl.losses.mse, dl.losses.MSE("sum")], ids=["mean", "sum"])
+def test_a_training_that_a_callback_had_ended_goes_on_without_it(
+    loss, limit, name, steps, tmp_path
+):
+    whole = training(lr=1e-3)
+    history = fit(whole, [], epochs=4, loss=loss)
+    own = training(lr=1e-3)
+    ended = fit(own, [limit], epochs=4, loss=loss)
     assert len(ended.step_loss) == steps
     dl.save(tmp_path / "a", own[0], optimizer=own[1], data=own[2], history=ended)
 
-    own = training()
+    own = training(lr=1e-3)
     saved = dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
     with pytest.warns(UserWarning, match=f"{name or limit.__qualname__} had ended the training"):
-        again = fit(own, [limit], epochs=4, resume=saved)
+        again = fit(own, [limit], epochs=4, resume=saved, loss=loss)
     assert again == ended
-    assert fit(own, [Limit(99)][: name is None], epochs=4, resume=saved) == history
+    other = [Limit(99)][: name is None]
+    assert fit(own, other, epochs=4, resume=saved, loss=loss) == history
     assert look(own) == look(whole)
 
 

@@ -46,7 +46,7 @@ def full():
     )
     kept = [np.ones((2, 3), np.float32)], [np.array([1, 2])], []
     history._epoch = Epoch(2, 0.3, 5.0, [1, 0], kept, ["loss"])
-    history._ended = "Own.on_step"
+    history._ended, history._sums = "Own.on_step", True
     return history
 
 
@@ -56,6 +56,7 @@ def test_a_history_and_its_state_are_the_same_and_share_no_memory(make):
     copy = dl.History.from_state_dict(history.state_dict())
     assert repr(copy.state_dict()) == repr(history.state_dict())
     assert (copy.captured, copy._ended) == (history.captured, history._ended)
+    assert copy._sums == history._sums
     state = history.state_dict()
     for values in (history.loss, history.step_loss, *history.metrics.values()):
         values.append(7.0)
