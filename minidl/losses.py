@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
@@ -10,7 +9,9 @@ import numpy as np
 from minidl import _checks, ops, tensor
 from minidl._format import printable
 from minidl._kernels.loss import check_labels
-from minidl._kernels.plan import plain, whole
+from minidl._kernels.plan import plain
+from minidl._loss_weights import NoWeightError as NoWeightError
+from minidl._loss_weights import are_one, class_weight_option, of_classes, of_labels, weighted
 from minidl._operands import beside, refusal
 from minidl.ops import Array, Reduction
 from minidl.tensor import Tensor
@@ -22,10 +23,6 @@ _mae = tensor.differentiable(ops.mae)
 _huber = tensor.differentiable(ops.huber)
 _binary_cross_entropy = tensor.differentiable(ops.binary_cross_entropy)
 _cross_entropy = tensor.differentiable(ops.cross_entropy)
-
-
-class NoWeightError(ValueError):
-    """The mean of a batch whose weights are all 0, which counts for nothing among others."""
 
 
 def mse(
@@ -43,7 +40,7 @@ def mse(
     Tensor(2., dtype=float32)
     """
     p, t = _alike("mse", prediction, target, reduction)
-    return _weighted(_mse, (p, t, reduction), reduction, p.shape, sample_weight)
+    return weighted(_mse, (p, t, reduction), reduction, p.shape, sample_weight)
 
 
 def mae(
@@ -61,7 +58,7 @@ def mae(
     Tensor(1., dtype=float32)
     """
     p, t = _alike("mae", prediction, target, reduction)
-    return _weighted(_mae, (p, t, reduction), reduction, p.shape, sample_weight)
+    return weighted(_mae, (p, t, reduction), reduction, p.shape, sample_weight)
 
 
 def huber(
@@ -86,7 +83,7 @@ def huber(
     """
     p, t = _alike("huber", prediction, target, reduction)
     arguments = p, t, reduction, _checks.number("huber", "delta", delta, above=True)
-    return _weighted(_huber, arguments, reduction, p.shape, sample_weight)
+    return weighted(_huber, arguments, reduction, p.shape, sample_weight)
 
 
 def binary_cross_entropy(
@@ -129,11 +126,11 @@ def binary_cross_entropy(
         double = (t.data if isinstance(t, Tensor) else t).astype(np.float64)
         ones = np.sum(double)
         counts = ones, double.size - ones
-        c = _class_weight("binary_cross_entropy", class_weight, 2, lambda: counts[::-1])
+        c = of_classes("binary_cross_entropy", class_weight, 2, lambda: counts[::-1])
         factor = (1 - double) * c[0] + double * c[1]
         t = (double * c[1] / np.where(factor > 0, factor, 1)).astype(t.dtype)
     arguments = x, t, reduction
-    return _weighted(_binary_cross_entropy, arguments, reduction, x.shape, sample_weight, factor)
+    return weighted(_binary_cross_entropy, arguments, reduction, x.shape, sample_weight, factor)
 
 
 def cross_entropy(
@@ -180,18 +177,20 @@ def cross_entropy(
         kept = t != ignore_index
         t, w = np.where(kept, t, 0), kept.astype(np.float64)
     if class_weight is not None:
-        c = _class_weight("cross_entropy", class_weight, shape[-1], lambda: _counts(t, w, shape))
-        alike = not isinstance(class_weight, str) and _are_one(c)
+        c = of_classes("cross_entropy", class_weight, shape[-1], lambda: _counts(t, w, shape))
+        alike = not isinstance(class_weight, str) and are_one(c)
         if t.dtype.kind != "f":
             _check_labels(t, shape[-1])
-            divisor = _of_labels(c, t) if w is None else w * _of_labels(c, t)
+            divisor = of_labels(c, t) if w is None else w * of_labels(c, t)
             if alike or label_smoothing == 0:
                 alike, w = True, divisor
         if not alike:
             t = ops.as_probabilities(x.data, t, label_smoothing) * c
             label_smoothing = 0.0
     arguments = x, t, label_smoothing, reduction
-    return _weighted(_cross_entropy, arguments, reduction, shape[:-1], sample_weight, w, divisor)
+    return weighted(
+        _cross_entropy, arguments, reduction, shape[:-1], sample_weight, w, divisor, by_row=True
+    )
 
 
 def _check_classes(t: Array, shape: tuple[int, ...]) -> None:
@@ -237,114 +236,6 @@ def _counts(t: Array, w: Any, shape: tuple[int, ...]) -> Any:
         raise ValueError('cross_entropy: class_weight="balanced" needs labels, got probabilities')
     labels = np.clip(t, 0, shape[-1] - 1).reshape(-1).astype(np.int64)
     return (np.bincount(labels, None if w is None else w.reshape(-1), shape[-1]),)
-
-
-def _weighted(
-    loss: Callable[..., Tensor],
-    arguments: tuple[Any, ...],
-    reduction: Reduction,
-    shape: tuple[int, ...],
-    sample_weight: Any = None,
-    factor: Any = None,
-    divisor: Any = None,
-) -> Tensor:
-    """The loss with weights, if there are any; it reports Σ w in its slot `_weight`.
-
-    shape    of the losses of all entries
-    factor   what each is multiplied by beside its sample's weight; None for 1
-    divisor  whose sum, with samples' weights, a mean is divided by, if it isn't `factor`
-    """
-    if sample_weight is factor is divisor is None:
-        result = loss(*arguments)
-        if reduction == "sum":
-            result._weight = None
-        return result
-    name, w = loss.__name__, factor
-    divisor = factor if divisor is None else divisor
-    if sample_weight is not None:
-        w = _weights(name, "sample_weight", sample_weight, shape[:1])
-        w = w.reshape(*shape[:1], *[1] * (len(shape) - 1))
-        divisor = w if divisor is None else w * divisor
-        w = w if factor is None else w * factor
-    by_row = loss is _cross_entropy
-    if by_row:
-        ones = np.ones(shape)
-        w, divisor = (ones if x is None else x * ones for x in (w, divisor))
-        w = w.reshape(*shape, 1)  # beside rows of logits
-    options: dict[str, Any] = {}
-    total: Any = None if reduction == "sum" else False
-    if reduction == "mean":
-        size = int(np.prod(shape))
-        n = np.sum(divisor) * (size / divisor.size)
-
-        def explain() -> None:
-            raise (NoWeightError if plain(n) == 0 else ValueError)(
-                f"{name}: the weights must have a finite sum above 0 for a mean, got {plain(n):g}"
-            )
-
-        ops.require(n, np.finfo(np.float64).tiny, np.finfo(np.float64).max, explain)
-        options["n"] = n
-        total = tensor.as_ndarray(n if by_row else n * (shape[0] / size if shape else 1.0))
-    result = loss(*arguments, w=w, **options)
-    result._weight = total
-    return result
-
-
-def _weights(name: str, argument: str, given: Any, shape: tuple[int, ...]) -> Array:
-    """Weights ≥ 0 as a float64 array of a shape."""
-    expected = f"{name}: {argument} must be finite numbers ≥ 0 of shape {shape}"
-    if isinstance(given, Tensor):
-        if given.requires_grad:
-            raise TypeError(
-                f"{name} has no gradient by {argument}, which requires one: pass "
-                f"{argument}.detach()"
-            )
-        given = given.data
-    w = tensor.as_array(expected, given, np.float64)
-    if w.shape != shape:
-        raise ValueError(printable(f"{expected}, got shape {w.shape}"))
-
-    def explain() -> None:
-        wrong = next(x for x in plain(w).flat if not 0 <= x < np.inf)
-        raise ValueError(printable(f"{expected}, got {wrong:g}"))
-
-    ops.require(w, 0, np.finfo(np.float64).max, explain)
-    return w
-
-
-def _class_weight(name: str, given: Any, classes: int, counts: Callable[[], Any]) -> Array:
-    """The weights of classes; for "balanced" from how often each is there."""
-    if isinstance(given, str):
-        _checks.choice(name, "class_weight", given, ["balanced"])
-        return _balanced(*counts())
-    return _weights(name, "class_weight", given, (classes,))
-
-
-@whole
-def _balanced(*counts: Any) -> Array:
-    """n / (classes present · count); 0 for a class that is not there."""
-    count = np.array(counts, np.float64).reshape(-1)
-    there = count > 0
-    return np.where(there, count.sum() / np.where(there, there.sum() * count, 1), 0)
-
-
-@whole
-def _of_labels(weights: Array, labels: Array) -> Array:
-    """The weight of each label; of any for one out of range, which is refused later."""
-    return weights.take(labels, mode="clip")
-
-
-def _are_one(weights: Array) -> bool:
-    return type(weights) is np.ndarray and bool((weights == 1).all())
-
-
-def _option(name: str, class_weight: Any, classes: int | None = None) -> Any:
-    """A constructor's class_weight after a check: None, "balanced" or a tuple of numbers."""
-    if class_weight is None or isinstance(class_weight, str):
-        return class_weight and _checks.choice(name, "class_weight", class_weight, ["balanced"])
-    if classes is None:
-        classes = tensor.as_array(f"{name}: class_weight", class_weight).size
-    return tuple(_weights(name, "class_weight", class_weight, (classes,)).tolist())
 
 
 def _check_index(name: str, value: Any) -> Any:
@@ -463,7 +354,7 @@ class BinaryCrossEntropy(Loss):
 
     def __init__(self, reduction: Reduction = "mean", *, class_weight: Any = None) -> None:
         super().__init__(reduction)
-        self.class_weight = _option("BinaryCrossEntropy", class_weight, 2)
+        self.class_weight = class_weight_option("BinaryCrossEntropy", class_weight, 2)
 
     def __call__(self, logits: Any, target: Any, *, sample_weight: Any = None) -> Tensor:
         return binary_cross_entropy(
@@ -490,7 +381,7 @@ class CrossEntropy(Loss):
         self.label_smoothing = _checks.number(
             "CrossEntropy", "label_smoothing", label_smoothing, high=1
         )
-        self.class_weight = _option("CrossEntropy", class_weight)
+        self.class_weight = class_weight_option("CrossEntropy", class_weight)
         self.ignore_index = _check_index("CrossEntropy", ignore_index)
 
     def __call__(self, logits: Any, target: Any, *, sample_weight: Any = None) -> Tensor:

@@ -40,7 +40,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "functions and their derivatives": ("ops",),
     "tensors": ("tensor",),
-    "networks and optimizers": ("nn", "losses", "schedulers", "optim"),
+    "networks and optimizers": ("nn", "_loss_weights", "losses", "schedulers", "optim"),
     "training": (
         *("data", "metrics", "history", "_expressions", "checkpoint", "callbacks"),
         *("_progress", "evaluation", "_capture", "_fit", "distributed", "training", "testing"),
@@ -204,6 +204,7 @@ SUBTITLES = {
     "optim": "update rules",
     "schedulers": "learning rates",
     "losses": "mse, cross-entropy, …",
+    "_loss_weights": "of samples and classes",
     "nn": "modules, layers",
     "tensor": "Tensor, graph, backward",
     "ops": "each function with its derivative",

@@ -82,7 +82,7 @@ TESTS = {
     NN: ["tests/test_nn.py"],
     SETTINGS: ["tests/test_settings.py", "tests/test_tensor.py"],
     OPERANDS: ["tests/test_operands.py"],
-    "minidl/losses.py": ["tests/test_losses.py"],
+    "minidl/_loss_weights.py": ["tests/test_loss_weights.py"],
     LOSS: ["tests/_kernels/test_loss.py", "tests/_kernels/test_kernels.py"],
     SYSTEM: ["tests/_kernels/test_system.py", "tests/test_config.py"],
     RULES: ["tests/optim/test_rules.py"],
@@ -876,13 +876,13 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("bytes left swapped", 'given[i].dtype.newbyteorder("=")', "given[i].dtype"),
         ],
     },
-    "minidl/losses.py": {
-        "_weighted": [
+    "minidl/_loss_weights.py": {
+        "weighted": [
             ("the mean divides by w alone", "np.sum(divisor)", "np.sum(w)"),
             ("a sum reports its weight", 'None if reduction == "sum" else False', "False"),
             ("a sum of 0 is let through", "np.finfo(np.float64).tiny", "0"),
         ],
-        "_weights": [("infinity is a weight", "np.finfo(np.float64).max", "np.inf")],
+        "as_weights": [("infinity is a weight", "np.finfo(np.float64).max", "np.inf")],
         "_balanced": [("absent classes are counted", "there.sum()", "there.size")],
     },
     LOSS: {
