@@ -36,6 +36,7 @@ cdef extern from "Python.h":
     object PyObject_CallFunctionObjArgs(object function, ...)
     unsigned long PyThread_get_thread_ident()
 
+cdef int TRIES = 250  # to restore a value for which Python lacks memory
 cdef object MISSING = object()
 cdef object GATE = object()  # without the GIL, one thread at a time compares and sets, or shares
 
@@ -313,21 +314,30 @@ cdef class Variable(Block):
         try:
             entry.token = self.set(value)
         except MemoryError:  # Python may have set it all the same
-            self.set(entry.before)
+            self.restore(entry)
             raise
         return self.enter_block(entry)
 
     cdef int restore(self, Entry entry) except -1:
         """Restore the value before the block.
 
-        Python needs memory for that. If it has none, the token's is freed for a second attempt.
+        Python needs memory for that. While it has none, the token's is freed, and it tries again.
         """
-        try:
-            PyObject_CallFunctionObjArgs(self.reset, <PyObject *> entry.token, NULL)
-        except (ValueError, MemoryError):  # ValueError in another context
-            entry.token = None
-            PyObject_CallFunctionObjArgs(self.set, <PyObject *> entry.before, NULL)
-        return 0
+        cdef int tries = TRIES
+        while True:
+            try:
+                if entry.token is not None:
+                    PyObject_CallFunctionObjArgs(self.reset, <PyObject *> entry.token, NULL)
+                else:
+                    PyObject_CallFunctionObjArgs(self.set, <PyObject *> entry.before, NULL)
+                return 0
+            except ValueError:  # in another context
+                entry.token = None
+            except MemoryError:
+                entry.token = None
+                tries -= 1
+                if tries == 0:
+                    raise
 
 
 cdef class InContext(Variable):
