@@ -247,12 +247,11 @@ def _check_index(name: str, value: Any) -> Any:
 
 def _alike(name: str, prediction: Any, target: Any, reduction: Reduction) -> tuple[Tensor, Any]:
     """Prediction and target, after a check that their shapes are equal."""
-    if not isinstance(prediction, Tensor):  # beside a target that has a floating dtype
-        both = [prediction, target.data if isinstance(target, Tensor) else target]
-        default = tensor.get_default_dtype
-        prediction = beside(f"{name}: prediction and target", both, False, default)[0]
-    p = tensor.as_tensor(f"{name}: prediction", prediction)
-    t = target
+    p, t = prediction, target
+    if not (isinstance(p, Tensor) and p.dtype.kind == "f"):  # beside a target of a floating dtype
+        both = [x.data if isinstance(x, Tensor) else x for x in (p, t)]
+        owner = f"{name}: prediction and target"
+        p = tensor.as_tensor(owner, beside(owner, both, False, tensor.get_default_dtype)[0])
     if not isinstance(target, Tensor):
         t = tensor.as_array(f"{name}: target", target, p.dtype)
     shape = p.shape

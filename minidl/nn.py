@@ -460,7 +460,7 @@ class Softmax(Module):
     """y = eˣ / Σ eˣ along an axis. `cross_entropy` takes logits, so do not put this before it."""
 
     def __init__(self, axis: int = -1) -> None:
-        self.axis = _checks.count("Softmax", "axis", axis, low=-64)  # as many as NumPy has
+        self.axis = axis
 
     def forward(self, x: Any) -> Tensor:
         return tensor.softmax(x, self.axis)
@@ -491,7 +491,8 @@ class Dropout(Module):
         observer, draw = active.get(), self.rng.random
         uniform = observer.repeated(draw, t.shape) if observer else draw(t.shape)
         kept = uniform >= self.p
-        mask: Array = kept.astype(t.dtype) / t.dtype.type(1 - self.p)
+        dtype = t.dtype if t.dtype.kind == "f" else tensor.get_default_dtype()
+        mask: Array = kept.astype(dtype) / dtype.type(1 - self.p)
         return t * mask
 
 

@@ -153,7 +153,7 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
 
 def differentiable(op: Op[P]) -> Callable[P, Tensor]:
     """Let an op take tensors and array-likes, and record what it computed."""
-    count, variadic = len(op.derivatives), op.variadic
+    count, variadic, movement, name = len(op.derivatives), op.variadic, op.movement, op.__name__
 
     @functools.wraps(op)
     def apply(*args: Any, **options: Any) -> Tensor:
@@ -165,8 +165,8 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
         arrays = [x._data if type(x) is Tensor else x for x in inputs]
         if observer := active.get():
             arrays = observer.arrays(inputs, arrays)
-        if len(learned) < len(inputs) and not (op.movement and _are_integers(inputs)):
-            arrays = beside(op.__name__, arrays, count == 2, get_default_dtype)
+        if len(learned) < len(inputs) and not (movement and _are_integers(inputs)):
+            arrays = beside(name, arrays, count == 2, get_default_dtype)
         try:
             value, *vjps = op(*([arrays] if variadic else arrays), *extra, **options)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
@@ -183,8 +183,11 @@ def differentiable(op: Op[P]) -> Callable[P, Tensor]:
 
 
 def _are_integers(inputs: Any) -> bool:
-    """Whether all are tensors of integers or booleans, which an op that moves them keeps."""
-    return all(type(x) is Tensor and x._data.dtype.kind in "iub" for x in inputs)
+    """Whether all are tensors of one integer or boolean dtype, which a movement keeps."""
+    dtype = inputs[0]._data.dtype if type(inputs[0]) is Tensor else None
+    if dtype is None or dtype.kind not in "iub":
+        return False
+    return all(type(x) is Tensor and x._data.dtype == dtype for x in inputs)
 
 
 def _named(op: Callable[..., Any], arrays: list[Any], error: Exception) -> Exception:

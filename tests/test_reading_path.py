@@ -8,9 +8,9 @@ from code_lines import CORE, FOLDER, ROOT, ROW, code_lines, code_lines_of_cython
 # The most lines of code that each file may have. A commit that raises one says why.
 BUDGET = {
     "minidl/ops.py": 551,
-    "minidl/tensor.py": 638,
-    "minidl/nn.py": 365,
-    "minidl/losses.py": 230,
+    "minidl/tensor.py": 641,
+    "minidl/nn.py": 366,
+    "minidl/losses.py": 229,
     "minidl/optim/optimizer.py": 307,
     "minidl/optim/rules.py": 341,
     "minidl/schedulers.py": 428,

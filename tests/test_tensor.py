@@ -972,6 +972,27 @@ def test_labels_and_keys_may_be_parts_of_an_integer_tensor():
     assert dl.concatenate([labels[0], [0.5]]).data.tolist() == [0, 1, 0.5]
 
 
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber", "binary_cross_entropy"])
+def test_integer_predictions_do_not_round_their_targets(loss):
+    labels, target = [[1, 0], [2, 1]], np.array([[0.5, 0.25], [0.0, 0.75]], np.float32)
+    moved = dl.Tensor(labels, dtype="int64").reshape(2, 2)
+    found = getattr(dl.losses, loss)(moved, target)
+    expected = getattr(dl.losses, loss)(dl.Tensor(np.float32(labels)), target)
+    same(found.data, expected.data)
+
+
+def test_integers_of_several_dtypes_become_the_default_dtype():
+    a, b = dl.Tensor([1, 2], dtype="uint64"), dl.Tensor([3, 4], dtype="int64")
+    assert dl.concatenate([a, b]).dtype == dl.stack([a, b]).dtype == np.float32
+    assert dl.concatenate([b, b]).dtype == np.int64
+
+
+def test_dropout_of_integers_is_that_of_floating_numbers():
+    rows = dl.Tensor([[3, 1], [2, 0]], dtype="int64").reshape(2, 2)
+    found = dl.nn.Dropout(0.5, rng=0)(rows)
+    same(found.data, dl.nn.Dropout(0.5, rng=0)(np.float32(rows.data)).data)
+
+
 MODEL = dl.nn.MLP([2, 3, 1], rng=0)
 STATE = MODEL.state_dict()  # names its layers
 NAMED = {  # what a message begins with, for data that are no numbers
