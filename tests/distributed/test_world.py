@@ -43,7 +43,7 @@ def test_an_error_of_a_mapped_function_is_raised_on_its_rank_and_named_by_the_ot
     ("how", "messages"),
     [
         ("raise", ["[rank 1] LookupError: the own error of a rank", "ended by LookupError"]),
-        ("hang", ['while how == "hang"', "rank 1 of 2: was late for"]),
+        ("hang", ["in fails\n", "rank 1 of 2: was late for"]),
     ],
 )
 def test_a_failure_of_one_rank_ends_the_job_with_its_traceback_and_number(how, messages, tmp_path):
