@@ -40,8 +40,9 @@ def evaluate(
     data     a DataLoader; (x, y) for the whole set as one batch; or any iterable of batches (x, y)
              or (x, y, weight). A DataLoader gives its batches in order, and draws no random numbers
     loss     a function (prediction, y) → scalar tensor, such as dl.losses.mse. The result is the
-             mean over the batches, weighted by their size or by the sum of their weights; of losses
-             with reduction="sum" it is their sum
+             mean over the batches, weighted by their size or by the sum of their weights; of
+             minidl's losses with reduction="sum" it is their sum. A sum of another function is
+             averaged
     metrics  {name: function (prediction, y)}, such as {"accuracy": dl.metrics.accuracy}; each is
              called once, with all predictions and targets as arrays, and with sample_weight=… if
              the data have weights
@@ -69,7 +70,7 @@ class Measured(NamedTuple):
 
     loss: float
     weight: float
-    is_sum: bool = False  # the loss, rather than a mean
+    is_sum: bool = False  # whether the loss is a sum
     kept: tuple[np.ndarray, ...] = ()  # prediction, target and perhaps weights
     empty: losses.NoWeightError | None = None
 
@@ -125,15 +126,15 @@ def combined(
     found: list[Measured], with_loss: bool, metrics: Mapping[str, Metric]
 ) -> dict[str, Any]:
     """The loss and the metrics of all batches, which come in order."""
-    losses = {}
+    loss = {}
     if with_loss:
         if not any(batch.weight for batch in found):
             raise next((batch.empty for batch in reversed(found) if batch.empty), ValueError())
-        losses["loss"], _, _ = mean_loss([batch[:3] for batch in found])
+        loss["loss"], _, _ = mean_loss([batch[:3] for batch in found])
     kept: tuple[list[np.ndarray], ...] = ([], [], [])
     for batch in found:
         keep(kept, *batch.kept)
-    return losses | measured(metrics, kept)
+    return loss | measured(metrics, kept)
 
 
 def mean_loss(parts: list[tuple[float, float, bool]]) -> tuple[float, float, bool]:

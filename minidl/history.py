@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -28,6 +27,7 @@ class Epoch:
     observations  of each ReduceOnPlateau at the start of the epoch, in the order of the groups
     kept          for metrics: predictions, targets and weights of the batches, lists of arrays
     done          what its end has done: "loss" is recorded, "validation" too
+    sum           Σ loss over the steps, for losses that are sums
     """
 
     batches: int = 0
@@ -36,11 +36,13 @@ class Epoch:
     observations: list[int] = field(default_factory=list)
     kept: tuple[list[np.ndarray], ...] = field(default_factory=lambda: ([], [], []))
     done: list[str] = field(default_factory=list)
+    sum: float = 0.0
 
     def add(self, loss: float, weight: float, batches: int = 1) -> None:
         """Count a step of some batches."""
         self.total += loss * weight
         self.weight += weight
+        self.sum += loss
         self.batches += batches
 
 
@@ -53,7 +55,7 @@ class History:
     """The record of a training.
 
     loss         the mean loss of each finished epoch, weighted by batch size or sample weights; of
-                 losses with reduction="sum" their sum
+                 minidl's losses with reduction="sum" their sum
     step_loss    the loss of each step, before its update
     lr           the learning rate of each step
     validation   the validation loss after each finished epoch, if there is a validation set
@@ -76,7 +78,7 @@ class History:
     captured: bool = field(default=False, compare=False)
     metrics: dict[str, list[Any]] = field(default_factory=dict)
     _epoch: Epoch | None = field(default=None, repr=False, compare=False)
-    _sums: bool = field(default=False, repr=False, compare=False)  # losses that are no means
+    _sums: bool = field(default=False, repr=False, compare=False)  # whether its losses are sums
     _ended: str = field(default="", repr=False, compare=False)  # the hook that ended it
 
     def __eq__(self, other: object) -> bool:
@@ -110,9 +112,7 @@ class History:
 
     def _epoch_loss(self, epoch: Epoch) -> float:
         """The loss of an epoch whose steps have all been taken."""
-        if not self._sums:
-            return epoch.total / epoch.weight
-        return math.fsum(self.step_loss[(self.epoch_ends or [0])[-1] :])
+        return epoch.sum if self._sums else epoch.total / epoch.weight
 
     @property
     def batches(self) -> int:

@@ -76,7 +76,8 @@ def fit(
     data        a DataLoader; (x, y) for the whole set as one batch, a tuple of two or a list of
                 two arrays; or a list of tuples (x, y) or any other iterable of batches (x, y) or
                 (x, y, weight). An iterator, such as a generator, serves one epoch, whose
-                end is that of the training, with a warning if fewer steps were taken than asked for
+                end is that of the training; if `steps` alone is given and it ends before, there is
+                a warning
     epochs      the number of passes over the data, ≥ 1
     steps       the number of steps, ≥ 1. At least one of epochs and steps is needed; with both, the
                 training ends with whichever comes first
@@ -170,6 +171,8 @@ def fit(
     training.step = len(own.step_loss)
     count = _checks.count("fit", "accumulate", accumulate)
     loop = kind_of_loop(loss, training, held_out, measures, count, capture, ends, record)
+    if loop.over:
+        _warn_of_the_end(own._ended, loop.sources[own._ended])
     most = _step_count(batches, count, ends, begun)
     if record is not None:
         record._begin(training, loss, most)
@@ -332,6 +335,16 @@ def _history(
     record = copy.deepcopy(resume.history)
     record.interrupted = False
     return record
+
+
+def _warn_of_the_end(name: str, source: Any) -> None:
+    """Warn that no step is taken, unless the callback itself says when it ended the training."""
+    if not getattr(getattr(source, "__self__", None), "stopped_epoch", None):
+        warnings.warn(
+            f"fit: the callback {name} had ended the training that is resumed, so no step is "
+            "taken. Leave that callback out to go on.",
+            stacklevel=3,
+        )
 
 
 def _check_share(resume: Saved, validation: Any, batches: DataLoader) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import math
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -265,6 +266,28 @@ def test_a_training_that_a_callback_had_ended_goes_on_without_it(
     other = [Limit(99)][: name is None]
     assert fit(own, other, epochs=4, resume=saved, loss=loss) == history
     assert look(own) == look(whole)
+
+
+def test_the_callback_that_had_ended_a_training_is_told_from_others(tmp_path):
+    def end(at, epoch, history):
+        return epoch == at
+
+    def saved_after(hook):
+        own = training()
+        ended = fit(own, [hook], epochs=3)
+        dl.save(tmp_path / "a", own[0], optimizer=own[1], data=own[2], history=ended)
+        own = training()
+        return own, dl.load(tmp_path / "a", own[0], optimizer=own[1], data=own[2])
+
+    own, saved = saved_after(partial(end, 1))
+    assert len(fit(own, [partial(print, end="")], epochs=3, resume=saved).loss) == 3
+    own, saved = saved_after(lambda epoch, history: epoch == 1)
+    assert len(fit(own, [lambda epoch, history: None], epochs=3, resume=saved).loss) == 3
+    own, saved = saved_after(partial(end, 3))  # nothing is left to do, so nothing to warn of
+    assert len(fit(own, [partial(end, 3)], epochs=3, resume=saved).loss) == 3
+    own, saved = saved_after(EarlyStopping("loss", min_delta=99, patience=1))
+    with pytest.warns(UserWarning, match=r"EarlyStopping\.on_epoch had ended the training"):
+        fit(own, [EarlyStopping("loss", patience=50)], epochs=3, resume=saved)
 
 
 def test_a_checkpoint_is_saved_every_so_many_epochs_or_where_the_metric_is_best(tmp_path):

@@ -210,6 +210,16 @@ def test_the_loss_of_an_epoch_of_sums_is_their_sum(capture, options):
     assert sum(history.step_loss) == pytest.approx(sum(history.loss), rel=1e-12)
 
 
+@pytest.mark.parametrize("capture", [False, True])
+def test_the_sum_of_an_epoch_has_no_losses_of_one_that_was_given_up(capture):
+    model, options = nn.Dense(3, 2, rng=0), {"capture": capture, "progress": False}
+    batches, loss = dl.data.DataLoader(X, Y, 4, rng=0), dl.losses.MSE("sum")
+    optimizer = dl.optim.SGD(model, 1e-3)
+    history = dl.fit(model, loss, optimizer, batches, steps=2, **options)
+    history = dl.fit(model, loss, optimizer, batches, epochs=1, history=history, **options)
+    assert history.loss == [pytest.approx(sum(history.step_loss[2:]), rel=1e-12)]
+
+
 @pytest.mark.parametrize(
     ("parts", "mean"),
     [

@@ -1,10 +1,9 @@
-"""The hooks that fit calls: which of them callbacks have, and what their answers mean."""
+"""The hooks that fit calls, of callbacks and a recorder, and what the answers mean."""
 
 from __future__ import annotations
 
 import functools
-import warnings
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -82,7 +81,11 @@ def _call_function(function: Any, training: Training) -> Any:
 
 def name_of(source: Any) -> str:
     """What a checkpoint calls a hook, the same in every process."""
-    return getattr(source, "__qualname__", None) or type(source).__qualname__
+    while isinstance(source, functools.partial):
+        source = source.func
+    name = getattr(source, "__qualname__", None) or type(source).__qualname__
+    line = f" in line {source.__code__.co_firstlineno}" if name.endswith("<lambda>") else ""
+    return f"{name}{line}"
 
 
 def ends_training(callback: Any, verdict: Any, where: str, history: History) -> bool:
@@ -102,23 +105,6 @@ def ends_training(callback: Any, verdict: Any, where: str, history: History) -> 
         "training, None or False to continue.",
         history,
     )
-
-
-def is_given(name: str, hooks: Mapping[str, list[Hook]]) -> bool:
-    """Whether the hook that had ended a training is given again, which is then over.
-
-    A callback with a state, such as EarlyStopping, has it from the checkpoint; of others a warning
-    says why no step is taken.
-    """
-    again = [own.source for named in hooks.values() for own in named if name_of(own.source) == name]
-    owners = [getattr(source, "__self__", source) for source in again]
-    if any(not (hasattr(owner, "state_dict") and owner.state_dict()) for owner in owners):
-        warnings.warn(
-            f"fit: the callback {name} had ended the training that is resumed, so it takes no "
-            "step. Leave that callback out to go on.",
-            stacklevel=4,
-        )
-    return bool(again)
 
 
 @runtime_checkable

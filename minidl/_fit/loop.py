@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from minidl import _capture, evaluation
-from minidl._fit.hooks import Hook, Record, ends_training, hooks_of, is_given, name_of
+from minidl._fit.hooks import Hook, Record, ends_training, hooks_of, name_of
 from minidl._fit.plateaus import Plateaus
 from minidl._fit.step import (
     Form,
@@ -67,7 +67,9 @@ class Loop:
         self.ctrl_c = CtrlC()
         self.modules = modules_of(self.model)
         self.hooks = hooks_of(training.callbacks)
-        if not is_given(self.history._ended, self.hooks):  # on resuming: it had ended before
+        listed = [hook.source for hooks in self.hooks.values() for hook in hooks]
+        self.sources = {name_of(source): source for source in listed}
+        if self.history._ended not in self.sources:  # a callback that isn't given again
             self.history._ended = ""
         whole = not (self.hooks["on_backward"] or self.hooks["on_step"] or metrics)
         self.whole = whole and accumulate == 1
@@ -85,6 +87,12 @@ class Loop:
         if self.history._epoch is None:
             self.history._epoch = Epoch(observations=self.plateaus.begin_epoch())
         return self.history._epoch
+
+    @property
+    def over(self) -> bool:
+        """Whether a callback had ended the training that is resumed, before its last step."""
+        history = self.history
+        return bool(history._ended) and len(history.loss) < self.ends[0] and self.left > 0
 
     @property
     def left(self) -> float:

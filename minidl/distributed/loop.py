@@ -372,9 +372,9 @@ class DistributedLoop(Loop):
         """End the training on all ranks if a callback on one of them wants that."""
         super().end_if(verdicts, where)
         if verdicts:
-            own = self.history._ended
-            table = self.meet(VERDICT, 0, [bool(own)])
-            self.history._ended = own or ("another rank's" if table[:, HEAD].any() else "")
+            names = ["", *self.sources]
+            table = self.meet(VERDICT, 0, [names.index(self.history._ended)])
+            self.history._ended = names[int(table[:, HEAD].max())]
 
 
 def _layer(module: Module) -> str:

@@ -7,6 +7,7 @@ import ranks
 import minidl as dl
 from minidl import nn
 from minidl.distributed import World
+from minidl.distributed.loop import HEAD, DistributedLoop
 
 SHARDS = 8
 
@@ -348,3 +349,12 @@ def test_what_cannot_be_trained_on_several_ranks_is_refused(change, error, messa
         optimizer = dl.optim.SGD(model)
     with pytest.raises(error, match=message):
         fit(change.get("world", alone()), model, ranks.loader(), optimizer=optimizer, capture=False)
+
+
+@pytest.mark.parametrize(("tells", "name"), [([0, 0], ""), ([0, 2], "stop"), ([1, 2], "stop")])
+def test_all_ranks_record_the_callback_that_has_ended_the_training_on_one(tells, name):
+    loop = DistributedLoop.__new__(DistributedLoop)  # of rank 0, whose callbacks go on
+    loop.history, loop.sources = dl.History(), {"look": None, "stop": None}
+    loop.meet = lambda kind, rows, body: np.array([[0] * HEAD + [tell] for tell in tells])
+    loop.end_if([(print, None)], "epoch 1")
+    assert loop.history._ended == name
