@@ -543,11 +543,15 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
             ("the block around it forgotten", "self.entered = entry.outer", "self.entered = None"),
         ],
         "Variable": [
-            ("left as it is without memory", "(ValueError, MemoryError)", "ValueError"),
-            ("left as it is in another context", "(ValueError, MemoryError)", "MemoryError"),
+            ("left as it is without memory", "if tries == 0:", "if True:"),
+            (
+                "left as it is in another context",
+                "except ValueError:  # in another context",
+                "except KeyError:",
+            ),
             (
                 "set though setting failed",
-                "            self.set(entry.before)\n            raise",
+                "            self.restore(entry)\n            raise",
                 "            raise",
             ),
         ],
@@ -1425,7 +1429,7 @@ ERRORS: dict[str, dict[str, list[tuple[str, str, str]]]] = {
     },
     HISTORY: {
         "History": [
-            ("an epoch of sums averaged", "if not self._sums:", "if True:"),
+            ("an epoch of sums averaged", "if self._sums", "if False"),
             ("the epoch that runs not saved", "if epoch is not None:", "if False:"),
         ],
     },

@@ -765,12 +765,12 @@ class Meddlers:
     def reshape(self, call):
         """Change shapes and flags of all arrays, and restore them."""
         for x, shape in call.shapes:
-            with contextlib.suppress(AttributeError, ValueError):
+            with contextlib.suppress(AttributeError, ValueError, DeprecationWarning):  # NumPy 2.5
                 x.shape = -1
                 x.shape = shape[::-1]
                 x.flags.writeable = False
             x.flags.writeable = True
-            with contextlib.suppress(AttributeError, ValueError):
+            with contextlib.suppress(AttributeError, ValueError, DeprecationWarning):
                 x.shape = shape
 
 
