@@ -430,6 +430,7 @@ def run_online(folder, *arguments):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as out:
         patch.setenv("MPLBACKEND", "Agg")
         patch.setattr(sys, "argv", ["online_ftrl.py", *arguments, *figure])
+        patch.delitem(sys.modules, "ipykernel", raising=False)  # of a test; no notebook runs here
         names = runpy.run_path(str(EXAMPLES / "online_ftrl.py"))
     return names, out.getvalue()
 
