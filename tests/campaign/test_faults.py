@@ -3,8 +3,12 @@
 `python -m tests.campaign allocations interrupts` tries them in all of minidl.
 """
 
+import io
+
 import mutating
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.campaign import allocations, faults
 
@@ -87,3 +91,18 @@ def test_a_crash_is_a_breach_where_the_innermost_function_is_of_a_kernel(
     path = tmp_path / "crash"
     path.write_text("\n".join(signal + frames))
     assert faults.crash(path) == faults.Result(kind, f"{text} crashed")
+
+
+def test_a_picture_with_other_pixels_is_told_from_a_torn_one():
+    def png(color, size=(20, 30)):
+        file = io.BytesIO()
+        pixels = np.random.default_rng(0).integers(256, size=(*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels ^ np.uint8(color)).save(file, "PNG")
+        return file.getvalue()
+
+    whole, other = png(0), png(255)
+    state = ("files", (("a.png", whole), ("a.txt", b"text")))
+    assert faults.other_pixels(state, ("files", (("a.png", other), ("a.txt", b"text"))))
+    for torn in (other[:-100], b"old", png(0, (20, 31)), b""):
+        assert not faults.other_pixels(state, ("files", (("a.png", torn), ("a.txt", b"text"))))
+    assert not faults.other_pixels(state, ("files", (("a.png", whole), ("a.txt", b"texts"))))
