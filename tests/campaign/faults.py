@@ -48,6 +48,7 @@ import minidl as dl
 from tests.campaign.harness import Breach
 
 NEVER, SHORTAGE, HANGS = 10**12, 50, 200
+LOADER = 127  # the status with which glibc's loader ends a process
 CALLS = "CALL", "PRECALL", "CALL_FUNCTION_EX", "CALL_KW"  # of a function in C, without a frame
 ALLOCATOR = r"""
 #include <errno.h>
@@ -317,8 +318,10 @@ def is_foreign(error):
     return isinstance(error, Exception) and not (of_minidl and called not in CALLS)
 
 
-def crash(path):
-    """The crash of a process, whose C stack the allocator has written down."""
+def crash(path, status=None):
+    """The end of a process, with the C stack of a crash, which the allocator has written down."""
+    if not path.exists() and status == LOADER:
+        return Result("limit", "the loader of glibc had no memory for thread-local data")
     if not path.exists():
         return Result("breach", f"the process ended, or ran for {HANGS} s")
     frames = re.findall(r"^(\S*/(\w+)[^/(\n]*)\((\w*)", path.read_text(), re.MULTILINE)
@@ -354,6 +357,13 @@ def worker(crashed):
     return ProcessPoolExecutor(1, multiprocessing.get_context("fork"), start)
 
 
+def exit_status(pool):
+    """The status with which the one process of a broken pool has ended."""
+    (process,) = pool._processes.values()
+    process.join(HANGS)
+    return process.exitcode
+
+
 def tried(fault, name, most, rng, say=print):
     """The points at which a case was tried, and the result of each."""
     with tempfile.TemporaryDirectory() as folder:
@@ -366,7 +376,7 @@ def tried(fault, name, most, rng, say=print):
             try:
                 results.extend(pool.map(functools.partial(trial, fault, name), at[len(results) :]))
             except BrokenProcessPool:
-                results.append(crash(crashed))
+                results.append(crash(crashed, exit_status(pool)))
                 pool.shutdown()
                 pool = worker(crashed)
         pool.shutdown()
@@ -429,7 +439,7 @@ def main():
         try:
             result = pool.submit(trial, options.fault, options.case, options.at).result()
         except BrokenProcessPool:
-            result = crash(crashed)
+            result = crash(crashed, exit_status(pool))
     print(f"{result.kind}: {result.text}" if result.text else result.kind)
     sys.exit(result.kind == "breach")
 
