@@ -67,6 +67,7 @@ def test_a_weight_of_2_equals_the_sample_twice_and_0_leaves_it_out(loss, reducti
     [
         ([1.0, -1.0], ValueError, "sample_weight must be finite numbers ≥ 0 .* got -1"),
         ([1.0, np.nan], ValueError, "sample_weight must be finite numbers"),
+        ([1.0, np.inf], ValueError, "sample_weight must be finite numbers ≥ 0 .* got inf"),
         ([1.0], ValueError, r"sample_weight .* of shape \(2,\), got shape \(1,\)"),
         ([0.0, 0.0], ValueError, "finite sum above 0"),
         (dl.Tensor([1.0, 1.0], True), TypeError, "sample_weight.detach"),
@@ -81,9 +82,11 @@ def test_an_invalid_sample_weight_is_an_error(weights, error, message):
 def test_balanced_weights_count_the_labels_that_are_not_ignored():
     x = np.random.default_rng(0).normal(size=(5, 3))
     y = np.array([0, 0, 2, -1, 0])
-    balanced = losses.cross_entropy(x, y, class_weight="balanced", ignore_index=-1)
-    given = losses.cross_entropy(x, y, class_weight=[4 / 6, 0, 4 / 2], ignore_index=-1)
-    np.testing.assert_allclose(balanced.data, given.data, rtol=1e-15)
+    for reduction in ("mean", "sum"):
+        options = {"reduction": reduction, "ignore_index": -1}
+        balanced = losses.cross_entropy(x, y, class_weight="balanced", **options)
+        given = losses.cross_entropy(x, y, class_weight=[4 / 6, 0, 4 / 2], **options)
+        np.testing.assert_allclose(balanced.data, given.data, rtol=1e-15)
     with pytest.raises(IndexError, match="row 3 is -1"):
         losses.cross_entropy(x, y, class_weight="balanced", label_smoothing=0.1)
 
