@@ -115,6 +115,7 @@ def of_labels(weights: Array, labels: Array) -> Array:
 
 
 def are_one(weights: Array) -> bool:
+    """Whether all are 1; False for recorded ones, which may differ in a replay."""
     return type(weights) is np.ndarray and bool((weights == 1).all())
 
 

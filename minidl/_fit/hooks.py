@@ -83,9 +83,10 @@ def name_of(source: Any) -> str:
     """What a checkpoint calls a hook, the same in every process."""
     while isinstance(source, functools.partial):
         source = source.func
-    name = getattr(source, "__qualname__", None) or type(source).__qualname__
-    line = f" in line {source.__code__.co_firstlineno}" if name.endswith("<lambda>") else ""
-    return f"{name}{line}"
+    name = getattr(source, "__qualname__", None)
+    name = name if isinstance(name, str) else type(source).__qualname__
+    code = getattr(source, "__code__", None) if name.endswith("<lambda>") else None
+    return name if code is None else f"{name} in line {code.co_firstlineno}"
 
 
 def ends_training(callback: Any, verdict: Any, where: str, history: History) -> bool:

@@ -1,5 +1,6 @@
 """When fit calls the hooks of callbacks, and what their answers do."""
 
+import functools
 import itertools
 import math
 import pickle
@@ -9,7 +10,7 @@ import pytest
 from fitting import X, Y, by_hand, fit, problem, weights
 
 import minidl as dl
-from minidl._fit.hooks import hooks_of
+from minidl._fit.hooks import hooks_of, name_of
 from minidl.callbacks import Callback
 from minidl.schedulers import ReduceOnPlateau
 from minidl.training import CallbackError
@@ -235,3 +236,27 @@ def test_hooks_end_in_an_error_too():
     with pytest.raises(KeyError):
         fit(*problem(), callbacks=[log, lambda epoch, history: {}["no"]])
     assert log.calls[-1][0] == "end"
+
+
+class Named:
+    """A callable whose name is no text."""
+
+    def __getattr__(self, name):
+        if name == "__qualname__":
+            return 7
+        raise AttributeError(name)
+
+    def __call__(self, epoch, history):
+        return epoch == 1
+
+
+def test_a_hook_has_a_name_whatever_it_is_made_of():
+    wrapped = functools.lru_cache(lambda epoch, history: None)
+    assert name_of(wrapped).endswith("<lambda>")
+    assert name_of(functools.partial(functools.partial(print, 1), 2)) == "print"
+    first = lambda: 1  # noqa: E731
+    second = lambda: 2  # noqa: E731
+    assert name_of(first) != name_of(second)
+    model, optimizer, loader = problem()
+    history = fit(model, optimizer, loader, callbacks=[Named()])
+    assert (len(history.loss), history._ended) == (1, "Named")
